@@ -1,0 +1,32 @@
+// One line per event: in the origin's words (text), or as JSON with fields for machines.
+export const levels = ["debug", "info", "warn", "error"] as const;
+export type Level = (typeof levels)[number];
+
+export const formats = ["text", "json"] as const;
+export type Format = (typeof formats)[number];
+
+/** Facts about an event; they appear in JSON only, the message says the same in words. Never a token or a key. */
+export type Fields = Readonly<Record<string, string | number | boolean>>;
+export type Log = (level: Level, message: string, fields?: Fields) => void;
+
+/** Gives a log that writes complete lines to `write`. Text lines of a warning or an error start with that word. */
+export function createLog(format: Format, least: Level, write: (line: string) => void): Log {
+  return (level, message, fields = {}) => {
+    if (levels.indexOf(level) < levels.indexOf(least)) return;
+    const text = level === "warn" || level === "error" ? `${level}: ${message}` : message;
+    const json = (): string => JSON.stringify({ time: new Date().toISOString(), level, message, ...fields });
+    write(`${format === "json" ? json() : text}\n`);
+  };
+}
+
+/** What an error says, with what caused it. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${reasonOf(error.cause)}`;
+}
+
+/** A moment in the words of `date -u`, as the origin's log has it: `Sat May  4 17:44:27 UTC 2019`. */
+export function formatDate(moment: Date): string {
+  const [weekday = "", day = "", month = "", year = "", time = ""] = moment.toUTCString().replace(",", "").split(" ");
+  return `${weekday} ${month} ${String(Number(day)).padStart(2)} ${time} UTC ${year}`;
+}

@@ -1,0 +1,131 @@
+// The loop: tokens x targets -> apply. One pass at a time, only what is due, and whatever happens it arms itself again.
+import { setTimeout as delay } from "node:timers/promises";
+import { isNamespaceGone, ForeignObjectError, type Apply, type ObjectResult, type Target } from "./apply.ts";
+import type { AuthorizationToken, TokenSource } from "./token.ts";
+import { formatDate, reasonOf, type Log } from "./log.ts";
+import { refreshDelay, retryDelay } from "./schedule.ts";
+
+export interface Effects {
+  readonly tokenSource: TokenSource;
+  readonly apply: Apply;
+  /** Makes a failure visible on the object itself. */
+  readonly warn: (target: Target, result: ObjectResult, reason: string) => Promise<void>;
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Called before the loop sleeps or works: it promises to call again until then (milliseconds since 1970). */
+  readonly beat: (until: number) => void;
+  /** Called once, after the first pass in which every token was given and every target brought to its desired state. */
+  readonly ready: () => void;
+}
+
+/** Something to do at a time: a token of a region to ask for, a namespace to apply. */
+interface Work<T> {
+  readonly item: T;
+  due: number;
+  failures: number;
+}
+
+/** How long a pass may take before the loop counts as stuck: every call in it has a time limit of its own. */
+const passLimit = 10 * 60_000;
+const concurrency = 8;
+
+/** Keeps every target's objects right until the signal aborts. Never rejects, but for a mistake in the program. */
+export async function reconcile(regions: readonly string[], targets: readonly Target[], effects: Effects, signal: AbortSignal): Promise<void> {
+  const { log, now, random } = effects;
+  const tokens = new Map<string, AuthorizationToken>();
+  const tokenWork = regions.map((item): Work<string> => ({ item, due: 0, failures: 0 }));
+  const targetWork = targets.map((item): Work<Target> => ({ item, due: Infinity, failures: 0 }));
+  let ready = false;
+
+  const failed = (work: Work<unknown>): number => {
+    const wait = retryDelay(++work.failures, random());
+    work.due = now() + wait;
+    return wait;
+  };
+
+  const refreshToken = async (work: Work<string>): Promise<void> => {
+    try {
+      const token = await effects.tokenSource(work.item, signal);
+      tokens.set(work.item, token);
+      work.failures = 0;
+      work.due = now() + refreshDelay(token.expiresAt - now(), random());
+      for (const target of targetWork) target.due = 0;
+    } catch (error) {
+      if (signal.aborted) return;
+      const wait = failed(work);
+      const kept = tokens.has(work.item) ? "the last good token stays in place; " : "";
+      const next = `${kept}trying again in ${seconds(wait)}`;
+      log("error", `no authorization token for ${work.item}: ${reasonOf(error)}; ${next}`, { region: work.item });
+    }
+  };
+
+  const applyTarget = async (work: Work<Target>): Promise<void> => {
+    work.due = Infinity;
+    const { namespace } = work.item;
+    const results = await effects.apply(work.item, tokens, signal);
+    if (signal.aborted) return;
+    for (const { object, outcome } of results) {
+      if (outcome === "failed") continue;
+      const word = outcome === "unchanged" ? outcome : "configured";
+      log("info", `${object} ${word} in namespace ${namespace}`, { namespace, object, outcome });
+    }
+    const failures = results.filter(({ outcome }) => outcome === "failed");
+    if (failures.length === 0) {
+      work.failures = 0;
+      return;
+    }
+    const first = work.failures === 0;
+    const wait = failed(work);
+    if (failures.every(({ error }) => isNamespaceGone(error))) {
+      if (first) log("warn", `namespace ${namespace} does not exist or is being deleted; it gets its objects when it is there`, { namespace });
+      return;
+    }
+    for (const result of failures) {
+      const reason = reasonOf(result.error);
+      log("error", `${result.object} failed in namespace ${namespace}: ${reason}; trying again in ${seconds(wait)}`, { namespace, object: result.object });
+      if (first && result.error instanceof ForeignObjectError) await effects.warn(work.item, result, reason);
+    }
+  };
+
+  const pass = async (): Promise<void> => {
+    const refreshed = tokenWork.filter(({ due }) => due <= now());
+    await inParallel(refreshed, refreshToken);
+    if (tokens.size === 0) return;
+    await inParallel(targetWork.filter(({ due }) => due <= now()), applyTarget);
+    if (signal.aborted || refreshed.length === 0) return;
+    const ends = [...tokens.values()].map(({ expiresAt }) => expiresAt).filter((end) => !Number.isNaN(end));
+    if (ends.length > 0) log("info", `the secret will expire at ${formatDate(new Date(Math.min(...ends)))}.`, { expiresAt: new Date(Math.min(...ends)).toISOString() });
+  };
+
+  while (!signal.aborted) {
+    effects.beat(now() + passLimit);
+    await pass();
+    if (!ready && tokens.size === regions.length && targetWork.every(({ due }) => due === Infinity)) {
+      ready = true;
+      effects.ready();
+    }
+    const next = Math.min(...[...tokenWork, ...targetWork].map(({ due }) => due));
+    effects.beat(next + passLimit);
+    await sleep(Math.max(0, next - now()), signal);
+  }
+}
+
+const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+}
+
+/** Sleeps, or wakes at once when the signal aborts: that is an end, not an error. */
+async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await delay(milliseconds, undefined, { signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+}

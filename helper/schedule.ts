@@ -1,0 +1,28 @@
+// When to run next: pure functions of the token's remaining life, the failures so far and chance. All in milliseconds.
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+/** No refresh comes sooner than this, whatever a token or a clock says: a mistake must not become a hot loop. */
+export const minimumRefresh = 5 * second;
+/** ECR's tokens live 12 hours at the most; one that claims more is refreshed as if it lived so long. */
+export const maximumRefresh = 6 * hour;
+/** A token that has ended on arrival, or does not say when it will, may still work: the clock here may be the wrong one. */
+export const distrustedRefresh = minute;
+export const maximumRetry = 5 * minute;
+
+/**
+ * The delay until the next refresh of a token that lives `remaining` longer: half of it, less up to a tenth by chance so
+ * that many helpers do not ask at once. `random` is in [0, 1).
+ */
+export function refreshDelay(remaining: number, random: number): number {
+  if (!(remaining > 0)) return distrustedRefresh;
+  const half = (remaining / 2) * (1 - random / 10);
+  return Math.min(maximumRefresh, Math.max(minimumRefresh, half));
+}
+
+/** The delay before a retry after `failures` failures in a row (1 or more): doubles from a second to five minutes, half of it by chance. */
+export function retryDelay(failures: number, random: number): number {
+  const full = Math.min(maximumRetry, second * 2 ** (failures - 1));
+  return full * (0.5 + random / 2);
+}

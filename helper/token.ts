@@ -1,0 +1,38 @@
+// Authorization tokens of Amazon ECR: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_AuthorizationData.html
+import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
+
+export interface AuthorizationToken {
+  readonly username: string;
+  readonly password: string;
+  /** When it ends, in milliseconds since 1970; NaN when ECR did not say. */
+  readonly expiresAt: number;
+}
+
+/** Asks for a new token of a region; it opens every registry there that the principal may read. Rejects when refused. */
+export type TokenSource = (region: string, signal: AbortSignal) => Promise<AuthorizationToken>;
+
+/** A source that asks Amazon ECR, by the SDK's default credentials, with one client (and its connections) per region. */
+export function ecrTokenSource(): TokenSource {
+  const clients = new Map<string, ECRClient>();
+  return async (region, signal) => {
+    const client = clients.get(region) ?? createClient(region);
+    clients.set(region, client);
+    const answer = await client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal });
+    const [data] = answer.authorizationData ?? [];
+    return parseToken(data?.authorizationToken, data?.expiresAt);
+  };
+}
+
+// One attempt: the reconcile loop repeats what failed, with a backoff it can be seen to keep.
+const createClient = (region: string): ECRClient =>
+  new ECRClient({ region, maxAttempts: 1, requestHandler: { connectionTimeout: 5_000, requestTimeout: 15_000, throwOnRequestTimeout: true } });
+
+/** Takes a token apart: base64 of `USER:PASSWORD`, where only the first colon separates. Never shows it in an error. */
+export function parseToken(encoded: string | undefined, expiresAt: Date | undefined): AuthorizationToken {
+  if (encoded === undefined || encoded === "") throw new Error("ECR answered without an authorization token");
+  const decoded = Buffer.from(encoded, "base64").toString("utf8");
+  const colon = decoded.indexOf(":");
+  const [username, password] = [decoded.slice(0, colon), decoded.slice(colon + 1)];
+  if (colon < 1 || password === "") throw new Error("ECR's authorization token is not the base64 of USER:PASSWORD");
+  return { username, password, expiresAt: expiresAt?.getTime() ?? Number.NaN };
+}

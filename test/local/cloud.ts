@@ -1,0 +1,104 @@
+// The local cloud: started, found, repaired and stopped as a whole. Only one exists on a machine.
+import { existsSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { startCluster } from "./cluster.ts";
+import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
+import { prepareHost, restoreHost } from "./host.ts";
+import { buildKubernetes, installEmulator, installPackages } from "./install.ts";
+import { account, aws, bridge, containerdSocket, home, kubeconfig, ports, url, type Endpoint } from "./machine.ts";
+import { answers, isRunning, LocalCloudError, run, startBackground, stopBackground, stopByCommandLine, untilReady } from "./process.ts";
+import { step } from "./progress.ts";
+
+/** Engines end by themselves what they started, so they are asked. */
+const engines = ["containerd", "dockerd"];
+
+/** In the order they are stopped: first who would start things again. What they hold is thrown away, so they are killed. */
+const parts = [
+  ...["kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd", "front", "emulator"],
+  ...engines,
+];
+
+/** What the cloud keeps in memory only. Where one of these died, nothing that stands on it is worth keeping. */
+const memory = ["emulator", "front"];
+
+/** The environment in which kubectl, aws, docker and pulumi work against the local cloud. */
+export const cloudEnvironment = (): Record<string, string> => ({ ...aws, KUBECONFIG: kubeconfig, DOCKER_HOST: dockerHost() });
+
+export const isCloudRunning = (): boolean => memory.every(isRunning);
+
+/**
+ * Makes sure that the local cloud runs: finds it, starts it, or repairs it. A part that died is started again with its
+ * data; where the emulator died the cloud starts from nothing, its stacks included. Gives whether anything was started.
+ */
+export async function startCloud(): Promise<boolean> {
+  if (parts.filter((part) => part !== "dockerd").every(isRunning)) return false;
+  await installPackages();
+  const emulator = await installEmulator();
+  const kubernetes = await buildKubernetes();
+  if (existsSync(home) && !isCloudRunning()) {
+    await step("clearing what a crash left", stopCloud);
+  }
+  await mkdir(join(home, "stacks"), { recursive: true, mode: 0o700 });
+  await checkPorts();
+  await prepareHost();
+  await step("starting the local cloud", async () => {
+    // The pause image takes the engine, the cluster takes the pause image.
+    const cluster = startDocker().then(async () => Promise.all([startCluster(kubernetes), makeBaseImage()]));
+    await Promise.all([startEmulator(emulator), cluster]);
+  });
+  return true;
+}
+
+async function startEmulator(program: string): Promise<void> {
+  const env = {
+    AUTH: "true",
+    AWS_ACCESS_KEY_ID: aws.AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY: aws.AWS_SECRET_ACCESS_KEY,
+    BIND_HOST: ports.emulator.address,
+    GATEWAY_PORT: String(ports.emulator.port),
+    MINISTACK_ACCOUNT_ID: account,
+    MINISTACK_REGION: aws.AWS_REGION,
+    SERVICES: "ecr,iam,sts,eks",
+  };
+  startBackground({ name: "emulator", command: program, args: [], env });
+  await untilReady("emulator", async () => answers(`${url(ports.emulator)}/_ministack/health`));
+  startBackground({ name: "front", command: process.execPath, args: [join(import.meta.dirname, "front.ts")] });
+  await untilReady("front", async () => answers(`${url(ports.front)}/_ministack/health`));
+}
+
+/** Fails with the name of a port that somebody else listens on, before anything is started that would need it. */
+async function checkPorts(): Promise<void> {
+  for (const [name, endpoint] of Object.entries(ports)) {
+    if (!isRunning(name) && !parts.some(isRunning) && (await isTaken(endpoint))) {
+      throw new LocalCloudError(
+        `Port ${String(endpoint.port)} of ${endpoint.address}, which the local cloud's ${name} needs, is taken by ` +
+          `${await listenerOn(endpoint.port)}. Remedy: stop that program, then run the command again.`,
+      );
+    }
+  }
+}
+
+/** Tells by listening there. The bridge's address is not there yet: only a listener on every address can be in its way. */
+async function isTaken({ address, port }: Endpoint): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(true) : reject(error)));
+    server.listen(port, address === bridge.address ? "0.0.0.0" : address, () => server.close(() => resolve(false)));
+  });
+}
+
+async function listenerOn(port: number): Promise<string> {
+  const sockets = await run("ss", ["-Hltnp", `sport = :${String(port)}`]).catch(() => "");
+  return /users:\(\("([^"]+)",pid=(\d+)/.exec(sockets)?.slice(1, 3).join(", process ") ?? "another program";
+}
+
+/** Stops every part and removes all it left: processes, mounts, interfaces, firewall rules, control groups, files. */
+export async function stopCloud(): Promise<void> {
+  for (const part of parts.filter((one) => !engines.includes(one))) await stopBackground(part, "SIGKILL");
+  await stopByCommandLine(containerdSocket);
+  await Promise.all(engines.map(async (engine) => stopBackground(engine)));
+  await restoreHost();
+  await rm(home, { recursive: true, force: true });
+}

@@ -1,0 +1,103 @@
+// The Docker engine: the machine's own where one runs, else one started here, without networks or firewall rules.
+import { mkdtemp, mkdir, copyFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { dockerSocket, home } from "./machine.ts";
+import { isRunning, LocalCloudError, run, startBackground, untilReady, type RunOptions } from "./process.ts";
+import { step } from "./progress.ts";
+
+const ownHost = `unix://${dockerSocket}`;
+const machineHost = (): string => process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
+
+/** DOCKER_HOST of the engine the local cloud uses. */
+export const dockerHost = (): string => (isRunning("dockerd") ? ownHost : machineHost());
+
+/** Runs the docker command against the local cloud's engine and gives its standard output. */
+export async function docker(args: readonly string[], options: RunOptions = {}): Promise<string> {
+  // The classic builder: BuildKit needs a plugin that Debian's client does not bring.
+  const env = { ...process.env, ...options.env, DOCKER_HOST: dockerHost(), DOCKER_BUILDKIT: "0" };
+  return run("docker", args, { ...options, env });
+}
+
+const engineAnswers = async (): Promise<true | undefined> =>
+  docker(["version", "--format", "{{.Server.Version}}"], { timeout: 10_000 }).then(
+    () => true as const,
+    () => undefined,
+  );
+
+/** Makes sure that a Docker engine answers. */
+export async function startDocker(): Promise<void> {
+  if (!isRunning("dockerd") && (await engineAnswers()) === true) return;
+  const folder = join(home, "docker");
+  const args = ["--host", ownHost, "--data-root", folder, "--exec-root", join(home, "docker-run")];
+  const isolated = ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"];
+  startBackground({ name: "dockerd", command: "dockerd", args: [...args, ...isolated, "--pidfile", join(home, "docker.pid")] });
+  await untilReady("dockerd", engineAnswers);
+}
+
+/** Whether the engine holds an image of this name. */
+export const hasImage = async (name: string): Promise<boolean> =>
+  docker(["image", "inspect", name]).then(
+    () => true,
+    () => false,
+  );
+
+export const baseImage = "ecr-helper-base:24";
+const distroless = "gcr.io/distroless/nodejs24-debian13:nonroot";
+
+/** Makes sure that the engine holds `baseImage`: distroless where it can be pulled, else this Node and what it links. */
+export async function makeBaseImage(): Promise<void> {
+  if (await hasImage(baseImage)) return;
+  const pulled = docker(["pull", "-q", distroless], { timeout: 60_000 });
+  const made = pulled.then(
+    async () => docker(["tag", distroless, baseImage]),
+    async () => importNode(),
+  );
+  await step("making the helper's base image", async () => made);
+}
+
+async function importNode(): Promise<void> {
+  if (!process.version.startsWith("v24.")) {
+    throw new LocalCloudError(`The base image takes Node 24, but this is ${process.version}. Remedy: start it by npm run.`);
+  }
+  const root = await mkdtemp(join(tmpdir(), "ecr-helper-base-"));
+  try {
+    const linked = await run("ldd", [process.execPath]);
+    const libraries = [...linked.matchAll(/(\/\S+) \(0x/g)].map(([, file]) => file ?? "");
+    for (const file of libraries) await copyInto(file, join(root, file));
+    await copyInto(process.execPath, join(root, "nodejs/bin/node"));
+    await mkdir(join(root, "etc"));
+    await writeFile(join(root, "etc/passwd"), "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n");
+    await importImage(root, baseImage, ['ENTRYPOINT ["/nodejs/bin/node"]', "USER 65532", "WORKDIR /"]);
+  } finally {
+    await rm(root, { recursive: true });
+  }
+}
+
+async function copyInto(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true });
+  await copyFile(from, to);
+}
+
+/** Makes an image of one layer from a folder. */
+export async function importImage(folder: string, name: string, changes: readonly string[]): Promise<void> {
+  const archive = `${folder}.tar`;
+  try {
+    await run("tar", ["--owner=0", "--group=0", "--numeric-owner", "-cf", archive, "-C", folder, "."]);
+    await docker(["import", ...changes.flatMap((change) => ["--change", change]), archive, name]);
+  } finally {
+    await rm(archive, { force: true });
+  }
+}
+
+/** Pushes an image with the given credentials, which stand in a file for as long as the push takes, never in an argument. */
+export async function push(image: string, server: string, username: string, password: string): Promise<void> {
+  const config = await mkdtemp(join(tmpdir(), "ecr-helper-push-"));
+  try {
+    const auth = Buffer.from(`${username}:${password}`).toString("base64");
+    await writeFile(join(config, "config.json"), JSON.stringify({ auths: { [server]: { auth } } }), { mode: 0o600 });
+    await docker(["push", "--quiet", image], { env: { DOCKER_CONFIG: config } });
+  } finally {
+    await rm(config, { recursive: true });
+  }
+}

@@ -1,0 +1,110 @@
+// The front of the local cloud's AWS: what the emulator does not do itself. Every authorization token it hands out is
+// one of its own and ends when it says, and the registry opens to nobody without a live one, as Amazon ECR does.
+import { randomBytes } from "node:crypto";
+import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { buffer } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import { pathToFileURL } from "node:url";
+import { ports, url, type Endpoint } from "./machine.ts";
+
+export interface FrontOptions {
+  emulator: Endpoint;
+  /** Where the AWS API is served. */
+  api: Endpoint;
+  /** Where the registry protocol is served. */
+  registry: Endpoint;
+  /** How long a token lives, in milliseconds; Amazon ECR's 12 hours by default. */
+  tokenLife?: number;
+}
+
+export interface Front {
+  close(): Promise<void>;
+}
+
+type Handler = (incoming: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** Starts the front and resolves when both addresses are listened on; rejects when one is taken. */
+export async function startFront({ emulator, api, registry, tokenLife = 12 * 3_600_000 }: FrontOptions): Promise<Front> {
+  const live = new Map<string, number>();
+
+  const issueToken = (answer: Buffer): Buffer => {
+    const body = JSON.parse(answer.toString()) as { authorizationData: { authorizationToken: string; expiresAt: number }[] };
+    for (const data of body.authorizationData) {
+      const password = randomBytes(512).toString("base64");
+      const expiresAt = Date.now() + tokenLife;
+      live.set(password, expiresAt);
+      data.authorizationToken = Buffer.from(`AWS:${password}`).toString("base64");
+      data.expiresAt = expiresAt / 1000;
+    }
+    for (const [password, expiresAt] of live) if (expiresAt < Date.now()) live.delete(password);
+    return Buffer.from(JSON.stringify(body));
+  };
+
+  const serveApi: Handler = async (incoming, response) => {
+    const answer = await forward(emulator, incoming);
+    const target = String(incoming.headers["x-amz-target"]);
+    if (answer.statusCode !== 200 || !target.endsWith(".GetAuthorizationToken")) return relay(answer, response);
+    const body = issueToken(await buffer(answer));
+    response.writeHead(200, { ...answer.headers, "content-length": body.length }).end(body);
+  };
+
+  const serveRegistry: Handler = async (incoming, response) => {
+    const [user, password] = basicAuth(incoming.headers.authorization);
+    if (user === "AWS" && (live.get(password) ?? 0) > Date.now()) return relay(await forward(emulator, incoming), response);
+    incoming.resume();
+    const challenge = `Basic realm="${url(registry)}/",service="ecr.amazonaws.com"`;
+    const errors = [{ code: "UNAUTHORIZED", message: "the authorization token is missing, wrong or has expired" }];
+    response.writeHead(401, { "www-authenticate": challenge, "content-type": "application/json" });
+    response.end(JSON.stringify({ errors }));
+  };
+
+  const servers = await Promise.all([listen(api, serveApi), listen(registry, serveRegistry)]);
+  return {
+    close: async () => {
+      await Promise.all(servers.map((server) => new Promise((done) => server.close(done).closeAllConnections())));
+    },
+  };
+}
+
+function basicAuth(header = ""): [user: string, password: string] {
+  const decoded = Buffer.from(header.replace(/^Basic /i, ""), "base64").toString();
+  const colon = decoded.indexOf(":");
+  return [decoded.slice(0, colon), decoded.slice(colon + 1)];
+}
+
+/** Sends a request on, its Host header untouched: the emulator checks the signature over it. */
+async function forward(emulator: Endpoint, incoming: IncomingMessage): Promise<IncomingMessage> {
+  const { method, url: path, headers } = incoming;
+  const { authorization, ...rest } = headers;
+  // The registry's Basic credentials are checked here and mean nothing to the emulator, which would take them for AWS's.
+  const sent = authorization?.startsWith("Basic ") === true ? rest : headers;
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ host: emulator.address, port: emulator.port, method, path, headers: sent }, resolve);
+    outgoing.on("error", reject);
+    pipeline(incoming, outgoing).catch(reject);
+  });
+}
+
+async function relay(answer: IncomingMessage, response: ServerResponse): Promise<void> {
+  response.writeHead(answer.statusCode ?? 502, answer.headers);
+  await pipeline(answer, response);
+}
+
+async function listen(endpoint: Endpoint, handle: Handler): Promise<Server> {
+  const server = createServer((incoming, response) => {
+    handle(incoming, response).catch((error: unknown) => {
+      // A broken connection on one side breaks the other; the error's text says which request it was.
+      console.error(`${String(incoming.method)} ${String(incoming.url)}: ${String(error)}`);
+      if (!response.headersSent) response.writeHead(502).end();
+      else response.destroy();
+    });
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(endpoint.port, endpoint.address, () => resolve(server));
+  });
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  await startFront({ emulator: ports.emulator, api: ports.front, registry: ports.registry });
+}

@@ -1,0 +1,76 @@
+// What the local cloud changes on the machine itself, and how each change is taken back: the bridge, firewall rules,
+// kernel settings, mounts.
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { bridge, home } from "./machine.ts";
+import { LocalCloudError, run } from "./process.ts";
+
+const settingsFile = join(home, "kernel-settings.json");
+
+/** Kernel settings that kubelet, kube-proxy or the bridge plugin change for their own use. */
+const settings = [
+  "kernel/panic",
+  "kernel/panic_on_oops",
+  "kernel/keys/root_maxbytes",
+  "kernel/keys/root_maxkeys",
+  "net/ipv4/ip_forward",
+  "net/ipv4/conf/all/route_localnet",
+  "net/bridge/bridge-nf-call-iptables",
+  "vm/overcommit_memory",
+  "vm/panic_on_oom",
+];
+
+/** Prepares the machine: remembers its kernel settings, makes the bridge. Fails where another Kubernetes runs. */
+export async function prepareHost(): Promise<void> {
+  if (!existsSync(settingsFile)) {
+    if ((await run("iptables-save", ["-t", "nat"])).includes(":KUBE-SERVICES")) {
+      throw new LocalCloudError(
+        "Another Kubernetes keeps its firewall rules (chain KUBE-SERVICES) on this machine; two kube-proxies would undo each " +
+          "other's. Remedy: stop it, or use it as a real cluster (README.md).",
+      );
+    }
+    const values: Record<string, string> = {};
+    for (const name of settings.filter((one) => existsSync(join("/proc/sys", one)))) {
+      values[name] = await readFile(join("/proc/sys", name), "utf8");
+    }
+    await writeFile(settingsFile, JSON.stringify(values));
+  }
+  if (!existsSync(`/sys/class/net/${bridge.name}`)) await makeBridge();
+}
+
+async function makeBridge(): Promise<void> {
+  const routes = await run("ip", ["-o", "route", "show", "to", "match", bridge.address]);
+  const foreign = routes.split("\n").find((line) => line !== "" && !line.startsWith("default"));
+  if (foreign !== undefined) {
+    throw new LocalCloudError(
+      `The local cloud's pod network ${bridge.podRange} is in use on this machine: ${foreign.trim()}. Remedy: take that network down.`,
+    );
+  }
+  await run("ip", ["link", "add", bridge.name, "type", "bridge"]);
+  await run("ip", ["address", "add", `${bridge.address}/24`, "dev", bridge.name]);
+  await run("ip", ["link", "set", bridge.name, "up"]);
+}
+
+/** Takes everything back. Every step is safe to repeat, and to run where the cloud never came up. */
+export async function restoreHost(): Promise<void> {
+  for (const family of ["iptables", "ip6tables"]) await removeKubernetesRules(family);
+  await unmountBelow(home);
+  if (existsSync(`/sys/class/net/${bridge.name}`)) await run("ip", ["link", "delete", bridge.name]);
+  if (!existsSync(settingsFile)) return;
+  const values = JSON.parse(await readFile(settingsFile, "utf8")) as Record<string, string>;
+  for (const [name, value] of Object.entries(values)) await writeFile(join("/proc/sys", name), value);
+}
+
+/** All of kube-proxy's chains are named KUBE-; its own clean-up leaves one of them, with the rules that lead there. */
+async function removeKubernetesRules(family: string): Promise<void> {
+  const rules = await run(`${family}-save`, []);
+  if (!rules.includes("KUBE-")) return;
+  const others = rules.split("\n").filter((line) => !line.includes("KUBE-"));
+  await run(`${family}-restore`, [], { input: others.join("\n") });
+}
+
+async function unmountBelow(folder: string): Promise<void> {
+  const mounted = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
+  for (const point of mounted.filter((one) => one.startsWith(`${folder}/`)).reverse()) await run("umount", ["--lazy", point]);
+}

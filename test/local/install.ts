@@ -1,0 +1,112 @@
+// What the local cloud is made of, found or made: Debian's packages, the emulator, the Kubernetes binary. What was made
+// is kept in the cache under the version and content it was made from.
+import { createHash } from "node:crypto";
+import { access, constants, mkdir, readFile, writeFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { cache } from "./machine.ts";
+import { LocalCloudError, run } from "./process.ts";
+import { step } from "./progress.ts";
+
+const source = join(import.meta.dirname, "kubernetes");
+const emulatorVersion = "1.5.33";
+const kubernetesVersion = "v1.35.4";
+
+/** Programs the cloud needs and the Debian package that carries each. */
+const programs: Record<string, string> = {
+  docker: "docker.io",
+  dockerd: "docker.io",
+  containerd: "containerd",
+  runc: "runc",
+  iptables: "iptables",
+  ip: "iproute2",
+  mount: "mount",
+  openssl: "openssl",
+  "/usr/lib/cni/bridge": "containernetworking-plugins",
+};
+
+const findsProgram = async (name: string): Promise<boolean> => {
+  const folders = name.startsWith("/") ? [""] : (process.env["PATH"] ?? "").split(delimiter);
+  const found = folders.map(async (folder) => access(join(folder, name), constants.X_OK));
+  return Promise.any(found).then(
+    () => true,
+    () => false,
+  );
+};
+
+/** Fails unless this machine can run the local cloud; installs Debian's packages that are missing. */
+export async function installPackages(): Promise<void> {
+  const here = process.platform === "linux" && process.getuid?.() === 0;
+  if (!here) {
+    throw new LocalCloudError(
+      `The local cloud runs a real kubelet and container engines, so it needs Linux and root; this is ` +
+        `${process.platform}, user ${String(process.getuid?.() ?? "unknown")}. ` +
+        `Remedy: run it as root on a Linux machine, or use a real cluster (README.md, "On a real cluster").`,
+    );
+  }
+  const missing: string[] = [];
+  for (const [name, debianPackage] of Object.entries(programs)) if (!(await findsProgram(name))) missing.push(debianPackage);
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing)];
+  const release = await readFile("/etc/os-release", "utf8").catch(() => "");
+  if (!/^ID(_LIKE)?=.*debian/m.test(release)) {
+    throw new LocalCloudError(
+      `The local cloud lacks ${packages.join(", ")} (Debian's package names) and can install them on Debian only. ` +
+        "Remedy: install them by this system's own means, then run the command again.",
+    );
+  }
+  await step(`installing ${packages.join(", ")}`, async () => apt(packages));
+}
+
+async function apt(packages: readonly string[]): Promise<void> {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  await run("apt-get", ["update", "-q"], { env });
+  await run("apt-get", ["install", "-q", "-y", "--no-install-recommends", ...packages], { env });
+}
+
+/** The emulator's program, installed into a virtual environment of its own. */
+export async function installEmulator(): Promise<string> {
+  const folder = join(cache, `ministack-${emulatorVersion}`);
+  await once(folder, `installing the AWS emulator ministack ${emulatorVersion}`, async () => {
+    await run("python3", ["-m", "venv", "--clear", folder]).catch(async (error: unknown) => {
+      if (!String(error).includes("ensurepip")) throw error;
+      await apt(["python3-venv"]);
+      await run("python3", ["-m", "venv", "--clear", folder]);
+    });
+    await run(join(folder, "bin", "pip"), ["install", "-q", `ministack==${emulatorVersion}`]);
+  });
+  return join(folder, "bin", "ministack");
+}
+
+/** The one binary of etcd and all Kubernetes components, and the pause program: built from Go modules, then kept. */
+export async function buildKubernetes(): Promise<{ kubernetes: string; pause: string }> {
+  const hash = createHash("sha256");
+  for (const file of ["go.mod", "go.sum", "main.go", "pause/main.go"]) hash.update(await readFile(join(source, file)));
+  const folder = join(cache, `kubernetes-${kubernetesVersion}-${hash.digest("hex").slice(0, 12)}`);
+  const built = { kubernetes: join(folder, "kubernetes"), pause: join(folder, "pause") };
+  const name = `building Kubernetes ${kubernetesVersion} from Go modules (5 to 15 minutes, once)`;
+  await once(folder, name, async () => {
+    if (!(await findsProgram("go"))) {
+      throw new LocalCloudError("The local cloud builds Kubernetes and needs Go 1.25 or newer on PATH. Remedy: install Go.");
+    }
+    const versions = { gitVersion: kubernetesVersion, gitMajor: "1", gitMinor: kubernetesVersion.split(".")[1] ?? "" };
+    const flags = Object.entries(versions).map(([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`);
+    const env = { ...process.env, CGO_ENABLED: "0" };
+    const options = ["build", "-trimpath", "-buildvcs=false", "-ldflags", ["-s -w", ...flags].join(" ")];
+    await run("go", [...options, "-o", built.kubernetes, "."], { cwd: source, env });
+    await run("go", [...options, "-o", built.pause, "./pause"], { cwd: source, env });
+  });
+  return built;
+}
+
+/** Makes a folder of the cache unless it is there whole: the marker is written last, so a crash half-way is made anew. */
+async function once(folder: string, name: string, make: () => Promise<void>): Promise<void> {
+  const marker = join(folder, ".complete");
+  const complete = await access(marker).then(
+    () => true,
+    () => false,
+  );
+  if (complete) return;
+  await mkdir(folder, { recursive: true });
+  await step(name, make);
+  await writeFile(marker, "");
+}

@@ -1,0 +1,50 @@
+// Where the local cloud lives on this machine, and the addresses it uses. One local cloud per machine: nothing here
+// depends on the checkout, so that a second checkout finds the cloud a first one started.
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/** Everything that exists while the cloud runs: data, logs, sockets, mounts, stack states. Removed by `down`. */
+export const home = "/var/lib/ecr-helper";
+
+/** What is built once and kept: the Kubernetes binary, the emulator's virtual environment. Safe to delete at any time. */
+export const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "ecr-helper");
+
+/** Services that pods must reach listen here; the bridge is the cloud's own, so its ports are free but for 0.0.0.0. */
+export const bridge = { name: "ecr-helper0", address: "10.214.0.1", podRange: "10.214.0.0/24" };
+
+/** Services that pods must not reach listen here: an address of loopback that nothing else uses. */
+export const loopback = "127.77.77.1";
+
+export const serviceRange = "10.215.0.0/24";
+
+/** Every port the cloud listens on, by the part that does. */
+export const ports = {
+  front: { address: bridge.address, port: 4566 },
+  registry: { address: loopback, port: 5000 },
+  emulator: { address: loopback, port: 4566 },
+  etcd: { address: loopback, port: 2379 },
+  etcdPeer: { address: loopback, port: 2380 },
+  apiServer: { address: bridge.address, port: 6443 },
+  kubelet: { address: bridge.address, port: 10250 },
+  kubeProxyHealth: { address: bridge.address, port: 10256 },
+  kubeProxyMetrics: { address: bridge.address, port: 10249 },
+} as const;
+
+export type Endpoint = { address: string; port: number };
+
+export const url = (endpoint: Endpoint, scheme = "http"): string =>
+  `${scheme}://${endpoint.address}:${String(endpoint.port)}`;
+
+export const kubeconfig = join(home, "kubeconfig");
+export const dockerSocket = join(home, "docker.sock");
+export const containerdSocket = join(home, "containerd.sock");
+export const logs = join(home, "logs");
+
+/** The emulator's account, region and published test key (its root user). */
+export const aws = {
+  AWS_ENDPOINT_URL: url(ports.front),
+  AWS_REGION: "us-east-1",
+  AWS_ACCESS_KEY_ID: "test",
+  AWS_SECRET_ACCESS_KEY: "test",
+};
+export const account = "123456789012";

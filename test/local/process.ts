@@ -1,0 +1,140 @@
+// Running programs: to the end, or in the background with a log and a record of which process it is.
+import { execFile, spawn, type ExecFileOptions } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { home, logs } from "./machine.ts";
+
+const records = join(home, "run");
+
+/** An error whose message is meant for the user as it stands: what went wrong, and what to do. */
+export class LocalCloudError extends Error {}
+
+export interface RunOptions extends ExecFileOptions {
+  /** What the program reads from its standard input; nothing by default. */
+  input?: string | Buffer;
+}
+
+/** Runs a program to its end and gives its standard output. Fails with its last lines of output. */
+export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { input, ...rest } = options;
+  return new Promise((resolve, reject) => {
+    const child = execFile(command, args, { maxBuffer: 64 << 20, encoding: "utf8", ...rest }, (error, stdout, stderr) => {
+      if (error === null) return resolve(String(stdout));
+      const output = lastLines(`${String(stdout)}\n${String(stderr)}`, 15);
+      reject(new LocalCloudError(`${command} ${args.join(" ")} failed: ${output || error.message}`, { cause: error }));
+    });
+    // A program that ends before it has read everything says so by its exit code, not by a broken pipe of ours.
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(input);
+  });
+}
+
+export const lastLines = (text: string, count: number): string => text.trim().split("\n").slice(-count).join("\n");
+
+export interface Background {
+  name: string;
+  command: string;
+  args: readonly string[];
+  env?: NodeJS.ProcessEnv;
+}
+
+/** Starts a program in the background unless the one recorded under its name still runs. */
+export function startBackground({ name, command, args, env = {} }: Background): void {
+  if (isRunning(name)) return;
+  mkdirSync(logs, { recursive: true });
+  mkdirSync(records, { recursive: true });
+  const log = openSync(join(logs, `${name}.log`), "a");
+  const child = spawn(command, args, { detached: true, stdio: ["ignore", log, log], env: { ...process.env, ...env } });
+  closeSync(log);
+  child.on("error", (error) => writeFileSync(join(logs, `${name}.log`), `${error.message}\n`, { flag: "a" }));
+  child.unref();
+  if (child.pid !== undefined) writeFileSync(join(records, name), `${String(child.pid)} ${startTime(child.pid) ?? ""}`);
+}
+
+/** Whether the process recorded under this name still runs. A number that the kernel gave to another process is not it. */
+export const isRunning = (name: string): boolean => recordedPid(name) !== undefined;
+
+function recordedPid(name: string): number | undefined {
+  const [pid, started] = (readOrUndefined(join(records, name)) ?? "").split(" ");
+  return pid !== undefined && started !== undefined && startTime(Number(pid)) === started ? Number(pid) : undefined;
+}
+
+/** When a process started, in the kernel's clock ticks; undefined when there is none or it is a zombie. */
+function startTime(pid: number): string | undefined {
+  const fields = readOrUndefined(`/proc/${String(pid)}/stat`)?.split(") ").at(-1)?.split(" ");
+  return fields === undefined || fields[0] === "Z" ? undefined : fields[19];
+}
+
+const readOrUndefined = (file: string): string | undefined => {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+};
+
+/** Ends a background process: asks, waits, and insists after ten seconds; or kills it at once. */
+export async function stopBackground(name: string, signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
+  const pid = recordedPid(name);
+  if (pid !== undefined) await end([pid], signal);
+  rmSync(join(records, name), { force: true });
+}
+
+/** Ends the processes whose command line names the given text, such as the shims of this cloud's own containerd. */
+export async function stopByCommandLine(text: string): Promise<void> {
+  const mine = readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
+    .filter((pid) => (readOrUndefined(`/proc/${pid}/cmdline`) ?? "").split("\0").includes(text));
+  await end(mine.map(Number), "SIGTERM");
+}
+
+async function end(pids: readonly number[], first: "SIGTERM" | "SIGKILL"): Promise<void> {
+  for (const signal of [first, "SIGKILL"] as const) {
+    const alive = pids.filter((pid) => startTime(pid) !== undefined);
+    for (const pid of alive) kill(pid, signal);
+    const deadline = Date.now() + 10_000;
+    // These are not children of this process, so the kernel tells nobody here of their end: it has to be asked.
+    while (Date.now() < deadline && alive.some((pid) => startTime(pid) !== undefined)) await delay(20);
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/**
+ * Waits until `ready` gives something other than undefined. Fails when the background process `name` ends, or after
+ * `timeout` milliseconds, with the last lines of its log.
+ */
+export async function untilReady<T>(name: string, ready: () => Promise<T | undefined>, timeout = 60_000): Promise<T> {
+  const deadline = Date.now() + timeout;
+  for (;;) {
+    const result = await ready();
+    if (result !== undefined) return result;
+    const file = join(logs, `${name}.log`);
+    if (!isRunning(name) || Date.now() > deadline) {
+      const why = isRunning(name) ? `is not ready after ${String(timeout / 1000)} s` : "ended while it started";
+      throw new LocalCloudError(
+        `${name} ${why}. Its last lines (all in ${file}):\n${lastLines(readOrUndefined(file) ?? "", 8)}\n` +
+          "Remedy: mend what they name, then run the command again: it repairs what is there.",
+      );
+    }
+    await delay(50);
+  }
+}
+
+/** Asks an HTTP address; undefined while nobody answers with success. */
+export async function answers(address: string): Promise<true | undefined> {
+  try {
+    const response = await fetch(address, { signal: AbortSignal.timeout(2_000) });
+    return response.ok ? true : undefined;
+  } catch {
+    return undefined; // Nobody listens yet: the caller asks again until its deadline, and then says so.
+  }
+}
