@@ -41,7 +41,7 @@ export interface ServiceAccount {
 /** The labels by which the helper of one stack knows what it made. */
 export const ownLabels = (config: HelperConfig): Record<string, string> => ({
   "app.kubernetes.io/managed-by": "ecr-helper",
-  "app.kubernetes.io/instance": config.namespace,
+  "app.kubernetes.io/instance": config.owner.name,
 });
 
 const ownMetadata = (config: HelperConfig, namespace: string, name: string): Metadata => ({

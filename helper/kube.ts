@@ -66,7 +66,13 @@ export function inCluster(env: Readonly<Record<string, string | undefined>>): Ku
 
 const timeout = 30_000;
 
-/** A caller of one API server. A call resolves to the parsed answer, or rejects with KubeError or the network's error. */
+interface Answer {
+  status: number;
+  type: string;
+  answer: string;
+}
+
+/** A caller of one API server. A call resolves to the parsed answer (a log: its text), or rejects with KubeError or the network's error. */
 export function connect({ server, ca, token }: KubeOptions): Kube {
   const agent = new Agent({ keepAlive: true, ca });
   return async <T>(call: Call) => {
@@ -74,16 +80,17 @@ export function connect({ server, ca, token }: KubeOptions): Kube {
     const headers: Record<string, string> = { authorization: `Bearer ${token()}`, accept: call.accept ?? "application/json" };
     if (body !== undefined) headers["content-type"] = call.contentType ?? "application/json";
     const signals = [AbortSignal.timeout(timeout), ...(call.signal === undefined ? [] : [call.signal])];
-    const { status, answer } = await new Promise<{ status: number; answer: string }>((resolve, reject) => {
+    const { status, type, answer } = await new Promise<Answer>((resolve, reject) => {
       const options = { agent, method: call.method, headers, signal: AbortSignal.any(signals) };
       const outgoing = request(`${server}${call.path}`, options, (incoming) => {
-        text(incoming).then((answer) => resolve({ status: incoming.statusCode ?? 0, answer }), reject);
+        const { statusCode: status = 0, headers } = incoming;
+        text(incoming).then((answer) => resolve({ status, type: headers["content-type"] ?? "", answer }), reject);
       });
       outgoing.on("error", reject);
       outgoing.end(body);
     });
     if (status < 200 || status > 299) throw new KubeError(call, status, answer);
-    return JSON.parse(answer) as T;
+    return (type.startsWith("application/json") ? JSON.parse(answer) : answer) as T;
   };
 }
 

@@ -1,12 +1,13 @@
 // A real Kubernetes on this machine: etcd, the control plane, and one node with containerd, kubelet and kube-proxy.
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, copyFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type Kube } from "../../helper/kube.ts";
 import { docker, importImage } from "./docker.ts";
-import { bridge, containerdSocket, home, kubeconfig, ports, serviceRange, url } from "./machine.ts";
+import { readKubeconfig } from "./kubeconfig.ts";
+import { binaries, bridge, containerdSocket, home, kubeconfig, ports, serviceRange, url } from "./machine.ts";
 import { isRunning, run, startBackground, untilReady } from "./process.ts";
 
 export const node = "ecr-helper-node";
@@ -31,6 +32,8 @@ const kubeconfigOf = (identity: Identity): string => (identity === "admin" ? kub
 /** Starts whatever of the cluster does not run and waits until the node is ready. */
 export async function startCluster(programs: { kubernetes: string; pause: string }): Promise<void> {
   const { kubernetes } = programs;
+  await mkdir(binaries, { recursive: true });
+  await writeFile(join(binaries, "kubectl"), `#!/bin/sh\nexec ${kubernetes} kubectl "$@"\n`, { mode: 0o755 });
   if (!existsSync(kubeconfig)) await writeIdentities();
   const component = (name: string, args: readonly string[]): void =>
     startBackground({ name, command: kubernetes, args: [name, ...args] });
@@ -225,23 +228,15 @@ async function importPause(pause: string): Promise<void> {
     await importImage(folder, pauseImage, ['ENTRYPOINT ["/pause"]', "USER 65535"]);
     await docker(["save", "--output", `${folder}.image`, pauseImage]);
     await ctr("images", "import", `${folder}.image`);
+    await docker(["image", "rm", pauseImage]);
   } finally {
     await rm(folder, { recursive: true });
     await rm(`${folder}.image`, { force: true });
   }
 }
 
-/** Who an administrator's kubeconfig of this cluster says to be, and where. */
-export function readKubeconfig(): { server: string; ca: string; token: string } {
-  const { users } = JSON.parse(readFileSync(kubeconfig, "utf8")) as { users: [{ user: { token: string } }] };
-  return { server: url(ports.apiServer, "https"), ca: readFileSync(certificate, "utf8"), token: users[0].user.token };
-}
-
 /** Calls the API server as the cluster's administrator. */
-export function adminKube(): Kube {
-  const { server, ca, token } = readKubeconfig();
-  return connect({ server, ca, token: () => token });
-}
+export const adminKube = (): Kube => connect(readKubeconfig(kubeconfig));
 
 async function apiServerReady(): Promise<true | undefined> {
   if (!existsSync(certificate)) return undefined;

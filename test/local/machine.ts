@@ -38,6 +38,7 @@ export const url = (endpoint: Endpoint, scheme = "http"): string =>
 export const kubeconfig = join(home, "kubeconfig");
 export const dockerSocket = join(home, "docker.sock");
 export const containerdSocket = join(home, "containerd.sock");
+export const binaries = join(home, "bin");
 export const logs = join(home, "logs");
 
 /** The emulator's account, region and published test key (its root user). */

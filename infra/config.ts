@@ -1,0 +1,191 @@
+// The stack's configuration: read here and nowhere else, checked whole before any resource is registered.
+import { existsSync } from "node:fs";
+import * as pulumi from "@pulumi/pulumi";
+import { formats, levels, type Format, type Level } from "../helper/log.ts";
+
+export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node"] as const;
+
+/** Which cluster: a kubeconfig (path or content) and a context of it, or the name of an EKS cluster. */
+export type ClusterConfig =
+  | { readonly kubeconfig: string | undefined; readonly context: string | undefined }
+  | { readonly eksCluster: string };
+
+/** The keys of Pulumi.yaml, where each one's meaning and default stands. */
+export interface StackConfig {
+  readonly repositoryName: string;
+  readonly repositoryPrincipals: readonly string[];
+  readonly forceDelete: boolean;
+  readonly identity: "accessKey";
+  readonly policyName: string;
+  readonly userName: string;
+  readonly accessKeyGeneration: number;
+  readonly cluster: ClusterConfig;
+  readonly namespace: string;
+  readonly createNamespace: boolean;
+  readonly buildNamespaces: readonly string[];
+  readonly basicAuthSecret: string;
+  readonly pullSecret: string;
+  readonly serviceAccount: string;
+  readonly registries: readonly string[];
+  readonly registryHost: string | undefined;
+  readonly baseImage: string;
+  readonly platform: string;
+  readonly awsEndpointUrl: string | undefined;
+  readonly logFormat: Format;
+  readonly logLevel: Level;
+}
+
+const patterns = {
+  // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+  repository: /^(?=.{2,256}$)(?:[a-z0-9]+(?:[._-][a-z0-9]+)*\/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$/,
+  principal: /^(\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+)$/,
+  // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+  iamPolicy: /^[\w+=,.@-]{1,128}$/,
+  iamName: /^[\w+=,.@-]{1,64}$/,
+  // RFC 1123, as Kubernetes' API conventions have it
+  namespace: /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/,
+  object: /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+  registry: /^\d{12}\.dkr\.ecr\.[a-z]{2}(-[a-z]+)+-\d+\.[a-z0-9.-]+$/,
+  host: /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:\d{1,5})?$/,
+  image: /^[^\s"']+$/,
+  platform: /^linux\/(amd64|arm64)$/,
+  // https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
+  eksCluster: /^[0-9A-Za-z][\w-]{0,99}$/,
+};
+
+/**
+ * Reads the stack's configuration. Throws one error that Pulumi shows without a stack trace and that names every mistake:
+ * the key, its value, what would be right.
+ */
+export function readConfig(): StackConfig {
+  const config = new Reader();
+  const { string, strings, boolean } = config;
+  const name = "a name of a Kubernetes object (lower case, digits, - and .)";
+  const iamName = "1 to 64 letters, digits or +=,.@_-";
+
+  const result: StackConfig = {
+    repositoryName: string("repositoryName", patterns.repository, "a name of an ECR repository (2 to 256, lower case)"),
+    repositoryPrincipals: strings("repositoryPrincipals", patterns.principal, 'account ids of 12 digits, IAM ARNs, or "*"'),
+    forceDelete: boolean("forceDelete"),
+    identity: readIdentity(config),
+    policyName: string("policyName", patterns.iamPolicy, "1 to 128 letters, digits or +=,.@_-"),
+    userName: string("userName", patterns.iamName, iamName),
+    accessKeyGeneration: Number(string("accessKeyGeneration", /^[1-9]\d{0,8}$/, "a whole number from 1")),
+    cluster: readCluster(config),
+    namespace: string("namespace", patterns.namespace, "a name of a namespace (at most 63, lower case, digits and -)"),
+    createNamespace: boolean("createNamespace"),
+    buildNamespaces: readBuildNamespaces(config),
+    basicAuthSecret: string("basicAuthSecret", patterns.object, name),
+    pullSecret: string("pullSecret", patterns.object, name),
+    serviceAccount: string("serviceAccount", patterns.object, name),
+    registries: strings("registries", patterns.registry, "hosts ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
+    registryHost: config.optional("registryHost", patterns.host, "HOST or HOST:PORT, without https://"),
+    baseImage: string("baseImage", patterns.image, "a reference of an image"),
+    platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
+    awsEndpointUrl: config.optional("awsEndpointUrl", /^https?:\/\/[^\s/]+\/?$/, "http://HOST[:PORT] or https://HOST[:PORT]"),
+    logFormat: config.oneOf("logFormat", formats),
+    logLevel: config.oneOf("logLevel", levels),
+  };
+  // Declared for the other identities, and checked with all the others even while it has no use.
+  string("roleName", patterns.iamName, iamName);
+  if (result.basicAuthSecret === result.pullSecret) {
+    config.mistake("pullSecret", result.pullSecret, "another name than basicAuthSecret's: they are secrets of two types");
+  }
+  config.throwMistakes();
+  return Object.freeze(result);
+}
+
+function readIdentity(config: Reader): "accessKey" {
+  const identity = config.oneOf("identity", identities);
+  if (identities.includes(identity) && identity !== "accessKey") {
+    config.mistake("identity", identity, "accessKey, the only identity that this version makes");
+  }
+  return "accessKey";
+}
+
+function readCluster(config: Reader): ClusterConfig {
+  const kubeconfig = config.optional("kubeconfig", /./s, "the path of a kubeconfig, or its content");
+  const context = config.optional("context", /./, "the name of a context");
+  const eksCluster = config.optional("eksCluster", patterns.eksCluster, "the name of an EKS cluster");
+  const anyKubeconfig = kubeconfig ?? context;
+  if (eksCluster !== undefined) {
+    if (anyKubeconfig !== undefined) {
+      config.mistake("eksCluster", eksCluster, "not to be set together with kubeconfig or context: they name a cluster too");
+    }
+    return { eksCluster };
+  }
+  if (anyKubeconfig === undefined) {
+    config.mistake("kubeconfig", "", "one of kubeconfig, context or eksCluster to say which cluster; the current context is not taken by accident");
+  }
+  const isContent = kubeconfig?.includes("clusters") === true;
+  if (kubeconfig !== undefined && !isContent && !existsSync(kubeconfig)) {
+    config.mistake("kubeconfig", kubeconfig, "the path of a file that exists (from the project's folder), or a kubeconfig's content");
+  }
+  return { kubeconfig, context };
+}
+
+function readBuildNamespaces(config: Reader): readonly string[] {
+  const later = "nothing: patterns and selectors of namespaces are not in this version; name them in buildNamespaces";
+  config.strings("excludeNamespaces", /^$/, later);
+  config.optional("namespaceSelector", /^$/, later);
+  const names = config.strings("buildNamespaces", patterns.namespace, "names of namespaces (lower case, digits and -; no patterns in this version)");
+  if (names.length === 0) config.mistake("buildNamespaces", "[]", "one namespace at least");
+  return [...new Set(names)];
+}
+
+/** Reads values and collects mistakes. What a read gives after a mistake is of the right type and never used. */
+class Reader {
+  readonly #config = new pulumi.Config();
+  readonly #mistakes: string[] = [];
+  readonly #known = new Set<string>();
+
+  readonly mistake = (key: string, value: string, expected: string): void => {
+    this.#mistakes.push(`${this.#config.name}:${key} = ${JSON.stringify(value)}: expected ${expected}`);
+  };
+
+  readonly optional = (key: string, pattern: RegExp, expected: string): string | undefined => {
+    this.#known.add(key);
+    const value = this.#config.get(key) ?? "";
+    if (value === "") return undefined;
+    if (!pattern.test(value)) this.mistake(key, value, expected);
+    return value;
+  };
+
+  readonly string = (key: string, pattern: RegExp, expected: string): string => {
+    const value = this.optional(key, pattern, expected);
+    if (value === undefined) this.mistake(key, "", expected);
+    return value ?? "";
+  };
+
+  readonly oneOf = <T extends string>(key: string, allowed: readonly T[]): T =>
+    this.string(key, new RegExp(`^(${allowed.join("|")})$`), allowed.join(", ")) as T;
+
+  readonly boolean = (key: string): boolean => this.oneOf(key, ["true", "false"]) === "true";
+
+  readonly strings = (key: string, pattern: RegExp, expected: string): readonly string[] => {
+    const text = this.optional(key, /./s, expected) ?? "[]";
+    const list = parseStrings(text);
+    if (list === undefined) this.mistake(key, text, `a list: ${expected}`);
+    for (const one of list ?? []) if (!pattern.test(one)) this.mistake(key, one, expected);
+    return list ?? [];
+  };
+
+  readonly throwMistakes = (): void => {
+    const prefix = `${this.#config.name}:`;
+    const given = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(prefix));
+    for (const key of given.map((one) => one.slice(prefix.length))) {
+      if (!this.#known.has(key)) this.#mistakes.push(`${prefix}${key}: there is no such key; \`pulumi config\` lists them`);
+    }
+    if (this.#mistakes.length === 0) return;
+    throw new pulumi.RunError(`The stack's configuration is wrong, and nothing was changed:\n  ${this.#mistakes.join("\n  ")}`);
+  };
+}
+
+function parseStrings(text: string): string[] | undefined {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return Array.isArray(parsed) && parsed.every((one) => typeof one === "string") ? parsed : undefined;
+  } catch {
+    return undefined; // Not JSON: the caller's mistake says what was expected.
+  }
+}

@@ -1,0 +1,30 @@
+// How the in-process engine carries out one type of resource.
+import { LocalCloudError } from "../process.ts";
+import type { Properties } from "./state.ts";
+
+export interface Live {
+  readonly id: string;
+  readonly inputs: Properties;
+  readonly outputs: Properties;
+  readonly provider: Properties;
+}
+
+export interface Handler {
+  /** What of the inputs is compared between runs; all of them unless said otherwise. */
+  comparable?(inputs: Properties): Properties;
+  /** The id a resource of these inputs would have; undefined where AWS chooses one. */
+  identify(inputs: Properties): string | undefined;
+  /** Makes it; rejects when somebody else's is in the way. */
+  create(inputs: Properties, provider: Properties): Promise<{ id: string; outputs: Properties }>;
+  /** Whether it is still there. `inputs` are this run's, for what ages in them (a login). */
+  exists(live: Live, inputs: Properties): Promise<boolean>;
+  /** Changes it in place. Undefined where a change of these inputs takes another resource. */
+  update(live: Live, inputs: Properties): Promise<{ outputs: Properties } | undefined>;
+  /** Deletes it; that it is gone already is no error. */
+  remove(live: Live): Promise<void>;
+  /** Takes back a creation that was interrupted: removes what these inputs may have made. */
+  undo(inputs: Properties, provider: Properties): Promise<void>;
+}
+
+/** What was to be created is there, but not as it should be: the next run starts by taking it back. */
+export class UnfinishedError extends LocalCloudError {}

@@ -1,0 +1,263 @@
+// Runs the Pulumi program in this process on Pulumi's own mock monitor, and carries out live what it registers: created,
+// updated, replaced or left alone by comparison with the state file, deleted when the program no longer has it.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { isDeepStrictEqual } from "node:util";
+import * as pulumi from "@pulumi/pulumi";
+import { LocalCloudError } from "../process.ts";
+import { say, step } from "../progress.ts";
+import type { Stack } from "../stack.ts";
+import { accessKey, awsFunctions, awsHandlers } from "./aws.ts";
+import { type Engine, type Summary, printSummary } from "./engine.ts";
+import { type Handler, UnfinishedError } from "./handler.ts";
+import { imageHandler, withContentHash } from "./image.ts";
+import { kubernetesHandler } from "./kubernetes.ts";
+import { StateFile, type Properties, type ResourceState } from "./state.ts";
+
+/** How Pulumi's wire format marks a secret: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go */
+const signature = "4dabf18193072939515e22adb298388d";
+
+/** The plain values of inputs. The state file holds them as they are and is readable by its owner only. */
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  if (signature in value && "value" in value) return plain(value.value);
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
+}
+
+/** A run of the program, or the destruction of what earlier runs made. */
+class Update {
+  readonly #state: StateFile;
+  readonly #handlers: (type: string) => Handler;
+  readonly #visited = new Set<ResourceState>();
+  readonly #providers = new Map<string, Properties>();
+  readonly #options = new AsyncLocalStorage<{ ignoreChanges: readonly string[] }>();
+  readonly #underWay = new Set<Promise<unknown>>();
+  readonly summary: Summary = { created: 0, updated: 0, replaced: 0, deleted: 0, unchanged: 0 };
+  /** The first thing that went wrong; after it nothing new is begun. */
+  failure: Error | undefined;
+
+  constructor(state: StateFile) {
+    this.#state = state;
+    const keys = accessKey(() => state.all.map(({ id }) => id));
+    this.#handlers = (type) => {
+      const known: Record<string, Handler> = { ...awsHandlers, "aws:iam/accessKey:AccessKey": keys, "docker:index/image:Image": imageHandler };
+      const found = known[type] ?? (type.startsWith("kubernetes:") ? kubernetesHandler : undefined);
+      if (found === undefined) throw new LocalCloudError(`The in-process engine has no handler for ${type}. Remedy: use --engine pulumi.`);
+      return found;
+    };
+  }
+
+  /** Runs the program and gives its outputs. Rejects with the first failure, when all that was under way has ended. */
+  async run(program: string, stack: string): Promise<Properties> {
+    await pulumi.runtime.setMocks(
+      { newResource: async (args) => this.#track(this.#register(args)), call: async (args) => this.#call(args) },
+      "ecr-helper",
+      stack,
+      false,
+    );
+    this.#captureOptions();
+    // A resource that failed leaves promises behind that nobody can await; the failure itself is thrown below.
+    const swallow = (error: unknown): void => void (this.failure ??= error instanceof Error ? error : new Error(String(error)));
+    process.on("unhandledRejection", swallow).on("uncaughtException", swallow);
+    try {
+      const failed = new Promise<never>((_, reject) => {
+        this.#onFailure = reject;
+      });
+      const outputs = pulumi.runtime.runInPulumiStack(async () => (await import(program)) as Record<string, unknown>);
+      const resolved = await Promise.race([outputs.then(async (found) => resolve(found)), failed]);
+      await Promise.race([pulumi.runtime.disconnect(), failed]);
+      if (this.failure !== undefined) throw this.failure;
+      return resolved;
+    } catch (error) {
+      this.failure ??= error instanceof Error ? error : new Error(String(error));
+      await Promise.allSettled(this.#underWay);
+      throw this.failure;
+    } finally {
+      process.off("unhandledRejection", swallow).off("uncaughtException", swallow);
+    }
+  }
+
+  #onFailure: (error: Error) => void = () => undefined;
+
+  /** Stops the run: what is under way ends and is written down, nothing new begins. */
+  interrupt(error: Error): void {
+    this.failure ??= error;
+    this.#onFailure(this.failure);
+  }
+
+  /** Mocks are not told a resource's options; the request that reaches the monitor has them. */
+  #captureOptions(): void {
+    const monitor = pulumi.runtime.getMonitor() as unknown as {
+      registerResource: (request: { getIgnorechangesList(): string[] }, callback: unknown) => Promise<void>;
+    };
+    const register = monitor.registerResource.bind(monitor);
+    monitor.registerResource = async (request, callback) =>
+      this.#options.run({ ignoreChanges: request.getIgnorechangesList() }, async () => register(request, callback));
+  }
+
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } catch (error) {
+      this.interrupt(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    } finally {
+      this.#underWay.delete(work);
+    }
+  }
+
+  async #call({ token }: pulumi.runtime.MockCallArgs): Promise<Properties> {
+    const known = awsFunctions[token];
+    if (known === undefined) throw new LocalCloudError(`The in-process engine has no function ${token}. Remedy: use --engine pulumi.`);
+    return known();
+  }
+
+  async #register(args: pulumi.runtime.MockResourceArgs): Promise<{ id: string | undefined; state: Properties }> {
+    if (this.failure !== undefined) throw this.failure;
+    const inputs = plain(args.inputs) as Properties;
+    const provider = this.#providers.get(args.provider?.split("::")[3] ?? "") ?? {};
+    if (args.type.startsWith("pulumi:providers:")) this.#providers.set(args.name, inputs);
+    if (args.custom !== true || args.type.startsWith("pulumi:")) {
+      const component = { type: args.type, name: args.name, custom: false, id: args.name, inputs, outputs: inputs, provider };
+      this.#count(this.#state.find(args.type, args.name) === undefined ? "created" : "unchanged", component);
+      this.#keep(component);
+      return { id: args.custom === true ? args.name : undefined, state: inputs };
+    }
+    const made = await this.#carryOut(args.type, args.name, inputs, provider);
+    this.#visited.add(made);
+    return { id: made.id, state: made.outputs };
+  }
+
+  #keep(resource: ResourceState): void {
+    this.#state.put(resource);
+    this.#visited.add(resource);
+  }
+
+  async #carryOut(type: string, name: string, given: Properties, provider: Properties): Promise<ResourceState> {
+    const handler = this.#handlers(type);
+    const found = this.#state.find(type, name);
+    const old = found?.creating === true ? undefined : found;
+    const inputs = withIgnored(type === "docker:index/image:Image" ? await withContentHash(given) : given, old, this.#options.getStore()?.ignoreChanges ?? []);
+    const fresh = { type, name, custom: true, id: "", inputs, outputs: {}, provider };
+    if (old === undefined) {
+      if (found !== undefined) await handler.undo(found.inputs, found.provider);
+      const created = await this.#create(handler, fresh);
+      this.#count("created", created);
+      return created;
+    }
+    const compared = handler.comparable ?? ((one: Properties) => one);
+    if (!(await handler.exists(old, inputs))) {
+      const created = await this.#create(handler, fresh);
+      this.#count("created", created);
+      return created;
+    }
+    if (isDeepStrictEqual(compared(old.inputs), compared(inputs))) {
+      this.#count("unchanged", old);
+      return old;
+    }
+    const updated = await handler.update(old, inputs);
+    if (updated !== undefined) {
+      const changed = { ...old, inputs, outputs: updated.outputs, provider };
+      this.#state.put(changed);
+      this.#count("updated", changed);
+      return changed;
+    }
+    // Where both would have the same id the old one has to go first; else it stays until nothing uses it.
+    if (handler.identify(inputs) === old.id) {
+      await handler.remove(old);
+      this.#state.remove(old);
+    } else {
+      this.#state.setAside(old);
+    }
+    const replacement = await this.#create(handler, fresh);
+    this.#count("replaced", replacement);
+    return replacement;
+  }
+
+  async #create(handler: Handler, fresh: ResourceState): Promise<ResourceState> {
+    const pending: ResourceState = { ...fresh, creating: true };
+    this.#state.put(pending);
+    try {
+      const created = { ...fresh, ...(await handler.create(fresh.inputs, fresh.provider)) };
+      this.#state.put(created);
+      return created;
+    } catch (error) {
+      if (!(error instanceof UnfinishedError)) this.#state.remove(pending);
+      throw described(fresh, error);
+    }
+  }
+
+  /** Deletes what no visited resource is: all that the program no longer has, last made first. */
+  async deleteOthers(): Promise<void> {
+    for (const resource of this.#state.all.filter((one) => !this.#visited.has(one)).reverse()) {
+      if (this.failure !== undefined) throw this.failure;
+      if (resource.custom) {
+        const handler = this.#handlers(resource.type);
+        const work = resource.creating === true ? handler.undo(resource.inputs, resource.provider) : handler.remove(resource);
+        await this.#track(step(`deleting ${resource.type} ${resource.name}`, async () => work)).catch((error: unknown) => {
+          throw described(resource, error);
+        });
+      }
+      this.#state.remove(resource);
+      this.#count("deleted", resource);
+    }
+  }
+
+  #count(what: keyof Summary, { type, name }: ResourceState): void {
+    this.summary[what] += 1;
+    if (what !== "unchanged") say(`  ${what.padEnd(8)} ${type} ${name}`);
+  }
+}
+
+/** New inputs with the old values of the properties whose changes are ignored. */
+function withIgnored(inputs: Properties, old: ResourceState | undefined, ignored: readonly string[]): Properties {
+  if (old === undefined) return inputs;
+  const kept = ignored.filter((key) => key in old.inputs).map((key) => [key, old.inputs[key]] as const);
+  return { ...inputs, ...Object.fromEntries(kept) };
+}
+
+const described = ({ type, name }: ResourceState, error: unknown): Error => {
+  const message = error instanceof Error ? error.message : String(error);
+  const wrap = error instanceof UnfinishedError ? UnfinishedError : LocalCloudError;
+  return new wrap(`${type} ${name}: ${message}`, { cause: error });
+};
+
+const resolve = async (outputs: unknown): Promise<Properties> => {
+  const output = pulumi.output(outputs) as unknown as { promise(): Promise<Properties> };
+  return output.promise();
+};
+
+async function interruptible<T>(update: Update, work: () => Promise<T>): Promise<T> {
+  const stop = (): void => update.interrupt(new LocalCloudError("Interrupted. What was done is written down; the next run goes on from there."));
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  try {
+    return await work();
+  } finally {
+    process.off("SIGINT", stop).off("SIGTERM", stop);
+  }
+}
+
+export const inProcess: Engine = {
+  name: "in-process",
+  up: async (stack: Stack) => {
+    const state = new StateFile(stack.folder);
+    const update = new Update(state);
+    pulumi.runtime.setAllConfig(stack.config);
+    const program = pathToFileURL(join(stack.project, "infra/index.ts")).href;
+    await interruptible(update, async () => {
+      const outputs = await update.run(program, stack.name);
+      await update.deleteOthers();
+      state.putOutputs(outputs);
+    });
+    printSummary(update.summary);
+  },
+  destroy: async (stack: Stack) => {
+    const update = new Update(new StateFile(stack.folder));
+    await interruptible(update, async () => update.deleteOthers());
+    printSummary(update.summary);
+  },
+  outputs: async (stack: Stack) => Promise.resolve(new StateFile(stack.folder).outputs),
+};

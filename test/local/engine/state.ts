@@ -1,0 +1,84 @@
+// What the in-process engine remembers of a stack between runs: one file that only its owner may read (it holds secrets),
+// replaced as a whole at every change, so that no end of the process leaves half of it.
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export type Properties = Record<string, unknown>;
+
+export interface ResourceState {
+  readonly type: string;
+  readonly name: string;
+  /** False for a component: it has no life of its own. */
+  readonly custom: boolean;
+  readonly id: string;
+  readonly inputs: Properties;
+  readonly outputs: Properties;
+  /** Inputs of the explicit provider, where the program names one. */
+  readonly provider: Properties;
+  /** Set while it is being created: a run that ended then may or may not have made it. */
+  readonly creating?: true;
+}
+
+interface Content {
+  /** In the order of their creation, which their dependencies agree with. */
+  resources: ResourceState[];
+  /** Replaced by others and still to be deleted. */
+  replaced: ResourceState[];
+  outputs: Properties;
+}
+
+export class StateFile {
+  readonly #file: string;
+  readonly #content: Content;
+
+  constructor(folder: string) {
+    this.#file = join(folder, "state.json");
+    this.#content = existsSync(this.#file)
+      ? (JSON.parse(readFileSync(this.#file, "utf8")) as Content)
+      : { resources: [], replaced: [], outputs: {} };
+  }
+
+  get outputs(): Properties {
+    return this.#content.outputs;
+  }
+
+  get all(): readonly ResourceState[] {
+    return [...this.#content.resources, ...this.#content.replaced];
+  }
+
+  find(type: string, name: string): ResourceState | undefined {
+    return this.#content.resources.find((one) => one.type === type && one.name === name);
+  }
+
+  /** Adds a resource, or puts it in the place of the one of the same type and name. */
+  put(resource: ResourceState): void {
+    const { resources } = this.#content;
+    const index = resources.findIndex((one) => one.type === resource.type && one.name === resource.name);
+    if (index === -1) resources.push(resource);
+    else resources[index] = resource;
+    this.#save();
+  }
+
+  /** Sets a resource aside to be deleted when all that used it uses its replacement. */
+  setAside(resource: ResourceState): void {
+    this.#content.resources = this.#content.resources.filter((one) => one !== resource);
+    this.#content.replaced.push(resource);
+    this.#save();
+  }
+
+  remove(resource: ResourceState): void {
+    this.#content.resources = this.#content.resources.filter((one) => one !== resource);
+    this.#content.replaced = this.#content.replaced.filter((one) => one !== resource);
+    this.#save();
+  }
+
+  putOutputs(outputs: Properties): void {
+    this.#content.outputs = outputs;
+    this.#save();
+  }
+
+  #save(): void {
+    writeFileSync(`${this.#file}.new`, JSON.stringify(this.#content, undefined, 1), { mode: 0o600 });
+    renameSync(`${this.#file}.new`, this.#file);
+  }
+}

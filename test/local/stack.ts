@@ -1,0 +1,109 @@
+// A stack of the local cloud: its folder, which engine made it, and its configuration.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parse, stringify } from "yaml";
+import type { EngineName } from "./engine/engine.ts";
+import { home } from "./machine.ts";
+import { LocalCloudError } from "./process.ts";
+
+/** The project's folder. */
+const project = resolve(import.meta.dirname, "../..");
+const stacks = join(home, "stacks");
+
+export interface Stack {
+  readonly name: string;
+  readonly project: string;
+  /** Where its state lives, for as long as the stack does. */
+  readonly folder: string;
+  /** Pulumi.dev.yaml with the overrides of this stack, as the pulumi command reads it. */
+  readonly configFile: string;
+  /** The same with Pulumi.yaml's defaults, as a program is given it: strings, with JSON for anything else. */
+  readonly config: Record<string, string>;
+  readonly overrides: Readonly<Record<string, unknown>>;
+}
+
+interface Declaration {
+  type: string;
+  default: unknown;
+}
+
+type Values = Record<string, unknown>;
+
+const readYaml = <T>(file: string): T => parse(readFileSync(file, "utf8")) as T;
+
+/** The configuration keys that Pulumi.yaml declares. */
+const declarations = (): Record<string, Declaration> =>
+  readYaml<{ config: Record<string, Declaration> }>(join(project, "Pulumi.yaml")).config;
+
+const asText = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** The defaults of Pulumi.yaml, as a program is given them. */
+export const defaultConfig = (): Record<string, string> =>
+  Object.fromEntries(Object.entries(declarations()).map(([key, { default: value }]) => [`ecr-helper:${key}`, asText(value)]));
+
+/** Parses `-c key=value`. A key without a namespace is the project's; a list is given as JSON. */
+export function parseOverride(override: string): [key: string, value: unknown] {
+  const [, given, value] = /^([^=]+)=(.*)$/s.exec(override) ?? [];
+  if (given === undefined || value === undefined) {
+    throw new LocalCloudError(`-c ${override}: expected key=value, for example -c logLevel=debug.`);
+  }
+  const key = given.includes(":") ? given : `ecr-helper:${given}`;
+  const declared = declarations()[key.replace(/^ecr-helper:/, "")];
+  if (declared?.type !== "array") return [key, value];
+  try {
+    return [key, JSON.parse(value)];
+  } catch (cause) {
+    throw new LocalCloudError(`-c ${override}: expected a list as JSON, for example -c '${given}=["one","two"]'.`, { cause });
+  }
+}
+
+export const stackNames = (): string[] => (existsSync(stacks) ? readdirSync(stacks) : []);
+
+/**
+ * Opens a stack. Its configuration is Pulumi.dev.yaml with this machine's platform; on top the overrides of earlier runs,
+ * which `keepOverrides` wrote down as `pulumi up -c` does in the stack's file, and those given now.
+ */
+export function openStack(name: string, overrides: readonly string[] = []): Stack {
+  if (!/^[A-Za-z0-9_.-]{1,40}$/.test(name)) throw new LocalCloudError(`--stack ${name}: expected letters, digits, _ . or -.`);
+  const folder = join(stacks, name);
+  const kept = overridesFile(folder);
+  const values: Values = {
+    ...(existsSync(kept) ? readYaml<Values>(kept) : {}),
+    ...Object.fromEntries(overrides.map(parseOverride)),
+  };
+  const dev = readYaml<{ config: Values }>(join(project, "Pulumi.dev.yaml"));
+  const platform = { "ecr-helper:platform": `linux/${process.arch === "arm64" ? "arm64" : "amd64"}` };
+  const config = { ...platform, ...dev.config, ...values };
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const configFile = join(folder, `Pulumi.${name}.yaml`);
+  writeFileSync(configFile, stringify({ ...dev, config }));
+  const given = Object.fromEntries(Object.entries(config).map(([key, value]) => [key, asText(value)]));
+  return { name, project, folder, configFile, config: { ...defaultConfig(), ...given }, overrides: values };
+}
+
+/** Keeps a stack's overrides for its next run. Called when they have proved good: a wrong one is not to be kept. */
+export const keepOverrides = ({ folder, overrides }: Stack): void =>
+  writeFileSync(overridesFile(folder), JSON.stringify(overrides));
+
+const overridesFile = (folder: string): string => join(folder, "overrides.json");
+
+/** Notes which engine makes a stack. Fails for a stack that the other one made: each has a state of its own. */
+export function claim(stack: Stack, engine: EngineName): void {
+  const made = madeBy(stack.name);
+  if (made !== undefined && made !== engine) {
+    throw new LocalCloudError(
+      `Stack ${stack.name} was made by the ${made} engine and the ${engine} engine knows nothing of it. ` +
+        `Remedy: npm run down first, or go on with --engine ${made}.`,
+    );
+  }
+  writeFileSync(join(stack.folder, "engine"), engine);
+}
+
+/** The engine that made a stack; undefined when there is no such stack. */
+export function madeBy(name: string): EngineName | undefined {
+  const file = join(stacks, name, "engine");
+  return existsSync(file) ? (readFileSync(file, "utf8") as EngineName) : undefined;
+}
+
+/** Forgets a stack that is destroyed. */
+export const forgetStack = (name: string): void => rmSync(join(stacks, name), { recursive: true, force: true });

@@ -1,0 +1,73 @@
+// Watching objects of the API server, and what the local cloud and the tests wait for by it.
+import type { IncomingMessage } from "node:http";
+import { request } from "node:https";
+import { connect, type KubeOptions } from "../../helper/kube.ts";
+
+/** `LISTED` comes once, after an `ADDED` for everything that was there at the start. */
+export type Change<T> = { type: "ADDED" | "MODIFIED" | "DELETED"; object: T } | { type: "LISTED"; object: undefined };
+
+interface List<T> {
+  metadata: { resourceVersion: string };
+  items: T[];
+}
+
+/**
+ * The objects under a path (with its selectors, if any) and then every change, until the signal aborts. Rejects when the
+ * API server closes the stream: nothing here lasts as long as that.
+ */
+export async function* watch<T>(options: KubeOptions, path: string, signal: AbortSignal): AsyncGenerator<Change<T>, never> {
+  const list = await connect(options)<List<T>>({ method: "GET", path, signal });
+  for (const object of list.items) yield { type: "ADDED", object };
+  yield { type: "LISTED", object: undefined };
+  const since = `watch=1&resourceVersion=${list.metadata.resourceVersion}`;
+  const headers = { authorization: `Bearer ${options.token()}` };
+  const address = `${options.server}${path}${path.includes("?") ? "&" : "?"}${since}`;
+  try {
+    const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
+      request(address, { ca: options.ca, headers, signal, agent: false }, resolve).on("error", reject).end();
+    });
+    let rest = "";
+    for await (const chunk of incoming.setEncoding("utf8")) {
+      const lines = (rest + String(chunk)).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) yield JSON.parse(line) as Change<T>;
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+  throw new Error(`the API server closed the watch of ${path}`);
+}
+
+/** Resolves with the first change that `wanted` takes; rejects after `timeout` milliseconds. */
+export async function waitFor<T>(
+  options: KubeOptions,
+  path: string,
+  wanted: (change: Change<T>) => boolean,
+  timeout: number,
+): Promise<Change<T>> {
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(new Error(`nothing happened at ${path} for ${String(timeout / 1000)} s`)), timeout);
+  try {
+    for await (const change of watch<T>(options, path, over.signal)) if (wanted(change)) return change;
+    throw new Error("unreachable: a watch does not end without an error");
+  } finally {
+    clearTimeout(timer);
+    over.abort();
+  }
+}
+
+/** Resolves when nothing is left under a path. */
+export async function waitUntilGone(options: KubeOptions, path: string, timeout: number): Promise<void> {
+  const left = new Set<string>();
+  await waitFor<{ metadata: { uid: string } }>(
+    options,
+    path,
+    ({ type, object }) => {
+      if (type === "ADDED") left.add(object.metadata.uid);
+      if (type === "DELETED") left.delete(object.metadata.uid);
+      return type !== "ADDED" && left.size === 0;
+    },
+    timeout,
+  );
+}
