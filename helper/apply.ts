@@ -1,12 +1,14 @@
 // Brings one namespace to its desired state. Secrets by server-side apply; the service account by a patch of its own lists.
 import type { HelperConfig } from "./config.ts";
 import {
+  authsOf,
   basicAuthSecret,
   fieldManager,
   newServiceAccount,
   ownLabels,
   pullSecret,
   serviceAccountPatch,
+  type Auths,
   type Metadata,
   type Secret,
   type ServiceAccount,
@@ -81,6 +83,14 @@ export function createApply(kube: Kube, config: HelperConfig): Apply {
       }
     };
 
+    /** What the pull secret holds now, read only when some registry has no token and its old entry has to be kept. */
+    const keptAuths = async (): Promise<Auths> => {
+      if (config.registries.every(({ region }) => tokens.has(region))) return {};
+      const path = `${core}/secrets/${config.pullSecret}`;
+      const found = await orUndefined(kube<Secret>({ method: "GET", path, signal }));
+      return found !== undefined && isOwn(found.metadata, config) ? authsOf(found.data) : {};
+    };
+
     const results: ObjectResult[] = [];
     const attempt = async (object: string, work: () => Promise<ObjectResult["outcome"]>): Promise<void> => {
       try {
@@ -90,10 +100,12 @@ export function createApply(kube: Kube, config: HelperConfig): Apply {
       }
     };
     if (builds) await attempt(`serviceaccount/${config.serviceAccount}`, applyServiceAccount);
-    const secrets = [builds ? basicAuthSecret(config, namespace, tokens) : undefined, pullSecret(config, namespace, tokens)];
-    for (const secret of secrets) {
-      if (secret !== undefined) await attempt(`secret/${secret.metadata.name}`, async () => applySecret(secret));
-    }
+    const login = builds ? basicAuthSecret(config, namespace, tokens) : undefined;
+    if (login !== undefined) await attempt(`secret/${config.basicAuthSecret}`, async () => applySecret(login));
+    await attempt(`secret/${config.pullSecret}`, async () => {
+      const pull = pullSecret(config, namespace, tokens, await keptAuths());
+      return pull === undefined ? "unchanged" : applySecret(pull);
+    });
     return results;
   };
 }

@@ -84,23 +84,45 @@ export function basicAuthSecret(config: HelperConfig, namespace: string, tokens:
   return { apiVersion: "v1", kind: "Secret", metadata, type: "kubernetes.io/basic-auth", data };
 }
 
-/** The secret images are pulled with: every registry whose token is there, with and without https://. Undefined without any. */
-export function pullSecret(config: HelperConfig, namespace: string, tokens: Tokens): Secret | undefined {
+/** The entries of a docker config, by host. */
+export type Auths = Readonly<Record<string, object>>;
+
+/**
+ * The secret images are pulled with: every registry, with and without https://. A registry without a token keeps the
+ * entries of `kept`, what an earlier helper wrote for it: they may still be good. Undefined without any token.
+ */
+export function pullSecret(config: HelperConfig, namespace: string, tokens: Tokens, kept: Auths): Secret | undefined {
   const auths: Record<string, object> = {};
   const used = new Set<AuthorizationToken>();
   for (const registry of config.registries) {
     const token = tokens.get(registry.region);
-    if (token === undefined) continue;
-    used.add(token);
-    const { username, password } = token;
-    const entry = { username, password, auth: base64(`${username}:${password}`) };
-    for (const host of hostsOf(config, registry)) auths[host] = auths[`https://${host}`] = entry;
+    if (token !== undefined) used.add(token);
+    for (const host of hostsOf(config, registry).flatMap((one) => [one, `https://${one}`])) {
+      const entry = token === undefined ? kept[host] : authOf(token);
+      if (entry !== undefined) auths[host] = entry;
+    }
   }
   if (used.size === 0) return undefined;
   const metadata = ownMetadata(config, namespace, config.pullSecret);
   metadata.annotations = expiry(used);
   const data = { ".dockerconfigjson": base64(JSON.stringify({ auths })) };
   return { apiVersion: "v1", kind: "Secret", metadata, type: "kubernetes.io/dockerconfigjson", data };
+}
+
+const authOf = ({ username, password }: AuthorizationToken): object => ({
+  username,
+  password,
+  auth: base64(`${username}:${password}`),
+});
+
+/** The entries of a secret that `pullSecret` made; none where it holds anything else. */
+export function authsOf(data: Readonly<Record<string, string>> | undefined): Auths {
+  try {
+    const { auths } = JSON.parse(Buffer.from(data?.[".dockerconfigjson"] ?? "", "base64").toString()) as { auths?: Auths };
+    return auths ?? {};
+  } catch {
+    return {}; // Not a docker config: there is nothing in it to keep.
+  }
 }
 
 /** The service account as the helper creates it where there is none. */

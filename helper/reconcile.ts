@@ -1,5 +1,4 @@
 // The loop: tokens x targets -> apply. One pass at a time, only what is due, and whatever happens it arms itself again.
-import { setTimeout as delay } from "node:timers/promises";
 import { isNamespaceGone, ForeignObjectError, type Apply, type ObjectResult, type Target } from "./apply.ts";
 import type { AuthorizationToken, TokenSource } from "./token.ts";
 import { formatDate, reasonOf, type Log } from "./log.ts";
@@ -15,6 +14,8 @@ export interface Effects {
   readonly now: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Resolves after so many milliseconds, or at once when the signal aborts. */
+  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   /** Called before the loop sleeps or works: it promises to call again until then (milliseconds since 1970). */
   readonly beat: (until: number) => void;
   /** Called once, after the first pass in which every token was given and every target brought to its desired state. */
@@ -26,6 +27,8 @@ interface Work<T> {
   readonly item: T;
   due: number;
   failures: number;
+  /** Whether all is as it should be: the token is there, the objects are right, or there is no namespace to have them. */
+  settled: boolean;
 }
 
 /** How long a pass may take before the loop counts as stuck: every call in it has a time limit of its own. */
@@ -36,8 +39,8 @@ const concurrency = 8;
 export async function reconcile(regions: readonly string[], targets: readonly Target[], effects: Effects, signal: AbortSignal): Promise<void> {
   const { log, now, random } = effects;
   const tokens = new Map<string, AuthorizationToken>();
-  const tokenWork = regions.map((item): Work<string> => ({ item, due: 0, failures: 0 }));
-  const targetWork = targets.map((item): Work<Target> => ({ item, due: Infinity, failures: 0 }));
+  const tokenWork = regions.map((item): Work<string> => ({ item, due: 0, failures: 0, settled: false }));
+  const targetWork = targets.map((item): Work<Target> => ({ item, due: Infinity, failures: 0, settled: false }));
   let ready = false;
 
   const failed = (work: Work<unknown>): number => {
@@ -51,6 +54,7 @@ export async function reconcile(regions: readonly string[], targets: readonly Ta
       const token = await effects.tokenSource(work.item, signal);
       tokens.set(work.item, token);
       work.failures = 0;
+      work.settled = true;
       work.due = now() + refreshDelay(token.expiresAt - now(), random());
       for (const target of targetWork) target.due = 0;
     } catch (error) {
@@ -73,13 +77,15 @@ export async function reconcile(regions: readonly string[], targets: readonly Ta
       log("info", `${object} ${word} in namespace ${namespace}`, { namespace, object, outcome });
     }
     const failures = results.filter(({ outcome }) => outcome === "failed");
+    const gone = failures.every(({ error }) => isNamespaceGone(error));
+    work.settled = gone;
     if (failures.length === 0) {
       work.failures = 0;
       return;
     }
     const first = work.failures === 0;
     const wait = failed(work);
-    if (failures.every(({ error }) => isNamespaceGone(error))) {
+    if (gone) {
       if (first) log("warn", `namespace ${namespace} does not exist or is being deleted; it gets its objects when it is there`, { namespace });
       return;
     }
@@ -103,13 +109,13 @@ export async function reconcile(regions: readonly string[], targets: readonly Ta
   while (!signal.aborted) {
     effects.beat(now() + passLimit);
     await pass();
-    if (!ready && tokens.size === regions.length && targetWork.every(({ due }) => due === Infinity)) {
+    if (!ready && [...tokenWork, ...targetWork].every(({ settled }) => settled)) {
       ready = true;
       effects.ready();
     }
     const next = Math.min(...[...tokenWork, ...targetWork].map(({ due }) => due));
     effects.beat(next + passLimit);
-    await sleep(Math.max(0, next - now()), signal);
+    await effects.sleep(Math.max(0, next - now()), signal);
   }
 }
 
@@ -121,11 +127,4 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<voi
     for (const item of queue) await work(item);
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
-}
-
-/** Sleeps, or wakes at once when the signal aborts: that is an end, not an error. */
-async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(milliseconds, undefined, { signal }).catch((error: unknown) => {
-    if (!signal.aborted) throw error;
-  });
 }

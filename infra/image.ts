@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { getAuthorizationTokenOutput } from "@pulumi/aws/ecr/getAuthorizationToken.js";
 import { Image } from "@pulumi/docker/image.js";
 import * as pulumi from "@pulumi/pulumi";
-import { buildSync } from "esbuild";
+import { buildSync, type BuildOptions } from "esbuild";
 
 export interface HelperImageArgs {
   /** The registry's host, `HOST` or `HOST:PORT`. */
@@ -24,6 +24,17 @@ export interface RegistryLogin {
 // Relative to the project's folder: absolute paths are inputs too, and would differ from checkout to checkout.
 const context = "build/helper";
 const dockerfile = "helper/Dockerfile";
+
+const bundling: BuildOptions = {
+  entryPoints: ["helper/main.ts"],
+  outfile: `${context}/main.js`,
+  bundle: true,
+  minify: true,
+  platform: "node",
+  target: "node24",
+  legalComments: "none",
+  logLevel: "silent",
+};
 
 export class HelperImage extends pulumi.ComponentResource {
   /** `HOST/NAME@sha256:...`. */
@@ -61,16 +72,12 @@ export class HelperImage extends pulumi.ComponentResource {
  * takes the tag of another content.
  */
 function bundle({ baseImage, platform }: HelperImageArgs): string {
-  buildSync({
-    entryPoints: ["helper/main.ts"],
-    outfile: `${context}/main.js`,
-    bundle: true,
-    minify: true,
-    platform: "node",
-    target: "node24",
-    legalComments: "none",
-    logLevel: "error",
-  });
+  try {
+    buildSync(bundling);
+  } catch (error) {
+    // esbuild's error is a dump of all it knows; its message alone has the file, the line and what is wrong there.
+    throw new pulumi.RunError(`The helper does not bundle. ${error instanceof Error ? error.message : String(error)}`);
+  }
   const hash = createHash("sha256").update(JSON.stringify([baseImage, platform]));
   for (const file of [dockerfile, `${context}/main.js`]) hash.update(readFileSync(file));
   return hash.digest("hex").slice(0, 12);

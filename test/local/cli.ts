@@ -14,7 +14,7 @@ import { proveNothingIsLeft } from "./leftovers.ts";
 import { binaries, home, kubeconfig } from "./machine.ts";
 import { LocalCloudError } from "./process.ts";
 import { say, step } from "./progress.ts";
-import { claim, forgetStack, keepOverrides, madeBy, openStack, stackNames } from "./stack.ts";
+import { claim, forgetStack, keepOverrides, madeBy, openStack, parseOverride, stackNames } from "./stack.ts";
 
 const usage = `usage: npm run up     [-- [-c KEY=VALUE]... [--engine pulumi|in-process] [--stack NAME]]
        npm run output [-- [NAME] [--json] [--stack NAME]]
@@ -34,9 +34,10 @@ interface Options {
 const commands: Record<string, (options: Options) => Promise<void>> = {
   up: async ({ stack: name, config, engine: wanted }) =>
     exclusively(async () => {
-      const stack = openStack(name, config);
+      const overrides = config.map(parseOverride);
       await startCloud();
       useCloud();
+      const stack = openStack(name, overrides);
       const engine = await chooseEngine(name, wanted);
       claim(stack, engine.name);
       const overridden = Object.entries(stack.overrides).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
@@ -131,7 +132,9 @@ async function outputsOf(name: string): Promise<Record<string, unknown>> {
   requireCloud();
   const made = madeBy(name);
   if (made === undefined) throw new LocalCloudError(`There is no stack ${name}. Remedy: npm run up.`);
-  return (await engineOf(made)).outputs(openStack(name));
+  const outputs = await (await engineOf(made)).outputs(openStack(name));
+  if (Object.keys(outputs).length > 0) return outputs;
+  throw new LocalCloudError(`Stack ${name} has no outputs yet: no up of it has ended well. Remedy: npm run up.`);
 }
 
 async function helperLog({ namespace, deployment }: Record<string, unknown>): Promise<string> {

@@ -1,7 +1,7 @@
 // What the local cloud changes on the machine itself, and how each change is taken back: the bridge, firewall rules,
 // kernel settings, mounts.
 import { existsSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { bridge, home } from "./machine.ts";
 import { LocalCloudError, run } from "./process.ts";
@@ -56,6 +56,7 @@ async function makeBridge(): Promise<void> {
 export async function restoreHost(): Promise<void> {
   for (const family of ["iptables", "ip6tables"]) await removeKubernetesRules(family);
   await unmountBelow(home);
+  for (const group of await controlGroups()) await removeGroup(group);
   if (existsSync(`/sys/class/net/${bridge.name}`)) await run("ip", ["link", "delete", bridge.name]);
   if (!existsSync(settingsFile)) return;
   const values = JSON.parse(await readFile(settingsFile, "utf8")) as Record<string, string>;
@@ -73,4 +74,20 @@ async function removeKubernetesRules(family: string): Promise<void> {
 async function unmountBelow(folder: string): Promise<void> {
   const mounted = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
   for (const point of mounted.filter((one) => one.startsWith(`${folder}/`)).reverse()) await run("umount", ["--lazy", point]);
+}
+
+/** The control groups of the cloud's pods: containerd makes one tree in each hierarchy and leaves it, empty. */
+async function controlGroups(): Promise<string[]> {
+  const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" "));
+  const hierarchies = mounts.filter(([, , type]) => type === "cgroup" || type === "cgroup2");
+  return hierarchies.map(([, point]) => join(String(point), "k8s.io")).filter(existsSync);
+}
+
+async function removeGroup(group: string): Promise<void> {
+  const children = (await readdir(group, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+  for (const { name } of children) await removeGroup(join(group, name));
+  await rmdir(group).catch((error: NodeJS.ErrnoException) => {
+    // Somebody else's containerd has processes in it.
+    if (error.code !== "EBUSY" && error.code !== "ENOTEMPTY") throw error;
+  });
 }

@@ -63,13 +63,13 @@ export const stackNames = (): string[] => (existsSync(stacks) ? readdirSync(stac
  * Opens a stack. Its configuration is Pulumi.dev.yaml with this machine's platform; on top the overrides of earlier runs,
  * which `keepOverrides` wrote down as `pulumi up -c` does in the stack's file, and those given now.
  */
-export function openStack(name: string, overrides: readonly string[] = []): Stack {
+export function openStack(name: string, overrides: readonly [key: string, value: unknown][] = []): Stack {
   if (!/^[A-Za-z0-9_.-]{1,40}$/.test(name)) throw new LocalCloudError(`--stack ${name}: expected letters, digits, _ . or -.`);
   const folder = join(stacks, name);
   const kept = overridesFile(folder);
   const values: Values = {
     ...(existsSync(kept) ? readYaml<Values>(kept) : {}),
-    ...Object.fromEntries(overrides.map(parseOverride)),
+    ...Object.fromEntries(overrides),
   };
   const dev = readYaml<{ config: Values }>(join(project, "Pulumi.dev.yaml"));
   const platform = { "ecr-helper:platform": `linux/${process.arch === "arm64" ? "arm64" : "amd64"}` };

@@ -58,9 +58,9 @@ class Update {
       false,
     );
     this.#captureOptions();
-    // A resource that failed leaves promises behind that nobody can await; the failure itself is thrown below.
-    const swallow = (error: unknown): void => void (this.failure ??= error instanceof Error ? error : new Error(String(error)));
-    process.on("unhandledRejection", swallow).on("uncaughtException", swallow);
+    // What fails leaves promises of Pulumi's behind that nobody can await, some until the process ends: the first failure
+    // counts, and is thrown below.
+    process.on("unhandledRejection", (error) => this.interrupt(error instanceof Error ? error : new Error(String(error))));
     try {
       const failed = new Promise<never>((_, reject) => {
         this.#onFailure = reject;
@@ -74,8 +74,6 @@ class Update {
       this.failure ??= error instanceof Error ? error : new Error(String(error));
       await Promise.allSettled(this.#underWay);
       throw this.failure;
-    } finally {
-      process.off("unhandledRejection", swallow).off("uncaughtException", swallow);
     }
   }
 
