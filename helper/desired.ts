@@ -1,6 +1,6 @@
 // What should exist: pure functions from tokens and configuration to the objects of one namespace.
 import type { HelperConfig, Registry } from "./config.ts";
-import type { AuthorizationToken } from "./token.ts";
+import { firstEnd, type AuthorizationToken } from "./token.ts";
 
 export const fieldManager = "ecr-helper";
 
@@ -61,8 +61,8 @@ const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
 /** The annotation that tells when the first of these tokens ends, where they say so. */
 function expiry(tokens: Iterable<AuthorizationToken>): Record<string, string> {
-  const known = [...tokens].map(({ expiresAt }) => expiresAt).filter((moment) => !Number.isNaN(moment));
-  return known.length === 0 ? {} : { "ecr-helper/expires-at": new Date(Math.min(...known)).toISOString() };
+  const end = firstEnd(tokens);
+  return end === undefined ? {} : { "ecr-helper/expires-at": end.toISOString() };
 }
 
 /**

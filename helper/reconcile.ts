@@ -1,6 +1,6 @@
 // The loop: tokens x targets -> apply. One pass at a time, only what is due, and whatever happens it arms itself again.
 import { isNamespaceGone, ForeignObjectError, type Apply, type ObjectResult, type Target } from "./apply.ts";
-import type { AuthorizationToken, TokenSource } from "./token.ts";
+import { firstEnd, type AuthorizationToken, type TokenSource } from "./token.ts";
 import { formatDate, reasonOf, type Log } from "./log.ts";
 import { refreshDelay, retryDelay } from "./schedule.ts";
 
@@ -97,13 +97,14 @@ export async function reconcile(regions: readonly string[], targets: readonly Ta
   };
 
   const pass = async (): Promise<void> => {
-    const refreshed = tokenWork.filter(({ due }) => due <= now());
-    await inParallel(refreshed, refreshToken);
+    const asked = tokenWork.filter(({ due }) => due <= now());
+    await inParallel(asked, refreshToken);
     if (tokens.size === 0) return;
     await inParallel(targetWork.filter(({ due }) => due <= now()), applyTarget);
-    if (signal.aborted || refreshed.length === 0) return;
-    const ends = [...tokens.values()].map(({ expiresAt }) => expiresAt).filter((end) => !Number.isNaN(end));
-    if (ends.length > 0) log("info", `the secret will expire at ${formatDate(new Date(Math.min(...ends)))}.`, { expiresAt: new Date(Math.min(...ends)).toISOString() });
+    const refreshed = asked.some(({ failures }) => failures === 0);
+    const end = firstEnd(tokens.values());
+    if (signal.aborted || !refreshed || end === undefined) return;
+    log("info", `the secret will expire at ${formatDate(end)}.`, { expiresAt: end.toISOString() });
   };
 
   while (!signal.aborted) {

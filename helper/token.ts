@@ -36,3 +36,9 @@ export function parseToken(encoded: string | undefined, expiresAt: Date | undefi
   if (colon < 1 || password === "") throw new Error("ECR's authorization token is not the base64 of USER:PASSWORD");
   return { username, password, expiresAt: expiresAt?.getTime() ?? Number.NaN };
 }
+
+/** When the first of these tokens ends; undefined when none of them says. */
+export function firstEnd(tokens: Iterable<AuthorizationToken>): Date | undefined {
+  const ends = [...tokens].map(({ expiresAt }) => expiresAt).filter((end) => !Number.isNaN(end));
+  return ends.length === 0 ? undefined : new Date(Math.min(...ends));
+}

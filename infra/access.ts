@@ -65,7 +65,7 @@ export class Access extends pulumi.ComponentResource {
         { apiGroups: [""], resources: ["events"], verbs: ["create"] },
       ]);
     }
-    if (!args.ownNamespaceBuilds) grant(`${name}-own`, args.namespace, [rule("secrets", [args.pullSecret])]);
+    if (!args.ownNamespaceBuilds) grant(name, args.namespace, [rule("secrets", [args.pullSecret])]);
     this.registerOutputs({});
   }
 }

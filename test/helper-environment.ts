@@ -1,0 +1,16 @@
+/** An environment as the Deployment gives it, for tests that need a helper's configuration. */
+export const helperEnvironment = {
+  ECR_HELPER_REGISTRIES: "111122223333.dkr.ecr.eu-west-1.amazonaws.com",
+  ECR_HELPER_REGISTRY_HOST: "",
+  ECR_HELPER_BUILD_NAMESPACES: "default",
+  ECR_HELPER_BASIC_AUTH_SECRET: "ecr-creds",
+  ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
+  ECR_HELPER_SERVICE_ACCOUNT: "builder-sa",
+  ECR_HELPER_NAMESPACE: "ecr-helper",
+  ECR_HELPER_POD: "ecr-helper-57964b6d97-qmdsv",
+  ECR_HELPER_OWNER_NAME: "ecr-helper-test",
+  ECR_HELPER_OWNER_UID: "00000000-0000-0000-0000-000000000000",
+  ECR_HELPER_LOG_FORMAT: "text",
+  ECR_HELPER_LOG_LEVEL: "info",
+  ECR_HELPER_PORT: "0",
+};

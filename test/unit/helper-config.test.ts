@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { readConfig } from "../../helper/config.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+
+describe("the helper's configuration", () => {
+  it("is read from the environment that the stack gives it", () => {
+    const config = readConfig({
+      ...helperEnvironment,
+      ECR_HELPER_REGISTRIES: "111122223333.dkr.ecr.eu-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
+      ECR_HELPER_BUILD_NAMESPACES: "a,b,a",
+      ECR_HELPER_REGISTRY_HOST: "127.0.0.1:5000",
+    });
+    assert.deepEqual(config.registries, [
+      { host: "111122223333.dkr.ecr.eu-west-1.amazonaws.com", region: "eu-west-1" },
+      { host: "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn", region: "cn-north-1" },
+    ]);
+    assert.deepEqual(config.buildNamespaces, ["a", "b"]);
+    assert.equal(config.registryHost, "127.0.0.1:5000");
+    assert.equal(config.pullSecret, "ecr-creds-pull");
+    assert.ok(Object.isFrozen(config));
+  });
+
+  it("reports every mistake at once: the variable, its value, what it should be", () => {
+    assert.throws(
+      () => readConfig({ ...helperEnvironment, ECR_HELPER_REGISTRIES: "docker.io", ECR_HELPER_PORT: "99999", ECR_HELPER_POD: undefined }),
+      (error: Error) => {
+        assert.match(error.message, /ECR_HELPER_REGISTRIES="docker.io": expected hosts ACCOUNT.dkr.ecr.REGION.SUFFIX/);
+        assert.match(error.message, /ECR_HELPER_PORT="99999": expected a port/);
+        assert.match(error.message, /ECR_HELPER_POD="": expected the helper's own pod/);
+        return true;
+      },
+    );
+  });
+
+  it("is either read or refused with the variable's name, whatever stands in a variable", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...Object.keys(helperEnvironment)), fc.string(), (key, value) => {
+        try {
+          readConfig({ ...helperEnvironment, [key]: value });
+        } catch (error) {
+          assert.ok(error instanceof Error && error.message.includes(`${key}=${JSON.stringify(value)}: expected `));
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,271 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { account, digest, isSecret, password, runProgram, secretAccessKey } from "../program.ts";
+
+const cluster = { kubeconfig: "Pulumi.yaml" };
+const { find, resources, outputs } = await runProgram({
+  ...cluster,
+  buildNamespaces: '["team-a","team-b"]',
+  registries: '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]',
+  awsEndpointUrl: "https://vpce.example",
+  accessKeyGeneration: "3",
+});
+const registry = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
+
+/** The actions of the origin's README. */
+const originActions = `BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload DeleteRepository
+  DeleteRepositoryPolicy DescribeRepositories GetDownloadUrlForLayer GetRepositoryPolicy InitiateLayerUpload ListImages
+  PutImage SetRepositoryPolicy UploadLayerPart`
+  .split(/\s+/)
+  .map((action) => `ecr:${action}`);
+
+interface Statement {
+  Sid: string;
+  Effect: string;
+  Principal?: unknown;
+  Resource?: unknown;
+  Action: string[];
+}
+
+const policyOf = (inputs: Record<string, unknown>): { Version: string; Statement: Statement[] } =>
+  JSON.parse(String(inputs["policy"])) as { Version: string; Statement: Statement[] };
+
+interface PodTemplate {
+  metadata: { annotations: Record<string, string> };
+  spec: {
+    imagePullSecrets: { name: string }[];
+    containers: { image: string; env: { name: string; value?: string; valueFrom?: object }[] }[];
+  };
+}
+
+const deployment = find("kubernetes:apps/v1:Deployment").inputs as {
+  metadata: { namespace: string; annotations: Record<string, string> };
+  spec: { replicas: number; strategy: object; template: PodTemplate };
+};
+const pod = deployment.spec.template.spec;
+const [container] = pod.containers;
+
+describe("the repository", () => {
+  it("scans what is pushed, and keeps its images at destroy unless told otherwise", () => {
+    const { inputs } = find("aws:ecr/repository:Repository");
+    assert.deepEqual(inputs, { name: "ecr-helper", forceDelete: false, imageScanningConfiguration: { scanOnPush: true } });
+  });
+
+  it("allows the origin's 14 actions to the own account only", () => {
+    const { Version, Statement } = policyOf(find("aws:ecr/repositoryPolicy:RepositoryPolicy").inputs);
+    assert.equal(originActions.length, 14);
+    assert.equal(Version, "2008-10-17");
+    const Principal = { AWS: [`arn:aws:iam::${account}:root`] };
+    assert.deepEqual(Statement, [{ Sid: "new policy", Effect: "Allow", Principal, Action: originActions }]);
+  });
+
+  it("keeps the last 10 images", () => {
+    const { rules } = JSON.parse(String(find("aws:ecr/lifecyclePolicy:LifecyclePolicy").inputs["policy"])) as { rules: object[] };
+    const selection = { tagStatus: "any", countType: "imageCountMoreThan", countNumber: 10 };
+    assert.deepEqual(rules, [{ rulePriority: 1, description: "keep the last 10 images", selection, action: { type: "expire" } }]);
+  });
+
+  it("is open to the principals that are named, or to all as the origin's", async () => {
+    const named = await runProgram({ ...cluster, repositoryPrincipals: '["444455556666"]' });
+    const all = await runProgram({ ...cluster, repositoryPrincipals: '["*"]' });
+    const principal = (program: typeof named): unknown =>
+      policyOf(program.find("aws:ecr/repositoryPolicy:RepositoryPolicy").inputs).Statement[0]?.Principal;
+    assert.deepEqual(principal(named), { AWS: ["444455556666"] });
+    assert.equal(principal(all), "*");
+  });
+});
+
+describe("the identity", () => {
+  it("is the origin's policy: authorization tokens and nothing else", () => {
+    const { inputs } = find("aws:iam/policy:Policy");
+    assert.equal(inputs["name"], "ecr-helper-policy");
+    assert.equal(inputs["description"], "Helper to access to ECR");
+    const statement = { Sid: "ECRKnativeToken", Effect: "Allow", Resource: ["*"], Action: ["ecr:GetAuthorizationToken"] };
+    assert.deepEqual(policyOf(inputs), { Version: "2012-10-17", Statement: [statement] });
+  });
+
+  it("is a user that has the policy, and a key of the wanted generation", () => {
+    assert.equal(find("aws:iam/user:User").inputs["name"], "ecr-helper");
+    const attachment = { user: "ecr-helper", policyArn: `arn:aws:iam::${account}:policy/ecr-helper-policy` };
+    assert.deepEqual(find("aws:iam/userPolicyAttachment:UserPolicyAttachment").inputs, attachment);
+    assert.equal(find("aws:iam/accessKey:AccessKey").name, "ecr-helper-3");
+  });
+
+  it("has its key wrapped as a secret all the way to the cluster", () => {
+    const { raw, inputs } = find("kubernetes:core/v1:Secret", "ecr-helper");
+    const data = inputs["stringData"];
+    assert.deepEqual(data, { aws_access_key_id: "AKIAEXAMPLE", aws_secret_access_key: secretAccessKey });
+    assert.ok(isSecret(raw["stringData"]) || isSecret((raw["stringData"] as Record<string, unknown>)["aws_secret_access_key"]));
+  });
+});
+
+describe("the image", () => {
+  const { raw, inputs } = find("docker:index/image:Image");
+
+  it("is built for the platform on the base image, from paths that no checkout changes", () => {
+    const args = { BASE_IMAGE: "gcr.io/distroless/nodejs24-debian13:nonroot" };
+    const build = { context: "build/helper", dockerfile: "helper/Dockerfile", platform: "linux/amd64", args };
+    assert.deepEqual(inputs["build"], build);
+  });
+
+  it("is pushed to the repository under a tag of its content, with the token as a secret", () => {
+    assert.match(String(inputs["imageName"]), new RegExp(`^${registry}/ecr-helper:[0-9a-f]{12}$`));
+    assert.deepEqual(inputs["registry"], { server: registry, username: "AWS", password });
+    assert.ok(isSecret(raw["registry"]) || isSecret((raw["registry"] as Record<string, unknown>)["password"]));
+  });
+
+  it("is deployed by its digest", () => {
+    assert.equal(container?.image, `${registry}/ecr-helper@${digest}`);
+    assert.equal(outputs["imageRef"], `${registry}/ecr-helper@${digest}`);
+  });
+
+  it("is pulled with a secret made from the same login, until the helper keeps one", () => {
+    const { raw: given, inputs: secret } = find("kubernetes:core/v1:Secret", "ecr-helper-image");
+    assert.ok(isSecret(given["stringData"]) || isSecret((given["stringData"] as Record<string, unknown>)[".dockerconfigjson"]));
+    const config = (secret["stringData"] as Record<string, string>)[".dockerconfigjson"] ?? "";
+    const auth = Buffer.from(`AWS:${password}`).toString("base64");
+    assert.deepEqual(JSON.parse(config), { auths: { [registry]: { auth } } });
+    assert.deepEqual(pod.imagePullSecrets, [{ name: "ecr-helper-image" }, { name: "ecr-creds-pull" }]);
+  });
+
+  it("is pushed to another host where the registry has one", async () => {
+    const program = await runProgram({ ...cluster, registryHost: "registry.example:5000" });
+    assert.match(String(program.find("docker:index/image:Image").inputs["imageName"]), /^registry\.example:5000\/ecr-helper:/);
+    const env = (program.find("kubernetes:apps/v1:Deployment").inputs as typeof deployment).spec.template.spec.containers[0]?.env;
+    assert.equal(env?.find(({ name }) => name === "ECR_HELPER_REGISTRY_HOST")?.value, "registry.example:5000");
+    assert.equal(env.find(({ name }) => name === "ECR_HELPER_REGISTRIES")?.value, registry);
+  });
+});
+
+describe("the helper's rights in the cluster", () => {
+  const verbs = ["get", "create", "patch"];
+  const rule = (resource: string, resourceNames: string[]): object => ({ apiGroups: [""], resources: [resource], resourceNames, verbs });
+
+  for (const namespace of ["team-a", "team-b"]) {
+    it(`are its three objects by name in ${namespace}, and to record Events there`, () => {
+      const { metadata, rules } = find("kubernetes:rbac.authorization.k8s.io/v1:Role", `ecr-helper-${namespace}`).inputs;
+      assert.deepEqual(metadata, { name: "ecr-helper-test", namespace });
+      assert.deepEqual(rules, [
+        rule("secrets", ["ecr-creds", "ecr-creds-pull"]),
+        rule("serviceaccounts", ["builder-sa"]),
+        { apiGroups: [""], resources: ["events"], verbs: ["create"] },
+      ]);
+      const binding = find("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", `ecr-helper-${namespace}`).inputs;
+      assert.deepEqual(binding["roleRef"], { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "ecr-helper-test" });
+      assert.deepEqual(binding["subjects"], [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }]);
+    });
+  }
+
+  it("are the pull secret alone in its own namespace", () => {
+    const { inputs } = find("kubernetes:rbac.authorization.k8s.io/v1:Role", "ecr-helper");
+    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"])]);
+  });
+
+  it("are none in the whole cluster: the ClusterRole only owns what the helper creates", () => {
+    assert.deepEqual(find("kubernetes:rbac.authorization.k8s.io/v1:ClusterRole").inputs["rules"], []);
+    assert.equal(resources.filter(({ type }) => type.includes("ClusterRoleBinding")).length, 0);
+    assert.equal(container?.env.find(({ name }) => name === "ECR_HELPER_OWNER_UID")?.value, "the-uid");
+  });
+
+  it("need no role of its own namespace where builds run there", async () => {
+    const program = await runProgram({ ...cluster, buildNamespaces: '["ecr-helper"]' });
+    const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
+    assert.deepEqual(roles, ["ecr-helper-ecr-helper"]);
+  });
+});
+
+describe("the Deployment", () => {
+  it("passes the restricted Pod Security Standard, which its namespace enforces", () => {
+    const { metadata } = find("kubernetes:core/v1:Namespace").inputs as { metadata: { name: string; labels: object } };
+    assert.deepEqual(metadata, { name: "ecr-helper", labels: { "pod-security.kubernetes.io/enforce": "restricted" } });
+    const { securityContext } = pod as unknown as { securityContext: object };
+    const user = { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532 };
+    assert.deepEqual(securityContext, { ...user, seccompProfile: { type: "RuntimeDefault" } });
+    const own = (container as unknown as { securityContext: object }).securityContext;
+    assert.deepEqual(own, { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } });
+  });
+
+  it("is one replica that is replaced, never doubled, and whose rollout is not awaited for ever", () => {
+    assert.equal(deployment.spec.replicas, 1);
+    assert.deepEqual(deployment.spec.strategy, { type: "Recreate" });
+    assert.equal(deployment.metadata.annotations["pulumi.com/timeoutSeconds"], "180");
+  });
+
+  it("gives the helper its configuration, and the key by reference only", () => {
+    const env = Object.fromEntries((container?.env ?? []).map(({ name, value, valueFrom }) => [name, value ?? valueFrom]));
+    assert.deepEqual(env, {
+      AWS_REGION: "eu-central-1",
+      AWS_ENDPOINT_URL: "https://vpce.example",
+      AWS_ACCESS_KEY_ID: { secretKeyRef: { name: "ecr-helper", key: "aws_access_key_id" } },
+      AWS_SECRET_ACCESS_KEY: { secretKeyRef: { name: "ecr-helper", key: "aws_secret_access_key" } },
+      ECR_HELPER_REGISTRIES: `${registry},444455556666.dkr.ecr.us-east-1.amazonaws.com`,
+      ECR_HELPER_REGISTRY_HOST: "",
+      ECR_HELPER_BUILD_NAMESPACES: "team-a,team-b",
+      ECR_HELPER_BASIC_AUTH_SECRET: "ecr-creds",
+      ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
+      ECR_HELPER_SERVICE_ACCOUNT: "builder-sa",
+      ECR_HELPER_OWNER_NAME: "ecr-helper-test",
+      ECR_HELPER_OWNER_UID: "the-uid",
+      ECR_HELPER_NAMESPACE: { fieldRef: { fieldPath: "metadata.namespace" } },
+      ECR_HELPER_POD: { fieldRef: { fieldPath: "metadata.name" } },
+      ECR_HELPER_LOG_FORMAT: "text",
+      ECR_HELPER_LOG_LEVEL: "info",
+      ECR_HELPER_PORT: "8080",
+    });
+  });
+
+  it("is another pod when the key is another, without showing the key", () => {
+    const { annotations } = deployment.spec.template.metadata;
+    assert.match(annotations["ecr-helper/access-key"] ?? "", /^[0-9a-f]{16}$/);
+  });
+
+  it("runs in a namespace that exists, when told so", async () => {
+    const program = await runProgram({ ...cluster, createNamespace: "false", namespace: "tools" });
+    assert.equal(program.resources.filter(({ type }) => type.endsWith(":Namespace")).length, 0);
+    assert.equal((program.find("kubernetes:apps/v1:Deployment").inputs as typeof deployment).metadata.namespace, "tools");
+  });
+});
+
+describe("the stack", () => {
+  it("gives every Kubernetes resource the provider of the named cluster", () => {
+    const inCluster = resources.filter(({ type }) => type.startsWith("kubernetes:"));
+    assert.ok(inCluster.length > 8);
+    for (const { provider, name } of inCluster) assert.match(provider, /pulumi:providers:kubernetes::cluster::/, name);
+    assert.deepEqual(find("pulumi:providers:kubernetes").inputs, { kubeconfig: "Pulumi.yaml" });
+  });
+
+  it("reads an EKS cluster by its name, with a token that is made at every use", async () => {
+    const program = await runProgram({ eksCluster: "main" });
+    const kubeconfig = JSON.parse(String(program.find("pulumi:providers:kubernetes").inputs["kubeconfig"])) as {
+      clusters: { cluster: object }[];
+      users: { user: { exec: { command: string; args: string[] } } }[];
+    };
+    assert.deepEqual(kubeconfig.clusters[0]?.cluster, { server: "https://eks.example", "certificate-authority-data": "Q0E=" });
+    const args = ["eks", "get-token", "--cluster-name", "main", "--region", "eu-central-1"];
+    assert.deepEqual(kubeconfig.users[0]?.user.exec.args, args);
+  });
+
+  it("is right in China", async () => {
+    const program = await runProgram(cluster, "aws-cn");
+    const [statement] = policyOf(program.find("aws:ecr/repositoryPolicy:RepositoryPolicy").inputs).Statement;
+    assert.deepEqual(statement?.Principal, { AWS: [`arn:aws-cn:iam::${account}:root`] });
+    assert.match(String(program.outputs["imageRef"]), new RegExp(`^${account}\\.dkr\\.ecr\\.cn-north-1\\.amazonaws\\.com\\.cn/`));
+  });
+
+  it("has the outputs that README.md names, and none of them is secret", () => {
+    assert.deepEqual(outputs, {
+      repositoryUrl: `${registry}/ecr-helper`,
+      imageRef: `${registry}/ecr-helper@${digest}`,
+      namespace: "ecr-helper",
+      deployment: "ecr-helper",
+      identity: "accessKey",
+      policyArn: `arn:aws:iam::${account}:policy/ecr-helper-policy`,
+      userName: "ecr-helper",
+      credentialsSecretName: "ecr-helper",
+      basicAuthSecretName: "ecr-creds",
+      pullSecretName: "ecr-creds-pull",
+      buildServiceAccountName: "builder-sa",
+      buildNamespaces: ["team-a", "team-b"],
+    });
+  });
+});

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { parseToken } from "../../helper/token.ts";
+
+const encode = (text: string): string => Buffer.from(text).toString("base64");
+
+describe("an authorization token", () => {
+  it("is split at its first colon only", () => {
+    const expiresAt = new Date("2026-11-23T12:00:00Z");
+    const token = parseToken(encode("AWS:pass:word"), expiresAt);
+    assert.deepEqual(token, { username: "AWS", password: "pass:word", expiresAt: expiresAt.getTime() });
+  });
+
+  it("may not say when it ends", () => {
+    assert.ok(Number.isNaN(parseToken(encode("AWS:word"), undefined).expiresAt));
+  });
+
+  for (const [what, encoded] of [
+    ["none", undefined],
+    ["an empty one", ""],
+    ["one without a colon", encode("AWS")],
+    ["one without a user", encode(":word")],
+    ["one without a password", encode("AWS:")],
+  ] as const) {
+    it(`is refused when it is ${what}`, () => assert.throws(() => parseToken(encoded, new Date()), /^Error: ECR/));
+  }
+
+  it("gives back any user and password, and shows none of it in an error", () => {
+    const word = fc.string({ minLength: 1, unit: "grapheme" });
+    fc.assert(
+      fc.property(word.filter((user) => !user.includes(":")), word, (username, password) => {
+        const token = parseToken(encode(`${username}:${password}`), undefined);
+        assert.equal(token.username, username);
+        assert.equal(token.password, password);
+      }),
+    );
+    assert.throws(() => parseToken(encode("hidden-token"), undefined), (error: Error) => !error.message.includes("hidden"));
+  });
+});
