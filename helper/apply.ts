@@ -117,6 +117,9 @@ const isOwn = ({ labels = {} }: Metadata, config: HelperConfig): boolean =>
 export const isNamespaceGone = (error: unknown): boolean =>
   error instanceof KubeError && (error.status === 404 || error.reason === "NamespaceTerminating");
 
+/** Whether a failure says that the helper has no right to do what it tried. */
+export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403 && !isNamespaceGone(error);
+
 /** Records an Event on an object, so that `kubectl describe` and `kubectl get events` tell what the log does. */
 export async function recordWarning(kube: Kube, namespace: string, object: string, reason: string, message: string): Promise<void> {
   const [kind = "", name = ""] = object.split("/");

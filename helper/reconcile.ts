@@ -1,5 +1,5 @@
 // The loop: tokens x targets -> apply. One pass at a time, only what is due, and whatever happens it arms itself again.
-import { isNamespaceGone, ForeignObjectError, type Apply, type ObjectResult, type Target } from "./apply.ts";
+import { ForeignObjectError, isForbidden, isNamespaceGone, type Apply, type ObjectResult, type Target } from "./apply.ts";
 import { firstEnd, type AuthorizationToken, type TokenSource } from "./token.ts";
 import { formatDate, reasonOf, type Log } from "./log.ts";
 import { refreshDelay, retryDelay } from "./schedule.ts";
@@ -90,7 +90,7 @@ export async function reconcile(regions: readonly string[], targets: readonly Ta
       return;
     }
     for (const result of failures) {
-      const reason = reasonOf(result.error);
+      const reason = `${reasonOf(result.error)}${remedyOf(result.error)}`;
       log("error", `${result.object} failed in namespace ${namespace}: ${reason}; trying again in ${seconds(wait)}`, { namespace, object: result.object });
       if (first && result.error instanceof ForeignObjectError) await effects.warn(work.item, result, reason);
     }
@@ -119,6 +119,10 @@ export async function reconcile(regions: readonly string[], targets: readonly Ta
     await effects.sleep(Math.max(0, next - now()), signal);
   }
 }
+
+/** With a namespace its Role goes too, and comes back by the stack only. */
+const remedyOf = (error: unknown): string =>
+  isForbidden(error) ? ". If the namespace was deleted, `pulumi up --refresh` makes the helper's Role in it again" : "";
 
 const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
 

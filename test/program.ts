@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { defaultConfig } from "./local/stack.ts";
 
 /** What the mocks answer for the account, the region and the token; a test that finds them elsewhere found a leak. */
-export const account = "111122223333";
+export const account = "123456789012";
 export const password = "the-password-of-the-registry";
 export const secretAccessKey = "the-secret-access-key";
 export const digest = `sha256:${"0".repeat(64)}`;
@@ -45,7 +45,10 @@ export interface Program {
 let runs = 0;
 
 /** Runs infra/index.ts with the given configuration, in a partition of AWS. Rejects as the program does. */
-export async function runProgram(overrides: Readonly<Record<string, string>>, partition = "aws"): Promise<Program> {
+export async function runProgram(
+  overrides: Readonly<Record<string, string>>,
+  { partition = "aws", stack = "test" } = {},
+): Promise<Program> {
   const resources: Registered[] = [];
   const suffix = partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
   const region = partition === "aws-cn" ? "cn-north-1" : "eu-central-1";
@@ -80,7 +83,7 @@ export async function runProgram(overrides: Readonly<Record<string, string>>, pa
       },
     },
     "ecr-helper",
-    "test",
+    stack,
     false,
   );
   configure(overrides);

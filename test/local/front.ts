@@ -2,6 +2,7 @@
 // one of its own and ends when it says, and the registry opens to nobody without a live one, as Amazon ECR does.
 import { randomBytes } from "node:crypto";
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
@@ -9,15 +10,17 @@ import { ports, url, type Endpoint } from "./machine.ts";
 
 export interface FrontOptions {
   emulator: Endpoint;
-  /** Where the AWS API is served. */
+  /** Where the AWS API is served; port 0 for any free one. */
   api: Endpoint;
-  /** Where the registry protocol is served. */
+  /** Where the registry protocol is served; port 0 for any free one. */
   registry: Endpoint;
   /** How long a token lives, in milliseconds; Amazon ECR's 12 hours by default. */
   tokenLife?: number;
 }
 
 export interface Front {
+  readonly api: Endpoint;
+  readonly registry: Endpoint;
   close(): Promise<void>;
 }
 
@@ -59,7 +62,10 @@ export async function startFront({ emulator, api, registry, tokenLife = 12 * 3_6
   };
 
   const servers = await Promise.all([listen(api, serveApi), listen(registry, serveRegistry)]);
+  const [servedApi, servedRegistry] = servers.map((server) => server.address() as AddressInfo);
   return {
+    api: { ...api, port: servedApi?.port ?? 0 },
+    registry: { ...registry, port: servedRegistry?.port ?? 0 },
     close: async () => {
       await Promise.all(servers.map((server) => new Promise((done) => server.close(done).closeAllConnections())));
     },

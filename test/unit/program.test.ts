@@ -246,7 +246,7 @@ describe("the stack", () => {
   });
 
   it("is right in China", async () => {
-    const program = await runProgram(cluster, "aws-cn");
+    const program = await runProgram(cluster, { partition: "aws-cn" });
     const [statement] = policyOf(program.find("aws:ecr/repositoryPolicy:RepositoryPolicy").inputs).Statement;
     assert.deepEqual(statement?.Principal, { AWS: [`arn:aws-cn:iam::${account}:root`] });
     assert.match(String(program.outputs["imageRef"]), new RegExp(`^${account}\\.dkr\\.ecr\\.cn-north-1\\.amazonaws\\.com\\.cn/`));

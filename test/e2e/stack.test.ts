@@ -1,0 +1,258 @@
+import assert from "node:assert/strict";
+import { spawn, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { cp, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { text } from "node:stream/consumers";
+import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
+import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
+import { cloudEnvironment } from "../local/cloud.ts";
+import { docker, importImage, push } from "../local/docker.ts";
+import { readKubeconfig } from "../local/kubeconfig.ts";
+import { aws, home, kubeconfig, ports } from "../local/machine.ts";
+import { waitFor } from "../local/watch.ts";
+import { buildKubernetes } from "../local/install.ts";
+
+const id = randomBytes(3).toString("hex");
+const stack = `e2e-${id}`;
+const build = `build-${id}`;
+const project = await mkdtemp(join(tmpdir(), "ecr-helper-e2e-"));
+
+/** The stack's own names, so that it stands beside the user's. */
+const settings = [
+  `repositoryName=${stack}`,
+  `policyName=${stack}`,
+  `userName=${stack}`,
+  `namespace=${stack}`,
+  `buildNamespaces=["${build}"]`,
+].flatMap((setting) => ["-c", setting]);
+
+interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+  seconds: number;
+}
+
+/** Starts a command of package.json in the copy of the project, as npm does. */
+function start(...args: string[]): { child: ChildProcess; ended: Promise<Ended> } {
+  const since = performance.now();
+  const cli = ["test/local/cli.ts", ...args, ...(args[0] === "env" ? [] : ["--stack", stack])];
+  const child = spawn(process.execPath, cli, { cwd: project, stdio: ["ignore", "pipe", "pipe"] });
+  const [out, err] = [child.stdout, child.stderr];
+  const ended = Promise.all([text(out), text(err), once(child, "exit")]).then(([stdout, stderr]) => ({
+    code: child.exitCode,
+    stdout,
+    stderr,
+    seconds: (performance.now() - since) / 1000,
+  }));
+  return { child, ended };
+}
+
+const command = async (...args: string[]): Promise<Ended> => start(...args).ended;
+
+interface Pod {
+  metadata: { name: string };
+  spec: { containers: { image: string }[] };
+  status: { phase: string; containerStatuses?: { state: { waiting?: { reason: string; message?: string } } }[] };
+}
+
+describe("the stack, end to end", () => {
+  const options: KubeOptions = readKubeconfig(kubeconfig);
+  const kube = connect(options);
+  let up: Ended;
+
+  before(async () => {
+    // A checkout of its own: its source files can be changed, and it has to find the cloud that another one started.
+    for (const part of ["infra", "helper", "test", "package.json", "Pulumi.yaml", "Pulumi.dev.yaml"]) {
+      await cp(join(import.meta.dirname, "../..", part), join(project, part), { recursive: true });
+    }
+    await symlink(join(import.meta.dirname, "../../node_modules"), join(project, "node_modules"));
+    Object.assign(process.env, cloudEnvironment());
+    await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+  });
+
+  after(async () => {
+    await command("down");
+    await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
+    await rm(project, { recursive: true });
+  });
+
+  it("refuses a wrong configuration before anything is made", async () => {
+    const { code, stderr } = await command("up", "-c", "logLevel=loud", "-c", "identity=irsa", ...settings);
+    assert.equal(code, 1);
+    assert.match(stderr, /ecr-helper:logLevel = "loud": expected debug, info, warn, error/);
+    assert.match(stderr, /ecr-helper:identity = "irsa": expected accessKey/);
+    assert.ok(!stderr.includes("    at "), "no stack trace");
+    await assert.rejects(kube({ method: "GET", path: `/api/v1/namespaces/${stack}` }), KubeError);
+  });
+
+  it("survives an interruption in the middle, and goes on from there", async () => {
+    const { child, ended } = start("up", ...settings);
+    let seen = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      seen += String(chunk);
+      if (/created +aws:iam\/user/.test(seen)) child.kill("SIGINT");
+    });
+    const { code, stderr } = await ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /Interrupted\. What was done is written down; the next run goes on from there\./);
+    const state = JSON.parse(await readFile(join(home, "stacks", stack, "state.json"), "utf8")) as { resources: { type: string }[] };
+    assert.ok(state.resources.some(({ type }) => type === "aws:iam/user:User"));
+  });
+
+  it("comes up, and shows what changed, the outputs and the origin's log lines", async () => {
+    up = await command("up", ...settings);
+    assert.equal(up.code, 0, up.stderr);
+    assert.match(up.stderr, /created +kubernetes:apps\/v1:Deployment ecr-helper/);
+    assert.match(up.stderr, /Resources:\n +\d+ created\n +\d+ unchanged/);
+    assert.match(up.stdout, new RegExp(`imageRef: 127.77.77.1:5000/${stack}@sha256:[0-9a-f]{64}`));
+    assert.match(up.stdout, /Deployment: ecr-helper-[0-9a-z]+-[0-9a-z]+/);
+    for (const object of ["serviceaccount/builder-sa", "secret/ecr-creds", "secret/ecr-creds-pull"]) {
+      assert.match(up.stdout, new RegExp(`${object} configured in namespace ${build}`));
+    }
+    assert.match(up.stdout, /the secret will expire at \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d UTC \d{4}\./);
+  });
+
+  it("keeps its state where only its owner reads it", async () => {
+    assert.equal((await stat(join(home, "stacks", stack, "state.json"))).mode & 0o777, 0o600);
+    assert.equal((await stat(join(home, "stacks"))).mode & 0o777, 0o700);
+  });
+
+  it("changes nothing when it comes up again", async () => {
+    const { code, stderr, stdout } = await command("up");
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /Resources:\n +25 unchanged\n/);
+    assert.ok(!/created|updated|replaced|deleted/.test(stderr));
+    assert.match(stdout, new RegExp(stack), "the overrides of the first run are kept");
+  });
+
+  it("tells its outputs, one or all, as text or JSON, and no others", async () => {
+    assert.equal((await command("output", "namespace")).stdout, `${stack}\n`);
+    const all = JSON.parse((await command("output", "--json")).stdout) as Record<string, unknown>;
+    assert.deepEqual(all["buildNamespaces"], [build]);
+    const { code, stderr } = await command("output", "nothing");
+    assert.equal(code, 1);
+    assert.match(stderr, /has no output nothing; it has basicAuthSecretName, /);
+  });
+
+  it("shows the helper's log, and an environment in which kubectl works", async () => {
+    assert.match((await command("logs")).stdout, /the secret will expire at/);
+    const { stdout } = await command("env");
+    assert.match(stdout, /^export AWS_ENDPOINT_URL='http:\/\/10\.214\.0\.1:4566'$/m);
+    const shell = spawn("sh", ["-c", `${stdout}\nkubectl get secret ecr-creds -n ${build} -o name`], { stdio: ["ignore", "pipe", "inherit"] });
+    assert.equal(await text(shell.stdout), "secret/ecr-creds\n");
+  });
+
+  describe("a private image", () => {
+    const repository = `app-${id}`;
+    const image = `${ports.registry.address}:${String(ports.registry.port)}/${repository}:1`;
+    const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, region: aws.AWS_REGION, credentials: { accessKeyId: "test", secretAccessKey: "test" } });
+
+    before(async () => {
+      await ecr.send(new CreateRepositoryCommand({ repositoryName: repository }));
+      const { pause } = await buildKubernetes();
+      const folder = await mkdtemp(join(tmpdir(), "ecr-helper-app-"));
+      await cp(pause, join(folder, "app"));
+      await importImage(folder, image, ['ENTRYPOINT ["/app"]']);
+      const { authorizationData } = await ecr.send(new GetAuthorizationTokenCommand());
+      const [user = "", password = ""] = Buffer.from(authorizationData?.[0]?.authorizationToken ?? "", "base64").toString().split(":");
+      await push(image, image.split("/")[0] ?? "", user, password);
+      await docker(["image", "rm", image]);
+      await rm(folder, { recursive: true });
+    });
+
+    after(async () => void (await ecr.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }))));
+
+    const runPod = async (name: string, serviceAccountName: string, wanted: (pod: Pod) => boolean): Promise<Pod | undefined> => {
+      const path = `/api/v1/namespaces/${build}/pods`;
+      const spec = { serviceAccountName, terminationGracePeriodSeconds: 0, containers: [{ name: "app", image, imagePullPolicy: "Always" }] };
+      await kube({ method: "POST", path, body: { metadata: { name }, spec } });
+      const one = `${path}?fieldSelector=metadata.name%3D${name}`;
+      const { object } = await waitFor<Pod>(options, one, (change) => change.object !== undefined && wanted(change.object), 60_000);
+      return object;
+    };
+    const waiting = (pod: Pod): { reason: string; message?: string } | undefined => pod.status.containerStatuses?.[0]?.state.waiting;
+
+    it("is refused to a pod with the default service account", async () => {
+      const pod = await runPod("refused", "default", (one) => waiting(one)?.reason === "ErrImagePull");
+      assert.match((pod && waiting(pod)?.message) ?? "", /401|authorization failed|no basic auth credentials/i);
+    });
+
+    it("is pulled by a pod with builder-sa, which starts", async () => {
+      const pod = await runPod("allowed", "builder-sa", (one) => one.status.phase === "Running");
+      assert.equal(pod?.status.phase, "Running");
+    });
+  });
+
+  it("rolls the Deployment to a new digest when a source file of the helper changes", async () => {
+    const file = join(project, "helper/run.ts");
+    await writeFile(file, (await readFile(file, "utf8")).replace('"stopped"', '"stopped now"'));
+    const { code, stderr, stdout } = await command("up");
+    assert.equal(code, 0, stderr);
+    const changed = [...stderr.matchAll(/(created|updated|replaced|deleted) +(\S+)/g)].map(([, what, type]) => `${String(what)} ${String(type)}`);
+    assert.deepEqual(changed.sort(), ["updated docker:index/image:Image", "updated kubernetes:apps/v1:Deployment"]);
+    const digest = /imageRef: (\S+)/.exec(stdout)?.[1];
+    assert.notEqual(digest, /imageRef: (\S+)/.exec(up.stdout)?.[1]);
+    const pods = await kube<{ items: Pod[] }>({ method: "GET", path: `/api/v1/namespaces/${stack}/pods` });
+    assert.deepEqual(pods.items.map(({ spec }) => spec.containers[0]?.image), [digest]);
+  });
+
+  it("says why a rollout does not become ready, with the pod's reason, and goes on when it is mended", async () => {
+    const file = join(project, "helper/main.ts");
+    const source = await readFile(file, "utf8");
+    await writeFile(file, `throw new Error("broken on purpose");\n${source}`);
+    const broken = await command("up");
+    assert.equal(broken.code, 1);
+    assert.match(broken.stderr, /Deployment .* did not become ready\.\nPod ecr-helper-\S+ is CrashLoopBackOff: .*\nIts last log lines:[\s\S]*broken on purpose/);
+    await writeFile(file, source);
+    const mended = await command("up");
+    assert.equal(mended.code, 0, mended.stderr);
+  });
+
+  it("makes again what was deleted behind its back", async () => {
+    await kube({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles/ecr-helper-${stack}` });
+    const { code, stderr } = await command("up");
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, new RegExp(`created +kubernetes:rbac.authorization.k8s.io/v1:Role ecr-helper-${build}`));
+  });
+
+  it("says in its own words what does not bundle", async () => {
+    const file = join(project, "helper/main.ts");
+    const source = await readFile(file, "utf8");
+    await writeFile(file, "import '");
+    const { code, stderr } = await command("up");
+    await writeFile(file, source);
+    assert.equal(code, 1);
+    assert.match(stderr, /The helper does not bundle\. Build failed with 1 error:\nhelper\/main\.ts:1:7: ERROR: Unterminated string literal/);
+  });
+
+  it("is not touched by the other engine", async () => {
+    const { code, stderr } = await command("up", "--engine", "pulumi");
+    assert.equal(code, 1);
+    assert.match(stderr, /was made by the in-process engine and the pulumi engine knows nothing of it\. Remedy: npm run down first/);
+  });
+
+  it("shows no token or key in what it printed, in the pod or in the outputs", async () => {
+    const secret = await kube<{ data: Record<string, string> }>({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` });
+    const key = await kube<{ data: Record<string, string> }>({ method: "GET", path: `/api/v1/namespaces/${stack}/secrets/ecr-helper` });
+    const values = [secret.data["password"], key.data["aws_secret_access_key"], key.data["aws_access_key_id"]];
+    const pods = await kube<object>({ method: "GET", path: `/api/v1/namespaces/${stack}/pods` });
+    const said = [up.stdout, up.stderr, (await command("logs")).stdout, (await command("output", "--json")).stdout, JSON.stringify(pods)].join("\n");
+    for (const value of values) {
+      assert.ok(value !== undefined && value.length > 10);
+      assert.ok(!said.includes(value) && !said.includes(Buffer.from(value, "base64").toString()));
+    }
+  });
+
+  it("goes down and leaves nothing", async () => {
+    const { code, stderr } = await command("down");
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /is destroyed and left nothing in AWS, the registry or the cluster\./);
+    await assert.rejects(kube({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` }), (error: KubeError) => error.status === 404);
+    assert.match((await command("output")).stderr, /There is no stack|does not run/);
+  });
+});

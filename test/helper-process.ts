@@ -1,0 +1,74 @@
+// Runs the real helper as a process of its own, outside of a pod, with a pod's service account.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+import { runHelper } from "../helper/run.ts";
+
+interface Cluster {
+  server: string;
+  ca: string;
+  token: string;
+}
+
+/** A line of the helper's JSON log. */
+export type Line = Record<string, string> & { message: string; level: string };
+
+export class HelperProcess {
+  readonly lines: Line[] = [];
+  readonly #child: ChildProcess;
+  readonly #waiting = new Set<() => void>();
+  #ended = false;
+
+  constructor(cluster: Cluster, env: Readonly<Record<string, string>>) {
+    const own = { ...env, ECR_HELPER_LOG_FORMAT: "json", TEST_CLUSTER: JSON.stringify(cluster), PATH: process.env["PATH"] };
+    this.#child = spawn(process.execPath, [import.meta.filename], { env: own, stdio: ["ignore", "pipe", "inherit"] });
+    this.#child.once("exit", () => {
+      this.#ended = true;
+      this.#notify();
+    });
+    if (this.#child.stdout === null) throw new Error("the helper's standard output is a pipe");
+    createInterface({ input: this.#child.stdout }).on("line", (line) => {
+      this.lines.push(JSON.parse(line) as Line);
+      this.#notify();
+    });
+  }
+
+  /** Waits for a line, of those that came and those to come, after the first `from`. Rejects when the helper ends. */
+  async line(wanted: RegExp, from = 0, timeout = 30_000): Promise<Line> {
+    const deadline = AbortSignal.timeout(timeout);
+    for (;;) {
+      const found = this.lines.slice(from).find(({ message }) => wanted.test(message));
+      if (found !== undefined) return found;
+      const said = this.lines.map(({ message }) => message).join("\n");
+      if (this.#ended) throw new Error(`the helper ended without a line ${String(wanted)}:\n${said}`);
+      if (deadline.aborted) throw new Error(`no line ${String(wanted)} in ${String(timeout / 1000)} s:\n${said}`);
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+        deadline.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  #notify(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+
+  /** Ends it by SIGTERM and gives its exit code and how long that took, in milliseconds. */
+  async stop(): Promise<{ code: number | null; took: number }> {
+    const since = performance.now();
+    if (!this.#ended) {
+      this.#child.kill("SIGTERM");
+      await once(this.#child, "exit");
+    }
+    return { code: this.#child.exitCode, took: performance.now() - since };
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const { server, ca, token } = JSON.parse(process.env["TEST_CLUSTER"] ?? "") as Cluster;
+  const stop = new AbortController();
+  process.once("SIGTERM", () => stop.abort());
+  await runHelper(process.env, { server, ca, token: () => token }, (line) => process.stdout.write(line), stop.signal);
+}

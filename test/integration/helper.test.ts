@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { connect, KubeError, type Call } from "../../helper/kube.ts";
+import { HelperProcess } from "../helper-process.ts";
+import { awsHandlers } from "../local/engine/aws.ts";
+import { startFront, type Front } from "../local/front.ts";
+import { loopback, ports, url } from "../local/machine.ts";
+import { waitFor, waitUntilGone } from "../local/watch.ts";
+import { makeParts, type Parts } from "./stack-parts.ts";
+
+const id = randomBytes(3).toString("hex");
+const [first, second, late] = [`first-${id}`, `second-${id}`, `late-${id}`];
+
+interface Secret {
+  metadata: { uid: string; resourceVersion: string; annotations: Record<string, string>; ownerReferences?: object[] };
+  type: string;
+  data: Record<string, string>;
+}
+
+interface ServiceAccount {
+  metadata: { resourceVersion: string };
+  secrets?: { name: string }[];
+  imagePullSecrets?: { name: string }[];
+}
+
+const secretPath = (namespace: string, name: string): string => `/api/v1/namespaces/${namespace}/secrets/${name}`;
+const decode = (text = ""): string => Buffer.from(text, "base64").toString();
+
+const registryAnswers = async (registry: string, password: string): Promise<number> => {
+  const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
+  return (await fetch(`${registry}/v2/`, { headers: { authorization } })).status;
+};
+
+describe("the helper, with the stack's own rights", () => {
+  let parts: Parts;
+  let helper: HelperProcess;
+  const secret = async (namespace: string, name: string): Promise<Secret> => parts.admin({ method: "GET", path: secretPath(namespace, name) });
+
+  before(async () => {
+    parts = await makeParts([first, second, late], [late]);
+    const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }], imagePullSecrets: [{ name: "theirs-too" }] };
+    await parts.admin({ method: "POST", path: `/api/v1/namespaces/${second}/serviceaccounts`, body });
+    helper = new HelperProcess(parts.cluster, parts.env);
+    await helper.line(/the secret will expire at/);
+  });
+
+  after(async () => {
+    await helper.stop();
+    await parts.remove();
+  });
+
+  it("writes a login that the registry takes, which takes no other", async () => {
+    const { type, data, metadata } = await secret(first, "ecr-creds");
+    assert.equal(type, "kubernetes.io/basic-auth");
+    assert.equal(decode(data["username"]), "AWS");
+    assert.equal(await registryAnswers(url(ports.registry), decode(data["password"])), 200);
+    assert.equal(await registryAnswers(url(ports.registry), "another"), 401);
+    assert.equal((await fetch(`${url(ports.registry)}/v2/`)).status, 401);
+    const host = parts.env["ECR_HELPER_REGISTRIES"];
+    assert.equal(metadata.annotations["tekton.dev/docker-0"], `https://${String(host)}`);
+    const remaining = Date.parse(metadata.annotations["ecr-helper/expires-at"] ?? "") - Date.now();
+    assert.ok(remaining > 11 * 3_600_000 && remaining <= 12 * 3_600_000);
+  });
+
+  it("writes the same login as a docker config", async () => {
+    const { type, data } = await secret(first, "ecr-creds-pull");
+    assert.equal(type, "kubernetes.io/dockerconfigjson");
+    const { auths } = JSON.parse(decode(data[".dockerconfigjson"])) as { auths: Record<string, { password: string }> };
+    const host = String(parts.env["ECR_HELPER_REGISTRIES"]);
+    assert.deepEqual(Object.keys(auths), [host, `https://${host}`]);
+    assert.equal(auths[host]?.password, decode((await secret(first, "ecr-creds")).data["password"]));
+  });
+
+  it("makes a service account that points at both, where there is none", async () => {
+    const path = `/api/v1/namespaces/${first}/serviceaccounts/builder-sa`;
+    const made = await parts.admin<ServiceAccount>({ method: "GET", path });
+    assert.deepEqual(made.secrets, [{ name: "ecr-creds" }]);
+    assert.deepEqual(made.imagePullSecrets, [{ name: "ecr-creds-pull" }]);
+  });
+
+  it("extends one that was there, and keeps what is not its own", async () => {
+    const path = `/api/v1/namespaces/${second}/serviceaccounts/builder-sa`;
+    const extended = await parts.admin<ServiceAccount>({ method: "GET", path });
+    assert.deepEqual(extended.secrets, [{ name: "theirs" }, { name: "ecr-creds" }]);
+    assert.deepEqual(extended.imagePullSecrets, [{ name: "theirs-too" }, { name: "ecr-creds-pull" }]);
+  });
+
+  it("keeps a pull secret in its own namespace, and nothing else there", async () => {
+    const own = String(parts.env["ECR_HELPER_NAMESPACE"]);
+    assert.equal((await secret(own, "ecr-creds-pull")).type, "kubernetes.io/dockerconfigjson");
+    await assert.rejects(secret(own, "ecr-creds"), (error: KubeError) => error.status === 404);
+  });
+
+  it("says what is missing in a namespace that is not there, and serves it when it comes with its Role", async () => {
+    await helper.line(new RegExp(`secret/ecr-creds failed in namespace ${late}.*pulumi up --refresh`));
+    await parts.namespace(late);
+    const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${late}`;
+    const name = parts.owner;
+    const source = await parts.admin<{ rules: object[] }>({ method: "GET", path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${first}/roles/${name}` });
+    await parts.admin({ method: "POST", path: `${path}/roles`, body: { metadata: { name }, rules: source.rules } });
+    const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: parts.env["ECR_HELPER_NAMESPACE"] }];
+    const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name };
+    await parts.admin({ method: "POST", path: `${path}/rolebindings`, body: { metadata: { name }, roleRef, subjects } });
+    await helper.line(new RegExp(`secret/ecr-creds configured in namespace ${late}`), 0, 60_000);
+    assert.equal((await secret(late, "ecr-creds")).type, "kubernetes.io/basic-auth");
+  });
+
+  it("may do nothing but that: its own token opens no other object and no other verb", async () => {
+    const { server, ca, token } = parts.cluster;
+    const kube = connect({ server, ca, token: () => token });
+    const body = { apiVersion: "v1", kind: "Secret", metadata: { name: "other", namespace: first } };
+    const apply = { contentType: "application/apply-patch+yaml", body } as const;
+    const refused: Call[] = [
+      { method: "GET", path: secretPath(first, "other") },
+      { method: "GET", path: `/api/v1/namespaces/${first}/secrets` },
+      { method: "GET", path: "/api/v1/secrets" },
+      { method: "GET", path: secretPath("kube-system", "ecr-creds") },
+      { method: "PATCH", path: `${secretPath(first, "other")}?fieldManager=x`, ...apply },
+      { method: "POST", path: `/api/v1/namespaces/${first}/secrets`, body: { ...body, metadata: { name: "ecr-creds" } } },
+      { method: "DELETE", path: secretPath(first, "ecr-creds") },
+      { method: "GET", path: `/api/v1/namespaces/${first}/serviceaccounts/default` },
+      { method: "GET", path: "/api/v1/namespaces" },
+      { method: "GET", path: `/api/v1/namespaces/${String(parts.env["ECR_HELPER_NAMESPACE"])}/secrets/ecr-helper` },
+    ];
+    for (const call of refused) {
+      await assert.rejects(kube(call), (error: KubeError) => error.status === 403, `${call.method} ${call.path}`);
+    }
+  });
+
+  it("ends cleanly on SIGTERM, and shows no token or key in its log", async () => {
+    const tokens = [decode((await secret(first, "ecr-creds")).data["password"]), String(parts.env["AWS_SECRET_ACCESS_KEY"])];
+    const { code, took } = await helper.stop();
+    assert.equal(code, 0);
+    assert.ok(took < 5_000);
+    assert.equal(helper.lines.at(-1)?.message, "stopped");
+    for (const token of tokens) assert.ok(!JSON.stringify(helper.lines).includes(token));
+  });
+
+  it("leaves nothing when its owner goes, but what was somebody else's", async () => {
+    await parts.admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${parts.owner}` });
+    const selector = encodeURIComponent(`app.kubernetes.io/instance=${parts.owner}`);
+    for (const plural of ["secrets", "serviceaccounts"]) await waitUntilGone(parts.options, `/api/v1/${plural}?labelSelector=${selector}`, 60_000);
+    const path = `/api/v1/namespaces/${second}/serviceaccounts/builder-sa`;
+    assert.ok((await parts.admin<ServiceAccount>({ method: "GET", path })).secrets?.some(({ name }) => name === "theirs"));
+  });
+});
+
+describe("the helper, over time and against others", () => {
+  const namespace = `time-${id}`;
+  let parts: Parts;
+  let front: Front;
+
+  before(async () => {
+    parts = await makeParts([namespace]);
+    // A registry of its own whose tokens live so short that several refreshes can be seen.
+    const any = { address: loopback, port: 0 };
+    front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
+  });
+
+  after(async () => {
+    await front.close();
+    await parts.remove();
+  });
+
+  const run = (env: Record<string, string> = {}): HelperProcess =>
+    new HelperProcess(parts.cluster, { ...parts.env, AWS_ENDPOINT_URL: url(front.api), ...env });
+
+  it("leaves a secret alone that somebody else made, says so in an Event, and serves the rest", async () => {
+    const type = "kubernetes.io/basic-auth";
+    const path = `/api/v1/namespaces/${namespace}/secrets`;
+    const body = { metadata: { name: "ecr-creds" }, type, stringData: { username: "theirs", password: "theirs" } };
+    const theirs = await parts.admin<Secret>({ method: "POST", path, body });
+    const helper = run();
+    await helper.line(/secret\/ecr-creds failed .* was not made by this helper/);
+    await helper.line(/secret\/ecr-creds-pull configured in namespace time/);
+    const events = `/api/v1/namespaces/${namespace}/events?fieldSelector=reason%3DForeignObject`;
+    const { object } = await waitFor<{ message: string }>(parts.options, events, ({ type: change }) => change === "ADDED", 20_000);
+    assert.match(object?.message ?? "", /ecr-creds exists and was not made by this helper/);
+    const still = await parts.admin<Secret>({ method: "GET", path: secretPath(namespace, "ecr-creds") });
+    assert.equal(still.metadata.resourceVersion, theirs.metadata.resourceVersion);
+    await parts.admin({ method: "DELETE", path: secretPath(namespace, "ecr-creds") });
+    await helper.line(/secret\/ecr-creds configured/);
+    await helper.stop();
+  });
+
+  it("replaces each token at half of its life, so that the registry takes it at every moment", async () => {
+    const helper = run();
+    const seen = new Set<string>();
+    const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds`;
+    await helper.line(/the secret will expire/);
+    await waitFor<Secret>(
+      parts.options,
+      path,
+      ({ type, object }) => {
+        if (type !== "LISTED") seen.add(decode(object.data["password"]));
+        return seen.size === 3;
+      },
+      60_000,
+    );
+    const [, , latest = ""] = seen;
+    assert.equal(await registryAnswers(url(front.registry), latest), 200);
+    await helper.stop();
+  });
+
+  it("keeps the last good login while IAM refuses, and goes on when it allows again", async () => {
+    const attach = awsHandlers["aws:iam/userPolicyAttachment:UserPolicyAttachment"];
+    assert.ok(attach);
+    const helper = run();
+    await helper.line(/the secret will expire/);
+    await attach.remove(parts.attachment);
+    const before = helper.lines.length;
+    await helper.line(/no authorization token for us-east-1: .*not authorized.*the last good token stays in place/s, before);
+    const kept = await parts.admin<Secret>({ method: "GET", path: secretPath(namespace, "ecr-creds") });
+    await attach.create(parts.attachment.inputs, {});
+    await helper.line(/the secret will expire/, before, 60_000);
+    const renewed = await parts.admin<Secret>({ method: "GET", path: secretPath(namespace, "ecr-creds") });
+    assert.notEqual(renewed.data["password"], kept.data["password"]);
+    assert.equal(renewed.metadata.uid, kept.metadata.uid, "it was never deleted");
+    await helper.stop();
+  });
+
+  it("is refused by ECR without the stack's key, and writes nothing then", async () => {
+    const helper = run({ AWS_SECRET_ACCESS_KEY: "wrong", ECR_HELPER_PULL_SECRET: "never" });
+    await helper.line(/no authorization token/);
+    await helper.stop();
+    assert.ok(!helper.lines.some(({ message }) => message.includes("configured")));
+  });
+});
