@@ -45,12 +45,20 @@ export function createApply(kube: Kube, config: HelperConfig): Apply {
 
     const serverSideApply = async (path: string, body: object, force: boolean): Promise<unknown> => {
       const query = `fieldManager=${fieldManager}&force=${String(force)}`;
-      return kube({ method: "PATCH", path: `${path}?${query}`, contentType: "application/apply-patch+yaml", body, signal });
+      return kube({
+        method: "PATCH",
+        path: `${path}?${query}`,
+        contentType: "application/apply-patch+yaml",
+        body,
+        signal,
+      });
     };
 
     const applySecret = async (secret: Secret): Promise<ObjectResult["outcome"]> => {
       const path = `${core}/secrets/${secret.metadata.name}`;
-      const found = await orUndefined(kube<{ metadata: Metadata }>({ method: "GET", path, accept: metadataOnly, signal }));
+      const found = await orUndefined(
+        kube<{ metadata: Metadata }>({ method: "GET", path, accept: metadataOnly, signal }),
+      );
       // Without force, so that a secret somebody made since the look above is a conflict and not overwritten.
       if (found === undefined) return serverSideApply(path, secret, false).then(() => "created");
       if (!isOwn(found.metadata, config)) {
@@ -118,10 +126,17 @@ export const isNamespaceGone = (error: unknown): boolean =>
   error instanceof KubeError && (error.status === 404 || error.reason === "NamespaceTerminating");
 
 /** Whether a failure says that the helper has no right to do what it tried. */
-export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403 && !isNamespaceGone(error);
+export const isForbidden = (error: unknown): boolean =>
+  error instanceof KubeError && error.status === 403 && !isNamespaceGone(error);
 
 /** Records an Event on an object, so that `kubectl describe` and `kubectl get events` tell what the log does. */
-export async function recordWarning(kube: Kube, namespace: string, object: string, reason: string, message: string): Promise<void> {
+export async function recordWarning(
+  kube: Kube,
+  namespace: string,
+  object: string,
+  reason: string,
+  message: string,
+): Promise<void> {
   const [kind = "", name = ""] = object.split("/");
   const now = new Date().toISOString();
   const event = {

@@ -62,21 +62,40 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
   const name = "a name of a Kubernetes object";
 
   const config: HelperConfig = {
-    registries: read("ECR_HELPER_REGISTRIES", "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX, comma-separated", several(parseRegistry)),
-    registryHost: read("ECR_HELPER_REGISTRY_HOST", "nothing, or HOST or HOST:PORT", matching(new RegExp(`^$|${host.source}`))) || undefined,
-    buildNamespaces: read("ECR_HELPER_BUILD_NAMESPACES", "names of namespaces, comma-separated", several(matching(label))),
+    registries: read(
+      "ECR_HELPER_REGISTRIES",
+      "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX, comma-separated",
+      several(parseRegistry),
+    ),
+    registryHost:
+      read("ECR_HELPER_REGISTRY_HOST", "nothing, or HOST or HOST:PORT", matching(new RegExp(`^$|${host.source}`))) ||
+      undefined,
+    buildNamespaces: read(
+      "ECR_HELPER_BUILD_NAMESPACES",
+      "names of namespaces, comma-separated",
+      several(matching(label)),
+    ),
     basicAuthSecret: read("ECR_HELPER_BASIC_AUTH_SECRET", name, matching(subdomain), "ecr-creds"),
     pullSecret: read("ECR_HELPER_PULL_SECRET", name, matching(subdomain), "ecr-creds-pull"),
     serviceAccount: read("ECR_HELPER_SERVICE_ACCOUNT", name, matching(subdomain), "builder-sa"),
     namespace: read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(label)),
     pod: read("ECR_HELPER_POD", "the helper's own pod", matching(subdomain)),
     owner: {
-      name: read("ECR_HELPER_OWNER_NAME", "the name of the ClusterRole that owns what the helper creates", matching(/./)),
+      name: read(
+        "ECR_HELPER_OWNER_NAME",
+        "the name of the ClusterRole that owns what the helper creates",
+        matching(/./),
+      ),
       uid: read("ECR_HELPER_OWNER_UID", "the uid of that ClusterRole", matching(/^[-0-9a-f]{36}$/)),
     },
     logFormat: read("ECR_HELPER_LOG_FORMAT", formats.join(" or "), oneOf(formats), "text"),
     logLevel: read("ECR_HELPER_LOG_LEVEL", levels.join(", "), oneOf(levels), "info"),
-    port: read("ECR_HELPER_PORT", "a port, 0 for any free one", (value) => (/^\d{1,5}$/.test(value) && Number(value) < 65536 ? Number(value) : undefined), "8080"),
+    port: read(
+      "ECR_HELPER_PORT",
+      "a port, 0 for any free one",
+      (value) => (/^\d{1,5}$/.test(value) && Number(value) < 65536 ? Number(value) : undefined),
+      "8080",
+    ),
   };
   if (mistakes.length > 0) throw new Error(`The helper's environment is wrong:\n  ${mistakes.join("\n  ")}`);
   return Object.freeze(config);

@@ -118,7 +118,9 @@ const authOf = ({ username, password }: AuthorizationToken): object => ({
 /** The entries of a secret that `pullSecret` made; none where it holds anything else. */
 export function authsOf(data: Readonly<Record<string, string>> | undefined): Auths {
   try {
-    const { auths } = JSON.parse(Buffer.from(data?.[".dockerconfigjson"] ?? "", "base64").toString()) as { auths?: Auths };
+    const { auths } = JSON.parse(Buffer.from(data?.[".dockerconfigjson"] ?? "", "base64").toString()) as {
+      auths?: Auths;
+    };
     return auths ?? {};
   } catch {
     return {}; // Not a docker config: there is nothing in it to keep.

@@ -56,7 +56,10 @@ interface Status {
 /** What every pod with a mounted service account finds: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
 export function inCluster(env: Readonly<Record<string, string | undefined>>): KubeOptions {
   const folder = "/var/run/secrets/kubernetes.io/serviceaccount";
-  const [host = "kubernetes.default.svc", port = "443"] = [env["KUBERNETES_SERVICE_HOST"], env["KUBERNETES_SERVICE_PORT"]];
+  const [host = "kubernetes.default.svc", port = "443"] = [
+    env["KUBERNETES_SERVICE_HOST"],
+    env["KUBERNETES_SERVICE_PORT"],
+  ];
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     ca: readFileSync(`${folder}/ca.crt`, "utf8"),
@@ -77,7 +80,10 @@ export function connect({ server, ca, token }: KubeOptions): Kube {
   const agent = new Agent({ keepAlive: true, ca });
   return async <T>(call: Call) => {
     const body = call.body === undefined ? undefined : JSON.stringify(call.body);
-    const headers: Record<string, string> = { authorization: `Bearer ${token()}`, accept: call.accept ?? "application/json" };
+    const headers: Record<string, string> = {
+      authorization: `Bearer ${token()}`,
+      accept: call.accept ?? "application/json",
+    };
     if (body !== undefined) headers["content-type"] = call.contentType ?? "application/json";
     const signals = [AbortSignal.timeout(timeout), ...(call.signal === undefined ? [] : [call.signal])];
     const { status, type, answer } = await new Promise<Answer>((resolve, reject) => {

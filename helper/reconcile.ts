@@ -1,5 +1,12 @@
 // The loop: tokens x targets -> apply. One pass at a time, only what is due, and whatever happens it arms itself again.
-import { ForeignObjectError, isForbidden, isNamespaceGone, type Apply, type ObjectResult, type Target } from "./apply.ts";
+import {
+  ForeignObjectError,
+  isForbidden,
+  isNamespaceGone,
+  type Apply,
+  type ObjectResult,
+  type Target,
+} from "./apply.ts";
 import { firstEnd, type AuthorizationToken, type TokenSource } from "./token.ts";
 import { formatDate, reasonOf, type Log } from "./log.ts";
 import { refreshDelay, retryDelay } from "./schedule.ts";
@@ -36,7 +43,12 @@ const passLimit = 10 * 60_000;
 const concurrency = 8;
 
 /** Keeps every target's objects right until the signal aborts. Never rejects, but for a mistake in the program. */
-export async function reconcile(regions: readonly string[], targets: readonly Target[], effects: Effects, signal: AbortSignal): Promise<void> {
+export async function reconcile(
+  regions: readonly string[],
+  targets: readonly Target[],
+  effects: Effects,
+  signal: AbortSignal,
+): Promise<void> {
   const { log, now, random } = effects;
   const tokens = new Map<string, AuthorizationToken>();
   const tokenWork = regions.map((item): Work<string> => ({ item, due: 0, failures: 0, settled: false }));
@@ -86,12 +98,18 @@ export async function reconcile(regions: readonly string[], targets: readonly Ta
     const first = work.failures === 0;
     const wait = failed(work);
     if (gone) {
-      if (first) log("warn", `namespace ${namespace} does not exist or is being deleted; it gets its objects when it is there`, { namespace });
+      if (first)
+        log("warn", `namespace ${namespace} does not exist or is being deleted; it gets its objects when it is there`, {
+          namespace,
+        });
       return;
     }
     for (const result of failures) {
       const reason = `${reasonOf(result.error)}${remedyOf(result.error)}`;
-      log("error", `${result.object} failed in namespace ${namespace}: ${reason}; trying again in ${seconds(wait)}`, { namespace, object: result.object });
+      log("error", `${result.object} failed in namespace ${namespace}: ${reason}; trying again in ${seconds(wait)}`, {
+        namespace,
+        object: result.object,
+      });
       if (first && result.error instanceof ForeignObjectError) await effects.warn(work.item, result, reason);
     }
   };
@@ -100,7 +118,10 @@ export async function reconcile(regions: readonly string[], targets: readonly Ta
     const asked = tokenWork.filter(({ due }) => due <= now());
     await inParallel(asked, refreshToken);
     if (tokens.size === 0) return;
-    await inParallel(targetWork.filter(({ due }) => due <= now()), applyTarget);
+    await inParallel(
+      targetWork.filter(({ due }) => due <= now()),
+      applyTarget,
+    );
     const refreshed = asked.some(({ failures }) => failures === 0);
     const end = firstEnd(tokens.values());
     if (signal.aborted || !refreshed || end === undefined) return;

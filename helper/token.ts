@@ -25,7 +25,11 @@ export function ecrTokenSource(): TokenSource {
 
 // One attempt: the reconcile loop repeats what failed, with a backoff it can be seen to keep.
 const createClient = (region: string): ECRClient =>
-  new ECRClient({ region, maxAttempts: 1, requestHandler: { connectionTimeout: 5_000, requestTimeout: 15_000, throwOnRequestTimeout: true } });
+  new ECRClient({
+    region,
+    maxAttempts: 1,
+    requestHandler: { connectionTimeout: 5_000, requestTimeout: 15_000, throwOnRequestTimeout: true },
+  });
 
 /** Takes a token apart: base64 of `USER:PASSWORD`, where only the first colon separates. Never shows it in an error. */
 export function parseToken(encoded: string | undefined, expiresAt: Date | undefined): AuthorizationToken {

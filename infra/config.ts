@@ -7,8 +7,7 @@ export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node
 
 /** Which cluster: a kubeconfig (path or content) and a context of it, or the name of an EKS cluster. */
 export type ClusterConfig =
-  | { readonly kubeconfig: string | undefined; readonly context: string | undefined }
-  | { readonly eksCluster: string };
+  { readonly kubeconfig: string | undefined; readonly context: string | undefined } | { readonly eksCluster: string };
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
 export interface StackConfig {
@@ -65,7 +64,11 @@ export function readConfig(): StackConfig {
 
   const result: StackConfig = {
     repositoryName: string("repositoryName", patterns.repository, "a name of an ECR repository (2 to 256, lower case)"),
-    repositoryPrincipals: strings("repositoryPrincipals", patterns.principal, 'account ids of 12 digits, IAM ARNs, or "*"'),
+    repositoryPrincipals: strings(
+      "repositoryPrincipals",
+      patterns.principal,
+      'account ids of 12 digits, IAM ARNs, or "*"',
+    ),
     forceDelete: boolean("forceDelete"),
     identity: readIdentity(config),
     policyName: string("policyName", patterns.iamPolicy, "1 to 128 letters, digits or +=,.@_-"),
@@ -82,14 +85,22 @@ export function readConfig(): StackConfig {
     registryHost: config.optional("registryHost", patterns.host, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "a reference of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
-    awsEndpointUrl: config.optional("awsEndpointUrl", /^https?:\/\/[^\s/]+\/?$/, "http://HOST[:PORT] or https://HOST[:PORT]"),
+    awsEndpointUrl: config.optional(
+      "awsEndpointUrl",
+      /^https?:\/\/[^\s/]+\/?$/,
+      "http://HOST[:PORT] or https://HOST[:PORT]",
+    ),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),
   };
   // Declared for the other identities, and checked with all the others even while it has no use.
   string("roleName", patterns.iamName, iamName);
   if (result.basicAuthSecret === result.pullSecret) {
-    config.mistake("pullSecret", result.pullSecret, "another name than basicAuthSecret's: they are secrets of two types");
+    config.mistake(
+      "pullSecret",
+      result.pullSecret,
+      "another name than basicAuthSecret's: they are secrets of two types",
+    );
   }
   config.throwMistakes();
   return Object.freeze(result);
@@ -110,16 +121,28 @@ function readCluster(config: Reader): ClusterConfig {
   const anyKubeconfig = kubeconfig ?? context;
   if (eksCluster !== undefined) {
     if (anyKubeconfig !== undefined) {
-      config.mistake("eksCluster", eksCluster, "not to be set together with kubeconfig or context: they name a cluster too");
+      config.mistake(
+        "eksCluster",
+        eksCluster,
+        "not to be set together with kubeconfig or context: they name a cluster too",
+      );
     }
     return { eksCluster };
   }
   if (anyKubeconfig === undefined) {
-    config.mistake("kubeconfig", "", "one of kubeconfig, context or eksCluster to say which cluster; the current context is not taken by accident");
+    config.mistake(
+      "kubeconfig",
+      "",
+      "one of kubeconfig, context or eksCluster to say which cluster; the current context is not taken by accident",
+    );
   }
   const isContent = kubeconfig?.includes("clusters") === true;
   if (kubeconfig !== undefined && !isContent && !existsSync(kubeconfig)) {
-    config.mistake("kubeconfig", kubeconfig, "the path of a file that exists (from the project's folder), or a kubeconfig's content");
+    config.mistake(
+      "kubeconfig",
+      kubeconfig,
+      "the path of a file that exists (from the project's folder), or a kubeconfig's content",
+    );
   }
   return { kubeconfig, context };
 }
@@ -128,7 +151,11 @@ function readBuildNamespaces(config: Reader): readonly string[] {
   const later = "nothing: patterns and selectors of namespaces are not in this version; name them in buildNamespaces";
   config.strings("excludeNamespaces", /^$/, later);
   config.optional("namespaceSelector", /^$/, later);
-  const names = config.strings("buildNamespaces", patterns.namespace, "names of namespaces (lower case, digits and -; no patterns in this version)");
+  const names = config.strings(
+    "buildNamespaces",
+    patterns.namespace,
+    "names of namespaces (lower case, digits and -; no patterns in this version)",
+  );
   if (names.length === 0) config.mistake("buildNamespaces", "[]", "one namespace at least");
   return [...new Set(names)];
 }
@@ -174,10 +201,13 @@ class Reader {
     const prefix = `${this.#config.name}:`;
     const given = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(prefix));
     for (const key of given.map((one) => one.slice(prefix.length))) {
-      if (!this.#known.has(key)) this.#mistakes.push(`${prefix}${key}: there is no such key; \`pulumi config\` lists them`);
+      if (!this.#known.has(key))
+        this.#mistakes.push(`${prefix}${key}: there is no such key; \`pulumi config\` lists them`);
     }
     if (this.#mistakes.length === 0) return;
-    throw new pulumi.RunError(`The stack's configuration is wrong, and nothing was changed:\n  ${this.#mistakes.join("\n  ")}`);
+    throw new pulumi.RunError(
+      `The stack's configuration is wrong, and nothing was changed:\n  ${this.#mistakes.join("\n  ")}`,
+    );
   };
 }
 

@@ -117,7 +117,11 @@ export class Workload extends pulumi.ComponentResource {
                   env: [...environment(args, access), ...keyVariables(credentials)],
                   ports: [{ name: "health", containerPort: port }],
                   readinessProbe: { httpGet: { path: "/readyz", port: "health" }, periodSeconds: 2 },
-                  livenessProbe: { httpGet: { path: "/healthz", port: "health" }, periodSeconds: 10, timeoutSeconds: 5 },
+                  livenessProbe: {
+                    httpGet: { path: "/healthz", port: "health" },
+                    periodSeconds: 10,
+                    timeoutSeconds: 5,
+                  },
                   resources: { requests: { cpu: "10m", memory: "64Mi" }, limits: { memory: "128Mi" } },
                   securityContext: {
                     allowPrivilegeEscalation: false,
@@ -166,7 +170,9 @@ function environment({ config, region, registries }: WorkloadArgs, access: Acces
 }
 
 function keyVariables(credentials: Secret): EnvVar[] {
-  const from = (key: string): input.core.v1.EnvVarSource => ({ secretKeyRef: { name: credentials.metadata.name, key } });
+  const from = (key: string): input.core.v1.EnvVarSource => ({
+    secretKeyRef: { name: credentials.metadata.name, key },
+  });
   return [
     { name: "AWS_ACCESS_KEY_ID", valueFrom: from("aws_access_key_id") },
     { name: "AWS_SECRET_ACCESS_KEY", valueFrom: from("aws_secret_access_key") },

@@ -21,7 +21,12 @@ export class HelperProcess {
   #ended = false;
 
   constructor(cluster: Cluster, env: Readonly<Record<string, string>>) {
-    const own = { ...env, ECR_HELPER_LOG_FORMAT: "json", TEST_CLUSTER: JSON.stringify(cluster), PATH: process.env["PATH"] };
+    const own = {
+      ...env,
+      ECR_HELPER_LOG_FORMAT: "json",
+      TEST_CLUSTER: JSON.stringify(cluster),
+      PATH: process.env["PATH"],
+    };
     this.#child = spawn(process.execPath, [import.meta.filename], { env: own, stdio: ["ignore", "pipe", "inherit"] });
     this.#child.once("exit", () => {
       this.#ended = true;

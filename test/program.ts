@@ -57,15 +57,21 @@ export async function runProgram(
     "aws:index/getPartition:getPartition": { partition },
     "aws:index/getRegion:getRegion": { region },
     "aws:ecr/getAuthorizationToken:getAuthorizationToken": { userName: "AWS", password },
-    "aws:eks/getCluster:getCluster": { endpoint: "https://eks.example", certificateAuthorities: [{ data: "Q0E=" }], region },
+    "aws:eks/getCluster:getCluster": {
+      endpoint: "https://eks.example",
+      certificateAuthorities: [{ data: "Q0E=" }],
+      region,
+    },
   };
   const outputsOf = ({ type, inputs }: pulumi.runtime.MockResourceArgs): Record<string, unknown> => {
     const given = plain(inputs) as Record<string, unknown>;
     const host = `${account}.dkr.ecr.${region}.${suffix}`;
     if (type === "aws:ecr/repository:Repository") return { repositoryUrl: `${host}/${String(given["name"])}` };
-    if (type === "aws:iam/policy:Policy") return { arn: `arn:${partition}:iam::${account}:policy/${String(given["name"])}` };
+    if (type === "aws:iam/policy:Policy")
+      return { arn: `arn:${partition}:iam::${account}:policy/${String(given["name"])}` };
     if (type === "aws:iam/accessKey:AccessKey") return { secret: secretAccessKey };
-    if (type === "docker:index/image:Image") return { repoDigest: `${String(given["imageName"]).split(":").slice(0, -1).join(":")}@${digest}` };
+    if (type === "docker:index/image:Image")
+      return { repoDigest: `${String(given["imageName"]).split(":").slice(0, -1).join(":")}@${digest}` };
     if (type.includes("ClusterRole")) return { metadata: { ...(given["metadata"] as object), uid: "the-uid" } };
     return {};
   };
@@ -73,8 +79,17 @@ export async function runProgram(
     {
       newResource: (args) => {
         const provider = args.provider ?? "";
-        resources.push({ type: args.type, name: args.name, raw: args.inputs, inputs: plain(args.inputs) as Record<string, unknown>, provider });
-        return { id: args.type.includes("AccessKey") ? "AKIAEXAMPLE" : args.name, state: { ...args.inputs, ...outputsOf(args) } };
+        resources.push({
+          type: args.type,
+          name: args.name,
+          raw: args.inputs,
+          inputs: plain(args.inputs) as Record<string, unknown>,
+          provider,
+        });
+        return {
+          id: args.type.includes("AccessKey") ? "AKIAEXAMPLE" : args.name,
+          state: { ...args.inputs, ...outputsOf(args) },
+        };
       },
       call: ({ token }) => {
         const answer = answers[token];
@@ -90,14 +105,17 @@ export async function runProgram(
   // A module runs once; under another name it is another module.
   const module = `../infra/index.ts?run=${String(++runs)}`;
   const exported = await pulumi.runtime.runInPulumiStack(async () => (await import(module)) as Record<string, unknown>);
-  const outputs = await (pulumi.output(exported) as unknown as { promise(): Promise<Record<string, unknown>> }).promise();
+  const outputs = await (
+    pulumi.output(exported) as unknown as { promise(): Promise<Record<string, unknown>> }
+  ).promise();
   await pulumi.runtime.disconnect();
   return {
     resources,
     outputs,
     find: (type, name) => {
       const found = resources.filter((one) => one.type === type && (name === undefined || one.name === name));
-      if (found.length !== 1 || found[0] === undefined) throw new Error(`${String(found.length)} resources ${type} ${name ?? ""}`);
+      if (found.length !== 1 || found[0] === undefined)
+        throw new Error(`${String(found.length)} resources ${type} ${name ?? ""}`);
       return found[0];
     },
   };

@@ -7,7 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { text } from "node:stream/consumers";
-import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
+import {
+  CreateRepositoryCommand,
+  DeleteRepositoryCommand,
+  ECRClient,
+  GetAuthorizationTokenCommand,
+} from "@aws-sdk/client-ecr";
 import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker, importImage, push } from "../local/docker.ts";
@@ -93,14 +98,19 @@ describe("the stack, end to end", () => {
   it("survives an interruption in the middle, and goes on from there", async () => {
     const { child, ended } = start("up", ...settings);
     let seen = "";
-    child.stderr?.on("data", (chunk: Buffer) => {
+    const interrupt = (chunk: Buffer): void => {
       seen += String(chunk);
-      if (/created +aws:iam\/user/.test(seen)) child.kill("SIGINT");
-    });
+      if (!/created +aws:iam\/user/.test(seen)) return;
+      child.stderr?.off("data", interrupt);
+      child.kill("SIGINT");
+    };
+    child.stderr?.on("data", interrupt);
     const { code, stderr } = await ended;
     assert.equal(code, 1);
     assert.match(stderr, /Interrupted\. What was done is written down; the next run goes on from there\./);
-    const state = JSON.parse(await readFile(join(home, "stacks", stack, "state.json"), "utf8")) as { resources: { type: string }[] };
+    const state = JSON.parse(await readFile(join(home, "stacks", stack, "state.json"), "utf8")) as {
+      resources: { type: string }[];
+    };
     assert.ok(state.resources.some(({ type }) => type === "aws:iam/user:User"));
   });
 
@@ -143,14 +153,20 @@ describe("the stack, end to end", () => {
     assert.match((await command("logs")).stdout, /the secret will expire at/);
     const { stdout } = await command("env");
     assert.match(stdout, /^export AWS_ENDPOINT_URL='http:\/\/10\.214\.0\.1:4566'$/m);
-    const shell = spawn("sh", ["-c", `${stdout}\nkubectl get secret ecr-creds -n ${build} -o name`], { stdio: ["ignore", "pipe", "inherit"] });
+    const shell = spawn("sh", ["-c", `${stdout}\nkubectl get secret ecr-creds -n ${build} -o name`], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     assert.equal(await text(shell.stdout), "secret/ecr-creds\n");
   });
 
   describe("a private image", () => {
     const repository = `app-${id}`;
     const image = `${ports.registry.address}:${String(ports.registry.port)}/${repository}:1`;
-    const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, region: aws.AWS_REGION, credentials: { accessKeyId: "test", secretAccessKey: "test" } });
+    const ecr = new ECRClient({
+      endpoint: aws.AWS_ENDPOINT_URL,
+      region: aws.AWS_REGION,
+      credentials: { accessKeyId: "test", secretAccessKey: "test" },
+    });
 
     before(async () => {
       await ecr.send(new CreateRepositoryCommand({ repositoryName: repository }));
@@ -159,7 +175,9 @@ describe("the stack, end to end", () => {
       await cp(pause, join(folder, "app"));
       await importImage(folder, image, ['ENTRYPOINT ["/app"]']);
       const { authorizationData } = await ecr.send(new GetAuthorizationTokenCommand());
-      const [user = "", password = ""] = Buffer.from(authorizationData?.[0]?.authorizationToken ?? "", "base64").toString().split(":");
+      const [user = "", password = ""] = Buffer.from(authorizationData?.[0]?.authorizationToken ?? "", "base64")
+        .toString()
+        .split(":");
       await push(image, image.split("/")[0] ?? "", user, password);
       await docker(["image", "rm", image]);
       await rm(folder, { recursive: true });
@@ -167,15 +185,29 @@ describe("the stack, end to end", () => {
 
     after(async () => void (await ecr.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }))));
 
-    const runPod = async (name: string, serviceAccountName: string, wanted: (pod: Pod) => boolean): Promise<Pod | undefined> => {
+    const runPod = async (
+      name: string,
+      serviceAccountName: string,
+      wanted: (pod: Pod) => boolean,
+    ): Promise<Pod | undefined> => {
       const path = `/api/v1/namespaces/${build}/pods`;
-      const spec = { serviceAccountName, terminationGracePeriodSeconds: 0, containers: [{ name: "app", image, imagePullPolicy: "Always" }] };
+      const spec = {
+        serviceAccountName,
+        terminationGracePeriodSeconds: 0,
+        containers: [{ name: "app", image, imagePullPolicy: "Always" }],
+      };
       await kube({ method: "POST", path, body: { metadata: { name }, spec } });
       const one = `${path}?fieldSelector=metadata.name%3D${name}`;
-      const { object } = await waitFor<Pod>(options, one, (change) => change.object !== undefined && wanted(change.object), 60_000);
+      const { object } = await waitFor<Pod>(
+        options,
+        one,
+        (change) => change.object !== undefined && wanted(change.object),
+        60_000,
+      );
       return object;
     };
-    const waiting = (pod: Pod): { reason: string; message?: string } | undefined => pod.status.containerStatuses?.[0]?.state.waiting;
+    const waiting = (pod: Pod): { reason: string; message?: string } | undefined =>
+      pod.status.containerStatuses?.[0]?.state.waiting;
 
     it("is refused to a pod with the default service account", async () => {
       const pod = await runPod("refused", "default", (one) => waiting(one)?.reason === "ErrImagePull");
@@ -193,12 +225,17 @@ describe("the stack, end to end", () => {
     await writeFile(file, (await readFile(file, "utf8")).replace('"stopped"', '"stopped now"'));
     const { code, stderr, stdout } = await command("up");
     assert.equal(code, 0, stderr);
-    const changed = [...stderr.matchAll(/(created|updated|replaced|deleted) +(\S+)/g)].map(([, what, type]) => `${String(what)} ${String(type)}`);
+    const changed = [...stderr.matchAll(/(created|updated|replaced|deleted) +(\S+)/g)].map(
+      ([, what, type]) => `${String(what)} ${String(type)}`,
+    );
     assert.deepEqual(changed.sort(), ["updated docker:index/image:Image", "updated kubernetes:apps/v1:Deployment"]);
     const digest = /imageRef: (\S+)/.exec(stdout)?.[1];
     assert.notEqual(digest, /imageRef: (\S+)/.exec(up.stdout)?.[1]);
     const pods = await kube<{ items: Pod[] }>({ method: "GET", path: `/api/v1/namespaces/${stack}/pods` });
-    assert.deepEqual(pods.items.map(({ spec }) => spec.containers[0]?.image), [digest]);
+    assert.deepEqual(
+      pods.items.map(({ spec }) => spec.containers[0]?.image),
+      [digest],
+    );
   });
 
   it("says why a rollout does not become ready, with the pod's reason, and goes on when it is mended", async () => {
@@ -207,14 +244,23 @@ describe("the stack, end to end", () => {
     await writeFile(file, `throw new Error("broken on purpose");\n${source}`);
     const broken = await command("up");
     assert.equal(broken.code, 1);
-    assert.match(broken.stderr, /Deployment .* did not become ready\.\nPod ecr-helper-\S+ is CrashLoopBackOff: .*\nIts last log lines:[\s\S]*broken on purpose/);
+    assert.match(
+      broken.stderr,
+      /Deployment .* did not become ready\.\nPod ecr-helper-\S+ is CrashLoopBackOff: .*\nIts last log lines:[\s\S]*broken on purpose/,
+    );
+    const again = await command("up");
+    assert.equal(again.code, 1, "it is still broken");
+    assert.match(again.stderr, /CrashLoopBackOff[\s\S]*broken on purpose/);
     await writeFile(file, source);
     const mended = await command("up");
     assert.equal(mended.code, 0, mended.stderr);
   });
 
   it("makes again what was deleted behind its back", async () => {
-    await kube({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles/ecr-helper-${stack}` });
+    await kube({
+      method: "DELETE",
+      path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles/ecr-helper-${stack}`,
+    });
     const { code, stderr } = await command("up");
     assert.equal(code, 0, stderr);
     assert.match(stderr, new RegExp(`created +kubernetes:rbac.authorization.k8s.io/v1:Role ecr-helper-${build}`));
@@ -227,21 +273,39 @@ describe("the stack, end to end", () => {
     const { code, stderr } = await command("up");
     await writeFile(file, source);
     assert.equal(code, 1);
-    assert.match(stderr, /The helper does not bundle\. Build failed with 1 error:\nhelper\/main\.ts:1:7: ERROR: Unterminated string literal/);
+    assert.match(
+      stderr,
+      /The helper does not bundle\. Build failed with 1 error:\nhelper\/main\.ts:1:\d+: ERROR: Unterminated string literal/,
+    );
   });
 
   it("is not touched by the other engine", async () => {
     const { code, stderr } = await command("up", "--engine", "pulumi");
     assert.equal(code, 1);
-    assert.match(stderr, /was made by the in-process engine and the pulumi engine knows nothing of it\. Remedy: npm run down first/);
+    assert.match(
+      stderr,
+      /was made by the in-process engine and the pulumi engine knows nothing of it\. Remedy: npm run down first/,
+    );
   });
 
   it("shows no token or key in what it printed, in the pod or in the outputs", async () => {
-    const secret = await kube<{ data: Record<string, string> }>({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` });
-    const key = await kube<{ data: Record<string, string> }>({ method: "GET", path: `/api/v1/namespaces/${stack}/secrets/ecr-helper` });
+    const secret = await kube<{ data: Record<string, string> }>({
+      method: "GET",
+      path: `/api/v1/namespaces/${build}/secrets/ecr-creds`,
+    });
+    const key = await kube<{ data: Record<string, string> }>({
+      method: "GET",
+      path: `/api/v1/namespaces/${stack}/secrets/ecr-helper`,
+    });
     const values = [secret.data["password"], key.data["aws_secret_access_key"], key.data["aws_access_key_id"]];
     const pods = await kube<object>({ method: "GET", path: `/api/v1/namespaces/${stack}/pods` });
-    const said = [up.stdout, up.stderr, (await command("logs")).stdout, (await command("output", "--json")).stdout, JSON.stringify(pods)].join("\n");
+    const said = [
+      up.stdout,
+      up.stderr,
+      (await command("logs")).stdout,
+      (await command("output", "--json")).stdout,
+      JSON.stringify(pods),
+    ].join("\n");
     for (const value of values) {
       assert.ok(value !== undefined && value.length > 10);
       assert.ok(!said.includes(value) && !said.includes(Buffer.from(value, "base64").toString()));
@@ -252,7 +316,10 @@ describe("the stack, end to end", () => {
     const { code, stderr } = await command("down");
     assert.equal(code, 0, stderr);
     assert.match(stderr, /is destroyed and left nothing in AWS, the registry or the cluster\./);
-    await assert.rejects(kube({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` }), (error: KubeError) => error.status === 404);
+    await assert.rejects(
+      kube({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` }),
+      (error: KubeError) => error.status === 404,
+    );
     assert.match((await command("output")).stderr, /There is no stack|does not run/);
   });
 });

@@ -35,11 +35,16 @@ const registryAnswers = async (registry: string, password: string): Promise<numb
 describe("the helper, with the stack's own rights", () => {
   let parts: Parts;
   let helper: HelperProcess;
-  const secret = async (namespace: string, name: string): Promise<Secret> => parts.admin({ method: "GET", path: secretPath(namespace, name) });
+  const secret = async (namespace: string, name: string): Promise<Secret> =>
+    parts.admin({ method: "GET", path: secretPath(namespace, name) });
 
   before(async () => {
     parts = await makeParts([first, second, late], [late]);
-    const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }], imagePullSecrets: [{ name: "theirs-too" }] };
+    const body = {
+      metadata: { name: "builder-sa" },
+      secrets: [{ name: "theirs" }],
+      imagePullSecrets: [{ name: "theirs-too" }],
+    };
     await parts.admin({ method: "POST", path: `/api/v1/namespaces/${second}/serviceaccounts`, body });
     helper = new HelperProcess(parts.cluster, parts.env);
     await helper.line(/the secret will expire at/);
@@ -97,11 +102,18 @@ describe("the helper, with the stack's own rights", () => {
     await parts.namespace(late);
     const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${late}`;
     const name = parts.owner;
-    const source = await parts.admin<{ rules: object[] }>({ method: "GET", path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${first}/roles/${name}` });
+    const source = await parts.admin<{ rules: object[] }>({
+      method: "GET",
+      path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${first}/roles/${name}`,
+    });
     await parts.admin({ method: "POST", path: `${path}/roles`, body: { metadata: { name }, rules: source.rules } });
     const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: parts.env["ECR_HELPER_NAMESPACE"] }];
     const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name };
-    await parts.admin({ method: "POST", path: `${path}/rolebindings`, body: { metadata: { name }, roleRef, subjects } });
+    await parts.admin({
+      method: "POST",
+      path: `${path}/rolebindings`,
+      body: { metadata: { name }, roleRef, subjects },
+    });
     await helper.line(new RegExp(`secret/ecr-creds configured in namespace ${late}`), 0, 60_000);
     assert.equal((await secret(late, "ecr-creds")).type, "kubernetes.io/basic-auth");
   });
@@ -117,7 +129,11 @@ describe("the helper, with the stack's own rights", () => {
       { method: "GET", path: "/api/v1/secrets" },
       { method: "GET", path: secretPath("kube-system", "ecr-creds") },
       { method: "PATCH", path: `${secretPath(first, "other")}?fieldManager=x`, ...apply },
-      { method: "POST", path: `/api/v1/namespaces/${first}/secrets`, body: { ...body, metadata: { name: "ecr-creds" } } },
+      {
+        method: "POST",
+        path: `/api/v1/namespaces/${first}/secrets`,
+        body: { ...body, metadata: { name: "ecr-creds" } },
+      },
       { method: "DELETE", path: secretPath(first, "ecr-creds") },
       { method: "GET", path: `/api/v1/namespaces/${first}/serviceaccounts/default` },
       { method: "GET", path: "/api/v1/namespaces" },
@@ -129,7 +145,10 @@ describe("the helper, with the stack's own rights", () => {
   });
 
   it("ends cleanly on SIGTERM, and shows no token or key in its log", async () => {
-    const tokens = [decode((await secret(first, "ecr-creds")).data["password"]), String(parts.env["AWS_SECRET_ACCESS_KEY"])];
+    const tokens = [
+      decode((await secret(first, "ecr-creds")).data["password"]),
+      String(parts.env["AWS_SECRET_ACCESS_KEY"]),
+    ];
     const { code, took } = await helper.stop();
     assert.equal(code, 0);
     assert.ok(took < 5_000);
@@ -140,9 +159,12 @@ describe("the helper, with the stack's own rights", () => {
   it("leaves nothing when its owner goes, but what was somebody else's", async () => {
     await parts.admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${parts.owner}` });
     const selector = encodeURIComponent(`app.kubernetes.io/instance=${parts.owner}`);
-    for (const plural of ["secrets", "serviceaccounts"]) await waitUntilGone(parts.options, `/api/v1/${plural}?labelSelector=${selector}`, 60_000);
+    for (const plural of ["secrets", "serviceaccounts"])
+      await waitUntilGone(parts.options, `/api/v1/${plural}?labelSelector=${selector}`, 60_000);
     const path = `/api/v1/namespaces/${second}/serviceaccounts/builder-sa`;
-    assert.ok((await parts.admin<ServiceAccount>({ method: "GET", path })).secrets?.some(({ name }) => name === "theirs"));
+    assert.ok(
+      (await parts.admin<ServiceAccount>({ method: "GET", path })).secrets?.some(({ name }) => name === "theirs"),
+    );
   });
 });
 
@@ -175,7 +197,12 @@ describe("the helper, over time and against others", () => {
     await helper.line(/secret\/ecr-creds failed .* was not made by this helper/);
     await helper.line(/secret\/ecr-creds-pull configured in namespace time/);
     const events = `/api/v1/namespaces/${namespace}/events?fieldSelector=reason%3DForeignObject`;
-    const { object } = await waitFor<{ message: string }>(parts.options, events, ({ type: change }) => change === "ADDED", 20_000);
+    const { object } = await waitFor<{ message: string }>(
+      parts.options,
+      events,
+      ({ type: change }) => change === "ADDED",
+      20_000,
+    );
     assert.match(object?.message ?? "", /ecr-creds exists and was not made by this helper/);
     const still = await parts.admin<Secret>({ method: "GET", path: secretPath(namespace, "ecr-creds") });
     assert.equal(still.metadata.resourceVersion, theirs.metadata.resourceVersion);
@@ -210,7 +237,10 @@ describe("the helper, over time and against others", () => {
     await helper.line(/the secret will expire/);
     await attach.remove(parts.attachment);
     const before = helper.lines.length;
-    await helper.line(/no authorization token for us-east-1: .*not authorized.*the last good token stays in place/s, before);
+    await helper.line(
+      /no authorization token for us-east-1: .*not authorized.*the last good token stays in place/s,
+      before,
+    );
     const kept = await parts.admin<Secret>({ method: "GET", path: secretPath(namespace, "ecr-creds") });
     await attach.create(parts.attachment.inputs, {});
     await helper.line(/the secret will expire/, before, 60_000);

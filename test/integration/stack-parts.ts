@@ -43,7 +43,13 @@ export async function makeParts(buildNamespaces: readonly string[], absent: read
   const created: string[] = [];
   for (const one of buildNamespaces.filter((each) => !absent.includes(each))) await namespace(one);
 
-  const config = { kubeconfig, namespace: name, userName: name, policyName: name, buildNamespaces: JSON.stringify(buildNamespaces) };
+  const config = {
+    kubeconfig,
+    namespace: name,
+    userName: name,
+    policyName: name,
+    buildNamespaces: JSON.stringify(buildNamespaces),
+  };
   const program = await runProgram(config, { stack: id });
   const keys: Handler = accessKey(() => []);
   const provider = { kubeconfig };

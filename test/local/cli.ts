@@ -48,7 +48,14 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
       print("Outputs:");
       for (const [key, value] of Object.entries(outputs)) print(`    ${key}: ${shown(value)}`);
       print("The helper's first lines:");
-      print((await helperLog(outputs)).trim().split("\n").slice(0, 10).map((line) => `    ${line}`).join("\n"));
+      print(
+        (await helperLog(outputs))
+          .trim()
+          .split("\n")
+          .slice(0, 10)
+          .map((line) => `    ${line}`)
+          .join("\n"),
+      );
     }),
 
   down: async ({ stack: name }) =>
@@ -88,7 +95,13 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
 
   logs: async ({ stack: name, follow }) => {
     const { namespace, deployment } = await outputsOf(name);
-    const what = ["--namespace", String(namespace), "logs", `deployment/${String(deployment)}`, `--follow=${String(follow)}`];
+    const what = [
+      "--namespace",
+      String(namespace),
+      "logs",
+      `deployment/${String(deployment)}`,
+      `--follow=${String(follow)}`,
+    ];
     const child = spawn(join(binaries, "kubectl"), ["--kubeconfig", kubeconfig, ...what], { stdio: "inherit" });
     const [code] = (await once(child, "exit")) as [number | null];
     process.exitCode = code ?? 1;
@@ -124,7 +137,9 @@ async function chooseEngine(stack: string, wanted: string | undefined): Promise<
   const chosen = wanted ?? madeBy(stack);
   if (chosen !== undefined) return engineOf(chosen);
   const version = await step("looking for a pulumi command", pulumiVersion);
-  say(version === undefined ? "Engine: in-process, because no pulumi command works here." : `Engine: pulumi ${version}.`);
+  say(
+    version === undefined ? "Engine: in-process, because no pulumi command works here." : `Engine: pulumi ${version}.`,
+  );
   return engineOf(version === undefined ? "in-process" : "pulumi");
 }
 
@@ -141,8 +156,13 @@ async function helperLog({ namespace, deployment }: Record<string, unknown>): Pr
   const kube = connect(readKubeconfig(kubeconfig));
   const selector = encodeURIComponent(`app.kubernetes.io/name=${String(deployment)}`);
   const path = `/api/v1/namespaces/${String(namespace)}/pods`;
-  const pods = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path: `${path}?labelSelector=${selector}` });
-  const logs = pods.items.map(async ({ metadata }) => kube<string>({ method: "GET", path: `${path}/${metadata.name}/log` }));
+  const pods = await kube<{ items: { metadata: { name: string } }[] }>({
+    method: "GET",
+    path: `${path}?labelSelector=${selector}`,
+  });
+  const logs = pods.items.map(async ({ metadata }) =>
+    kube<string>({ method: "GET", path: `${path}/${metadata.name}/log` }),
+  );
   return (await Promise.all(logs)).join("");
 }
 
@@ -168,7 +188,9 @@ try {
   await run(options);
 } catch (error) {
   // A mistake of the user's or of the machine's is told in its own words; anything else is ours, and its origin helps.
-  const expected = error instanceof LocalCloudError || (error instanceof Error && ["RunError", "TypeError"].includes(error.constructor.name));
+  const expected =
+    error instanceof LocalCloudError ||
+    (error instanceof Error && ["RunError", "TypeError"].includes(error.constructor.name));
   say(expected ? error.message : String(error instanceof Error ? error.stack : error));
   process.exitCode = 1;
 }

@@ -8,7 +8,16 @@ import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
 import { prepareHost, restoreHost } from "./host.ts";
 import { buildKubernetes, installEmulator, installPackages } from "./install.ts";
 import { account, aws, bridge, containerdSocket, home, kubeconfig, ports, url, type Endpoint } from "./machine.ts";
-import { answers, isRunning, LocalCloudError, run, startBackground, stopBackground, stopByCommandLine, untilReady } from "./process.ts";
+import {
+  answers,
+  isRunning,
+  LocalCloudError,
+  run,
+  startBackground,
+  stopBackground,
+  stopByCommandLine,
+  untilReady,
+} from "./process.ts";
 import { step } from "./progress.ts";
 
 /** Engines end by themselves what they started, so they are asked. */
@@ -16,7 +25,16 @@ const engines = ["containerd", "dockerd"];
 
 /** In the order they are stopped: first who would start things again. What they hold is thrown away, so they are killed. */
 const parts = [
-  ...["kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd", "front", "emulator"],
+  ...[
+    "kubelet",
+    "kube-proxy",
+    "kube-scheduler",
+    "kube-controller-manager",
+    "kube-apiserver",
+    "etcd",
+    "front",
+    "emulator",
+  ],
   ...engines,
 ];
 
@@ -24,7 +42,11 @@ const parts = [
 const memory = ["emulator", "front"];
 
 /** The environment in which kubectl, aws, docker and pulumi work against the local cloud. */
-export const cloudEnvironment = (): Record<string, string> => ({ ...aws, KUBECONFIG: kubeconfig, DOCKER_HOST: dockerHost() });
+export const cloudEnvironment = (): Record<string, string> => ({
+  ...aws,
+  KUBECONFIG: kubeconfig,
+  DOCKER_HOST: dockerHost(),
+});
 
 export const isCloudRunning = (): boolean => memory.every(isRunning);
 
@@ -84,7 +106,9 @@ async function checkPorts(): Promise<void> {
 async function isTaken({ address, port }: Endpoint): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(true) : reject(error)));
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      error.code === "EADDRINUSE" ? resolve(true) : reject(error),
+    );
     server.listen(port, address === bridge.address ? "0.0.0.0" : address, () => server.close(() => resolve(false)));
   });
 }

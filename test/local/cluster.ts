@@ -27,7 +27,8 @@ const identities = {
 
 type Identity = keyof typeof identities;
 
-const kubeconfigOf = (identity: Identity): string => (identity === "admin" ? kubeconfig : join(pki, `${identity}.json`));
+const kubeconfigOf = (identity: Identity): string =>
+  identity === "admin" ? kubeconfig : join(pki, `${identity}.json`);
 
 /** Starts whatever of the cluster does not run and waits until the node is ready. */
 export async function startCluster(programs: { kubernetes: string; pause: string }): Promise<void> {
@@ -43,7 +44,12 @@ export async function startCluster(programs: { kubernetes: string; pause: string
   component("kube-apiserver", apiServerArgs());
   await untilReady("kube-apiserver", apiServerReady);
   component("kube-controller-manager", controllerManagerArgs());
-  component("kube-scheduler", ["--kubeconfig", kubeconfigOf("kube-scheduler"), "--leader-elect=false", "--secure-port=0"]);
+  component("kube-scheduler", [
+    "--kubeconfig",
+    kubeconfigOf("kube-scheduler"),
+    "--leader-elect=false",
+    "--secure-port=0",
+  ]);
   component("kube-proxy", ["--config", await writeJson("kube-proxy-config.json", kubeProxyConfig())]);
   await untilReady("containerd", containerdReady);
   await importPause(programs.pause);
@@ -75,7 +81,9 @@ async function writeIdentities(): Promise<void> {
 const kubeconfigFor = (token: string): object => ({
   apiVersion: "v1",
   kind: "Config",
-  clusters: [{ name: "local", cluster: { server: url(ports.apiServer, "https"), "certificate-authority": certificate } }],
+  clusters: [
+    { name: "local", cluster: { server: url(ports.apiServer, "https"), "certificate-authority": certificate } },
+  ],
   users: [{ name: "local", user: { token } }],
   contexts: [{ name: "local", context: { cluster: "local", user: "local" } }],
   "current-context": "local",
@@ -161,7 +169,12 @@ const kubeletConfig = (): object => ({
   failSwapOn: false,
   makeIPTablesUtilChains: false,
   // A developer's disk may be full; that is no reason to evict the pods of a throw-away cluster.
-  evictionHard: { "nodefs.available": "0%", "imagefs.available": "0%", "memory.available": "0%", "nodefs.inodesFree": "0%" },
+  evictionHard: {
+    "nodefs.available": "0%",
+    "imagefs.available": "0%",
+    "memory.available": "0%",
+    "nodefs.inodesFree": "0%",
+  },
   imageGCHighThresholdPercent: 100,
   nodeStatusUpdateFrequency: "4s",
   podLogsDir: join(home, "pod-logs"),
@@ -212,7 +225,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   startBackground({ name: "containerd", command: "containerd", args: ["--config", file] });
 }
 
-const ctr = async (...args: string[]): Promise<string> => run("ctr", ["--address", containerdSocket, "--namespace", "k8s.io", ...args]);
+const ctr = async (...args: string[]): Promise<string> =>
+  run("ctr", ["--address", containerdSocket, "--namespace", "k8s.io", ...args]);
 
 const containerdReady = async (): Promise<true | undefined> =>
   ctr("version").then(
@@ -255,5 +269,7 @@ interface Node {
 
 async function nodeReady(): Promise<true | undefined> {
   const found = await adminKube()<Node>({ method: "GET", path: `/api/v1/nodes/${node}` }).catch(() => undefined);
-  return found?.status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true ? true : undefined;
+  return found?.status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true
+    ? true
+    : undefined;
 }

@@ -30,8 +30,19 @@ export async function startDocker(): Promise<void> {
   if (!isRunning("dockerd") && (await engineAnswers()) === true) return;
   const folder = join(home, "docker");
   const args = ["--host", ownHost, "--data-root", folder, "--exec-root", join(home, "docker-run")];
-  const isolated = ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"];
-  startBackground({ name: "dockerd", command: "dockerd", args: [...args, ...isolated, "--pidfile", join(home, "docker.pid")] });
+  const isolated = [
+    "--bridge",
+    "none",
+    "--iptables=false",
+    "--ip6tables=false",
+    "--ip-forward=false",
+    "--ip-masq=false",
+  ];
+  startBackground({
+    name: "dockerd",
+    command: "dockerd",
+    args: [...args, ...isolated, "--pidfile", join(home, "docker.pid")],
+  });
   await untilReady("dockerd", engineAnswers);
 }
 
@@ -58,7 +69,9 @@ export async function makeBaseImage(): Promise<void> {
 
 async function importNode(): Promise<void> {
   if (!process.version.startsWith("v24.")) {
-    throw new LocalCloudError(`The base image takes Node 24, but this is ${process.version}. Remedy: start it by npm run.`);
+    throw new LocalCloudError(
+      `The base image takes Node 24, but this is ${process.version}. Remedy: start it by npm run.`,
+    );
   }
   const root = await mkdtemp(join(tmpdir(), "ecr-helper-base-"));
   try {

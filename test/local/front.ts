@@ -27,11 +27,18 @@ export interface Front {
 type Handler = (incoming: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /** Starts the front and resolves when both addresses are listened on; rejects when one is taken. */
-export async function startFront({ emulator, api, registry, tokenLife = 12 * 3_600_000 }: FrontOptions): Promise<Front> {
+export async function startFront({
+  emulator,
+  api,
+  registry,
+  tokenLife = 12 * 3_600_000,
+}: FrontOptions): Promise<Front> {
   const live = new Map<string, number>();
 
   const issueToken = (answer: Buffer): Buffer => {
-    const body = JSON.parse(answer.toString()) as { authorizationData: { authorizationToken: string; expiresAt: number }[] };
+    const body = JSON.parse(answer.toString()) as {
+      authorizationData: { authorizationToken: string; expiresAt: number }[];
+    };
     for (const data of body.authorizationData) {
       const password = randomBytes(512).toString("base64");
       const expiresAt = Date.now() + tokenLife;
@@ -53,7 +60,8 @@ export async function startFront({ emulator, api, registry, tokenLife = 12 * 3_6
 
   const serveRegistry: Handler = async (incoming, response) => {
     const [user, password] = basicAuth(incoming.headers.authorization);
-    if (user === "AWS" && (live.get(password) ?? 0) > Date.now()) return relay(await forward(emulator, incoming), response);
+    if (user === "AWS" && (live.get(password) ?? 0) > Date.now())
+      return relay(await forward(emulator, incoming), response);
     incoming.resume();
     const challenge = `Basic realm="${url(registry)}/",service="ecr.amazonaws.com"`;
     const errors = [{ code: "UNAUTHORIZED", message: "the authorization token is missing, wrong or has expired" }];

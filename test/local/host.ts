@@ -73,7 +73,8 @@ async function removeKubernetesRules(family: string): Promise<void> {
 
 async function unmountBelow(folder: string): Promise<void> {
   const mounted = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
-  for (const point of mounted.filter((one) => one.startsWith(`${folder}/`)).reverse()) await run("umount", ["--lazy", point]);
+  for (const point of mounted.filter((one) => one.startsWith(`${folder}/`)).reverse())
+    await run("umount", ["--lazy", point]);
 }
 
 /** The control groups of the cloud's pods: containerd makes one tree in each hierarchy and leaves it, empty. */

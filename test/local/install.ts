@@ -44,7 +44,8 @@ export async function installPackages(): Promise<void> {
     );
   }
   const missing: string[] = [];
-  for (const [name, debianPackage] of Object.entries(programs)) if (!(await findsProgram(name))) missing.push(debianPackage);
+  for (const [name, debianPackage] of Object.entries(programs))
+    if (!(await findsProgram(name))) missing.push(debianPackage);
   if (missing.length === 0) return;
   const packages = [...new Set(missing)];
   const release = await readFile("/etc/os-release", "utf8").catch(() => "");
@@ -86,7 +87,9 @@ export async function buildKubernetes(): Promise<{ kubernetes: string; pause: st
   const name = `building Kubernetes ${kubernetesVersion} from Go modules (5 to 15 minutes, once)`;
   await once(folder, name, async () => {
     if (!(await findsProgram("go"))) {
-      throw new LocalCloudError("The local cloud builds Kubernetes and needs Go 1.25 or newer on PATH. Remedy: install Go.");
+      throw new LocalCloudError(
+        "The local cloud builds Kubernetes and needs Go 1.25 or newer on PATH. Remedy: install Go.",
+      );
     }
     const versions = { gitVersion: kubernetesVersion, gitMajor: "1", gitMinor: kubernetesVersion.split(".")[1] ?? "" };
     const flags = Object.entries(versions).map(([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`);

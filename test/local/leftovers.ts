@@ -21,7 +21,10 @@ export async function proveNothingIsLeft({ name, config }: Stack): Promise<void>
     [`registry content of ${setting("repositoryName")}`]: hasContent(setting("repositoryName")),
     [`IAM user ${setting("userName")}`]: hasUser(setting("userName")),
     [`IAM policy ${setting("policyName")}`]: hasPolicy(setting("policyName")),
-    [`ClusterRole ecr-helper-${name}`]: hasObject(options, `/apis/rbac.authorization.k8s.io/v1/clusterroles/ecr-helper-${name}`),
+    [`ClusterRole ecr-helper-${name}`]: hasObject(
+      options,
+      `/apis/rbac.authorization.k8s.io/v1/clusterroles/ecr-helper-${name}`,
+    ),
     "objects in build namespaces": hasHelpersObjects(options, `ecr-helper-${name}`),
   };
   if (setting("createNamespace") === "true") {
@@ -41,7 +44,8 @@ const hasRepository = async (name: string): Promise<boolean> =>
   new ECRClient().send(new DescribeRepositoriesCommand({ repositoryNames: [name] })).then(() => true, missing);
 
 /** Asks the emulator behind the front: a repository that is gone has no registry content, whoever asks. */
-const hasContent = async (name: string): Promise<boolean> => (await fetch(`${url(ports.emulator)}/v2/${name}/tags/list`)).ok;
+const hasContent = async (name: string): Promise<boolean> =>
+  (await fetch(`${url(ports.emulator)}/v2/${name}/tags/list`)).ok;
 
 const hasUser = async (UserName: string): Promise<boolean> =>
   new IAMClient().send(new GetUserCommand({ UserName })).then(() => true, missing);

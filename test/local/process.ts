@@ -19,11 +19,18 @@ export interface RunOptions extends ExecFileOptions {
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { input, ...rest } = options;
   return new Promise((resolve, reject) => {
-    const child = execFile(command, args, { maxBuffer: 64 << 20, encoding: "utf8", ...rest }, (error, stdout, stderr) => {
-      if (error === null) return resolve(String(stdout));
-      const output = lastLines(`${String(stdout)}\n${String(stderr)}`, 15);
-      reject(new LocalCloudError(`${command} ${args.join(" ")} failed: ${output || error.message}`, { cause: error }));
-    });
+    const child = execFile(
+      command,
+      args,
+      { maxBuffer: 64 << 20, encoding: "utf8", ...rest },
+      (error, stdout, stderr) => {
+        if (error === null) return resolve(String(stdout));
+        const output = lastLines(`${String(stdout)}\n${String(stderr)}`, 15);
+        reject(
+          new LocalCloudError(`${command} ${args.join(" ")} failed: ${output || error.message}`, { cause: error }),
+        );
+      },
+    );
     // A program that ends before it has read everything says so by its exit code, not by a broken pipe of ours.
     child.stdin?.on("error", () => undefined);
     child.stdin?.end(input);
@@ -62,7 +69,10 @@ function recordedPid(name: string): number | undefined {
 
 /** When a process started, in the kernel's clock ticks; undefined when there is none or it is a zombie. */
 function startTime(pid: number): string | undefined {
-  const fields = readOrUndefined(`/proc/${String(pid)}/stat`)?.split(") ").at(-1)?.split(" ");
+  const fields = readOrUndefined(`/proc/${String(pid)}/stat`)
+    ?.split(") ")
+    .at(-1)
+    ?.split(" ");
   return fields === undefined || fields[0] === "Z" ? undefined : fields[19];
 }
 

@@ -24,7 +24,8 @@ export async function step<T>(name: string, work: () => Promise<T>): Promise<T> 
   );
   try {
     const result = await work();
-    if (shown || performance.now() - since > 1_000) process.stderr.write(`${terminal ? "\r" : ""}  ${name} (${seconds(since)})\n`);
+    if (shown || performance.now() - since > 1_000)
+      process.stderr.write(`${terminal ? "\r" : ""}  ${name} (${seconds(since)})\n`);
     return result;
   } catch (error) {
     process.stderr.write(`${terminal && shown ? "\r" : ""}  ${name} failed (${seconds(since)})\n`);

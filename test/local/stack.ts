@@ -39,7 +39,9 @@ const asText = (value: unknown): string => (typeof value === "string" ? value : 
 
 /** The defaults of Pulumi.yaml, as a program is given them. */
 export const defaultConfig = (): Record<string, string> =>
-  Object.fromEntries(Object.entries(declarations()).map(([key, { default: value }]) => [`ecr-helper:${key}`, asText(value)]));
+  Object.fromEntries(
+    Object.entries(declarations()).map(([key, { default: value }]) => [`ecr-helper:${key}`, asText(value)]),
+  );
 
 /** Parses `-c key=value`. A key without a namespace is the project's; a list is given as JSON. */
 export function parseOverride(override: string): [key: string, value: unknown] {
@@ -53,7 +55,9 @@ export function parseOverride(override: string): [key: string, value: unknown] {
   try {
     return [key, JSON.parse(value)];
   } catch (cause) {
-    throw new LocalCloudError(`-c ${override}: expected a list as JSON, for example -c '${given}=["one","two"]'.`, { cause });
+    throw new LocalCloudError(`-c ${override}: expected a list as JSON, for example -c '${given}=["one","two"]'.`, {
+      cause,
+    });
   }
 }
 
@@ -64,7 +68,8 @@ export const stackNames = (): string[] => (existsSync(stacks) ? readdirSync(stac
  * which `keepOverrides` wrote down as `pulumi up -c` does in the stack's file, and those given now.
  */
 export function openStack(name: string, overrides: readonly [key: string, value: unknown][] = []): Stack {
-  if (!/^[A-Za-z0-9_.-]{1,40}$/.test(name)) throw new LocalCloudError(`--stack ${name}: expected letters, digits, _ . or -.`);
+  if (!/^[A-Za-z0-9_.-]{1,40}$/.test(name))
+    throw new LocalCloudError(`--stack ${name}: expected letters, digits, _ . or -.`);
   const folder = join(stacks, name);
   const kept = overridesFile(folder);
   const values: Values = {

@@ -15,7 +15,11 @@ interface List<T> {
  * The objects under a path (with its selectors, if any) and then every change, until the signal aborts. Rejects when the
  * API server closes the stream: nothing here lasts as long as that.
  */
-export async function* watch<T>(options: KubeOptions, path: string, signal: AbortSignal): AsyncGenerator<Change<T>, never> {
+export async function* watch<T>(
+  options: KubeOptions,
+  path: string,
+  signal: AbortSignal,
+): AsyncGenerator<Change<T>, never> {
   const list = await connect(options)<List<T>>({ method: "GET", path, signal });
   for (const object of list.items) yield { type: "ADDED", object };
   yield { type: "LISTED", object: undefined };
@@ -39,20 +43,27 @@ export async function* watch<T>(options: KubeOptions, path: string, signal: Abor
   throw new Error(`the API server closed the watch of ${path}`);
 }
 
-/** Resolves with the first change that `wanted` takes; rejects after `timeout` milliseconds. */
+/** Resolves with the first change that `wanted` takes; rejects after `timeout` milliseconds, or when the signal aborts. */
 export async function waitFor<T>(
   options: KubeOptions,
   path: string,
   wanted: (change: Change<T>) => boolean,
   timeout: number,
+  signal?: AbortSignal,
 ): Promise<Change<T>> {
   const over = new AbortController();
-  const timer = setTimeout(() => over.abort(new Error(`nothing happened at ${path} for ${String(timeout / 1000)} s`)), timeout);
+  const timer = setTimeout(
+    () => over.abort(new Error(`nothing happened at ${path} for ${String(timeout / 1000)} s`)),
+    timeout,
+  );
+  const stop = (): void => over.abort(signal?.reason);
+  signal?.addEventListener("abort", stop);
   try {
     for await (const change of watch<T>(options, path, over.signal)) if (wanted(change)) return change;
     throw new Error("unreachable: a watch does not end without an error");
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
     over.abort();
   }
 }

@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config.ts";
-import { authsOf, basicAuthSecret, pullSecret, serviceAccountPatch, withEntry, type ServiceAccount } from "../../helper/desired.ts";
+import {
+  authsOf,
+  basicAuthSecret,
+  pullSecret,
+  serviceAccountPatch,
+  withEntry,
+  type ServiceAccount,
+} from "../../helper/desired.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 
 const [own, sameRegion, otherRegion] = [
@@ -27,8 +34,13 @@ const both = new Map([
   ["us-east-1", east],
 ]);
 const decode = (text = ""): string => Buffer.from(text, "base64").toString();
-const entry = (password: string): object => ({ username: "AWS", password, auth: Buffer.from(`AWS:${password}`).toString("base64") });
-const decoded = (secret: { data: Record<string, string> } | undefined): unknown => JSON.parse(decode(secret?.data[".dockerconfigjson"]));
+const entry = (password: string): object => ({
+  username: "AWS",
+  password,
+  auth: Buffer.from(`AWS:${password}`).toString("base64"),
+});
+const decoded = (secret: { data: Record<string, string> } | undefined): unknown =>
+  JSON.parse(decode(secret?.data[".dockerconfigjson"]));
 
 describe("the secret that builds log in with", () => {
   const secret = basicAuthSecret(config, "team", both);
@@ -77,21 +89,29 @@ describe("the secret that images are pulled with", () => {
 
   it("keeps the entries of a registry that has no token now", () => {
     const earlier = pullSecret(config, "team", both, {});
-    const later = pullSecret(config, "team", new Map([["eu-west-1", token("new", "2026-11-24T00:00:00Z")]]), authsOf(earlier?.data));
+    const later = pullSecret(
+      config,
+      "team",
+      new Map([["eu-west-1", token("new", "2026-11-24T00:00:00Z")]]),
+      authsOf(earlier?.data),
+    );
     const { auths } = decoded(later) as { auths: Record<string, object> };
     assert.deepEqual(auths[otherRegion], entry("east"));
     assert.deepEqual(auths[own], entry("new"));
   });
 
   it("keeps nothing but what is its own", () => {
-    const foreign = { data: { ".dockerconfigjson": Buffer.from('{"auths":{"docker.io":{"auth":"x"}}}').toString("base64") } };
+    const foreign = {
+      data: { ".dockerconfigjson": Buffer.from('{"auths":{"docker.io":{"auth":"x"}}}').toString("base64") },
+    };
     const secret = pullSecret(config, "team", new Map([["eu-west-1", west]]), authsOf(foreign.data));
     assert.ok(!JSON.stringify(decoded(secret)).includes("docker.io"));
     assert.deepEqual(authsOf({ ".dockerconfigjson": "not a docker config" }), {});
     assert.deepEqual(authsOf(undefined), {});
   });
 
-  it("is not touched while there is no token at all", () => assert.equal(pullSecret(config, "team", new Map(), {}), undefined));
+  it("is not touched while there is no token at all", () =>
+    assert.equal(pullSecret(config, "team", new Map(), {}), undefined));
 
   it("does not say when it ends where ECR did not", () => {
     const unknown = { username: "AWS", password: "x", expiresAt: Number.NaN };
@@ -100,7 +120,10 @@ describe("the secret that images are pulled with", () => {
 });
 
 const names = fc.array(fc.record({ name: fc.string() }));
-const account = (secrets: { name: string }[] | undefined, imagePullSecrets: { name: string }[] | undefined): ServiceAccount => ({
+const account = (
+  secrets: { name: string }[] | undefined,
+  imagePullSecrets: { name: string }[] | undefined,
+): ServiceAccount => ({
   apiVersion: "v1",
   kind: "ServiceAccount",
   metadata: { name: "builder-sa", namespace: "team", resourceVersion: "7" },
@@ -127,7 +150,10 @@ describe("a service account", () => {
       fc.property(names, fc.string(), (list, name) => {
         const extended = withEntry(list, name);
         assert.deepEqual(extended.slice(0, list.length), list);
-        assert.equal(extended.filter((one) => one.name === name).length, Math.max(1, list.filter((one) => one.name === name).length));
+        assert.equal(
+          extended.filter((one) => one.name === name).length,
+          Math.max(1, list.filter((one) => one.name === name).length),
+        );
         assert.equal(withEntry(extended, name), extended, "a second time changes nothing");
       }),
     );
@@ -135,11 +161,15 @@ describe("a service account", () => {
 
   it("is right after one patch, whatever it listed", () => {
     fc.assert(
-      fc.property(fc.option(names, { nil: undefined }), fc.option(names, { nil: undefined }), (secrets, imagePullSecrets) => {
-        const found = account(secrets, imagePullSecrets);
-        const patched = { ...found, ...serviceAccountPatch(config, found), metadata: found.metadata };
-        assert.equal(serviceAccountPatch(config, patched), undefined);
-      }),
+      fc.property(
+        fc.option(names, { nil: undefined }),
+        fc.option(names, { nil: undefined }),
+        (secrets, imagePullSecrets) => {
+          const found = account(secrets, imagePullSecrets);
+          const patched = { ...found, ...serviceAccountPatch(config, found), metadata: found.metadata };
+          assert.equal(serviceAccountPatch(config, patched), undefined);
+        },
+      ),
     );
   });
 });

@@ -8,7 +8,8 @@ describe("the helper's configuration", () => {
   it("is read from the environment that the stack gives it", () => {
     const config = readConfig({
       ...helperEnvironment,
-      ECR_HELPER_REGISTRIES: "111122223333.dkr.ecr.eu-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
+      ECR_HELPER_REGISTRIES:
+        "111122223333.dkr.ecr.eu-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
       ECR_HELPER_BUILD_NAMESPACES: "a,b,a",
       ECR_HELPER_REGISTRY_HOST: "127.0.0.1:5000",
     });
@@ -24,7 +25,13 @@ describe("the helper's configuration", () => {
 
   it("reports every mistake at once: the variable, its value, what it should be", () => {
     assert.throws(
-      () => readConfig({ ...helperEnvironment, ECR_HELPER_REGISTRIES: "docker.io", ECR_HELPER_PORT: "99999", ECR_HELPER_POD: undefined }),
+      () =>
+        readConfig({
+          ...helperEnvironment,
+          ECR_HELPER_REGISTRIES: "docker.io",
+          ECR_HELPER_PORT: "99999",
+          ECR_HELPER_POD: undefined,
+        }),
       (error: Error) => {
         assert.match(error.message, /ECR_HELPER_REGISTRIES="docker.io": expected hosts ACCOUNT.dkr.ecr.REGION.SUFFIX/);
         assert.match(error.message, /ECR_HELPER_PORT="99999": expected a port/);

@@ -48,7 +48,11 @@ const [container] = pod.containers;
 describe("the repository", () => {
   it("scans what is pushed, and keeps its images at destroy unless told otherwise", () => {
     const { inputs } = find("aws:ecr/repository:Repository");
-    assert.deepEqual(inputs, { name: "ecr-helper", forceDelete: false, imageScanningConfiguration: { scanOnPush: true } });
+    assert.deepEqual(inputs, {
+      name: "ecr-helper",
+      forceDelete: false,
+      imageScanningConfiguration: { scanOnPush: true },
+    });
   });
 
   it("allows the origin's 14 actions to the own account only", () => {
@@ -60,9 +64,13 @@ describe("the repository", () => {
   });
 
   it("keeps the last 10 images", () => {
-    const { rules } = JSON.parse(String(find("aws:ecr/lifecyclePolicy:LifecyclePolicy").inputs["policy"])) as { rules: object[] };
+    const { rules } = JSON.parse(String(find("aws:ecr/lifecyclePolicy:LifecyclePolicy").inputs["policy"])) as {
+      rules: object[];
+    };
     const selection = { tagStatus: "any", countType: "imageCountMoreThan", countNumber: 10 };
-    assert.deepEqual(rules, [{ rulePriority: 1, description: "keep the last 10 images", selection, action: { type: "expire" } }]);
+    assert.deepEqual(rules, [
+      { rulePriority: 1, description: "keep the last 10 images", selection, action: { type: "expire" } },
+    ]);
   });
 
   it("is open to the principals that are named, or to all as the origin's", async () => {
@@ -80,7 +88,12 @@ describe("the identity", () => {
     const { inputs } = find("aws:iam/policy:Policy");
     assert.equal(inputs["name"], "ecr-helper-policy");
     assert.equal(inputs["description"], "Helper to access to ECR");
-    const statement = { Sid: "ECRKnativeToken", Effect: "Allow", Resource: ["*"], Action: ["ecr:GetAuthorizationToken"] };
+    const statement = {
+      Sid: "ECRKnativeToken",
+      Effect: "Allow",
+      Resource: ["*"],
+      Action: ["ecr:GetAuthorizationToken"],
+    };
     assert.deepEqual(policyOf(inputs), { Version: "2012-10-17", Statement: [statement] });
   });
 
@@ -95,7 +108,9 @@ describe("the identity", () => {
     const { raw, inputs } = find("kubernetes:core/v1:Secret", "ecr-helper");
     const data = inputs["stringData"];
     assert.deepEqual(data, { aws_access_key_id: "AKIAEXAMPLE", aws_secret_access_key: secretAccessKey });
-    assert.ok(isSecret(raw["stringData"]) || isSecret((raw["stringData"] as Record<string, unknown>)["aws_secret_access_key"]));
+    assert.ok(
+      isSecret(raw["stringData"]) || isSecret((raw["stringData"] as Record<string, unknown>)["aws_secret_access_key"]),
+    );
   });
 });
 
@@ -121,7 +136,9 @@ describe("the image", () => {
 
   it("is pulled with a secret made from the same login, until the helper keeps one", () => {
     const { raw: given, inputs: secret } = find("kubernetes:core/v1:Secret", "ecr-helper-image");
-    assert.ok(isSecret(given["stringData"]) || isSecret((given["stringData"] as Record<string, unknown>)[".dockerconfigjson"]));
+    assert.ok(
+      isSecret(given["stringData"]) || isSecret((given["stringData"] as Record<string, unknown>)[".dockerconfigjson"]),
+    );
     const config = (secret["stringData"] as Record<string, string>)[".dockerconfigjson"] ?? "";
     const auth = Buffer.from(`AWS:${password}`).toString("base64");
     assert.deepEqual(JSON.parse(config), { auths: { [registry]: { auth } } });
@@ -130,8 +147,12 @@ describe("the image", () => {
 
   it("is pushed to another host where the registry has one", async () => {
     const program = await runProgram({ ...cluster, registryHost: "registry.example:5000" });
-    assert.match(String(program.find("docker:index/image:Image").inputs["imageName"]), /^registry\.example:5000\/ecr-helper:/);
-    const env = (program.find("kubernetes:apps/v1:Deployment").inputs as typeof deployment).spec.template.spec.containers[0]?.env;
+    assert.match(
+      String(program.find("docker:index/image:Image").inputs["imageName"]),
+      /^registry\.example:5000\/ecr-helper:/,
+    );
+    const env = (program.find("kubernetes:apps/v1:Deployment").inputs as typeof deployment).spec.template.spec
+      .containers[0]?.env;
     assert.equal(env?.find(({ name }) => name === "ECR_HELPER_REGISTRY_HOST")?.value, "registry.example:5000");
     assert.equal(env.find(({ name }) => name === "ECR_HELPER_REGISTRIES")?.value, registry);
   });
@@ -139,11 +160,19 @@ describe("the image", () => {
 
 describe("the helper's rights in the cluster", () => {
   const verbs = ["get", "create", "patch"];
-  const rule = (resource: string, resourceNames: string[]): object => ({ apiGroups: [""], resources: [resource], resourceNames, verbs });
+  const rule = (resource: string, resourceNames: string[]): object => ({
+    apiGroups: [""],
+    resources: [resource],
+    resourceNames,
+    verbs,
+  });
 
   for (const namespace of ["team-a", "team-b"]) {
     it(`are its three objects by name in ${namespace}, and to record Events there`, () => {
-      const { metadata, rules } = find("kubernetes:rbac.authorization.k8s.io/v1:Role", `ecr-helper-${namespace}`).inputs;
+      const { metadata, rules } = find(
+        "kubernetes:rbac.authorization.k8s.io/v1:Role",
+        `ecr-helper-${namespace}`,
+      ).inputs;
       assert.deepEqual(metadata, { name: "ecr-helper-test", namespace });
       assert.deepEqual(rules, [
         rule("secrets", ["ecr-creds", "ecr-creds-pull"]),
@@ -151,7 +180,11 @@ describe("the helper's rights in the cluster", () => {
         { apiGroups: [""], resources: ["events"], verbs: ["create"] },
       ]);
       const binding = find("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", `ecr-helper-${namespace}`).inputs;
-      assert.deepEqual(binding["roleRef"], { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "ecr-helper-test" });
+      assert.deepEqual(binding["roleRef"], {
+        apiGroup: "rbac.authorization.k8s.io",
+        kind: "Role",
+        name: "ecr-helper-test",
+      });
       assert.deepEqual(binding["subjects"], [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }]);
     });
   }
@@ -182,7 +215,11 @@ describe("the Deployment", () => {
     const user = { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532 };
     assert.deepEqual(securityContext, { ...user, seccompProfile: { type: "RuntimeDefault" } });
     const own = (container as unknown as { securityContext: object }).securityContext;
-    assert.deepEqual(own, { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } });
+    assert.deepEqual(own, {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    });
   });
 
   it("is one replica that is replaced, never doubled, and whose rollout is not awaited for ever", () => {
@@ -192,7 +229,9 @@ describe("the Deployment", () => {
   });
 
   it("gives the helper its configuration, and the key by reference only", () => {
-    const env = Object.fromEntries((container?.env ?? []).map(({ name, value, valueFrom }) => [name, value ?? valueFrom]));
+    const env = Object.fromEntries(
+      (container?.env ?? []).map(({ name, value, valueFrom }) => [name, value ?? valueFrom]),
+    );
     assert.deepEqual(env, {
       AWS_REGION: "eu-central-1",
       AWS_ENDPOINT_URL: "https://vpce.example",
@@ -222,7 +261,10 @@ describe("the Deployment", () => {
   it("runs in a namespace that exists, when told so", async () => {
     const program = await runProgram({ ...cluster, createNamespace: "false", namespace: "tools" });
     assert.equal(program.resources.filter(({ type }) => type.endsWith(":Namespace")).length, 0);
-    assert.equal((program.find("kubernetes:apps/v1:Deployment").inputs as typeof deployment).metadata.namespace, "tools");
+    assert.equal(
+      (program.find("kubernetes:apps/v1:Deployment").inputs as typeof deployment).metadata.namespace,
+      "tools",
+    );
   });
 });
 
@@ -240,7 +282,10 @@ describe("the stack", () => {
       clusters: { cluster: object }[];
       users: { user: { exec: { command: string; args: string[] } } }[];
     };
-    assert.deepEqual(kubeconfig.clusters[0]?.cluster, { server: "https://eks.example", "certificate-authority-data": "Q0E=" });
+    assert.deepEqual(kubeconfig.clusters[0]?.cluster, {
+      server: "https://eks.example",
+      "certificate-authority-data": "Q0E=",
+    });
     const args = ["eks", "get-token", "--cluster-name", "main", "--region", "eu-central-1"];
     assert.deepEqual(kubeconfig.users[0]?.user.exec.args, args);
   });
@@ -249,7 +294,10 @@ describe("the stack", () => {
     const program = await runProgram(cluster, { partition: "aws-cn" });
     const [statement] = policyOf(program.find("aws:ecr/repositoryPolicy:RepositoryPolicy").inputs).Statement;
     assert.deepEqual(statement?.Principal, { AWS: [`arn:aws-cn:iam::${account}:root`] });
-    assert.match(String(program.outputs["imageRef"]), new RegExp(`^${account}\\.dkr\\.ecr\\.cn-north-1\\.amazonaws\\.com\\.cn/`));
+    assert.match(
+      String(program.outputs["imageRef"]),
+      new RegExp(`^${account}\\.dkr\\.ecr\\.cn-north-1\\.amazonaws\\.com\\.cn/`),
+    );
   });
 
   it("has the outputs that README.md names, and none of them is secret", () => {

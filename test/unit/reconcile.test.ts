@@ -59,7 +59,10 @@ async function simulate(
 describe("the loop", () => {
   it("asks once per region at half of the token's life, and applies every namespace each time", async () => {
     const { requests, applied, readyAt } = await simulate(24, {});
-    assert.deepEqual(requests.map(({ at }) => at / hour), [0, 6, 12, 18]);
+    assert.deepEqual(
+      requests.map(({ at }) => at / hour),
+      [0, 6, 12, 18],
+    );
     assert.equal(applied.length, 4 * targets.length);
     assert.equal(readyAt, 0);
   });
@@ -84,11 +87,16 @@ describe("the loop", () => {
     const waits = requests.slice(2).map(({ at }, index) => at - (requests[index + 1]?.at ?? 0));
     assert.deepEqual(waits.slice(0, 4), [500, 1_000, 2_000, 4_000]);
     assert.ok(Math.max(...waits) <= 300_000);
-    assert.match(lines.at(-1) ?? "", /error no authorization token for r: refused; the last good token stays in place; trying again in 150.0 s/);
+    assert.match(
+      lines.at(-1) ?? "",
+      /error no authorization token for r: refused; the last good token stays in place; trying again in 150.0 s/,
+    );
   });
 
   it("does not run hot on tokens that have ended on arrival", async () => {
-    const { requests } = await simulate(1, { token: (_, at) => ({ username: "AWS", password: "x", expiresAt: at - hour }) });
+    const { requests } = await simulate(1, {
+      token: (_, at) => ({ username: "AWS", password: "x", expiresAt: at - hour }),
+    });
     assert.equal(requests.length, 60);
   });
 
@@ -97,9 +105,15 @@ describe("the loop", () => {
       apply: ({ namespace }, at) => (namespace === "a" && at < 10_000 ? bad(new KubeError(call, 500, "{}")) : good),
     });
     assert.equal(applied.filter(({ namespace }) => namespace === "b").length, 1);
-    assert.deepEqual(applied.filter(({ namespace }) => namespace === "a").map(({ at }) => at), [0, 500, 1_500, 3_500, 7_500, 15_500]);
+    assert.deepEqual(
+      applied.filter(({ namespace }) => namespace === "a").map(({ at }) => at),
+      [0, 500, 1_500, 3_500, 7_500, 15_500],
+    );
     assert.equal(readyAt, 15_500);
-    assert.match(lines.find((line) => line.startsWith("error")) ?? "", /secret\/ecr-creds failed in namespace a: .*500.*; trying again in 0.5 s/);
+    assert.match(
+      lines.find((line) => line.startsWith("error")) ?? "",
+      /secret\/ecr-creds failed in namespace a: .*500.*; trying again in 0.5 s/,
+    );
   });
 
   it("is ready although a namespace is gone, says so once, and serves it when it is back", async () => {
@@ -113,12 +127,16 @@ describe("the loop", () => {
   });
 
   it("is not ready while a namespace fails otherwise", async () => {
-    const { readyAt } = await simulate(1, { apply: ({ namespace }) => (namespace === "a" ? bad(new Error("no")) : good) });
+    const { readyAt } = await simulate(1, {
+      apply: ({ namespace }) => (namespace === "a" ? bad(new Error("no")) : good),
+    });
     assert.equal(readyAt, undefined);
   });
 
   it("records a foreign object once, as long as it stays", async () => {
-    const { warned, lines } = await simulate(1, { apply: ({ namespace }) => (namespace === "a" ? bad(new ForeignObjectError("theirs")) : good) });
+    const { warned, lines } = await simulate(1, {
+      apply: ({ namespace }) => (namespace === "a" ? bad(new ForeignObjectError("theirs")) : good),
+    });
     assert.deepEqual(warned, ["a"]);
     assert.ok(lines.filter((line) => line.includes("theirs")).length > 5);
   });

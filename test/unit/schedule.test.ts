@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { distrustedRefresh, maximumRefresh, maximumRetry, minimumRefresh, refreshDelay, retryDelay } from "../../helper/schedule.ts";
+import {
+  distrustedRefresh,
+  maximumRefresh,
+  maximumRetry,
+  minimumRefresh,
+  refreshDelay,
+  retryDelay,
+} from "../../helper/schedule.ts";
 
 const hour = 3_600_000;
 const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -37,7 +44,16 @@ describe("the next refresh", () => {
 describe("a retry", () => {
   it("doubles its delay up to five minutes", () => {
     const delays = [1, 2, 3, 4, 9, 10, 50, 5000].map((failures) => retryDelay(failures, 0.999999999));
-    assert.deepEqual(delays.map(Math.round), [1_000, 2_000, 4_000, 8_000, 256_000, maximumRetry, maximumRetry, maximumRetry]);
+    assert.deepEqual(delays.map(Math.round), [
+      1_000,
+      2_000,
+      4_000,
+      8_000,
+      256_000,
+      maximumRetry,
+      maximumRetry,
+      maximumRetry,
+    ]);
   });
 
   it("is never at once and never later than the maximum", () => {

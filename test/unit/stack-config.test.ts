@@ -36,8 +36,14 @@ describe("the stack's configuration", () => {
 
   it("takes no cluster by accident", () => {
     assert.match(mistakesOf({}), /ecr-helper:kubeconfig = "": expected one of kubeconfig, context or eksCluster/);
-    assert.match(mistakesOf({ ...cluster, eksCluster: "main" }), /ecr-helper:eksCluster = "main": expected not to be set together/);
-    assert.match(mistakesOf({ kubeconfig: "no/such/file" }), /ecr-helper:kubeconfig = "no\/such\/file": expected the path of a file that exists/);
+    assert.match(
+      mistakesOf({ ...cluster, eksCluster: "main" }),
+      /ecr-helper:eksCluster = "main": expected not to be set together/,
+    );
+    assert.match(
+      mistakesOf({ kubeconfig: "no/such/file" }),
+      /ecr-helper:kubeconfig = "no\/such\/file": expected the path of a file that exists/,
+    );
     assert.equal(mistakesOf({ context: "somewhere" }), "");
     assert.equal(mistakesOf({ kubeconfig: '{"apiVersion":"v1","clusters":[]}' }), "");
   });
@@ -74,16 +80,31 @@ describe("the stack's configuration", () => {
 
   it("refuses what this version does not make, and says so", () => {
     for (const identity of ["irsa", "podIdentity", "kube2iam", "node"]) {
-      assert.match(mistakesOf({ ...cluster, identity }), new RegExp(`identity = "${identity}": expected accessKey, the only identity`));
+      assert.match(
+        mistakesOf({ ...cluster, identity }),
+        new RegExp(`identity = "${identity}": expected accessKey, the only identity`),
+      );
     }
     assert.match(mistakesOf({ ...cluster, identity: "root" }), /identity = "root": expected accessKey, irsa/);
-    assert.match(mistakesOf({ ...cluster, namespaceSelector: "team=a" }), /patterns and selectors of namespaces are not in this version/);
-    assert.match(mistakesOf({ ...cluster, excludeNamespaces: '["a"]' }), /patterns and selectors of namespaces are not in this version/);
+    assert.match(
+      mistakesOf({ ...cluster, namespaceSelector: "team=a" }),
+      /patterns and selectors of namespaces are not in this version/,
+    );
+    assert.match(
+      mistakesOf({ ...cluster, excludeNamespaces: '["a"]' }),
+      /patterns and selectors of namespaces are not in this version/,
+    );
   });
 
   it("refuses the same name for both secrets, an empty list of namespaces, and a key that does not exist", () => {
-    assert.match(mistakesOf({ ...cluster, pullSecret: "ecr-creds" }), /pullSecret = "ecr-creds": expected another name/);
-    assert.match(mistakesOf({ ...cluster, buildNamespaces: "[]" }), /buildNamespaces = "\[\]": expected one namespace at least/);
+    assert.match(
+      mistakesOf({ ...cluster, pullSecret: "ecr-creds" }),
+      /pullSecret = "ecr-creds": expected another name/,
+    );
+    assert.match(
+      mistakesOf({ ...cluster, buildNamespaces: "[]" }),
+      /buildNamespaces = "\[\]": expected one namespace at least/,
+    );
     assert.match(mistakesOf({ ...cluster, buildNamespace: "[]" }), /ecr-helper:buildNamespace: there is no such key/);
     assert.match(mistakesOf({ ...cluster, registries: "docker.io" }), /registries = "docker.io": expected a list/);
   });
@@ -93,7 +114,13 @@ describe("the stack's configuration", () => {
     fc.assert(
       fc.property(fc.constantFrom(...keys), fc.string(), (key, value) => {
         const message = mistakesOf({ ...cluster, [key]: value });
-        assert.ok(message === "" || message.includes(`ecr-helper:${key} = ${JSON.stringify(value)}: expected `) || value === "" || key === "context", message);
+        assert.ok(
+          message === "" ||
+            message.includes(`ecr-helper:${key} = ${JSON.stringify(value)}: expected `) ||
+            value === "" ||
+            key === "context",
+          message,
+        );
       }),
     );
   });

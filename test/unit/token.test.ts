@@ -29,12 +29,19 @@ describe("an authorization token", () => {
   it("gives back any user and password, and shows none of it in an error", () => {
     const word = fc.string({ minLength: 1, unit: "grapheme" });
     fc.assert(
-      fc.property(word.filter((user) => !user.includes(":")), word, (username, password) => {
-        const token = parseToken(encode(`${username}:${password}`), undefined);
-        assert.equal(token.username, username);
-        assert.equal(token.password, password);
-      }),
+      fc.property(
+        word.filter((user) => !user.includes(":")),
+        word,
+        (username, password) => {
+          const token = parseToken(encode(`${username}:${password}`), undefined);
+          assert.equal(token.username, username);
+          assert.equal(token.password, password);
+        },
+      ),
     );
-    assert.throws(() => parseToken(encode("hidden-token"), undefined), (error: Error) => !error.message.includes("hidden"));
+    assert.throws(
+      () => parseToken(encode("hidden-token"), undefined),
+      (error: Error) => !error.message.includes("hidden"),
+    );
   });
 });

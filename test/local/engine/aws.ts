@@ -33,7 +33,10 @@ interface Simple {
 /** A handler for a type whose id is known before it is made. */
 const handler = ({ identify, fixed, create, read, change, remove }: Simple): Handler => ({
   identify,
-  create: async (inputs): Promise<Made> => ({ id: identify(inputs), outputs: { ...inputs, ...(await create(inputs)) } }),
+  create: async (inputs): Promise<Made> => ({
+    id: identify(inputs),
+    outputs: { ...inputs, ...(await create(inputs)) },
+  }),
   exists: async ({ id, inputs }) => (await orGone(read(id, inputs))) !== undefined,
   update: async (live, inputs) =>
     fixed.some((key) => live.inputs[key] !== inputs[key])
@@ -60,17 +63,23 @@ const repository = handler({
   change: async (inputs) => {
     const imageScanningConfiguration = inputs["imageScanningConfiguration"] as ecr.ImageScanningConfiguration;
     const repositoryName = text(inputs, "name");
-    await client().ecr.send(new ecr.PutImageScanningConfigurationCommand({ repositoryName, imageScanningConfiguration }));
+    await client().ecr.send(
+      new ecr.PutImageScanningConfigurationCommand({ repositoryName, imageScanningConfiguration }),
+    );
     return {};
   },
   remove: async (id, inputs) =>
     client().ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName: id, force: inputs["forceDelete"] === true })),
 });
 
-const ofRepository = (inputs: Properties): { repositoryName: string } => ({ repositoryName: text(inputs, "repository") });
+const ofRepository = (inputs: Properties): { repositoryName: string } => ({
+  repositoryName: text(inputs, "repository"),
+});
 
 const putRepositoryPolicy = async (inputs: Properties): Promise<Properties> => {
-  await client().ecr.send(new ecr.SetRepositoryPolicyCommand({ ...ofRepository(inputs), policyText: text(inputs, "policy") }));
+  await client().ecr.send(
+    new ecr.SetRepositoryPolicyCommand({ ...ofRepository(inputs), policyText: text(inputs, "policy") }),
+  );
   return {};
 };
 
@@ -184,7 +193,9 @@ export const accessKey = (known: () => readonly string[]): Handler => ({
   exists: async ({ id, inputs }) => (await userKeys(text(inputs, "user"))).includes(id),
   update: async () => Promise.resolve(undefined),
   remove: async ({ id, inputs }) => {
-    await orGone(client().iam.send(new iam.DeleteAccessKeyCommand({ UserName: text(inputs, "user"), AccessKeyId: id })));
+    await orGone(
+      client().iam.send(new iam.DeleteAccessKeyCommand({ UserName: text(inputs, "user"), AccessKeyId: id })),
+    );
   },
   // A key whose secret was never written down is of use to nobody.
   undo: async (inputs) => {
@@ -217,7 +228,9 @@ export const awsFunctions: Readonly<Record<string, () => Promise<Properties>>> =
   "aws:index/getRegion:getRegion": async () => ({ region: await client().sts.config.region() }),
   "aws:ecr/getAuthorizationToken:getAuthorizationToken": async () => {
     const answer = await client().ecr.send(new ecr.GetAuthorizationTokenCommand());
-    const [userName, password] = Buffer.from(answer.authorizationData?.[0]?.authorizationToken ?? "", "base64").toString().split(":");
+    const [userName, password] = Buffer.from(answer.authorizationData?.[0]?.authorizationToken ?? "", "base64")
+      .toString()
+      .split(":");
     return { userName, password };
   },
 };

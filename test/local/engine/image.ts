@@ -28,10 +28,14 @@ async function buildAndPush(inputs: Properties): Promise<Properties> {
   const args = Object.entries(build.args).flatMap(([key, value]) => ["--build-arg", `${key}=${value}`]);
   const options = ["--file", build.dockerfile, "--tag", imageName, ...args];
   await docker(["build", "--quiet", ...options, build.context]).catch((cause: unknown) => {
-    throw new LocalCloudError(`The helper's image does not build: ${cause instanceof Error ? cause.message : ""}`, { cause });
+    throw new LocalCloudError(`The helper's image does not build: ${cause instanceof Error ? cause.message : ""}`, {
+      cause,
+    });
   });
   await push(imageName, registry.server, registry.username, registry.password);
-  const digests = JSON.parse(await docker(["image", "inspect", "--format", "{{json .RepoDigests}}", imageName])) as string[];
+  const digests = JSON.parse(
+    await docker(["image", "inspect", "--format", "{{json .RepoDigests}}", imageName]),
+  ) as string[];
   const repository = imageName.slice(0, imageName.lastIndexOf(":"));
   const repoDigest = digests.find((digest) => digest.startsWith(`${repository}@`));
   if (repoDigest === undefined) throw new LocalCloudError(`Docker names no digest of ${imageName} after its push.`);

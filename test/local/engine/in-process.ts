@@ -42,9 +42,14 @@ class Update {
     this.#state = state;
     const keys = accessKey(() => state.all.map(({ id }) => id));
     this.#handlers = (type) => {
-      const known: Record<string, Handler> = { ...awsHandlers, "aws:iam/accessKey:AccessKey": keys, "docker:index/image:Image": imageHandler };
+      const known: Record<string, Handler> = {
+        ...awsHandlers,
+        "aws:iam/accessKey:AccessKey": keys,
+        "docker:index/image:Image": imageHandler,
+      };
       const found = known[type] ?? (type.startsWith("kubernetes:") ? kubernetesHandler : undefined);
-      if (found === undefined) throw new LocalCloudError(`The in-process engine has no handler for ${type}. Remedy: use --engine pulumi.`);
+      if (found === undefined)
+        throw new LocalCloudError(`The in-process engine has no handler for ${type}. Remedy: use --engine pulumi.`);
       return found;
     };
   }
@@ -60,7 +65,9 @@ class Update {
     this.#captureOptions();
     // What fails leaves promises of Pulumi's behind that nobody can await, some until the process ends: the first failure
     // counts, and is thrown below.
-    process.on("unhandledRejection", (error) => this.interrupt(error instanceof Error ? error : new Error(String(error))));
+    process.on("unhandledRejection", (error) =>
+      this.interrupt(error instanceof Error ? error : new Error(String(error))),
+    );
     try {
       const failed = new Promise<never>((_, reject) => {
         this.#onFailure = reject;
@@ -109,7 +116,8 @@ class Update {
 
   async #call({ token }: pulumi.runtime.MockCallArgs): Promise<Properties> {
     const known = awsFunctions[token];
-    if (known === undefined) throw new LocalCloudError(`The in-process engine has no function ${token}. Remedy: use --engine pulumi.`);
+    if (known === undefined)
+      throw new LocalCloudError(`The in-process engine has no function ${token}. Remedy: use --engine pulumi.`);
     return known();
   }
 
@@ -119,7 +127,15 @@ class Update {
     const provider = this.#providers.get(args.provider?.split("::")[3] ?? "") ?? {};
     if (args.type.startsWith("pulumi:providers:")) this.#providers.set(args.name, inputs);
     if (args.custom !== true || args.type.startsWith("pulumi:")) {
-      const component = { type: args.type, name: args.name, custom: false, id: args.name, inputs, outputs: inputs, provider };
+      const component = {
+        type: args.type,
+        name: args.name,
+        custom: false,
+        id: args.name,
+        inputs,
+        outputs: inputs,
+        provider,
+      };
       this.#count(this.#state.find(args.type, args.name) === undefined ? "created" : "unchanged", component);
       this.#keep(component);
       return { id: args.custom === true ? args.name : undefined, state: inputs };
@@ -138,7 +154,11 @@ class Update {
     const handler = this.#handlers(type);
     const found = this.#state.find(type, name);
     const old = found?.creating === true ? undefined : found;
-    const inputs = withIgnored(type === "docker:index/image:Image" ? await withContentHash(given) : given, old, this.#options.getStore()?.ignoreChanges ?? []);
+    const inputs = withIgnored(
+      type === "docker:index/image:Image" ? await withContentHash(given) : given,
+      old,
+      this.#options.getStore()?.ignoreChanges ?? [],
+    );
     const fresh = { type, name, custom: true, id: "", inputs, outputs: {}, provider };
     if (old === undefined) {
       if (found !== undefined) await handler.undo(found.inputs, found.provider);
@@ -194,10 +214,13 @@ class Update {
       if (this.failure !== undefined) throw this.failure;
       if (resource.custom) {
         const handler = this.#handlers(resource.type);
-        const work = resource.creating === true ? handler.undo(resource.inputs, resource.provider) : handler.remove(resource);
-        await this.#track(step(`deleting ${resource.type} ${resource.name}`, async () => work)).catch((error: unknown) => {
-          throw described(resource, error);
-        });
+        const work =
+          resource.creating === true ? handler.undo(resource.inputs, resource.provider) : handler.remove(resource);
+        await this.#track(step(`deleting ${resource.type} ${resource.name}`, async () => work)).catch(
+          (error: unknown) => {
+            throw described(resource, error);
+          },
+        );
       }
       this.#state.remove(resource);
       this.#count("deleted", resource);
@@ -229,7 +252,10 @@ const resolve = async (outputs: unknown): Promise<Properties> => {
 };
 
 async function interruptible<T>(update: Update, work: () => Promise<T>): Promise<T> {
-  const stop = (): void => update.interrupt(new LocalCloudError("Interrupted. What was done is written down; the next run goes on from there."));
+  const stop = (): void =>
+    update.interrupt(
+      new LocalCloudError("Interrupted. What was done is written down; the next run goes on from there."),
+    );
   process.once("SIGINT", stop).once("SIGTERM", stop);
   try {
     return await work();

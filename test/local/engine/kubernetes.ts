@@ -1,8 +1,9 @@
 // The stack's Kubernetes resources, carried out by server-side apply: what the Kubernetes provider does, for every kind
 // whose plural is its name with an s.
+import { isDeepStrictEqual } from "node:util";
 import { connect, orUndefined, type Kube, type KubeOptions } from "../../../helper/kube.ts";
 import { readKubeconfig } from "../kubeconfig.ts";
-import { lastLines, LocalCloudError } from "../process.ts";
+import { LocalCloudError } from "../process.ts";
 import { waitFor, waitUntilGone } from "../watch.ts";
 import { UnfinishedError, type Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
@@ -17,6 +18,7 @@ interface Metadata {
   namespace?: string;
   uid: string;
   generation: number;
+  labels?: Record<string, string>;
   annotations?: Record<string, string>;
   managedFields?: { manager: string }[];
 }
@@ -29,8 +31,18 @@ interface Desired extends Properties {
 
 interface Deployment {
   metadata: Metadata;
-  spec: { replicas: number; selector: { matchLabels: Record<string, string> } };
+  spec: { replicas: number; selector: { matchLabels: Record<string, string> }; template: Template };
   status?: { observedGeneration?: number; replicas?: number; updatedReplicas?: number; availableReplicas?: number };
+}
+
+interface ReplicaSet {
+  metadata: Metadata;
+  spec: { template: Template };
+}
+
+interface Template {
+  metadata: { annotations?: Record<string, string> };
+  spec: object;
 }
 
 interface Pod {
@@ -67,50 +79,81 @@ function asApplied({ stringData, ...desired }: Desired): Properties {
 async function apply(desired: Desired, provider: Properties): Promise<Properties> {
   const options = cluster(provider);
   const kube = connect(options);
-  const earlier = desired.kind === "Deployment" ? await podsOf(kube, desired as unknown as Deployment) : [];
   const live = await kube<Deployment>({
     method: "PATCH",
     path: `${pathOf(desired)}?fieldManager=${fieldManager}&force=true`,
     contentType: "application/apply-patch+yaml",
     body: asApplied(desired),
   });
-  if (desired.kind === "Deployment") await rollout(options, live, earlier);
+  if (desired.kind === "Deployment") await rollout(options, live);
   return { ...desired, metadata: { ...desired.metadata, uid: live.metadata.uid, namespace: live.metadata.namespace } };
 }
 
-const podsPath = ({ metadata, spec }: Deployment): string => {
-  const selector = Object.entries(spec.selector.matchLabels).map(([key, value]) => `${key}=${value}`);
-  return `/api/v1/namespaces/${String(metadata.namespace)}/pods?labelSelector=${encodeURIComponent(selector.join(","))}`;
-};
+const shortened = (text: string): string => text.replace(/^(.{300}).+$/gm, "$1...");
 
-const podsOf = async (kube: Kube, deployment: Deployment): Promise<Pod[]> =>
-  (await kube<{ items: Pod[] }>({ method: "GET", path: podsPath(deployment) })).items;
+const named = (name: string): string => `fieldSelector=metadata.name%3D${name}`;
+
+/** Waits for the ReplicaSet of a Deployment's template, which its controller makes when the old pods are gone, and gives the path of its pods. */
+async function newPods(options: KubeOptions, { metadata, spec }: Deployment, timeout: number): Promise<string> {
+  const selector = Object.entries(spec.selector.matchLabels).map(([key, value]) => `${key}=${value}`);
+  const selected = (...more: string[]): string =>
+    `labelSelector=${encodeURIComponent([...selector, ...more].join(","))}`;
+  const sets = `/apis/apps/v1/namespaces/${String(metadata.namespace)}/replicasets?${selected()}`;
+  const isNew = ({ spec: { template } }: ReplicaSet): boolean =>
+    isDeepStrictEqual(template.spec, spec.template.spec) &&
+    isDeepStrictEqual(template.metadata.annotations, spec.template.metadata.annotations);
+  const { object } = await waitFor<ReplicaSet>(
+    options,
+    sets,
+    (change) => change.object !== undefined && isNew(change.object),
+    timeout,
+  );
+  const hash = object?.metadata.labels?.["pod-template-hash"] ?? "";
+  return `/api/v1/namespaces/${String(metadata.namespace)}/pods?${selected(`pod-template-hash=${hash}`)}`;
+}
 
 /** Why a container will not run without a change of what it was given. */
-const hopeless = /^(ImagePullBackOff|InvalidImageName|ErrImageNeverPull|CrashLoopBackOff|CreateContainer(Config)?Error)$/;
+const hopeless =
+  /^(ImagePullBackOff|InvalidImageName|ErrImageNeverPull|CrashLoopBackOff|CreateContainer(Config)?Error)$/;
 
 const waitingReason = ({ status }: Pod): string | undefined => {
   const waiting = status.containerStatuses?.map(({ state }) => state?.waiting).find((one) => one !== undefined);
-  return waiting === undefined ? undefined : `${waiting.reason}${waiting.message === undefined ? "" : `: ${waiting.message}`}`;
+  return waiting === undefined
+    ? undefined
+    : `${waiting.reason}${waiting.message === undefined ? "" : `: ${waiting.message}`}`;
 };
 
 /** Waits for a rollout, as long as its annotation says. Rejects at once when a new pod cannot start, with its reason and log. */
-async function rollout(options: KubeOptions, deployment: Deployment, earlier: readonly Pod[]): Promise<void> {
+async function rollout(options: KubeOptions, deployment: Deployment): Promise<void> {
   const { name, namespace = "", annotations } = deployment.metadata;
   const timeout = Number(annotations?.["pulumi.com/timeoutSeconds"] ?? "600") * 1000;
-  const path = `/apis/apps/v1/namespaces/${namespace}/deployments?fieldSelector=metadata.name%3D${name}`;
-  const done = waitFor<Deployment>(options, path, ({ object }) => object !== undefined && isRolledOut(object), timeout);
-  const old = earlier.map(({ metadata }) => metadata.uid);
+  const deployments = `/apis/apps/v1/namespaces/${namespace}/deployments?${named(name)}`;
+  const pods = await newPods(options, deployment, timeout);
+  const isHopeless = (pod: Pod): boolean => hopeless.test(waitingReason(pod)?.split(":")[0] ?? "");
+  const decided = new AbortController();
+  const { signal } = decided;
+  const done = waitFor<Deployment>(
+    options,
+    deployments,
+    ({ object }) => object !== undefined && isRolledOut(object),
+    timeout,
+    signal,
+  );
   const failed = waitFor<Pod>(
     options,
-    podsPath(deployment),
-    ({ object }) => object !== undefined && !old.includes(object.metadata.uid) && hopeless.test(waitingReason(object)?.split(":")[0] ?? ""),
+    pods,
+    ({ object }) => object !== undefined && isHopeless(object),
     timeout,
+    signal,
   );
-  failed.catch(() => undefined);
-  await Promise.race([done, failed.then(() => Promise.reject(new Error("a pod cannot start")))]).catch(async (cause: unknown) => {
-    throw new UnfinishedError(await explain(options, deployment, old), { cause });
-  });
+  try {
+    await Promise.race([done, failed.then(() => Promise.reject(new Error("a pod cannot start")))]);
+  } catch (cause) {
+    throw new UnfinishedError(await explain(options, `${namespace}/${name}`, pods), { cause });
+  } finally {
+    decided.abort();
+    await Promise.allSettled([done, failed]);
+  }
 }
 
 function isRolledOut({ metadata, spec, status = {} }: Deployment): boolean {
@@ -119,20 +162,23 @@ function isRolledOut({ metadata, spec, status = {} }: Deployment): boolean {
   return observedGeneration >= metadata.generation && all;
 }
 
-async function explain(options: KubeOptions, deployment: Deployment, old: readonly string[]): Promise<string> {
-  const { name, namespace = "" } = deployment.metadata;
+async function explain(options: KubeOptions, deployment: string, pods: string): Promise<string> {
   const kube = connect(options);
-  const lines = [`Deployment ${namespace}/${name} did not become ready.`];
-  for (const pod of (await podsOf(kube, deployment)).filter(({ metadata }) => !old.includes(metadata.uid))) {
+  const lines = [`Deployment ${deployment} did not become ready.`];
+  for (const pod of (await kube<{ items: Pod[] }>({ method: "GET", path: pods })).items) {
     lines.push(`Pod ${pod.metadata.name} is ${waitingReason(pod) ?? pod.status.phase}.`);
-    const log = `/api/v1/namespaces/${namespace}/pods/${pod.metadata.name}/log?tailLines=10`;
-    // A container that never started has no log, and one that restarts has it in its previous run.
-    const text = await kube<string>({ method: "GET", path: log }).catch(() => kube<string>({ method: "GET", path: `${log}&previous=true` }).catch(() => ""));
-    if (text !== "") lines.push(`Its last log lines:\n${lastLines(text, 10)}`);
+    const log = await lastLog(kube, `${pods.split("?")[0] ?? ""}/${pod.metadata.name}/log?tailLines=20`);
+    if (log !== "") lines.push(`Its last log lines:\n${shortened(log.trim())}`);
   }
   lines.push("Remedy: mend what the pod says, then run the command again: it goes on from here.");
   return lines.join("\n");
 }
+
+/** A container that restarts has its log in its previous run, and one that never started has none. */
+const lastLog = async (kube: Kube, path: string): Promise<string> =>
+  kube<string>({ method: "GET", path: `${path}&previous=true` })
+    .catch(async () => kube<string>({ method: "GET", path }))
+    .catch(() => "");
 
 /** What of an object cannot be changed in place, as JSON. */
 function fixedPart(desired: Desired): string {
@@ -146,8 +192,7 @@ async function remove(desired: Desired, provider: Properties): Promise<void> {
   const body = { apiVersion: "v1", kind: "DeleteOptions", propagationPolicy: "Foreground" };
   const found = await orUndefined(connect(options)({ method: "DELETE", path: pathOf(desired), body }));
   if (found === undefined) return;
-  const selector = `fieldSelector=metadata.name%3D${desired.metadata.name}`;
-  await waitUntilGone(options, `${collectionOf(desired)}?${selector}`, deletionTimeout);
+  await waitUntilGone(options, `${collectionOf(desired)}?${named(desired.metadata.name)}`, deletionTimeout);
 }
 
 export const kubernetesHandler: Handler = {
@@ -156,7 +201,8 @@ export const kubernetesHandler: Handler = {
     const desired = inputs as Desired;
     const found = await orUndefined(connect(cluster(provider))({ method: "GET", path: pathOf(desired) }));
     if (found !== undefined) {
-      const remedy = desired.kind === "Namespace" ? "set ecr-helper:createNamespace to false" : "delete it, or choose another name";
+      const remedy =
+        desired.kind === "Namespace" ? "set ecr-helper:createNamespace to false" : "delete it, or choose another name";
       throw new LocalCloudError(`${pathOf(desired)} exists and was not made by this stack. Remedy: ${remedy}.`);
     }
     return { id: pathOf(desired), outputs: await apply(desired, provider) };

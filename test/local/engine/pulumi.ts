@@ -23,7 +23,11 @@ function environment(stack: Stack): NodeJS.ProcessEnv {
 
 /** Runs pulumi before the user's eyes. */
 async function pulumi(stack: Stack, ...args: string[]): Promise<void> {
-  const child = spawn("pulumi", [...args, "--non-interactive"], { cwd: stack.project, env: environment(stack), stdio: ["ignore", 2, 2] });
+  const child = spawn("pulumi", [...args, "--non-interactive"], {
+    cwd: stack.project,
+    env: environment(stack),
+    stdio: ["ignore", 2, 2],
+  });
   const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
   if (code === 0) return;
   throw new LocalCloudError(
