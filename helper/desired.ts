@@ -74,12 +74,12 @@ export function basicAuthSecret(config: HelperConfig, namespace: string, tokens:
   const token = region === undefined ? undefined : tokens.get(region);
   if (token === undefined) return undefined;
   const hosts = config.registries.filter((one) => one.region === region).flatMap((one) => hostsOf(config, one));
-  const endpoints = hosts.flatMap((host, index) => [
-    [`build.knative.dev/docker-${String(index)}`, `https://${host}`],
-    [`tekton.dev/docker-${String(index)}`, `https://${host}`],
-  ]);
   const metadata = ownMetadata(config, namespace, config.basicAuthSecret);
-  metadata.annotations = { ...Object.fromEntries(endpoints), ...expiry([token]) };
+  metadata.annotations = expiry([token]);
+  for (const [index, host] of hosts.entries()) {
+    metadata.annotations[`build.knative.dev/docker-${String(index)}`] = `https://${host}`;
+    metadata.annotations[`tekton.dev/docker-${String(index)}`] = `https://${host}`;
+  }
   const data = { username: base64(token.username), password: base64(token.password) };
   return { apiVersion: "v1", kind: "Secret", metadata, type: "kubernetes.io/basic-auth", data };
 }

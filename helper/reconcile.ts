@@ -83,8 +83,7 @@ export async function reconcile(
     const { namespace } = work.item;
     const results = await effects.apply(work.item, tokens, signal);
     if (signal.aborted) return;
-    for (const { object, outcome } of results) {
-      if (outcome === "failed") continue;
+    for (const { object, outcome } of results.filter((one) => one.outcome !== "failed")) {
       const word = outcome === "unchanged" ? outcome : "configured";
       log("info", `${object} ${word} in namespace ${namespace}`, { namespace, object, outcome });
     }

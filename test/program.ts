@@ -32,14 +32,14 @@ function plain(value: unknown): unknown {
 /** Sets the stack's configuration: Pulumi.yaml's defaults with these on top. */
 export function configure(overrides: Readonly<Record<string, string>>): void {
   const own = Object.entries(overrides).map(([key, value]) => [key.includes(":") ? key : `ecr-helper:${key}`, value]);
-  pulumi.runtime.setAllConfig({ ...defaultConfig(), ...Object.fromEntries(own) });
+  pulumi.runtime.setAllConfig({ ...defaultConfig(), ...(Object.fromEntries(own) as Record<string, string>) });
 }
 
 export interface Program {
   readonly resources: readonly Registered[];
   readonly outputs: Record<string, unknown>;
   /** The one resource of a type and, where there are several, name. */
-  find(type: string, name?: string): Registered;
+  readonly find: (type: string, name?: string) => Registered;
 }
 
 let runs = 0;
@@ -82,13 +82,13 @@ export async function runProgram(
         resources.push({
           type: args.type,
           name: args.name,
-          raw: args.inputs,
+          raw: args.inputs as Record<string, unknown>,
           inputs: plain(args.inputs) as Record<string, unknown>,
           provider,
         });
         return {
           id: args.type.includes("AccessKey") ? "AKIAEXAMPLE" : args.name,
-          state: { ...args.inputs, ...outputsOf(args) },
+          state: { ...(args.inputs as object), ...outputsOf(args) },
         };
       },
       call: ({ token }) => {

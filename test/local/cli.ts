@@ -60,10 +60,10 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
 
   down: async ({ stack: name }) =>
     exclusively(async () => {
-      if (!existsSync(home)) return say("Nothing to take down: the local cloud does not run.");
+      if (!existsSync(home)) return void say("Nothing to take down: the local cloud does not run.");
       if (!isCloudRunning()) {
         await step("clearing what a crash left", stopCloud);
-        return say("The local cloud had crashed, and its AWS with it; what was left is cleared.");
+        return void say("The local cloud had crashed, and its AWS with it; what was left is cleared.");
       }
       const made = madeBy(name);
       useCloud();
@@ -76,14 +76,14 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
       }
       forgetStack(name);
       const others = stackNames();
-      if (others.length > 0) return say(`The local cloud goes on for ${others.join(", ")}.`);
+      if (others.length > 0) return void say(`The local cloud goes on for ${others.join(", ")}.`);
       await step("stopping the local cloud", stopCloud);
     }),
 
   output: async ({ stack: name, json, name: wanted }) => {
     const outputs = await outputsOf(name);
     if (wanted === undefined) {
-      if (json) return print(JSON.stringify(outputs, undefined, 2));
+      if (json) return void print(JSON.stringify(outputs, undefined, 2));
       for (const [key, value] of Object.entries(outputs)) print(`${key}: ${shown(value)}`);
       return;
     }

@@ -63,7 +63,7 @@ export async function startCloud(): Promise<boolean> {
     await step("clearing what a crash left", stopCloud);
   }
   await mkdir(join(home, "stacks"), { recursive: true, mode: 0o700 });
-  await checkPorts();
+  if (!parts.some(isRunning)) await checkPorts(ports);
   await prepareHost();
   await step("starting the local cloud", async () => {
     // The pause image takes the engine, the cluster takes the pause image.
@@ -91,9 +91,9 @@ async function startEmulator(program: string): Promise<void> {
 }
 
 /** Fails with the name of a port that somebody else listens on, before anything is started that would need it. */
-async function checkPorts(): Promise<void> {
-  for (const [name, endpoint] of Object.entries(ports)) {
-    if (!isRunning(name) && !parts.some(isRunning) && (await isTaken(endpoint))) {
+export async function checkPorts(wanted: Readonly<Record<string, Endpoint>>): Promise<void> {
+  for (const [name, endpoint] of Object.entries(wanted)) {
+    if (await isTaken(endpoint)) {
       throw new LocalCloudError(
         `Port ${String(endpoint.port)} of ${endpoint.address}, which the local cloud's ${name} needs, is taken by ` +
           `${await listenerOn(endpoint.port)}. Remedy: stop that program, then run the command again.`,

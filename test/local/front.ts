@@ -75,7 +75,7 @@ export async function startFront({
     api: { ...api, port: servedApi?.port ?? 0 },
     registry: { ...registry, port: servedRegistry?.port ?? 0 },
     close: async () => {
-      await Promise.all(servers.map((server) => new Promise((done) => server.close(done).closeAllConnections())));
+      await Promise.all(servers.map(async (server) => new Promise((done) => server.close(done).closeAllConnections())));
     },
   };
 }
@@ -108,7 +108,7 @@ async function listen(endpoint: Endpoint, handle: Handler): Promise<Server> {
   const server = createServer((incoming, response) => {
     handle(incoming, response).catch((error: unknown) => {
       // A broken connection on one side breaks the other; the error's text says which request it was.
-      console.error(`${String(incoming.method)} ${String(incoming.url)}: ${String(error)}`);
+      process.stderr.write(`${String(incoming.method)} ${String(incoming.url)}: ${String(error)}\n`);
       if (!response.headersSent) response.writeHead(502).end();
       else response.destroy();
     });

@@ -87,8 +87,9 @@ async function controlGroups(): Promise<string[]> {
 async function removeGroup(group: string): Promise<void> {
   const children = (await readdir(group, { withFileTypes: true })).filter((entry) => entry.isDirectory());
   for (const { name } of children) await removeGroup(join(group, name));
-  await rmdir(group).catch((error: NodeJS.ErrnoException) => {
+  await rmdir(group).catch((error: unknown) => {
     // Somebody else's containerd has processes in it.
-    if (error.code !== "EBUSY" && error.code !== "ENOTEMPTY") throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EBUSY" && code !== "ENOTEMPTY") throw error;
   });
 }

@@ -33,29 +33,36 @@ const findsProgram = async (name: string): Promise<boolean> => {
   );
 };
 
-/** Fails unless this machine can run the local cloud; installs Debian's packages that are missing. */
+/** Installs what the local cloud needs and this machine lacks. Fails where it cannot run, or where nothing can be installed. */
 export async function installPackages(): Promise<void> {
-  const here = process.platform === "linux" && process.getuid?.() === 0;
-  if (!here) {
-    throw new LocalCloudError(
-      `The local cloud runs a real kubelet and container engines, so it needs Linux and root; this is ` +
-        `${process.platform}, user ${String(process.getuid?.() ?? "unknown")}. ` +
-        `Remedy: run it as root on a Linux machine, or use a real cluster (README.md, "On a real cluster").`,
-    );
-  }
+  checkMachine(process.platform, process.getuid?.());
   const missing: string[] = [];
-  for (const [name, debianPackage] of Object.entries(programs))
+  for (const [name, debianPackage] of Object.entries(programs)) {
     if (!(await findsProgram(name))) missing.push(debianPackage);
+  }
   if (missing.length === 0) return;
   const packages = [...new Set(missing)];
-  const release = await readFile("/etc/os-release", "utf8").catch(() => "");
-  if (!/^ID(_LIKE)?=.*debian/m.test(release)) {
-    throw new LocalCloudError(
-      `The local cloud lacks ${packages.join(", ")} (Debian's package names) and can install them on Debian only. ` +
-        "Remedy: install them by this system's own means, then run the command again.",
-    );
-  }
+  checkDistribution(packages, await readFile("/etc/os-release", "utf8").catch(() => ""));
   await step(`installing ${packages.join(", ")}`, async () => apt(packages));
+}
+
+/** Fails on a machine that cannot run a kubelet and container engines. */
+export function checkMachine(platform: NodeJS.Platform, uid: number | undefined): void {
+  if (platform === "linux" && uid === 0) return;
+  throw new LocalCloudError(
+    `The local cloud runs a real kubelet and container engines, so it needs Linux and root; this is ${platform}, ` +
+      `user ${String(uid ?? "unknown")}. Remedy: run it as root on a Linux machine, or use a real cluster ` +
+      `(README.md, "On a real cluster").`,
+  );
+}
+
+/** Fails on a distribution whose packages cannot be installed here. `release` is /etc/os-release. */
+export function checkDistribution(packages: readonly string[], release: string): void {
+  if (/^ID(_LIKE)?=.*\bdebian\b/m.test(release)) return;
+  throw new LocalCloudError(
+    `The local cloud lacks ${packages.join(", ")} (Debian's package names) and can install them on Debian only. ` +
+      "Remedy: install them by this system's own means, then run the command again.",
+  );
 }
 
 async function apt(packages: readonly string[]): Promise<void> {
@@ -110,6 +117,12 @@ async function once(folder: string, name: string, make: () => Promise<void>): Pr
   );
   if (complete) return;
   await mkdir(folder, { recursive: true });
-  await step(name, make);
+  await step(name, make).catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new LocalCloudError(
+      `${why}\nRemedy: mend what that says (network, disk space), then run the command again.`,
+      { cause },
+    );
+  });
   await writeFile(marker, "");
 }

@@ -24,7 +24,7 @@ export async function run(command: string, args: readonly string[], options: Run
       args,
       { maxBuffer: 64 << 20, encoding: "utf8", ...rest },
       (error, stdout, stderr) => {
-        if (error === null) return resolve(String(stdout));
+        if (error === null) return void resolve(String(stdout));
         const output = lastLines(`${String(stdout)}\n${String(stderr)}`, 15);
         reject(
           new LocalCloudError(`${command} ${args.join(" ")} failed: ${output || error.message}`, { cause: error }),

@@ -1,34 +1,32 @@
 // Progress of long steps on standard error, so that standard output stays what a command was asked for.
-import { setInterval } from "node:timers";
 
 const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
+/** On a terminal the line that counts the time of a running step is overwritten by the next one. */
+const write = (text: string): void => void process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : text);
+
 /** Says `text` on a line of its own. */
-export const say = (text: string): void => void process.stderr.write(`${text}\n`);
+export const say = (text: string): void => write(`${text}\n`);
+
+/** How often a running step is shown, in seconds: a terminal overwrites the line, a file would fill. */
+const every = (): number => (process.stderr.isTTY ? 1 : 15);
 
 /**
- * Runs a step. A step that takes more than a second is shown with its elapsed time while it runs, then with the total;
- * a shorter one is not worth a line. On a terminal the time counts on one line, elsewhere a line comes every half minute.
+ * Runs a step. One that takes more than a second is shown with its elapsed time while it runs, then with the total; a
+ * shorter one is not worth a line.
  */
 export async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
   const since = performance.now();
-  const terminal = process.stderr.isTTY;
-  let shown = false;
-  const timer = setInterval(
-    () => {
-      shown = true;
-      process.stderr.write(terminal ? `\r  ${name} ... ${seconds(since)}` : `  ${name} ... ${seconds(since)}\n`);
-      timer.ref();
-    },
-    terminal ? 1_000 : 30_000,
-  );
+  let ticks = 0;
+  const timer = setInterval(() => {
+    if (ticks++ % every() === 0) write(`  ${name} ... ${seconds(since)}${process.stderr.isTTY ? "" : "\n"}`);
+  }, 1_000);
   try {
     const result = await work();
-    if (shown || performance.now() - since > 1_000)
-      process.stderr.write(`${terminal ? "\r" : ""}  ${name} (${seconds(since)})\n`);
+    if (ticks > 0) say(`  ${name} (${seconds(since)})`);
     return result;
   } catch (error) {
-    process.stderr.write(`${terminal && shown ? "\r" : ""}  ${name} failed (${seconds(since)})\n`);
+    say(`  ${name} failed (${seconds(since)})`);
     throw error;
   } finally {
     clearInterval(timer);

@@ -29,11 +29,11 @@ interface Declaration {
 
 type Values = Record<string, unknown>;
 
-const readYaml = <T>(file: string): T => parse(readFileSync(file, "utf8")) as T;
+const readYaml = (file: string): unknown => parse(readFileSync(file, "utf8"));
 
 /** The configuration keys that Pulumi.yaml declares. */
 const declarations = (): Record<string, Declaration> =>
-  readYaml<{ config: Record<string, Declaration> }>(join(project, "Pulumi.yaml")).config;
+  (readYaml(join(project, "Pulumi.yaml")) as { config: Record<string, Declaration> }).config;
 
 const asText = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
 
@@ -73,10 +73,10 @@ export function openStack(name: string, overrides: readonly [key: string, value:
   const folder = join(stacks, name);
   const kept = overridesFile(folder);
   const values: Values = {
-    ...(existsSync(kept) ? readYaml<Values>(kept) : {}),
+    ...(existsSync(kept) ? (readYaml(kept) as Values) : {}),
     ...Object.fromEntries(overrides),
   };
-  const dev = readYaml<{ config: Values }>(join(project, "Pulumi.dev.yaml"));
+  const dev = readYaml(join(project, "Pulumi.dev.yaml")) as { config: Values };
   const platform = { "ecr-helper:platform": `linux/${process.arch === "arm64" ? "arm64" : "amd64"}` };
   const config = { ...platform, ...dev.config, ...values };
   mkdirSync(folder, { recursive: true, mode: 0o700 });

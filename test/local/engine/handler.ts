@@ -10,8 +10,10 @@ export interface Live {
 }
 
 export interface Handler {
+  /** Adds to the inputs what they only point at, such as the content of files. */
+  readonly complete?: (inputs: Properties) => Promise<Properties>;
   /** What of the inputs is compared between runs; all of them unless said otherwise. */
-  comparable?(inputs: Properties): Properties;
+  readonly comparable?: (inputs: Properties) => Properties;
   /** The id a resource of these inputs would have; undefined where AWS chooses one. */
   identify(inputs: Properties): string | undefined;
   /** Makes it; rejects when somebody else's is in the way. */

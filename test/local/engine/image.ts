@@ -51,13 +51,9 @@ async function isPushed({ registry }: ImageInputs, repoDigest: string): Promise<
   return response.ok;
 }
 
-/** The content's hash goes in with the inputs; `comparable` takes it, and not the password that every run has anew. */
-export const withContentHash = async (inputs: Properties): Promise<Properties> => ({
-  ...inputs,
-  contentHash: await contentHash(typed(inputs).build),
-});
-
 export const imageHandler: Handler = {
+  complete: async (inputs) => ({ ...inputs, contentHash: await contentHash(typed(inputs).build) }),
+  // Not the password: every run has another.
   comparable: (inputs) => {
     const { imageName, build, registry } = typed(inputs);
     return { imageName, build, server: registry.server, contentHash: inputs["contentHash"] };

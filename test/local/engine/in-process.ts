@@ -11,7 +11,7 @@ import type { Stack } from "../stack.ts";
 import { accessKey, awsFunctions, awsHandlers } from "./aws.ts";
 import { type Engine, type Summary, printSummary } from "./engine.ts";
 import { type Handler, UnfinishedError } from "./handler.ts";
-import { imageHandler, withContentHash } from "./image.ts";
+import { imageHandler } from "./image.ts";
 import { kubernetesHandler } from "./kubernetes.ts";
 import { StateFile, type Properties, type ResourceState } from "./state.ts";
 
@@ -136,7 +136,7 @@ class Update {
         outputs: inputs,
         provider,
       };
-      this.#count(this.#state.find(args.type, args.name) === undefined ? "created" : "unchanged", component);
+      this.#counted(this.#state.find(args.type, args.name) === undefined ? "created" : "unchanged", component);
       this.#keep(component);
       return { id: args.custom === true ? args.name : undefined, state: inputs };
     }
@@ -153,46 +153,29 @@ class Update {
   async #carryOut(type: string, name: string, given: Properties, provider: Properties): Promise<ResourceState> {
     const handler = this.#handlers(type);
     const found = this.#state.find(type, name);
-    const old = found?.creating === true ? undefined : found;
-    const inputs = withIgnored(
-      type === "docker:index/image:Image" ? await withContentHash(given) : given,
-      old,
-      this.#options.getStore()?.ignoreChanges ?? [],
-    );
+    const ignored = this.#options.getStore()?.ignoreChanges ?? [];
+    const inputs = withIgnored(await complete(handler, given), found, ignored);
     const fresh = { type, name, custom: true, id: "", inputs, outputs: {}, provider };
-    if (old === undefined) {
-      if (found !== undefined) await handler.undo(found.inputs, found.provider);
-      const created = await this.#create(handler, fresh);
-      this.#count("created", created);
-      return created;
-    }
-    const compared = handler.comparable ?? ((one: Properties) => one);
-    if (!(await handler.exists(old, inputs))) {
-      const created = await this.#create(handler, fresh);
-      this.#count("created", created);
-      return created;
-    }
-    if (isDeepStrictEqual(compared(old.inputs), compared(inputs))) {
-      this.#count("unchanged", old);
-      return old;
-    }
-    const updated = await handler.update(old, inputs);
-    if (updated !== undefined) {
-      const changed = { ...old, inputs, outputs: updated.outputs, provider };
-      this.#state.put(changed);
-      this.#count("updated", changed);
-      return changed;
-    }
-    // Where both would have the same id the old one has to go first; else it stays until nothing uses it.
-    if (handler.identify(inputs) === old.id) {
+    if (found?.creating === true) await handler.undo(found.inputs, found.provider);
+    const there = found !== undefined && found.creating !== true && (await handler.exists(found, inputs));
+    if (!there) return this.#counted("created", await this.#create(handler, fresh));
+    if (sameInputs(handler, found, fresh)) return this.#counted("unchanged", found);
+    const updated = await handler.update(found, inputs);
+    if (updated === undefined) return this.#counted("replaced", await this.#replace(handler, found, fresh));
+    const changed = { ...found, inputs, outputs: updated.outputs, provider };
+    this.#state.put(changed);
+    return this.#counted("updated", changed);
+  }
+
+  /** Where both would have the same id the old one has to go first; else it stays until nothing uses it any more. */
+  async #replace(handler: Handler, old: ResourceState, fresh: ResourceState): Promise<ResourceState> {
+    if (handler.identify(fresh.inputs) === old.id) {
       await handler.remove(old);
       this.#state.remove(old);
     } else {
       this.#state.setAside(old);
     }
-    const replacement = await this.#create(handler, fresh);
-    this.#count("replaced", replacement);
-    return replacement;
+    return this.#create(handler, fresh);
   }
 
   async #create(handler: Handler, fresh: ResourceState): Promise<ResourceState> {
@@ -223,14 +206,22 @@ class Update {
         );
       }
       this.#state.remove(resource);
-      this.#count("deleted", resource);
+      this.#counted("deleted", resource);
     }
   }
 
-  #count(what: keyof Summary, { type, name }: ResourceState): void {
+  #counted(what: keyof Summary, resource: ResourceState): ResourceState {
     this.summary[what] += 1;
-    if (what !== "unchanged") say(`  ${what.padEnd(8)} ${type} ${name}`);
+    if (what !== "unchanged") say(`  ${what.padEnd(8)} ${resource.type} ${resource.name}`);
+    return resource;
   }
+}
+
+const complete = async (handler: Handler, inputs: Properties): Promise<Properties> =>
+  handler.complete === undefined ? inputs : handler.complete(inputs);
+
+function sameInputs({ comparable = (one) => one }: Handler, one: ResourceState, other: ResourceState): boolean {
+  return isDeepStrictEqual(comparable(one.inputs), comparable(other.inputs));
 }
 
 /** New inputs with the old values of the properties whose changes are ignored. */

@@ -147,7 +147,7 @@ async function rollout(options: KubeOptions, deployment: Deployment): Promise<vo
     signal,
   );
   try {
-    await Promise.race([done, failed.then(() => Promise.reject(new Error("a pod cannot start")))]);
+    await Promise.race([done, failed.then(async () => Promise.reject(new Error("a pod cannot start")))]);
   } catch (cause) {
     throw new UnfinishedError(await explain(options, `${namespace}/${name}`, pods), { cause });
   } finally {

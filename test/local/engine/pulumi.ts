@@ -9,7 +9,7 @@ import type { Stack } from "../stack.ts";
 import type { Engine } from "./engine.ts";
 
 function environment(stack: Stack): NodeJS.ProcessEnv {
-  const backend = join(stack.folder, "pulumi");
+  const backend = join(stack.folder, "pulumi-state");
   mkdirSync(backend, { recursive: true, mode: 0o700 });
   return {
     ...process.env,
@@ -28,7 +28,11 @@ async function pulumi(stack: Stack, ...args: string[]): Promise<void> {
     env: environment(stack),
     stdio: ["ignore", 2, 2],
   });
+  // Ctrl-C reaches pulumi too, which ends in its own order; this process stays to tell how.
+  const stay = (): void => undefined;
+  process.on("SIGINT", stay);
   const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
+  process.off("SIGINT", stay);
   if (code === 0) return;
   throw new LocalCloudError(
     `pulumi ${args.join(" ")} ended with ${signal ?? `exit code ${String(code)}`}; it says above why. ` +
