@@ -8,7 +8,7 @@ import { connect } from "../../helper/kube.ts";
 import { cloudEnvironment, isCloudRunning, startCloud, stopCloud } from "./cloud.ts";
 import type { Engine, EngineName } from "./engine/engine.ts";
 import { pulumiCommand, pulumiVersion } from "./engine/pulumi.ts";
-import { exclusively } from "./exclusive.ts";
+import { exclusively, isCloudKept } from "./exclusive.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import { proveNothingIsLeft } from "./leftovers.ts";
 import { binaries, home, kubeconfig } from "./machine.ts";
@@ -76,6 +76,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
       }
       forgetStack(name);
       const others = stackNames();
+      if (isCloudKept()) others.push("a test run");
       if (others.length > 0) return void say(`The local cloud goes on for ${others.join(", ")}.`);
       await step("stopping the local cloud", stopCloud);
     }),
