@@ -30,6 +30,9 @@ const rule = (resource: string, resourceNames: string[]): PolicyRule => ({
   verbs,
 });
 
+// Events get their names when they are made: only making them can be allowed.
+const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
+
 export class Access extends pulumi.ComponentResource {
   /**
    * The cluster-scoped object that owns what the helper creates: Kubernetes collects it all when the stack is destroyed.
@@ -45,7 +48,11 @@ export class Access extends pulumi.ComponentResource {
     this.owner = { name: owner.metadata.name, uid: owner.metadata.uid };
 
     const grant = (resourceName: string, namespace: pulumi.Input<string>, rules: PolicyRule[]): void => {
-      const role = new Role(resourceName, { metadata: { name: args.name, namespace }, rules }, inside);
+      const role = new Role(
+        resourceName,
+        { metadata: { name: args.name, namespace }, rules: [...rules, recordEvents] },
+        inside,
+      );
       new RoleBinding(
         resourceName,
         {
@@ -61,8 +68,6 @@ export class Access extends pulumi.ComponentResource {
       grant(`${name}-${namespace}`, namespace, [
         rule("secrets", [args.basicAuthSecret, args.pullSecret]),
         rule("serviceaccounts", [args.serviceAccount]),
-        // Events have names of their own; only making them can be allowed.
-        { apiGroups: [""], resources: ["events"], verbs: ["create"] },
       ]);
     }
     if (!args.ownNamespaceBuilds) grant(name, args.namespace, [rule("secrets", [args.pullSecret])]);

@@ -167,6 +167,8 @@ describe("the helper's rights in the cluster", () => {
     verbs,
   });
 
+  const recordEvents = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
+
   for (const namespace of ["team-a", "team-b"]) {
     it(`are its three objects by name in ${namespace}, and to record Events there`, () => {
       const { metadata, rules } = find(
@@ -177,7 +179,7 @@ describe("the helper's rights in the cluster", () => {
       assert.deepEqual(rules, [
         rule("secrets", ["ecr-creds", "ecr-creds-pull"]),
         rule("serviceaccounts", ["builder-sa"]),
-        { apiGroups: [""], resources: ["events"], verbs: ["create"] },
+        recordEvents,
       ]);
       const binding = find("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", `ecr-helper-${namespace}`).inputs;
       assert.deepEqual(binding["roleRef"], {
@@ -191,7 +193,7 @@ describe("the helper's rights in the cluster", () => {
 
   it("are the pull secret alone in its own namespace", () => {
     const { inputs } = find("kubernetes:rbac.authorization.k8s.io/v1:Role", "ecr-helper");
-    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"])]);
+    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"]), recordEvents]);
   });
 
   it("are none in the whole cluster: the ClusterRole only owns what the helper creates", () => {

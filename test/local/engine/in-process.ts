@@ -153,15 +153,16 @@ class Update {
   async #carryOut(type: string, name: string, given: Properties, provider: Properties): Promise<ResourceState> {
     const handler = this.#handlers(type);
     const found = this.#state.find(type, name);
-    const ignored = this.#options.getStore()?.ignoreChanges ?? [];
-    const inputs = withIgnored(await complete(handler, given), found, ignored);
-    const fresh = { type, name, custom: true, id: "", inputs, outputs: {}, provider };
+    const all = await complete(handler, given);
+    const fresh = { type, name, custom: true, id: "", inputs: all, outputs: {}, provider };
     if (found?.creating === true) await handler.undo(found.inputs, found.provider);
-    const there = found !== undefined && found.creating !== true && (await handler.exists(found, inputs));
+    const there = found !== undefined && found.creating !== true && (await handler.exists(found, all));
     if (!there) return this.#counted("created", await this.#create(handler, fresh));
-    if (sameInputs(handler, found, fresh)) return this.#counted("unchanged", found);
+    const inputs = withIgnored(all, found, this.#options.getStore()?.ignoreChanges ?? []);
+    if (sameInputs(handler, found.inputs, inputs)) return this.#counted("unchanged", found);
     const updated = await handler.update(found, inputs);
-    if (updated === undefined) return this.#counted("replaced", await this.#replace(handler, found, fresh));
+    if (updated === undefined)
+      return this.#counted("replaced", await this.#replace(handler, found, { ...fresh, inputs }));
     const changed = { ...found, inputs, outputs: updated.outputs, provider };
     this.#state.put(changed);
     return this.#counted("updated", changed);
@@ -220,13 +221,12 @@ class Update {
 const complete = async (handler: Handler, inputs: Properties): Promise<Properties> =>
   handler.complete === undefined ? inputs : handler.complete(inputs);
 
-function sameInputs({ comparable = (one) => one }: Handler, one: ResourceState, other: ResourceState): boolean {
-  return isDeepStrictEqual(comparable(one.inputs), comparable(other.inputs));
+function sameInputs({ comparable = (one) => one }: Handler, one: Properties, other: Properties): boolean {
+  return isDeepStrictEqual(comparable(one), comparable(other));
 }
 
 /** New inputs with the old values of the properties whose changes are ignored. */
-function withIgnored(inputs: Properties, old: ResourceState | undefined, ignored: readonly string[]): Properties {
-  if (old === undefined) return inputs;
+function withIgnored(inputs: Properties, old: ResourceState, ignored: readonly string[]): Properties {
   const kept = ignored.filter((key) => key in old.inputs).map((key) => [key, old.inputs[key]] as const);
   return { ...inputs, ...Object.fromEntries(kept) };
 }

@@ -203,7 +203,9 @@ export const kubernetesHandler: Handler = {
     if (found !== undefined) {
       const remedy =
         desired.kind === "Namespace" ? "set ecr-helper:createNamespace to false" : "delete it, or choose another name";
-      throw new LocalCloudError(`${pathOf(desired)} exists and was not made by this stack. Remedy: ${remedy}.`);
+      throw new LocalCloudError(
+        `${desired.kind} ${desired.metadata.name} exists and was not made by this stack. Remedy: ${remedy}.`,
+      );
     }
     return { id: pathOf(desired), outputs: await apply(desired, provider) };
   },
