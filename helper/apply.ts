@@ -36,11 +36,17 @@ const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=
 /** How often a service account is read again because somebody else wrote it in between. */
 const conflictRetries = 10;
 
-export type Apply = (target: Target, tokens: Tokens, signal: AbortSignal) => Promise<ObjectResult[]>;
+/** Applies a target, or `only` some of its objects. Never rejects: every object's failure is in its result. */
+export type Apply = (
+  target: Target,
+  tokens: Tokens,
+  only: ReadonlySet<string> | undefined,
+  signal: AbortSignal,
+) => Promise<ObjectResult[]>;
 
-/** Gives the function that applies a target; it never rejects, every object's failure is in its result. */
+/** Gives the function that applies targets in the cluster. */
 export function createApply(kube: Kube, config: HelperConfig): Apply {
-  return async ({ namespace, builds }, tokens, signal) => {
+  return async ({ namespace, builds }, tokens, only, signal) => {
     const core = `/api/v1/namespaces/${namespace}`;
 
     const serverSideApply = async (path: string, body: object, force: boolean): Promise<unknown> => {
@@ -54,7 +60,9 @@ export function createApply(kube: Kube, config: HelperConfig): Apply {
       });
     };
 
-    const applySecret = async (secret: Secret): Promise<ObjectResult["outcome"]> => {
+    /** A secret that nothing is known for (no token) stays as it is. */
+    const applySecret = async (secret: Secret | undefined): Promise<ObjectResult["outcome"]> => {
+      if (secret === undefined) return "unchanged";
       const path = `${core}/secrets/${secret.metadata.name}`;
       const found = await orUndefined(
         kube<{ metadata: Metadata }>({ method: "GET", path, accept: metadataOnly, signal }),
@@ -101,19 +109,22 @@ export function createApply(kube: Kube, config: HelperConfig): Apply {
 
     const results: ObjectResult[] = [];
     const attempt = async (object: string, work: () => Promise<ObjectResult["outcome"]>): Promise<void> => {
+      if (only?.has(object) === false) return;
       try {
         results.push({ object, outcome: await work() });
       } catch (error) {
         results.push({ object, outcome: "failed", error });
       }
     };
-    if (builds) await attempt(`serviceaccount/${config.serviceAccount}`, applyServiceAccount);
-    const login = builds ? basicAuthSecret(config, namespace, tokens) : undefined;
-    if (login !== undefined) await attempt(`secret/${config.basicAuthSecret}`, async () => applySecret(login));
-    await attempt(`secret/${config.pullSecret}`, async () => {
-      const pull = pullSecret(config, namespace, tokens, await keptAuths());
-      return pull === undefined ? "unchanged" : applySecret(pull);
-    });
+    if (builds) {
+      await attempt(`serviceaccount/${config.serviceAccount}`, applyServiceAccount);
+      await attempt(`secret/${config.basicAuthSecret}`, async () =>
+        applySecret(basicAuthSecret(config, namespace, tokens)),
+      );
+    }
+    await attempt(`secret/${config.pullSecret}`, async () =>
+      applySecret(pullSecret(config, namespace, tokens, await keptAuths())),
+    );
     return results;
   };
 }

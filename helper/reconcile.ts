@@ -36,13 +36,17 @@ interface Work<T> {
   failures: number;
   /** Whether all is as it should be: the token is there, the objects are right, or there is no namespace to have them. */
   settled: boolean;
+  /** Of a target: what failed and is to be tried again; all of it when undefined. */
+  only: ReadonlySet<string> | undefined;
 }
+
+const newWork = <T>(item: T, due: number): Work<T> => ({ item, due, failures: 0, settled: false, only: undefined });
 
 /** How long a pass may take before the loop counts as stuck: every call in it has a time limit of its own. */
 const passLimit = 10 * 60_000;
 const concurrency = 8;
 
-/** Keeps every target's objects right until the signal aborts. Never rejects, but for a mistake in the program. */
+/** Keeps every target's objects right until the signal aborts. Never rejects: a pass that does is told, and another comes. */
 export async function reconcile(
   regions: readonly string[],
   targets: readonly Target[],
@@ -51,9 +55,10 @@ export async function reconcile(
 ): Promise<void> {
   const { log, now, random } = effects;
   const tokens = new Map<string, AuthorizationToken>();
-  const tokenWork = regions.map((item): Work<string> => ({ item, due: 0, failures: 0, settled: false }));
-  const targetWork = targets.map((item): Work<Target> => ({ item, due: Infinity, failures: 0, settled: false }));
+  const tokenWork = regions.map((item) => newWork(item, 0));
+  const targetWork = targets.map((item) => newWork(item, Infinity));
   let ready = false;
+  let crashes = 0;
 
   const failed = (work: Work<unknown>): number => {
     const wait = retryDelay(++work.failures, random());
@@ -68,48 +73,48 @@ export async function reconcile(
       work.failures = 0;
       work.settled = true;
       work.due = now() + refreshDelay(token.expiresAt - now(), random());
-      for (const target of targetWork) target.due = 0;
+      for (const target of targetWork) Object.assign(target, { due: 0, only: undefined });
     } catch (error) {
       if (signal.aborted) return;
       const wait = failed(work);
       const kept = tokens.has(work.item) ? "the last good token stays in place; " : "";
       const next = `${kept}trying again in ${seconds(wait)}`;
-      log("error", `no authorization token for ${work.item}: ${reasonOf(error)}; ${next}`, { region: work.item });
+      // AWS may repeat the whole request, its session token included, after the first line of what it says.
+      const [reason = ""] = reasonOf(error).split("\n");
+      log("error", `no authorization token for ${work.item}: ${reason}; ${next}`, { region: work.item });
     }
   };
 
   const applyTarget = async (work: Work<Target>): Promise<void> => {
-    work.due = Infinity;
     const { namespace } = work.item;
-    const results = await effects.apply(work.item, tokens, signal);
+    const results = await effects.apply(work.item, tokens, work.only, signal);
     if (signal.aborted) return;
     for (const { object, outcome } of results.filter((one) => one.outcome !== "failed")) {
       const word = outcome === "unchanged" ? outcome : "configured";
       log("info", `${object} ${word} in namespace ${namespace}`, { namespace, object, outcome });
     }
     const failures = results.filter(({ outcome }) => outcome === "failed");
-    const gone = failures.every(({ error }) => isNamespaceGone(error));
-    work.settled = gone;
-    if (failures.length === 0) {
-      work.failures = 0;
-      return;
-    }
+    if (failures.length > 0) return targetFailed(work, failures);
+    Object.assign(work, { due: Infinity, failures: 0, settled: true, only: undefined });
+  };
+
+  const targetFailed = async (work: Work<Target>, failures: readonly ObjectResult[]): Promise<void> => {
+    const { namespace } = work.item;
     const first = work.failures === 0;
     const wait = failed(work);
-    if (gone) {
-      if (first)
-        log("warn", `namespace ${namespace} does not exist or is being deleted; it gets its objects when it is there`, {
-          namespace,
-        });
+    work.only = new Set(failures.map(({ object }) => object));
+    work.settled = failures.every(({ error }) => isNamespaceGone(error));
+    if (work.settled) {
+      const text = `namespace ${namespace} does not exist or is being deleted; it gets its objects when it is there`;
+      if (first) log("warn", text, { namespace });
       return;
     }
     for (const result of failures) {
-      const reason = `${reasonOf(result.error)}${remedyOf(result.error)}`;
-      log("error", `${result.object} failed in namespace ${namespace}: ${reason}; trying again in ${seconds(wait)}`, {
-        namespace,
-        object: result.object,
-      });
-      if (first && result.error instanceof ForeignObjectError) await effects.warn(work.item, result, reason);
+      const { object, error } = result;
+      const reason = `${reasonOf(error)}${remedyOf(error)}`;
+      const text = `${object} failed in namespace ${namespace}: ${reason}; trying again in ${seconds(wait)}`;
+      log("error", text, { namespace, object });
+      if (first && error instanceof ForeignObjectError) await effects.warn(work.item, result, reason);
     }
   };
 
@@ -129,14 +134,21 @@ export async function reconcile(
 
   while (!signal.aborted) {
     effects.beat(now() + passLimit);
-    await pass();
+    let rest = 0;
+    try {
+      await pass();
+      crashes = 0;
+    } catch (error) {
+      rest = retryDelay(++crashes, random());
+      log("error", `a pass ended half-way: ${reasonOf(error)}; the next comes in ${seconds(rest)}`);
+    }
     if (!ready && [...tokenWork, ...targetWork].every(({ settled }) => settled)) {
       ready = true;
       effects.ready();
     }
     const next = Math.min(...[...tokenWork, ...targetWork].map(({ due }) => due));
     effects.beat(next + passLimit);
-    await effects.sleep(Math.max(0, next - now()), signal);
+    await effects.sleep(Math.max(rest, next - now()), signal);
   }
 }
 

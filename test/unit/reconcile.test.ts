@@ -26,7 +26,7 @@ async function simulate(
   let asked = 0;
   const over = new AbortController();
   const lines: string[] = [];
-  const applied: { at: number; namespace: string; password: string | undefined }[] = [];
+  const applied: { only: string[] | undefined; at: number; namespace: string; password: string | undefined }[] = [];
   const requests: { at: number; region: string }[] = [];
   const warned: string[] = [];
   const token = behaviour.token ?? ((_, at) => ({ username: "AWS", password: String(at), expiresAt: at + 12 * hour }));
@@ -35,8 +35,13 @@ async function simulate(
       requests.push({ at: now - start, region });
       return Promise.resolve(token(region, now, asked++));
     },
-    apply: async (target, tokens) => {
-      applied.push({ at: now - start, namespace: target.namespace, password: tokens.get("r")?.password });
+    apply: async (target, tokens, only) => {
+      applied.push({
+        only: only && [...only],
+        at: now - start,
+        namespace: target.namespace,
+        password: tokens.get("r")?.password,
+      });
       return Promise.resolve(behaviour.apply?.(target, now - start, tokens) ?? good);
     },
     warn: async (target) => Promise.resolve(void warned.push(target.namespace)),
@@ -114,6 +119,32 @@ describe("the loop", () => {
       lines.find((line) => line.startsWith("error")) ?? "",
       /secret\/ecr-creds failed in namespace a: .*500.*; trying again in 0.5 s/,
     );
+  });
+
+  it("retries the objects that failed and no others, and all of them with a new token", async () => {
+    const { applied } = await simulate(7, {
+      apply: ({ namespace }) =>
+        namespace === "a" ? [...bad(new Error("no")), { object: "secret/other", outcome: "configured" }] : good,
+    });
+    const ofA = applied.filter(({ namespace }) => namespace === "a");
+    assert.deepEqual(
+      ofA.filter(({ only }) => only === undefined).map(({ at }) => at / hour),
+      [0, 6],
+    );
+    for (const { only } of ofA) assert.ok(only === undefined || (only.length === 1 && only[0] === "secret/ecr-creds"));
+  });
+
+  it("goes on after a pass that ended by a mistake of its own, and not at once", async () => {
+    let mistakes = 0;
+    const { applied, lines, readyAt } = await simulate(1, {
+      apply: () => {
+        if (mistakes++ < 4) throw new TypeError("a mistake");
+        return good;
+      },
+      token: (_, at) => ({ username: "AWS", password: "x", expiresAt: at + 60_000 }),
+    });
+    assert.ok(lines.some((line) => line.includes("a pass ended half-way: a mistake; the next comes in 0.5 s")));
+    assert.ok(applied.length > 10 && readyAt !== undefined);
   });
 
   it("is ready although a namespace is gone, says so once, and serves it when it is back", async () => {
