@@ -147,8 +147,9 @@ export async function reconcile(
       effects.ready();
     }
     const next = Math.min(...[...tokenWork, ...targetWork].map(({ due }) => due));
-    effects.beat(next + passLimit);
-    await effects.sleep(Math.max(rest, next - now()), signal);
+    const wait = Math.max(rest, next - now());
+    effects.beat(now() + wait + passLimit);
+    await effects.sleep(wait, signal);
   }
 }
 
