@@ -1,6 +1,6 @@
 // The stack's configuration: read here and nowhere else, checked whole before any resource is registered.
 import { existsSync } from "node:fs";
-import * as pulumi from "@pulumi/pulumi";
+import { ConfigReader } from "./config-reader.ts";
 import { formats, levels, type Format, type Level } from "../helper/log.ts";
 
 export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node"] as const;
@@ -57,7 +57,7 @@ const patterns = {
  * the key, its value, what would be right.
  */
 export function readConfig(): StackConfig {
-  const config = new Reader();
+  const config = new ConfigReader();
   const { string, strings, boolean } = config;
   const name = "a name of a Kubernetes object (lower case, digits, - and .)";
   const iamName = "1 to 64 letters, digits or +=,.@_-";
@@ -106,7 +106,7 @@ export function readConfig(): StackConfig {
   return Object.freeze(result);
 }
 
-function readIdentity(config: Reader): "accessKey" {
+function readIdentity(config: ConfigReader): "accessKey" {
   const identity = config.oneOf("identity", identities);
   if (identities.includes(identity) && identity !== "accessKey") {
     config.mistake("identity", identity, "accessKey, the only identity that this version makes");
@@ -114,7 +114,7 @@ function readIdentity(config: Reader): "accessKey" {
   return "accessKey";
 }
 
-function readCluster(config: Reader): ClusterConfig {
+function readCluster(config: ConfigReader): ClusterConfig {
   const kubeconfig = config.optional("kubeconfig", /./s, "the path of a kubeconfig, or its content");
   const context = config.optional("context", /./, "the name of a context");
   const eksCluster = config.optional("eksCluster", patterns.eksCluster, "the name of an EKS cluster");
@@ -147,7 +147,7 @@ function readCluster(config: Reader): ClusterConfig {
   return { kubeconfig, context };
 }
 
-function readBuildNamespaces(config: Reader): readonly string[] {
+function readBuildNamespaces(config: ConfigReader): readonly string[] {
   const later = "nothing: patterns and selectors of namespaces are not in this version; name them in buildNamespaces";
   config.strings("excludeNamespaces", /^$/, later);
   config.optional("namespaceSelector", /^$/, later);
@@ -158,64 +158,4 @@ function readBuildNamespaces(config: Reader): readonly string[] {
   );
   if (names.length === 0) config.mistake("buildNamespaces", "[]", "one namespace at least");
   return [...new Set(names)];
-}
-
-/** Reads values and collects mistakes. What a read gives after a mistake is of the right type and never used. */
-class Reader {
-  readonly #config = new pulumi.Config();
-  readonly #mistakes: string[] = [];
-  readonly #known = new Set<string>();
-
-  readonly mistake = (key: string, value: string, expected: string): void => {
-    this.#mistakes.push(`${this.#config.name}:${key} = ${JSON.stringify(value)}: expected ${expected}`);
-  };
-
-  readonly optional = (key: string, pattern: RegExp, expected: string): string | undefined => {
-    this.#known.add(key);
-    const value = this.#config.get(key) ?? "";
-    if (value === "") return undefined;
-    if (!pattern.test(value)) this.mistake(key, value, expected);
-    return value;
-  };
-
-  readonly string = (key: string, pattern: RegExp, expected: string): string => {
-    const value = this.optional(key, pattern, expected);
-    if (value === undefined) this.mistake(key, "", expected);
-    return value ?? "";
-  };
-
-  readonly oneOf = <T extends string>(key: string, allowed: readonly T[]): T =>
-    this.string(key, new RegExp(`^(${allowed.join("|")})$`), allowed.join(", ")) as T;
-
-  readonly boolean = (key: string): boolean => this.oneOf(key, ["true", "false"]) === "true";
-
-  readonly strings = (key: string, pattern: RegExp, expected: string): readonly string[] => {
-    const text = this.optional(key, /./s, expected) ?? "[]";
-    const list = parseStrings(text);
-    if (list === undefined) this.mistake(key, text, `a list: ${expected}`);
-    for (const one of list ?? []) if (!pattern.test(one)) this.mistake(key, one, expected);
-    return list ?? [];
-  };
-
-  readonly throwMistakes = (): void => {
-    const prefix = `${this.#config.name}:`;
-    const given = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(prefix));
-    for (const key of given.map((one) => one.slice(prefix.length))) {
-      if (!this.#known.has(key))
-        this.#mistakes.push(`${prefix}${key}: there is no such key; \`pulumi config\` lists them`);
-    }
-    if (this.#mistakes.length === 0) return;
-    throw new pulumi.RunError(
-      `The stack's configuration is wrong, and nothing was changed:\n  ${this.#mistakes.join("\n  ")}`,
-    );
-  };
-}
-
-function parseStrings(text: string): string[] | undefined {
-  try {
-    const parsed: unknown = JSON.parse(text);
-    return Array.isArray(parsed) && parsed.every((one) => typeof one === "string") ? parsed : undefined;
-  } catch {
-    return undefined; // Not JSON: the caller's mistake says what was expected.
-  }
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { adminKube } from "../local/cluster.ts";
+import { adminKube } from "../local/control-plane.ts";
 import { startCloud } from "../local/cloud.ts";
 import { exclusively } from "../local/exclusive.ts";
 import { home, ports, url } from "../local/machine.ts";

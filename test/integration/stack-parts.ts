@@ -2,7 +2,8 @@
 // as the program gives them, for a helper that runs as a process of the test.
 import { randomBytes } from "node:crypto";
 import { connect, type Kube, type KubeOptions } from "../../helper/kube.ts";
-import { accessKey, awsHandlers } from "../local/engine/aws.ts";
+import { awsHandlers } from "../local/engine/aws.ts";
+import { accessKey } from "../local/engine/aws-iam.ts";
 import type { Handler, Live } from "../local/engine/handler.ts";
 import { kubernetesHandler } from "../local/engine/kubernetes.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";

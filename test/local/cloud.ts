@@ -3,11 +3,12 @@ import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { startCluster } from "./cluster.ts";
+import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
 import { prepareHost, restoreHost } from "./host.ts";
 import { buildKubernetes, installEmulator, installPackages } from "./install.ts";
 import { account, aws, bridge, containerdSocket, home, kubeconfig, ports, url, type Endpoint } from "./machine.ts";
+import { startNode } from "./node.ts";
 import {
   answers,
   isRunning,
@@ -66,9 +67,10 @@ export async function startCloud(): Promise<boolean> {
   if (!parts.some(isRunning)) await checkPorts(ports);
   await prepareHost();
   await step("starting the local cloud", async () => {
-    // The pause image takes the engine, the cluster takes the pause image.
-    const cluster = startDocker().then(async () => Promise.all([startCluster(kubernetes), makeBaseImage()]));
-    await Promise.all([startEmulator(emulator), cluster]);
+    const [engine, controlPlane] = [startDocker(), startControlPlane(kubernetes.kubernetes)];
+    // The node runs a pause image that the engine makes.
+    const cluster = Promise.all([engine, controlPlane]).then(async () => startNode(kubernetes));
+    await Promise.all([startEmulator(emulator), cluster, engine.then(makeBaseImage)]);
   });
   return true;
 }

@@ -1,0 +1,62 @@
+// Reads values of the stack's configuration and collects the mistakes in them.
+import * as pulumi from "@pulumi/pulumi";
+
+/** Reads values and collects mistakes. What a read gives after a mistake is of the right type and never used. */
+export class ConfigReader {
+  readonly #config = new pulumi.Config();
+  readonly #mistakes: string[] = [];
+  readonly #known = new Set<string>();
+
+  readonly mistake = (key: string, value: string, expected: string): void => {
+    this.#mistakes.push(`${this.#config.name}:${key} = ${JSON.stringify(value)}: expected ${expected}`);
+  };
+
+  readonly optional = (key: string, pattern: RegExp, expected: string): string | undefined => {
+    this.#known.add(key);
+    const value = this.#config.get(key) ?? "";
+    if (value === "") return undefined;
+    if (!pattern.test(value)) this.mistake(key, value, expected);
+    return value;
+  };
+
+  readonly string = (key: string, pattern: RegExp, expected: string): string => {
+    const value = this.optional(key, pattern, expected);
+    if (value === undefined) this.mistake(key, "", expected);
+    return value ?? "";
+  };
+
+  readonly oneOf = <T extends string>(key: string, allowed: readonly T[]): T =>
+    this.string(key, new RegExp(`^(${allowed.join("|")})$`), allowed.join(", ")) as T;
+
+  readonly boolean = (key: string): boolean => this.oneOf(key, ["true", "false"]) === "true";
+
+  readonly strings = (key: string, pattern: RegExp, expected: string): readonly string[] => {
+    const text = this.optional(key, /./s, expected) ?? "[]";
+    const list = parseStrings(text);
+    if (list === undefined) this.mistake(key, text, `a list: ${expected}`);
+    for (const one of list ?? []) if (!pattern.test(one)) this.mistake(key, one, expected);
+    return list ?? [];
+  };
+
+  readonly throwMistakes = (): void => {
+    const prefix = `${this.#config.name}:`;
+    const given = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(prefix));
+    for (const key of given.map((one) => one.slice(prefix.length))) {
+      if (!this.#known.has(key))
+        this.#mistakes.push(`${prefix}${key}: there is no such key; \`pulumi config\` lists them`);
+    }
+    if (this.#mistakes.length === 0) return;
+    throw new pulumi.RunError(
+      `The stack's configuration is wrong, and nothing was changed:\n  ${this.#mistakes.join("\n  ")}`,
+    );
+  };
+}
+
+function parseStrings(text: string): string[] | undefined {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return Array.isArray(parsed) && parsed.every((one) => typeof one === "string") ? parsed : undefined;
+  } catch {
+    return undefined; // Not JSON: the caller's mistake says what was expected.
+  }
+}

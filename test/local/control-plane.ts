@@ -1,0 +1,128 @@
+// The control plane of the local cloud's Kubernetes: etcd, API server, controller manager, scheduler, and who is who to them.
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { connect, type Kube } from "../../helper/kube.ts";
+import { readKubeconfig } from "./kubeconfig.ts";
+import { binaries, home, kubeconfig, ports, serviceRange, url } from "./machine.ts";
+import { run, startBackground, untilReady } from "./process.ts";
+
+export const node = "ecr-helper-node";
+const pki = join(home, "pki");
+const certificate = join(pki, "apiserver.crt");
+/** What the kubelet takes for the API server's certificate. */
+export const kubeletClientCertificate = join(pki, "kubelet-client.crt");
+
+/** Who the components are to the API server: user name and group, as its token file wants them. */
+const identities = {
+  "kube-controller-manager": ["system:kube-controller-manager", ""],
+  "kube-scheduler": ["system:kube-scheduler", ""],
+  "kube-proxy": ["system:kube-proxy", ""],
+  kubelet: [`system:node:${node}`, "system:nodes"],
+  // The last one: that its kubeconfig is there says that all are.
+  admin: ["admin", "system:masters"],
+} as const;
+
+type Identity = keyof typeof identities;
+
+export const kubeconfigOf = (identity: Identity): string =>
+  identity === "admin" ? kubeconfig : join(pki, `${identity}.json`);
+
+/** Starts whatever of the control plane does not run and waits until the API server is ready. */
+export async function startControlPlane(kubernetes: string): Promise<void> {
+  await mkdir(binaries, { recursive: true });
+  await writeFile(join(binaries, "kubectl"), `#!/bin/sh\nexec ${kubernetes} kubectl "$@"\n`, { mode: 0o755 });
+  if (!existsSync(kubeconfig)) await writeIdentities();
+  startComponent(kubernetes, "etcd", etcdArgs());
+  startComponent(kubernetes, "kube-apiserver", apiServerArgs());
+  await untilReady("kube-apiserver", apiServerReady);
+  startComponent(kubernetes, "kube-controller-manager", controllerManagerArgs());
+  const scheduler = ["--kubeconfig", kubeconfigOf("kube-scheduler"), "--leader-elect=false", "--secure-port=0"];
+  startComponent(kubernetes, "kube-scheduler", scheduler);
+}
+
+/** Starts a component of the one Kubernetes binary unless it runs. */
+export const startComponent = (kubernetes: string, name: string, args: readonly string[]): void =>
+  startBackground({ name, command: kubernetes, args: [name, ...args] });
+
+async function writeIdentities(): Promise<void> {
+  await mkdir(pki, { recursive: true, mode: 0o700 });
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  await writeFile(join(pki, "sa.key"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+  await writeFile(join(pki, "sa.pub"), publicKey.export({ type: "spki", format: "pem" }));
+  // The API server is nobody to the kubelet without a certificate: tokens it can only check with the API server itself.
+  const files = ["-keyout", join(pki, "kubelet-client.key"), "-out", kubeletClientCertificate];
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650"];
+  await run("openssl", ["req", "-x509", ...key, "-subj", "/O=system:masters/CN=kube-apiserver", ...files]);
+  const known = Object.entries(identities).map(([identity, [user, group]]) => {
+    const token = randomBytes(32).toString("hex");
+    return { identity: identity as Identity, token, line: `${token},${user},${user},"${group}"` };
+  });
+  await writeFile(join(pki, "tokens.csv"), known.map(({ line }) => line).join("\n"), { mode: 0o600 });
+  for (const { identity, token } of known) {
+    await writeFile(kubeconfigOf(identity), JSON.stringify(kubeconfigFor(token), undefined, 2), { mode: 0o600 });
+  }
+}
+
+const kubeconfigFor = (token: string): object => ({
+  apiVersion: "v1",
+  kind: "Config",
+  clusters: [
+    { name: "local", cluster: { server: url(ports.apiServer, "https"), "certificate-authority": certificate } },
+  ],
+  users: [{ name: "local", user: { token } }],
+  contexts: [{ name: "local", context: { cluster: "local", user: "local" } }],
+  "current-context": "local",
+});
+
+const etcdArgs = (): string[] => [
+  `--data-dir=${join(home, "etcd")}`,
+  `--listen-client-urls=${url(ports.etcd)}`,
+  `--advertise-client-urls=${url(ports.etcd)}`,
+  `--listen-peer-urls=${url(ports.etcdPeer)}`,
+  `--initial-advertise-peer-urls=${url(ports.etcdPeer)}`,
+  `--initial-cluster=default=${url(ports.etcdPeer)}`,
+];
+
+const apiServerArgs = (): string[] => [
+  `--etcd-servers=${url(ports.etcd)}`,
+  `--bind-address=${ports.apiServer.address}`,
+  `--advertise-address=${ports.apiServer.address}`,
+  `--secure-port=${String(ports.apiServer.port)}`,
+  // Without a given certificate it makes its own, for its address and the service's, and signs it by itself.
+  `--cert-dir=${pki}`,
+  `--service-cluster-ip-range=${serviceRange}`,
+  `--token-auth-file=${join(pki, "tokens.csv")}`,
+  "--authorization-mode=Node,RBAC",
+  "--enable-admission-plugins=NodeRestriction",
+  "--service-account-issuer=https://kubernetes.default.svc",
+  `--service-account-key-file=${join(pki, "sa.pub")}`,
+  `--service-account-signing-key-file=${join(pki, "sa.key")}`,
+  `--kubelet-client-certificate=${kubeletClientCertificate}`,
+  `--kubelet-client-key=${join(pki, "kubelet-client.key")}`,
+  "--kubelet-preferred-address-types=InternalIP",
+];
+
+const controllerManagerArgs = (): string[] => [
+  `--kubeconfig=${kubeconfigOf("kube-controller-manager")}`,
+  `--root-ca-file=${certificate}`,
+  `--service-account-private-key-file=${join(pki, "sa.key")}`,
+  "--use-service-account-credentials=true",
+  "--leader-elect=false",
+  "--secure-port=0",
+];
+
+/** Calls the API server as the cluster's administrator. */
+export const adminKube = (): Kube => connect(readKubeconfig(kubeconfig));
+
+async function apiServerReady(): Promise<true | undefined> {
+  if (!existsSync(certificate)) return undefined;
+  const kube = adminKube();
+  // Roles are made a moment after the server listens; without them no component may do anything.
+  const ready = kube({ method: "GET", path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:basic-user" });
+  return ready.then(
+    () => true as const,
+    () => undefined,
+  );
+}

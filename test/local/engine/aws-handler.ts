@@ -1,0 +1,52 @@
+// What all of the stack's AWS resources share: the SDK's clients, and a handler for a type whose id is known before it is made.
+import { ECRClient } from "@aws-sdk/client-ecr";
+import { IAMClient } from "@aws-sdk/client-iam";
+import { STSClient } from "@aws-sdk/client-sts";
+import type { Handler } from "./handler.ts";
+import type { Properties } from "./state.ts";
+
+const clients = (): { ecr: ECRClient; iam: IAMClient; sts: STSClient } => ({
+  ecr: new ECRClient(),
+  iam: new IAMClient(),
+  sts: new STSClient(),
+});
+let made: ReturnType<typeof clients> | undefined;
+/** The clients, made at their first use: the environment has the local cloud's addresses by then. */
+export const client = (): ReturnType<typeof clients> => (made ??= clients());
+
+export const text = (properties: Properties, key: string): string => String(properties[key]);
+
+/** Gives undefined where AWS answers that there is no such thing. */
+export const orGone = async <T>(answer: Promise<T>): Promise<T | undefined> =>
+  answer.catch((error: unknown) => {
+    if (error instanceof Error && /^(NoSuchEntity|.*NotFound)(Exception)?$/.test(error.name)) return undefined;
+    throw error;
+  });
+
+type Made = { id: string; outputs: Properties };
+
+interface Simple {
+  identify: (inputs: Properties) => string;
+  /** Inputs that are part of the identity, or cannot be changed. */
+  fixed: readonly string[];
+  create: (inputs: Properties) => Promise<Properties>;
+  read: (id: string, inputs: Properties) => Promise<unknown>;
+  change: (inputs: Properties, outputs: Properties) => Promise<Properties>;
+  remove: (id: string, inputs: Properties, outputs: Properties) => Promise<unknown>;
+}
+
+/** A handler for a type whose id is known before it is made. */
+export const handler = ({ identify, fixed, create, read, change, remove }: Simple): Handler => ({
+  identify,
+  create: async (inputs): Promise<Made> => ({
+    id: identify(inputs),
+    outputs: { ...inputs, ...(await create(inputs)) },
+  }),
+  exists: async ({ id, inputs }) => (await orGone(read(id, inputs))) !== undefined,
+  update: async (live, inputs) =>
+    fixed.some((key) => live.inputs[key] !== inputs[key])
+      ? undefined
+      : { outputs: { ...live.outputs, ...inputs, ...(await change(inputs, live.outputs)) } },
+  remove: async ({ id, inputs, outputs }) => void (await orGone(remove(id, inputs, outputs))),
+  undo: async (inputs) => void (await orGone(remove(identify(inputs), inputs, {}))),
+});

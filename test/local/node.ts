@@ -1,0 +1,159 @@
+// The one node of the local cloud's Kubernetes: containerd, kubelet and kube-proxy on the machine itself.
+import { writeFileSync } from "node:fs";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { adminKube, kubeconfigOf, kubeletClientCertificate, node, startComponent } from "./control-plane.ts";
+import { docker, importImage } from "./docker.ts";
+import { bridge, containerdSocket, home, ports } from "./machine.ts";
+import { isRunning, run, startBackground, untilReady } from "./process.ts";
+
+const cniConfig = join(home, "cni");
+const pauseImage = "docker.io/library/ecr-helper-pause:1";
+
+/** Starts whatever of the node does not run and waits until the API server has it ready. */
+export async function startNode({ kubernetes, pause }: { kubernetes: string; pause: string }): Promise<void> {
+  startContainerd();
+  await untilReady("containerd", containerdReady);
+  await importPause(pause);
+  startComponent(kubernetes, "kube-proxy", ["--config", await writeJson("kube-proxy-config.json", kubeProxyConfig())]);
+  await writeJson("cni/10-bridge.conflist", cniNetwork());
+  const config = await writeJson("kubelet-config.json", kubeletConfig());
+  const names = ["--hostname-override", node, "--node-ip", bridge.address, "--root-dir", join(home, "kubelet")];
+  startComponent(kubernetes, "kubelet", ["--config", config, "--kubeconfig", kubeconfigOf("kubelet"), ...names]);
+  await untilReady("kubelet", nodeReady, 120_000);
+}
+
+async function writeJson(name: string, content: object): Promise<string> {
+  const file = join(home, name);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, JSON.stringify(content, undefined, 2));
+  return file;
+}
+
+const kubeProxyConfig = (): object => ({
+  apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
+  kind: "KubeProxyConfiguration",
+  clientConnection: { kubeconfig: kubeconfigOf("kube-proxy") },
+  mode: "iptables",
+  hostnameOverride: node,
+  clusterCIDR: bridge.podRange,
+  healthzBindAddress: `${ports.kubeProxyHealth.address}:${String(ports.kubeProxyHealth.port)}`,
+  metricsBindAddress: `${ports.kubeProxyMetrics.address}:${String(ports.kubeProxyMetrics.port)}`,
+  iptables: { localhostNodePorts: false },
+  // Zero leaves the machine's own settings of connection tracking alone.
+  conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" },
+});
+
+const kubeletConfig = (): object => ({
+  apiVersion: "kubelet.config.k8s.io/v1beta1",
+  kind: "KubeletConfiguration",
+  address: ports.kubelet.address,
+  port: ports.kubelet.port,
+  healthzPort: 0,
+  readOnlyPort: 0,
+  containerRuntimeEndpoint: `unix://${containerdSocket}`,
+  authentication: {
+    anonymous: { enabled: false },
+    webhook: { enabled: true },
+    x509: { clientCAFile: kubeletClientCertificate },
+  },
+  authorization: { mode: "Webhook" },
+  cgroupDriver: "cgroupfs",
+  // Pods are limited each by its own cgroup; the kubelet's hierarchy for the whole node would outlive it.
+  cgroupsPerQOS: false,
+  enforceNodeAllocatable: [],
+  failCgroupV1: false,
+  failSwapOn: false,
+  makeIPTablesUtilChains: false,
+  // A developer's disk may be full; that is no reason to evict the pods of a throw-away cluster.
+  evictionHard: {
+    "nodefs.available": "0%",
+    "imagefs.available": "0%",
+    "memory.available": "0%",
+    "nodefs.inodesFree": "0%",
+  },
+  imageGCHighThresholdPercent: 100,
+  nodeStatusUpdateFrequency: "4s",
+  podLogsDir: join(home, "pod-logs"),
+  registerNode: true,
+  resolvConf: "",
+});
+
+const cniNetwork = (): object => ({
+  cniVersion: "0.4.0",
+  name: "ecr-helper",
+  plugins: [
+    {
+      type: "bridge",
+      bridge: bridge.name,
+      isGateway: true,
+      ipMasq: false,
+      ipam: {
+        type: "host-local",
+        dataDir: join(home, "cni-addresses"),
+        ranges: [[{ subnet: bridge.podRange, gateway: bridge.address }]],
+        routes: [{ dst: "0.0.0.0/0" }],
+      },
+    },
+  ],
+});
+
+function startContainerd(): void {
+  const config = `
+version = 2
+root = "${join(home, "containerd")}"
+state = "${join(home, "containerd-run")}"
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
+[grpc]
+  address = "${containerdSocket}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${pauseImage}"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  stream_server_address = "${bridge.address}"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "${cniConfig}"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+`;
+  const file = join(home, "containerd.toml");
+  if (!isRunning("containerd")) writeFileSync(file, config);
+  startBackground({ name: "containerd", command: "containerd", args: ["--config", file] });
+}
+
+const ctr = async (...args: string[]): Promise<string> =>
+  run("ctr", ["--address", containerdSocket, "--namespace", "k8s.io", ...args]);
+
+const containerdReady = async (): Promise<true | undefined> =>
+  ctr("version").then(
+    () => true as const,
+    () => undefined,
+  );
+
+async function importPause(pause: string): Promise<void> {
+  if ((await ctr("images", "list", "--quiet")).includes(pauseImage)) return;
+  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-pause-"));
+  try {
+    await copyFile(pause, join(folder, "pause"));
+    await importImage(folder, pauseImage, ['ENTRYPOINT ["/pause"]', "USER 65535"]);
+    await docker(["save", "--output", `${folder}.image`, pauseImage]);
+    await ctr("images", "import", `${folder}.image`);
+    await docker(["image", "rm", pauseImage]);
+  } finally {
+    await rm(folder, { recursive: true });
+    await rm(`${folder}.image`, { force: true });
+  }
+}
+
+interface Node {
+  status: { conditions?: { type: string; status: string }[] };
+}
+
+async function nodeReady(): Promise<true | undefined> {
+  const found = await adminKube()<Node>({ method: "GET", path: `/api/v1/nodes/${node}` }).catch(() => undefined);
+  return found?.status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true
+    ? true
+    : undefined;
+}
