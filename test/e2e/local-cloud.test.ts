@@ -1,20 +1,34 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { adminKube } from "../local/control-plane.ts";
-import { startCloud } from "../local/cloud.ts";
+import { startCloud, stopCloud } from "../local/cloud.ts";
+import { readKubeconfig } from "../local/kubeconfig.ts";
+import { waitFor } from "../local/watch.ts";
 import { exclusively } from "../local/exclusive.ts";
-import { home, ports, url } from "../local/machine.ts";
-import { isRunning, stopBackground } from "../local/process.ts";
+import { bridge, home, kubeconfig, ports, url } from "../local/machine.ts";
+import { isRunning, run, stopBackground } from "../local/process.ts";
 import { stackNames } from "../local/stack.ts";
+
+interface Pod {
+  status: { phase: string };
+}
 
 const record = (part: string): string => readFileSync(join(home, "run", part), "utf8");
 const aStackOfTheUser = stackNames().length > 0 ? "a stack of the user's is in the local cloud" : false;
+
+const interfaces = (): string[] => readdirSync("/sys/class/net").sort();
+
+/** The command lines of all processes; a zombie has none. */
+const commandLines = (): string[] =>
+  readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry) && existsSync(`/proc/${entry}/cmdline`))
+    .map((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " "));
 
 describe("the local cloud", () => {
   it("is found by a second start", async () => {
@@ -42,6 +56,37 @@ describe("the local cloud", () => {
     for (const part of ["kube-proxy", "kube-scheduler", "kubelet"]) assert.ok(isRunning(part), part);
     assert.equal(record("kube-apiserver"), before);
   });
+
+  it(
+    "is stopped without a trace, even where its engines died under running pods",
+    { skip: aStackOfTheUser },
+    async () => {
+      const options = readKubeconfig(kubeconfig);
+      const spec = { containers: [{ name: "pause", image: "ecr-helper-pause:1", imagePullPolicy: "Never" }] };
+      const path = "/api/v1/namespaces/default/pods";
+      // Made a moment after the namespace: a pod without its service account would be refused.
+      const account = "/api/v1/namespaces/default/serviceaccounts?fieldSelector=metadata.name%3Ddefault";
+      await waitFor(options, account, ({ type }) => type === "ADDED", 20_000);
+      await adminKube()({ method: "POST", path, body: { metadata: { name: "left-over" }, spec } });
+      await waitFor<Pod>(options, path, ({ object }) => object?.status.phase === "Running", 60_000);
+      assert.equal(interfaces().length, before.length + 1, "the pod's");
+      for (const part of ["kubelet", "containerd", "kube-proxy", "kube-apiserver"])
+        await stopBackground(part, "SIGKILL");
+      await stopCloud();
+      assert.equal(existsSync(home), false);
+      assert.ok(!readFileSync("/proc/self/mounts", "utf8").includes(home));
+      assert.deepEqual(
+        interfaces(),
+        before.filter((name) => name !== bridge.name),
+      );
+      for (const family of ["iptables", "ip6tables"]) assert.ok(!(await run(`${family}-save`, [])).includes("KUBE-"));
+      const ours = commandLines().filter((line) =>
+        /\/var\/lib\/ecr-helper|kubernetes-v|ministack|local\/front|\/pause/.test(line),
+      );
+      assert.deepEqual(ours, []);
+      assert.equal(await startCloud(), true);
+    },
+  );
 
   it("starts from nothing where its AWS died with all it held", { skip: aStackOfTheUser }, async () => {
     await adminKube()({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: "earlier" } } });

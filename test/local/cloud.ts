@@ -16,7 +16,7 @@ import {
   run,
   startBackground,
   stopBackground,
-  stopByCommandLine,
+  killFamilies,
   untilReady,
 } from "./process.ts";
 import { step } from "./progress.ts";
@@ -123,7 +123,7 @@ async function listenerOn(port: number): Promise<string> {
 /** Stops every part and removes all it left: processes, mounts, interfaces, firewall rules, control groups, files. */
 export async function stopCloud(): Promise<void> {
   for (const part of parts.filter((one) => !engines.includes(one))) await stopBackground(part, "SIGKILL");
-  await stopByCommandLine(containerdSocket);
+  await killFamilies(containerdSocket);
   await Promise.all(engines.map(async (engine) => stopBackground(engine)));
   await restoreHost();
   await rm(home, { recursive: true, force: true });

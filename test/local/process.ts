@@ -69,12 +69,16 @@ function recordedPid(name: string): number | undefined {
 
 /** When a process started, in the kernel's clock ticks; undefined when there is none or it is a zombie. */
 function startTime(pid: number): string | undefined {
-  const fields = readOrUndefined(`/proc/${String(pid)}/stat`)
+  const fields = statOf(pid);
+  return fields === undefined || fields[0] === "Z" ? undefined : fields[19];
+}
+
+/** What the kernel says of a process, from its state on (proc(5), /proc/pid/stat): state, parent, ... */
+const statOf = (pid: number): string[] | undefined =>
+  readOrUndefined(`/proc/${String(pid)}/stat`)
     ?.split(") ")
     .at(-1)
     ?.split(" ");
-  return fields === undefined || fields[0] === "Z" ? undefined : fields[19];
-}
 
 const readOrUndefined = (file: string): string | undefined => {
   try {
@@ -92,12 +96,16 @@ export async function stopBackground(name: string, signal: "SIGTERM" | "SIGKILL"
   rmSync(join(records, name), { force: true });
 }
 
-/** Ends the processes whose command line names the given text, such as the shims of this cloud's own containerd. */
-export async function stopByCommandLine(text: string): Promise<void> {
-  const mine = readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
-    .filter((pid) => (readOrUndefined(`/proc/${pid}/cmdline`) ?? "").split("\0").includes(text));
-  await end(mine.map(Number), "SIGTERM");
+/** Kills the processes whose command line has the given argument, such as a containerd's shims, and their children. */
+export async function killFamilies(argument: string): Promise<void> {
+  const all = readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number);
+  const named = (pid: number): boolean =>
+    (readOrUndefined(`/proc/${String(pid)}/cmdline`) ?? "").split("\0").includes(argument);
+  const parents = all.filter((pid) => pid !== process.pid && named(pid));
+  const children = all.filter((pid) => parents.includes(Number(statOf(pid)?.[1])));
+  await end([...children, ...parents], "SIGKILL");
 }
 
 async function end(pids: readonly number[], first: "SIGTERM" | "SIGKILL"): Promise<void> {
