@@ -62,6 +62,7 @@ describe("the local cloud", () => {
     { skip: aStackOfTheUser },
     async () => {
       const options = readKubeconfig(kubeconfig);
+      const before = interfaces();
       const spec = { containers: [{ name: "pause", image: "ecr-helper-pause:1", imagePullPolicy: "Never" }] };
       const path = "/api/v1/namespaces/default/pods";
       // Made a moment after the namespace: a pod without its service account would be refused.
