@@ -13,9 +13,9 @@ export interface AccessArgs {
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
   readonly buildNamespaces: readonly string[];
-  /** The helper's own namespace, where it keeps a pull secret for its own image. */
+  /** The helper's own namespace, where it keeps a pull secret for its own image: its name, and when it is there. */
+  readonly ownNamespace: string;
   readonly namespace: pulumi.Input<string>;
-  readonly ownNamespaceBuilds: boolean;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   readonly serviceAccount: string;
@@ -65,12 +65,15 @@ export class Access extends pulumi.ComponentResource {
     };
 
     for (const namespace of args.buildNamespaces) {
-      grant(`${name}-${namespace}`, namespace, [
+      // Builds may run in the helper's own namespace, which this stack may be about to make.
+      grant(`${name}-${namespace}`, namespace === args.ownNamespace ? args.namespace : namespace, [
         rule("secrets", [args.basicAuthSecret, args.pullSecret]),
         rule("serviceaccounts", [args.serviceAccount]),
       ]);
     }
-    if (!args.ownNamespaceBuilds) grant(name, args.namespace, [rule("secrets", [args.pullSecret])]);
+    if (!args.buildNamespaces.includes(args.ownNamespace)) {
+      grant(name, args.namespace, [rule("secrets", [args.pullSecret])]);
+    }
     this.registerOutputs({});
   }
 }

@@ -1,4 +1,5 @@
 // Runs the Pulumi program on Pulumi's mocks and gives what each resource was given. Nothing leaves the process.
+import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
 import { defaultConfig } from "./local/stack.ts";
 
@@ -77,7 +78,9 @@ export async function runProgram(
   };
   await pulumi.runtime.setMocks(
     {
-      newResource: (args) => {
+      newResource: async (args) => {
+        // A namespace takes its time: what does not wait for it is registered first, and a test sees that.
+        if (args.type.endsWith(":Namespace")) await delay(50);
         const provider = args.provider ?? "";
         resources.push({
           type: args.type,

@@ -189,9 +189,10 @@ try {
   await run(options);
 } catch (error) {
   // A mistake of the user's or of the machine's is told in its own words; anything else is ours, and its origin helps.
-  const expected =
-    error instanceof LocalCloudError ||
-    (error instanceof Error && ["RunError", "TypeError"].includes(error.constructor.name));
-  say(expected ? error.message : String(error instanceof Error ? error.stack : error));
+  const { message, stack, code, constructor } = error as NodeJS.ErrnoException;
+  const usageError = code?.startsWith("ERR_PARSE_ARGS") === true;
+  const expected = error instanceof LocalCloudError || constructor.name === "RunError" || usageError;
+  say(expected ? message : (stack ?? String(error)));
+  if (usageError) say(usage);
   process.exitCode = 1;
 }

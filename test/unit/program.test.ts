@@ -207,6 +207,18 @@ describe("the helper's rights in the cluster", () => {
     const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
     assert.deepEqual(roles, ["ecr-helper-ecr-helper"]);
   });
+
+  it("are given where the stack's own namespace is there already", async () => {
+    for (const buildNamespaces of ['["ecr-helper"]', '["default"]']) {
+      const { resources: all } = await runProgram({ ...cluster, buildNamespaces });
+      const made = all.findIndex(({ type }) => type.endsWith(":Namespace"));
+      const inside = all.filter(
+        ({ inputs }) => (inputs["metadata"] as { namespace?: string } | undefined)?.namespace === "ecr-helper",
+      );
+      assert.ok(inside.length >= 6);
+      for (const resource of inside) assert.ok(all.indexOf(resource) > made, `${resource.type} ${resource.name}`);
+    }
+  });
 });
 
 describe("the Deployment", () => {

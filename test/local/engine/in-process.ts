@@ -45,12 +45,15 @@ class ProgramRun {
     await pulumi.runtime.setMocks(mocks, "ecr-helper", stack, false);
     this.#captureOptions();
     // What fails leaves promises of Pulumi's behind that nobody can await, some until the process ends.
-    process.on("unhandledRejection", (error) => this.#failed.abort(error));
+    const failed = (error: unknown): void => this.#failed.abort(error);
+    process.on("unhandledRejection", failed);
     const over = new Promise<never>((_, reject) => {
       this.#over.addEventListener("abort", () => reject(this.#over.reason as Error), { once: true });
     });
     try {
-      return await Promise.race([this.#outputs(program), over]);
+      const outputs = await Promise.race([this.#outputs(program), over]);
+      process.off("unhandledRejection", failed);
+      return outputs;
     } catch (error) {
       this.#failed.abort(error);
       await Promise.allSettled(this.#underWay);

@@ -144,6 +144,7 @@ function withIgnored(inputs: Properties, old: ResourceState, ignored: readonly s
 
 const described = ({ type, name }: { type: string; name: string }, error: unknown): Error => {
   const message = error instanceof Error ? error.message : String(error);
-  const wrap = error instanceof UnfinishedError ? UnfinishedError : LocalCloudError;
-  return new wrap(`${type} ${name}: ${message}`, { cause: error });
+  const taken = error instanceof Error && error.name.includes("AlreadyExists");
+  const remedy = taken ? ". Remedy: delete it, or choose another name in the configuration (-c KEY=VALUE)." : "";
+  return new LocalCloudError(`${type} ${name}: ${message}${remedy}`, { cause: error });
 };
