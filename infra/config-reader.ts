@@ -11,6 +11,9 @@ export class ConfigReader {
     this.#mistakes.push(`${this.#config.name}:${key} = ${JSON.stringify(value)}: expected ${expected}`);
   };
 
+  /** A mistake that is not in a value of the configuration. */
+  readonly complaint = (text: string): void => void this.#mistakes.push(text);
+
   readonly optional = (key: string, pattern: RegExp, expected: string): string | undefined => {
     this.#known.add(key);
     const value = this.#config.get(key) ?? "";

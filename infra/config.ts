@@ -1,5 +1,6 @@
 // The stack's configuration: read here and nowhere else, checked whole before any resource is registered.
 import { existsSync } from "node:fs";
+import * as pulumi from "@pulumi/pulumi";
 import { ConfigReader } from "./config-reader.ts";
 import { formats, levels, type Format, type Level } from "../helper/log.ts";
 
@@ -48,6 +49,7 @@ const patterns = {
   host: /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:\d{1,5})?$/,
   image: /^[^\s"']+$/,
   platform: /^linux\/(amd64|arm64)$/,
+  stack: /^[A-Za-z0-9]([\w.-]{0,48}[A-Za-z0-9])?$/,
   // https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
   eksCluster: /^[0-9A-Za-z][\w-]{0,99}$/,
 };
@@ -95,6 +97,10 @@ export function readConfig(): StackConfig {
   };
   // Declared for the other identities, and checked with all the others even while it has no use.
   string("roleName", patterns.iamName, iamName);
+  if (!patterns.stack.test(pulumi.getStack())) {
+    const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
+    config.complaint(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
+  }
   if (result.basicAuthSecret === result.pullSecret) {
     config.mistake(
       "pullSecret",

@@ -11,6 +11,7 @@ import { account, aws, bridge, containerdSocket, home, kubeconfig, ports, url, t
 import { startNode } from "./node.ts";
 import {
   answers,
+  hasDied,
   isRunning,
   LocalCloudError,
   run,
@@ -56,7 +57,8 @@ export const isCloudRunning = (): boolean => memory.every(isRunning);
  * data; where the emulator died the cloud starts from nothing, its stacks included. Gives whether anything was started.
  */
 export async function startCloud(): Promise<boolean> {
-  if (parts.filter((part) => part !== "dockerd").every(isRunning)) return false;
+  // The machine's own Docker engine may be in dockerd's place.
+  if (parts.every((part) => isRunning(part) || (part === "dockerd" && !hasDied(part)))) return false;
   await installPackages();
   const emulator = await installEmulator();
   const kubernetes = await buildKubernetes();

@@ -1,6 +1,6 @@
 // Running programs: to the end, or in the background with a log and a record of which process it is.
 import { execFile, spawn, type ExecFileOptions } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { home, logs } from "./machine.ts";
@@ -61,6 +61,9 @@ export function startBackground({ name, command, args, env = {} }: Background): 
 
 /** Whether the process recorded under this name still runs. A number that the kernel gave to another process is not it. */
 export const isRunning = (name: string): boolean => recordedPid(name) !== undefined;
+
+/** Whether a background process was started under this name and has ended without being stopped. */
+export const hasDied = (name: string): boolean => existsSync(join(records, name)) && !isRunning(name);
 
 function recordedPid(name: string): number | undefined {
   const [pid, started] = (readOrUndefined(join(records, name)) ?? "").split(" ");

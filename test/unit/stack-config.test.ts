@@ -109,6 +109,16 @@ describe("the stack's configuration", () => {
     assert.match(mistakesOf({ ...cluster, registries: "docker.io" }), /registries = "docker.io": expected a list/);
   });
 
+  it("refuses a stack whose name Kubernetes could not keep in a label", async () => {
+    const mocks = { newResource, call: newResource };
+    for (const stack of ["s".repeat(51), "stack."]) {
+      await pulumi.runtime.setMocks(mocks, "ecr-helper", stack);
+      assert.match(mistakesOf(cluster), new RegExp(`the stack's name "${stack}": expected 1 to 50 letters`));
+    }
+    await pulumi.runtime.setMocks(mocks, "ecr-helper", "s".repeat(50));
+    assert.equal(mistakesOf(cluster), "");
+  });
+
   it("names the key of any wrong value, and never fails in another way", () => {
     const keys = Object.keys(defaultConfig()).map((key) => key.replace("ecr-helper:", ""));
     fc.assert(
