@@ -41,7 +41,9 @@ describe("the local cloud", () => {
       stdio: ["pipe", "pipe", "inherit"],
     });
     const lines = createInterface({ input: other.stdout });
-    await once(lines, "line");
+    const ended = once(other, "exit").then(async () => Promise.reject(new Error("the other process ended")));
+    await Promise.race([once(lines, "line"), ended]);
+    ended.catch(() => undefined);
     let entered = false;
     const mine = exclusively(async () => Promise.resolve((entered = true)));
     assert.equal(await Promise.race([mine, delay(300, "waits")]), "waits");
@@ -111,7 +113,6 @@ describe("the local cloud", () => {
 /** A process that holds the lock until its standard input ends. */
 const holder = `
   import { once } from "node:events";
-  import { docker } from "../local/docker.ts";
 import { exclusively } from ${JSON.stringify(join(import.meta.dirname, "../local/exclusive.ts"))};
   await exclusively(async () => { console.log("held"); process.stdin.resume(); await once(process.stdin, "end"); });
 `;

@@ -256,6 +256,21 @@ describe("the stack, end to end", () => {
     assert.equal(mended.code, 0, mended.stderr);
   });
 
+  it("rotates the access key: a new one, a pod that uses it, and only then the end of the old one", async () => {
+    const { code, stderr, stdout } = await command("up", "-c", "accessKeyGeneration=2");
+    assert.equal(code, 0, stderr);
+    const changed = [...stderr.matchAll(/(created|updated|replaced|deleted) +\S+:(\S+ \S+)/g)].map(
+      ([, what, resource]) => `${String(what)} ${String(resource)}`,
+    );
+    assert.deepEqual(changed, [
+      "created AccessKey ecr-helper-2",
+      "updated Secret ecr-helper",
+      "updated Deployment ecr-helper",
+      "deleted AccessKey ecr-helper-1",
+    ]);
+    assert.match(stdout, /the secret will expire at/);
+  });
+
   it("makes again what was deleted behind its back", async () => {
     await kube({
       method: "DELETE",

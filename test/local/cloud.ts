@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { startContainerd } from "./containerd.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
 import { prepareHost, restoreHost } from "./host.ts";
@@ -22,8 +23,8 @@ import {
 } from "./process.ts";
 import { step } from "./progress.ts";
 
-/** Engines end by themselves what they started, so they are asked. */
-const engines = ["containerd", "dockerd"];
+/** Engines end by themselves what they started, so they are asked: first the one that needs the other. */
+const engines = ["dockerd", "containerd"];
 
 /** In the order they are stopped: first who would start things again. What they hold is thrown away, so they are killed. */
 const parts = [
@@ -69,7 +70,7 @@ export async function startCloud(): Promise<boolean> {
   if (!parts.some(isRunning)) await checkPorts(ports);
   await prepareHost();
   await step("starting the local cloud", async () => {
-    const [engine, controlPlane] = [startDocker(), startControlPlane(kubernetes.kubernetes)];
+    const [engine, controlPlane] = [startContainerd().then(startDocker), startControlPlane(kubernetes.kubernetes)];
     // The node runs a pause image that the engine makes.
     const cluster = Promise.all([engine, controlPlane]).then(async () => startNode(kubernetes));
     await Promise.all([startEmulator(emulator), cluster, engine.then(makeBaseImage)]);
@@ -125,8 +126,8 @@ async function listenerOn(port: number): Promise<string> {
 /** Stops every part and removes all it left: processes, mounts, interfaces, firewall rules, control groups, files. */
 export async function stopCloud(): Promise<void> {
   for (const part of parts.filter((one) => !engines.includes(one))) await stopBackground(part, "SIGKILL");
+  for (const engine of engines) await stopBackground(engine);
   await killFamilies(containerdSocket);
-  await Promise.all(engines.map(async (engine) => stopBackground(engine)));
   await restoreHost();
   await rm(home, { recursive: true, force: true });
 }

@@ -2,7 +2,7 @@
 import { mkdtemp, mkdir, copyFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { dockerSocket, home } from "./machine.ts";
+import { containerdSocket, dockerSocket, home } from "./machine.ts";
 import { isRunning, LocalCloudError, run, startBackground, untilReady, type RunOptions } from "./process.ts";
 import { step } from "./progress.ts";
 
@@ -30,7 +30,10 @@ export async function startDocker(): Promise<void> {
   if (!isRunning("dockerd") && (await engineAnswers()) === true) return;
   const folder = join(home, "docker");
   const args = ["--host", ownHost, "--data-root", folder, "--exec-root", join(home, "docker-run")];
+  // Not a containerd of its own, which would outlive it when it is killed and keep the next one from starting.
   const isolated = [
+    "--containerd",
+    containerdSocket,
     "--bridge",
     "none",
     "--iptables=false",

@@ -1,20 +1,15 @@
 // The one node of the local cloud's Kubernetes: containerd, kubelet and kube-proxy on the machine itself.
-import { writeFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { adminKube, kubeconfigOf, kubeletClientCertificate, node, startComponent } from "./control-plane.ts";
+import { ctr, pauseImage } from "./containerd.ts";
 import { docker, importImage } from "./docker.ts";
 import { bridge, containerdSocket, home, ports } from "./machine.ts";
-import { isRunning, run, startBackground, untilReady } from "./process.ts";
-
-const cniConfig = join(home, "cni");
-const pauseImage = "docker.io/library/ecr-helper-pause:1";
+import { untilReady } from "./process.ts";
 
 /** Starts whatever of the node does not run and waits until the API server has it ready. */
 export async function startNode({ kubernetes, pause }: { kubernetes: string; pause: string }): Promise<void> {
-  startContainerd();
-  await untilReady("containerd", containerdReady);
   await importPause(pause);
   startComponent(kubernetes, "kube-proxy", ["--config", await writeJson("kube-proxy-config.json", kubeProxyConfig())]);
   await writeJson("cni/10-bridge.conflist", cniNetwork());
@@ -98,39 +93,6 @@ const cniNetwork = (): object => ({
     },
   ],
 });
-
-function startContainerd(): void {
-  const config = `
-version = 2
-root = "${join(home, "containerd")}"
-state = "${join(home, "containerd-run")}"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
-[grpc]
-  address = "${containerdSocket}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "${pauseImage}"
-  restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
-  stream_server_address = "${bridge.address}"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "${cniConfig}"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-`;
-  const file = join(home, "containerd.toml");
-  if (!isRunning("containerd")) writeFileSync(file, config);
-  startBackground({ name: "containerd", command: "containerd", args: ["--config", file] });
-}
-
-const ctr = async (...args: string[]): Promise<string> =>
-  run("ctr", ["--address", containerdSocket, "--namespace", "k8s.io", ...args]);
-
-const containerdReady = async (): Promise<true | undefined> =>
-  ctr("version").then(
-    () => true as const,
-    () => undefined,
-  );
 
 async function importPause(pause: string): Promise<void> {
   if ((await ctr("images", "list", "--quiet")).includes(pauseImage)) return;

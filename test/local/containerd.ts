@@ -1,0 +1,45 @@
+// The one containerd of the local cloud: the kubelet runs its pods in it, and an own Docker engine keeps its state there.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { bridge, containerdSocket, home } from "./machine.ts";
+import { isRunning, run, startBackground, untilReady } from "./process.ts";
+
+/** Where the kubelet's pods find their network's configuration. */
+const cniConfig = join(home, "cni");
+export const pauseImage = "docker.io/library/ecr-helper-pause:1";
+
+/** Makes sure that containerd answers. */
+export async function startContainerd(): Promise<void> {
+  const config = `
+version = 2
+root = "${join(home, "containerd")}"
+state = "${join(home, "containerd-run")}"
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
+[grpc]
+  address = "${containerdSocket}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${pauseImage}"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  stream_server_address = "${bridge.address}"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "${cniConfig}"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+`;
+  const file = join(home, "containerd.toml");
+  if (!isRunning("containerd")) writeFileSync(file, config);
+  startBackground({ name: "containerd", command: "containerd", args: ["--config", file] });
+  await untilReady("containerd", answers);
+}
+
+/** Runs containerd's command on the images of Kubernetes. */
+export const ctr = async (...args: string[]): Promise<string> =>
+  run("ctr", ["--address", containerdSocket, "--namespace", "k8s.io", ...args]);
+
+const answers = async (): Promise<true | undefined> =>
+  ctr("version").then(
+    () => true as const,
+    () => undefined,
+  );
