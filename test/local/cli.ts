@@ -9,6 +9,7 @@ import { cloudEnvironment, isCloudRunning, startCloud, stopCloud } from "./cloud
 import type { Engine, EngineName } from "./engine/engine.ts";
 import { pulumiCommand, pulumiVersion } from "./engine/pulumi.ts";
 import { exclusively, isCloudKept } from "./exclusive.ts";
+import { checkMachine } from "./install.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import { proveNothingIsLeft } from "./leftovers.ts";
 import { binaries, home, kubeconfig } from "./machine.ts";
@@ -186,6 +187,7 @@ try {
   const [command, options] = readArguments();
   const run = commands[command];
   if (run === undefined) throw new LocalCloudError(usage);
+  checkMachine(process.platform, process.getuid?.());
   await run(options);
 } catch (error) {
   // A mistake of the user's or of the machine's is told in its own words; anything else is ours, and its origin helps.
