@@ -15,7 +15,10 @@ env | grep -E '^(PULUMI_|AWS_|KUBECONFIG|DOCKER_HOST)' | sort > "$CALLS.env"
 pwd > "$CALLS.cwd"
 case "$1" in
   version) echo v3.999.0 ;;
-  stack) [ "$2" = output ] && echo '{"namespace":"ecr-helper"}' ;;
+  stack)
+    [ "$2" = select ] && mkdir -p "\${PULUMI_BACKEND_URL#file://}/.pulumi"
+    [ "$2" = output ] && echo '{"namespace":"ecr-helper"}'
+    ;;
   up) exit \${UP_EXIT:-0} ;;
 esac
 exit 0
@@ -49,6 +52,11 @@ describe("the pulumi engine", () => {
   it("is chosen where a pulumi command works", async () => {
     assert.equal(await pulumiVersion(), "v3.999.0");
     await calls();
+  });
+
+  it("has nothing to destroy before it made anything", async () => {
+    await pulumiCommand.destroy(stack);
+    await assert.rejects(calls());
   });
 
   it("makes the stack where it is not there, then runs up with the stack's configuration", async () => {

@@ -1,15 +1,17 @@
 // Provisions by the pulumi command, with its state in the stack's own folder.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { cloudEnvironment } from "../cloud.ts";
 import { LocalCloudError, run } from "../process.ts";
 import type { Stack } from "../stack.ts";
 import type { Engine } from "./engine.ts";
 
+const backendOf = (stack: Stack): string => join(stack.folder, "pulumi-state");
+
 function environment(stack: Stack): NodeJS.ProcessEnv {
-  const backend = join(stack.folder, "pulumi-state");
+  const backend = backendOf(stack);
   mkdirSync(backend, { recursive: true, mode: 0o700 });
   return {
     ...process.env,
@@ -55,7 +57,11 @@ export const pulumiCommand: Engine = {
     // The configuration is Pulumi.dev.yaml's with the overrides; the checkout's own file is not written to.
     await pulumi(stack, "up", ...selection, "--yes", "--config-file", stack.configFile);
   },
-  destroy: async (stack) => pulumi(stack, "destroy", "--stack", stack.name, "--yes", "--config-file", stack.configFile),
+  destroy: async (stack) => {
+    // An up that failed before pulumi made the stack has left nothing that a pulumi command would have to destroy.
+    if (!existsSync(join(backendOf(stack), ".pulumi"))) return;
+    await pulumi(stack, "destroy", "--stack", stack.name, "--yes", "--config-file", stack.configFile);
+  },
   outputs: async (stack) => {
     const shown = await run("pulumi", ["stack", "output", "--stack", stack.name, "--json", "--non-interactive"], {
       cwd: stack.project,
