@@ -45,7 +45,8 @@ interface Ended {
 /** Starts a command of package.json in the copy of the project, as npm does. */
 function start(...args: string[]): { child: ChildProcess; ended: Promise<Ended> } {
   const since = performance.now();
-  const cli = ["test/local/cli.ts", ...args, ...(args[0] === "env" ? [] : ["--stack", stack])];
+  const named = args[0] === "env" || args.includes("--stack");
+  const cli = ["test/local/cli.ts", ...args, ...(named ? [] : ["--stack", stack])];
   const child = spawn(process.execPath, cli, { cwd: project, stdio: ["ignore", "pipe", "pipe"] });
   const [out, err] = [child.stdout, child.stderr];
   const ended = Promise.all([text(out), text(err), once(child, "exit")]).then(([stdout, stderr]) => ({
@@ -325,6 +326,18 @@ describe("the stack, end to end", () => {
       assert.ok(value !== undefined && value.length > 10);
       assert.ok(!said.includes(value) && !said.includes(Buffer.from(value, "base64").toString()));
     }
+  });
+
+  it("tells of a name that is taken, and takes down the stack that could not have it", async () => {
+    const other = `other-${id}`;
+    const names = ["namespace", "repositoryName", "policyName", "userName"].flatMap((key) => ["-c", `${key}=${stack}`]);
+    const { code, stderr } = await start("up", "--stack", other, ...names).ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /(already )?exists.*Remedy: /);
+    const down = await start("down", "--stack", other).ended;
+    assert.equal(down.code, 0, down.stderr);
+    assert.match(down.stderr, new RegExp(`The local cloud goes on for .*${stack}`));
+    assert.equal((await command("up")).code, 0, "the other stack is untouched");
   });
 
   it("goes down and leaves nothing", async () => {

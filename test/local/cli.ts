@@ -71,8 +71,11 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
       if (made === undefined) say(`There is no stack ${name}.`);
       else {
         const stack = openStack(name);
+        const others = stackNames()
+          .filter((one) => one !== name)
+          .map((one) => openStack(one));
         await step(`destroying stack ${name}`, async () => (await engineOf(made)).destroy(stack));
-        await step("checking that nothing is left of it", async () => proveNothingIsLeft(stack));
+        await step("checking that nothing is left of it", async () => proveNothingIsLeft(stack, others));
         say(`Stack ${name} is destroyed and left nothing in AWS, the registry or the cluster.`);
       }
       forgetStack(name);

@@ -12,27 +12,33 @@ import { waitUntilGone } from "./watch.ts";
 /** Kubernetes collects what the helper made in its own time, a second or so after its owner went. */
 const collectionTimeout = 60_000;
 
-/** Fails with the list of everything that a stack left. */
-export async function proveNothingIsLeft({ name, config }: Stack): Promise<void> {
-  const setting = (key: string): string => config[`ecr-helper:${key}`] ?? "";
+/** Fails with the list of everything that a stack left. What one of the `others` has under the same name is that one's. */
+export async function proveNothingIsLeft({ name, config }: Stack, others: readonly Stack[]): Promise<void> {
   const options = readKubeconfig(kubeconfig);
-  const checks: Record<string, Promise<boolean>> = {
-    [`ECR repository ${setting("repositoryName")}`]: hasRepository(setting("repositoryName")),
-    [`registry content of ${setting("repositoryName")}`]: hasContent(setting("repositoryName")),
-    [`IAM user ${setting("userName")}`]: hasUser(setting("userName")),
-    [`IAM policy ${setting("policyName")}`]: hasPolicy(setting("policyName")),
-    [`ClusterRole ecr-helper-${name}`]: hasObject(
-      options,
-      `/apis/rbac.authorization.k8s.io/v1/clusterroles/ecr-helper-${name}`,
-    ),
-    "objects in build namespaces": hasHelpersObjects(options, `ecr-helper-${name}`),
-  };
-  if (setting("createNamespace") === "true") {
-    checks[`namespace ${setting("namespace")}`] = hasObject(options, `/api/v1/namespaces/${setting("namespace")}`);
-  }
+  const own = (key: string): string | undefined =>
+    others.some((other) => other.config[`ecr-helper:${key}`] === config[`ecr-helper:${key}`])
+      ? undefined
+      : config[`ecr-helper:${key}`];
+  const created = config["ecr-helper:createNamespace"] === "true" ? own("namespace") : undefined;
+  const owner = `ecr-helper-${name}`;
+  const checks: [what: string, name: string | undefined, isThere: (name: string) => Promise<boolean>][] = [
+    ["ECR repository", own("repositoryName"), hasRepository],
+    ["registry content of", own("repositoryName"), hasContent],
+    ["IAM user", own("userName"), hasUser],
+    ["IAM policy", own("policyName"), hasPolicy],
+    ["namespace", created, async (one) => hasObject(options, `/api/v1/namespaces/${one}`)],
+    ["ClusterRole", owner, async (one) => hasObject(options, `/apis/rbac.authorization.k8s.io/v1/clusterroles/${one}`)],
+    ["objects in build namespaces of", owner, async (one) => hasHelpersObjects(options, one)],
+  ];
   const left: string[] = [];
-  for (const [what, found] of Object.entries(checks)) if (await found) left.push(what);
-  if (left.length > 0) throw new LocalCloudError(`The destroyed stack ${name} left: ${left.join(", ")}.`);
+  for (const [what, of, isThere] of checks) {
+    if (of !== undefined && (await isThere(of))) left.push(`${what} ${of}`);
+  }
+  if (left.length === 0) return;
+  throw new LocalCloudError(
+    `The destroyed stack ${name} left, or somebody else made: ${left.join(", ")}. ` +
+      'Remedy: delete it (eval "$(npm run -s env)" sets up aws and kubectl), then run npm run down again.',
+  );
 }
 
 const missing = (error: unknown): false => {
