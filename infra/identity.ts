@@ -19,7 +19,7 @@ export interface AccessKeyPair {
 }
 
 /** The origin's policy. ECR's tokens are per registry, not per repository: the action takes no other resource. */
-export const policyDocument = {
+const policyDocument = {
   Version: "2012-10-17",
   Statement: [{ Sid: "ECRKnativeToken", Effect: "Allow", Resource: ["*"], Action: ["ecr:GetAuthorizationToken"] }],
 };

@@ -1,6 +1,7 @@
 // Runs the Pulumi program on Pulumi's mocks and gives what each resource was given. Nothing leaves the process.
 import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
+import { plain } from "./local/engine/secrets.ts";
 import { defaultConfig } from "./local/stack.ts";
 
 /** What the mocks answer for the account, the region and the token; a test that finds them elsewhere found a leak. */
@@ -9,25 +10,14 @@ export const password = "the-password-of-the-registry";
 export const secretAccessKey = "the-secret-access-key";
 export const digest = `sha256:${"0".repeat(64)}`;
 
-const secretMark = "4dabf18193072939515e22adb298388d";
-
 export interface Registered {
   readonly type: string;
   readonly name: string;
-  /** As they reach the engine: a secret is an object with `secretMark`. */
+  /** As they reach the engine: a secret is marked (`isSecret`). */
   readonly raw: Record<string, unknown>;
   /** With the secrets' values. */
   readonly inputs: Record<string, unknown>;
   readonly provider: string;
-}
-
-export const isSecret = (value: unknown): boolean => typeof value === "object" && value !== null && secretMark in value;
-
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
-  if (typeof value !== "object" || value === null) return value;
-  if (isSecret(value)) return plain((value as { value: unknown }).value);
-  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
 }
 
 /** Sets the stack's configuration: Pulumi.yaml's defaults with these on top. */

@@ -14,6 +14,7 @@ import {
   GetAuthorizationTokenCommand,
 } from "@aws-sdk/client-ecr";
 import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
+import { parseToken } from "../../helper/token.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker, importImage, push } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
@@ -176,10 +177,9 @@ describe("the stack, end to end", () => {
       await cp(pause, join(folder, "app"));
       await importImage(folder, image, ['ENTRYPOINT ["/app"]']);
       const { authorizationData } = await ecr.send(new GetAuthorizationTokenCommand());
-      const [user = "", password = ""] = Buffer.from(authorizationData?.[0]?.authorizationToken ?? "", "base64")
-        .toString()
-        .split(":");
-      await push(image, image.split("/")[0] ?? "", user, password);
+      const [data] = authorizationData ?? [];
+      const { username, password } = parseToken(data?.authorizationToken, data?.expiresAt);
+      await push(image, image.split("/")[0] ?? "", username, password);
       await docker(["image", "rm", image]);
       await rm(folder, { recursive: true });
     });

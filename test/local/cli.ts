@@ -67,19 +67,21 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
         return void say("The local cloud had crashed, and its AWS with it; what was left is cleared.");
       }
       const made = madeBy(name);
+      const others = stackNames().filter((one) => one !== name);
       useCloud();
       if (made === undefined) say(`There is no stack ${name}.`);
       else {
         const stack = openStack(name);
-        const others = stackNames()
-          .filter((one) => one !== name)
-          .map((one) => openStack(one));
         await step(`destroying stack ${name}`, async () => (await engineOf(made)).destroy(stack));
-        await step("checking that nothing is left of it", async () => proveNothingIsLeft(stack, others));
+        await step("checking that nothing is left of it", async () =>
+          proveNothingIsLeft(
+            stack,
+            others.map((one) => openStack(one)),
+          ),
+        );
         say(`Stack ${name} is destroyed and left nothing in AWS, the registry or the cluster.`);
       }
       forgetStack(name);
-      const others = stackNames();
       if (isCloudKept()) others.push("a test run");
       if (others.length > 0) return void say(`The local cloud goes on for ${others.join(", ")}.`);
       await step("stopping the local cloud", stopCloud);

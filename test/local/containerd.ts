@@ -2,10 +2,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { bridge, containerdSocket, home } from "./machine.ts";
-import { isRunning, run, startBackground, untilReady } from "./process.ts";
+import { isRunning, run, startBackground, succeeds, untilReady } from "./process.ts";
 
 /** Where the kubelet's pods find their network's configuration. */
-const cniConfig = join(home, "cni");
+export const cniConfig = join(home, "cni");
 export const pauseImage = "docker.io/library/ecr-helper-pause:1";
 
 /** Makes sure that containerd answers. */
@@ -38,8 +38,4 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 export const ctr = async (...args: string[]): Promise<string> =>
   run("ctr", ["--address", containerdSocket, "--namespace", "k8s.io", ...args]);
 
-const answers = async (): Promise<true | undefined> =>
-  ctr("version").then(
-    () => true as const,
-    () => undefined,
-  );
+const answers = async (): Promise<boolean> => succeeds(ctr("version"));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { connect, type Kube } from "../../helper/kube.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import { binaries, home, kubeconfig, ports, serviceRange, url } from "./machine.ts";
-import { run, startBackground, untilReady } from "./process.ts";
+import { run, startBackground, succeeds, untilReady } from "./process.ts";
 
 export const node = "ecr-helper-node";
 const pki = join(home, "pki");
@@ -116,13 +116,9 @@ const controllerManagerArgs = (): string[] => [
 /** Calls the API server as the cluster's administrator. */
 export const adminKube = (): Kube => connect(readKubeconfig(kubeconfig));
 
-async function apiServerReady(): Promise<true | undefined> {
-  if (!existsSync(certificate)) return undefined;
+async function apiServerReady(): Promise<boolean> {
+  if (!existsSync(certificate)) return false;
   const kube = adminKube();
   // Roles are made a moment after the server listens; without them no component may do anything.
-  const ready = kube({ method: "GET", path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:basic-user" });
-  return ready.then(
-    () => true as const,
-    () => undefined,
-  );
+  return succeeds(kube({ method: "GET", path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:basic-user" }));
 }

@@ -3,7 +3,7 @@ import { mkdtemp, mkdir, copyFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { containerdSocket, dockerSocket, home } from "./machine.ts";
-import { isRunning, LocalCloudError, run, startBackground, untilReady, type RunOptions } from "./process.ts";
+import { isRunning, LocalCloudError, run, startBackground, succeeds, untilReady, type RunOptions } from "./process.ts";
 import { step } from "./progress.ts";
 
 const ownHost = `unix://${dockerSocket}`;
@@ -19,15 +19,12 @@ export async function docker(args: readonly string[], options: RunOptions = {}):
   return run("docker", args, { ...options, env });
 }
 
-const engineAnswers = async (): Promise<true | undefined> =>
-  docker(["version", "--format", "{{.Server.Version}}"], { timeout: 10_000 }).then(
-    () => true as const,
-    () => undefined,
-  );
+const engineAnswers = async (): Promise<boolean> =>
+  succeeds(docker(["version", "--format", "{{.Server.Version}}"], { timeout: 10_000 }));
 
 /** Makes sure that a Docker engine answers. */
 export async function startDocker(): Promise<void> {
-  if (!isRunning("dockerd") && (await engineAnswers()) === true) return;
+  if (!isRunning("dockerd") && (await engineAnswers())) return;
   const folder = join(home, "docker");
   const args = ["--host", ownHost, "--data-root", folder, "--exec-root", join(home, "docker-run")];
   // Not a containerd of its own, which would outlive it when it is killed and keep the next one from starting.
@@ -50,13 +47,9 @@ export async function startDocker(): Promise<void> {
 }
 
 /** Whether the engine holds an image of this name. */
-export const hasImage = async (name: string): Promise<boolean> =>
-  docker(["image", "inspect", name]).then(
-    () => true,
-    () => false,
-  );
+export const hasImage = async (name: string): Promise<boolean> => succeeds(docker(["image", "inspect", name]));
 
-export const baseImage = "ecr-helper-base:24";
+const baseImage = "ecr-helper-base:24";
 const distroless = "gcr.io/distroless/nodejs24-debian13:nonroot";
 
 /** Makes sure that the engine holds `baseImage`: distroless where it can be pulled, else this Node and what it links. */

@@ -1,10 +1,11 @@
 // What the local cloud is made of, found or made: Debian's packages, the emulator, the Kubernetes binary. What was made
 // is kept in the cache under the version and content it was made from.
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { access, constants, mkdir, readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { cache } from "./machine.ts";
-import { LocalCloudError, run } from "./process.ts";
+import { LocalCloudError, run, succeeds } from "./process.ts";
 import { step } from "./progress.ts";
 
 const source = join(import.meta.dirname, "kubernetes");
@@ -26,11 +27,7 @@ const programs: Record<string, string> = {
 
 const findsProgram = async (name: string): Promise<boolean> => {
   const folders = name.startsWith("/") ? [""] : (process.env["PATH"] ?? "").split(delimiter);
-  const found = folders.map(async (folder) => access(join(folder, name), constants.X_OK));
-  return Promise.any(found).then(
-    () => true,
-    () => false,
-  );
+  return succeeds(Promise.any(folders.map(async (folder) => access(join(folder, name), constants.X_OK))));
 };
 
 /** Installs what the local cloud needs and this machine lacks. Fails where it cannot run, or where nothing can be installed. */
@@ -111,11 +108,7 @@ export async function buildKubernetes(): Promise<{ kubernetes: string; pause: st
 /** Makes a folder of the cache unless it is there whole: the marker is written last, so a crash half-way is made anew. */
 async function once(folder: string, name: string, make: () => Promise<void>): Promise<void> {
   const marker = join(folder, ".complete");
-  const complete = await access(marker).then(
-    () => true,
-    () => false,
-  );
-  if (complete) return;
+  if (existsSync(marker)) return;
   await mkdir(folder, { recursive: true });
   await step(name, make).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);

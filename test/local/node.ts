@@ -1,9 +1,9 @@
-// The one node of the local cloud's Kubernetes: containerd, kubelet and kube-proxy on the machine itself.
+// The one node of the local cloud's Kubernetes: kubelet and kube-proxy on the machine itself, pods in its containerd.
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { adminKube, kubeconfigOf, kubeletClientCertificate, node, startComponent } from "./control-plane.ts";
-import { ctr, pauseImage } from "./containerd.ts";
+import { cniConfig, ctr, pauseImage } from "./containerd.ts";
 import { docker, importImage } from "./docker.ts";
 import { bridge, containerdSocket, home, ports } from "./machine.ts";
 import { untilReady } from "./process.ts";
@@ -12,7 +12,7 @@ import { untilReady } from "./process.ts";
 export async function startNode({ kubernetes, pause }: { kubernetes: string; pause: string }): Promise<void> {
   await importPause(pause);
   startComponent(kubernetes, "kube-proxy", ["--config", await writeJson("kube-proxy-config.json", kubeProxyConfig())]);
-  await writeJson("cni/10-bridge.conflist", cniNetwork());
+  await writeJson(join(cniConfig, "10-bridge.conflist"), cniNetwork());
   const config = await writeJson("kubelet-config.json", kubeletConfig());
   const names = ["--hostname-override", node, "--node-ip", bridge.address, "--root-dir", join(home, "kubelet")];
   startComponent(kubernetes, "kubelet", ["--config", config, "--kubeconfig", kubeconfigOf("kubelet"), ...names]);
@@ -20,7 +20,7 @@ export async function startNode({ kubernetes, pause }: { kubernetes: string; pau
 }
 
 async function writeJson(name: string, content: object): Promise<string> {
-  const file = join(home, name);
+  const file = resolve(home, name);
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, JSON.stringify(content, undefined, 2));
   return file;
@@ -113,9 +113,8 @@ interface Node {
   status: { conditions?: { type: string; status: string }[] };
 }
 
-async function nodeReady(): Promise<true | undefined> {
+async function nodeReady(): Promise<boolean> {
   const found = await adminKube()<Node>({ method: "GET", path: `/api/v1/nodes/${node}` }).catch(() => undefined);
-  return found?.status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true
-    ? true
-    : undefined;
+  const conditions = found?.status.conditions ?? [];
+  return conditions.some(({ type, status }) => type === "Ready" && status === "True");
 }

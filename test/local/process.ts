@@ -37,7 +37,7 @@ export async function run(command: string, args: readonly string[], options: Run
   });
 }
 
-export const lastLines = (text: string, count: number): string => text.trim().split("\n").slice(-count).join("\n");
+const lastLines = (text: string, count: number): string => text.trim().split("\n").slice(-count).join("\n");
 
 export interface Background {
   name: string;
@@ -129,15 +129,20 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/** Whether some work succeeds, where a failure means no more than "not yet" or "not there". */
+export const succeeds = async (work: Promise<unknown>): Promise<boolean> =>
+  work.then(
+    () => true,
+    () => false,
+  );
+
 /**
- * Waits until `ready` gives something other than undefined. Fails when the background process `name` ends, or after
- * `timeout` milliseconds, with the last lines of its log.
+ * Waits until `ready` says so. Fails when the background process `name` ends, or after `timeout` milliseconds, with the
+ * last lines of its log.
  */
-export async function untilReady<T>(name: string, ready: () => Promise<T | undefined>, timeout = 60_000): Promise<T> {
+export async function untilReady(name: string, ready: () => Promise<boolean>, timeout = 60_000): Promise<void> {
   const deadline = Date.now() + timeout;
-  for (;;) {
-    const result = await ready();
-    if (result !== undefined) return result;
+  while (!(await ready())) {
     const file = join(logs, `${name}.log`);
     if (!isRunning(name) || Date.now() > deadline) {
       const why = isRunning(name) ? `is not ready after ${String(timeout / 1000)} s` : "ended while it started";
@@ -150,12 +155,8 @@ export async function untilReady<T>(name: string, ready: () => Promise<T | undef
   }
 }
 
-/** Asks an HTTP address; undefined while nobody answers with success. */
-export async function answers(address: string): Promise<true | undefined> {
-  try {
-    const response = await fetch(address, { signal: AbortSignal.timeout(2_000) });
-    return response.ok ? true : undefined;
-  } catch {
-    return undefined; // Nobody listens yet: the caller asks again until its deadline, and then says so.
-  }
+/** Whether an HTTP address answers with success. */
+export async function answers(address: string): Promise<boolean> {
+  const response = fetch(address, { signal: AbortSignal.timeout(2_000) });
+  return (await succeeds(response)) && (await response).ok;
 }

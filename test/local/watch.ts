@@ -68,6 +68,19 @@ export async function waitFor<T>(
   }
 }
 
+/** Resolves with the first object that is as `wanted`, whether it was so or becomes so. */
+export async function waitForObject<T>(
+  options: KubeOptions,
+  path: string,
+  wanted: (object: T) => boolean,
+  timeout: number,
+  signal?: AbortSignal,
+): Promise<T> {
+  const isWanted = ({ object }: Change<T>): boolean => object !== undefined && wanted(object);
+  const { object } = await waitFor<T>(options, path, isWanted, timeout, signal);
+  return object as T;
+}
+
 /** Resolves when nothing is left under a path. */
 export async function waitUntilGone(options: KubeOptions, path: string, timeout: number): Promise<void> {
   const left = new Set<string>();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { account, digest, isSecret, password, runProgram, secretAccessKey } from "../program.ts";
+import { isSecret } from "../local/engine/secrets.ts";
+import { account, digest, password, runProgram, secretAccessKey } from "../program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
 const { find, resources, outputs } = await runProgram({

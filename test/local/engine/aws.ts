@@ -1,6 +1,7 @@
 // The stack's AWS types and functions by their names in Pulumi: what the AWS provider does, as far as infra/ uses it.
 import { GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
 import { GetCallerIdentityCommand } from "@aws-sdk/client-sts";
+import { parseToken } from "../../../helper/token.ts";
 import { lifecyclePolicy, repository, repositoryPolicy } from "./aws-ecr.ts";
 import { client } from "./aws-handler.ts";
 import { policy, user, userPolicyAttachment } from "./aws-iam.ts";
@@ -29,9 +30,8 @@ export const awsFunctions: Readonly<Record<string, () => Promise<Properties>>> =
   "aws:index/getRegion:getRegion": async () => ({ region: await client().sts.config.region() }),
   "aws:ecr/getAuthorizationToken:getAuthorizationToken": async () => {
     const answer = await client().ecr.send(new GetAuthorizationTokenCommand());
-    const [userName, password] = Buffer.from(answer.authorizationData?.[0]?.authorizationToken ?? "", "base64")
-      .toString()
-      .split(":");
-    return { userName, password };
+    const [data] = answer.authorizationData ?? [];
+    const { username, password } = parseToken(data?.authorizationToken, data?.expiresAt);
+    return { userName: username, password };
   },
 };

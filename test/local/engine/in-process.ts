@@ -8,18 +8,8 @@ import type { Stack } from "../stack.ts";
 import { awsFunctions } from "./aws.ts";
 import { printSummary, type Engine } from "./engine.ts";
 import { LiveResources } from "./live.ts";
+import { plain } from "./secrets.ts";
 import { StateFile, type Properties } from "./state.ts";
-
-/** How Pulumi's wire format marks a secret: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go */
-const signature = "4dabf18193072939515e22adb298388d";
-
-/** The plain values of inputs. The state file holds them as they are and is readable by its owner only. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
-  if (typeof value !== "object" || value === null) return value;
-  if (signature in value && "value" in value) return plain(value.value);
-  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
-}
 
 /** One run of the program. */
 class ProgramRun {
@@ -101,6 +91,7 @@ class ProgramRun {
   async #register(args: pulumi.runtime.MockResourceArgs): Promise<{ id: string | undefined; state: Properties }> {
     this.#over.throwIfAborted();
     const { type, name, custom } = args;
+    // The state file holds secrets as they are, and is readable by its owner only.
     const inputs = plain(args.inputs) as Properties;
     if (type.startsWith("pulumi:providers:")) this.#providers.set(name, inputs);
     if (custom !== true || type.startsWith("pulumi:")) {

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { connect, orUndefined, type Kube, type KubeOptions } from "../../../helper/kube.ts";
 import { readKubeconfig } from "../kubeconfig.ts";
 import { LocalCloudError } from "../process.ts";
-import { waitFor, waitUntilGone } from "../watch.ts";
+import { waitForObject, waitUntilGone } from "../watch.ts";
 import { UnfinishedError, type Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
@@ -51,7 +51,6 @@ interface Pod {
 }
 
 interface ContainerStatus {
-  restartCount: number;
   state?: { waiting?: { reason: string; message?: string } };
 }
 
@@ -102,13 +101,8 @@ async function newPods(options: KubeOptions, { metadata, spec }: Deployment, tim
   const isNew = ({ spec: { template } }: ReplicaSet): boolean =>
     isDeepStrictEqual(template.spec, spec.template.spec) &&
     isDeepStrictEqual(template.metadata.annotations, spec.template.metadata.annotations);
-  const { object } = await waitFor<ReplicaSet>(
-    options,
-    sets,
-    (change) => change.object !== undefined && isNew(change.object),
-    timeout,
-  );
-  const hash = object?.metadata.labels?.["pod-template-hash"] ?? "";
+  const { metadata: set } = await waitForObject<ReplicaSet>(options, sets, isNew, timeout);
+  const hash = set.labels?.["pod-template-hash"] ?? "";
   return `/api/v1/namespaces/${String(metadata.namespace)}/pods?${selected(`pod-template-hash=${hash}`)}`;
 }
 
@@ -132,20 +126,8 @@ async function rollout(options: KubeOptions, deployment: Deployment): Promise<vo
   const isHopeless = (pod: Pod): boolean => hopeless.test(waitingReason(pod)?.split(":")[0] ?? "");
   const decided = new AbortController();
   const { signal } = decided;
-  const done = waitFor<Deployment>(
-    options,
-    deployments,
-    ({ object }) => object !== undefined && isRolledOut(object),
-    timeout,
-    signal,
-  );
-  const failed = waitFor<Pod>(
-    options,
-    pods,
-    ({ object }) => object !== undefined && isHopeless(object),
-    timeout,
-    signal,
-  );
+  const done = waitForObject<Deployment>(options, deployments, isRolledOut, timeout, signal);
+  const failed = waitForObject<Pod>(options, pods, isHopeless, timeout, signal);
   try {
     await Promise.race([done, failed.then(async () => Promise.reject(new Error("a pod cannot start")))]);
   } catch (cause) {
