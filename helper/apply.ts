@@ -1,33 +1,22 @@
-// Brings one namespace to its desired state. Secrets by server-side apply; the service account by a patch of its own lists.
+// The helper's writes: one object brought to its desired state, or taken back. Secrets by server-side apply, service
+// accounts by a patch of their own lists at the version that was read.
 import type { HelperConfig } from "./config.ts";
+import { fieldManager, type DesiredSecret } from "./desired.ts";
+import { KubeError, orUndefined, type Call, type Kube } from "./kube.ts";
+import type { MetadataOnly, Observed, SeenSecret } from "./observed.ts";
+import type { KubeObject } from "./reflector.ts";
 import {
-  authsOf,
-  basicAuthSecret,
-  fieldManager,
+  disowningPatch,
+  holdsOwn,
+  listsOnlyOwn,
   newServiceAccount,
-  ownLabels,
-  pullSecret,
+  noEntries,
   serviceAccountPatch,
-  type Auths,
-  type Metadata,
-  type Secret,
+  type Entries,
   type ServiceAccount,
-  type Tokens,
-} from "./desired.ts";
-import { KubeError, orUndefined, type Kube } from "./kube.ts";
+} from "./service-account.ts";
 
-/** Which objects a namespace gets: builds want all three, the helper's own namespace the pull secret only. */
-export interface Target {
-  readonly namespace: string;
-  readonly builds: boolean;
-}
-
-export interface ObjectResult {
-  /** Kind and name as kubectl shows them, `secret/ecr-creds`. */
-  readonly object: string;
-  readonly outcome: "created" | "configured" | "unchanged" | "failed";
-  readonly error?: unknown;
-}
+export type Outcome = "created" | "configured" | "unchanged" | "removed";
 
 /** A secret of the wanted name that this helper did not make. It is left alone. */
 export class ForeignObjectError extends Error {}
@@ -36,101 +25,145 @@ const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=
 /** How often a service account is read again because somebody else wrote it in between. */
 const conflictRetries = 10;
 
-/** Applies a target, or `only` some of its objects. Never rejects: every object's failure is in its result. */
-export type Apply = (
-  target: Target,
-  tokens: Tokens,
-  only: ReadonlySet<string> | undefined,
-  signal: AbortSignal,
-) => Promise<ObjectResult[]>;
+type FullAccount = ServiceAccount & KubeObject;
 
-/** Gives the function that applies targets in the cluster. */
-export function createApply(kube: Kube, config: HelperConfig): Apply {
-  return async ({ namespace, builds }, tokens, only, signal) => {
-    const core = `/api/v1/namespaces/${namespace}`;
+/** Every method resolves to what was done, after `observed` was told, or rejects with what stood in the way. */
+export class Writer {
+  readonly #kube: Kube;
+  readonly #config: HelperConfig;
+  readonly #observed: Observed;
 
-    const serverSideApply = async (path: string, body: object, force: boolean): Promise<unknown> => {
-      const query = `fieldManager=${fieldManager}&force=${String(force)}`;
-      return kube({
-        method: "PATCH",
-        path: `${path}?${query}`,
-        contentType: "application/apply-patch+yaml",
-        body,
-        signal,
-      });
-    };
+  constructor(kube: Kube, config: HelperConfig, observed: Observed) {
+    [this.#kube, this.#config, this.#observed] = [kube, config, observed];
+  }
 
-    /** A secret that nothing is known for (no token) stays as it is. */
-    const applySecret = async (secret: Secret | undefined): Promise<ObjectResult["outcome"]> => {
-      if (secret === undefined) return "unchanged";
-      const path = `${core}/secrets/${secret.metadata.name}`;
-      const found = await orUndefined(
-        kube<{ metadata: Metadata }>({ method: "GET", path, accept: metadataOnly, signal }),
-      );
-      // Without force, so that a secret somebody made since the look above is a conflict and not overwritten.
-      if (found === undefined) return serverSideApply(path, secret, false).then(() => "created");
-      if (!isOwn(found.metadata, config)) {
-        throw new ForeignObjectError(
-          `secret ${namespace}/${secret.metadata.name} exists and was not made by this helper, so it is left as it is. ` +
-            "Delete it, or let the helper use another name (ecr-helper:basicAuthSecret, ecr-helper:pullSecret)",
-        );
-      }
-      const metadata = { ...secret.metadata, uid: found.metadata.uid };
-      return serverSideApply(path, { ...secret, metadata }, true).then(() => "configured");
-    };
-
-    const applyServiceAccount = async (): Promise<ObjectResult["outcome"]> => {
-      const path = `${core}/serviceaccounts/${config.serviceAccount}`;
-      for (let attempt = 1; ; attempt++) {
-        const found = await orUndefined(kube<ServiceAccount>({ method: "GET", path, signal }));
-        const patch = found && serviceAccountPatch(config, found);
-        if (found !== undefined && patch === undefined) return "unchanged";
-        try {
-          if (found === undefined) {
-            await serverSideApply(path, newServiceAccount(config, namespace), false);
-            return "created";
-          }
-          await kube({ method: "PATCH", path, contentType: "application/merge-patch+json", body: patch, signal });
-          return "configured";
-        } catch (error) {
-          // Somebody wrote it between our look and our write: look again, so that neither loses anything.
-          if (!(error instanceof KubeError && error.status === 409) || attempt === conflictRetries) throw error;
-        }
-      }
-    };
-
-    /** What the pull secret holds now, read only when some registry has no token and its old entry has to be kept. */
-    const keptAuths = async (): Promise<Auths> => {
-      if (config.registries.every(({ region }) => tokens.has(region))) return {};
-      const path = `${core}/secrets/${config.pullSecret}`;
-      const found = await orUndefined(kube<Secret>({ method: "GET", path, signal }));
-      return found !== undefined && isOwn(found.metadata, config) ? authsOf(found.data) : {};
-    };
-
-    const results: ObjectResult[] = [];
-    const attempt = async (object: string, work: () => Promise<ObjectResult["outcome"]>): Promise<void> => {
-      if (only?.has(object) === false) return;
-      try {
-        results.push({ object, outcome: await work() });
-      } catch (error) {
-        results.push({ object, outcome: "failed", error });
-      }
-    };
-    if (builds) {
-      await attempt(`serviceaccount/${config.serviceAccount}`, applyServiceAccount);
-      await attempt(`secret/${config.basicAuthSecret}`, async () =>
-        applySecret(basicAuthSecret(config, namespace, tokens)),
+  /** Applies a secret over what was seen in its place. */
+  async applySecret(
+    namespace: string,
+    secret: DesiredSecret,
+    seen: SeenSecret | undefined,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    if (seen?.own === false) {
+      throw new ForeignObjectError(
+        `secret ${namespace}/${secret.name} exists and was not made by this helper, so it is left as it is. ` +
+          "Delete it, or let the helper use another name (ecr-helper:basicAuthSecret, ecr-helper:pullSecret)",
       );
     }
-    await attempt(`secret/${config.pullSecret}`, async () =>
-      applySecret(pullSecret(config, namespace, tokens, await keptAuths())),
-    );
-    return results;
-  };
+    const path = `/api/v1/namespaces/${namespace}/secrets/${secret.name}`;
+    // Without force where nothing was seen, so that a secret somebody made since then is a conflict and not overwritten.
+    const force = seen !== undefined;
+    const call = serverSideApply(path, secret.body(seen?.uid), force, signal);
+    const applied = await this.#kube<MetadataOnly>({ ...call, accept: metadataOnly });
+    this.#observed.secrets.get(secret.name)?.wrote(namespace, this.#observed.judgeSecret(secret.name, applied));
+    return seen === undefined ? "created" : "configured";
+  }
+
+  /** Removes a secret, unless another has taken its place since it was seen. */
+  async removeSecret(namespace: string, name: string, { uid }: SeenSecret, signal: AbortSignal): Promise<Outcome> {
+    await this.#remove(`/api/v1/namespaces/${namespace}/secrets/${name}`, { uid }, signal);
+    return "removed";
+  }
+
+  /** Makes the service account list these entries; makes it where there is none. */
+  async applyAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
+    return this.#untilUndisturbed(async () => {
+      const found = await this.#readAccount(namespace, signal);
+      if (found === undefined) return this.#createAccount(namespace, entries, signal);
+      return this.#patchAccount(namespace, found, serviceAccountPatch(this.#config, found, entries), signal);
+    });
+  }
+
+  /** Takes out of a service account what the helper put there, and the account itself where it is the helper's and lists nothing else. */
+  async releaseAccount(namespace: string, signal: AbortSignal): Promise<Outcome> {
+    return this.#untilUndisturbed(async () => {
+      const found = await this.#readAccount(namespace, signal);
+      if (found === undefined || !holdsOwn(this.#config, found)) return "unchanged";
+      const isOwn = this.#observed.judgeAccount(found).own;
+      if (isOwn && listsOnlyOwn(this.#config, found)) {
+        const { uid, resourceVersion } = found.metadata;
+        await this.#remove(this.#accountPath(namespace), { uid, resourceVersion }, signal);
+        return "removed";
+      }
+      const patch = { ...serviceAccountPatch(this.#config, found, noEntries) };
+      await this.#patchAccount(
+        namespace,
+        found,
+        isOwn ? merged(patch, disowningPatch(this.#config, found)) : patch,
+        signal,
+      );
+      return "removed";
+    });
+  }
+
+  #accountPath(namespace: string): string {
+    return `/api/v1/namespaces/${namespace}/serviceaccounts/${this.#config.serviceAccount}`;
+  }
+
+  async #readAccount(namespace: string, signal: AbortSignal): Promise<FullAccount | undefined> {
+    return orUndefined(this.#kube<FullAccount>({ method: "GET", path: this.#accountPath(namespace), signal }));
+  }
+
+  async #createAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
+    const body = JSON.stringify(newServiceAccount(this.#config, entries));
+    const made = await this.#kube<FullAccount>(serverSideApply(this.#accountPath(namespace), body, false, signal));
+    const { managedFields = [] } = (made as MetadataOnly).metadata;
+    // Somebody made one since the look at it, and the apply took it over: it is given back, and extended as any other.
+    if (managedFields.some(({ manager }) => manager !== fieldManager)) {
+      return this.#patchAccount(namespace, made, disowningPatch(this.#config, made), signal);
+    }
+    this.#observed.accounts.wrote(namespace, this.#observed.judgeAccount(made));
+    return "created";
+  }
+
+  async #patchAccount(
+    namespace: string,
+    found: FullAccount,
+    body: object | undefined,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const [path, contentType] = [this.#accountPath(namespace), "application/merge-patch+json"];
+    const query = `fieldManager=${fieldManager}`;
+    const patched =
+      body === undefined
+        ? found
+        : await this.#kube<FullAccount>({ method: "PATCH", path: `${path}?${query}`, contentType, body, signal });
+    this.#observed.accounts.wrote(namespace, this.#observed.judgeAccount(patched));
+    return body === undefined ? "unchanged" : "configured";
+  }
+
+  /** Repeats what a write of somebody else's made futile, so that neither loses anything. */
+  async #untilUndisturbed(work: () => Promise<Outcome>): Promise<Outcome> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isConflict(error) || attempt === conflictRetries) throw error;
+      }
+    }
+  }
+
+  async #remove(path: string, preconditions: object, signal: AbortSignal): Promise<void> {
+    const body = { apiVersion: "v1", kind: "DeleteOptions", preconditions };
+    await orUndefined(this.#kube({ method: "DELETE", path, body, signal }));
+  }
 }
 
-const isOwn = ({ labels = {} }: Metadata, config: HelperConfig): boolean =>
-  Object.entries(ownLabels(config)).every(([key, value]) => labels[key] === value);
+const serverSideApply = (path: string, body: string, force: boolean, signal: AbortSignal): Call => ({
+  method: "PATCH",
+  path: `${path}?fieldManager=${fieldManager}&force=${String(force)}`,
+  contentType: "application/apply-patch+yaml",
+  body,
+  signal,
+});
+
+const merged = (one: { metadata?: object }, other: { metadata?: object }): object => ({
+  ...one,
+  metadata: { ...one.metadata, ...other.metadata },
+});
+
+/** Whether a write came too late: somebody else wrote the object first. */
+export const isConflict = (error: unknown): boolean => error instanceof KubeError && error.status === 409;
 
 /** Whether a failure says that the namespace is not there, or is on its way out: nothing can be kept in it. */
 export const isNamespaceGone = (error: unknown): boolean =>
@@ -139,29 +172,3 @@ export const isNamespaceGone = (error: unknown): boolean =>
 /** Whether a failure says that the helper has no right to do what it tried. */
 export const isForbidden = (error: unknown): boolean =>
   error instanceof KubeError && error.status === 403 && !isNamespaceGone(error);
-
-/** Records an Event on an object, so that `kubectl describe` and `kubectl get events` tell what the log does. */
-export async function recordWarning(
-  kube: Kube,
-  namespace: string,
-  object: string,
-  reason: string,
-  message: string,
-): Promise<void> {
-  const [kind = "", name = ""] = object.split("/");
-  const now = new Date().toISOString();
-  const event = {
-    apiVersion: "v1",
-    kind: "Event",
-    metadata: { generateName: `${name}.`, namespace },
-    involvedObject: { apiVersion: "v1", kind: kind === "secret" ? "Secret" : "ServiceAccount", namespace, name },
-    type: "Warning",
-    reason,
-    message,
-    source: { component: fieldManager },
-    firstTimestamp: now,
-    lastTimestamp: now,
-    count: 1,
-  };
-  await kube({ method: "POST", path: `/api/v1/namespaces/${namespace}/events`, body: event });
-}

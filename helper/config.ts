@@ -1,5 +1,16 @@
 // The helper's configuration: its environment, read once, checked whole, frozen.
+import { createHash } from "node:crypto";
 import { formats, levels, type Format, type Level } from "./log.ts";
+import {
+  anyHost,
+  basicAuthNames,
+  namespaceName,
+  namespacePattern,
+  objectName,
+  regionsOf,
+  registryHost,
+} from "./names.ts";
+import { parseSelector, type TargetRules } from "./targets.ts";
 
 export interface Registry {
   /** The registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`. */
@@ -7,32 +18,30 @@ export interface Registry {
   readonly region: string;
 }
 
-export interface HelperConfig {
+export interface HelperConfig extends TargetRules {
   /** The registries whose credentials are kept; the first one is the stack's own. */
   readonly registries: readonly Registry[];
   /** A further host under which the stack's own registry is reached. */
   readonly registryHost: string | undefined;
-  readonly buildNamespaces: readonly string[];
-  readonly basicAuthSecret: string;
+  /** The secrets builds log in with, by the region whose registries they are for; the stack's own region comes first. */
+  readonly basicAuthSecrets: ReadonlyMap<string, string>;
   readonly pullSecret: string;
+  /** The names of all secrets that are kept in a build namespace. */
+  readonly secretNames: readonly string[];
   readonly serviceAccount: string;
   /** Where the helper itself runs; its own image is pulled with the pull secret there. */
   readonly namespace: string;
   readonly pod: string;
+  readonly deployment: string;
+  /** A fingerprint of who the helper is to AWS: tokens that another one asked for may end with it. */
+  readonly identity: string;
   /** The cluster-scoped object that owns what the helper creates, so that it goes with the stack. */
   readonly owner: { readonly name: string; readonly uid: string };
   readonly logFormat: Format;
   readonly logLevel: Level;
-  /** Port of /healthz and /readyz. */
+  /** Port of /healthz, /readyz and /metrics. */
   readonly port: number;
 }
-
-/** A name that Kubernetes takes for a namespace (RFC 1123 label). */
-const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-/** A name that Kubernetes takes for a secret or a service account (RFC 1123 subdomain). */
-const subdomain = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
-const registryHost = /^\d{12}\.dkr\.ecr\.([a-z]{2}(?:-[a-z]+)+-\d+)\.[a-z0-9.-]+$/;
-const host = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:\d{1,5})?$/;
 
 /** Reads the configuration. Throws one error that names every mistake: the variable, its value, what it should be. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): HelperConfig {
@@ -52,7 +61,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
   const several =
     <T>(parse: (value: string) => T | undefined) =>
     (value: string) => {
-      const parsed = [...new Set(value.split(","))].map(parse);
+      const parsed = [...new Set(value.split(",").filter((one) => one !== ""))].map(parse);
       return parsed.includes(undefined) ? undefined : (parsed as T[]);
     };
   const parseRegistry = (value: string): Registry | undefined => {
@@ -61,25 +70,43 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
   };
   const name = "a name of a Kubernetes object";
 
+  const namespaces = several(matching(namespacePattern));
+  const parseRegistries = (value: string): readonly Registry[] | undefined =>
+    value === "" ? undefined : several(parseRegistry)(value);
+
+  const registries = read(
+    "ECR_HELPER_REGISTRIES",
+    "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX, comma-separated",
+    parseRegistries,
+  );
+  const basicAuthSecret = read("ECR_HELPER_BASIC_AUTH_SECRET", name, matching(objectName), "ecr-creds");
+  const basicAuthSecrets = basicAuthNames(basicAuthSecret, regionsOf((env["ECR_HELPER_REGISTRIES"] ?? "").split(",")));
+  const pullSecret = read("ECR_HELPER_PULL_SECRET", name, matching(objectName), "ecr-creds-pull");
+
   const config: HelperConfig = {
-    registries: read(
-      "ECR_HELPER_REGISTRIES",
-      "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX, comma-separated",
-      several(parseRegistry),
-    ),
+    registries,
     registryHost:
-      read("ECR_HELPER_REGISTRY_HOST", "nothing, or HOST or HOST:PORT", matching(new RegExp(`^$|${host.source}`))) ||
+      read("ECR_HELPER_REGISTRY_HOST", "nothing, or HOST or HOST:PORT", matching(new RegExp(`^$|${anyHost.source}`))) ||
       undefined,
     buildNamespaces: read(
       "ECR_HELPER_BUILD_NAMESPACES",
-      "names of namespaces, comma-separated",
-      several(matching(label)),
+      "names or patterns of namespaces, comma-separated",
+      namespaces,
     ),
-    basicAuthSecret: read("ECR_HELPER_BASIC_AUTH_SECRET", name, matching(subdomain), "ecr-creds"),
-    pullSecret: read("ECR_HELPER_PULL_SECRET", name, matching(subdomain), "ecr-creds-pull"),
-    serviceAccount: read("ECR_HELPER_SERVICE_ACCOUNT", name, matching(subdomain), "builder-sa"),
-    namespace: read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(label)),
-    pod: read("ECR_HELPER_POD", "the helper's own pod", matching(subdomain)),
+    excludeNamespaces: read(
+      "ECR_HELPER_EXCLUDE_NAMESPACES",
+      "names or patterns of namespaces, comma-separated",
+      namespaces,
+    ),
+    namespaceSelector: read("ECR_HELPER_NAMESPACE_SELECTOR", "a label selector", parsedSelector),
+    basicAuthSecrets,
+    pullSecret,
+    secretNames: [...basicAuthSecrets.values(), pullSecret],
+    serviceAccount: read("ECR_HELPER_SERVICE_ACCOUNT", name, matching(objectName), "builder-sa"),
+    namespace: read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(namespaceName)),
+    pod: read("ECR_HELPER_POD", "the helper's own pod", matching(objectName)),
+    deployment: read("ECR_HELPER_DEPLOYMENT", "the helper's own Deployment", matching(objectName), "ecr-helper"),
+    identity: fingerprint(env),
     owner: {
       name: read(
         "ECR_HELPER_OWNER_NAME",
@@ -100,3 +127,18 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
   if (mistakes.length > 0) throw new Error(`The helper's environment is wrong:\n  ${mistakes.join("\n  ")}`);
   return Object.freeze(config);
 }
+
+function parsedSelector(value: string): string | undefined {
+  try {
+    if (value !== "") parseSelector(value);
+    return value;
+  } catch {
+    return undefined; // The mistake that is told names the value.
+  }
+}
+
+const fingerprint = ({
+  AWS_ACCESS_KEY_ID = "",
+  AWS_ROLE_ARN = "",
+}: Readonly<Record<string, string | undefined>>): string =>
+  createHash("sha256").update(`${AWS_ACCESS_KEY_ID} ${AWS_ROLE_ARN}`).digest("hex").slice(0, 16);

@@ -1,41 +1,44 @@
-// What should exist: pure functions from tokens and configuration to the objects of one namespace.
-import type { HelperConfig, Registry } from "./config.ts";
+// What should exist: pure functions from tokens and configuration to the objects of a namespace.
+import { createHash } from "node:crypto";
+import type { HelperConfig } from "./config.ts";
 import { firstEnd, type AuthorizationToken } from "./token.ts";
 
 export const fieldManager = "ecr-helper";
+
+/** The annotations that the helper reads again. */
+export const annotations = {
+  /** A hash of all that the helper wrote: what has another one is out of date. */
+  revision: "ecr-helper/revision",
+  /** The tokens' times by region, in the pull secret: a helper that starts anew goes on from there. */
+  tokens: "ecr-helper/tokens",
+} as const;
 
 /** The live tokens by region. */
 export type Tokens = ReadonlyMap<string, AuthorizationToken>;
 
 export interface Metadata {
   name: string;
-  namespace: string;
-  uid?: string;
-  resourceVersion?: string;
+  namespace?: string;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   ownerReferences?: object[];
 }
 
 export interface Secret {
+  metadata: Metadata;
   apiVersion: "v1";
   kind: "Secret";
-  metadata: Metadata;
   type: string;
   /** Values in base64. */
   data: Record<string, string>;
 }
 
-export interface NameReference {
-  name: string;
-}
-
-export interface ServiceAccount {
-  apiVersion: "v1";
-  kind: "ServiceAccount";
-  metadata: Metadata;
-  secrets?: NameReference[];
-  imagePullSecrets?: NameReference[];
+/** A secret as it should be in every build namespace, encoded once for all of them. */
+export interface DesiredSecret {
+  readonly name: string;
+  readonly revision: string;
+  /** The JSON to apply; with a uid it applies to that very object and to none that took its place since. */
+  readonly body: (uid?: string) => string;
 }
 
 /** The labels by which the helper of one stack knows what it made. */
@@ -44,112 +47,157 @@ export const ownLabels = (config: HelperConfig): Record<string, string> => ({
   "app.kubernetes.io/instance": config.owner.name,
 });
 
-const ownMetadata = (config: HelperConfig, namespace: string, name: string): Metadata => ({
+export const ownMetadata = (config: HelperConfig, name: string): Metadata => ({
   name,
-  namespace,
   labels: ownLabels(config),
   ownerReferences: [{ apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", ...config.owner }],
 });
 
-/** The hosts a registry is reached under: its own, and for the stack's own registry the configured one first. */
-const hostsOf = (config: HelperConfig, registry: Registry): string[] =>
-  registry === config.registries[0] && config.registryHost !== undefined
-    ? [config.registryHost, registry.host]
-    : [registry.host];
-
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-/** The annotation that tells when the first of these tokens ends, where they say so. */
-function expiry(tokens: Iterable<AuthorizationToken>): Record<string, string> {
-  const end = firstEnd(tokens);
-  return end === undefined ? {} : { "ecr-helper/expires-at": end.toISOString() };
+/** The hosts that a region's registries are reached under: each its own, and for the stack's own the configured one first. */
+function hostsOf({ registries, registryHost }: HelperConfig, region: string): string[] {
+  const alias = registries[0]?.region === region && registryHost !== undefined ? [registryHost] : [];
+  return [...alias, ...registries.filter((one) => one.region === region).map(({ host }) => host)];
 }
 
-/**
- * The secret builds log in with: type basic-auth, annotated for Knative and Tekton with each endpoint its password opens.
- * It holds one password, so it is for the registries of the first one's region. Undefined while there is no token.
- */
-export function basicAuthSecret(config: HelperConfig, namespace: string, tokens: Tokens): Secret | undefined {
-  const region = config.registries[0]?.region;
-  const token = region === undefined ? undefined : tokens.get(region);
-  if (token === undefined) return undefined;
-  const hosts = config.registries.filter((one) => one.region === region).flatMap((one) => hostsOf(config, one));
-  const metadata = ownMetadata(config, namespace, config.basicAuthSecret);
-  metadata.annotations = expiry([token]);
-  for (const [index, host] of hosts.entries()) {
+const moment = (milliseconds: number | undefined): string =>
+  milliseconds === undefined || Number.isNaN(milliseconds) ? "unknown" : new Date(milliseconds).toISOString();
+
+/** When the first of these tokens ends, and when the last of them came. */
+const times = (tokens: readonly AuthorizationToken[]): Record<string, string> => ({
+  "ecr-helper/expires-at": moment(firstEnd(tokens)?.getTime()),
+  "ecr-helper/refreshed-at": moment(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
+});
+
+/** The secret builds log in with to the registries of one region: type basic-auth, annotated for Knative and Tekton. */
+function basicAuthSecret(config: HelperConfig, name: string, region: string, token: AuthorizationToken): Secret {
+  const metadata = ownMetadata(config, name);
+  metadata.annotations = times([token]);
+  for (const [index, host] of hostsOf(config, region).entries()) {
     metadata.annotations[`build.knative.dev/docker-${String(index)}`] = `https://${host}`;
     metadata.annotations[`tekton.dev/docker-${String(index)}`] = `https://${host}`;
   }
   const data = { username: base64(token.username), password: base64(token.password) };
-  return { apiVersion: "v1", kind: "Secret", metadata, type: "kubernetes.io/basic-auth", data };
+  return { metadata, apiVersion: "v1", kind: "Secret", type: "kubernetes.io/basic-auth", data };
 }
 
-/** The entries of a docker config, by host. */
-export type Auths = Readonly<Record<string, object>>;
+/** The secret images are pulled with: every registry that there is a token for, with and without https://. */
+function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
+  const auths: Record<string, object> = {};
+  for (const [region, { username, password }] of tokens) {
+    const auth = { username, password, auth: base64(`${username}:${password}`) };
+    for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
+  }
+  const metadata = ownMetadata(config, config.pullSecret);
+  metadata.annotations = { ...times([...tokens.values()]), [annotations.tokens]: tokenTimes(config, tokens) };
+  const data = { ".dockerconfigjson": base64(JSON.stringify({ auths })) };
+  return { metadata, apiVersion: "v1", kind: "Secret", type: "kubernetes.io/dockerconfigjson", data };
+}
+
+/** All secrets of a build namespace that there is a token for. The order of the tokens makes no difference. */
+export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
+  const known = new Map<string, AuthorizationToken>();
+  for (const region of config.basicAuthSecrets.keys()) {
+    const token = tokens.get(region);
+    if (token !== undefined) known.set(region, token);
+  }
+  if (known.size === 0) return [];
+  const logins = [...known].map(([region, token]) =>
+    basicAuthSecret(config, config.basicAuthSecrets.get(region) ?? "", region, token),
+  );
+  const secrets = [...logins, pullSecret(config, known)];
+  for (const secret of secrets) {
+    const revision = createHash("sha256").update(JSON.stringify(secret)).digest("hex").slice(0, 16);
+    secret.metadata.annotations = { ...secret.metadata.annotations, [annotations.revision]: revision };
+  }
+  return secrets;
+}
+
+/** The same secrets, ready to be applied. */
+export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSecret[] =>
+  secretsOf(config, tokens).map((secret) => {
+    const json = JSON.stringify(secret);
+    const start = '{"metadata":{';
+    return {
+      name: secret.metadata.name,
+      revision: secret.metadata.annotations?.[annotations.revision] ?? "",
+      body: (uid) => (uid === undefined ? json : `${start}"uid":${JSON.stringify(uid)},${json.slice(start.length)}`),
+    };
+  });
+
+/** The secrets as they would be with tokens of every region: their fields are the same whatever the tokens are. */
+export const exampleSecrets = (config: HelperConfig): Secret[] =>
+  secretsOf(
+    config,
+    new Map(
+      [...config.basicAuthSecrets.keys()].map((region) => [
+        region,
+        { username: "", password: "", issuedAt: 0, expiresAt: 0 },
+      ]),
+    ),
+  );
+
+/** Times of one region's token, in milliseconds since 1970; `expiresAt` is null when ECR did not say. */
+interface TokenTimes {
+  issuedAt: number;
+  expiresAt: number | null;
+}
+
+const tokenTimes = (config: HelperConfig, tokens: Tokens): string =>
+  JSON.stringify({
+    identity: config.identity,
+    regions: Object.fromEntries(
+      [...tokens].map(([region, { issuedAt, expiresAt }]) => [region, { issuedAt, expiresAt }]),
+    ),
+  });
 
 /**
- * The secret images are pulled with: every registry, with and without https://. A registry without a token keeps the
- * entries of `kept`, what an earlier helper wrote for it: they may still be good. Undefined without any token.
+ * The tokens in a pull secret that a helper of this stack made. Those that another identity asked for are given as long
+ * since due: they may end with it. None where the secret holds anything else.
  */
-export function pullSecret(config: HelperConfig, namespace: string, tokens: Tokens, kept: Auths): Secret | undefined {
-  const auths: Record<string, object> = {};
-  const used = new Set<AuthorizationToken>();
-  for (const registry of config.registries) {
-    const token = tokens.get(registry.region);
-    if (token !== undefined) used.add(token);
-    for (const host of hostsOf(config, registry).flatMap((one) => [one, `https://${one}`])) {
-      const entry = token === undefined ? kept[host] : authOf(token);
-      if (entry !== undefined) auths[host] = entry;
+export function tokensOf(
+  config: HelperConfig,
+  secret: Pick<Secret, "metadata" | "data">,
+): Map<string, AuthorizationToken> {
+  const tokens = new Map<string, AuthorizationToken>();
+  if (!isOwn(config, secret.metadata.labels)) return tokens;
+  const times = timesIn(config, secret);
+  const { auths = {} } = parse<{ auths: Record<string, { username: string; password: string }> }>(
+    Buffer.from(secret.data[".dockerconfigjson"] ?? "", "base64").toString(),
+  );
+  for (const { host, region } of config.registries) {
+    const [found, auth] = [times.get(region), auths[host]];
+    if (found !== undefined && auth !== undefined) {
+      tokens.set(region, { username: auth.username, password: auth.password, ...found });
     }
   }
-  if (used.size === 0) return undefined;
-  const metadata = ownMetadata(config, namespace, config.pullSecret);
-  metadata.annotations = expiry(used);
-  const data = { ".dockerconfigjson": base64(JSON.stringify({ auths })) };
-  return { apiVersion: "v1", kind: "Secret", metadata, type: "kubernetes.io/dockerconfigjson", data };
+  return tokens;
 }
 
-const authOf = ({ username, password }: AuthorizationToken): object => ({
-  username,
-  password,
-  auth: base64(`${username}:${password}`),
-});
+function timesIn(
+  config: HelperConfig,
+  { metadata }: Pick<Secret, "metadata">,
+): Map<string, Pick<AuthorizationToken, "issuedAt" | "expiresAt">> {
+  const { identity, regions = {} } = parse<{ identity: string; regions: Record<string, TokenTimes> }>(
+    metadata.annotations?.[annotations.tokens],
+  );
+  const isSame = identity === config.identity;
+  return new Map(
+    Object.entries(regions).map(([region, { issuedAt, expiresAt }]) => [
+      region,
+      { issuedAt: isSame ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN },
+    ]),
+  );
+}
 
-/** The entries of a secret that `pullSecret` made; none where it holds anything else. */
-export function authsOf(data: Readonly<Record<string, string>> | undefined): Auths {
+function parse<T>(text = ""): Partial<T> {
   try {
-    const { auths } = JSON.parse(Buffer.from(data?.[".dockerconfigjson"] ?? "", "base64").toString()) as {
-      auths?: Auths;
-    };
-    return auths ?? {};
+    return JSON.parse(text) as Partial<T>;
   } catch {
-    return {}; // Not a docker config: there is nothing in it to keep.
+    return {}; // Not what the helper writes: there is nothing in it to go on from.
   }
 }
 
-/** The service account as the helper creates it where there is none. */
-export const newServiceAccount = (config: HelperConfig, namespace: string): ServiceAccount => ({
-  apiVersion: "v1",
-  kind: "ServiceAccount",
-  metadata: ownMetadata(config, namespace, config.serviceAccount),
-  secrets: [{ name: config.basicAuthSecret }],
-  imagePullSecrets: [{ name: config.pullSecret }],
-});
-
-/** A list with an entry of this name: the very same list when it has one, else extended at its end. */
-export const withEntry = (list: readonly NameReference[], name: string): readonly NameReference[] =>
-  list.some((entry) => entry.name === name) ? list : [...list, { name }];
-
-/**
- * What to change in an existing service account so that it lists both secrets: its two lists extended, and the
- * resourceVersion they were read at, so that a write in between makes it fail. Undefined when it is right.
- */
-export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount): object | undefined {
-  const { secrets = [], imagePullSecrets = [], metadata } = found;
-  const wanted = {
-    secrets: withEntry(secrets, config.basicAuthSecret),
-    imagePullSecrets: withEntry(imagePullSecrets, config.pullSecret),
-  };
-  if (wanted.secrets === secrets && wanted.imagePullSecrets === imagePullSecrets) return undefined;
-  return { metadata: { resourceVersion: metadata.resourceVersion }, ...wanted };
-}
+export const isOwn = (config: HelperConfig, labels: Readonly<Record<string, string>> = {}): boolean =>
+  Object.entries(ownLabels(config)).every(([key, value]) => labels[key] === value);

@@ -1,37 +1,36 @@
-// What the kubelet asks: /healthz, alive unless the loop is stuck; /readyz, ready after the first complete refresh.
+// What the kubelet and Prometheus ask: /healthz, alive unless the loop is stuck; /readyz, ready after the first full pass;
+// /metrics.
 import { createServer, type Server } from "node:http";
+import type { Status } from "./status.ts";
 
-export class Health {
-  #beatUntil = Infinity;
-  #ready = false;
-  readonly #now: () => number;
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
 
-  constructor(now: () => number) {
-    this.#now = now;
-  }
+/** What is asked; both give undefined when all is well, else what is not. */
+export type Asked = Pick<Status, "stuck" | "unready">;
+/** The metrics in Prometheus' text format, and its content type. */
+export type Scrape = () => Promise<{ type: string; body: string }>;
 
-  /** The loop promises to call again until this moment, in milliseconds since 1970. */
-  beat(until: number): void {
-    this.#beatUntil = until;
-  }
+const plain = (status: number, body: string): Answer => ({ status, type: "text/plain", body: `${body}\n` });
+const check = (wrong: string | undefined): Answer => (wrong === undefined ? plain(200, "ok") : plain(503, wrong));
 
-  ready(): void {
-    this.#ready = true;
-  }
-
-  /** The status and text for a path: 200 when all is well, 503 when not, 404 for any other path. */
-  answer(path: string): [status: number, body: string] {
-    if (path === "/healthz") return this.#now() <= this.#beatUntil ? [200, "ok"] : [503, "the reconcile loop is stuck"];
-    if (path === "/readyz") return this.#ready ? [200, "ok"] : [503, "the first refresh is not complete"];
-    return [404, "only /healthz and /readyz are served"];
-  }
+/** The answer for a path: 200 when all is well, 503 with the reason when not, 404 for any other path. */
+export async function answer(status: Asked, scrape: Scrape, path: string): Promise<Answer> {
+  if (path === "/healthz") return check(status.stuck());
+  if (path === "/readyz") return check(status.unready());
+  if (path === "/metrics") return { status: 200, ...(await scrape()) };
+  return plain(404, "only /healthz, /readyz and /metrics are served");
 }
 
 /** Serves the answers on a port of every address, as the kubelet asks by the pod's own. Rejects when it is taken. */
-export async function serveHealth(health: Health, port: number): Promise<Server> {
+export async function serveHealth(status: Asked, scrape: Scrape, port: number): Promise<Server> {
   const server = createServer((incoming, response) => {
-    const [status, body] = health.answer(incoming.url ?? "");
-    response.writeHead(status, { "content-type": "text/plain" }).end(`${body}\n`);
+    void answer(status, scrape, incoming.url ?? "")
+      .catch((error: unknown) => plain(500, String(error)))
+      .then(({ status: code, type, body }) => response.writeHead(code, { "content-type": type }).end(body));
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);

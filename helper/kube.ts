@@ -1,5 +1,6 @@
 // The few calls of the Kubernetes API that the helper needs, over Node's own HTTPS with kept connections.
 import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { text } from "node:stream/consumers";
 
@@ -10,18 +11,24 @@ export interface KubeOptions {
   readonly ca: string;
   /** The bearer token, asked for at every call: a pod's token is renewed in its file. */
   readonly token: () => string;
+  /** Told of every answer's status; 0 where none came. */
+  readonly answered?: (call: Call, status: number) => void;
 }
 
 export interface Call {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly path: string;
-  readonly body?: object | undefined;
+  /** An object, or its JSON. */
+  readonly body?: object | string | undefined;
   readonly contentType?: string;
   readonly accept?: string;
   readonly signal?: AbortSignal;
 }
 
+/** Resolves to the parsed answer (a log: its text), or rejects with KubeError or the network's error. */
 export type Kube = <T>(call: Call) => Promise<T>;
+/** The lines of an answer that goes on for as long as the API server, or the call's signal, lets it: a watch. */
+export type KubeStream = (call: Call & { readonly signal: AbortSignal }) => AsyncGenerator<string, void>;
 
 /** A call the API server refused. `reason` is Kubernetes' own word for it, such as NotFound or Conflict. */
 export class KubeError extends Error {
@@ -67,37 +74,67 @@ export function inCluster(env: Readonly<Record<string, string | undefined>>): Ku
   };
 }
 
+/** How long a call may take, and a stream until its first byte, in milliseconds. */
 const timeout = 30_000;
 
-interface Answer {
-  status: number;
-  type: string;
-  answer: string;
-}
-
-/** A caller of one API server. A call resolves to the parsed answer (a log: its text), or rejects with KubeError or the network's error. */
-export function connect({ server, ca, token }: KubeOptions): Kube {
-  const agent = new Agent({ keepAlive: true, ca });
+/** A caller of one API server. */
+export function connect(options: KubeOptions): Kube {
+  const agent = new Agent({ keepAlive: true, ca: options.ca });
   return async <T>(call: Call) => {
-    const body = call.body === undefined ? undefined : JSON.stringify(call.body);
-    const headers: Record<string, string> = {
-      authorization: `Bearer ${token()}`,
-      accept: call.accept ?? "application/json",
-    };
-    if (body !== undefined) headers["content-type"] = call.contentType ?? "application/json";
     const signals = [AbortSignal.timeout(timeout), ...(call.signal === undefined ? [] : [call.signal])];
-    const { status, type, answer } = await new Promise<Answer>((resolve, reject) => {
-      const options = { agent, method: call.method, headers, signal: AbortSignal.any(signals) };
-      const outgoing = request(`${server}${call.path}`, options, (incoming) => {
-        const { statusCode: status = 0, headers } = incoming;
-        text(incoming).then((answer) => resolve({ status, type: headers["content-type"] ?? "", answer }), reject);
-      });
-      outgoing.on("error", reject);
-      outgoing.end(body);
-    });
+    const incoming = await send(options, agent, call, AbortSignal.any(signals));
+    const answer = await text(incoming);
+    const status = incoming.statusCode ?? 0;
     if (status < 200 || status > 299) throw new KubeError(call, status, answer);
+    const type = incoming.headers["content-type"] ?? "";
     return (type.startsWith("application/json") ? JSON.parse(answer) : answer) as T;
   };
+}
+
+/** Streams from one API server. A stream rejects with KubeError when it is refused, and ends when the server ends it. */
+export function connectStreams(options: KubeOptions): KubeStream {
+  const agent = new Agent({ ca: options.ca });
+  return async function* (call) {
+    const over = new AbortController();
+    const timer = setTimeout(
+      () => over.abort(new Error(`${call.path} was not answered in ${String(timeout)} ms`)),
+      timeout,
+    );
+    try {
+      const incoming = await send(options, agent, call, AbortSignal.any([over.signal, call.signal]));
+      clearTimeout(timer);
+      const status = incoming.statusCode ?? 0;
+      if (status !== 200) throw new KubeError(call, status, await text(incoming));
+      // A peer that vanished without a word is noticed by the kernel.
+      incoming.socket.setKeepAlive(true, 15_000);
+      let rest = "";
+      for await (const chunk of incoming.setEncoding("utf8")) {
+        const lines = (rest + String(chunk)).split("\n");
+        rest = lines.pop() ?? "";
+        yield* lines;
+      }
+    } finally {
+      clearTimeout(timer);
+      over.abort();
+    }
+  };
+}
+
+async function send(options: KubeOptions, agent: Agent, call: Call, signal: AbortSignal): Promise<IncomingMessage> {
+  const { method, accept = "application/json", contentType = "application/json", path } = call;
+  const body = typeof call.body === "object" ? JSON.stringify(call.body) : call.body;
+  const headers: Record<string, string> = { authorization: `Bearer ${options.token()}`, accept };
+  if (body !== undefined) headers["content-type"] = contentType;
+  const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
+    const outgoing = request(`${options.server}${path}`, { agent, method, headers, signal }, resolve);
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  }).catch((error: unknown) => {
+    options.answered?.(call, 0);
+    throw error;
+  });
+  options.answered?.(call, incoming.statusCode ?? 0);
+  return incoming;
 }
 
 /** Gives undefined where the call was answered NotFound. */

@@ -25,6 +25,8 @@ export function reasonOf(error: unknown): string {
   return error.cause === undefined ? error.message : `${error.message}: ${reasonOf(error.cause)}`;
 }
 
+export const inSeconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
+
 /** A moment in the words of `date -u`, as the origin's log has it: `Sat May  4 17:44:27 UTC 2019`. */
 export function formatDate(moment: Date): string {
   const [weekday = "", day = "", month = "", year = "", time = ""] = moment.toUTCString().replace(",", "").split(" ");

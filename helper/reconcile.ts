@@ -1,168 +1,243 @@
-// The loop: tokens x targets -> apply. One pass at a time, only what is due, and whatever happens it arms itself again.
-import {
-  ForeignObjectError,
-  isForbidden,
-  isNamespaceGone,
-  type Apply,
-  type ObjectResult,
-  type Target,
-} from "./apply.ts";
-import { firstEnd, type AuthorizationToken, type TokenSource } from "./token.ts";
-import { formatDate, reasonOf, type Log } from "./log.ts";
-import { refreshDelay, retryDelay } from "./schedule.ts";
+// The controller: whatever changes, in the cluster or in the tokens, every namespace that it concerns is compared with what
+// should be there, and what is not right is written. A namespace is one piece of work, and none holds up another.
+import { ForeignObjectError, isConflict, isNamespaceGone, type Outcome, type Writer } from "./apply.ts";
+import type { Clock } from "./clock.ts";
+import type { HelperConfig } from "./config.ts";
+import { desiredSecrets, type Tokens } from "./desired.ts";
+import { KubeError } from "./kube.ts";
+import { formatDate, inSeconds, reasonOf, type Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Observed } from "./observed.ts";
+import { WorkQueue } from "./queue.ts";
+import { contestMemory, maximumObjectRetry, repairDelay, retryDelay } from "./schedule.ts";
+import { tasksOf, type Desired, type Task } from "./tasks.ts";
+import { firstEnd } from "./token.ts";
 
 export interface Effects {
-  readonly tokenSource: TokenSource;
-  readonly apply: Apply;
-  /** Makes a failure visible on the object itself. */
-  readonly warn: (target: Target, result: ObjectResult, reason: string) => Promise<void>;
+  readonly writer: Pick<Writer, "applySecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
+  /** Makes something visible on the object itself: an Event of type Warning. */
+  readonly warn: (namespace: string, object: string, reason: string, message: string) => void;
   readonly log: Log;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  readonly metrics: Pick<Metrics, "applied" | "failed" | "drifted">;
+  readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  /** Resolves after so many milliseconds, or at once when the signal aborts. */
-  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-  /** Called before the loop sleeps or works: it promises to call again until then (milliseconds since 1970). */
-  readonly beat: (until: number) => void;
-  /** Called once, after the first pass in which every token was given and every target brought to its desired state. */
-  readonly ready: () => void;
 }
 
-/** Something to do at a time: a token of a region to ask for, a namespace to apply. */
-interface Work<T> {
-  readonly item: T;
-  due: number;
+export type State = "right" | "pending" | "failing";
+
+export interface Controller {
+  /** Something may have to be done in a namespace. `urgent` work comes before the rest. */
+  readonly changed: (namespace: string, urgent: boolean) => void;
+  /** There are new tokens: everything is compared with them. */
+  readonly refresh: (tokens: Tokens) => void;
+  /** How it stands with each namespace that gets something. */
+  readonly states: () => Map<string, State>;
+  /** How long something was due and nothing was done, in milliseconds. */
+  readonly stalled: () => number;
+}
+
+/** What went wrong with an object lately. */
+interface Trouble {
   failures: number;
-  /** Whether all is as it should be: the token is there, the objects are right, or there is no namespace to have them. */
-  settled: boolean;
-  /** Of a target: what failed and is to be tried again; all of it when undefined. */
-  only: ReadonlySet<string> | undefined;
+  /** How often it was put back since it was last left alone for long, and when it was last. */
+  repairs: number;
+  repairedAt: number;
+  /** It is not written sooner, in milliseconds since 1970. */
+  notBefore: number;
+  /** What the log said last: it does not repeat itself. */
+  said: string;
 }
 
-const newWork = <T>(item: T, due: number): Work<T> => ({ item, due, failures: 0, settled: false, only: undefined });
+/** How many namespaces are worked on at a time. More would add latency at the API server and nothing else. */
+const concurrency = 16;
+/** After so many repairs in a row somebody else wants the last word, and people should know. */
+const contestedAfter = 3;
+/** How long the work on one namespace may take, in milliseconds. Every call in it has a limit of its own. */
+const workLimit = 120_000;
 
-/** How long a pass may take before the loop counts as stuck: every call in it has a time limit of its own. */
-const passLimit = 10 * 60_000;
-const concurrency = 8;
+/** Whether all is known about a namespace that a decision needs, not yet, or it cannot be read now. */
+export type Knowledge = "known" | "unknown" | "unreadable";
 
-/** Keeps every target's objects right until the signal aborts. Never rejects: a pass that does is told, and another comes. */
-export async function reconcile(
-  regions: readonly string[],
-  targets: readonly Target[],
+/** Starts with nothing to do. */
+export function createController(
+  config: HelperConfig,
+  observed: Observed,
+  knowledgeOf: (namespace: string) => Knowledge,
   effects: Effects,
   signal: AbortSignal,
-): Promise<void> {
-  const { log, now, random } = effects;
-  const tokens = new Map<string, AuthorizationToken>();
-  const tokenWork = regions.map((item) => newWork(item, 0));
-  const targetWork = targets.map((item) => newWork(item, Infinity));
-  let ready = false;
-  let crashes = 0;
+): Controller {
+  const { writer, log, metrics, clock, random } = effects;
+  const states = new Map<string, State>();
+  /** The objects that were right: what is missing of them later was deleted by somebody. */
+  const settled = new Map<string, ReadonlySet<string>>();
+  const troubles = new Map<string, Trouble>();
+  let desired: Desired = new Map();
+  let tokens: Tokens = new Map();
+  let announce = false;
 
-  const failed = (work: Work<unknown>): number => {
-    const wait = retryDelay(++work.failures, random());
-    work.due = now() + wait;
-    return wait;
-  };
-
-  const refreshToken = async (work: Work<string>): Promise<void> => {
-    try {
-      const token = await effects.tokenSource(work.item, signal);
-      tokens.set(work.item, token);
-      work.failures = 0;
-      work.settled = true;
-      work.due = now() + refreshDelay(token.expiresAt - now(), random());
-      for (const target of targetWork) Object.assign(target, { due: 0, only: undefined });
-    } catch (error) {
-      if (signal.aborted) return;
-      const wait = failed(work);
-      const kept = tokens.has(work.item) ? "the last good token stays in place; " : "";
-      const next = `${kept}trying again in ${seconds(wait)}`;
-      // AWS may repeat the whole request, its session token included, after the first line of what it says.
-      const [reason = ""] = reasonOf(error).split("\n");
-      log("error", `no authorization token for ${work.item}: ${reason}; ${next}`, { region: work.item });
+  const perform = async (namespace: string, task: Task, limit: AbortSignal): Promise<Outcome> => {
+    switch (task.kind) {
+      case "applySecret":
+        return writer.applySecret(namespace, task.secret, task.seen, limit);
+      case "removeSecret":
+        return writer.removeSecret(namespace, task.name, task.seen, limit);
+      case "applyAccount":
+        return writer.applyAccount(namespace, task.entries, limit);
+      case "releaseAccount":
+        return writer.releaseAccount(namespace, limit);
     }
   };
 
-  const applyTarget = async (work: Work<Target>): Promise<void> => {
-    const { namespace } = work.item;
-    const results = await effects.apply(work.item, tokens, work.only, signal);
-    if (signal.aborted) return;
-    for (const { object, outcome } of results.filter((one) => one.outcome !== "failed")) {
-      const word = outcome === "unchanged" ? outcome : "configured";
-      log("info", `${object} ${word} in namespace ${namespace}`, { namespace, object, outcome });
-    }
-    const failures = results.filter(({ outcome }) => outcome === "failed");
-    if (failures.length > 0) return targetFailed(work, failures);
-    Object.assign(work, { due: Infinity, failures: 0, settled: true, only: undefined });
+  const troubleOf = (namespace: string, object: string): Trouble => {
+    const key = `${namespace}/${object}`;
+    const fresh = { failures: 0, repairs: 0, repairedAt: -Infinity, notBefore: -Infinity, said: "" };
+    const trouble = troubles.get(key) ?? fresh;
+    troubles.set(key, trouble);
+    return trouble;
   };
 
-  const targetFailed = async (work: Work<Target>, failures: readonly ObjectResult[]): Promise<void> => {
-    const { namespace } = work.item;
-    const first = work.failures === 0;
-    const wait = failed(work);
-    work.only = new Set(failures.map(({ object }) => object));
-    work.settled = failures.every(({ error }) => isNamespaceGone(error));
-    if (work.settled) {
-      const text = `namespace ${namespace} does not exist or is being deleted; it gets its objects when it is there`;
-      if (first) log("warn", text, { namespace });
-      return;
-    }
-    for (const result of failures) {
-      const { object, error } = result;
-      const reason = `${reasonOf(error)}${remedyOf(error)}`;
-      const text = `${object} failed in namespace ${namespace}: ${reason}; trying again in ${seconds(wait)}`;
-      log("error", text, { namespace, object });
-      if (first && error instanceof ForeignObjectError) await effects.warn(work.item, result, reason);
-    }
+  const repaired = (namespace: string, { object, drift }: Task, trouble: Trouble): void => {
+    trouble.repairs++;
+    trouble.repairedAt = clock.now();
+    const wait = repairDelay(trouble.repairs, random());
+    trouble.notBefore = clock.now() + wait;
+    metrics.drifted(object);
+    log("warn", `${object} in namespace ${namespace} ${String(drift)}; it was put back`, { namespace, object });
+    if (trouble.repairs !== contestedAfter) return;
+    const text = `${object} ${String(drift)}, ${String(contestedAfter)} times in a row. It is put back more and more slowly`;
+    log("error", `${text} in namespace ${namespace}`, { namespace, object });
+    effects.warn(namespace, object, "Contested", text);
   };
 
-  const pass = async (): Promise<void> => {
-    const asked = tokenWork.filter(({ due }) => due <= now());
-    await inParallel(asked, refreshToken);
-    if (tokens.size === 0) return;
-    await inParallel(
-      targetWork.filter(({ due }) => due <= now()),
-      applyTarget,
+  const failed = (namespace: string, { object }: Task, trouble: Trouble, error: unknown): void => {
+    const foreign = error instanceof ForeignObjectError;
+    const wait = retryDelay(++trouble.failures, random(), maximumObjectRetry);
+    // The watch tells when somebody else's object goes: until then it is no use to try.
+    if (!foreign) trouble.notBefore = clock.now() + wait;
+    if (!foreign) queue.addLater(namespace, wait);
+    // What is written again because somebody else was faster, or what ends with its namespace, is no failure.
+    if (isNamespaceGone(error) || (isConflict(error) && trouble.failures < 3)) {
+      return void log("debug", `${object} in namespace ${namespace}: ${reasonOf(error)}`, { namespace, object });
+    }
+    const reason = reasonOf(error);
+    metrics.failed(object, reasonWord(error));
+    const next = foreign ? "" : `; trying again in ${inSeconds(wait)}`;
+    const fields = { namespace, object };
+    log(
+      trouble.said === reason ? "debug" : "error",
+      `${object} failed in namespace ${namespace}: ${reason}${next}`,
+      fields,
     );
-    const refreshed = asked.some(({ failures }) => failures === 0);
-    const end = firstEnd(tokens.values());
-    if (signal.aborted || !refreshed || end === undefined) return;
-    log("info", `the secret will expire at ${formatDate(end)}.`, { expiresAt: end.toISOString() });
+    if (trouble.said === "") effects.warn(namespace, object, foreign ? "ForeignObject" : "ApplyFailed", reason);
+    trouble.said = reason;
   };
 
-  while (!signal.aborted) {
-    effects.beat(now() + passLimit);
-    let rest = 0;
+  /** Gives whether the object is right now. */
+  const attempt = async (namespace: string, task: Task, limit: AbortSignal): Promise<boolean> => {
+    const { object, drift } = task;
+    const known = troubles.get(`${namespace}/${object}`);
+    if (known !== undefined && known.notBefore > clock.now()) {
+      queue.addLater(namespace, known.notBefore - clock.now());
+      return false;
+    }
     try {
-      await pass();
-      crashes = 0;
+      const outcome = await perform(namespace, task, limit);
+      metrics.applied(object, outcome);
+      const word = outcome === "created" ? "configured" : outcome;
+      log(outcome === "unchanged" ? "debug" : "info", `${object} ${word} in namespace ${namespace}`, {
+        namespace,
+        object,
+        outcome,
+      });
+      if (drift !== undefined) repaired(namespace, task, forgetOld(troubleOf(namespace, object)));
+      else if (known !== undefined) forgetOld(known);
+      return true;
     } catch (error) {
-      rest = retryDelay(++crashes, random());
-      log("error", `a pass ended half-way: ${reasonOf(error)}; the next comes in ${seconds(rest)}`);
+      if (!signal.aborted) failed(namespace, task, troubleOf(namespace, object), error);
+      return false;
     }
-    if (!ready && [...tokenWork, ...targetWork].every(({ settled }) => settled)) {
-      ready = true;
-      effects.ready();
-    }
-    const next = Math.min(...[...tokenWork, ...targetWork].map(({ due }) => due));
-    const wait = Math.max(rest, next - now());
-    effects.beat(now() + wait + passLimit);
-    await effects.sleep(wait, signal);
-  }
-}
-
-/** With a namespace its Role goes too, and comes back by the stack only. */
-const remedyOf = (error: unknown): string =>
-  isForbidden(error) ? ". If the namespace was deleted, `pulumi up --refresh` makes the helper's Role in it again" : "";
-
-const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
-
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  const worker = async (): Promise<void> => {
-    for (const item of queue) await work(item);
   };
-  await Promise.all(Array.from({ length: concurrency }, worker));
+
+  const forgetOld = (trouble: Trouble): Trouble => {
+    if (clock.now() - trouble.repairedAt > contestMemory) trouble.repairs = 0;
+    return Object.assign(trouble, { failures: 0, said: "" });
+  };
+
+  const forget = (namespace: string): void => {
+    states.delete(namespace);
+    settled.delete(namespace);
+    for (const object of objects) troubles.delete(`${namespace}/${object}`);
+  };
+  const objects = [...config.secretNames.map((name) => `secret/${name}`), `serviceaccount/${config.serviceAccount}`];
+
+  const isThere = (namespace: string, object: string): boolean => {
+    const [kind, name = ""] = object.split("/");
+    return (kind === "secret" ? observed.secrets.get(name) : observed.accounts)?.get(namespace) !== undefined;
+  };
+
+  /** Whether anything can be decided about a namespace; says how it stands with it when not. */
+  const isDecidable = (namespace: string, isTarget: boolean): boolean => {
+    const knowledge = knowledgeOf(namespace);
+    if (knowledge === "known" && (!isTarget || desired.size > 0)) return true;
+    if (isTarget) states.set(namespace, knowledge === "unreadable" ? "failing" : "pending");
+    return false;
+  };
+
+  const bringToDesired = async (namespace: string): Promise<void> => {
+    const role = observed.roleOf(namespace);
+    if (role === "gone") return void forget(namespace);
+    const isTarget = role !== "none";
+    if (!isDecidable(namespace, isTarget)) return;
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(workLimit)]);
+    const wrong = new Set<string>();
+    for (const task of tasksOf(config, observed, desired, namespace, settled.get(namespace) ?? new Set())) {
+      if (!(await attempt(namespace, task, limit))) wrong.add(task.object);
+    }
+    if (isTarget) {
+      settled.set(namespace, new Set(objects.filter((object) => !wrong.has(object) && isThere(namespace, object))));
+      states.set(namespace, wrong.size === 0 ? "right" : "failing");
+    } else if (wrong.size === 0) {
+      forget(namespace);
+    }
+  };
+
+  /** Never rejects: a mistake in here is told, and the namespace's turn comes again. */
+  const reconcile = async (namespace: string): Promise<void> =>
+    bringToDesired(namespace).catch((error: unknown) => {
+      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      log("error", `the work on namespace ${namespace} ended half-way: ${reason}`, { namespace });
+      states.set(namespace, "failing");
+      queue.addLater(namespace, maximumObjectRetry);
+    });
+
+  const idle = (): void => {
+    const end = firstEnd(tokens.values());
+    if (announce && end !== undefined && [...states.values()].every((state) => state !== "pending")) {
+      announce = false;
+      log("info", `the secret will expire at ${formatDate(end)}.`, { expiresAt: end.toISOString() });
+    }
+  };
+
+  const queue = new WorkQueue(reconcile, { clock, concurrency, idle });
+  signal.addEventListener("abort", () => queue.close());
+
+  return {
+    changed: (namespace, urgent) => queue.add(namespace, urgent),
+    refresh: (next) => {
+      tokens = next;
+      desired = new Map(desiredSecrets(config, next).map((secret) => [secret.name, secret]));
+      announce = true;
+      for (const namespace of new Set([...observed.targets(), ...observed.seenIn()])) queue.add(namespace, false);
+    },
+    states: () => states,
+    stalled: () => queue.stalled(),
+  };
 }
+
+/** A word for a failure's reason that there are few of. */
+const reasonWord = (error: unknown): string => {
+  if (error instanceof ForeignObjectError) return "ForeignObject";
+  if (error instanceof KubeError) return error.reason === "" ? `Status${String(error.status)}` : error.reason;
+  return "Network";
+};

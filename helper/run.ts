@@ -1,12 +1,24 @@
-// The composition root: from the environment to a running loop and its health server.
-import { setTimeout as delay } from "node:timers/promises";
-import { createApply, recordWarning, type Target } from "./apply.ts";
+// The composition root: from the environment to watches, tokens, the controller and the health server.
+import { Writer } from "./apply.ts";
+import { systemClock } from "./clock.ts";
 import { readConfig, type HelperConfig } from "./config.ts";
-import { Health, serveHealth } from "./health.ts";
-import { connect, type KubeOptions } from "./kube.ts";
-import { createLog, reasonOf } from "./log.ts";
-import { reconcile, type Effects } from "./reconcile.ts";
+import { tokensOf, type Secret, type Tokens } from "./desired.ts";
+import { recordWarning } from "./events.ts";
+import { handOver } from "./handover.ts";
+import { serveHealth } from "./health.ts";
+import { connect, connectStreams, orUndefined, type Kube, type KubeOptions } from "./kube.ts";
+import { createLog, inSeconds, reasonOf, type Log } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { Observed } from "./observed.ts";
+import { createController } from "./reconcile.ts";
+import { keepTokens } from "./refresh.ts";
+import { maximumObjectRetry, retryDelay } from "./schedule.ts";
+import { Status } from "./status.ts";
 import { ecrTokenSource } from "./token.ts";
+import { Watches } from "./watches.ts";
+
+/** After so many refusals in a row an Event tells of it: the first ones may be IAM's, which takes its time to spread news. */
+const toldAfter = 5;
 
 /**
  * Runs the helper until the signal aborts, with its log lines going to `write`. Rejects when the environment is wrong or
@@ -20,26 +32,75 @@ export async function runHelper(
 ): Promise<void> {
   const config = readConfig(env);
   const log = createLog(config.logFormat, config.logLevel, write);
-  const kube = connect(cluster);
-  const health = new Health(Date.now);
-  const server = await serveHealth(health, config.port);
-  const effects: Effects = {
-    tokenSource: ecrTokenSource(),
-    apply: createApply(kube, config),
-    warn: async ({ namespace }, { object }, reason) =>
-      recordWarning(kube, namespace, object, "ForeignObject", reason).catch((error: unknown) =>
-        log("warn", `no Event could be recorded in namespace ${namespace}: ${reasonOf(error)}`),
-      ),
-    log,
-    now: Date.now,
-    random: Math.random,
-    sleep,
-    beat: (until) => health.beat(until),
-    ready: () => health.ready(),
-  };
+  const [clock, random] = [systemClock, Math.random];
+  const regions = [...config.basicAuthSecrets.keys()];
+  let tokens: Tokens = new Map();
+
+  const metrics = new Metrics(config, { states: () => controller.states(), isAllRight: () => status.isAllRight() });
+  const counted: KubeOptions = { ...cluster, answered: (call, code) => metrics.called(call, code) };
+  const [kube, stream] = [connect(counted), connectStreams(counted)];
+  const warn = (namespace: string, object: string, reason: string, message: string): void =>
+    void recordWarning(kube, namespace, object, reason, message).catch((error: unknown) =>
+      log("warn", `no Event could be recorded in namespace ${namespace}: ${reasonOf(error)}`),
+    );
+
+  const observed: Observed = new Observed(config, (namespace) => {
+    if (watches.knowledgeOf(namespace) === "known") controller.changed(namespace, true);
+  });
+  const watches = new Watches(observed);
+  const writer = new Writer(kube, config, observed);
+  const effects = { writer, warn, log, metrics, clock, random };
+  const controller = createController(config, observed, (namespace) => watches.knowledgeOf(namespace), effects, signal);
+  const status = new Status(config.namespace, regions, {
+    tokens: () => tokens,
+    targets: () => observed.targets(),
+    states: () => controller.states(),
+    stalled: () => controller.stalled(),
+    now: clock.now,
+  });
+  const server = await serveHealth(status, async () => metrics.text(), config.port);
   log("info", `Deployment: ${config.pod}`, { pod: config.pod });
+
+  const watching = watches.run(
+    {
+      kube,
+      stream,
+      clock,
+      random,
+      log,
+      listed: (namespace) => {
+        const all = namespace === undefined ? [...observed.targets(), ...observed.seenIn()] : [namespace];
+        for (const one of new Set(all)) controller.changed(one, false);
+      },
+      failed: (path) => metrics.watchFailed(path),
+    },
+    signal,
+  );
+  const refreshing = keepTokens(
+    regions,
+    await tokensLeft(config, kube, log, signal),
+    {
+      tokenSource: ecrTokenSource(),
+      log,
+      clock,
+      random,
+      refreshed: (next) => {
+        tokens = next;
+        metrics.tokens(next);
+        controller.refresh(next);
+      },
+      asked: (region, error, failures) => {
+        metrics.asked(region, error === undefined ? "success" : "failure");
+        if (error === undefined || failures !== toldAfter) return;
+        const text = `no authorization token for ${region}: ${error}`;
+        warn(config.namespace, `deployment/${config.deployment}`, "NoAuthorizationToken", text);
+      },
+    },
+    signal,
+  );
   try {
-    await reconcile([...new Set(config.registries.map(({ region }) => region))], targetsOf(config), effects, signal);
+    await Promise.all([watching, refreshing]);
+    await handOver(config, observed, writer, kube, log);
   } finally {
     server.close();
     server.closeAllConnections();
@@ -47,14 +108,23 @@ export async function runHelper(
   log("info", "stopped");
 }
 
-/** The build namespaces, and the helper's own: its image is private too, so a pull secret is kept there. */
-function targetsOf({ buildNamespaces, namespace }: HelperConfig): Target[] {
-  const own = buildNamespaces.includes(namespace) ? [] : [{ namespace, builds: false }];
-  return [...buildNamespaces.map((name) => ({ namespace: name, builds: true })), ...own];
-}
-
-async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(milliseconds, undefined, { signal }).catch((error: unknown) => {
-    if (!signal.aborted) throw error;
-  });
+/**
+ * The tokens that an earlier helper left in its own namespace. Asks until there is an answer: while the API server gives
+ * none nothing could be written either, and without them a registry that is refused now would lose a login that works.
+ */
+async function tokensLeft(config: HelperConfig, kube: Kube, log: Log, signal: AbortSignal): Promise<Tokens> {
+  const path = `/api/v1/namespaces/${config.namespace}/secrets/${config.pullSecret}`;
+  const isOver = (): boolean => signal.aborted;
+  for (let failures = 1; !isOver(); failures++) {
+    try {
+      const found = await orUndefined(kube<Secret>({ method: "GET", path, signal }));
+      return found === undefined ? new Map() : tokensOf(config, found);
+    } catch (error) {
+      if (isOver()) break;
+      const wait = retryDelay(failures, Math.random(), maximumObjectRetry);
+      log("error", `cannot look for the last helper's tokens: ${reasonOf(error)}; trying again in ${inSeconds(wait)}`);
+      await systemClock.sleep(wait, signal);
+    }
+  }
+  return new Map();
 }

@@ -10,6 +10,8 @@ export const maximumRefresh = 6 * hour;
 /** A token that has ended on arrival, or does not say when it will, may still work: the clock here may be the wrong one. */
 export const distrustedRefresh = minute;
 export const maximumRetry = 5 * minute;
+/** Of an object in the cluster: one failing namespace costs the API server nothing. */
+export const maximumObjectRetry = minute;
 
 /**
  * The delay until the next refresh of a token that lives `remaining` longer: half of it, less up to a tenth by chance so
@@ -21,8 +23,18 @@ export function refreshDelay(remaining: number, random: number): number {
   return Math.min(maximumRefresh, Math.max(minimumRefresh, half));
 }
 
-/** The delay before a retry after `failures` failures in a row (1 or more): doubles from a second to five minutes, half of it by chance. */
-export function retryDelay(failures: number, random: number): number {
-  const full = Math.min(maximumRetry, second * 2 ** (failures - 1));
+/** The delay before a retry after `failures` failures in a row (1 or more): doubles from a second to `maximum`, half of it by chance. */
+export function retryDelay(failures: number, random: number, maximum = maximumRetry): number {
+  const full = Math.min(maximum, second * 2 ** (failures - 1));
   return full * (0.5 + random / 2);
 }
+
+/** An object that was left alone for so long is not contested any more. */
+export const contestMemory = 10 * minute;
+
+/**
+ * The delay before an object that others changed is put back, after `repairs` of it in the time of `contestMemory`: none at
+ * first, then as after failures, so that two programs that both want the last word do not make each other's work a loop.
+ */
+export const repairDelay = (repairs: number, random: number): number =>
+  repairs === 0 ? 0 : retryDelay(repairs, random);

@@ -4,6 +4,8 @@ import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
 export interface AuthorizationToken {
   readonly username: string;
   readonly password: string;
+  /** When it was asked for, in milliseconds since 1970. */
+  readonly issuedAt: number;
   /** When it ends, in milliseconds since 1970; NaN when ECR did not say. */
   readonly expiresAt: number;
 }
@@ -17,9 +19,10 @@ export function ecrTokenSource(): TokenSource {
   return async (region, signal) => {
     const client = clients.get(region) ?? createClient(region);
     clients.set(region, client);
+    const issuedAt = Date.now();
     const answer = await client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal });
     const [data] = answer.authorizationData ?? [];
-    return parseToken(data?.authorizationToken, data?.expiresAt);
+    return { ...parseToken(data?.authorizationToken, data?.expiresAt), issuedAt };
   };
 }
 
@@ -32,7 +35,10 @@ const createClient = (region: string): ECRClient =>
   });
 
 /** Takes a token apart: base64 of `USER:PASSWORD`, where only the first colon separates. Never shows it in an error. */
-export function parseToken(encoded: string | undefined, expiresAt: Date | undefined): AuthorizationToken {
+export function parseToken(
+  encoded: string | undefined,
+  expiresAt: Date | undefined,
+): Omit<AuthorizationToken, "issuedAt"> {
   if (encoded === undefined || encoded === "") throw new Error("ECR answered without an authorization token");
   const decoded = Buffer.from(encoded, "base64").toString("utf8");
   const colon = decoded.indexOf(":");

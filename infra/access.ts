@@ -1,9 +1,11 @@
-// What the helper may do in the cluster: write its three objects in each build namespace, and nothing else.
+// What the helper may do in the cluster: keep its objects, by their names, in the build namespaces, and nothing else.
 import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
+import { ClusterRoleBinding } from "@pulumi/kubernetes/rbac/v1/clusterRoleBinding.js";
 import { Role } from "@pulumi/kubernetes/rbac/v1/role.js";
 import { RoleBinding } from "@pulumi/kubernetes/rbac/v1/roleBinding.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
+import { isOpenEnded, namedNamespaces, type TargetRules } from "../helper/targets.ts";
 
 type PolicyRule = input.rbac.v1.PolicyRule;
 
@@ -12,18 +14,22 @@ export interface AccessArgs {
   readonly name: string;
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
-  readonly buildNamespaces: readonly string[];
+  readonly targets: TargetRules;
   /** The helper's own namespace, where it keeps a pull secret for its own image: its name, and when it is there. */
   readonly ownNamespace: string;
   readonly namespace: pulumi.Input<string>;
-  readonly basicAuthSecret: string;
+  /** The helper's Deployment, which tells it at its end what comes next. */
+  readonly deployment: string;
+  /** The names of all secrets in a build namespace. */
+  readonly secrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
   readonly serviceAccount: string;
 }
 
-// A create by server-side apply carries the object's name, so that even create is limited by resourceNames.
-const verbs = ["get", "create", "patch"];
-const rule = (resource: string, resourceNames: string[]): PolicyRule => ({
+// A create by server-side apply carries the object's name, and a list or a watch may ask for one name: all of these are
+// limited by resourceNames.
+const verbs = ["get", "list", "watch", "create", "patch", "delete"];
+const rule = (resource: string, resourceNames: pulumi.Input<string[]>): PolicyRule => ({
   apiGroups: [""],
   resources: [resource],
   resourceNames,
@@ -33,10 +39,13 @@ const rule = (resource: string, resourceNames: string[]): PolicyRule => ({
 // Events get their names when they are made: only making them can be allowed.
 const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
 
+/** Names and labels of namespaces; the helper asks for no more of them. */
+const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
+
 export class Access extends pulumi.ComponentResource {
   /**
    * The cluster-scoped object that owns what the helper creates: Kubernetes collects it all when the stack is destroyed.
-   * It grants nothing.
+   * It grants nothing, unless build namespaces are meant by pattern or selector: there is no narrower right for these.
    */
   readonly owner: { readonly name: pulumi.Output<string>; readonly uid: pulumi.Output<string> };
 
@@ -44,36 +53,44 @@ export class Access extends pulumi.ComponentResource {
     super("ecr-helper:index:Access", name, {}, opts);
     const inside = { parent: this };
 
-    const owner = new ClusterRole(name, { metadata: { name: args.name }, rules: [] }, inside);
+    const keep = [rule("secrets", args.secrets), rule("serviceaccounts", [args.serviceAccount])];
+    const everywhere = isOpenEnded(args.targets);
+    const rules = everywhere ? [...keep, recordEvents, watchNamespaces] : [];
+    const owner = new ClusterRole(name, { metadata: { name: args.name }, rules }, inside);
     this.owner = { name: owner.metadata.name, uid: owner.metadata.uid };
+    const subjects = [{ kind: "ServiceAccount", ...args.subject }];
+    const apiGroup = "rbac.authorization.k8s.io";
+    if (everywhere) {
+      const roleRef = { apiGroup, kind: "ClusterRole", name: owner.metadata.name };
+      new ClusterRoleBinding(name, { metadata: { name: args.name }, roleRef, subjects }, inside);
+    }
 
     const grant = (resourceName: string, namespace: pulumi.Input<string>, rules: PolicyRule[]): void => {
-      const role = new Role(
-        resourceName,
-        { metadata: { name: args.name, namespace }, rules: [...rules, recordEvents] },
-        inside,
-      );
+      const role = new Role(resourceName, { metadata: { name: args.name, namespace }, rules }, inside);
       new RoleBinding(
         resourceName,
         {
           metadata: { name: args.name, namespace },
-          roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: role.metadata.name },
-          subjects: [{ kind: "ServiceAccount", ...args.subject }],
+          roleRef: { apiGroup, kind: "Role", name: role.metadata.name },
+          subjects,
         },
         inside,
       );
     };
 
-    for (const namespace of args.buildNamespaces) {
-      // Builds may run in the helper's own namespace, which this stack may be about to make.
-      grant(`${name}-${namespace}`, namespace === args.ownNamespace ? args.namespace : namespace, [
-        rule("secrets", [args.basicAuthSecret, args.pullSecret]),
-        rule("serviceaccounts", [args.serviceAccount]),
-      ]);
+    const named = everywhere ? [] : namedNamespaces(args.targets);
+    for (const namespace of named.filter((one) => one !== args.ownNamespace)) {
+      grant(`${name}-${namespace}`, namespace, [...keep, recordEvents]);
     }
-    if (!args.buildNamespaces.includes(args.ownNamespace)) {
-      grant(name, args.namespace, [rule("secrets", [args.pullSecret])]);
-    }
+    // Builds may run in the helper's own namespace, which this stack may be about to make.
+    const own = named.includes(args.ownNamespace) ? keep : [rule("secrets", [args.pullSecret])];
+    const readDeployment = {
+      apiGroups: ["apps"],
+      resources: ["deployments"],
+      resourceNames: [args.deployment],
+      verbs: ["get"],
+    };
+    grant(name, args.namespace, [...own, recordEvents, readDeployment]);
     this.registerOutputs({});
   }
 }

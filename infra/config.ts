@@ -2,7 +2,9 @@
 import { existsSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import { ConfigReader } from "./config-reader.ts";
-import { formats, levels, type Format, type Level } from "../helper/log.ts";
+import { formats, levels, reasonOf, type Format, type Level } from "../helper/log.ts";
+import { anyHost, namespaceName, namespacePattern, objectName, registryHost } from "../helper/names.ts";
+import { isOpenEnded, isPattern, namedNamespaces, parseSelector, type TargetRules } from "../helper/targets.ts";
 
 export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node"] as const;
 
@@ -11,7 +13,7 @@ export type ClusterConfig =
   { readonly kubeconfig: string | undefined; readonly context: string | undefined } | { readonly eksCluster: string };
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
-export interface StackConfig {
+export interface StackConfig extends TargetRules {
   readonly repositoryName: string;
   readonly repositoryPrincipals: readonly string[];
   readonly forceDelete: boolean;
@@ -22,7 +24,6 @@ export interface StackConfig {
   readonly cluster: ClusterConfig;
   readonly namespace: string;
   readonly createNamespace: boolean;
-  readonly buildNamespaces: readonly string[];
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   readonly serviceAccount: string;
@@ -42,11 +43,6 @@ const patterns = {
   // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
   iamPolicy: /^[\w+=,.@-]{1,128}$/,
   iamName: /^[\w+=,.@-]{1,64}$/,
-  // RFC 1123, as Kubernetes' API conventions have it
-  namespace: /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/,
-  object: /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
-  registry: /^\d{12}\.dkr\.ecr\.[a-z]{2}(-[a-z]+)+-\d+\.[a-z0-9.-]+$/,
-  host: /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:\d{1,5})?$/,
   image: /^[^\s"']+$/,
   platform: /^linux\/(amd64|arm64)$/,
   stack: /^[A-Za-z0-9]([\w.-]{0,48}[A-Za-z0-9])?$/,
@@ -77,14 +73,14 @@ export function readConfig(): StackConfig {
     userName: string("userName", patterns.iamName, iamName),
     accessKeyGeneration: Number(string("accessKeyGeneration", /^[1-9]\d{0,8}$/, "a whole number from 1")),
     cluster: readCluster(config),
-    namespace: string("namespace", patterns.namespace, "a name of a namespace (at most 63, lower case, digits and -)"),
+    namespace: string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
     createNamespace: boolean("createNamespace"),
-    buildNamespaces: readBuildNamespaces(config),
-    basicAuthSecret: string("basicAuthSecret", patterns.object, name),
-    pullSecret: string("pullSecret", patterns.object, name),
-    serviceAccount: string("serviceAccount", patterns.object, name),
-    registries: strings("registries", patterns.registry, "hosts ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
-    registryHost: config.optional("registryHost", patterns.host, "HOST or HOST:PORT, without https://"),
+    ...readTargets(config),
+    basicAuthSecret: string("basicAuthSecret", objectName, name),
+    pullSecret: string("pullSecret", objectName, name),
+    serviceAccount: string("serviceAccount", objectName, name),
+    registries: strings("registries", registryHost, "hosts ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
+    registryHost: config.optional("registryHost", anyHost, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "a reference of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
     awsEndpointUrl: config.optional(
@@ -153,15 +149,33 @@ function readCluster(config: ConfigReader): ClusterConfig {
   return { kubeconfig, context };
 }
 
-function readBuildNamespaces(config: ConfigReader): readonly string[] {
-  const later = "nothing: patterns and selectors of namespaces are not in this version; name them in buildNamespaces";
-  config.strings("excludeNamespaces", /^$/, later);
-  config.optional("namespaceSelector", /^$/, later);
-  const names = config.strings(
-    "buildNamespaces",
-    patterns.namespace,
-    "names of namespaces (lower case, digits and -; no patterns in this version)",
-  );
-  if (names.length === 0) config.mistake("buildNamespaces", "[]", "one namespace at least");
-  return [...new Set(names)];
+function readTargets(config: ConfigReader): TargetRules {
+  const expected = "names of namespaces or patterns of them (lower case, digits, -, and * or ? for any)";
+  const targets = {
+    buildNamespaces: [...new Set(config.strings("buildNamespaces", namespacePattern, expected))],
+    excludeNamespaces: [...new Set(config.strings("excludeNamespaces", namespacePattern, expected))],
+    namespaceSelector: readSelector(config),
+  };
+  for (const name of targets.buildNamespaces.filter((one) => namespacePattern.test(one) && !isPattern(one))) {
+    if (!namespaceName.test(name)) config.mistake("buildNamespaces", name, expected);
+  }
+  if (!isOpenEnded(targets) && namedNamespaces(targets).length === 0) {
+    const value = JSON.stringify(targets.buildNamespaces);
+    config.mistake(
+      "buildNamespaces",
+      value,
+      "one namespace at least that is not in excludeNamespaces, or a namespaceSelector",
+    );
+  }
+  return targets;
+}
+
+function readSelector(config: ConfigReader): string {
+  const selector = config.optional("namespaceSelector", /./, "a label selector") ?? "";
+  try {
+    if (selector !== "") parseSelector(selector);
+  } catch (error) {
+    config.mistake("namespaceSelector", selector, `a label selector as kubectl has it, but ${reasonOf(error)}`);
+  }
+  return selector;
 }

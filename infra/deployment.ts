@@ -7,6 +7,7 @@ import { ServiceAccount } from "@pulumi/kubernetes/core/v1/serviceAccount.js";
 import type { Provider } from "@pulumi/kubernetes/provider.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
+import { basicAuthNames, regionsOf } from "../helper/names.ts";
 import { Access } from "./access.ts";
 import type { StackConfig } from "./config.ts";
 import type { AccessKeyPair } from "./identity.ts";
@@ -34,6 +35,13 @@ const rolloutTimeout = 180;
 /** The namespace's label that makes the API server refuse any pod that could do harm to its node. */
 const restricted = { "pod-security.kubernetes.io/enforce": "restricted" };
 
+/** The annotations by which most Prometheus set-ups find what to scrape. */
+const scraped = {
+  "prometheus.io/scrape": "true",
+  "prometheus.io/port": String(port),
+  "prometheus.io/path": "/metrics",
+};
+
 export class Workload extends pulumi.ComponentResource {
   readonly namespace: pulumi.Output<string>;
   readonly deployment: pulumi.Output<string>;
@@ -56,10 +64,13 @@ export class Workload extends pulumi.ComponentResource {
       {
         name: `${pulumi.getProject()}-${pulumi.getStack()}`,
         subject: { name: serviceAccount.metadata.name, namespace },
-        buildNamespaces: config.buildNamespaces,
+        targets: config,
         ownNamespace: config.namespace,
         namespace,
-        basicAuthSecret: config.basicAuthSecret,
+        deployment: app,
+        secrets: pulumi
+          .output(args.registries)
+          .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values(), config.pullSecret]),
         pullSecret: config.pullSecret,
         serviceAccount: config.serviceAccount,
       },
@@ -96,13 +107,14 @@ export class Workload extends pulumi.ComponentResource {
             metadata: {
               labels: { "app.kubernetes.io/name": app },
               // The key is read at start: another key has to be another pod.
-              annotations: { "ecr-helper/access-key": args.accessKey.id.apply(fingerprint) },
+              annotations: { "ecr-helper/access-key": args.accessKey.id.apply(fingerprint), ...scraped },
             },
             spec: {
               serviceAccountName: serviceAccount.metadata.name,
               automountServiceAccountToken: true,
               enableServiceLinks: false,
-              terminationGracePeriodSeconds: 10,
+              // A helper ends within a second, but where the stack is destroyed it has something to take back.
+              terminationGracePeriodSeconds: 30,
               imagePullSecrets: [{ name: imagePull.metadata.name }, { name: config.pullSecret }],
               securityContext: {
                 runAsNonRoot: true,
@@ -115,10 +127,10 @@ export class Workload extends pulumi.ComponentResource {
                   name: app,
                   image: args.imageRef,
                   env: [...environment(args, access), ...keyVariables(credentials)],
-                  ports: [{ name: "health", containerPort: port }],
-                  readinessProbe: { httpGet: { path: "/readyz", port: "health" }, periodSeconds: 2 },
+                  ports: [{ name: "http", containerPort: port }],
+                  readinessProbe: { httpGet: { path: "/readyz", port: "http" }, periodSeconds: 2 },
                   livenessProbe: {
-                    httpGet: { path: "/healthz", port: "health" },
+                    httpGet: { path: "/healthz", port: "http" },
                     periodSeconds: 10,
                     timeoutSeconds: 5,
                   },
@@ -153,9 +165,12 @@ function environment({ config, region, registries }: WorkloadArgs, access: Acces
     ECR_HELPER_REGISTRIES: pulumi.output(registries).apply((hosts) => hosts.join(",")),
     ECR_HELPER_REGISTRY_HOST: config.registryHost ?? "",
     ECR_HELPER_BUILD_NAMESPACES: config.buildNamespaces.join(","),
+    ECR_HELPER_EXCLUDE_NAMESPACES: config.excludeNamespaces.join(","),
+    ECR_HELPER_NAMESPACE_SELECTOR: config.namespaceSelector,
     ECR_HELPER_BASIC_AUTH_SECRET: config.basicAuthSecret,
     ECR_HELPER_PULL_SECRET: config.pullSecret,
     ECR_HELPER_SERVICE_ACCOUNT: config.serviceAccount,
+    ECR_HELPER_DEPLOYMENT: app,
     ECR_HELPER_OWNER_NAME: access.owner.name,
     ECR_HELPER_OWNER_UID: access.owner.uid,
     ECR_HELPER_LOG_FORMAT: config.logFormat,

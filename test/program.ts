@@ -35,14 +35,13 @@ export interface Program {
 
 let runs = 0;
 
-/** Runs infra/index.ts with the given configuration, in a partition of AWS. Rejects as the program does. */
+/** Runs infra/index.ts with the given configuration, in a partition and region of AWS. Rejects as the program does. */
 export async function runProgram(
   overrides: Readonly<Record<string, string>>,
-  { partition = "aws", stack = "test" } = {},
+  { partition = "aws", stack = "test", region = "eu-central-1" } = {},
 ): Promise<Program> {
   const resources: Registered[] = [];
   const suffix = partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
-  const region = partition === "aws-cn" ? "cn-north-1" : "eu-central-1";
   const answers: Record<string, Record<string, unknown>> = {
     "aws:index/getCallerIdentity:getCallerIdentity": { accountId: account },
     "aws:index/getPartition:getPartition": { partition },

@@ -39,7 +39,7 @@ describe("the helper, with the stack's own rights", () => {
     parts.admin({ method: "GET", path: secretPath(namespace, name) });
 
   before(async () => {
-    parts = await makeParts([first, second, late], [late]);
+    parts = await makeParts([first, second, late], { absent: [late] });
     const body = {
       metadata: { name: "builder-sa" },
       secrets: [{ name: "theirs" }],

@@ -1,18 +1,22 @@
 // Parts of the stack carried out live without its image and Deployment: the identity and the rights of a helper, exactly
 // as the program gives them, for a helper that runs as a process of the test.
 import { randomBytes } from "node:crypto";
-import { connect, type Kube, type KubeOptions } from "../../helper/kube.ts";
+import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube.ts";
+import { isPattern } from "../../helper/targets.ts";
 import { awsHandlers } from "../local/engine/aws.ts";
 import { accessKey } from "../local/engine/aws-iam.ts";
 import type { Handler, Live } from "../local/engine/handler.ts";
 import { kubernetesHandler } from "../local/engine/kubernetes.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig } from "../local/machine.ts";
-import { helperEnvironment } from "../helper-environment.ts";
-import { account, runProgram } from "../program.ts";
+import { runProgram } from "../program.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
 Object.assign(process.env, aws);
+
+interface Deployment {
+  spec: { template: { spec: { containers: { env: { name: string; value?: string }[] }[] } } };
+}
 
 export interface Parts {
   /** The cluster as its administrator sees it. */
@@ -25,24 +29,34 @@ export interface Parts {
   readonly owner: string;
   readonly policy: Live;
   readonly attachment: Live;
-  namespace(name: string): Promise<void>;
+  namespace(name: string, labels?: Record<string, string>): Promise<void>;
   remove(): Promise<void>;
 }
 
 const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*))$/;
 
-/** Makes them for the given build namespaces, which are created unless they are in `absent`. */
-export async function makeParts(buildNamespaces: readonly string[], absent: readonly string[] = []): Promise<Parts> {
+export interface PartsOptions {
+  /** Build namespaces that are not created. */
+  readonly absent?: readonly string[];
+  /** Further keys of the stack's configuration. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
+/** Makes them for the given build namespaces, which are created unless they are patterns or absent. */
+export async function makeParts(
+  buildNamespaces: readonly string[],
+  { absent = [], config: further = {} }: PartsOptions = {},
+): Promise<Parts> {
   const id = randomBytes(3).toString("hex");
   const name = `it-${id}`;
   const options = readKubeconfig(kubeconfig);
   const admin = connect(options);
-  const namespace = async (one: string): Promise<void> => {
-    await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: one } } });
+  const namespace = async (one: string, labels = {}): Promise<void> => {
+    await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: one, labels } } });
     created.push(one);
   };
   const created: string[] = [];
-  for (const one of buildNamespaces.filter((each) => !absent.includes(each))) await namespace(one);
+  for (const one of buildNamespaces.filter((each) => !absent.includes(each) && !isPattern(each))) await namespace(one);
 
   const config = {
     kubeconfig,
@@ -50,8 +64,9 @@ export async function makeParts(buildNamespaces: readonly string[], absent: read
     userName: name,
     policyName: name,
     buildNamespaces: JSON.stringify(buildNamespaces),
+    ...further,
   };
-  const program = await runProgram(config, { stack: id });
+  const program = await runProgram(config, { stack: id, region: aws.AWS_REGION });
   const keys: Handler = accessKey(() => []);
   const provider = { kubeconfig };
   const made: { type: string; live: Live; handler: Handler }[] = [];
@@ -70,22 +85,23 @@ export async function makeParts(buildNamespaces: readonly string[], absent: read
   const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
   const { status } = await admin<{ status: { token: string } }>({ method: "POST", path, body });
   const key = find("AccessKey");
+  const deployment = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as Deployment;
+  const [container] = deployment.spec.template.spec.containers;
+  const env = Object.fromEntries((container?.env ?? []).map(({ name: key, value }) => [key, value ?? ""]));
   const owner = find("ClusterRole").outputs["metadata"] as { name: string; uid: string };
   return {
     admin,
     options,
     cluster: { server: options.server, ca: options.ca, token: status.token },
     env: {
-      ...helperEnvironment,
-      AWS_REGION: aws.AWS_REGION,
+      ...env,
       AWS_ENDPOINT_URL: aws.AWS_ENDPOINT_URL,
       AWS_ACCESS_KEY_ID: key.id,
       AWS_SECRET_ACCESS_KEY: String(key.outputs["secret"]),
-      ECR_HELPER_REGISTRIES: `${account}.dkr.ecr.${aws.AWS_REGION}.amazonaws.com`,
-      ECR_HELPER_BUILD_NAMESPACES: buildNamespaces.join(","),
       ECR_HELPER_NAMESPACE: name,
-      ECR_HELPER_OWNER_NAME: owner.name,
+      ECR_HELPER_POD: `ecr-helper-${id}`,
       ECR_HELPER_OWNER_UID: owner.uid,
+      ECR_HELPER_PORT: "0",
     },
     owner: owner.name,
     policy: find("Policy"),
@@ -93,7 +109,7 @@ export async function makeParts(buildNamespaces: readonly string[], absent: read
     namespace,
     remove: async () => {
       for (const { handler, live } of made.reverse()) await handler.remove(live);
-      for (const one of created) await admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` });
+      for (const one of created) await orUndefined(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
     },
   };
 }

@@ -306,7 +306,7 @@ describe("the stack", () => {
   });
 
   it("is right in China", async () => {
-    const program = await runProgram(cluster, { partition: "aws-cn" });
+    const program = await runProgram(cluster, { partition: "aws-cn", region: "cn-north-1" });
     const [statement] = policyOf(program.find("aws:ecr/repositoryPolicy:RepositoryPolicy").inputs).Statement;
     assert.deepEqual(statement?.Principal, { AWS: [`arn:aws-cn:iam::${account}:root`] });
     assert.match(

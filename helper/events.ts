@@ -1,0 +1,37 @@
+// Kubernetes Events: `kubectl describe` and `kubectl get events` tell what the log does.
+import { fieldManager } from "./desired.ts";
+import type { Kube } from "./kube.ts";
+
+const kinds: Record<string, [apiVersion: string, kind: string]> = {
+  secret: ["v1", "Secret"],
+  serviceaccount: ["v1", "ServiceAccount"],
+  deployment: ["apps/v1", "Deployment"],
+};
+
+/** Records an Event of type Warning on an object, named as kubectl does: `secret/ecr-creds`. */
+export async function recordWarning(
+  kube: Kube,
+  namespace: string,
+  object: string,
+  reason: string,
+  message: string,
+): Promise<void> {
+  const [resource = "", name = ""] = object.split("/");
+  const [apiVersion, kind] = kinds[resource] ?? ["v1", resource];
+  const now = new Date().toISOString();
+  const event = {
+    apiVersion: "v1",
+    kind: "Event",
+    metadata: { generateName: `${name}.`, namespace },
+    involvedObject: { apiVersion, kind, namespace, name },
+    type: "Warning",
+    reason,
+    // The API server takes no longer one.
+    message: message.slice(0, 1024),
+    source: { component: fieldManager },
+    firstTimestamp: now,
+    lastTimestamp: now,
+    count: 1,
+  };
+  await kube({ method: "POST", path: `/api/v1/namespaces/${namespace}/events`, body: event });
+}

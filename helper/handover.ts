@@ -1,0 +1,110 @@
+// The end of a helper. A restart leaves everything as it is; but where the stack is being destroyed, or the next helper
+// will keep less, this one still has the rights to take back what nobody would look after any more.
+import type { Writer } from "./apply.ts";
+import { readConfig, type HelperConfig } from "./config.ts";
+import { orUndefined, type Kube } from "./kube.ts";
+import { reasonOf, type Log } from "./log.ts";
+import type { Observed } from "./observed.ts";
+import { isOpenEnded, namedNamespaces } from "./targets.ts";
+
+interface Deployment {
+  readonly metadata: { readonly deletionTimestamp?: string };
+  readonly spec: {
+    readonly template: {
+      readonly spec: { readonly containers: readonly { readonly env?: readonly { name: string; value?: string }[] }[] };
+    };
+  };
+}
+
+/** How long the look at the Deployment may take, in milliseconds: an end is not held up by an API server that is away. */
+const lookLimit = 700;
+/** How long taking back may take, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
+const workLimit = 20_000;
+const concurrency = 16;
+
+/** What comes after this helper: one with this configuration, or none. */
+type Successor = HelperConfig | "none";
+
+/** Takes back what the next helper will not keep. Never rejects: what could not be done is told. */
+export async function handOver(
+  config: HelperConfig,
+  observed: Observed,
+  writer: Writer,
+  kube: Kube,
+  log: Log,
+): Promise<void> {
+  try {
+    const successor = await successorOf(config, kube);
+    const work = takeBacks(config, observed, successor);
+    if (work.length === 0) return;
+    log(
+      "info",
+      successor === "none"
+        ? "the stack is being destroyed: taking back what is not collected with it"
+        : "taking back what the next helper will not keep",
+    );
+    const limit = AbortSignal.timeout(workLimit);
+    const queue = work.values();
+    const worker = async (): Promise<void> => {
+      for (const { namespace, object, run } of queue) {
+        const outcome = await run(writer, limit).catch((error: unknown) => reasonOf(error));
+        log("info", `${object} in namespace ${namespace}: ${outcome}`, { namespace, object });
+      }
+    };
+    await Promise.all(Array.from({ length: concurrency }, worker));
+  } catch (error) {
+    log("warn", `left everything as it is: what comes next is not known: ${reasonOf(error)}`);
+  }
+}
+
+async function successorOf(config: HelperConfig, kube: Kube): Promise<Successor> {
+  const path = `/apis/apps/v1/namespaces/${config.namespace}/deployments/${config.deployment}`;
+  const found = await orUndefined(kube<Deployment>({ method: "GET", path, signal: AbortSignal.timeout(lookLimit) }));
+  if (found === undefined || found.metadata.deletionTimestamp !== undefined) return "none";
+  const env = Object.fromEntries(
+    found.spec.template.spec.containers.flatMap(({ env = [] }) => env.map(({ name, value }) => [name, value])),
+  );
+  return readConfig({ ...env, ECR_HELPER_NAMESPACE: config.namespace, ECR_HELPER_POD: config.pod });
+}
+
+interface TakeBack {
+  readonly namespace: string;
+  readonly object: string;
+  readonly run: (writer: Writer, signal: AbortSignal) => Promise<string>;
+}
+
+/** What is the helper's now and will be nobody's then. With the stack its secrets are collected: only accounts may stay. */
+function takeBacks(config: HelperConfig, observed: Observed, successor: Successor): TakeBack[] {
+  const keeps = keptBy(config, successor);
+  const all: TakeBack[] = [];
+  for (const namespace of observed.seenIn()) {
+    for (const [name, collection] of successor === "none" ? [] : observed.secrets) {
+      const seen = collection.get(namespace);
+      const object = `secret/${name}`;
+      if (seen?.own !== true || keeps(namespace, object)) continue;
+      all.push({
+        namespace,
+        object,
+        run: async (writer, signal) => writer.removeSecret(namespace, name, seen, signal),
+      });
+    }
+    const object = `serviceaccount/${config.serviceAccount}`;
+    if (observed.accounts.get(namespace)?.held !== true || keeps(namespace, object)) continue;
+    all.push({ namespace, object, run: async (writer, signal) => writer.releaseAccount(namespace, signal) });
+  }
+  return all;
+}
+
+function keptBy(config: HelperConfig, successor: Successor): (namespace: string, object: string) => boolean {
+  if (successor === "none") return () => false;
+  const objects = new Set([
+    ...successor.secretNames.map((name) => `secret/${name}`),
+    `serviceaccount/${successor.serviceAccount}`,
+  ]);
+  const named = new Set(namedNamespaces(successor));
+  const ownSecret = `secret/${successor.pullSecret}`;
+  return (namespace, object) =>
+    objects.has(object) &&
+    // One that looks after namespaces by pattern sees by itself what it does not keep.
+    (isOpenEnded(successor) || named.has(namespace) || (namespace === config.namespace && object === ownSecret));
+}

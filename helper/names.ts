@@ -1,0 +1,24 @@
+// What Kubernetes and ECR take for a name. The stack's configuration and the helper's are checked by the same patterns.
+
+/** A namespace: an RFC 1123 label, as Kubernetes' API conventions have it. */
+export const namespaceName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+/** A namespace's name or a glob pattern of such: `*` stands for any characters, `?` for one. */
+export const namespacePattern = /^[-a-z0-9*?]{1,63}$/;
+/** A secret, a service account, a Deployment: an RFC 1123 subdomain. */
+export const objectName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+/** An ECR registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`; its region is the first group. */
+export const registryHost = /^\d{12}\.dkr\.ecr\.([a-z]{2}(?:-[a-z]+)+-\d+)\.[a-z0-9.-]+$/;
+/** Any host that a registry may be reached under, `HOST` or `HOST:PORT`. */
+export const anyHost = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:\d{1,5})?$/;
+
+/** The distinct regions of registries, in the order they come first. */
+export const regionsOf = (hosts: readonly string[]): string[] => [
+  ...new Set(hosts.flatMap((host) => registryHost.exec(host)?.[1] ?? [])),
+];
+
+/**
+ * The names of the secrets that builds log in with, by region. Such a secret holds one password, and a token opens the
+ * registries of its own region only: the first region's has the plain name, each further one's the region after it.
+ */
+export const basicAuthNames = (base: string, regions: readonly string[]): Map<string, string> =>
+  new Map(regions.map((region, index) => [region, index === 0 ? base : `${base}-${region}`]));

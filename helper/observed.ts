@@ -1,0 +1,170 @@
+// What the cluster holds, as far as the helper has to know: kept by watches, without any secret's content.
+import { Collection, type Seen } from "./collection.ts";
+import type { HelperConfig } from "./config.ts";
+import { annotations, exampleSecrets, isOwn } from "./desired.ts";
+import { fieldPaths, otherWriter, type FieldPath, type ManagedFields } from "./managed-fields.ts";
+import type { KubeObject, ObjectMeta, Sink } from "./reflector.ts";
+import { holdsOwn, onlyNames, type ServiceAccount } from "./service-account.ts";
+import { createMatcher, isOpenEnded, namedNamespaces } from "./targets.ts";
+
+export interface SeenSecret extends Seen {
+  /** Whether this stack's helper made it. */
+  readonly own: boolean;
+  /** The revision that the helper wrote into it. */
+  readonly revision: string;
+  /** Who changed what the helper had written, by the name of its field manager; undefined when all is as it was. */
+  readonly changedBy: string | undefined;
+}
+
+export interface SeenAccount extends Seen {
+  readonly own: boolean;
+  /** Whether there is anything in it that the helper put there. */
+  readonly held: boolean;
+  /** It, with nothing in its lists but the names of the helper's secrets. */
+  readonly account: ServiceAccount;
+}
+
+interface SeenNamespace extends Seen {
+  readonly isBuild: boolean;
+  readonly isEnding: boolean;
+}
+
+/** An object of which nothing but the metadata came. */
+export interface MetadataOnly extends KubeObject {
+  readonly metadata: ObjectMeta & {
+    readonly deletionTimestamp?: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+    readonly managedFields?: readonly ManagedFields[];
+  };
+}
+
+/** What a namespace is to the helper: builds run there, it runs there itself, nothing, or it is not there (any more). */
+export type Role = "build" | "own" | "none" | "gone";
+
+/** A collection of the API to be followed. */
+export interface Following {
+  readonly path: string;
+  readonly metadataOnly: boolean;
+  readonly sink: Sink<KubeObject>;
+  /** The only namespace it covers; undefined for all. */
+  readonly namespace: string | undefined;
+}
+
+export class Observed {
+  readonly namespaces: Collection<SeenNamespace>;
+  /** By the secret's name. */
+  readonly secrets: ReadonlyMap<string, Collection<SeenSecret>>;
+  readonly accounts: Collection<SeenAccount>;
+  /** All that has to be followed to know this. */
+  readonly followings: readonly Following[];
+  readonly #config: HelperConfig;
+  readonly #named: ReadonlySet<string>;
+  readonly #isOpenEnded: boolean;
+  readonly #fields: ReadonlyMap<string, readonly FieldPath[]>;
+
+  /** Calls `changed` with every namespace where something may have to be done. */
+  constructor(config: HelperConfig, changed: (namespace: string) => void) {
+    this.#config = config;
+    this.#named = new Set(namedNamespaces(config));
+    this.#isOpenEnded = isOpenEnded(config);
+    this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldPaths(secret)]));
+    this.namespaces = new Collection(changed);
+    this.secrets = new Map(config.secretNames.map((name) => [name, new Collection(changed)]));
+    this.accounts = new Collection(changed);
+    this.followings = this.#isOpenEnded ? [this.#followNamespaces(), ...this.#follow()] : this.#followNamed();
+  }
+
+  roleOf(namespace: string): Role {
+    const other = namespace === this.#config.namespace ? "own" : "none";
+    if (!this.#isOpenEnded) return this.#named.has(namespace) ? "build" : other;
+    const seen = this.namespaces.get(namespace);
+    if (seen === undefined || seen.isEnding) return "gone";
+    return seen.isBuild ? "build" : other;
+  }
+
+  /** The namespaces that get something. */
+  targets(): string[] {
+    const known = this.#isOpenEnded ? this.namespaces.keys() : new Set([...this.#named, this.#config.namespace]);
+    return [...known].filter((namespace) => ["build", "own"].includes(this.roleOf(namespace)));
+  }
+
+  /** The namespaces where anything was seen. */
+  seenIn(): Set<string> {
+    return new Set([this.accounts, ...this.secrets.values()].flatMap((collection) => [...collection.keys()]));
+  }
+
+  judgeSecret = (name: string, { metadata }: MetadataOnly): SeenSecret => ({
+    uid: metadata.uid,
+    version: Number(metadata.resourceVersion),
+    own: isOwn(this.#config, metadata.labels),
+    revision: metadata.annotations?.[annotations.revision] ?? "",
+    changedBy: otherWriter(metadata.managedFields ?? [], this.#fields.get(name) ?? []),
+  });
+
+  judgeAccount = (account: ServiceAccount & KubeObject): SeenAccount => ({
+    uid: account.metadata.uid,
+    version: Number(account.metadata.resourceVersion),
+    own: isOwn(this.#config, account.metadata.labels),
+    held: holdsOwn(this.#config, account),
+    account: onlyNames(this.#config, account),
+  });
+
+  #followNamespaces(): Following {
+    const isBuild = createMatcher(this.#config);
+    const judge = ({ metadata }: MetadataOnly): SeenNamespace => ({
+      uid: metadata.uid,
+      version: Number(metadata.resourceVersion),
+      isBuild: isBuild(metadata.name, metadata.labels ?? {}),
+      isEnding: metadata.deletionTimestamp !== undefined,
+    });
+    const sink = this.namespaces.sink(
+      ({ name }) => name,
+      judge,
+      () => true,
+    );
+    return { path: "/api/v1/namespaces", metadataOnly: true, sink, namespace: undefined };
+  }
+
+  /** The secrets and service accounts of a namespace, or of all. */
+  #follow(namespace?: string): Following[] {
+    return [
+      ...this.#config.secretNames.map((name) => this.#followSecret(name, namespace)),
+      this.#followAccount(namespace),
+    ];
+  }
+
+  #followNamed(): Following[] {
+    const { namespace, pullSecret } = this.#config;
+    const builds = [...this.#named].flatMap((one) => this.#follow(one));
+    return this.#named.has(namespace) ? builds : [...builds, this.#followSecret(pullSecret, namespace)];
+  }
+
+  #followSecret(name: string, namespace: string | undefined): Following {
+    const collection = this.secrets.get(name);
+    if (collection === undefined) throw new Error(`${name} is no secret of the helper's`);
+    const judge = (object: MetadataOnly): SeenSecret => this.judgeSecret(name, object);
+    const sink = collection.sink(inNamespace, judge, covers(namespace));
+    return { path: pathOf("secrets", name, namespace), metadataOnly: true, sink, namespace };
+  }
+
+  #followAccount(namespace: string | undefined): Following {
+    const judge = (object: KubeObject): SeenAccount => this.judgeAccount(object as ServiceAccount & KubeObject);
+    const sink = this.accounts.sink(inNamespace, judge, covers(namespace));
+    const path = pathOf("serviceaccounts", this.#config.serviceAccount, namespace);
+    return { path, metadataOnly: false, sink, namespace };
+  }
+}
+
+const inNamespace = ({ namespace = "" }: ObjectMeta): string => namespace;
+
+const covers =
+  (namespace: string | undefined) =>
+  (key: string): boolean =>
+    namespace === undefined || key === namespace;
+
+/** One name, in one namespace or in all: rights that are given by name allow to list and watch no more than that. */
+function pathOf(resource: string, name: string, namespace: string | undefined): string {
+  const core = namespace === undefined ? "/api/v1" : `/api/v1/namespaces/${namespace}`;
+  return `${core}/${resource}?fieldSelector=${encodeURIComponent(`metadata.name=${name}`)}`;
+}

@@ -1,0 +1,102 @@
+// Keeps a live token of every region: asks at half of its life, and again, sooner and sooner less, when it is refused.
+import type { Clock } from "./clock.ts";
+import type { Tokens } from "./desired.ts";
+import { inSeconds, reasonOf, type Log } from "./log.ts";
+import { refreshDelay, retryDelay } from "./schedule.ts";
+import type { AuthorizationToken, TokenSource } from "./token.ts";
+
+export interface RefreshEffects {
+  readonly tokenSource: TokenSource;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Called with all tokens there are whenever some are new. */
+  readonly refreshed: (tokens: Tokens) => void;
+  /** Called after every request, with what was wrong if it failed, and how often in a row it did. */
+  readonly asked: (region: string, error?: string, failures?: number) => void;
+}
+
+interface Region {
+  readonly name: string;
+  due: number;
+  failures: number;
+}
+
+/** Regions that answer within this time, in milliseconds, are written together; a slower one holds up none of them. */
+const gatherTime = 500;
+/** What is due within so much of the time until then is asked for as well: regions stay together, and are written at once. */
+const together = 0.1;
+
+/**
+ * Keeps the tokens of these regions, starting with those that an earlier helper left, until the signal aborts. Never
+ * rejects. No failure takes a token away: the last good one stays in place.
+ */
+export async function keepTokens(
+  regions: readonly string[],
+  left: Tokens,
+  effects: RefreshEffects,
+  signal: AbortSignal,
+): Promise<void> {
+  const { log, clock, random } = effects;
+  const tokens = new Map(left);
+  const dueOf = ({ issuedAt, expiresAt }: AuthorizationToken): number =>
+    issuedAt + refreshDelay(expiresAt - issuedAt, random());
+  const all = regions.map((name): Region => {
+    const token = tokens.get(name);
+    return { name, due: token === undefined ? 0 : dueOf(token), failures: 0 };
+  });
+  /** Whether there are tokens that were not told of. */
+  let news = tokens.size > 0;
+
+  const ask = async (region: Region): Promise<void> => {
+    const { name } = region;
+    try {
+      const token = await effects.tokenSource(name, signal);
+      tokens.set(name, token);
+      news = true;
+      region.failures = 0;
+      region.due = clock.now() + refreshDelay(token.expiresAt - clock.now(), random());
+      effects.asked(name);
+    } catch (error) {
+      if (signal.aborted) return;
+      const wait = retryDelay(++region.failures, random());
+      region.due = clock.now() + wait;
+      // AWS may repeat the whole request, its session token included, after the first line of what it says.
+      const [reason = ""] = reasonOf(error).split("\n");
+      const kept = tokens.has(name) ? "the last good token stays in place; " : "";
+      log("error", `no authorization token for ${name}: ${reason}; ${kept}trying again in ${inSeconds(wait)}`, {
+        region: name,
+      });
+      effects.asked(name, reason, region.failures);
+    }
+  };
+
+  /** Asks them all at once, and tells of those that answer. */
+  const round = async (asked: readonly Region[]): Promise<void> => {
+    let cancel: (() => void) | undefined;
+    const tell = (): void => {
+      cancel?.();
+      cancel = undefined;
+      if (news && !signal.aborted) effects.refreshed(new Map(tokens));
+      news = false;
+    };
+    const gather = (): void => {
+      if (news) cancel ??= clock.after(gatherTime, tell);
+    };
+    gather();
+    await Promise.all(asked.map(async (region) => ask(region).then(gather)));
+    tell();
+  };
+
+  while (!signal.aborted) {
+    const now = clock.now();
+    const isDue = ({ name, due, failures }: Region): boolean => {
+      const slack = failures === 0 ? together * (due - (tokens.get(name)?.issuedAt ?? due)) : 0;
+      return due - slack <= now;
+    };
+    const isAnyDue = all.some(({ due }) => due <= now);
+    if (isAnyDue || news) await round(isAnyDue ? all.filter(isDue) : []);
+    await clock.sleep(Math.max(0, Math.min(...all.map(({ due }) => due)) - clock.now()), signal);
+  }
+}

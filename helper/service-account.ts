@@ -1,0 +1,126 @@
+// The service account of a build namespace: pure functions that extend and shorten its lists and never lose, double or
+// move an entry of somebody else's.
+import type { HelperConfig } from "./config.ts";
+import { isOwn, ownLabels, ownMetadata, type Metadata } from "./desired.ts";
+
+export interface NameReference {
+  name: string;
+}
+
+export interface ServiceAccount {
+  apiVersion: "v1";
+  kind: "ServiceAccount";
+  metadata: Metadata & { resourceVersion?: string; uid?: string };
+  secrets?: NameReference[];
+  imagePullSecrets?: NameReference[];
+}
+
+/** The names that a service account should list: in `secrets` for builds, in `imagePullSecrets` for pulls. */
+export interface Entries {
+  readonly secrets: readonly string[];
+  readonly imagePullSecrets: readonly string[];
+}
+
+/** Which entries the helper added, so that it takes away those and no others. */
+const entriesAnnotation = (config: HelperConfig): string => `ecr-helper/${config.owner.name}`;
+
+export const noEntries: Entries = { secrets: [], imagePullSecrets: [] };
+
+/** The service account as the helper creates it where there is none. */
+export const newServiceAccount = (config: HelperConfig, entries: Entries): ServiceAccount => {
+  const metadata = ownMetadata(config, config.serviceAccount);
+  metadata.annotations = { [entriesAnnotation(config)]: JSON.stringify(entries) };
+  const references = (names: readonly string[]): NameReference[] => names.map((name) => ({ name }));
+  return {
+    apiVersion: "v1",
+    kind: "ServiceAccount",
+    metadata,
+    secrets: references(entries.secrets),
+    imagePullSecrets: references(entries.imagePullSecrets),
+  };
+};
+
+/** The entries that the helper added, as the annotation tells. */
+export function addedEntries(config: HelperConfig, { metadata }: ServiceAccount): Entries {
+  try {
+    const text = metadata.annotations?.[entriesAnnotation(config)] ?? "{}";
+    return { ...noEntries, ...(JSON.parse(text) as Partial<Entries>) };
+  } catch {
+    return noEntries; // Somebody wrote something else there: nothing is known to be the helper's.
+  }
+}
+
+/** A list with these names added at its end and those removed: the very same list where nothing changes. */
+export function withEntries(
+  list: readonly NameReference[],
+  added: readonly string[],
+  removed: readonly string[],
+): readonly NameReference[] {
+  const missing = added.filter((name) => !list.some((entry) => entry.name === name));
+  const isStale = ({ name }: NameReference): boolean => removed.includes(name) && !added.includes(name);
+  if (missing.length === 0 && !list.some(isStale)) return list;
+  return [...list.filter((entry) => !isStale(entry)), ...[...new Set(missing)].map((name) => ({ name }))];
+}
+
+const lists = ["secrets", "imagePullSecrets"] as const;
+
+/**
+ * The merge patch that makes an existing service account list these entries, or takes all that the helper added away
+ * when there are none. It holds the resourceVersion that was read, so that a write in between makes it fail. Undefined
+ * when there is nothing to change.
+ */
+export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount, wanted: Entries): object | undefined {
+  const before = addedEntries(config, found);
+  const patch: Record<string, unknown> = {};
+  const added: Record<(typeof lists)[number], string[]> = { secrets: [], imagePullSecrets: [] };
+  for (const list of lists) {
+    const current = found[list] ?? [];
+    const next = withEntries(current, wanted[list], before[list]);
+    if (next !== current) patch[list] = next;
+    // What stood there before the helper came is not the helper's, even where it wants it too.
+    added[list] = wanted[list].filter(
+      (name) => before[list].includes(name) || !current.some((entry) => entry.name === name),
+    );
+  }
+  const key = entriesAnnotation(config);
+  const annotated = found.metadata.annotations?.[key];
+  const isNothing = added.secrets.length + added.imagePullSecrets.length === 0;
+  const annotation = isNothing ? undefined : JSON.stringify(added);
+  if (Object.keys(patch).length === 0 && annotation === annotated) return undefined;
+  const { resourceVersion } = found.metadata;
+  return { ...patch, metadata: { resourceVersion, annotations: { [key]: annotation ?? null } } };
+}
+
+/** Whether the helper made a service account, or added anything to it. */
+export const holdsOwn = (config: HelperConfig, { metadata }: ServiceAccount): boolean =>
+  isOwn(config, metadata.labels) || metadata.annotations?.[entriesAnnotation(config)] !== undefined;
+
+/** A service account with nothing in it but what decides whether the helper has to change it. */
+export function onlyNames(
+  config: HelperConfig,
+  { apiVersion, kind, metadata, ...found }: ServiceAccount,
+): ServiceAccount {
+  const key = entriesAnnotation(config);
+  const annotation = metadata.annotations?.[key];
+  const before = addedEntries(config, { apiVersion, kind, metadata });
+  const own = (list: (typeof lists)[number]): NameReference[] =>
+    (found[list] ?? [])
+      .filter(({ name }) => config.secretNames.includes(name) || before[list].includes(name))
+      .map(({ name }) => ({ name }));
+  const kept = { name: metadata.name, ...(annotation === undefined ? {} : { annotations: { [key]: annotation } }) };
+  return { apiVersion, kind, metadata: kept, secrets: own("secrets"), imagePullSecrets: own("imagePullSecrets") };
+}
+
+/** Whether a service account lists nothing but what the helper added. */
+export function listsOnlyOwn(config: HelperConfig, found: ServiceAccount): boolean {
+  const own = addedEntries(config, found);
+  return lists.every((list) => (found[list] ?? []).every(({ name }) => own[list].includes(name)));
+}
+
+/** The merge patch that makes a service account somebody else's: it then stays when the stack goes. */
+export function disowningPatch(config: HelperConfig, { metadata }: ServiceAccount): object {
+  const labels = Object.fromEntries(Object.keys(ownLabels(config)).map((key) => [key, null]));
+  const isOther = (owner: object): boolean => (owner as { uid?: string }).uid !== config.owner.uid;
+  const ownerReferences = (metadata.ownerReferences ?? []).filter(isOther);
+  return { metadata: { resourceVersion: metadata.resourceVersion, labels, ownerReferences } };
+}

@@ -1,0 +1,64 @@
+// How the helper is: alive, ready, all right. Told to the kubelet and to Prometheus.
+import type { Tokens } from "./desired.ts";
+import type { State } from "./reconcile.ts";
+
+export interface StatusSource {
+  readonly tokens: () => Tokens;
+  /** The namespaces that get something. */
+  readonly targets: () => readonly string[];
+  readonly states: () => ReadonlyMap<string, State>;
+  /** How long something was due and nothing was done, in milliseconds. */
+  readonly stalled: () => number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** Without progress for so long, in milliseconds, while there is something to do, the helper is stuck. */
+export const stuckAfter = 5 * 60_000;
+
+export class Status {
+  readonly #namespace: string;
+  readonly #regions: readonly string[];
+  readonly #source: StatusSource;
+  #wasReady = false;
+
+  /** `namespace` is the helper's own. */
+  constructor(namespace: string, regions: readonly string[], source: StatusSource) {
+    [this.#namespace, this.#regions, this.#source] = [namespace, regions, source];
+  }
+
+  /** Undefined when the helper is alive, else what is wrong. */
+  stuck(): string | undefined {
+    const stalled = this.#source.stalled();
+    return stalled > stuckAfter ? `nothing was done for ${String(Math.round(stalled / 1000))} s` : undefined;
+  }
+
+  /**
+   * Undefined when the helper is ready, else what it waits for: a token of every region and a look at every namespace. One
+   * that fails is no reason to wait, unless it is the helper's own. Once ready it stays so.
+   */
+  unready(): string | undefined {
+    if (this.#wasReady) return undefined;
+    const missing = this.#missing();
+    this.#wasReady = missing === undefined;
+    return missing;
+  }
+
+  /** Whether every namespace is right and every region's token alive, at this moment. */
+  isAllRight(): boolean {
+    const [tokens, states, now] = [this.#source.tokens(), this.#source.states(), this.#source.now()];
+    // A token that does not say when it ends counts as alive.
+    const isAlive = (region: string): boolean => tokens.has(region) && !((tokens.get(region)?.expiresAt ?? 0) <= now);
+    return this.#regions.every(isAlive) && this.#source.targets().every((one) => states.get(one) === "right");
+  }
+
+  #missing(): string | undefined {
+    const [tokens, states] = [this.#source.tokens(), this.#source.states()];
+    const region = this.#regions.find((one) => !tokens.has(one));
+    if (region !== undefined) return `there is no authorization token for ${region} yet`;
+    const pending = this.#source.targets().filter((one) => (states.get(one) ?? "pending") === "pending");
+    if (pending.length > 0) return `${String(pending.length)} namespaces were not looked at yet`;
+    const own = states.get(this.#namespace);
+    return own === "right" ? undefined : "the helper's own namespace is not right yet";
+  }
+}

@@ -1,0 +1,66 @@
+// All watches of the helper, and what is known by them.
+import { isForbidden } from "./apply.ts";
+import { inSeconds, reasonOf, type Log } from "./log.ts";
+import type { Following, Observed } from "./observed.ts";
+import type { Knowledge } from "./reconcile.ts";
+import { reflect, type Reflecting } from "./reflector.ts";
+
+export interface WatchEffects extends Reflecting {
+  readonly log: Log;
+  /** A collection was listed whole: everything in a namespace, or in all when undefined, can be compared now. */
+  readonly listed: (namespace: string | undefined) => void;
+  readonly failed: (path: string) => void;
+}
+
+/** What is retried without a word so often, in a row: API servers restart, and their watches end with them. */
+const quietFailures = 3;
+
+export class Watches {
+  readonly #knowledge: Map<Following, Knowledge>;
+
+  constructor(observed: Observed) {
+    this.#knowledge = new Map(observed.followings.map((one) => [one, "unknown"]));
+  }
+
+  /** What is known of a namespace, by the collections that cover it. */
+  knowledgeOf(namespace: string): Knowledge {
+    const all = [...this.#knowledge].filter(([one]) => one.namespace === undefined || one.namespace === namespace);
+    const found = (["unreadable", "unknown"] as const).find((wanted) =>
+      all.some(([, knowledge]) => knowledge === wanted),
+    );
+    return found ?? "known";
+  }
+
+  /** Follows everything until the signal aborts. Never rejects. */
+  async run({ log, listed, failed, ...reflecting }: WatchEffects, signal: AbortSignal): Promise<void> {
+    const follow = async (following: Following): Promise<void> => {
+      const { namespace, path, metadataOnly } = following;
+      const sink = {
+        ...following.sink,
+        listed: (uids: ReadonlySet<string>, version: number) => {
+          following.sink.listed(uids, version);
+          this.#knowledge.set(following, "known");
+          listed(namespace);
+        },
+      };
+      const onFailure = (error: unknown, failures: number, wait: number): void => {
+        failed(path);
+        const [reason, next] = [reasonOf(error), `trying again in ${inSeconds(wait)}`];
+        if (isForbidden(error) && namespace !== undefined) {
+          const first = this.knowledgeOf(namespace) !== "unreadable";
+          this.#knowledge.set(following, "unreadable");
+          // With a namespace its Role goes too, and comes back by the stack only.
+          const remedy = "If the namespace was deleted, `pulumi up --refresh` makes the helper's Role in it again";
+          log(first ? "error" : "debug", `namespace ${namespace} cannot be read: ${reason}. ${remedy}; ${next}`, {
+            namespace,
+          });
+          listed(namespace);
+        } else {
+          log(failures > quietFailures || isForbidden(error) ? "error" : "debug", `${reason}; ${next}`);
+        }
+      };
+      await reflect({ path, metadataOnly, sink, failed: onFailure }, reflecting, signal);
+    };
+    await Promise.all([...this.#knowledge.keys()].map(follow));
+  }
+}
