@@ -28,8 +28,8 @@ export interface AccessArgs {
 
 // A create by server-side apply carries the object's name, and a list or a watch may ask for one name: all of these are
 // limited by resourceNames.
-const verbs = ["get", "list", "watch", "create", "patch", "delete"];
-const rule = (resource: string, resourceNames: pulumi.Input<string[]>): PolicyRule => ({
+const keeping = ["list", "watch", "create", "patch", "delete"];
+const rule = (resource: string, resourceNames: pulumi.Input<string[]>, verbs: string[]): PolicyRule => ({
   apiGroups: [""],
   resources: [resource],
   resourceNames,
@@ -53,7 +53,10 @@ export class Access extends pulumi.ComponentResource {
     super("ecr-helper:index:Access", name, {}, opts);
     const inside = { parent: this };
 
-    const keep = [rule("secrets", args.secrets), rule("serviceaccounts", [args.serviceAccount])];
+    const keep = [
+      rule("secrets", args.secrets, keeping),
+      rule("serviceaccounts", [args.serviceAccount], ["get", ...keeping]),
+    ];
     const everywhere = isOpenEnded(args.targets);
     const rules = everywhere ? [...keep, recordEvents, watchNamespaces] : [];
     const owner = new ClusterRole(name, { metadata: { name: args.name }, rules }, inside);
@@ -83,14 +86,16 @@ export class Access extends pulumi.ComponentResource {
       grant(`${name}-${namespace}`, namespace, [...keep, recordEvents]);
     }
     // Builds may run in the helper's own namespace, which this stack may be about to make.
-    const own = named.includes(args.ownNamespace) ? keep : [rule("secrets", [args.pullSecret])];
+    const own = named.includes(args.ownNamespace) ? keep : [rule("secrets", [args.pullSecret], keeping)];
+    // A new helper goes on with the tokens that the last one left in its pull secret.
+    const readTokens = rule("secrets", [args.pullSecret], ["get"]);
     const readDeployment = {
       apiGroups: ["apps"],
       resources: ["deployments"],
       resourceNames: [args.deployment],
       verbs: ["get"],
     };
-    grant(name, args.namespace, [...own, recordEvents, readDeployment]);
+    grant(name, args.namespace, [...own, readTokens, recordEvents, readDeployment]);
     this.registerOutputs({});
   }
 }

@@ -1,15 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
 import { readConfig } from "../../helper/config.ts";
-import {
-  authsOf,
-  basicAuthSecret,
-  pullSecret,
-  serviceAccountPatch,
-  withEntry,
-  type ServiceAccount,
-} from "../../helper/desired.ts";
+import { desiredSecrets, secretsOf, tokensOf, type Secret, type Tokens } from "../../helper/desired.ts";
+import type { AuthorizationToken } from "../../helper/token.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 
 const [own, sameRegion, otherRegion] = [
@@ -17,159 +10,166 @@ const [own, sameRegion, otherRegion] = [
   "444455556666.dkr.ecr.eu-west-1.amazonaws.com",
   "111122223333.dkr.ecr.us-east-1.amazonaws.com",
 ];
-const config = readConfig({
+const env = {
   ...helperEnvironment,
+  AWS_ACCESS_KEY_ID: "AKIAEXAMPLE",
   ECR_HELPER_REGISTRIES: [own, sameRegion, otherRegion].join(","),
   ECR_HELPER_REGISTRY_HOST: "registry.example",
-});
-const token = (password: string, end: string): { username: string; password: string; expiresAt: number } => ({
+};
+const config = readConfig(env);
+const token = (password: string, end: string): AuthorizationToken => ({
   username: "AWS",
   password,
+  issuedAt: Date.parse("2026-11-23T06:00:00Z"),
   expiresAt: Date.parse(end),
 });
 const west = token("west", "2026-11-23T18:00:00Z");
 const east = token("east", "2026-11-23T12:00:00Z");
-const both = new Map([
-  ["eu-west-1", west],
+const both: Tokens = new Map([
   ["us-east-1", east],
+  ["eu-west-1", west],
 ]);
+const onlyWest: Tokens = new Map([["eu-west-1", west]]);
 const decode = (text = ""): string => Buffer.from(text, "base64").toString();
-const entry = (password: string): object => ({
-  username: "AWS",
-  password,
-  auth: Buffer.from(`AWS:${password}`).toString("base64"),
-});
-const decoded = (secret: { data: Record<string, string> } | undefined): unknown =>
-  JSON.parse(decode(secret?.data[".dockerconfigjson"]));
+const secret = (name: string, tokens: Tokens = both): Secret | undefined =>
+  secretsOf(config, tokens).find(({ metadata }) => metadata.name === name);
+const authsOf = (found: Secret | undefined): Record<string, object> =>
+  (JSON.parse(decode(found?.data[".dockerconfigjson"])) as { auths: Record<string, object> }).auths;
 
-describe("the secret that builds log in with", () => {
-  const secret = basicAuthSecret(config, "team", both);
+/** The annotations for Knative and Tekton. */
+const endpoints = (found: Secret | undefined): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(found?.metadata.annotations ?? {}).filter(([key]) => !key.startsWith("ecr-helper/")),
+  );
 
-  it("holds the token's user and password", () => {
-    assert.equal(secret?.type, "kubernetes.io/basic-auth");
-    assert.equal(decode(secret.data["username"]), "AWS");
-    assert.equal(decode(secret.data["password"]), "west");
+describe("the secrets that builds log in with", () => {
+  it("hold the token of one region each: a token opens no other", () => {
+    for (const [name, password] of [
+      ["ecr-creds", "west"],
+      ["ecr-creds-us-east-1", "east"],
+    ] as const) {
+      const found = secret(name);
+      assert.equal(found?.type, "kubernetes.io/basic-auth");
+      assert.equal(decode(found.data["username"]), "AWS");
+      assert.equal(decode(found.data["password"]), password);
+    }
   });
 
-  it("is annotated for Knative and Tekton with every endpoint that its password opens, and with its end", () => {
-    assert.deepEqual(secret?.metadata.annotations, {
+  it("are annotated for Knative and Tekton with every endpoint of their region, and with none of another", () => {
+    assert.deepEqual(endpoints(secret("ecr-creds")), {
       "build.knative.dev/docker-0": "https://registry.example",
       "tekton.dev/docker-0": "https://registry.example",
       "build.knative.dev/docker-1": `https://${own}`,
       "tekton.dev/docker-1": `https://${own}`,
       "build.knative.dev/docker-2": `https://${sameRegion}`,
       "tekton.dev/docker-2": `https://${sameRegion}`,
-      "ecr-helper/expires-at": "2026-11-23T18:00:00.000Z",
+    });
+    assert.deepEqual(endpoints(secret("ecr-creds-us-east-1")), {
+      "build.knative.dev/docker-0": `https://${otherRegion}`,
+      "tekton.dev/docker-0": `https://${otherRegion}`,
     });
   });
 
-  it("is owned by the stack's cluster-scoped object and labelled as this helper's", () => {
-    const { name, uid } = config.owner;
-    const reference = { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", name, uid };
-    assert.deepEqual(secret?.metadata.ownerReferences, [reference]);
-    const labels = { "app.kubernetes.io/managed-by": "ecr-helper", "app.kubernetes.io/instance": "ecr-helper-test" };
-    assert.deepEqual(secret.metadata.labels, labels);
+  it("say when they end and when they were refreshed", () => {
+    const { annotations } = secret("ecr-creds")?.metadata ?? {};
+    assert.equal(annotations?.["ecr-helper/expires-at"], "2026-11-23T18:00:00.000Z");
+    assert.equal(annotations["ecr-helper/refreshed-at"], "2026-11-23T06:00:00.000Z");
   });
 
-  it("is not touched while its region has no token", () => {
-    assert.equal(basicAuthSecret(config, "team", new Map([["us-east-1", east]])), undefined);
+  it("are owned by the stack's cluster-scoped object and labelled as this helper's", () => {
+    const { name, uid } = config.owner;
+    const reference = { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", name, uid };
+    const labels = { "app.kubernetes.io/managed-by": "ecr-helper", "app.kubernetes.io/instance": "ecr-helper-test" };
+    for (const { metadata } of secretsOf(config, both)) {
+      assert.deepEqual(metadata.ownerReferences, [reference]);
+      assert.deepEqual(metadata.labels, labels);
+    }
+  });
+
+  it("are only those that there is a token for", () => {
+    assert.equal(secret("ecr-creds-us-east-1", onlyWest), undefined);
+    assert.deepEqual(secretsOf(config, new Map()), []);
   });
 });
 
 describe("the secret that images are pulled with", () => {
   it("has every registry, with and without https://, and the first end of its tokens", () => {
-    const secret = pullSecret(config, "team", both, {});
+    const found = secret("ecr-creds-pull");
+    const entry = (password: string): object => ({
+      username: "AWS",
+      password,
+      auth: Buffer.from(`AWS:${password}`).toString("base64"),
+    });
     const hosts = ["registry.example", own, sameRegion].flatMap((host) => [host, `https://${host}`]);
     const wanted = Object.fromEntries(hosts.map((host) => [host, entry("west")]));
     wanted[otherRegion] = wanted[`https://${otherRegion}`] = entry("east");
-    assert.equal(secret?.type, "kubernetes.io/dockerconfigjson");
-    assert.deepEqual(decoded(secret), { auths: wanted });
-    assert.equal(secret.metadata.annotations?.["ecr-helper/expires-at"], "2026-11-23T12:00:00.000Z");
+    assert.equal(found?.type, "kubernetes.io/dockerconfigjson");
+    assert.deepEqual(authsOf(found), wanted);
+    assert.equal(found.metadata.annotations?.["ecr-helper/expires-at"], "2026-11-23T12:00:00.000Z");
   });
 
-  it("keeps the entries of a registry that has no token now", () => {
-    const earlier = pullSecret(config, "team", both, {});
-    const later = pullSecret(
-      config,
-      "team",
-      new Map([["eu-west-1", token("new", "2026-11-24T00:00:00Z")]]),
-      authsOf(earlier?.data),
-    );
-    const { auths } = decoded(later) as { auths: Record<string, object> };
-    assert.deepEqual(auths[otherRegion], entry("east"));
-    assert.deepEqual(auths[own], entry("new"));
+  it("gives the tokens back to a helper that starts anew, with their times", () => {
+    const found = secret("ecr-creds-pull");
+    assert.ok(found);
+    assert.deepEqual(tokensOf(config, found), new Map([...both].reverse()));
   });
 
-  it("keeps nothing but what is its own", () => {
-    const foreign = {
-      data: { ".dockerconfigjson": Buffer.from('{"auths":{"docker.io":{"auth":"x"}}}').toString("base64") },
-    };
-    const secret = pullSecret(config, "team", new Map([["eu-west-1", west]]), authsOf(foreign.data));
-    assert.ok(!JSON.stringify(decoded(secret)).includes("docker.io"));
-    assert.deepEqual(authsOf({ ".dockerconfigjson": "not a docker config" }), {});
-    assert.deepEqual(authsOf(undefined), {});
+  it("gives them as long since due to one that is somebody else in AWS: they may have ended with the old key", () => {
+    const found = secret("ecr-creds-pull");
+    assert.ok(found);
+    const tokens = tokensOf(readConfig({ ...env, AWS_ACCESS_KEY_ID: "AKIANEW" }), found);
+    assert.equal(tokens.get("eu-west-1")?.password, "west");
+    assert.equal(tokens.get("eu-west-1")?.issuedAt, 0);
   });
 
-  it("is not touched while there is no token at all", () =>
-    assert.equal(pullSecret(config, "team", new Map(), {}), undefined));
+  it("gives nothing where it is somebody else's, or holds something else", () => {
+    const found = secret("ecr-creds-pull");
+    assert.ok(found);
+    const foreign = { ...found, metadata: { ...found.metadata, labels: {} } };
+    assert.equal(tokensOf(config, foreign).size, 0);
+    for (const text of ["", "no docker config", "{}", '{"auths":{"docker.io":{"auth":"x"}}}']) {
+      const data = { ".dockerconfigjson": Buffer.from(text).toString("base64") };
+      assert.equal(tokensOf(config, { ...found, data }).size, 0);
+    }
+    const metadata = { ...found.metadata, annotations: { "ecr-helper/tokens": "not JSON" } };
+    assert.equal(tokensOf(config, { ...found, metadata }).size, 0);
+  });
 
-  it("does not say when it ends where ECR did not", () => {
-    const unknown = { username: "AWS", password: "x", expiresAt: Number.NaN };
-    assert.deepEqual(pullSecret(config, "team", new Map([["eu-west-1", unknown]]), {})?.metadata.annotations, {});
+  it("keeps the time of a token that does not say when it ends unknown", () => {
+    const endless = { ...west, expiresAt: Number.NaN };
+    const found = secret("ecr-creds-pull", new Map([["eu-west-1", endless]]));
+    assert.equal(found?.metadata.annotations?.["ecr-helper/expires-at"], "unknown");
+    assert.deepEqual(tokensOf(config, found).get("eu-west-1"), endless);
   });
 });
 
-const names = fc.array(fc.record({ name: fc.string() }));
-const account = (
-  secrets: { name: string }[] | undefined,
-  imagePullSecrets: { name: string }[] | undefined,
-): ServiceAccount => ({
-  apiVersion: "v1",
-  kind: "ServiceAccount",
-  metadata: { name: "builder-sa", namespace: "team", resourceVersion: "7" },
-  ...(secrets && { secrets }),
-  ...(imagePullSecrets && { imagePullSecrets }),
-});
+describe("a secret's revision", () => {
+  const revisions = (tokens: Tokens, from = config): string[] =>
+    desiredSecrets(from, tokens).map(({ revision }) => revision);
 
-describe("a service account", () => {
-  it("that lists both secrets is left alone", () => {
-    const right = account([{ name: "other" }, { name: "ecr-creds" }], [{ name: "ecr-creds-pull" }]);
-    assert.equal(serviceAccountPatch(config, right), undefined);
+  it("is the same for the same content, in whatever order the tokens came", () => {
+    assert.deepEqual(revisions(both), revisions(new Map([...both].reverse())));
   });
 
-  it("is extended, at the version that was read", () => {
-    assert.deepEqual(serviceAccountPatch(config, account([{ name: "other" }], undefined)), {
-      metadata: { resourceVersion: "7" },
-      secrets: [{ name: "other" }, { name: "ecr-creds" }],
-      imagePullSecrets: [{ name: "ecr-creds-pull" }],
-    });
+  it("is another for another token, another registry or another owner", () => {
+    const other = readConfig({ ...env, ECR_HELPER_OWNER_UID: "11111111-0000-0000-0000-000000000000" });
+    const alias = readConfig({ ...env, ECR_HELPER_REGISTRY_HOST: "other.example" });
+    const all = [
+      revisions(both),
+      revisions(both, other),
+      revisions(both, alias),
+      revisions(new Map([...both, ["eu-west-1", { ...west, password: "x" }]])),
+    ];
+    assert.equal(new Set(all.map(([first]) => first)).size, all.length);
   });
 
-  it("never loses, doubles or moves an entry of somebody else's", () => {
-    fc.assert(
-      fc.property(names, fc.string(), (list, name) => {
-        const extended = withEntry(list, name);
-        assert.deepEqual(extended.slice(0, list.length), list);
-        assert.equal(
-          extended.filter((one) => one.name === name).length,
-          Math.max(1, list.filter((one) => one.name === name).length),
-        );
-        assert.equal(withEntry(extended, name), extended, "a second time changes nothing");
-      }),
-    );
-  });
-
-  it("is right after one patch, whatever it listed", () => {
-    fc.assert(
-      fc.property(
-        fc.option(names, { nil: undefined }),
-        fc.option(names, { nil: undefined }),
-        (secrets, imagePullSecrets) => {
-          const found = account(secrets, imagePullSecrets);
-          const patched = { ...found, ...serviceAccountPatch(config, found), metadata: found.metadata };
-          assert.equal(serviceAccountPatch(config, patched), undefined);
-        },
-      ),
-    );
+  it("stands in what is applied, which can be pinned to one object by its uid", () => {
+    const [first] = desiredSecrets(config, both);
+    const parse = (text = ""): { metadata: { uid?: string; annotations: Record<string, string> } } =>
+      JSON.parse(text) as ReturnType<typeof parse>;
+    assert.equal(parse(first?.body()).metadata.annotations["ecr-helper/revision"], first?.revision);
+    const { uid, ...rest } = parse(first?.body("the-uid")).metadata;
+    assert.equal(uid, "the-uid");
+    assert.deepEqual(rest, parse(first?.body()).metadata);
   });
 });

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Health } from "../../helper/health.ts";
+import { answer } from "../../helper/health.ts";
 import { createLog, formatDate, reasonOf } from "../../helper/log.ts";
+import type { State } from "../../helper/reconcile.ts";
+import { Status, stuckAfter } from "../../helper/status.ts";
+import type { AuthorizationToken } from "../../helper/token.ts";
 
 describe("the log", () => {
   const capture = (...[format, level]: [Parameters<typeof createLog>[0], Parameters<typeof createLog>[1]]) => {
@@ -37,19 +40,64 @@ describe("the log", () => {
 });
 
 describe("health", () => {
-  it("is not ready until told, and alive until the loop misses its beat", () => {
-    let now = 1_000;
-    const health = new Health(() => now);
-    assert.deepEqual(health.answer("/readyz"), [503, "the first refresh is not complete"]);
-    assert.equal(health.answer("/healthz")[0], 200);
-    health.ready();
-    health.beat(2_000);
-    assert.equal(health.answer("/readyz")[0], 200);
-    assert.equal(health.answer("/healthz")[0], 200);
-    now = 2_001;
-    assert.deepEqual(health.answer("/healthz"), [503, "the reconcile loop is stuck"]);
-    health.beat(3_000);
-    assert.equal(health.answer("/healthz")[0], 200);
-    assert.equal(health.answer("/secrets")[0], 404);
+  const hour = 3_600_000;
+  const token = { username: "AWS", password: "x", issuedAt: 0, expiresAt: 12 * hour };
+
+  /** A helper of namespaces `own` and `a`, in any condition. */
+  function helper() {
+    const is = { tokens: new Map<string, AuthorizationToken>(), states: new Map<string, State>(), stalled: 0, now: 0 };
+    const status = new Status("own", ["r", "s"], {
+      tokens: () => is.tokens,
+      targets: () => ["own", "a"],
+      states: () => is.states,
+      stalled: () => is.stalled,
+      now: () => is.now,
+    });
+    const ask = async (path: string): Promise<string> => {
+      const { status: code, body } = await answer(status, async () => Promise.resolve({ type: "t", body: "m" }), path);
+      return `${String(code)} ${body.trim()}`;
+    };
+    return { is, status, ask };
+  }
+
+  it("is ready after a look at every namespace with a token of every region, and stays so", async () => {
+    const { is, ask } = helper();
+    is.tokens.set("r", token);
+    assert.equal(await ask("/readyz"), "503 there is no authorization token for s yet");
+    is.tokens.set("s", token);
+    is.states.set("own", "right");
+    assert.equal(await ask("/readyz"), "503 1 namespaces were not looked at yet");
+    is.states.set("a", "failing").set("own", "failing");
+    assert.equal(await ask("/readyz"), "503 the helper's own namespace is not right yet");
+    is.states.set("own", "right");
+    assert.equal(await ask("/readyz"), "200 ok", "another namespace that fails is no reason to wait");
+    is.tokens.clear();
+    assert.equal(await ask("/readyz"), "200 ok");
+  });
+
+  it("is alive unless something is due and nothing is done for minutes", async () => {
+    const { is, ask } = helper();
+    assert.equal(await ask("/healthz"), "200 ok");
+    is.stalled = stuckAfter + 1_000;
+    assert.equal(await ask("/healthz"), "503 nothing was done for 301 s");
+  });
+
+  it("is all right only while every namespace is right and every token alive", () => {
+    const { is, status } = helper();
+    assert.equal(status.isAllRight(), false);
+    is.tokens.set("r", token).set("s", { ...token, expiresAt: Number.NaN });
+    is.states.set("own", "right").set("a", "right");
+    assert.equal(status.isAllRight(), true);
+    is.now = 12 * hour;
+    assert.equal(status.isAllRight(), false);
+    is.now = 0;
+    is.states.set("a", "failing");
+    assert.equal(status.isAllRight(), false);
+  });
+
+  it("is served beside the metrics, and nothing else is", async () => {
+    const { ask } = helper();
+    assert.equal(await ask("/metrics"), "200 m");
+    assert.equal(await ask("/secrets"), "404 only /healthz, /readyz and /metrics are served");
   });
 });

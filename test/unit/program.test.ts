@@ -160,53 +160,79 @@ describe("the image", () => {
 });
 
 describe("the helper's rights in the cluster", () => {
-  const verbs = ["get", "create", "patch"];
-  const rule = (resource: string, resourceNames: string[]): object => ({
-    apiGroups: [""],
+  const keeping = ["list", "watch", "create", "patch", "delete"];
+  const rule = (resource: string, resourceNames: string[], verbs: string[], apiGroups = [""]): object => ({
+    apiGroups,
     resources: [resource],
     resourceNames,
     verbs,
   });
-
+  const builds = (...further: string[]): object[] => [
+    rule("secrets", ["ecr-creds", ...further, "ecr-creds-pull"], keeping),
+    rule("serviceaccounts", ["builder-sa"], ["get", ...keeping]),
+  ];
   const recordEvents = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
+  const own = [
+    rule("secrets", ["ecr-creds-pull"], ["get"]),
+    recordEvents,
+    rule("deployments", ["ecr-helper"], ["get"], ["apps"]),
+  ];
+  const rbac = "kubernetes:rbac.authorization.k8s.io/v1";
+  const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }];
+  const roleRef = (kind: string): object => ({ apiGroup: "rbac.authorization.k8s.io", kind, name: "ecr-helper-test" });
 
   for (const namespace of ["team-a", "team-b"]) {
-    it(`are its three objects by name in ${namespace}, and to record Events there`, () => {
-      const { metadata, rules } = find(
-        "kubernetes:rbac.authorization.k8s.io/v1:Role",
-        `ecr-helper-${namespace}`,
-      ).inputs;
+    it(`are its objects by name in ${namespace}, and to record Events there`, () => {
+      const { metadata, rules } = find(`${rbac}:Role`, `ecr-helper-${namespace}`).inputs;
       assert.deepEqual(metadata, { name: "ecr-helper-test", namespace });
-      assert.deepEqual(rules, [
-        rule("secrets", ["ecr-creds", "ecr-creds-pull"]),
-        rule("serviceaccounts", ["builder-sa"]),
-        recordEvents,
-      ]);
-      const binding = find("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", `ecr-helper-${namespace}`).inputs;
-      assert.deepEqual(binding["roleRef"], {
-        apiGroup: "rbac.authorization.k8s.io",
-        kind: "Role",
-        name: "ecr-helper-test",
-      });
-      assert.deepEqual(binding["subjects"], [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }]);
+      assert.deepEqual(rules, [...builds("ecr-creds-us-east-1"), recordEvents]);
+      const binding = find(`${rbac}:RoleBinding`, `ecr-helper-${namespace}`).inputs;
+      assert.deepEqual(binding["roleRef"], roleRef("Role"));
+      assert.deepEqual(binding["subjects"], subjects);
     });
   }
 
-  it("are the pull secret alone in its own namespace", () => {
-    const { inputs } = find("kubernetes:rbac.authorization.k8s.io/v1:Role", "ecr-helper");
-    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"]), recordEvents]);
+  it("are the pull secret in its own namespace, and to read it and its Deployment there", () => {
+    const { inputs } = find(`${rbac}:Role`, "ecr-helper");
+    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"], keeping), ...own]);
   });
 
-  it("are none in the whole cluster: the ClusterRole only owns what the helper creates", () => {
-    assert.deepEqual(find("kubernetes:rbac.authorization.k8s.io/v1:ClusterRole").inputs["rules"], []);
+  it("are none in the whole cluster while each namespace is named: the ClusterRole only owns what the helper creates", () => {
+    assert.deepEqual(find(`${rbac}:ClusterRole`).inputs["rules"], []);
     assert.equal(resources.filter(({ type }) => type.includes("ClusterRoleBinding")).length, 0);
     assert.equal(container?.env.find(({ name }) => name === "ECR_HELPER_OWNER_UID")?.value, "the-uid");
   });
 
-  it("need no role of its own namespace where builds run there", async () => {
+  it("are the same objects by name everywhere, and the namespaces, where these are meant by pattern or selector", async () => {
+    for (const targets of [
+      { buildNamespaces: '["team-*","default"]' },
+      { buildNamespaces: "[]", namespaceSelector: "team" },
+    ]) {
+      const program = await runProgram({ ...cluster, ...targets });
+      const watchNamespaces = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
+      assert.deepEqual(program.find(`${rbac}:ClusterRole`).inputs["rules"], [
+        ...builds(),
+        recordEvents,
+        watchNamespaces,
+      ]);
+      const binding = program.find(`${rbac}:ClusterRoleBinding`).inputs;
+      assert.deepEqual([binding["roleRef"], binding["subjects"]], [roleRef("ClusterRole"), subjects]);
+      const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
+      assert.deepEqual(roles, ["ecr-helper"], "no Role in any build namespace");
+    }
+  });
+
+  it("are none in a namespace that is excluded", async () => {
+    const targets = { buildNamespaces: '["team-a","team-b"]', excludeNamespaces: '["*-b"]' };
+    const { resources: all } = await runProgram({ ...cluster, ...targets });
+    const roles = all.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
+    assert.deepEqual(roles, ["ecr-helper-team-a", "ecr-helper"]);
+  });
+
+  it("are one Role where builds run in its own namespace", async () => {
     const program = await runProgram({ ...cluster, buildNamespaces: '["ecr-helper"]' });
-    const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
-    assert.deepEqual(roles, ["ecr-helper-ecr-helper"]);
+    const { inputs } = program.find(`${rbac}:Role`);
+    assert.deepEqual(inputs["rules"], [...builds(), ...own]);
   });
 
   it("are given where the stack's own namespace is there already", async () => {
@@ -255,6 +281,9 @@ describe("the Deployment", () => {
       ECR_HELPER_REGISTRIES: `${registry},444455556666.dkr.ecr.us-east-1.amazonaws.com`,
       ECR_HELPER_REGISTRY_HOST: "",
       ECR_HELPER_BUILD_NAMESPACES: "team-a,team-b",
+      ECR_HELPER_EXCLUDE_NAMESPACES: "",
+      ECR_HELPER_NAMESPACE_SELECTOR: "",
+      ECR_HELPER_DEPLOYMENT: "ecr-helper",
       ECR_HELPER_BASIC_AUTH_SECRET: "ecr-creds",
       ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
       ECR_HELPER_SERVICE_ACCOUNT: "builder-sa",
@@ -268,9 +297,12 @@ describe("the Deployment", () => {
     });
   });
 
-  it("is another pod when the key is another, without showing the key", () => {
+  it("is another pod when the key is another, without showing the key, and is found by Prometheus", () => {
     const { annotations } = deployment.spec.template.metadata;
-    assert.match(annotations["ecr-helper/access-key"] ?? "", /^[0-9a-f]{16}$/);
+    const { "ecr-helper/access-key": fingerprint, ...others } = annotations;
+    assert.match(fingerprint ?? "", /^[0-9a-f]{16}$/);
+    const scraped = { "prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics" };
+    assert.deepEqual(others, scraped);
   });
 
   it("runs in a namespace that exists, when told so", async () => {

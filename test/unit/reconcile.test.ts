@@ -1,186 +1,392 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { ForeignObjectError, type ObjectResult, type Target } from "../../helper/apply.ts";
+import { ForeignObjectError } from "../../helper/apply.ts";
+import { readConfig } from "../../helper/config.ts";
+import { fieldManager, type Metadata } from "../../helper/desired.ts";
 import { KubeError } from "../../helper/kube.ts";
-import { reconcile, type Effects } from "../../helper/reconcile.ts";
-import type { AuthorizationToken } from "../../helper/token.ts";
+import { fieldPaths } from "../../helper/managed-fields.ts";
+import { Observed, type MetadataOnly } from "../../helper/observed.ts";
+import { createController, type Effects, type Knowledge } from "../../helper/reconcile.ts";
+import type { KubeObject } from "../../helper/reflector.ts";
+import { newServiceAccount, noEntries, type Entries, type ServiceAccount } from "../../helper/service-account.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+import { VirtualClock } from "../virtual-clock.ts";
 
-const hour = 3_600_000;
-const targets: Target[] = ["a", "b"].map((namespace) => ({ namespace, builds: true }));
-const good: ObjectResult[] = [{ object: "secret/ecr-creds", outcome: "configured" }];
-const bad = (error: unknown): ObjectResult[] => [{ object: "secret/ecr-creds", outcome: "failed", error }];
+const minute = 60_000;
 const call = { method: "PATCH", path: "/x" } as const;
+const refusal = (status: number, reason = ""): KubeError => new KubeError(call, status, JSON.stringify({ reason }));
 
-/** Runs the loop on a clock of its own, which jumps from sleep to sleep, until `hours` have passed on it. */
-async function simulate(
-  hours: number,
-  behaviour: {
-    token?: (region: string, now: number, count: number) => AuthorizationToken;
-    apply?: (target: Target, now: number, tokens: ReadonlyMap<string, AuthorizationToken>) => ObjectResult[];
-    regions?: string[];
-  },
-) {
-  const start = Date.parse("2026-11-23T00:00:00Z");
-  let now = start;
-  let readyAt: number | undefined;
-  let asked = 0;
+/** A controller over a cluster that the test makes up: its writes are done at once, and seen at once. */
+function simulate(env: Record<string, string> = {}, refuse: (write: string) => Error | undefined = () => undefined) {
+  const config = readConfig({ ...helperEnvironment, ECR_HELPER_BUILD_NAMESPACES: "a,b", ...env });
+  const clock = new VirtualClock("2026-11-23T00:00:00Z");
   const over = new AbortController();
+  const writes: string[] = [];
   const lines: string[] = [];
-  const applied: { only: string[] | undefined; at: number; namespace: string; password: string | undefined }[] = [];
-  const requests: { at: number; region: string }[] = [];
   const warned: string[] = [];
-  const token = behaviour.token ?? ((_, at) => ({ username: "AWS", password: String(at), expiresAt: at + 12 * hour }));
-  const effects: Effects = {
-    tokenSource: async (region) => {
-      requests.push({ at: now - start, region });
-      return Promise.resolve(token(region, now, asked++));
-    },
-    apply: async (target, tokens, only) => {
-      applied.push({
-        only: only && [...only],
-        at: now - start,
-        namespace: target.namespace,
-        password: tokens.get("r")?.password,
-      });
-      return Promise.resolve(behaviour.apply?.(target, now - start, tokens) ?? good);
-    },
-    warn: async (target) => Promise.resolve(void warned.push(target.namespace)),
-    log: (level, message) => void lines.push(`${level} ${message}`),
-    now: () => now,
-    random: () => 0,
-    sleep: async (milliseconds) => {
-      assert.ok(milliseconds >= 0 && Number.isFinite(milliseconds), `a sleep of ${String(milliseconds)}`);
-      now += milliseconds;
-      if (now >= start + hours * hour) over.abort();
-      return Promise.resolve();
-    },
-    beat: (until) => assert.ok(until > now),
-    ready: () => (readyAt = now - start),
+  const drifted: string[] = [];
+  let version = 0;
+  let knowledge: (namespace: string) => Knowledge = () => "known";
+  const observed: Observed = new Observed(config, (namespace) => controller.changed(namespace, true));
+  const sinkOf = (resource: string, namespace: string) => {
+    const found = observed.followings.find(
+      (one) => one.path.includes(resource) && (one.namespace ?? namespace) === namespace,
+    );
+    assert.ok(found, `${resource} in ${namespace} is followed`);
+    return found.sink;
   };
-  await reconcile(behaviour.regions ?? ["r"], targets, effects, over.signal);
-  return { lines, applied, requests, warned, readyAt };
+
+  /** An own secret as the API server shows it after an apply, or after somebody else changed it. */
+  const ownSecret = (namespace: string, metadata: Metadata, by?: string): MetadataOnly => {
+    const fieldsV1 = {};
+    const paths =
+      by === undefined
+        ? fieldPaths({
+            metadata,
+            apiVersion: "v1",
+            kind: "Secret",
+            type: "",
+            data: { username: "", password: "", ".dockerconfigjson": "" },
+          })
+        : [];
+    for (const path of paths)
+      path.reduce<Record<string, object>>((at, key) => (at[key] ??= {}) as Record<string, object>, fieldsV1);
+    const managedFields = [
+      { manager: fieldManager, operation: "Apply", fieldsV1 },
+      ...(by === undefined ? [] : [{ manager: by }]),
+    ];
+    return {
+      metadata: {
+        ...metadata,
+        namespace,
+        uid: `${namespace}/${metadata.name}`,
+        resourceVersion: String(++version),
+        managedFields,
+      },
+    };
+  };
+  const written = new Map<string, Metadata>();
+
+  const attempt = (write: string): void => {
+    writes.push(`${String((clock.now() - Date.parse("2026-11-23T00:00:00Z")) / 1000)} ${write}`);
+    const error = refuse(write);
+    if (error !== undefined) throw error;
+  };
+  const account = (namespace: string, entries: Entries): ServiceAccount & KubeObject => {
+    const made = newServiceAccount(config, entries);
+    return { ...made, metadata: { ...made.metadata, namespace, uid: namespace, resourceVersion: String(++version) } };
+  };
+  const writer: Effects["writer"] = {
+    applySecret: async (namespace, { name, body }, seen) => {
+      attempt(`apply ${name} in ${namespace}`);
+      if (seen?.own === false) throw new ForeignObjectError("theirs");
+      const { metadata } = JSON.parse(body()) as { metadata: Metadata };
+      written.set(`${namespace}/${name}`, metadata);
+      sinkOf(`%3D${name}`, namespace).set(ownSecret(namespace, metadata));
+      return Promise.resolve(seen === undefined ? "created" : "configured");
+    },
+    removeSecret: async (namespace, name) => {
+      attempt(`remove ${name} in ${namespace}`);
+      sinkOf(`%3D${name}`, namespace).delete({
+        metadata: { name, namespace, uid: "", resourceVersion: String(++version) },
+      });
+      return Promise.resolve("removed");
+    },
+    applyAccount: async (namespace, entries) => {
+      attempt(`apply builder-sa in ${namespace}`);
+      sinkOf("serviceaccounts", namespace).set(account(namespace, entries));
+      return Promise.resolve("created");
+    },
+    releaseAccount: async (namespace) => {
+      attempt(`release builder-sa in ${namespace}`);
+      sinkOf("serviceaccounts", namespace).delete({
+        metadata: { name: "", namespace, uid: "", resourceVersion: String(++version) },
+      });
+      return Promise.resolve("removed");
+    },
+  };
+  const controller = createController(
+    config,
+    observed,
+    (namespace) => knowledge(namespace),
+    {
+      writer,
+      warn: (namespace, object, reason) => void warned.push(`${reason} ${namespace}/${object}`),
+      log: (level, message) => void lines.push(`${level} ${message}`),
+      metrics: { applied: () => undefined, failed: () => undefined, drifted: (object) => void drifted.push(object) },
+      clock,
+      random: () => 0,
+    },
+    over.signal,
+  );
+  let count = 0;
+  return {
+    writes,
+    lines,
+    warned,
+    drifted,
+    clock,
+    controller,
+    stop: () => over.abort(),
+    setKnowledge: (next: typeof knowledge) => (knowledge = next),
+    newToken: async () => {
+      const token = {
+        username: "AWS",
+        password: `password ${String(++count)}`,
+        issuedAt: clock.now(),
+        expiresAt: clock.now() + 720 * minute,
+      };
+      controller.refresh(new Map([["eu-west-1", token]]));
+      await clock.advance(0);
+    },
+    /** Somebody else does something to a secret. */
+    change: async (namespace: string, name: string, how: "deleted" | "changed" | "theirs") => {
+      const metadata = written.get(`${namespace}/${name}`) ?? { name };
+      const deleted = { metadata: { name, namespace, uid: "", resourceVersion: String(++version) } };
+      if (how === "deleted") sinkOf(`%3D${name}`, namespace).delete(deleted);
+      else
+        sinkOf(`%3D${name}`, namespace).set(
+          ownSecret(namespace, how === "theirs" ? { name } : metadata, "kubectl-edit"),
+        );
+      await clock.advance(0);
+    },
+    loseEntries: async (namespace: string) => {
+      sinkOf("serviceaccounts", namespace).set(account(namespace, noEntries));
+      await clock.advance(0);
+    },
+    namespace: async (name: string, labels: Record<string, string> = {}, deletionTimestamp?: string) => {
+      const metadata = {
+        name,
+        uid: name,
+        resourceVersion: String(++version),
+        labels,
+        ...(deletionTimestamp !== undefined && { deletionTimestamp }),
+      };
+      sinkOf("/namespaces", name).set({ metadata });
+      await clock.advance(0);
+    },
+  };
 }
 
-describe("the loop", () => {
-  it("asks once per region at half of the token's life, and applies every namespace each time", async () => {
-    const { requests, applied, readyAt } = await simulate(24, {});
+const ofOne = (namespace: string): string[] =>
+  ["ecr-creds", "ecr-creds-pull", "builder-sa"].map((name) => `0 apply ${name} in ${namespace}`);
+
+describe("the controller", () => {
+  it("writes every namespace's objects when there is a token, the service account last, and its own pull secret", async () => {
+    const { writes, newToken, controller } = simulate();
+    await newToken();
+    for (const namespace of ["a", "b"]) {
+      assert.deepEqual(
+        writes.filter((write) => write.endsWith(` ${namespace}`)),
+        ofOne(namespace),
+      );
+    }
     assert.deepEqual(
-      requests.map(({ at }) => at / hour),
-      [0, 6, 12, 18],
+      writes.filter((write) => write.endsWith(" ecr-helper")),
+      ["0 apply ecr-creds-pull in ecr-helper"],
     );
-    assert.equal(applied.length, 4 * targets.length);
-    assert.equal(readyAt, 0);
+    assert.deepEqual([...controller.states().values()], ["right", "right", "right"]);
   });
 
   it("logs the origin's lines", async () => {
-    const { lines } = await simulate(1, {});
+    const { lines, newToken } = simulate({ ECR_HELPER_BUILD_NAMESPACES: "ecr-helper" });
+    await newToken();
     assert.deepEqual(lines, [
-      "info secret/ecr-creds configured in namespace a",
-      "info secret/ecr-creds configured in namespace b",
+      "info secret/ecr-creds configured in namespace ecr-helper",
+      "info secret/ecr-creds-pull configured in namespace ecr-helper",
+      "info serviceaccount/builder-sa configured in namespace ecr-helper",
       "info the secret will expire at Mon Nov 23 12:00:00 UTC 2026.",
     ]);
   });
 
-  it("keeps the last good token when ECR refuses, and asks again sooner and sooner less", async () => {
-    const { requests, applied, lines } = await simulate(7, {
-      token: (_, at, count) => {
-        if (count > 0) throw new Error("refused");
-        return { username: "AWS", password: "first", expiresAt: at + 12 * hour };
-      },
+  it("writes the secrets again with a new token, and nothing else", async () => {
+    const { writes, newToken } = simulate({ ECR_HELPER_BUILD_NAMESPACES: "a" });
+    await newToken();
+    writes.length = 0;
+    await newToken();
+    assert.deepEqual(writes.sort(), [
+      "0 apply ecr-creds in a",
+      "0 apply ecr-creds-pull in a",
+      "0 apply ecr-creds-pull in ecr-helper",
+    ]);
+  });
+
+  it("decides nothing about a namespace that it does not know yet, and says when one cannot be read", async () => {
+    const { writes, newToken, controller, setKnowledge, clock } = simulate();
+    setKnowledge((namespace) => (namespace === "a" ? "unknown" : namespace === "b" ? "unreadable" : "known"));
+    await newToken();
+    assert.deepEqual(writes, ["0 apply ecr-creds-pull in ecr-helper"]);
+    assert.deepEqual(Object.fromEntries(controller.states()), { a: "pending", b: "failing", "ecr-helper": "right" });
+    setKnowledge(() => "known");
+    controller.changed("a", false);
+    await clock.advance(0);
+    assert.equal(controller.states().get("a"), "right");
+  });
+});
+
+describe("what somebody else did", () => {
+  for (const how of ["deleted", "changed"] as const) {
+    it(`is put back at once: a secret that was ${how}`, async () => {
+      const { writes, newToken, change, lines, drifted } = simulate();
+      await newToken();
+      writes.length = 0;
+      await change("a", "ecr-creds", how);
+      assert.deepEqual(writes, ["0 apply ecr-creds in a"]);
+      assert.deepEqual(drifted, ["secret/ecr-creds"]);
+      const word = how === "deleted" ? "was deleted" : "was changed by kubectl-edit";
+      assert.ok(lines.includes(`warn secret/ecr-creds in namespace a ${word}; it was put back`), lines.join("\n"));
     });
-    assert.equal(applied.length, targets.length, "nothing is written while nothing is new");
-    const waits = requests.slice(2).map(({ at }, index) => at - (requests[index + 1]?.at ?? 0));
-    assert.deepEqual(waits.slice(0, 4), [500, 1_000, 2_000, 4_000]);
-    assert.ok(Math.max(...waits) <= 300_000);
-    assert.match(
-      lines.at(-1) ?? "",
-      /error no authorization token for r: refused; the last good token stays in place; trying again in 150.0 s/,
+  }
+
+  it("is put back at once: a service account that lost its entries", async () => {
+    const { writes, newToken, loseEntries } = simulate();
+    await newToken();
+    writes.length = 0;
+    await loseEntries("a");
+    assert.deepEqual(writes, ["0 apply builder-sa in a"]);
+  });
+
+  it("is put back more and more slowly where they do it again at once, which is told once", async () => {
+    const { writes, newToken, change, clock, warned, stop } = simulate();
+    await newToken();
+    writes.length = 0;
+    for (let second = 0; second < 3600; second++) {
+      await change("a", "ecr-creds", "changed");
+      await clock.advance(1_000);
+    }
+    stop();
+    assert.ok(writes.length > 15 && writes.length < 40, String(writes.length));
+    const times = writes.map((write) => Number(write.split(" ")[0]));
+    assert.ok(times.at(-1) !== undefined && (times.at(-1) ?? 0) - (times.at(-2) ?? 0) >= 150);
+    assert.deepEqual(warned, ["Contested a/secret/ecr-creds"]);
+  });
+
+  it("is forgotten when they left it alone for long: the next time it is put back at once", async () => {
+    const { writes, newToken, change, clock } = simulate();
+    await newToken();
+    for (let times = 0; times < 5; times++) {
+      await change("a", "ecr-creds", "changed");
+      await clock.advance(10_000);
+    }
+    await clock.advance(20 * minute);
+    writes.length = 0;
+    await change("a", "ecr-creds", "changed");
+    assert.equal(writes.length, 1);
+    await clock.advance(minute);
+    await change("a", "ecr-creds", "changed");
+    assert.equal(writes.length, 2);
+  });
+
+  it("stays when they made the secret: an error and an Event say so once, and nothing is tried until it goes", async () => {
+    const { writes, newToken, change, clock, warned, lines, controller } = simulate();
+    await change("a", "ecr-creds", "theirs");
+    await newToken();
+    await clock.advance(60 * minute);
+    assert.deepEqual(new Set(writes.filter((write) => write.endsWith("ecr-creds in a"))), new Set([ofOne("a")[0]]));
+    assert.deepEqual(warned, ["ForeignObject a/secret/ecr-creds"]);
+    assert.equal(lines.filter((line) => line === "error secret/ecr-creds failed in namespace a: theirs").length, 1);
+    assert.equal(controller.states().get("a"), "failing");
+    assert.equal(controller.states().get("b"), "right");
+    await change("a", "ecr-creds", "deleted");
+    assert.equal(controller.states().get("a"), "right");
+  });
+});
+
+describe("a failure", () => {
+  it("is tried again sooner and sooner less, at least once a minute, and holds up nothing else", async () => {
+    let refused = true;
+    const isRefused = (write: string): boolean => refused && write === "apply ecr-creds in a";
+    const { writes, newToken, clock, controller, warned, lines } = simulate({}, (write) =>
+      isRefused(write) ? refusal(500) : undefined,
     );
+    await newToken();
+    assert.equal(controller.states().get("b"), "right");
+    await clock.advance(10 * minute);
+    const times = writes
+      .filter((write) => write.endsWith("apply ecr-creds in a"))
+      .map((write) => Number(write.split(" ")[0]));
+    assert.deepEqual(times.slice(0, 5), [0, 0.5, 1.5, 3.5, 7.5]);
+    assert.ok(times.slice(1).every((time, index) => time - (times[index] ?? 0) <= 60));
+    assert.equal(writes.filter((write) => write.endsWith("pull in a")).length, 1, "what did not fail is not repeated");
+    assert.deepEqual(warned, ["ApplyFailed a/secret/ecr-creds"]);
+    assert.equal(lines.filter((line) => line.startsWith("error")).length, 1, "the log does not repeat itself");
+    refused = false;
+    await clock.advance(minute);
+    assert.equal(controller.states().get("a"), "right");
   });
 
-  it("does not run hot on tokens that have ended on arrival", async () => {
-    const { requests } = await simulate(1, {
-      token: (_, at) => ({ username: "AWS", password: "x", expiresAt: at - hour }),
+  it("because somebody else wrote first, or with the namespace's end, is no alarm", async () => {
+    let count = 0;
+    const { newToken, lines, warned, clock } = simulate({}, (write) => {
+      if (write.endsWith("creds in a") && count++ < 2) return refusal(409, "Conflict");
+      return write.endsWith("creds in b") ? refusal(403, "NamespaceTerminating") : undefined;
     });
-    assert.equal(requests.length, 60);
-  });
-
-  it("retries the namespace that failed and no other", async () => {
-    const { applied, readyAt, lines } = await simulate(1, {
-      apply: ({ namespace }, at) => (namespace === "a" && at < 10_000 ? bad(new KubeError(call, 500, "{}")) : good),
-    });
-    assert.equal(applied.filter(({ namespace }) => namespace === "b").length, 1);
+    await newToken();
+    await clock.advance(5_000);
     assert.deepEqual(
-      applied.filter(({ namespace }) => namespace === "a").map(({ at }) => at),
-      [0, 500, 1_500, 3_500, 7_500, 15_500],
+      lines.filter((line) => line.startsWith("error")),
+      [],
     );
-    assert.equal(readyAt, 15_500);
-    assert.match(
-      lines.find((line) => line.startsWith("error")) ?? "",
-      /secret\/ecr-creds failed in namespace a: .*500.*; trying again in 0.5 s/,
+    assert.deepEqual(warned, []);
+  });
+
+  it("of the helper itself is told, and the namespace's turn comes again", async () => {
+    const { newToken, lines, controller, clock, setKnowledge } = simulate();
+    setKnowledge((namespace) => {
+      if (namespace === "a" && clock.now() < Date.parse("2026-11-23T00:00:30Z")) throw new TypeError("a mistake");
+      return "known";
+    });
+    await newToken();
+    assert.ok(
+      lines.some((line) => line.startsWith("error the work on namespace a ended half-way: TypeError: a mistake")),
     );
+    assert.equal(controller.states().get("a"), "failing");
+    assert.equal(controller.states().get("b"), "right");
+    await clock.advance(2 * minute);
+    assert.equal(controller.states().get("a"), "right");
+  });
+});
+
+describe("namespaces meant by pattern or selector", () => {
+  const env = {
+    ECR_HELPER_BUILD_NAMESPACES: "team-*",
+    ECR_HELPER_NAMESPACE_SELECTOR: "builds=yes",
+    ECR_HELPER_EXCLUDE_NAMESPACES: "*-x",
+  };
+
+  it("get their objects when they appear, and when their labels come to match", async () => {
+    const { writes, newToken, namespace } = simulate(env);
+    await newToken();
+    for (const name of ["ecr-helper", "team-a", "team-x", "other"]) await namespace(name);
+    assert.deepEqual(new Set(writes.map((write) => write.split(" ").at(-1))), new Set(["ecr-helper", "team-a"]));
+    await namespace("other", { builds: "yes" });
+    assert.deepEqual(writes.slice(-3), ofOne("other"));
   });
 
-  it("retries the objects that failed and no others, and all of them with a new token", async () => {
-    const { applied } = await simulate(7, {
-      apply: ({ namespace }) =>
-        namespace === "a" ? [...bad(new Error("no")), { object: "secret/other", outcome: "configured" }] : good,
-    });
-    const ofA = applied.filter(({ namespace }) => namespace === "a");
-    assert.deepEqual(
-      ofA.filter(({ only }) => only === undefined).map(({ at }) => at / hour),
-      [0, 6],
-    );
-    for (const { only } of ofA) assert.ok(only === undefined || (only.length === 1 && only[0] === "secret/ecr-creds"));
+  it("lose the helper's objects when their labels match no more", async () => {
+    const { writes, newToken, namespace, controller } = simulate(env);
+    await newToken();
+    await namespace("other", { builds: "yes" });
+    writes.length = 0;
+    await namespace("other", { builds: "no" });
+    assert.deepEqual(writes, [
+      "0 remove ecr-creds in other",
+      "0 remove ecr-creds-pull in other",
+      "0 release builder-sa in other",
+    ]);
+    assert.equal(controller.states().has("other"), false);
   });
 
-  it("goes on after a pass that ended by a mistake of its own, and not at once", async () => {
-    let mistakes = 0;
-    const { applied, lines, readyAt } = await simulate(1, {
-      apply: () => {
-        if (mistakes++ < 4) throw new TypeError("a mistake");
-        return good;
-      },
-      token: (_, at) => ({ username: "AWS", password: "x", expiresAt: at + 60_000 }),
-    });
-    assert.ok(lines.some((line) => line.includes("a pass ended half-way: a mistake; the next comes in 0.5 s")));
-    assert.ok(applied.length > 10 && readyAt !== undefined);
-  });
-
-  it("is ready although a namespace is gone, says so once, and serves it when it is back", async () => {
-    const { applied, readyAt, lines } = await simulate(1, {
-      apply: ({ namespace }, at) => (namespace === "a" && at < 600_000 ? bad(new KubeError(call, 404, "{}")) : good),
-    });
-    assert.equal(readyAt, 0);
-    assert.equal(lines.filter((line) => line.includes("namespace a does not exist")).length, 1);
-    const last = applied.filter(({ namespace }) => namespace === "a").at(-1)?.at ?? 0;
-    assert.ok(last >= 600_000 && last < 900_000);
-  });
-
-  it("is not ready while a namespace fails otherwise", async () => {
-    const { readyAt } = await simulate(1, {
-      apply: ({ namespace }) => (namespace === "a" ? bad(new Error("no")) : good),
-    });
-    assert.equal(readyAt, undefined);
-  });
-
-  it("records a foreign object once, as long as it stays", async () => {
-    const { warned, lines } = await simulate(1, {
-      apply: ({ namespace }) => (namespace === "a" ? bad(new ForeignObjectError("theirs")) : good),
-    });
-    assert.deepEqual(warned, ["a"]);
-    assert.ok(lines.filter((line) => line.includes("theirs")).length > 5);
-  });
-
-  it("goes on for the other regions when one is refused", async () => {
-    const { applied, readyAt } = await simulate(13, {
-      regions: ["r", "s"],
-      token: (region, at) => {
-        if (region === "s") throw new Error("refused");
-        return { username: "AWS", password: String(at), expiresAt: at + 12 * hour };
-      },
-    });
-    assert.deepEqual([...new Set(applied.map(({ at }) => at / hour))].length, 3);
-    assert.equal(readyAt, undefined, "the refresh is not complete");
+  it("are left alone while they end", async () => {
+    const { writes, newToken, namespace, change, controller } = simulate(env);
+    await newToken();
+    await namespace("team-a");
+    writes.length = 0;
+    await namespace("team-a", {}, "2026-11-23T00:00:00Z");
+    for (const name of ["ecr-creds", "ecr-creds-pull"]) await change("team-a", name, "deleted");
+    assert.deepEqual(writes, []);
+    assert.equal(controller.states().has("team-a"), false);
+    await namespace("team-a");
+    assert.equal(controller.states().get("team-a"), "right");
   });
 });

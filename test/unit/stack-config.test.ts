@@ -59,7 +59,8 @@ describe("the stack's configuration", () => {
       accessKeyGeneration: "0",
       namespace: "Name",
       createNamespace: "1",
-      buildNamespaces: '["team-*"]',
+      buildNamespaces: '["team_*"]',
+      excludeNamespaces: '["Team"]',
       basicAuthSecret: "_",
       serviceAccount: "-",
       registries: '["docker.io"]',
@@ -86,13 +87,32 @@ describe("the stack's configuration", () => {
       );
     }
     assert.match(mistakesOf({ ...cluster, identity: "root" }), /identity = "root": expected accessKey, irsa/);
-    assert.match(
-      mistakesOf({ ...cluster, namespaceSelector: "team=a" }),
-      /patterns and selectors of namespaces are not in this version/,
+  });
+
+  it("takes names, patterns and a selector of namespaces", () => {
+    configure({
+      ...cluster,
+      buildNamespaces: '["a","team-*","a"]',
+      excludeNamespaces: '["team-?"]',
+      namespaceSelector: "x in (a)",
+    });
+    const { buildNamespaces, excludeNamespaces, namespaceSelector } = readConfig();
+    assert.deepEqual(
+      [buildNamespaces, excludeNamespaces, namespaceSelector],
+      [["a", "team-*"], ["team-?"], "x in (a)"],
     );
+    assert.equal(mistakesOf({ ...cluster, buildNamespaces: "[]", namespaceSelector: "team" }), "");
+  });
+
+  it("refuses rules that mean no namespace, and a selector that kubectl would refuse", () => {
     assert.match(
-      mistakesOf({ ...cluster, excludeNamespaces: '["a"]' }),
-      /patterns and selectors of namespaces are not in this version/,
+      mistakesOf({ ...cluster, buildNamespaces: '["a","b"]', excludeNamespaces: '["?"]' }),
+      /buildNamespaces = "\[\\"a\\",\\"b\\"\]": expected one namespace at least that is not in excludeNamespaces/,
+    );
+    assert.match(mistakesOf({ ...cluster, buildNamespaces: '["-a"]' }), /buildNamespaces = "-a": expected names/);
+    assert.match(
+      mistakesOf({ ...cluster, namespaceSelector: "team=a,b c" }),
+      /namespaceSelector = "team=a,b c": expected a label selector as kubectl has it, but "b c" is none of KEY, /,
     );
   });
 

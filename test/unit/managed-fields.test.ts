@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { fieldPaths, otherWriter, type ManagedFields } from "../../helper/managed-fields.ts";
+
+const secret = {
+  metadata: {
+    name: "ecr-creds",
+    labels: { "app.kubernetes.io/managed-by": "ecr-helper" },
+    annotations: { "tekton.dev/docker-0": "https://host" },
+    ownerReferences: [{ uid: "the-uid" }],
+  },
+  apiVersion: "v1",
+  kind: "Secret",
+  type: "kubernetes.io/basic-auth",
+  data: { username: "", password: "" },
+} as const;
+const paths = fieldPaths({ ...secret, metadata: { ...secret.metadata, ownerReferences: [{ uid: "the-uid" }] } });
+
+/** As the API server of Kubernetes 1.35 records the apply of that secret. */
+const fieldsV1 = {
+  "f:data": { "f:password": {}, "f:username": {} },
+  "f:metadata": {
+    "f:annotations": { "f:tekton.dev/docker-0": {} },
+    "f:labels": { "f:app.kubernetes.io/managed-by": {} },
+    "f:ownerReferences": { 'k:{"uid":"the-uid"}': {} },
+  },
+  "f:type": {},
+};
+const applied: ManagedFields = { manager: "ecr-helper", operation: "Apply", time: "2026-11-23T10:00:00Z", fieldsV1 };
+const by = (manager: string, time: string, operation = "Update"): ManagedFields => ({
+  manager,
+  operation,
+  time,
+  fieldsV1: { "f:data": { "f:password": {} } },
+});
+
+/** What the helper applied, without one field: somebody else took it. */
+function without(path: readonly string[]): ManagedFields {
+  const copy = structuredClone(fieldsV1);
+  const holder = path.slice(0, -1).reduce<object>((at, key) => (at as Record<string, object>)[key] ?? {}, copy);
+  Reflect.deleteProperty(holder, path.at(-1) ?? "");
+  return { ...applied, fieldsV1: copy };
+}
+
+describe("the record of who wrote what", () => {
+  it("tells that all is as the helper wrote it, whatever others added", () => {
+    assert.equal(otherWriter([applied], paths), undefined);
+    assert.equal(otherWriter([by("kyverno", "2026-11-23T11:00:00Z"), applied], paths), undefined);
+  });
+
+  for (const path of [
+    ["f:data", "f:password"],
+    ["f:data"],
+    ["f:type"],
+    ["f:metadata", "f:labels", "f:app.kubernetes.io/managed-by"],
+    ["f:metadata", "f:annotations", "f:tekton.dev/docker-0"],
+    ["f:metadata", "f:ownerReferences", 'k:{"uid":"the-uid"}'],
+  ] as const) {
+    it(`tells who took ${path.join(" ")}`, () => {
+      const others = [by("early", "2026-11-23T10:30:00Z"), by("kubectl-edit", "2026-11-23T11:00:00Z")];
+      assert.equal(otherWriter([...others, without(path)], paths), "kubectl-edit");
+    });
+  }
+
+  it("does not take another write under the helper's name for its own apply", () => {
+    assert.equal(otherWriter([by("ecr-helper", "2026-11-23T11:00:00Z"), without(["f:data"])], paths), "ecr-helper");
+  });
+
+  it("tells of a change even where nothing is left of who made it", () => {
+    assert.equal(otherWriter([], paths), "somebody who left no name");
+  });
+});

@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { KubeError, type Call, type Kube, type KubeStream } from "../../helper/kube.ts";
+import { fullPassInterval, reflect, silenceLimit, type KubeObject } from "../../helper/reflector.ts";
+import { VirtualClock } from "../virtual-clock.ts";
+
+const path = "/api/v1/secrets?fieldSelector=metadata.name%3Da";
+const object = (name: string, version: number): KubeObject => ({
+  metadata: { name, uid: `uid-${name}`, resourceVersion: String(version) },
+});
+const event = (type: string, of: object): string => JSON.stringify({ type, object: of });
+const gone = { kind: "Status", code: 410, reason: "Expired", message: "too old resource version" };
+
+/** What one watch brings: lines, then its end: by the server, by an error, or never. */
+interface Watch {
+  readonly lines?: readonly string[];
+  readonly end?: "closed" | "open" | Error;
+}
+
+/** Follows a collection that the test makes up. `lists` and `watches` are answered in turn; the last one again and again. */
+async function follow(
+  lists: readonly (readonly KubeObject[][] | Error)[],
+  watches: readonly Watch[],
+  milliseconds: number,
+) {
+  const clock = new VirtualClock("2026-11-23T00:00:00Z");
+  const over = new AbortController();
+  const told: string[] = [];
+  const calls: string[] = [];
+  const waits: number[] = [];
+  const next = <T>(all: readonly T[], count: number): T => all[Math.min(count, all.length - 1)] as T;
+  let [listCount, watchCount, page] = [0, 0, 0];
+  const queryOf = ({ path: called }: Call): URLSearchParams => new URL(called, "https://kubernetes").searchParams;
+
+  const kube: Kube = async <T>(call: Call) => {
+    const pages = next(lists, listCount);
+    const query = queryOf(call);
+    assert.equal(query.get("fieldSelector"), "metadata.name=a");
+    assert.match(call.accept ?? "", /as=PartialObjectMetadataList/);
+    calls.push(`list${query.get("continue") ?? ""}`);
+    if (pages instanceof Error) {
+      listCount++;
+      throw pages;
+    }
+    const items = pages[page] ?? [];
+    const more = page < pages.length - 1;
+    const version = String(100 * (listCount + 1));
+    page = more ? page + 1 : 0;
+    if (!more) listCount++;
+    return Promise.resolve({
+      items,
+      metadata: { resourceVersion: version, ...(more && { continue: `-${String(page)}` }) },
+    } as T);
+  };
+  const stream: KubeStream = async function* (call) {
+    const { lines = [], end = "open" } = next(watches, watchCount++);
+    calls.push(`watch ${queryOf(call).get("resourceVersion") ?? ""}`);
+    assert.equal(queryOf(call).get("allowWatchBookmarks"), "true");
+    yield* lines;
+    if (end instanceof Error) throw end;
+    if (end === "closed") return;
+    await new Promise((_, reject) => call.signal.addEventListener("abort", () => reject(call.signal.reason as Error)));
+  };
+  const followed = reflect(
+    {
+      path,
+      metadataOnly: true,
+      sink: {
+        set: ({ metadata }) => void told.push(`set ${metadata.name} ${metadata.resourceVersion}`),
+        delete: ({ metadata }) => void told.push(`delete ${metadata.name}`),
+        listed: (uids, version) => void told.push(`listed ${[...uids].join(" ")} at ${String(version)}`),
+      },
+      failed: (_error, _failures, wait) => void waits.push(wait),
+    },
+    { kube, stream, clock, random: () => 0 },
+    over.signal,
+  );
+  await clock.advance(milliseconds);
+  over.abort();
+  await clock.advance(0);
+  await followed;
+  return { told, calls, waits };
+}
+
+describe("a followed collection", () => {
+  it("is listed page by page, then watched from there", async () => {
+    const { told, calls } = await follow(
+      [[[object("a", 3)], [object("b", 4)]]],
+      [
+        {
+          lines: [
+            event("MODIFIED", object("a", 101)),
+            event("DELETED", object("b", 102)),
+            event("ADDED", object("c", 103)),
+          ],
+        },
+      ],
+      10,
+    );
+    assert.deepEqual(calls, ["list", "list-1", "watch 100"]);
+    assert.deepEqual(told, ["set a 3", "set b 4", "listed uid-a uid-b at 100", "set a 101", "delete b", "set c 103"]);
+  });
+
+  it("is watched on from where it was when the server ends the watch, bookmarks included", async () => {
+    const { calls, waits } = await follow(
+      [[[]]],
+      [
+        { lines: [event("ADDED", object("a", 105))], end: "closed" },
+        { lines: [event("BOOKMARK", object("", 150))], end: "closed" },
+        {},
+      ],
+      10,
+    );
+    assert.deepEqual(calls, ["list", "watch 100", "watch 105", "watch 150"]);
+    assert.deepEqual(waits, []);
+  });
+
+  for (const [how, watch] of [
+    ["in an event", { lines: [event("ERROR", gone)] }],
+    ["as an answer", { end: new KubeError({ method: "GET", path }, 410, JSON.stringify(gone)) }],
+  ] as const) {
+    it(`is listed anew, at once, when its version is told to be gone ${how}; and not in a loop`, async () => {
+      const { calls, waits, told } = await follow([[[object("a", 1)]], [[object("a", 1)]]], [watch, watch, {}], 600);
+      assert.deepEqual(calls, ["list", "watch 100", "list", "watch 200", "list", "watch 300"].slice(0, calls.length));
+      assert.equal(calls.length, 4, "the second time it waits");
+      assert.deepEqual(waits, [0, 1_000]);
+      assert.equal(told.filter((line) => line.startsWith("listed")).length, 2);
+    });
+  }
+
+  it("is tried again when it breaks, is cut in a line, or is refused: sooner and sooner less, up to half a minute", async () => {
+    const broken = new Error("reset");
+    const { waits, calls } = await follow([broken, broken, broken, broken, broken, broken, broken, [[]]], [{}], 60_000);
+    assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
+    assert.equal(calls.at(-1), "watch 800");
+    const cut = await follow([[[]]], [{ lines: ['{"type":"ADD'], end: "closed" }, {}], 1_000);
+    assert.deepEqual(cut.calls, ["list", "watch 100", "watch 100"]);
+  });
+
+  it("that is closed again and again at once is tried again more and more slowly", async () => {
+    const { calls, waits } = await follow([[[]]], [{ end: "closed" }], 60_000);
+    assert.ok(calls.length <= 9, String(calls.length));
+    assert.deepEqual(waits.slice(0, 3), [500, 1_000, 2_000]);
+  });
+
+  it("that falls silent is given up after a minute and a half, and watched on from where it was", async () => {
+    const { calls } = await follow([[[]]], [{ lines: [event("BOOKMARK", object("", 120))] }, {}], silenceLimit + 1_000);
+    assert.deepEqual(calls, ["list", "watch 100", "watch 120"]);
+  });
+
+  it("is listed anew when it may not be seen: nobody knows what was missed", async () => {
+    const refused = new KubeError({ method: "GET", path }, 403, "{}");
+    const { calls } = await follow([[[]]], [{ end: refused }, {}], 1_000);
+    assert.deepEqual(calls, ["list", "watch 100", "list", "watch 200"]);
+  });
+
+  it("is listed anew every hour, should a watch ever have missed something", async () => {
+    const { calls } = await follow([[[]]], [{}], fullPassInterval + silenceLimit);
+    assert.equal(calls.filter((call) => call === "list").length, 2);
+  });
+});

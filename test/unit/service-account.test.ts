@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { readConfig } from "../../helper/config.ts";
+import {
+  disowningPatch,
+  holdsOwn,
+  listsOnlyOwn,
+  newServiceAccount,
+  noEntries,
+  onlyNames,
+  serviceAccountPatch,
+  withEntries,
+  type Entries,
+  type NameReference,
+  type ServiceAccount,
+} from "../../helper/service-account.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+
+const config = readConfig(helperEnvironment);
+const wanted: Entries = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
+const annotation = "ecr-helper/ecr-helper-test";
+const references = (...names: string[]): NameReference[] => names.map((name) => ({ name }));
+const account = (
+  secrets: NameReference[] | undefined,
+  imagePullSecrets: NameReference[] | undefined,
+  annotations: Record<string, string> = {},
+): ServiceAccount => ({
+  apiVersion: "v1",
+  kind: "ServiceAccount",
+  metadata: { name: "builder-sa", namespace: "team", resourceVersion: "7", annotations },
+  ...(secrets && { secrets }),
+  ...(imagePullSecrets && { imagePullSecrets }),
+});
+
+/** What the API server makes of a merge patch: https://www.rfc-editor.org/rfc/rfc7396 */
+function merge<T extends object>(target: T, patch: object): T {
+  const result = { ...target } as Record<string, unknown>;
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) Reflect.deleteProperty(result, key);
+    else if (Array.isArray(value) || typeof value !== "object") result[key] = value;
+    else result[key] = merge((result[key] ?? {}), value as object);
+  }
+  return result as T;
+}
+const after = (found: ServiceAccount, entries: Entries): ServiceAccount =>
+  merge(found, serviceAccountPatch(config, found, entries) ?? {});
+
+describe("a service account", () => {
+  it("that lists both secrets is left alone, whoever put them there", () => {
+    const theirs = account(references("other", "ecr-creds"), references("ecr-creds-pull"));
+    assert.equal(serviceAccountPatch(config, theirs, wanted), undefined);
+  });
+
+  it("is extended at the version that was read, and tells what was added", () => {
+    assert.deepEqual(serviceAccountPatch(config, account(references("other"), undefined), wanted), {
+      metadata: { resourceVersion: "7", annotations: { [annotation]: JSON.stringify(wanted) } },
+      secrets: references("other", "ecr-creds"),
+      imagePullSecrets: references("ecr-creds-pull"),
+    });
+  });
+
+  it("keeps an entry that stood there before the helper came, when the helper goes", () => {
+    const found = account(references("ecr-creds"), references("theirs"));
+    const extended = after(found, wanted);
+    assert.deepEqual(extended.imagePullSecrets, references("theirs", "ecr-creds-pull"));
+    const released = after(extended, noEntries);
+    assert.deepEqual([released.secrets, released.imagePullSecrets], [found.secrets, found.imagePullSecrets]);
+    assert.equal(holdsOwn(config, released), false);
+  });
+
+  it("loses an entry that the helper added under another configuration, and no other", () => {
+    const old = after(account(references("theirs"), undefined), {
+      secrets: ["old-creds"],
+      imagePullSecrets: ["ecr-creds-pull"],
+    });
+    const now = after(old, wanted);
+    assert.deepEqual(now.secrets, references("theirs", "ecr-creds"));
+    assert.deepEqual(now.imagePullSecrets, references("ecr-creds-pull"));
+  });
+
+  it("that the helper made is known as such, and whether others use it too", () => {
+    const made = newServiceAccount(config, wanted);
+    assert.ok(holdsOwn(config, made) && listsOnlyOwn(config, made));
+    assert.equal(serviceAccountPatch(config, made, wanted), undefined);
+    const shared = { ...made, secrets: [...(made.secrets ?? []), { name: "theirs" }] };
+    assert.equal(listsOnlyOwn(config, shared), false);
+  });
+
+  it("is given away without the helper's labels and owner, and with those of others", () => {
+    const made = newServiceAccount(config, wanted);
+    const other = { kind: "ConfigMap", uid: "other" };
+    made.metadata.ownerReferences?.push(other);
+    made.metadata.labels = { ...made.metadata.labels, team: "a" };
+    const given = merge(made, disowningPatch(config, made));
+    assert.deepEqual([given.metadata.labels, given.metadata.ownerReferences], [{ team: "a" }, [other]]);
+  });
+
+  it("with an annotation that makes no sense loses nothing", () => {
+    for (const text of ["", "x", "[]", "{}"]) {
+      const found = account(references("ecr-creds"), undefined, { [annotation]: text });
+      assert.deepEqual(after(found, noEntries).secrets, references("ecr-creds"));
+    }
+  });
+});
+
+const lists = fc.option(fc.array(fc.record({ name: fc.constantFrom("ecr-creds", "ecr-creds-pull", "a", "b", "c") })), {
+  nil: undefined,
+});
+const steps = fc.array(
+  fc.record({
+    secrets: fc.subarray(["ecr-creds", "ecr-creds-us-east-1"]),
+    imagePullSecrets: fc.subarray(["ecr-creds-pull"]),
+  }),
+);
+
+describe("whatever a service account lists", () => {
+  it("no entry of somebody else's is lost, doubled or moved by any series of changes", () => {
+    fc.assert(
+      fc.property(lists, lists, steps, (secrets, imagePullSecrets, wishes) => {
+        const found = account(secrets, imagePullSecrets);
+        const last = wishes.reduce(after, found);
+        for (const list of ["secrets", "imagePullSecrets"] as const) {
+          const [before, now, wish] = [found[list] ?? [], last[list] ?? [], wishes.at(-1)?.[list] ?? []];
+          assert.deepEqual(now.slice(0, before.length), before);
+          const missing = wish.filter((name) => !before.some((one) => one.name === name));
+          const added = now.slice(before.length).map(({ name }) => name);
+          assert.deepEqual(added.sort(), missing.sort());
+        }
+        const released = after(last, noEntries);
+        assert.deepEqual(
+          [released.secrets ?? [], released.imagePullSecrets ?? []],
+          [secrets ?? [], imagePullSecrets ?? []],
+        );
+      }),
+    );
+  });
+
+  it("it is right after one patch, and its names alone tell so", () => {
+    fc.assert(
+      fc.property(lists, lists, steps, (secrets, imagePullSecrets, wishes) => {
+        const found = wishes.reduce(after, account(secrets, imagePullSecrets));
+        const isRight = serviceAccountPatch(config, found, wanted) === undefined;
+        assert.equal(serviceAccountPatch(config, onlyNames(config, found), wanted) === undefined, isRight);
+        assert.equal(serviceAccountPatch(config, after(found, wanted), wanted), undefined);
+      }),
+    );
+  });
+
+  it("a list that is right is the very same list", () => {
+    fc.assert(
+      fc.property(lists, fc.array(fc.string()), (list = [], added) => {
+        const extended = withEntries(list, added, []);
+        assert.deepEqual(extended.slice(0, list.length), list);
+        assert.equal(withEntries(extended, added, []), extended);
+      }),
+    );
+  });
+});

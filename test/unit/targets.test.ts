@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import {
+  createMatcher,
+  isOpenEnded,
+  matchesGlob,
+  namedNamespaces,
+  parseSelector,
+  type TargetRules,
+} from "../../helper/targets.ts";
+
+const namespaces = "default team team-a team-b team-ab team-a-dev other-a a kube-system kube-public".split(" ");
+/** What each pattern means, written down by hand. */
+const meanings: Record<string, string> = {
+  default: "default",
+  "team-a": "team-a",
+  "team-*": "team-a team-b team-ab team-a-dev",
+  "team-?": "team-a team-b",
+  "*-a": "team-a other-a",
+  "*-a*": "team-a team-ab team-a-dev other-a",
+  "?": "a",
+  "*": namespaces.join(" "),
+  "kube-*": "kube-system kube-public",
+};
+const rules = (over: Partial<TargetRules>): TargetRules => ({
+  buildNamespaces: [],
+  excludeNamespaces: [],
+  namespaceSelector: "",
+  ...over,
+});
+const meant = (over: Partial<TargetRules>): string[] => {
+  const matches = createMatcher(rules(over));
+  return namespaces.filter((name) => matches(name, {}));
+};
+
+describe("build namespaces", () => {
+  const patterns = Object.keys(meanings);
+  const subsets = patterns.reduce<string[][]>((all, one) => [...all, ...all.map((set) => [...set, one])], [[]]);
+  const union = (set: readonly string[]): Set<string> =>
+    new Set(set.flatMap((one) => (meanings[one] ?? "").split(" ")));
+
+  it(`are what each of ${String(subsets.length)} sets of overlapping patterns means, once each`, () => {
+    for (const set of subsets) {
+      const wanted = union(set);
+      assert.deepEqual(
+        meant({ buildNamespaces: set }),
+        namespaces.filter((name) => wanted.has(name)),
+        set.join(" "),
+      );
+    }
+  });
+
+  it("are none of those that any set of patterns excludes", () => {
+    for (const excludeNamespaces of subsets) {
+      const unwanted = union(excludeNamespaces);
+      assert.deepEqual(
+        meant({ buildNamespaces: ["*", "team-a"], excludeNamespaces, namespaceSelector: "!x" }),
+        namespaces.filter((name) => !unwanted.has(name)),
+        excludeNamespaces.join(" "),
+      );
+    }
+  });
+
+  it("are those that a selector means besides", () => {
+    const matches = createMatcher(rules({ buildNamespaces: ["a"], namespaceSelector: "team=red" }));
+    assert.ok(matches("a", {}) && matches("b", { team: "red" }));
+    assert.ok(!matches("b", { team: "blue" }) && !matches("b", {}));
+  });
+
+  it("are known beforehand unless there is a pattern or a selector", () => {
+    const named = rules({ buildNamespaces: ["a", "b", "a"], excludeNamespaces: ["b*"] });
+    assert.equal(isOpenEnded(named), false);
+    assert.deepEqual(namedNamespaces(named), ["a"]);
+    assert.equal(isOpenEnded(rules({ buildNamespaces: ["a", "b?"] })), true);
+    assert.equal(isOpenEnded(rules({ namespaceSelector: "x" })), true);
+  });
+});
+
+describe("a pattern", () => {
+  it("means what the regular expression with the same wildcards means", () => {
+    const letters = fc.array(fc.constantFrom("a", "b", "-", "*", "?"), { maxLength: 8 }).map((all) => all.join(""));
+    const names = fc.array(fc.constantFrom("a", "b", "-"), { maxLength: 8 }).map((all) => all.join(""));
+    fc.assert(
+      fc.property(letters, names, (glob, name) => {
+        const model = new RegExp(`^${glob.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+        assert.equal(matchesGlob(glob, name), model.test(name));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("takes no longer for many wildcards: where an expression would try all combinations", () => {
+    assert.equal(matchesGlob(`${"*a".repeat(30)}b`, "a".repeat(63)), false);
+  });
+});
+
+describe("a label selector", () => {
+  for (const [selector, holds, not] of [
+    ["team", [{ team: "" }, { team: "a" }], [{}, { other: "a" }]],
+    ["!team", [{}, { other: "a" }], [{ team: "a" }]],
+    ["team=a", [{ team: "a" }], [{}, { team: "b" }]],
+    [" team == a ", [{ team: "a" }], [{}, { team: "b" }]],
+    ["team=", [{ team: "" }], [{ team: "a" }, {}]],
+    ["team!=a", [{}, { team: "b" }], [{ team: "a" }]],
+    ["team in (a, b)", [{ team: "a" }, { team: "b" }], [{}, { team: "c" }]],
+    ["team notin (a,b)", [{}, { team: "c" }], [{ team: "a" }, { team: "b" }]],
+    ["team in (a,)", [{ team: "a" }, { team: "" }], [{}, { team: "b" }]],
+    ["level>3", [{ level: "4" }], [{ level: "3" }, { level: "x" }, {}]],
+    ["level<3", [{ level: "-1" }], [{ level: "3" }, {}]],
+    ["example.com/team=a,!x,y in (1,2)", [{ "example.com/team": "a", y: "2" }], [{ "example.com/team": "a", y: "3" }]],
+  ] as [string, Record<string, string>[], Record<string, string>[]][]) {
+    it(`${JSON.stringify(selector)} means what kubectl means by it`, () => {
+      const matches = parseSelector(selector);
+      for (const labels of holds) assert.ok(matches(labels), JSON.stringify(labels));
+      for (const labels of not) assert.ok(!matches(labels), JSON.stringify(labels));
+    });
+  }
+
+  for (const wrong of ["", "a,", "=a", "a b", "a=b=c", "a in b", "a in (b", "a>b", "-a", "a=-", "a in (b c)", "!a=b"]) {
+    it(`${JSON.stringify(wrong)} is refused, and what is wrong of it named`, () => {
+      assert.throws(() => parseSelector(wrong), /^Error: ".*" is none of KEY, !KEY, /);
+    });
+  }
+});
