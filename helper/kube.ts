@@ -124,7 +124,11 @@ async function send(options: KubeOptions, agent: Agent, call: Call, signal: Abor
   const { method, accept = "application/json", contentType = "application/json", path } = call;
   const body = typeof call.body === "object" ? JSON.stringify(call.body) : call.body;
   const headers: Record<string, string> = { authorization: `Bearer ${options.token()}`, accept };
-  if (body !== undefined) headers["content-type"] = contentType;
+  if (body !== undefined) {
+    headers["content-type"] = contentType;
+    // Without it Node sends the body of a DELETE unannounced, and the API server takes it for the next request.
+    headers["content-length"] = String(Buffer.byteLength(body));
+  }
   const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
     const outgoing = request(`${options.server}${path}`, { agent, method, headers, signal }, resolve);
     outgoing.on("error", reject);

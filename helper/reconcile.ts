@@ -213,7 +213,9 @@ export function createController(
 
   const idle = (): void => {
     const end = firstEnd(tokens.values());
-    if (announce && end !== undefined && [...states.values()].every((state) => state !== "pending")) {
+    const isLooked = (namespace: string): boolean => ["right", "failing"].includes(states.get(namespace) ?? "pending");
+    // Its own namespace is always looked at; without it the others are not even known.
+    if (announce && end !== undefined && [config.namespace, ...observed.targets()].every(isLooked)) {
       announce = false;
       log("info", `the secret will expire at ${formatDate(end)}.`, { expiresAt: end.toISOString() });
     }

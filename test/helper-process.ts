@@ -5,7 +5,8 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { runHelper } from "../helper/run.ts";
 
-interface Cluster {
+/** A pod's way to the API server. */
+export interface Cluster {
   server: string;
   ca: string;
   token: string;

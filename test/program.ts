@@ -8,6 +8,7 @@ import { defaultConfig } from "./local/stack.ts";
 export const account = "123456789012";
 export const password = "the-password-of-the-registry";
 export const secretAccessKey = "the-secret-access-key";
+export const mockedUid = "the-uid";
 export const digest = `sha256:${"0".repeat(64)}`;
 
 export interface Registered {
@@ -62,7 +63,7 @@ export async function runProgram(
     if (type === "aws:iam/accessKey:AccessKey") return { secret: secretAccessKey };
     if (type === "docker:index/image:Image")
       return { repoDigest: `${String(given["imageName"]).split(":").slice(0, -1).join(":")}@${digest}` };
-    if (type.includes("ClusterRole")) return { metadata: { ...(given["metadata"] as object), uid: "the-uid" } };
+    if (type.includes("ClusterRole")) return { metadata: { ...(given["metadata"] as object), uid: mockedUid } };
     return {};
   };
   await pulumi.runtime.setMocks(

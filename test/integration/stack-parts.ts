@@ -1,21 +1,41 @@
-// Parts of the stack carried out live without its image and Deployment: the identity and the rights of a helper, exactly
-// as the program gives them, for a helper that runs as a process of the test.
+// Parts of the stack carried out live without its image and pod: the identity and the rights of a helper, exactly as the
+// program gives them, for helpers that run as processes of the test.
 import { randomBytes } from "node:crypto";
 import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube.ts";
 import { isPattern } from "../../helper/targets.ts";
+import { HelperProcess, type Cluster } from "../helper-process.ts";
 import { awsHandlers } from "../local/engine/aws.ts";
 import { accessKey } from "../local/engine/aws-iam.ts";
 import type { Handler, Live } from "../local/engine/handler.ts";
 import { kubernetesHandler } from "../local/engine/kubernetes.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig } from "../local/machine.ts";
-import { runProgram } from "../program.ts";
+import { mockedUid, runProgram, type Program } from "../program.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
 Object.assign(process.env, aws);
 
+export interface Secret {
+  metadata: {
+    uid: string;
+    namespace: string;
+    resourceVersion: string;
+    annotations: Record<string, string>;
+    ownerReferences?: object[];
+  };
+  type: string;
+  data: Record<string, string>;
+}
+
+export interface ServiceAccount {
+  metadata: { resourceVersion: string; labels?: Record<string, string>; ownerReferences?: object[] };
+  secrets?: { name: string }[];
+  imagePullSecrets?: { name: string }[];
+}
+
 interface Deployment {
-  spec: { template: { spec: { containers: { env: { name: string; value?: string }[] }[] } } };
+  metadata: { name: string };
+  spec: { replicas: number; template: { spec: { containers: { env: { name: string; value?: string }[] }[] } } };
 }
 
 export interface Parts {
@@ -23,17 +43,18 @@ export interface Parts {
   readonly admin: Kube;
   readonly options: KubeOptions;
   /** The helper's own service account. */
-  readonly cluster: { server: string; ca: string; token: string };
+  readonly cluster: Cluster;
   /** The environment of a helper with this identity. */
   readonly env: Record<string, string>;
   readonly owner: string;
-  readonly policy: Live;
   readonly attachment: Live;
   namespace(name: string, labels?: Record<string, string>): Promise<void>;
+  /** Starts a helper; it is stopped by `remove` at the latest. */
+  run(env?: Readonly<Record<string, string>>, cluster?: Cluster): HelperProcess;
+  secret(namespace: string, name?: string): Promise<Secret>;
+  account(namespace: string): Promise<ServiceAccount>;
   remove(): Promise<void>;
 }
-
-const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*))$/;
 
 export interface PartsOptions {
   /** Build namespaces that are not created. */
@@ -42,74 +63,103 @@ export interface PartsOptions {
   readonly config?: Readonly<Record<string, string>>;
 }
 
+export const secretPath = (namespace: string, name: string): string =>
+  `/api/v1/namespaces/${namespace}/secrets/${name}`;
+export const accountPath = (namespace: string): string => `/api/v1/namespaces/${namespace}/serviceaccounts/builder-sa`;
+export const decode = (text = ""): string => Buffer.from(text, "base64").toString();
+
+const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*))$/;
+
 /** Makes them for the given build namespaces, which are created unless they are patterns or absent. */
-export async function makeParts(
-  buildNamespaces: readonly string[],
-  { absent = [], config: further = {} }: PartsOptions = {},
-): Promise<Parts> {
+export async function makeParts(buildNamespaces: readonly string[], options: PartsOptions = {}): Promise<Parts> {
   const id = randomBytes(3).toString("hex");
   const name = `it-${id}`;
-  const options = readKubeconfig(kubeconfig);
-  const admin = connect(options);
+  const kubeOptions = readKubeconfig(kubeconfig);
+  const admin = connect(kubeOptions);
+  const created: string[] = [];
+  const helpers: HelperProcess[] = [];
   const namespace = async (one: string, labels = {}): Promise<void> => {
     await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: one, labels } } });
     created.push(one);
   };
-  const created: string[] = [];
-  for (const one of buildNamespaces.filter((each) => !absent.includes(each) && !isPattern(each))) await namespace(one);
+  const absent = buildNamespaces.filter((one) => isPattern(one) || options.absent?.includes(one) === true);
+  for (const one of buildNamespaces.filter((each) => !absent.includes(each))) await namespace(one);
 
-  const config = {
-    kubeconfig,
-    namespace: name,
-    userName: name,
-    policyName: name,
-    buildNamespaces: JSON.stringify(buildNamespaces),
-    ...further,
-  };
+  const names = { namespace: name, userName: name, policyName: name };
+  const config = { kubeconfig, ...names, buildNamespaces: JSON.stringify(buildNamespaces), ...options.config };
   const program = await runProgram(config, { stack: id, region: aws.AWS_REGION });
+  const made = await carryOut(program, absent);
+  const find = (type: string): Live => {
+    const found = made.find((one) => one.type.endsWith(`:${type}`));
+    if (found === undefined) throw new Error(`the program has no ${type}`);
+    return found.live;
+  };
+  const owner = find("ClusterRole").outputs["metadata"] as { name: string; uid: string };
+  const deployment = JSON.parse(
+    JSON.stringify(program.find("kubernetes:apps/v1:Deployment").inputs).replaceAll(mockedUid, owner.uid),
+  ) as Deployment;
+  // Without a pod: the helper only asks whether its Deployment is there, and what the next one will be given.
+  const body = { ...deployment, spec: { ...deployment.spec, replicas: 0 } };
+  await admin({ method: "POST", path: `/apis/apps/v1/namespaces/${name}/deployments`, body });
+  const cluster = { server: kubeOptions.server, ca: kubeOptions.ca, token: await tokenOf(admin, name) };
+  const env = {
+    ...environmentOf(deployment),
+    AWS_ENDPOINT_URL: aws.AWS_ENDPOINT_URL,
+    AWS_ACCESS_KEY_ID: find("AccessKey").id,
+    AWS_SECRET_ACCESS_KEY: String(find("AccessKey").outputs["secret"]),
+    ECR_HELPER_NAMESPACE: name,
+    ECR_HELPER_POD: `ecr-helper-${id}`,
+    ECR_HELPER_PORT: "0",
+  };
+  return {
+    admin,
+    options: kubeOptions,
+    cluster,
+    env,
+    owner: owner.name,
+    attachment: find("UserPolicyAttachment"),
+    namespace,
+    run: (further = {}, from = cluster) => {
+      const helper = new HelperProcess(from, { ...env, ...further });
+      helpers.push(helper);
+      return helper;
+    },
+    secret: async (one, secret = "ecr-creds") => admin({ method: "GET", path: secretPath(one, secret) }),
+    account: async (one) => admin({ method: "GET", path: accountPath(one) }),
+    remove: async () => {
+      await Promise.all(helpers.map(async (helper) => helper.stop()));
+      for (const { handler, live } of made.reverse()) await handler.remove(live);
+      for (const one of created) await orUndefined(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
+    },
+  };
+}
+
+interface Made {
+  readonly type: string;
+  readonly live: Live;
+  readonly handler: Handler;
+}
+
+async function carryOut(program: Program, absent: readonly string[]): Promise<Made[]> {
   const keys: Handler = accessKey(() => []);
   const provider = { kubeconfig };
-  const made: { type: string; live: Live; handler: Handler }[] = [];
+  const made: Made[] = [];
   for (const { type, inputs } of program.resources.filter((one) => wanted.test(one.type))) {
     const target = (inputs["metadata"] as { namespace?: string } | undefined)?.namespace ?? "";
     if (absent.includes(target)) continue;
     const handler = type.includes("AccessKey") ? keys : (awsHandlers[type] ?? kubernetesHandler);
     made.push({ type, handler, live: { ...(await handler.create(inputs, provider)), inputs, provider } });
   }
-  const find = (type: string): Live => {
-    const found = made.find((one) => one.type.endsWith(`:${type}`));
-    if (found === undefined) throw new Error(`the program has no ${type}`);
-    return found.live;
-  };
-  const path = `/api/v1/namespaces/${name}/serviceaccounts/ecr-helper/token`;
-  const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
-  const { status } = await admin<{ status: { token: string } }>({ method: "POST", path, body });
-  const key = find("AccessKey");
-  const deployment = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as Deployment;
-  const [container] = deployment.spec.template.spec.containers;
-  const env = Object.fromEntries((container?.env ?? []).map(({ name: key, value }) => [key, value ?? ""]));
-  const owner = find("ClusterRole").outputs["metadata"] as { name: string; uid: string };
-  return {
-    admin,
-    options,
-    cluster: { server: options.server, ca: options.ca, token: status.token },
-    env: {
-      ...env,
-      AWS_ENDPOINT_URL: aws.AWS_ENDPOINT_URL,
-      AWS_ACCESS_KEY_ID: key.id,
-      AWS_SECRET_ACCESS_KEY: String(key.outputs["secret"]),
-      ECR_HELPER_NAMESPACE: name,
-      ECR_HELPER_POD: `ecr-helper-${id}`,
-      ECR_HELPER_OWNER_UID: owner.uid,
-      ECR_HELPER_PORT: "0",
-    },
-    owner: owner.name,
-    policy: find("Policy"),
-    attachment: find("UserPolicyAttachment"),
-    namespace,
-    remove: async () => {
-      for (const { handler, live } of made.reverse()) await handler.remove(live);
-      for (const one of created) await orUndefined(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
-    },
-  };
+  return made;
 }
+
+async function tokenOf(admin: Kube, namespace: string): Promise<string> {
+  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/ecr-helper/token`;
+  const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
+  return (await admin<{ status: { token: string } }>({ method: "POST", path, body })).status.token;
+}
+
+const environmentOf = ({ spec }: Deployment): Record<string, string> =>
+  Object.fromEntries(
+    spec.template.spec.containers.flatMap(({ env }) => env.map(({ name, value }) => [name, value ?? ""])),
+  );

@@ -39,7 +39,7 @@ function merge<T extends object>(target: T, patch: object): T {
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) Reflect.deleteProperty(result, key);
     else if (Array.isArray(value) || typeof value !== "object") result[key] = value;
-    else result[key] = merge((result[key] ?? {}), value as object);
+    else result[key] = merge(result[key] ?? {}, value as object);
   }
   return result as T;
 }

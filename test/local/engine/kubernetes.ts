@@ -9,7 +9,7 @@ import { UnfinishedError, type Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
 const fieldManager = "pulumi-kubernetes";
-const clusterScoped = ["Namespace", "ClusterRole"];
+const clusterScoped = ["Namespace", "ClusterRole", "ClusterRoleBinding"];
 /** Deletion waits for what the object owns (pods that end, a namespace's content), in milliseconds. */
 const deletionTimeout = 120_000;
 
