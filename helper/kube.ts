@@ -134,7 +134,8 @@ async function send(options: KubeOptions, agent: Agent, call: Call, signal: Abor
     outgoing.on("error", reject);
     outgoing.end(body);
   }).catch((error: unknown) => {
-    options.answered?.(call, 0);
+    // What the caller itself gave up is nothing that the API server failed to do.
+    if (call.signal?.aborted !== true) options.answered?.(call, 0);
     throw error;
   });
   options.answered?.(call, incoming.statusCode ?? 0);
