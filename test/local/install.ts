@@ -2,7 +2,7 @@
 // is kept in the cache under the version and content it was made from.
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { access, constants, mkdir, readFile, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { cache } from "./machine.ts";
 import { LocalCloudError, run, succeeds } from "./process.ts";
@@ -39,9 +39,11 @@ export async function installPackages(): Promise<void> {
   }
   if (missing.length === 0) return;
   const packages = [...new Set(missing)];
-  checkDistribution(packages, await readFile("/etc/os-release", "utf8").catch(() => ""));
+  checkDistribution(packages, await readRelease());
   await step(`installing ${packages.join(", ")}`, async () => apt(packages));
 }
+
+const readRelease = async (): Promise<string> => readFile("/etc/os-release", "utf8").catch(() => "");
 
 /** Fails on a machine that cannot run a kubelet and container engines. */
 export function checkMachine(platform: NodeJS.Platform, uid: number | undefined): void {
@@ -57,7 +59,7 @@ export function checkMachine(platform: NodeJS.Platform, uid: number | undefined)
 export function checkDistribution(packages: readonly string[], release: string): void {
   if (/^ID(_LIKE)?=.*\bdebian\b/m.test(release)) return;
   throw new LocalCloudError(
-    `The local cloud lacks ${packages.join(", ")} (Debian's package names) and can install them on Debian only. ` +
+    `This machine lacks ${packages.join(", ")} (Debian's package names), and only on Debian are they installed from here. ` +
       "Remedy: install them by this system's own means, then run the command again.",
   );
 }
@@ -103,6 +105,32 @@ export async function buildKubernetes(): Promise<{ kubernetes: string; pause: st
     await run("go", [...options, "-o", built.pause, "./pause"], { cwd: source, env });
   });
   return built;
+}
+
+/**
+ * Prometheus' tool that checks rules and metrics: the one on PATH, else Debian's. That package is unpacked and never
+ * installed, as it would start a server; only the tool is kept.
+ */
+export async function installPromtool(): Promise<string> {
+  if (await findsProgram("promtool")) return "promtool";
+  checkDistribution(["prometheus"], await readRelease());
+  const folder = join(cache, "promtool");
+  const [promtool, unpacked] = [join(folder, "promtool"), join(folder, "unpacked")];
+  const download = async (): Promise<string> => run("apt-get", ["download", "-q", "prometheus"], { cwd: unpacked });
+  await once(folder, "fetching promtool from Debian's package prometheus", async () => {
+    await rm(unpacked, { recursive: true, force: true });
+    await mkdir(unpacked);
+    // Lists of packages that are missing or old name no file that is there.
+    await download().catch(async () => {
+      await run("apt-get", ["update", "-q"]);
+      await download();
+    });
+    const [file = ""] = await readdir(unpacked);
+    await run("dpkg-deb", ["-x", file, "."], { cwd: unpacked });
+    await rename(join(unpacked, "usr", "bin", "promtool"), promtool);
+    await rm(unpacked, { recursive: true });
+  });
+  return promtool;
 }
 
 /** Makes a folder of the cache unless it is there whole: the marker is written last, so a crash half-way is made anew. */
