@@ -65,6 +65,10 @@ export class Metrics {
       labelNames: ["resource"],
       registers,
     });
+    // From nothing on, so that the first of each is an increase too.
+    for (const { region } of config.registries) {
+      for (const result of ["success", "failure"]) this.#ecr.inc({ region, result }, 0);
+    }
     new Gauge({
       name: "ecr_helper_last_success_timestamp_seconds",
       help: "The last scrape at which every namespace was right and every token alive, in seconds since 1970.",

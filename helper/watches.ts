@@ -44,7 +44,8 @@ export class Watches {
         },
       };
       const onFailure = (error: unknown, failures: number, wait: number): void => {
-        failed(path);
+        // To be told once that a version is too old is the API's way to ask for a list.
+        if (wait > 0) failed(path);
         const [reason, next] = [reasonOf(error), `trying again in ${inSeconds(wait)}`];
         if (isForbidden(error) && namespace !== undefined) {
           const first = this.knowledgeOf(namespace) !== "unreadable";

@@ -152,7 +152,7 @@ describe("what the helper made", () => {
     await waitForObject(parts.options, one(namespace, "serviceaccounts", "builder-sa"), isComplete, timeout);
     const path = accountPath(namespace);
     const names = Array.from({ length: 30 }, (_, index) => ({ name: `theirs-${String(index)}` }));
-    const theirs = <T extends { name: string }>(list: readonly T[] = []): string[] =>
+    const theirs = (list: readonly { name: string }[] = []): string[] =>
       list.map(({ name }) => name).filter((name) => name.startsWith("theirs"));
     /** As a careful client writes: what it read, with its change, at the version it read. */
     const edit = async (change: (account: ServiceAccount) => void): Promise<void> => {

@@ -85,11 +85,12 @@ const etcdArgs = (): string[] => [
   `--initial-cluster=default=${url(ports.etcdPeer)}`,
 ];
 
-const apiServerArgs = (): string[] => [
+/** The arguments of an API server; the cloud's own by default. */
+export const apiServerArgs = (port: number = ports.apiServer.port): string[] => [
   `--etcd-servers=${url(ports.etcd)}`,
   `--bind-address=${ports.apiServer.address}`,
   `--advertise-address=${ports.apiServer.address}`,
-  `--secure-port=${String(ports.apiServer.port)}`,
+  `--secure-port=${String(port)}`,
   // Without a given certificate it makes its own, for its address and the service's, and signs it by itself.
   `--cert-dir=${pki}`,
   `--service-cluster-ip-range=${serviceRange}`,

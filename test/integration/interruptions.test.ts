@@ -1,0 +1,243 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import type { KubeError } from "../../helper/kube.ts";
+import { ports, url } from "../local/machine.ts";
+import { waitForObject, waitUntilGone } from "../local/watch.ts";
+import { freePort, SecondApiServer } from "./second-api-server.ts";
+import { accountPath, makeParts, secretPath, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
+
+const id = randomBytes(3).toString("hex");
+const timeout = 60_000;
+const merge = "application/merge-patch+json";
+
+const secretsOf = (namespace: string, name: string): string =>
+  `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3D${name}`;
+
+describe("an API server that ends and comes back", () => {
+  let parts: Parts;
+  let server: SecondApiServer;
+
+  before(async () => {
+    server = await SecondApiServer.start();
+    parts = await makeParts([`${id}-*`], { config: { namespaceSelector: `builds=${id}` } });
+  });
+
+  after(async () => {
+    await parts.remove();
+    await server.kill();
+  });
+
+  /** What the helper misses in the meantime, through the cloud's own API server. */
+  const meanwhile = async (round: string): Promise<void> => {
+    await parts.admin({ method: "DELETE", path: secretPath(`${id}-deleted`, "ecr-creds") });
+    await parts.namespace(`${id}-new-${round}`);
+    const body = { metadata: { labels: { builds: null } } };
+    await parts.admin({
+      method: "PATCH",
+      path: `/api/v1/namespaces/unlabelled-${id}-${round}`,
+      contentType: merge,
+      body,
+    });
+    await parts.admin({ method: "DELETE", path: accountPath(`${id}-account`) });
+  };
+  const allRight = async (round: string): Promise<void> => {
+    for (const namespace of [`${id}-deleted`, `${id}-new-${round}`]) {
+      await waitForObject<Secret>(parts.options, secretsOf(namespace, "ecr-creds"), () => true, timeout);
+    }
+    await waitUntilGone(parts.options, secretsOf(`unlabelled-${id}-${round}`, "ecr-creds"), timeout);
+    const accounts = `/api/v1/namespaces/${id}-account/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
+    await waitForObject<ServiceAccount>(parts.options, accounts, ({ secrets }) => secrets !== undefined, timeout);
+  };
+  /** Has etcd forget all that was, as it does every few minutes: whoever asks for changes since then is told 410 Gone. */
+  const compact = async (): Promise<void> => {
+    const { metadata } = await parts.admin<{ metadata: { resourceVersion: string } }>({
+      method: "GET",
+      path: "/api/v1/nodes",
+    });
+    const body = JSON.stringify({ revision: metadata.resourceVersion, physical: true });
+    const answer = await fetch(`${url(ports.etcd)}/v3/kv/compaction`, { method: "POST", body });
+    assert.equal(answer.status, 200, await answer.text());
+  };
+
+  it("is found again, and nothing that happened meanwhile is missed, not even when its changes are forgotten", async () => {
+    for (const name of ["deleted", "account"]) await parts.namespace(`${id}-${name}`);
+    for (const round of ["kept", "forgotten"]) await parts.namespace(`unlabelled-${id}-${round}`, { builds: id });
+    const helper = parts.run({ ECR_HELPER_LOG_LEVEL: "debug" }, { ...parts.cluster, server: server.options.server });
+    await helper.line(/the secret will expire/);
+    for (const round of ["kept", "forgotten"]) {
+      await server.kill();
+      await meanwhile(round);
+      if (round === "forgotten") await compact();
+      await server.start();
+      await allRight(round);
+    }
+    assert.ok(
+      helper.lines.some(({ message }) => / 410 /.test(message)),
+      "a watch was told that its version is gone",
+    );
+    assert.equal((await helper.stop()).code, 0);
+  });
+});
+
+describe("a helper that starts anew", () => {
+  let parts: Parts;
+  const names = [`a-${id}`, `b-${id}`];
+  before(async () => (parts = await makeParts(names)));
+  after(async () => parts.remove());
+
+  const versions = async (): Promise<string[]> => {
+    const all = names.flatMap((namespace) => [
+      parts.secret(namespace),
+      parts.secret(namespace, "ecr-creds-pull"),
+      parts.account(namespace),
+    ]);
+    return (await Promise.all(all)).map(({ metadata }) => metadata.resourceVersion);
+  };
+
+  it("asks ECR for nothing and writes nothing where all is right, is ready, and tells so", async () => {
+    const first = parts.run();
+    await first.line(/the secret will expire/);
+    await first.stop();
+    const before = await versions();
+    const port = await freePort();
+    const again = parts.run({ ECR_HELPER_PORT: String(port) });
+    await again.line(/the secret will expire/);
+    assert.deepEqual(await versions(), before);
+    const ask = async (path: string): Promise<string> =>
+      (await fetch(`http://127.0.0.1:${String(port)}${path}`)).text();
+    assert.equal(await ask("/readyz"), "ok\n");
+    assert.equal(await ask("/healthz"), "ok\n");
+    const metrics = await ask("/metrics");
+    assert.match(metrics, /^ecr_helper_token_requests_total\{region="us-east-1",result="success"\} 0$/m);
+    assert.match(metrics, /^ecr_helper_targets\{state="right"\} 3$/m);
+    assert.match(
+      metrics,
+      /^ecr_helper_token_expiry_timestamp_seconds\{registry="\d+\.dkr\.ecr\.us-east-1\.amazonaws\.com",region="us-east-1"\} \d+/m,
+    );
+    assert.ok(!/ecr_helper_applies_total\{/.test(metrics));
+    assert.match(metrics, /verb="list",resource="secrets",code="200"\} 5/);
+    await again.stop();
+  });
+
+  it("asks anew, and writes what it got, when it is somebody else to AWS", async () => {
+    const before = await versions();
+    const helper = parts.run({ AWS_ROLE_ARN: "arn:aws:iam::123456789012:role/other" });
+    await helper.line(/secret\/ecr-creds configured in namespace a-.*/);
+    await helper.line(/the secret will expire/);
+    await helper.stop();
+    const after = await versions();
+    assert.equal(
+      after.filter((version) => before.includes(version)).length,
+      2,
+      "the service accounts are as they were",
+    );
+  });
+});
+
+describe("the end of a helper", () => {
+  const names = [`keep-${id}`, `drop-${id}`];
+  let parts: Parts;
+  const theirs = [{ name: "theirs" }];
+  const ours = [...theirs, { name: "ecr-creds" }];
+
+  before(async () => {
+    parts = await makeParts(names);
+    for (const namespace of names) {
+      const body = { metadata: { name: "builder-sa" }, secrets: theirs };
+      await parts.admin({ method: "POST", path: `/api/v1/namespaces/${namespace}/serviceaccounts`, body });
+    }
+  });
+  after(async () => parts.remove());
+
+  const deployment = (): string =>
+    `/apis/apps/v1/namespaces/${String(parts.env["ECR_HELPER_NAMESPACE"])}/deployments/ecr-helper`;
+  const runAndStop = async (meanwhile: () => Promise<unknown>): Promise<string[]> => {
+    const helper = parts.run();
+    await helper.line(/the secret will expire/);
+    await meanwhile();
+    const { code, took } = await helper.stop();
+    assert.equal(code, 0);
+    assert.ok(took < 1_000, `${String(took)} ms`);
+    return helper.lines.map(({ message }) => message);
+  };
+  const entries = async (namespace: string): Promise<unknown> => (await parts.account(namespace)).secrets;
+
+  it("changes nothing when it only starts anew", async () => {
+    await runAndStop(async () => Promise.resolve());
+    for (const namespace of names) assert.deepEqual(await entries(namespace), ours);
+    await parts.secret(names[1] ?? "");
+  });
+
+  it("takes back what the next one will not keep, and nothing else", async () => {
+    const { spec } = await parts.admin<{
+      spec: { template: { spec: { containers: { env: { name: string; value?: string }[] }[] } } };
+    }>({
+      method: "GET",
+      path: deployment(),
+    });
+    for (const { env } of spec.template.spec.containers) {
+      for (const variable of env) if (variable.name === "ECR_HELPER_BUILD_NAMESPACES") variable.value = names[0] ?? "";
+    }
+    const change = async (): Promise<unknown> =>
+      parts.admin({ method: "PATCH", path: deployment(), contentType: merge, body: { spec } });
+    const lines = await runAndStop(change);
+    assert.ok(lines.includes("taking back what the next helper will not keep"));
+    const [keep = "", drop = ""] = names;
+    assert.deepEqual([await entries(keep), await entries(drop)], [ours, theirs]);
+    await parts.secret(keep);
+    for (const name of ["ecr-creds", "ecr-creds-pull"]) {
+      await assert.rejects(parts.secret(drop, name), (error: KubeError) => error.status === 404);
+    }
+    await parts.secret(String(parts.env["ECR_HELPER_NAMESPACE"]), "ecr-creds-pull");
+  });
+
+  it("leaves no entry in a service account that was there before, when the stack is destroyed", async () => {
+    const lines = await runAndStop(async () => parts.admin({ method: "DELETE", path: deployment() }));
+    assert.ok(lines.includes("the stack is being destroyed: taking back what is not collected with it"));
+    for (const namespace of names) {
+      const { metadata, secrets, imagePullSecrets } = await parts.account(namespace);
+      assert.deepEqual([secrets, imagePullSecrets ?? []], [theirs, []]);
+      assert.ok(!JSON.stringify(metadata).includes('"ecr-helper/'));
+    }
+  });
+});
+
+describe("two helpers in one cluster", () => {
+  it("do not disturb each other, not even where both want the same objects", async () => {
+    const [one, other] = [await makeParts([`${id}-two-*`]), await makeParts([`*-${id}-two`, `${id}-two-shared`])];
+    try {
+      await one.namespace(`${id}-two-a`);
+      await one.namespace(`b-${id}-two`);
+      const first = one.run();
+      await first.line(/the secret will expire/);
+      const made = await one.secret(`${id}-two-shared`);
+      const account = await one.account(`${id}-two-shared`);
+      const second = other.run();
+      await second.line(
+        new RegExp(`secret/ecr-creds failed in namespace ${id}-two-shared: .*was not made by this helper`),
+      );
+      await second.line(new RegExp(`secret/ecr-creds configured in namespace b-${id}-two`));
+      await second.line(/the secret will expire/);
+      assert.deepEqual(await one.secret(`${id}-two-shared`), made);
+      assert.deepEqual(await one.account(`${id}-two-shared`), account);
+      const selector = encodeURIComponent(`app.kubernetes.io/instance=${other.owner}`);
+      const { items } = await one.admin<{ items: Secret[] }>({
+        method: "GET",
+        path: `/api/v1/secrets?labelSelector=${selector}`,
+      });
+      assert.ok(
+        items.every(({ metadata }) =>
+          [`b-${id}-two`, String(other.env["ECR_HELPER_NAMESPACE"])].includes(metadata.namespace),
+        ),
+      );
+      assert.deepEqual(
+        first.lines.filter(({ level }) => level !== "info"),
+        [],
+      );
+    } finally {
+      await other.remove();
+      await one.remove();
+    }
+  });
+});

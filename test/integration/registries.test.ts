@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { DeleteUserPolicyCommand, IAMClient, PutUserPolicyCommand } from "@aws-sdk/client-iam";
+import type { KubeError } from "../../helper/kube.ts";
+import type { HelperProcess } from "../helper-process.ts";
+import { startFront, type Front } from "../local/front.ts";
+import { account, loopback, ports, url } from "../local/machine.ts";
+import { waitForObject } from "../local/watch.ts";
+import { decode, makeParts, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
+import { freePort } from "./second-api-server.ts";
+
+const namespace = `registries-${randomBytes(3).toString("hex")}`;
+const host = (region: string, of = account): string => `${of}.dkr.ecr.${region}.amazonaws.com`;
+const denied = "eu-west-1";
+
+describe("registries of several accounts and regions, one of which IAM denies", () => {
+  const iam = new IAMClient();
+  let parts: Parts;
+  let front: Front;
+  let helper: HelperProcess;
+  let port: number;
+
+  const policyName = "deny-a-region";
+  const userName = (): string => String(parts.env["ECR_HELPER_NAMESPACE"]);
+  const deny = async (): Promise<unknown> => {
+    const statement = {
+      Effect: "Deny",
+      Action: "ecr:GetAuthorizationToken",
+      Resource: "*",
+      Condition: { StringEquals: { "aws:RequestedRegion": denied } },
+    };
+    const document = JSON.stringify({ Version: "2012-10-17", Statement: [statement] });
+    return iam.send(
+      new PutUserPolicyCommand({ UserName: userName(), PolicyName: policyName, PolicyDocument: document }),
+    );
+  };
+  const allow = async (): Promise<unknown> =>
+    iam.send(new DeleteUserPolicyCommand({ UserName: userName(), PolicyName: policyName }));
+
+  before(async () => {
+    const further = [host("us-east-1", "444455556666"), host("us-west-2"), host(denied)];
+    parts = await makeParts([namespace], { config: { registries: JSON.stringify(further) } });
+    await deny();
+    const any = { address: loopback, port: 0 };
+    front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
+    port = await freePort();
+    helper = parts.run({ AWS_ENDPOINT_URL: url(front.api), ECR_HELPER_PORT: String(port) });
+    await helper.line(/the secret will expire/);
+  });
+
+  after(async () => {
+    await allow().catch(() => undefined);
+    await front.close();
+    await parts.remove();
+  });
+
+  const ask = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${String(port)}${path}`)).text();
+  const asked = async (region: string, result: string): Promise<number> => {
+    const sample = new RegExp(
+      `^ecr_helper_token_requests_total\\{region="${region}",result="${result}"\\} (\\d+)$`,
+      "m",
+    );
+    return Number(sample.exec(await ask("/metrics"))?.[1]);
+  };
+  const authsOf = (secret: Secret): Record<string, { password: string }> =>
+    (JSON.parse(decode(secret.data[".dockerconfigjson"])) as { auths: Record<string, { password: string }> }).auths;
+  const registryTakes = async (password: string): Promise<boolean> => {
+    const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
+    return (await fetch(`${url(front.registry)}/v2/`, { headers: { authorization } })).ok;
+  };
+  const path = (collection: string, name: string): string =>
+    `/api/v1/namespaces/${namespace}/${collection}?fieldSelector=metadata.name%3D${name}`;
+
+  it("are asked for once per region, the denied one does not hold up the others, and the helper is not ready", async () => {
+    assert.match(
+      helper.lines.find(({ region }) => region === denied)?.message ?? "",
+      /no authorization token for eu-west-1: .*(not authorized|explicit deny).*; trying again in/,
+    );
+    assert.deepEqual([await asked("us-east-1", "success"), await asked("us-west-2", "success")], [1, 1]);
+    assert.equal(await ask("/readyz"), "there is no authorization token for eu-west-1 yet\n");
+  });
+
+  it("have a login for builds per region, whose endpoints are those that it opens", async () => {
+    const endpoints = ({ metadata }: Secret): string[] =>
+      Object.entries(metadata.annotations).flatMap(([key, value]) => (key.startsWith("tekton.dev/") ? [value] : []));
+    const [own, west] = [await parts.secret(namespace), await parts.secret(namespace, "ecr-creds-us-west-2")];
+    assert.deepEqual(
+      endpoints(own),
+      [host("us-east-1"), host("us-east-1", "444455556666")].map((one) => `https://${one}`),
+    );
+    assert.deepEqual(endpoints(west), [`https://${host("us-west-2")}`]);
+    for (const { data } of [own, west]) assert.ok(await registryTakes(decode(data["password"])));
+    const missing = parts.secret(namespace, `ecr-creds-${denied}`);
+    await assert.rejects(missing, (error: KubeError) => error.status === 404);
+  });
+
+  it("are in one docker config, and in the service account as far as there are logins", async () => {
+    const auths = authsOf(await parts.secret(namespace, "ecr-creds-pull"));
+    const hosts = [host("us-east-1"), host("us-east-1", "444455556666"), host("us-west-2")];
+    assert.deepEqual(
+      Object.keys(auths),
+      hosts.flatMap((one) => [one, `https://${one}`]),
+    );
+    const { secrets, imagePullSecrets } = await parts.account(namespace);
+    assert.deepEqual(secrets, [{ name: "ecr-creds" }, { name: "ecr-creds-us-west-2" }]);
+    assert.deepEqual(imagePullSecrets, [{ name: "ecr-creds-pull" }]);
+  });
+
+  it("get the missing login as soon as it is allowed, and the helper is ready then", async () => {
+    await allow();
+    const hasLogin = ({ secrets = [] }: ServiceAccount): boolean => secrets.some(({ name }) => name.endsWith(denied));
+    await waitForObject(parts.options, path("serviceaccounts", "builder-sa"), hasLogin, 60_000);
+    const auths = authsOf(await parts.secret(namespace, "ecr-creds-pull"));
+    assert.ok(await registryTakes(auths[host(denied)]?.password ?? ""));
+    assert.equal(await ask("/readyz"), "ok\n");
+  });
+
+  it("keep the last good login of one that is denied again, over a restart too, while the others are refreshed", async () => {
+    await deny();
+    const before = await parts.secret(namespace, "ecr-creds-pull");
+    await helper.stop();
+    const next = parts.run({ AWS_ENDPOINT_URL: url(front.api) });
+    const [kept, old] = [authsOf(before)[host(denied)], authsOf(before)[host("us-west-2")]];
+    const isRefreshed = (secret: Secret): boolean => authsOf(secret)[host("us-west-2")]?.password !== old?.password;
+    const after = await waitForObject<Secret>(parts.options, path("secrets", "ecr-creds-pull"), isRefreshed, 60_000);
+    assert.deepEqual(authsOf(after)[host(denied)], kept);
+    await next.line(/no authorization token for eu-west-1: .*the last good token stays in place/);
+    const login = await parts.secret(namespace, `ecr-creds-${denied}`);
+    assert.equal(decode(login.data["password"]), kept?.password);
+  });
+});
