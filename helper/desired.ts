@@ -1,28 +1,12 @@
 // What should exist: pure functions from tokens and configuration to the objects of a namespace.
 import { createHash } from "node:crypto";
 import type { HelperConfig } from "./config.ts";
+import { annotations, ownMetadata, type Metadata } from "./ownership.ts";
 import { firstEnd, type AuthorizationToken } from "./token.ts";
-
-export const fieldManager = "ecr-helper";
-
-/** The annotations that the helper reads again. */
-export const annotations = {
-  /** A hash of all that the helper wrote: what has another one is out of date. */
-  revision: "ecr-helper/revision",
-  /** The tokens' times by region, in the pull secret: a helper that starts anew goes on from there. */
-  tokens: "ecr-helper/tokens",
-} as const;
+import { describeTokens } from "./tokens-left.ts";
 
 /** The live tokens by region. */
 export type Tokens = ReadonlyMap<string, AuthorizationToken>;
-
-export interface Metadata {
-  name: string;
-  namespace?: string;
-  labels?: Record<string, string>;
-  annotations?: Record<string, string>;
-  ownerReferences?: object[];
-}
 
 export interface Secret {
   metadata: Metadata;
@@ -40,18 +24,6 @@ export interface DesiredSecret {
   /** The JSON to apply; with a uid it applies to that very object and to none that took its place since. */
   readonly body: (uid?: string) => string;
 }
-
-/** The labels by which the helper of one stack knows what it made. */
-export const ownLabels = (config: HelperConfig): Record<string, string> => ({
-  "app.kubernetes.io/managed-by": "ecr-helper",
-  "app.kubernetes.io/instance": config.owner.name,
-});
-
-export const ownMetadata = (config: HelperConfig, name: string): Metadata => ({
-  name,
-  labels: ownLabels(config),
-  ownerReferences: [{ apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", ...config.owner }],
-});
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
@@ -90,7 +62,7 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
     for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
   }
   const metadata = ownMetadata(config, config.pullSecret);
-  metadata.annotations = { ...times([...tokens.values()]), [annotations.tokens]: tokenTimes(config, tokens) };
+  metadata.annotations = { ...times([...tokens.values()]), [annotations.tokens]: describeTokens(config, tokens) };
   const data = { ".dockerconfigjson": base64(JSON.stringify({ auths })) };
   return { metadata, apiVersion: "v1", kind: "Secret", type: "kubernetes.io/dockerconfigjson", data };
 }
@@ -137,67 +109,3 @@ export const exampleSecrets = (config: HelperConfig): Secret[] =>
       ]),
     ),
   );
-
-/** Times of one region's token, in milliseconds since 1970; `expiresAt` is null when ECR did not say. */
-interface TokenTimes {
-  issuedAt: number;
-  expiresAt: number | null;
-}
-
-const tokenTimes = (config: HelperConfig, tokens: Tokens): string =>
-  JSON.stringify({
-    identity: config.identity,
-    regions: Object.fromEntries(
-      [...tokens].map(([region, { issuedAt, expiresAt }]) => [region, { issuedAt, expiresAt }]),
-    ),
-  });
-
-/**
- * The tokens in a pull secret that a helper of this stack made. Those that another identity asked for are given as long
- * since due: they may end with it. None where the secret holds anything else.
- */
-export function tokensOf(
-  config: HelperConfig,
-  secret: Pick<Secret, "metadata" | "data">,
-): Map<string, AuthorizationToken> {
-  const tokens = new Map<string, AuthorizationToken>();
-  if (!isOwn(config, secret.metadata.labels)) return tokens;
-  const times = timesIn(config, secret);
-  const { auths = {} } = parse<{ auths: Record<string, { username: string; password: string }> }>(
-    Buffer.from(secret.data[".dockerconfigjson"] ?? "", "base64").toString(),
-  );
-  for (const { host, region } of config.registries) {
-    const [found, auth] = [times.get(region), auths[host]];
-    if (found !== undefined && auth !== undefined) {
-      tokens.set(region, { username: auth.username, password: auth.password, ...found });
-    }
-  }
-  return tokens;
-}
-
-function timesIn(
-  config: HelperConfig,
-  { metadata }: Pick<Secret, "metadata">,
-): Map<string, Pick<AuthorizationToken, "issuedAt" | "expiresAt">> {
-  const { identity, regions = {} } = parse<{ identity: string; regions: Record<string, TokenTimes> }>(
-    metadata.annotations?.[annotations.tokens],
-  );
-  const isSame = identity === config.identity;
-  return new Map(
-    Object.entries(regions).map(([region, { issuedAt, expiresAt }]) => [
-      region,
-      { issuedAt: isSame ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN },
-    ]),
-  );
-}
-
-function parse<T>(text = ""): Partial<T> {
-  try {
-    return JSON.parse(text) as Partial<T>;
-  } catch {
-    return {}; // Not what the helper writes: there is nothing in it to go on from.
-  }
-}
-
-export const isOwn = (config: HelperConfig, labels: Readonly<Record<string, string>> = {}): boolean =>
-  Object.entries(ownLabels(config)).every(([key, value]) => labels[key] === value);

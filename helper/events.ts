@@ -1,5 +1,5 @@
 // Kubernetes Events: `kubectl describe` and `kubectl get events` tell what the log does.
-import { fieldManager } from "./desired.ts";
+import { fieldManager } from "./ownership.ts";
 import type { Kube } from "./kube.ts";
 
 const kinds: Record<string, [apiVersion: string, kind: string]> = {

@@ -1,7 +1,9 @@
 // What the cluster holds, as far as the helper has to know: kept by watches, without any secret's content.
 import { Collection, type Seen } from "./collection.ts";
 import type { HelperConfig } from "./config.ts";
-import { annotations, exampleSecrets, isOwn } from "./desired.ts";
+import { createIntern } from "./intern.ts";
+import { exampleSecrets } from "./desired.ts";
+import { annotations, isOwn } from "./ownership.ts";
 import { fieldPaths, otherWriter, type FieldPath, type ManagedFields } from "./managed-fields.ts";
 import type { KubeObject, ObjectMeta, Sink } from "./reflector.ts";
 import { holdsOwn, onlyNames, type ServiceAccount } from "./service-account.ts";
@@ -61,6 +63,8 @@ export class Observed {
   readonly #config: HelperConfig;
   readonly #named: ReadonlySet<string>;
   readonly #isOpenEnded: boolean;
+  readonly #internRevision = createIntern<string>();
+  readonly #internAccount = createIntern<ServiceAccount>();
   readonly #fields: ReadonlyMap<string, readonly FieldPath[]>;
 
   /** Calls `changed` with every namespace where something may have to be done. */
@@ -98,7 +102,7 @@ export class Observed {
     uid: metadata.uid,
     version: Number(metadata.resourceVersion),
     own: isOwn(this.#config, metadata.labels),
-    revision: metadata.annotations?.[annotations.revision] ?? "",
+    revision: this.#internRevision(metadata.annotations?.[annotations.revision] ?? ""),
     changedBy: otherWriter(metadata.managedFields ?? [], this.#fields.get(name) ?? []),
   });
 
@@ -107,7 +111,7 @@ export class Observed {
     version: Number(account.metadata.resourceVersion),
     own: isOwn(this.#config, account.metadata.labels),
     held: holdsOwn(this.#config, account),
-    account: onlyNames(this.#config, account),
+    account: this.#internAccount(onlyNames(this.#config, account)),
   });
 
   #followNamespaces(): Following {

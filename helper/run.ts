@@ -1,20 +1,20 @@
 // The composition root: from the environment to watches, tokens, the controller and the health server.
 import { Writer } from "./apply.ts";
 import { systemClock } from "./clock.ts";
-import { readConfig, type HelperConfig } from "./config.ts";
-import { tokensOf, type Secret, type Tokens } from "./desired.ts";
+import { readConfig } from "./config.ts";
+import type { Tokens } from "./desired.ts";
 import { recordWarning } from "./events.ts";
 import { handOver } from "./handover.ts";
 import { serveHealth } from "./health.ts";
-import { connect, connectStreams, orUndefined, type Kube, type KubeOptions } from "./kube.ts";
-import { createLog, inSeconds, reasonOf, type Log } from "./log.ts";
+import { connect, connectStreams, type KubeOptions } from "./kube.ts";
+import { createLog, reasonOf } from "./log.ts";
 import { Metrics } from "./metrics.ts";
-import { Observed } from "./observed.ts";
+import { Observed, type MetadataOnly } from "./observed.ts";
 import { createController } from "./reconcile.ts";
 import { keepTokens } from "./refresh.ts";
-import { maximumObjectRetry, retryDelay } from "./schedule.ts";
 import { Status } from "./status.ts";
 import { ecrTokenSource } from "./token.ts";
+import { readTokensLeft } from "./tokens-left.ts";
 import { Watches } from "./watches.ts";
 
 /** After so many refusals in a row an Event tells of it: the first ones may be IAM's, which takes its time to spread news. */
@@ -76,9 +76,11 @@ export async function runHelper(
     },
     signal,
   );
+  const isIntact = (found: MetadataOnly): boolean =>
+    observed.judgeSecret(config.pullSecret, found).changedBy === undefined;
   const refreshing = keepTokens(
     regions,
-    await tokensLeft(config, kube, log, signal),
+    await readTokensLeft(config, kube, { isIntact, log, clock, random }, signal),
     {
       tokenSource: ecrTokenSource(),
       log,
@@ -106,25 +108,4 @@ export async function runHelper(
     server.closeAllConnections();
   }
   log("info", "stopped");
-}
-
-/**
- * The tokens that an earlier helper left in its own namespace. Asks until there is an answer: while the API server gives
- * none nothing could be written either, and without them a registry that is refused now would lose a login that works.
- */
-async function tokensLeft(config: HelperConfig, kube: Kube, log: Log, signal: AbortSignal): Promise<Tokens> {
-  const path = `/api/v1/namespaces/${config.namespace}/secrets/${config.pullSecret}`;
-  const isOver = (): boolean => signal.aborted;
-  for (let failures = 1; !isOver(); failures++) {
-    try {
-      const found = await orUndefined(kube<Secret>({ method: "GET", path, signal }));
-      return found === undefined ? new Map() : tokensOf(config, found);
-    } catch (error) {
-      if (isOver()) break;
-      const wait = retryDelay(failures, Math.random(), maximumObjectRetry);
-      log("error", `cannot look for the last helper's tokens: ${reasonOf(error)}; trying again in ${inSeconds(wait)}`);
-      await systemClock.sleep(wait, signal);
-    }
-  }
-  return new Map();
 }

@@ -1,7 +1,7 @@
 // The service account of a build namespace: pure functions that extend and shorten its lists and never lose, double or
 // move an entry of somebody else's.
 import type { HelperConfig } from "./config.ts";
-import { isOwn, ownLabels, ownMetadata, type Metadata } from "./desired.ts";
+import { isOwn, ownLabels, ownMetadata, type Metadata } from "./ownership.ts";
 
 export interface NameReference {
   name: string;

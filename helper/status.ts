@@ -57,7 +57,7 @@ export class Status {
     const region = this.#regions.find((one) => !tokens.has(one));
     if (region !== undefined) return `there is no authorization token for ${region} yet`;
     const pending = this.#source.targets().filter((one) => (states.get(one) ?? "pending") === "pending");
-    if (pending.length > 0) return `${String(pending.length)} namespaces were not looked at yet`;
+    if (pending.length > 0) return `namespaces that were not looked at yet: ${String(pending.length)}`;
     const own = states.get(this.#namespace);
     return own === "right" ? undefined : "the helper's own namespace is not right yet";
   }

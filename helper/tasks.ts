@@ -29,14 +29,14 @@ export function tasksOf(
   observed: Observed,
   desired: Desired,
   namespace: string,
-  settled: ReadonlySet<string>,
+  settled: readonly string[],
 ): Task[] {
   const role = observed.roleOf(namespace);
   if (role === "gone") return [];
   const secrets = config.secretNames.map((name) => {
     const seen = observed.secrets.get(name)?.get(namespace);
     if (role === "build" || (role === "own" && name === config.pullSecret)) {
-      return secretTask(desired.get(name), seen, settled.has(`secret/${name}`));
+      return secretTask(desired.get(name), seen, settled.includes(`secret/${name}`));
     }
     return seen?.own === true ? ({ kind: "removeSecret", object: `secret/${name}`, name, seen } as const) : undefined;
   });
@@ -62,7 +62,7 @@ function accountTask(
   observed: Observed,
   desired: Desired,
   namespace: string,
-  settled: ReadonlySet<string>,
+  settled: readonly string[],
 ): Task | undefined {
   const object = `serviceaccount/${config.serviceAccount}`;
   const seen = observed.accounts.get(namespace);
@@ -77,5 +77,5 @@ function accountTask(
   };
   if (seen !== undefined && serviceAccountPatch(config, seen.account, entries) === undefined) return undefined;
   const change = seen === undefined ? "was deleted" : "lost an entry";
-  return { kind: "applyAccount", object, entries, drift: settled.has(object) ? change : undefined };
+  return { kind: "applyAccount", object, entries, drift: settled.includes(object) ? change : undefined };
 }

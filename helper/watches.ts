@@ -17,18 +17,21 @@ const quietFailures = 3;
 
 export class Watches {
   readonly #knowledge: Map<Following, Knowledge>;
+  /** By the namespace they cover; those of all namespaces under undefined. */
+  readonly #followings = new Map<string | undefined, Following[]>();
 
   constructor(observed: Observed) {
     this.#knowledge = new Map(observed.followings.map((one) => [one, "unknown"]));
+    for (const one of observed.followings) {
+      this.#followings.set(one.namespace, [...(this.#followings.get(one.namespace) ?? []), one]);
+    }
   }
 
   /** What is known of a namespace, by the collections that cover it. */
   knowledgeOf(namespace: string): Knowledge {
-    const all = [...this.#knowledge].filter(([one]) => one.namespace === undefined || one.namespace === namespace);
-    const found = (["unreadable", "unknown"] as const).find((wanted) =>
-      all.some(([, knowledge]) => knowledge === wanted),
-    );
-    return found ?? "known";
+    const covering = [undefined, namespace].flatMap((one) => this.#followings.get(one) ?? []);
+    const all = covering.map((one) => this.#knowledge.get(one));
+    return (["unreadable", "unknown"] as const).find((wanted) => all.includes(wanted)) ?? "known";
   }
 
   /** Follows everything until the signal aborts. Never rejects. */

@@ -45,7 +45,7 @@ const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"]
 export class Access extends pulumi.ComponentResource {
   /**
    * The cluster-scoped object that owns what the helper creates: Kubernetes collects it all when the stack is destroyed.
-   * It grants nothing, unless build namespaces are meant by pattern or selector: there is no narrower right for these.
+   * It grants nothing.
    */
   readonly owner: { readonly name: pulumi.Output<string>; readonly uid: pulumi.Output<string> };
 
@@ -58,14 +58,18 @@ export class Access extends pulumi.ComponentResource {
       rule("serviceaccounts", [args.serviceAccount], ["get", ...keeping]),
     ];
     const everywhere = isOpenEnded(args.targets);
-    const rules = everywhere ? [...keep, recordEvents, watchNamespaces] : [];
-    const owner = new ClusterRole(name, { metadata: { name: args.name }, rules }, inside);
+    const owner = new ClusterRole(name, { metadata: { name: args.name }, rules: [] }, inside);
     this.owner = { name: owner.metadata.name, uid: owner.metadata.uid };
     const subjects = [{ kind: "ServiceAccount", ...args.subject }];
     const apiGroup = "rbac.authorization.k8s.io";
     if (everywhere) {
-      const roleRef = { apiGroup, kind: "ClusterRole", name: owner.metadata.name };
-      new ClusterRoleBinding(name, { metadata: { name: args.name }, roleRef, subjects }, inside);
+      // There is no narrower right for namespaces that are not known beforehand. A role of its own: where it is not needed
+      // any more it is deleted after the rollout, so that the helper that ends can still clear what it kept by it.
+      const metadata = { name: `${args.name}-everywhere` };
+      const rules = [...keep, recordEvents, watchNamespaces];
+      const role = new ClusterRole(`${name}-everywhere`, { metadata, rules }, inside);
+      const roleRef = { apiGroup, kind: "ClusterRole", name: role.metadata.name };
+      new ClusterRoleBinding(`${name}-everywhere`, { metadata, roleRef, subjects }, inside);
     }
 
     const grant = (resourceName: string, namespace: pulumi.Input<string>, rules: PolicyRule[]): void => {

@@ -3,7 +3,15 @@ import { existsSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import { ConfigReader } from "./config-reader.ts";
 import { formats, levels, reasonOf, type Format, type Level } from "../helper/log.ts";
-import { anyHost, namespaceName, namespacePattern, objectName, registryHost } from "../helper/names.ts";
+import {
+  anyHost,
+  basicAuthNames,
+  namespaceName,
+  namespacePattern,
+  objectName,
+  regionsOf,
+  registryHost,
+} from "../helper/names.ts";
 import { isOpenEnded, isPattern, namedNamespaces, parseSelector, type TargetRules } from "../helper/targets.ts";
 
 export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node"] as const;
@@ -103,6 +111,10 @@ export function readConfig(): StackConfig {
       result.pullSecret,
       "another name than basicAuthSecret's: they are secrets of two types",
     );
+  }
+  const logins = basicAuthNames(result.basicAuthSecret, ["", ...regionsOf(result.registries)]);
+  if (result.basicAuthSecret !== result.pullSecret && [...logins.values()].includes(result.pullSecret)) {
+    config.mistake("pullSecret", result.pullSecret, "another name: a further region's login for builds has this one");
   }
   config.throwMistakes();
   return Object.freeze(result);

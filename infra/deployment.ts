@@ -134,7 +134,7 @@ export class Workload extends pulumi.ComponentResource {
                     periodSeconds: 10,
                     timeoutSeconds: 5,
                   },
-                  resources: { requests: { cpu: "10m", memory: "64Mi" }, limits: { memory: "128Mi" } },
+                  resources: { requests: { cpu: "10m", memory: "64Mi" }, limits: { memory: "160Mi" } },
                   securityContext: {
                     allowPrivilegeEscalation: false,
                     readOnlyRootFilesystem: true,

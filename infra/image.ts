@@ -25,7 +25,8 @@ export interface RegistryLogin {
 const context = "build/helper";
 const dockerfile = "helper/Dockerfile";
 
-const bundling: BuildOptions = {
+/** How the helper becomes one file. */
+export const bundling: BuildOptions = {
   entryPoints: ["helper/main.ts"],
   outfile: `${context}/main.js`,
   bundle: true,

@@ -2,8 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
-import { runHelper } from "../helper/run.ts";
+import { join } from "node:path";
 
 /** A pod's way to the API server. */
 export interface Cluster {
@@ -15,20 +14,27 @@ export interface Cluster {
 /** A line of the helper's JSON log. */
 export type Line = Record<string, string> & { message: string; level: string };
 
+const main = join(import.meta.dirname, "helper-main.ts");
+
 export class HelperProcess {
   readonly lines: Line[] = [];
   readonly #child: ChildProcess;
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  constructor(cluster: Cluster, env: Readonly<Record<string, string>>) {
+  /** `command` is what Node is given: helper-main.ts by default, or its bundle, with Node's own flags before it. */
+  constructor(cluster: Cluster, env: Readonly<Record<string, string>>, command: readonly string[] = [main]) {
     const own = {
       ...env,
       ECR_HELPER_LOG_FORMAT: "json",
       TEST_CLUSTER: JSON.stringify(cluster),
       PATH: process.env["PATH"],
     };
-    this.#child = spawn(process.execPath, [import.meta.filename], { env: own, stdio: ["ignore", "pipe", "inherit"] });
+    this.#child = spawn(
+      process.execPath,
+      [...(process.env["HELPER_FLAGS"] ?? "").split(" ").filter(Boolean), program],
+      { env: own, stdio: ["ignore", "pipe", "inherit"] },
+    );
     this.#child.once("exit", () => {
       this.#ended = true;
       this.#notify();
@@ -38,6 +44,10 @@ export class HelperProcess {
       this.lines.push(JSON.parse(line) as Line);
       this.#notify();
     });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   /** Waits for a line, of those that came and those to come, after the first `from`. Rejects when the helper ends. */
@@ -70,11 +80,4 @@ export class HelperProcess {
     }
     return { code: this.#child.exitCode, took: performance.now() - since };
   }
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const { server, ca, token } = JSON.parse(process.env["TEST_CLUSTER"] ?? "") as Cluster;
-  const stop = new AbortController();
-  process.once("SIGTERM", () => stop.abort());
-  await runHelper(process.env, { server, ca, token: () => token }, (line) => process.stdout.write(line), stop.signal);
 }

@@ -19,7 +19,7 @@ import { cloudEnvironment } from "../local/cloud.ts";
 import { docker, importImage, push } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, home, kubeconfig, ports } from "../local/machine.ts";
-import { waitFor } from "../local/watch.ts";
+import { waitFor, waitForObject } from "../local/watch.ts";
 import { buildKubernetes } from "../local/install.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -71,6 +71,11 @@ describe("the stack, end to end", () => {
   const options: KubeOptions = readKubeconfig(kubeconfig);
   const kube = connect(options);
   let up: Ended;
+  const namespaces: string[] = [];
+  const makeNamespace = async (name: string): Promise<void> => {
+    await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name } } });
+    namespaces.push(name);
+  };
 
   before(async () => {
     // A checkout of its own: its source files can be changed, and it has to find the cloud that another one started.
@@ -79,12 +84,14 @@ describe("the stack, end to end", () => {
     }
     await symlink(join(import.meta.dirname, "../../node_modules"), join(project, "node_modules"));
     Object.assign(process.env, cloudEnvironment());
-    await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+    await makeNamespace(build);
+    const account = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
+    await kube({ method: "POST", path: `/api/v1/namespaces/${build}/serviceaccounts`, body: account });
   });
 
   after(async () => {
     await command("down");
-    await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
+    for (const name of namespaces) await kube({ method: "DELETE", path: `/api/v1/namespaces/${name}` });
     await rm(project, { recursive: true });
   });
 
@@ -272,6 +279,32 @@ describe("the stack, end to end", () => {
     assert.match(stdout, /the secret will expire at/);
   });
 
+  it("comes to mean namespaces by pattern, those to come too, and then by name again, which clears the others", async () => {
+    const late = `${build}-late`;
+    const secrets = `/api/v1/namespaces/${late}/secrets`;
+    const changesOf = ({ stderr }: Ended): string[] =>
+      [...stderr.matchAll(/(created|updated|replaced|deleted) +\S+:(\S+ \S+)/g)].map(
+        ([, what, resource]) => `${String(what)} ${String(resource)}`,
+      );
+    const wider = await command("up", "-c", `buildNamespaces=["${build}*"]`);
+    assert.equal(wider.code, 0, wider.stderr);
+    assert.deepEqual(changesOf(wider).sort(), [
+      "created ClusterRole ecr-helper-everywhere",
+      "created ClusterRoleBinding ecr-helper-everywhere",
+      `deleted Role ecr-helper-${build}`,
+      `deleted RoleBinding ecr-helper-${build}`,
+      "updated Deployment ecr-helper",
+    ]);
+    await makeNamespace(late);
+    const isLogin = ({ type }: { type: string }): boolean => type === "kubernetes.io/basic-auth";
+    await waitForObject(options, `${secrets}?fieldSelector=metadata.name%3Decr-creds`, isLogin, 20_000);
+    const narrower = await command("up", "-c", `buildNamespaces=["${build}"]`);
+    assert.equal(narrower.code, 0, narrower.stderr);
+    const left = await kube<{ items: object[] }>({ method: "GET", path: secrets });
+    assert.deepEqual(left.items, [], "by the helper that ended, before its rights did");
+    await kube({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` });
+  });
+
   it("makes again what was deleted behind its back", async () => {
     await kube({
       method: "DELETE",
@@ -348,6 +381,12 @@ describe("the stack, end to end", () => {
       kube({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` }),
       (error: KubeError) => error.status === 404,
     );
+    const account = await kube<object>({
+      method: "GET",
+      path: `/api/v1/namespaces/${build}/serviceaccounts/builder-sa`,
+    });
+    assert.ok("secrets" in account && !("imagePullSecrets" in account));
+    assert.deepEqual(account.secrets, [{ name: "theirs" }], "what was there before is as it was");
     assert.match((await command("output")).stderr, /There is no stack|does not run/);
   });
 });

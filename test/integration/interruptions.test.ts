@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import type { KubeError } from "../../helper/kube.ts";
 import { ports, url } from "../local/machine.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
-import { freePort, SecondApiServer } from "./second-api-server.ts";
+import { ApiServer, freePort } from "../api-server.ts";
 import { accountPath, makeParts, secretPath, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -16,10 +16,10 @@ const secretsOf = (namespace: string, name: string): string =>
 
 describe("an API server that ends and comes back", () => {
   let parts: Parts;
-  let server: SecondApiServer;
+  let server: ApiServer;
 
   before(async () => {
-    server = await SecondApiServer.start();
+    server = await ApiServer.start();
     parts = await makeParts([`${id}-*`], { config: { namespaceSelector: `builds=${id}` } });
   });
 

@@ -8,7 +8,7 @@ import { startFront, type Front } from "../local/front.ts";
 import { account, loopback, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
 import { decode, makeParts, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
-import { freePort } from "./second-api-server.ts";
+import { freePort } from "../api-server.ts";
 
 const namespace = `registries-${randomBytes(3).toString("hex")}`;
 const host = (region: string, of = account): string => `${of}.dkr.ecr.${region}.amazonaws.com`;

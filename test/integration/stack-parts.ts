@@ -9,7 +9,7 @@ import { accessKey } from "../local/engine/aws-iam.ts";
 import type { Handler, Live } from "../local/engine/handler.ts";
 import { kubernetesHandler } from "../local/engine/kubernetes.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { aws, kubeconfig } from "../local/machine.ts";
+import { aws, kubeconfig as cloudKubeconfig } from "../local/machine.ts";
 import { mockedUid, runProgram, type Program } from "../program.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
@@ -53,12 +53,19 @@ export interface Parts {
   run(env?: Readonly<Record<string, string>>, cluster?: Cluster): HelperProcess;
   secret(namespace: string, name?: string): Promise<Secret>;
   account(namespace: string): Promise<ServiceAccount>;
+  /** Takes everything down: the helpers, what was made in AWS and in the cluster. */
   remove(): Promise<void>;
+  /** The same, but leaves a cluster as it is that is thrown away. */
+  removeFromAws(): Promise<void>;
 }
 
 export interface PartsOptions {
   /** Build namespaces that are not created. */
   readonly absent?: readonly string[];
+  /** Which cluster, as a kubeconfig's path; the local cloud's by default. */
+  readonly kubeconfig?: string;
+  /** What Node is given to run a helper; helper-main.ts by default. */
+  readonly command?: readonly string[];
   /** Further keys of the stack's configuration. */
   readonly config?: Readonly<Record<string, string>>;
 }
@@ -74,6 +81,7 @@ const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rb
 export async function makeParts(buildNamespaces: readonly string[], options: PartsOptions = {}): Promise<Parts> {
   const id = randomBytes(3).toString("hex");
   const name = `it-${id}`;
+  const kubeconfig = options.kubeconfig ?? cloudKubeconfig;
   const kubeOptions = readKubeconfig(kubeconfig);
   const admin = connect(kubeOptions);
   const created: string[] = [];
@@ -88,7 +96,11 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   const names = { namespace: name, userName: name, policyName: name };
   const config = { kubeconfig, ...names, buildNamespaces: JSON.stringify(buildNamespaces), ...options.config };
   const program = await runProgram(config, { stack: id, region: aws.AWS_REGION });
-  const made = await carryOut(program, absent);
+  const made = await carryOut(program, absent, { kubeconfig });
+  const removeMade = async (types: RegExp): Promise<void> => {
+    await Promise.all(helpers.map(async (helper) => helper.stop()));
+    for (const { handler, live, type } of made.reverse()) if (types.test(type)) await handler.remove(live);
+  };
   const find = (type: string): Live => {
     const found = made.find((one) => one.type.endsWith(`:${type}`));
     if (found === undefined) throw new Error(`the program has no ${type}`);
@@ -120,17 +132,17 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
     attachment: find("UserPolicyAttachment"),
     namespace,
     run: (further = {}, from = cluster) => {
-      const helper = new HelperProcess(from, { ...env, ...further });
+      const helper = new HelperProcess(from, { ...env, ...further }, options.command);
       helpers.push(helper);
       return helper;
     },
     secret: async (one, secret = "ecr-creds") => admin({ method: "GET", path: secretPath(one, secret) }),
     account: async (one) => admin({ method: "GET", path: accountPath(one) }),
     remove: async () => {
-      await Promise.all(helpers.map(async (helper) => helper.stop()));
-      for (const { handler, live } of made.reverse()) await handler.remove(live);
+      await removeMade(/./);
       for (const one of created) await orUndefined(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
     },
+    removeFromAws: async () => removeMade(/^aws:/),
   };
 }
 
@@ -140,9 +152,12 @@ interface Made {
   readonly handler: Handler;
 }
 
-async function carryOut(program: Program, absent: readonly string[]): Promise<Made[]> {
+async function carryOut(
+  program: Program,
+  absent: readonly string[],
+  provider: { kubeconfig: string },
+): Promise<Made[]> {
   const keys: Handler = accessKey(() => []);
-  const provider = { kubeconfig };
   const made: Made[] = [];
   for (const { type, inputs } of program.resources.filter((one) => wanted.test(one.type))) {
     const target = (inputs["metadata"] as { namespace?: string } | undefined)?.namespace ?? "";

@@ -76,18 +76,23 @@ const kubeconfigFor = (token: string): object => ({
   "current-context": "local",
 });
 
-const etcdArgs = (): string[] => [
-  `--data-dir=${join(home, "etcd")}`,
-  `--listen-client-urls=${url(ports.etcd)}`,
-  `--advertise-client-urls=${url(ports.etcd)}`,
-  `--listen-peer-urls=${url(ports.etcdPeer)}`,
-  `--initial-advertise-peer-urls=${url(ports.etcdPeer)}`,
-  `--initial-cluster=default=${url(ports.etcdPeer)}`,
+/** The arguments of an etcd of one member; the cloud's own by default. */
+export const etcdArgs = (
+  folder = join(home, "etcd"),
+  client = url(ports.etcd),
+  peer = url(ports.etcdPeer),
+): string[] => [
+  `--data-dir=${folder}`,
+  `--listen-client-urls=${client}`,
+  `--advertise-client-urls=${client}`,
+  `--listen-peer-urls=${peer}`,
+  `--initial-advertise-peer-urls=${peer}`,
+  `--initial-cluster=default=${peer}`,
 ];
 
 /** The arguments of an API server; the cloud's own by default. */
-export const apiServerArgs = (port: number = ports.apiServer.port): string[] => [
-  `--etcd-servers=${url(ports.etcd)}`,
+export const apiServerArgs = (port: number = ports.apiServer.port, etcd = url(ports.etcd)): string[] => [
+  `--etcd-servers=${etcd}`,
   `--bind-address=${ports.apiServer.address}`,
   `--advertise-address=${ports.apiServer.address}`,
   `--secure-port=${String(port)}`,

@@ -64,7 +64,19 @@ async function hasPolicy(name: string): Promise<boolean> {
 const hasObject = async (options: KubeOptions, path: string): Promise<boolean> =>
   (await orUndefined(connect(options)({ method: "GET", path }))) !== undefined;
 
+interface Account {
+  metadata: { annotations?: Record<string, string>; ownerReferences?: object[] };
+}
+
+/** What has an owner goes with it, in Kubernetes' own time. */
+const isOwned = ({ ownerReferences = [] }: Account["metadata"]): boolean => ownerReferences.length > 0;
+
+/** What the helper made, and service accounts of others in which it noted what it added. */
 async function hasHelpersObjects(options: KubeOptions, instance: string): Promise<boolean> {
+  const accounts = await connect(options)<{ items: Account[] }>({ method: "GET", path: "/api/v1/serviceaccounts" });
+  const noted = `ecr-helper/${instance}`;
+  if (accounts.items.some(({ metadata }) => !isOwned(metadata) && metadata.annotations?.[noted] !== undefined))
+    return true;
   const selector = encodeURIComponent(`app.kubernetes.io/managed-by=ecr-helper,app.kubernetes.io/instance=${instance}`);
   const paths = ["secrets", "serviceaccounts"].map((plural) => `/api/v1/${plural}?labelSelector=${selector}`);
   return Promise.all(paths.map(async (path) => waitUntilGone(options, path, collectionTimeout))).then(

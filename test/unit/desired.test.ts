@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig } from "../../helper/config.ts";
-import { desiredSecrets, secretsOf, tokensOf, type Secret, type Tokens } from "../../helper/desired.ts";
+import { desiredSecrets, secretsOf, type Secret, type Tokens } from "../../helper/desired.ts";
 import type { AuthorizationToken } from "../../helper/token.ts";
+import { tokensOf } from "../../helper/tokens-left.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 
 const [own, sameRegion, otherRegion] = [

@@ -66,7 +66,7 @@ describe("health", () => {
     assert.equal(await ask("/readyz"), "503 there is no authorization token for s yet");
     is.tokens.set("s", token);
     is.states.set("own", "right");
-    assert.equal(await ask("/readyz"), "503 1 namespaces were not looked at yet");
+    assert.equal(await ask("/readyz"), "503 namespaces that were not looked at yet: 1");
     is.states.set("a", "failing").set("own", "failing");
     assert.equal(await ask("/readyz"), "503 the helper's own namespace is not right yet");
     is.states.set("own", "right");

@@ -179,7 +179,11 @@ describe("the helper's rights in the cluster", () => {
   ];
   const rbac = "kubernetes:rbac.authorization.k8s.io/v1";
   const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }];
-  const roleRef = (kind: string): object => ({ apiGroup: "rbac.authorization.k8s.io", kind, name: "ecr-helper-test" });
+  const roleRef = (kind: string, name = "ecr-helper-test"): object => ({
+    apiGroup: "rbac.authorization.k8s.io",
+    kind,
+    name,
+  });
 
   for (const namespace of ["team-a", "team-b"]) {
     it(`are its objects by name in ${namespace}, and to record Events there`, () => {
@@ -210,13 +214,17 @@ describe("the helper's rights in the cluster", () => {
     ]) {
       const program = await runProgram({ ...cluster, ...targets });
       const watchNamespaces = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
-      assert.deepEqual(program.find(`${rbac}:ClusterRole`).inputs["rules"], [
+      assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere").inputs["rules"], [
         ...builds(),
         recordEvents,
         watchNamespaces,
       ]);
       const binding = program.find(`${rbac}:ClusterRoleBinding`).inputs;
-      assert.deepEqual([binding["roleRef"], binding["subjects"]], [roleRef("ClusterRole"), subjects]);
+      assert.deepEqual(
+        [binding["roleRef"], binding["subjects"]],
+        [roleRef("ClusterRole", "ecr-helper-test-everywhere"), subjects],
+      );
+      assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], []);
       const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
       assert.deepEqual(roles, ["ecr-helper"], "no Role in any build namespace");
     }

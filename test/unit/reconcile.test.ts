@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ForeignObjectError } from "../../helper/apply.ts";
 import { readConfig } from "../../helper/config.ts";
-import { fieldManager, type Metadata } from "../../helper/desired.ts";
+import { fieldManager, type Metadata } from "../../helper/ownership.ts";
 import { KubeError } from "../../helper/kube.ts";
 import { fieldPaths } from "../../helper/managed-fields.ts";
 import { Observed, type MetadataOnly } from "../../helper/observed.ts";
@@ -297,7 +297,7 @@ describe("a failure", () => {
     let refused = true;
     const isRefused = (write: string): boolean => refused && write === "apply ecr-creds in a";
     const { writes, newToken, clock, controller, warned, lines } = simulate({}, (write) =>
-      isRefused(write) ? refusal(500) : undefined,
+      isRefused(write) ? refusal(422, "Invalid") : undefined,
     );
     await newToken();
     assert.equal(controller.states().get("b"), "right");

@@ -121,6 +121,11 @@ describe("the stack's configuration", () => {
       mistakesOf({ ...cluster, pullSecret: "ecr-creds" }),
       /pullSecret = "ecr-creds": expected another name/,
     );
+    const registries = '["111122223333.dkr.ecr.us-east-1.amazonaws.com"]';
+    assert.match(
+      mistakesOf({ ...cluster, registries, pullSecret: "ecr-creds-us-east-1" }),
+      /pullSecret = "ecr-creds-us-east-1": expected another name: a further region's/,
+    );
     assert.match(
       mistakesOf({ ...cluster, buildNamespaces: "[]" }),
       /buildNamespaces = "\[\]": expected one namespace at least/,

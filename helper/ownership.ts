@@ -1,0 +1,35 @@
+// The marks by which the helper of one stack knows what it made, and Kubernetes knows what goes with the stack.
+import type { HelperConfig } from "./config.ts";
+
+export const fieldManager = "ecr-helper";
+
+/** The annotations that the helper reads again. */
+export const annotations = {
+  /** A hash of all that the helper wrote: what has another one is out of date. */
+  revision: "ecr-helper/revision",
+  /** The tokens' times by region, in the pull secret: a helper that starts anew goes on from there. */
+  tokens: "ecr-helper/tokens",
+} as const;
+
+export interface Metadata {
+  name: string;
+  namespace?: string;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  ownerReferences?: object[];
+}
+
+/** The labels by which the helper of one stack knows what it made. */
+export const ownLabels = (config: HelperConfig): Record<string, string> => ({
+  "app.kubernetes.io/managed-by": "ecr-helper",
+  "app.kubernetes.io/instance": config.owner.name,
+});
+
+export const ownMetadata = (config: HelperConfig, name: string): Metadata => ({
+  name,
+  labels: ownLabels(config),
+  ownerReferences: [{ apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", ...config.owner }],
+});
+
+export const isOwn = (config: HelperConfig, labels: Readonly<Record<string, string>> = {}): boolean =>
+  Object.entries(ownLabels(config)).every(([key, value]) => labels[key] === value);

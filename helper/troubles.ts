@@ -1,0 +1,137 @@
+// What went wrong with which object lately: how long it is left alone for that, and what is said of it.
+import { ForeignObjectError, isConflict, isNamespaceGone } from "./apply.ts";
+import type { Clock } from "./clock.ts";
+import { KubeError } from "./kube.ts";
+import { inSeconds, reasonOf, type Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { contestMemory, maximumObjectRetry, repairDelay, retryDelay } from "./schedule.ts";
+
+export interface TroubleEffects {
+  /** Makes something visible on the object itself: an Event of type Warning. */
+  readonly warn: (namespace: string, object: string, reason: string, message: string) => void;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, "failed" | "drifted">;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+interface Trouble {
+  /** In a row. */
+  failures: number;
+  /** How often it was put back since it was last left alone for long, and when it was last. */
+  repairs: number;
+  repairedAt: number;
+  /** It is not written sooner, in milliseconds since 1970. */
+  notBefore: number;
+  /** What the log said last: it does not repeat itself. */
+  said: string;
+}
+
+/** After so many repairs in a row somebody else wants the last word, and people should know. */
+const contestedAfter = 3;
+/** To be overtaken by somebody else's write is no failure until it has happened so often in a row. */
+const conflictsAreFailuresAfter = 3;
+
+/** An object is known by its namespace and by its kind and name as kubectl shows them, `secret/ecr-creds`. */
+export class Troubles {
+  readonly #effects: TroubleEffects;
+  readonly #all = new Map<string, Trouble>();
+
+  constructor(effects: TroubleEffects) {
+    this.#effects = effects;
+  }
+
+  /** How long an object is still to be left alone, in milliseconds; 0 when it may be written. */
+  wait(namespace: string, object: string): number {
+    const notBefore = this.#all.get(`${namespace}/${object}`)?.notBefore ?? -Infinity;
+    return Math.max(0, notBefore - this.#effects.clock.now());
+  }
+
+  /** An object was written, as it only had to be. */
+  written(namespace: string, object: string): void {
+    const trouble = this.#all.get(`${namespace}/${object}`);
+    if (trouble !== undefined) this.#calm(trouble);
+  }
+
+  /** An object was put back after what somebody else did to it. */
+  repaired(namespace: string, object: string, drift: string): void {
+    const { clock, random, metrics, log, warn } = this.#effects;
+    const trouble = this.#calm(this.#of(namespace, object));
+    trouble.repairs++;
+    trouble.repairedAt = clock.now();
+    trouble.notBefore = clock.now() + repairDelay(trouble.repairs, random());
+    metrics.drifted(object);
+    log("warn", `${object} in namespace ${namespace} ${drift}; it was put back`, { namespace, object });
+    if (trouble.repairs !== contestedAfter) return;
+    const text = `${object} ${drift}, ${String(contestedAfter)} times in a row. It is put back more and more slowly`;
+    log("error", `${text} in namespace ${namespace}`, { namespace, object });
+    warn(namespace, object, "Contested", text);
+  }
+
+  /** An object could not be written. Gives how long to wait for the next attempt, in milliseconds; undefined for none. */
+  failed(namespace: string, object: string, error: unknown): number | undefined {
+    const { clock, random, metrics, log } = this.#effects;
+    const trouble = this.#of(namespace, object);
+    const reason = reasonOf(error);
+    if (error instanceof ForeignObjectError) {
+      // It stays so until it goes, which the watch tells: until then it is no use to try.
+      metrics.failed(object, "ForeignObject");
+      this.#tell(namespace, object, trouble, { reason, next: "", event: "ForeignObject" });
+      return undefined;
+    }
+    const wait = retryDelay(++trouble.failures, random(), maximumObjectRetry);
+    trouble.notBefore = clock.now() + wait;
+    if (isNamespaceGone(error) || (isConflict(error) && trouble.failures < conflictsAreFailuresAfter)) {
+      log("debug", `${object} in namespace ${namespace}: ${reason}`, { namespace, object });
+      return wait;
+    }
+    metrics.failed(object, reasonWord(error));
+    const event = isOfTheObject(error) ? "ApplyFailed" : undefined;
+    this.#tell(namespace, object, trouble, { reason, next: `; trying again in ${inSeconds(wait)}`, event });
+    return wait;
+  }
+
+  forget(namespace: string, objects: readonly string[]): void {
+    for (const object of objects) this.#all.delete(`${namespace}/${object}`);
+  }
+
+  #of(namespace: string, object: string): Trouble {
+    const key = `${namespace}/${object}`;
+    const known = this.#all.get(key);
+    if (known !== undefined) return known;
+    const trouble = { failures: 0, repairs: 0, repairedAt: -Infinity, notBefore: -Infinity, said: "" };
+    this.#all.set(key, trouble);
+    return trouble;
+  }
+
+  /** It is written now, and if it was left alone for long, nobody contests it any more. */
+  #calm(trouble: Trouble): Trouble {
+    if (this.#effects.clock.now() - trouble.repairedAt > contestMemory) trouble.repairs = 0;
+    return Object.assign(trouble, { failures: 0, said: "" });
+  }
+
+  #tell(namespace: string, object: string, trouble: Trouble, { reason, next, event }: Message): void {
+    const text = `${object} failed in namespace ${namespace}: ${reason}${next}`;
+    this.#effects.log(trouble.said === reason ? "debug" : "error", text, { namespace, object });
+    if (trouble.said === "" && event !== undefined) this.#effects.warn(namespace, object, event, reason);
+    trouble.said = reason;
+  }
+}
+
+interface Message {
+  readonly reason: string;
+  readonly next: string;
+  /** The reason of the Event; undefined for none. */
+  readonly event: string | undefined;
+}
+
+/** Whether a failure tells something about the object: not that the API server is unwell, which then needs no Events. */
+const isOfTheObject = (error: unknown): boolean =>
+  error instanceof KubeError && error.status >= 400 && error.status < 500 && error.status !== 429;
+
+/** A word for a failure's reason that there are few of. */
+const reasonWord = (error: unknown): string => {
+  if (!(error instanceof KubeError)) return "Network";
+  return error.reason === "" ? `Status${String(error.status)}` : error.reason;
+};

@@ -1,0 +1,95 @@
+// API servers beside the cloud's own, which a test may kill, or fill with ten thousand namespaces and throw away.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { connect, type KubeOptions } from "../helper/kube.ts";
+import { apiServerArgs, etcdArgs } from "./local/control-plane.ts";
+import { buildKubernetes } from "./local/install.ts";
+import { readKubeconfig } from "./local/kubeconfig.ts";
+import { kubeconfig, ports, url } from "./local/machine.ts";
+import { answers, succeeds } from "./local/process.ts";
+
+export class ApiServer {
+  readonly options: KubeOptions;
+  readonly #port: number;
+  readonly #etcd: string;
+  #child: ChildProcess | undefined;
+
+  private constructor(port: number, etcd: string) {
+    [this.#port, this.#etcd] = [port, etcd];
+    this.options = { ...readKubeconfig(kubeconfig), server: url({ ...ports.apiServer, port }, "https") };
+  }
+
+  /** One that is ready, over the cloud's own etcd unless another is given by its URL. */
+  static async start(etcd = url(ports.etcd)): Promise<ApiServer> {
+    const server = new ApiServer(await freePort(), etcd);
+    await server.start();
+    return server;
+  }
+
+  /** Starts it, and again after a `kill`; resolves when it is ready. */
+  async start(): Promise<void> {
+    // It must not take the place of the cloud's own in the cluster's service.
+    const args = [...apiServerArgs(this.#port, this.#etcd), "--endpoint-reconciler-type=none"];
+    this.#child = await startComponent("kube-apiserver", args);
+    const kube = connect(this.options);
+    await until(this.#child, async () => succeeds(kube({ method: "GET", path: "/readyz" })));
+  }
+
+  /** Kills it as it stands, and resolves when it is gone. */
+  async kill(): Promise<void> {
+    if (this.#child !== undefined) await end(this.#child);
+  }
+}
+
+/** Starts an etcd with nothing in it, and gives its URL and how to end it. */
+export async function startEtcd(): Promise<{ address: string; kill: () => Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-etcd-"));
+  const [address, peer] = [await freePort(), await freePort()].map((port) => url({ ...ports.etcd, port }));
+  if (address === undefined) throw new Error("unreachable: two ports were asked for");
+  const child = await startComponent("etcd", etcdArgs(folder, address, peer));
+  await until(child, async () => answers(`${address}/health`));
+  return {
+    address,
+    kill: async () => {
+      await end(child);
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+async function startComponent(name: string, args: readonly string[]): Promise<ChildProcess> {
+  const { kubernetes } = await buildKubernetes();
+  return spawn(kubernetes, [name, ...args], { stdio: "ignore" });
+}
+
+/** Resolves when a check holds; rejects when the process ends before. */
+async function until(child: ChildProcess, check: () => Promise<boolean>): Promise<void> {
+  while (!(await check())) {
+    if (child.exitCode !== null) throw new Error(`${String(child.spawnargs[1])} ended with ${String(child.exitCode)}`);
+    await delay(50);
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill("SIGKILL");
+  await gone;
+}
+
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}

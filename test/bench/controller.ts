@@ -1,0 +1,237 @@
+// `npm run bench`: what the helper costs and how fast it is, with an API server and an etcd of the bench's own, which are
+// thrown away, and the local cloud's AWS. Prints a table, and the same as JSON. Nothing is asserted: these are figures.
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { buildSync } from "esbuild";
+import { parse, stringify } from "yaml";
+import { bundling } from "../../infra/image.ts";
+import { ApiServer, freePort, startEtcd } from "../api-server.ts";
+import { makeParts, secretPath, type Parts } from "../integration/stack-parts.ts";
+import { startFront, type Front } from "../local/front.ts";
+import { kubeconfig, loopback, ports, url } from "../local/machine.ts";
+import { watch } from "../local/watch.ts";
+import { globalSetup, globalTeardown } from "../setup.ts";
+
+const { values } = parseArgs({
+  options: { namespaces: { type: "string", default: "10,1000,10000" }, samples: { type: "string", default: "200" } },
+});
+const sizes = values.namespaces.split(",").map(Number);
+const samples = Number(values.samples);
+
+interface Figures {
+  namespaces: number;
+  [figure: string]: number | string;
+}
+
+/** What the kernel says of a process: resident memory now and at its peak, in MB, and CPU time, in seconds. */
+function usage(pid: number): { resident: number; peak: number; cpu: number } {
+  const status = readFileSync(`/proc/${String(pid)}/status`, "utf8");
+  const megabytes = (field: string): number => Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) / 1024;
+  const stat =
+    readFileSync(`/proc/${String(pid)}/stat`, "utf8")
+      .split(") ")[1]
+      ?.split(" ") ?? [];
+  // The kernel counts in hundredths of a second.
+  return { resident: megabytes("VmRSS"), peak: megabytes("VmHWM"), cpu: (Number(stat[11]) + Number(stat[12])) / 100 };
+}
+
+/** The helper's own count of its requests to the Kubernetes API, by verb and resource. */
+async function requests(port: number): Promise<Record<string, number>> {
+  const text = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
+  const counted = /^ecr_helper_kubernetes_requests_total\{verb="(\w+)",resource="(\w+)",code="\d+"\} (\d+)$/gm;
+  const all: Record<string, number> = {};
+  for (const [, verb = "", resource = "", count] of text.matchAll(counted)) {
+    all[`${verb} ${resource}`] = (all[`${verb} ${resource}`] ?? 0) + Number(count);
+  }
+  return all;
+}
+
+const since = (start: number): number => (performance.now() - start) / 1000;
+const rounded = (value: number, digits = 1): number => Number(value.toFixed(digits));
+
+async function inParallel<T>(items: readonly T[], width: number, work: (item: T) => Promise<unknown>): Promise<void> {
+  const queue = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+}
+
+/** The cluster, its front with tokens of a chosen life, and the parts of a stack that means every namespace of the bench. */
+interface Bench {
+  readonly id: string;
+  readonly parts: Parts;
+  readonly front: (tokenLife: number) => Promise<Front>;
+}
+
+/** A full first pass over so many namespaces, a refresh of all, and a start where all is right. */
+async function passes({ id, parts, front }: Bench, namespaces: number): Promise<Figures> {
+  const port = await freePort();
+  const life = 60_000 + namespaces * 30;
+  let issuing = await front(life);
+  const env = { AWS_ENDPOINT_URL: url(issuing.api), ECR_HELPER_PORT: String(port) };
+  const start = performance.now();
+  const helper = parts.run(env);
+  const [first] = [await helper.line(/configured in namespace/, 0, 600_000)];
+  const firstSecret = Date.parse(first["time"] ?? "") - (performance.timeOrigin + start);
+  await helper.line(/the secret will expire/, 0, 600_000);
+  const pass = since(start);
+  const afterPass = usage(helper.pid);
+  const [callsBefore, cpuBefore] = [await requests(port), afterPass.cpu];
+  // The next token is to live so long that no other refresh comes in the way.
+  await issuing.close();
+  issuing = await startFront({ emulator: ports.emulator, api: issuing.api, registry: issuing.registry });
+  const from = helper.lines.length;
+  const begun = Date.parse((await helper.line(/secret\/\S+ configured/, from, 600_000))["time"] ?? "");
+  const ended = Date.parse((await helper.line(/the secret will expire/, from, 600_000))["time"] ?? "");
+  const refresh = (ended - begun) / 1000;
+  const afterRefresh = usage(helper.pid);
+  const calls = Object.entries(await requests(port)).map(([name, count]) => [name, count - (callsBefore[name] ?? 0)]);
+  const made = calls.reduce(
+    (sum, [name, count]) => sum + (/^(apply|patch|get)/.test(String(name)) ? Number(count) : 0),
+    0,
+  );
+  await helper.stop();
+  const again = await startRight({ id, parts, front }, issuing, port);
+  await issuing.close();
+  return {
+    namespaces,
+    "first secret, ms": rounded(firstSecret, 0),
+    "first pass, s": rounded(pass, 2),
+    "refresh, s": rounded(refresh, 2),
+    "refresh, secrets/s": rounded((2 * namespaces) / refresh, 0),
+    "calls per namespace and refresh": rounded(made / namespaces, 3),
+    "CPU of a refresh, cores": rounded((afterRefresh.cpu - cpuBefore) / refresh, 2),
+    "resident after, MB": rounded(afterRefresh.resident),
+    "peak, MB": rounded(afterRefresh.peak),
+    ...again,
+  };
+}
+
+async function startRight({ parts }: Bench, issuing: Front, port: number): Promise<Record<string, number>> {
+  const start = performance.now();
+  const helper = parts.run({ AWS_ENDPOINT_URL: url(issuing.api), ECR_HELPER_PORT: String(port) });
+  const [deployment, done] = [
+    await helper.line(/^Deployment/),
+    await helper.line(/the secret will expire/, 0, 600_000),
+  ];
+  const writes = Object.entries(await requests(port)).filter(([name]) => /^(apply|patch)/.test(name));
+  const figures = {
+    "start where all is right, s": rounded(since(start), 2),
+    "of it the pass, ms": Date.parse(done["time"] ?? "") - Date.parse(deployment["time"] ?? ""),
+    "writes of that start": writes.reduce((sum, [, count]) => sum + count, 0),
+    "resident then, MB": rounded(usage(helper.pid).resident),
+  };
+  await helper.stop();
+  return figures;
+}
+
+const percentile = (sorted: readonly number[], share: number): number =>
+  rounded(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN);
+
+/** How long it takes from a namespace's creation to its three objects, and from a secret's deletion to its return. */
+async function latencies({ id, parts }: Bench): Promise<Record<string, number>> {
+  const over = new AbortController();
+  const waiting = new Map<string, () => void>();
+  const present = new Set<string>();
+  const follow = async (collection: string, name: string): Promise<void> => {
+    const path = `/api/v1/${collection}?fieldSelector=metadata.name%3D${name}`;
+    for await (const { type, object } of watch<{ metadata: { namespace: string } }>(parts.options, path, over.signal)) {
+      const key = `${object?.metadata.namespace ?? ""}/${name}`;
+      if (type === "DELETED") present.delete(key);
+      else present.add(key);
+      waiting.get(key)?.();
+    }
+  };
+  const names = ["ecr-creds", "ecr-creds-pull", "builder-sa"];
+  const following = names.map(async (name) =>
+    follow(name === "builder-sa" ? "serviceaccounts" : "secrets", name).catch(() => undefined),
+  );
+  const appears = async (namespace: string, name: string): Promise<void> => {
+    const key = `${namespace}/${name}`;
+    await new Promise<void>((resolve) => {
+      const check = (): void => {
+        if (present.has(key)) resolve();
+      };
+      waiting.set(key, check);
+      check();
+    });
+    waiting.delete(key);
+  };
+  const [created, returned]: [number[], number[]] = [[], []];
+  for (let sample = 0; sample < samples; sample++) {
+    const namespace = `${id}-sample-${String(sample)}`;
+    let start = performance.now();
+    await parts.namespace(namespace);
+    await Promise.all(names.map(async (name) => appears(namespace, name)));
+    created.push(performance.now() - start);
+    start = performance.now();
+    present.delete(`${namespace}/ecr-creds`);
+    await parts.admin({ method: "DELETE", path: secretPath(namespace, "ecr-creds") });
+    await appears(namespace, "ecr-creds");
+    returned.push(performance.now() - start);
+  }
+  over.abort();
+  await Promise.all(following);
+  for (const list of [created, returned]) list.sort((a, b) => a - b);
+  return {
+    "namespace to its three objects, median ms": percentile(created, 0.5),
+    "namespace to its three objects, 99th ms": percentile(created, 0.99),
+    "deleted secret to its return, median ms": percentile(returned, 0.5),
+    "deleted secret to its return, 99th ms": percentile(returned, 0.99),
+  };
+}
+
+async function main(): Promise<void> {
+  await globalSetup();
+  const etcd = await startEtcd();
+  const server = await ApiServer.start(etcd.address);
+  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-bench-"));
+  const own = join(folder, "kubeconfig");
+  const config = parse(await readFile(kubeconfig, "utf8")) as { clusters: { cluster: { server: string } }[] };
+  for (const { cluster } of config.clusters) cluster.server = server.options.server;
+  await writeFile(own, stringify(config), { mode: 0o600 });
+  // As it is in the image: one file without types, and Node's flags.
+  const program = join(folder, "helper.cjs");
+  buildSync({ ...bundling, entryPoints: ["test/helper-main.ts"], outfile: program });
+  const [, image = "[]"] = /^CMD (.*)$/m.exec(await readFile("helper/Dockerfile", "utf8")) ?? [];
+  const command = [...(JSON.parse(image) as string[]).slice(0, -1), program];
+  const any = { address: loopback, port: 0 };
+  const front = async (tokenLife: number): Promise<Front> =>
+    startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
+  const all: Figures[] = [];
+  try {
+    for (const namespaces of sizes) {
+      const id = `bench-${randomBytes(3).toString("hex")}`;
+      const parts = await makeParts([`${id}-*`], { kubeconfig: own, command });
+      try {
+        const names = Array.from({ length: namespaces }, (_, index) => `${id}-${String(index)}`);
+        await inParallel(names, 32, async (name) => parts.namespace(name));
+        all.push(await passes({ id, parts, front }, namespaces));
+        console.error(all.at(-1));
+      } finally {
+        await parts.removeFromAws();
+      }
+    }
+    const id = `bench-${randomBytes(3).toString("hex")}`;
+    const parts = await makeParts([`${id}-*`], { kubeconfig: own, program });
+    const helper = parts.run();
+    await helper.line(/the secret will expire/);
+    const found = await latencies({ id, parts, front });
+    await parts.removeFromAws();
+    for (const figures of all) console.table(figures);
+    console.table(found);
+    console.log(JSON.stringify({ passes: all, latencies: found }));
+  } finally {
+    await server.kill();
+    await etcd.kill();
+    await rm(folder, { recursive: true });
+    await globalTeardown();
+  }
+}
+
+await main();

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { Collection, type Seen } from "../../helper/collection.ts";
+import type { KubeObject } from "../../helper/reflector.ts";
+
+const object = (key: string, version: number): KubeObject => ({
+  metadata: { name: key, uid: `${key} of ${String(version)}`, resourceVersion: String(version) },
+});
+const judge = ({ metadata }: KubeObject): Seen => ({ uid: metadata.uid, version: Number(metadata.resourceVersion) });
+
+function collection() {
+  const changed: string[] = [];
+  const all = new Collection<Seen>((key) => changed.push(key));
+  const sink = all.sink(
+    ({ name }) => name,
+    judge,
+    () => true,
+  );
+  return { all, sink, changed };
+}
+
+describe("what was seen", () => {
+  it("is the newest, and news of what is known already changes nothing", () => {
+    const { all, sink, changed } = collection();
+    sink.set(object("a", 5));
+    sink.set(object("a", 5));
+    sink.set(object("a", 4));
+    assert.equal(all.get("a")?.version, 5);
+    assert.deepEqual(changed, ["a"]);
+  });
+
+  it("is what a write was answered, before the watch has come so far", () => {
+    const { all, sink, changed } = collection();
+    sink.set(object("b", 5));
+    all.wrote("a", judge(object("a", 7)));
+    sink.set(object("a", 6));
+    sink.set(object("a", 7));
+    assert.equal(all.get("a")?.version, 7);
+    assert.deepEqual(changed, ["b", "a"]);
+  });
+
+  it("does not come back by an answer that the watch has overtaken", () => {
+    const { all, sink } = collection();
+    sink.set(object("a", 7));
+    sink.delete(object("a", 8));
+    all.wrote("a", judge(object("a", 7)));
+    assert.equal(all.get("a"), undefined);
+  });
+
+  it("does not go by the end of what was there before it", () => {
+    const { all, sink } = collection();
+    all.wrote("a", judge(object("a", 9)));
+    sink.delete(object("a", 8));
+    assert.equal(all.get("a")?.version, 9);
+  });
+
+  it("is what a list holds, and what was written since", () => {
+    const { all, sink, changed } = collection();
+    sink.set(object("a", 1));
+    sink.set(object("b", 2));
+    all.wrote("c", judge(object("c", 12)));
+    changed.length = 0;
+    sink.set(object("b", 2));
+    sink.listed(new Set(["b of 2"]), 10);
+    assert.deepEqual([...all.keys()], ["b", "c"]);
+    assert.deepEqual(changed, ["a"]);
+  });
+
+  it("is in the end what the cluster holds, however the watch and the answers overtake each other", () => {
+    // A history of one object: written by the helper or by others, or deleted; the answers to the helper come any time.
+    const history = fc.array(fc.record({ deed: fc.constantFrom("own", "other", "delete"), late: fc.nat(10) }));
+    fc.assert(
+      fc.property(history, (deeds) => {
+        const { all, sink } = collection();
+        const events = deeds.flatMap(({ deed, late }, index) => {
+          const version = index + 1;
+          const watched = {
+            at: index * 2,
+            run: (): void => (deed === "delete" ? sink.delete : sink.set)(object("a", version)),
+          };
+          const answered = { at: index * 2 - 5 + late, run: (): void => all.wrote("a", judge(object("a", version))) };
+          return deed === "own" ? [watched, answered] : [watched];
+        });
+        for (const { run } of events.sort((one, other) => one.at - other.at)) run();
+        const last = deeds.at(-1);
+        assert.equal(all.get("a")?.version, last === undefined || last.deed === "delete" ? undefined : deeds.length);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});
