@@ -30,11 +30,7 @@ export class HelperProcess {
       TEST_CLUSTER: JSON.stringify(cluster),
       PATH: process.env["PATH"],
     };
-    this.#child = spawn(
-      process.execPath,
-      [...(process.env["HELPER_FLAGS"] ?? "").split(" ").filter(Boolean), program],
-      { env: own, stdio: ["ignore", "pipe", "inherit"] },
-    );
+    this.#child = spawn(process.execPath, command, { env: own, stdio: ["ignore", "pipe", "inherit"] });
     this.#child.once("exit", () => {
       this.#ended = true;
       this.#notify();

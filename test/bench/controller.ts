@@ -218,7 +218,7 @@ async function main(): Promise<void> {
       }
     }
     const id = `bench-${randomBytes(3).toString("hex")}`;
-    const parts = await makeParts([`${id}-*`], { kubeconfig: own, program });
+    const parts = await makeParts([`${id}-*`], { kubeconfig: own, command });
     const helper = parts.run();
     await helper.line(/the secret will expire/);
     const found = await latencies({ id, parts, front });

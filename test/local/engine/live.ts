@@ -114,6 +114,8 @@ export class LiveResources {
       this.#state.remove(resource);
       this.#counted("deleted", resource);
     }
+    // What depends on another was visited after it, even where it is the older one.
+    this.#state.order([...this.#visited]);
   }
 
   async #delete(resource: ResourceState): Promise<void> {

@@ -20,7 +20,7 @@ export interface ResourceState {
 }
 
 interface Content {
-  /** In the order of their creation, which their dependencies agree with. */
+  /** In an order that their dependencies agree with: what is needed comes before what needs it. */
   resources: ResourceState[];
   /** Replaced by others and still to be deleted. */
   replaced: ResourceState[];
@@ -69,6 +69,12 @@ export class StateFile {
   remove(resource: ResourceState): void {
     this.#content.resources = this.#content.resources.filter((one) => one !== resource);
     this.#content.replaced = this.#content.replaced.filter((one) => one !== resource);
+    this.#save();
+  }
+
+  /** Puts the resources, all of which are given, into an order that their dependencies agree with. */
+  order(resources: readonly ResourceState[]): void {
+    this.#content.resources = [...resources];
     this.#save();
   }
 
