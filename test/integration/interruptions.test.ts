@@ -5,7 +5,15 @@ import type { KubeError } from "../../helper/kube.ts";
 import { ports, url } from "../local/machine.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
 import { ApiServer, freePort } from "../api-server.ts";
-import { accountPath, makeParts, secretPath, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
+import {
+  accountPath,
+  decode,
+  makeParts,
+  secretPath,
+  type Parts,
+  type Secret,
+  type ServiceAccount,
+} from "./stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const timeout = 60_000;
@@ -132,6 +140,32 @@ describe("a helper that starts anew", () => {
       2,
       "the service accounts are as they were",
     );
+  });
+});
+
+describe("the tokens that the last helper left", () => {
+  it("are not used where somebody changed them meanwhile: they may be anybody's", async () => {
+    const parts = await makeParts([`left-${id}`]);
+    try {
+      const first = parts.run();
+      await first.line(/the secret will expire/);
+      await first.stop();
+      const own = String(parts.env["ECR_HELPER_NAMESPACE"]);
+      const before = await parts.secret(own, "ecr-creds-pull");
+      const text = decode(before.data[".dockerconfigjson"]).replaceAll(/"password":"[^"]*"/g, '"password":"wrong"');
+      const body = { data: { ".dockerconfigjson": Buffer.from(text).toString("base64") } };
+      await parts.admin({ method: "PATCH", path: secretPath(own, "ecr-creds-pull"), contentType: merge, body });
+      const next = parts.run();
+      await next.line(/was changed by somebody: its tokens are not used/);
+      await next.line(/secret\/ecr-creds-pull configured in namespace it-/);
+      await next.line(/the secret will expire/);
+      const after = decode((await parts.secret(own, "ecr-creds-pull")).data[".dockerconfigjson"]);
+      assert.ok(!after.includes('"wrong"'));
+      const login = decode((await parts.secret(`left-${id}`)).data["password"]);
+      assert.ok(after.includes(login), "every namespace has the new one");
+    } finally {
+      await parts.remove();
+    }
   });
 });
 
