@@ -1,7 +1,7 @@
 // The helper's writes: one object brought to its desired state, or taken back. Secrets by server-side apply, service
 // accounts by a patch of their own lists at the version that was read.
 import type { HelperConfig } from "./config.ts";
-import { type DesiredSecret } from "./desired.ts";
+import type { DesiredSecret } from "./desired.ts";
 import { fieldManager } from "./ownership.ts";
 import { KubeError, orUndefined, type Call, type Kube } from "./kube.ts";
 import type { MetadataOnly, Observed, SeenSecret } from "./observed.ts";

@@ -1,6 +1,6 @@
 // Whether what the helper wrote is still as it wrote it, told from an object's metadata alone: the API server records
 // for every field who wrote it last. https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
-import { type Secret } from "./desired.ts";
+import type { Secret } from "./desired.ts";
 import { fieldManager } from "./ownership.ts";
 
 /** An entry of metadata.managedFields. */

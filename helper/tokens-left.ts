@@ -1,7 +1,7 @@
 // The tokens that one helper leaves to the next: in the pull secret of its own namespace, with their times beside them.
 import type { Clock } from "./clock.ts";
 import type { HelperConfig } from "./config.ts";
-import { type Secret, type Tokens } from "./desired.ts";
+import type { Secret, Tokens } from "./desired.ts";
 import { annotations, isOwn } from "./ownership.ts";
 import { orUndefined, type Kube } from "./kube.ts";
 import type { MetadataOnly } from "./observed.ts";
