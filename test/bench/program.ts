@@ -1,0 +1,49 @@
+// How long the stack's own program takes with nothing to do, beside one that only imports the same parts of the packages.
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+
+const infra = join(import.meta.dirname, "../../infra");
+
+/** Runs a module in a process of its own, and gives the seconds from its start to its end. */
+async function seconds(file: string): Promise<number> {
+  const start = performance.now();
+  await promisify(execFile)(process.execPath, [file]);
+  return (performance.now() - start) / 1000;
+}
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+/** Medians of so many runs in turn: the program on Pulumi's mocks, from start to end, and its imports alone. */
+export async function programTime(runs = 7): Promise<Record<string, number>> {
+  const folder = await mkdtemp(join(import.meta.dirname, "program-"));
+  try {
+    const sources = (await readdir(infra)).filter((name) => name.endsWith(".ts"));
+    const texts = await Promise.all(sources.map(async (name) => readFile(join(infra, name), "utf8")));
+    // Types are erased, and what is only a type is not imported.
+    const imports = texts.flatMap((text) => [
+      ...text.matchAll(/^import (?!type ).* from "((?:@|node:|esbuild)[^"]*)";$/gm),
+    ]);
+    const unique = new Set(imports.map(([, module]) => module));
+    const importing = join(folder, "imports.ts");
+    await writeFile(importing, [...unique].map((module) => `import ${JSON.stringify(module)};\n`).join(""));
+    const running = join(folder, "program.ts");
+    const program = pathToFileURL(join(import.meta.dirname, "../program.ts")).href;
+    await writeFile(
+      running,
+      `import { runProgram } from ${JSON.stringify(program)};\nawait runProgram({ kubeconfig: "Pulumi.yaml" });\n`,
+    );
+    const [whole, alone]: [number[], number[]] = [[], []];
+    for (let run = 0; run < runs; run++) {
+      whole.push(await seconds(running));
+      alone.push(await seconds(importing));
+    }
+    const [program_, imports_] = [median(whole), median(alone)];
+    return { "program, s": program_, "its imports alone, s": imports_, ratio: program_ / imports_ };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

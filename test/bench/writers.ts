@@ -1,0 +1,81 @@
+// What the helper is measured against: the API server's own limit for the same bodies, and the way of its peers.
+import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
+import { readConfig } from "../../helper/config.ts";
+import { desiredSecrets, type DesiredSecret } from "../../helper/desired.ts";
+import { connect, orUndefined, type KubeOptions } from "../../helper/kube.ts";
+
+/** The secrets that a helper with this environment would write with some new token, under names of the bench's own. */
+export function newSecrets(env: Readonly<Record<string, string>>, round: number): DesiredSecret[] {
+  const config = readConfig({ ...env, ECR_HELPER_BASIC_AUTH_SECRET: "raw", ECR_HELPER_PULL_SECRET: "raw-pull" });
+  // As long as the local cloud's.
+  const password = String(round).repeat(684);
+  const token = { username: "AWS", password, issuedAt: round, expiresAt: round + 1 };
+  return desiredSecrets(config, new Map([...config.basicAuthSecrets.keys()].map((region) => [region, token])));
+}
+
+const width = 32;
+
+/** Applies these secrets in all namespaces, 32 at a time over one HTTP/2 connection, and nothing else. In seconds. */
+export async function writeRaw(
+  { server, ca, token }: KubeOptions,
+  namespaces: readonly string[],
+  secrets: readonly DesiredSecret[],
+): Promise<number> {
+  const session = connectHttp2(server, { ca });
+  const all = namespaces.flatMap((namespace) => secrets.map(({ name, body }) => ({ namespace, name, body: body() })));
+  const start = performance.now();
+  const queue = all.values();
+  const worker = async (): Promise<void> => {
+    for (const { namespace, name, body } of queue) {
+      await request(
+        session,
+        {
+          ":method": "PATCH",
+          ":path": `/api/v1/namespaces/${namespace}/secrets/${name}?fieldManager=bench&force=true`,
+          authorization: `Bearer ${token()}`,
+          "content-type": "application/apply-patch+yaml",
+          accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        },
+        body,
+      );
+    }
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+  const took = (performance.now() - start) / 1000;
+  session.close();
+  return took;
+}
+
+async function request(session: ClientHttp2Session, headers: Record<string, string>, body: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const stream = session.request(headers);
+    stream.on("response", ({ ":status": status = 0 }) => {
+      if (status > 299) reject(new Error(`${String(headers[":path"])} was answered ${String(status)}`));
+    });
+    stream.on("error", reject).on("end", resolve).resume().end(body);
+  });
+}
+
+/** One secret after the other, read and then updated, as helpers do that run by a timer over a list. In seconds. */
+export async function writeSequentially(
+  options: KubeOptions,
+  namespaces: readonly string[],
+  secrets: readonly DesiredSecret[],
+): Promise<number> {
+  const kube = connect(options);
+  const start = performance.now();
+  for (const namespace of namespaces) {
+    for (const { name, body } of secrets) {
+      const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
+      const found = await orUndefined(kube<object>({ method: "GET", path }));
+      const { metadata, ...rest } = JSON.parse(body()) as { metadata: object };
+      const version = (found as { metadata: { resourceVersion: string } } | undefined)?.metadata.resourceVersion;
+      await kube({
+        method: "PUT",
+        path,
+        body: { ...rest, metadata: { ...metadata, namespace, resourceVersion: version } },
+      });
+    }
+  }
+  return (performance.now() - start) / 1000;
+}
