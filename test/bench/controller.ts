@@ -15,6 +15,7 @@ import { startFront, type Front } from "../local/front.ts";
 import { kubeconfig, loopback, ports, url } from "../local/machine.ts";
 import { watch } from "../local/watch.ts";
 import { globalSetup, globalTeardown } from "../setup.ts";
+import { newSecrets, writeRaw, writeSequentially } from "./writers.ts";
 
 const { values } = parseArgs({
   options: { namespaces: { type: "string", default: "10,1000,10000" }, samples: { type: "string", default: "200" } },
@@ -109,6 +110,19 @@ async function passes({ id, parts, front }: Bench, namespaces: number): Promise<
     "resident after, MB": rounded(afterRefresh.resident),
     "peak, MB": rounded(afterRefresh.peak),
     ...again,
+  };
+}
+
+/** The API server's own limit for the same secrets, and the way of the peers; nothing else goes on meanwhile. */
+async function others({ options, env }: Parts, namespaces: readonly string[]): Promise<Record<string, number>> {
+  await writeRaw(options, namespaces, newSecrets(env, 0));
+  const raw = await writeRaw(options, namespaces, newSecrets(env, 1));
+  // One at a time is as slow for a few as for many.
+  const some = namespaces.slice(0, 1_000);
+  const sequential = await writeSequentially(options, some, newSecrets(env, 2));
+  return {
+    "raw writer, secrets/s": rounded((2 * namespaces.length) / raw, 0),
+    "get and update in turn, secrets/s": rounded((2 * some.length) / sequential, 0),
   };
 }
 
@@ -211,7 +225,8 @@ async function main(): Promise<void> {
       try {
         const names = Array.from({ length: namespaces }, (_, index) => `${id}-${String(index)}`);
         await inParallel(names, 32, async (name) => parts.namespace(name));
-        all.push(await passes({ id, parts, front }, namespaces));
+        const beside = await others(parts, names);
+        all.push({ ...(await passes({ id, parts, front }, namespaces)), ...beside });
         console.error(all.at(-1));
       } finally {
         await parts.removeFromAws();
