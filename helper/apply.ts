@@ -52,9 +52,12 @@ export class Writer {
       );
     }
     const path = `/api/v1/namespaces/${namespace}/secrets/${secret.name}`;
-    // Without force where nothing was seen, so that a secret somebody made since then is a conflict and not overwritten.
-    const force = seen !== undefined;
-    const call = serverSideApply(path, secret.body(seen?.uid), force, signal);
+    // Only what somebody else changed is taken back by force, and only in the object where that was seen. Else a secret that
+    // somebody made or changed since then is a conflict, and not overwritten.
+    const call =
+      seen?.changedBy === undefined
+        ? serverSideApply(path, secret.body, false, signal)
+        : serverSideApply(path, secret.bodyFor(seen.uid), true, signal);
     const applied = await this.#kube<MetadataOnly>({ ...call, accept: metadataOnly });
     this.#observed.secrets.get(secret.name)?.wrote(namespace, this.#observed.judgeSecret(secret.name, applied));
     return seen === undefined ? "created" : "configured";
@@ -150,7 +153,7 @@ export class Writer {
   }
 }
 
-const serverSideApply = (path: string, body: string, force: boolean, signal: AbortSignal): Call => ({
+const serverSideApply = (path: string, body: string | Buffer, force: boolean, signal: AbortSignal): Call => ({
   method: "PATCH",
   path: `${path}?fieldManager=${fieldManager}&force=${String(force)}`,
   contentType: "application/apply-patch+yaml",

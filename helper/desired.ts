@@ -21,8 +21,10 @@ export interface Secret {
 export interface DesiredSecret {
   readonly name: string;
   readonly revision: string;
-  /** The JSON to apply; with a uid it applies to that very object and to none that took its place since. */
-  readonly body: (uid?: string) => string;
+  /** The JSON to apply. */
+  readonly body: Buffer;
+  /** The same for the very object with this uid, and for none that took its place since. */
+  readonly bodyFor: (uid: string) => string;
 }
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
@@ -94,7 +96,8 @@ export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSec
     return {
       name: secret.metadata.name,
       revision: secret.metadata.annotations?.[annotations.revision] ?? "",
-      body: (uid) => (uid === undefined ? json : `${start}"uid":${JSON.stringify(uid)},${json.slice(start.length)}`),
+      body: Buffer.from(json),
+      bodyFor: (uid) => `${start}"uid":${JSON.stringify(uid)},${json.slice(start.length)}`,
     };
   });
 

@@ -18,8 +18,8 @@ export interface KubeOptions {
 export interface Call {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly path: string;
-  /** An object, or its JSON. */
-  readonly body?: object | string | undefined;
+  /** An object, or its JSON: encoded already, where it is sent many times. */
+  readonly body?: object | string | Buffer | undefined;
   readonly contentType?: string;
   readonly accept?: string;
   readonly signal?: AbortSignal;
@@ -122,7 +122,7 @@ export function connectStreams(options: KubeOptions): KubeStream {
 
 async function send(options: KubeOptions, agent: Agent, call: Call, signal: AbortSignal): Promise<IncomingMessage> {
   const { method, accept = "application/json", contentType = "application/json", path } = call;
-  const body = typeof call.body === "object" ? JSON.stringify(call.body) : call.body;
+  const body = typeof call.body === "object" && !Buffer.isBuffer(call.body) ? JSON.stringify(call.body) : call.body;
   const headers: Record<string, string> = { authorization: `Bearer ${options.token()}`, accept };
   if (body !== undefined) {
     headers["content-type"] = contentType;

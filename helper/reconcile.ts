@@ -32,9 +32,7 @@ export interface Controller {
 }
 
 /** How many namespaces are worked on at a time. More would add latency at the API server and nothing else. */
-const concurrency = 16;
-/** How long the work on one namespace may take, in milliseconds. Every call in it has a limit of its own. */
-const workLimit = 120_000;
+const concurrency = 32;
 
 /** Whether all is known about a namespace that a decision needs, not yet, or it cannot be read now. */
 export type Knowledge = "known" | "unknown" | "unreadable";
@@ -57,21 +55,21 @@ export function createController(
   let tokens: Tokens = new Map();
   let announce = false;
 
-  const perform = async (namespace: string, task: Task, limit: AbortSignal): Promise<Outcome> => {
+  const perform = async (namespace: string, task: Task): Promise<Outcome> => {
     switch (task.kind) {
       case "applySecret":
-        return writer.applySecret(namespace, task.secret, task.seen, limit);
+        return writer.applySecret(namespace, task.secret, task.seen, signal);
       case "removeSecret":
-        return writer.removeSecret(namespace, task.name, task.seen, limit);
+        return writer.removeSecret(namespace, task.name, task.seen, signal);
       case "applyAccount":
-        return writer.applyAccount(namespace, task.entries, limit);
+        return writer.applyAccount(namespace, task.entries, signal);
       case "releaseAccount":
-        return writer.releaseAccount(namespace, limit);
+        return writer.releaseAccount(namespace, signal);
     }
   };
 
   /** Gives whether the object is right now. */
-  const attempt = async (namespace: string, task: Task, limit: AbortSignal): Promise<boolean> => {
+  const attempt = async (namespace: string, task: Task): Promise<boolean> => {
     const { object, drift } = task;
     const wait = troubles.wait(namespace, object);
     if (wait > 0) {
@@ -79,7 +77,7 @@ export function createController(
       return false;
     }
     try {
-      const outcome = await perform(namespace, task, limit);
+      const outcome = await perform(namespace, task);
       metrics.applied(object, outcome);
       const text = `${object} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
       log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object, outcome });
@@ -119,10 +117,9 @@ export function createController(
     if (role === "gone") return void forget(namespace);
     const isTarget = role !== "none";
     if (!isDecidable(namespace, isTarget)) return;
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(workLimit)]);
     const wrong = new Set<string>();
     for (const task of tasksOf(config, observed, desired, namespace, settled.get(namespace) ?? [])) {
-      if (!(await attempt(namespace, task, limit))) wrong.add(task.object);
+      if (!(await attempt(namespace, task))) wrong.add(task.object);
     }
     if (isTarget) {
       const right = objects.filter((object) => !wrong.has(object) && isThere(namespace, object));

@@ -22,7 +22,7 @@ export async function writeRaw(
   secrets: readonly DesiredSecret[],
 ): Promise<number> {
   const session = connectHttp2(server, { ca });
-  const all = namespaces.flatMap((namespace) => secrets.map(({ name, body }) => ({ namespace, name, body: body() })));
+  const all = namespaces.flatMap((namespace) => secrets.map(({ name, body }) => ({ namespace, name, body })));
   const start = performance.now();
   const queue = all.values();
   const worker = async (): Promise<void> => {
@@ -46,7 +46,7 @@ export async function writeRaw(
   return took;
 }
 
-async function request(session: ClientHttp2Session, headers: Record<string, string>, body: string): Promise<void> {
+async function request(session: ClientHttp2Session, headers: Record<string, string>, body: Buffer): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const stream = session.request(headers);
     stream.on("response", ({ ":status": status = 0 }) => {
@@ -68,7 +68,7 @@ export async function writeSequentially(
     for (const { name, body } of secrets) {
       const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
       const found = await orUndefined(kube<object>({ method: "GET", path }));
-      const { metadata, ...rest } = JSON.parse(body()) as { metadata: object };
+      const { metadata, ...rest } = JSON.parse(body.toString()) as { metadata: object };
       const version = (found as { metadata: { resourceVersion: string } } | undefined)?.metadata.resourceVersion;
       await kube({
         method: "PUT",

@@ -168,9 +168,9 @@ describe("a secret's revision", () => {
     const [first] = desiredSecrets(config, both);
     const parse = (text = ""): { metadata: { uid?: string; annotations: Record<string, string> } } =>
       JSON.parse(text) as ReturnType<typeof parse>;
-    assert.equal(parse(first?.body()).metadata.annotations["ecr-helper/revision"], first?.revision);
-    const { uid, ...rest } = parse(first?.body("the-uid")).metadata;
+    assert.equal(parse(first?.body.toString()).metadata.annotations["ecr-helper/revision"], first?.revision);
+    const { uid, ...rest } = parse(first?.bodyFor("the-uid")).metadata;
     assert.equal(uid, "the-uid");
-    assert.deepEqual(rest, parse(first?.body()).metadata);
+    assert.deepEqual(rest, parse(first?.body.toString()).metadata);
   });
 });

@@ -80,7 +80,7 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
     applySecret: async (namespace, { name, body }, seen) => {
       attempt(`apply ${name} in ${namespace}`);
       if (seen?.own === false) throw new ForeignObjectError("theirs");
-      const { metadata } = JSON.parse(body()) as { metadata: Metadata };
+      const { metadata } = JSON.parse(body.toString()) as { metadata: Metadata };
       written.set(`${namespace}/${name}`, metadata);
       sinkOf(`%3D${name}`, namespace).set(ownSecret(namespace, metadata));
       return Promise.resolve(seen === undefined ? "created" : "configured");
