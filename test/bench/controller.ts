@@ -15,6 +15,7 @@ import { startFront, type Front } from "../local/front.ts";
 import { kubeconfig, loopback, ports, url } from "../local/machine.ts";
 import { watch } from "../local/watch.ts";
 import { globalSetup, globalTeardown } from "../setup.ts";
+import { programTime } from "./program.ts";
 import { newSecrets, writeRaw, writeSequentially } from "./writers.ts";
 
 const { values } = parseArgs({
@@ -210,10 +211,10 @@ async function main(): Promise<void> {
   for (const { cluster } of config.clusters) cluster.server = server.options.server;
   await writeFile(own, stringify(config), { mode: 0o600 });
   // As it is in the image: one file without types, and Node's flags.
-  const program = join(folder, "helper.cjs");
-  buildSync({ ...bundling, entryPoints: ["test/helper-main.ts"], outfile: program });
+  const bundle = join(folder, "helper.cjs");
+  buildSync({ ...bundling, entryPoints: ["test/helper-main.ts"], outfile: bundle });
   const [, image = "[]"] = /^CMD (.*)$/m.exec(await readFile("helper/Dockerfile", "utf8")) ?? [];
-  const command = [...(JSON.parse(image) as string[]).slice(0, -1), program];
+  const command = [...(JSON.parse(image) as string[]).slice(0, -1), bundle];
   const any = { address: loopback, port: 0 };
   const front = async (tokenLife: number): Promise<Front> =>
     startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
@@ -238,9 +239,9 @@ async function main(): Promise<void> {
     await helper.line(/the secret will expire/);
     const found = await latencies({ id, parts, front });
     await parts.removeFromAws();
-    for (const figures of all) console.table(figures);
-    console.table(found);
-    console.log(JSON.stringify({ passes: all, latencies: found }));
+    const program = await programTime();
+    for (const figures of [...all, found, program]) console.table(figures);
+    console.log(JSON.stringify({ passes: all, latencies: found, program }));
   } finally {
     await server.kill();
     await etcd.kill();

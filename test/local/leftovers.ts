@@ -12,6 +12,8 @@ import { waitUntilGone } from "./watch.ts";
 /** Kubernetes collects what the helper made in its own time, a second or so after its owner went. */
 const collectionTimeout = 60_000;
 
+const rbac = "/apis/rbac.authorization.k8s.io/v1";
+
 /** Fails with the list of everything that a stack left. What one of the `others` has under the same name is that one's. */
 export async function proveNothingIsLeft({ name, config }: Stack, others: readonly Stack[]): Promise<void> {
   const options = readKubeconfig(kubeconfig);
@@ -27,7 +29,13 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
     ["IAM user", own("userName"), hasUser],
     ["IAM policy", own("policyName"), hasPolicy],
     ["namespace", created, async (one) => hasObject(options, `/api/v1/namespaces/${one}`)],
-    ["ClusterRole", owner, async (one) => hasObject(options, `/apis/rbac.authorization.k8s.io/v1/clusterroles/${one}`)],
+    ["ClusterRole", owner, async (one) => hasObject(options, `${rbac}/clusterroles/${one}`)],
+    ["ClusterRole", `${owner}-everywhere`, async (one) => hasObject(options, `${rbac}/clusterroles/${one}`)],
+    [
+      "ClusterRoleBinding",
+      `${owner}-everywhere`,
+      async (one) => hasObject(options, `${rbac}/clusterrolebindings/${one}`),
+    ],
     ["objects in build namespaces of", owner, async (one) => hasHelpersObjects(options, one)],
   ];
   const left: string[] = [];
