@@ -139,8 +139,10 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
     secret: async (one, secret = "ecr-creds") => admin({ method: "GET", path: secretPath(one, secret) }),
     account: async (one) => admin({ method: "GET", path: accountPath(one) }),
     remove: async () => {
-      await removeMade(/./);
-      for (const one of created) await orUndefined(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
+      await removeMade(/^(?!kubernetes:core\/v1:Namespace$)/);
+      // Namespaces take seconds to end, and nobody has to wait for them.
+      for (const one of [...created, name])
+        await orUndefined(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
     },
     removeFromAws: async () => removeMade(/^aws:/),
   };
