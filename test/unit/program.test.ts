@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { isSecret } from "../local/engine/secrets.ts";
-import { account, digest, password, runProgram, secretAccessKey } from "../program.ts";
+import { account, digest, password, runProgram, secretAccessKey, type Program } from "../program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
 const { find, resources, outputs } = await runProgram({
@@ -275,6 +275,19 @@ describe("the Deployment", () => {
     assert.equal(deployment.spec.replicas, 1);
     assert.deepEqual(deployment.spec.strategy, { type: "Recreate" });
     assert.equal(deployment.metadata.annotations["pulumi.com/timeoutSeconds"], "180");
+  });
+
+  it("has memory for the namespaces that it watches one by one", async () => {
+    const limitOf = (program: Pick<Program, "find">): unknown => {
+      const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as {
+        spec: { template: { spec: { containers: { resources: { limits: object } }[] } } };
+      };
+      return spec.template.spec.containers[0]?.resources.limits;
+    };
+    assert.deepEqual(limitOf({ find }), { memory: "162Mi" });
+    const many = JSON.stringify(Array.from({ length: 200 }, (_, index) => `team-${String(index)}`));
+    assert.deepEqual(limitOf(await runProgram({ ...cluster, buildNamespaces: many })), { memory: "360Mi" });
+    assert.deepEqual(limitOf(await runProgram({ ...cluster, buildNamespaces: '["team-*"]' })), { memory: "160Mi" });
   });
 
   it("gives the helper its configuration, and the key by reference only", () => {
