@@ -2,8 +2,8 @@
 // accounts by a patch of their own lists at the version that was read.
 import type { HelperConfig } from "./config.ts";
 import type { DesiredSecret } from "./desired.ts";
-import { fieldManager } from "./ownership.ts";
-import { KubeError, orUndefined, type Call, type Kube } from "./kube.ts";
+import { fieldManager, isOwn } from "./ownership.ts";
+import { KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube.ts";
 import type { MetadataOnly, Observed, SeenSecret } from "./observed.ts";
 import type { KubeObject } from "./reflector.ts";
 import {
@@ -22,7 +22,6 @@ export type Outcome = "created" | "configured" | "unchanged" | "removed";
 /** A secret of the wanted name that this helper did not make. It is left alone. */
 export class ForeignObjectError extends Error {}
 
-const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /** How often a service account is read again because somebody else wrote it in between. */
 const conflictRetries = 10;
 
@@ -58,7 +57,7 @@ export class Writer {
       seen?.changedBy === undefined
         ? serverSideApply(path, secret.body, false, signal)
         : serverSideApply(path, secret.bodyFor(seen.uid), true, signal);
-    const applied = await this.#kube<MetadataOnly>({ ...call, accept: metadataOnly });
+    const applied = await this.#kube<MetadataOnly>({ ...call, accept: metadataOnly() });
     this.#observed.secrets.get(secret.name)?.wrote(namespace, this.#observed.judgeSecret(secret.name, applied));
     return seen === undefined ? "created" : "configured";
   }
@@ -83,8 +82,8 @@ export class Writer {
     return this.#untilUndisturbed(async () => {
       const found = await this.#readAccount(namespace, signal);
       if (found === undefined || !holdsOwn(this.#config, found)) return "unchanged";
-      const isOwn = this.#observed.judgeAccount(found).own;
-      if (isOwn && listsOnlyOwn(this.#config, found)) {
+      const isMade = isOwn(this.#config, found.metadata.labels);
+      if (isMade && listsOnlyOwn(this.#config, found)) {
         const { uid, resourceVersion } = found.metadata;
         await this.#remove(this.#accountPath(namespace), { uid, resourceVersion }, signal);
         return "removed";
@@ -93,7 +92,7 @@ export class Writer {
       await this.#patchAccount(
         namespace,
         found,
-        isOwn ? merged(patch, disowningPatch(this.#config, found)) : patch,
+        isMade ? merged(patch, disowningPatch(this.#config, found)) : patch,
         signal,
       );
       return "removed";
@@ -172,7 +171,3 @@ export const isConflict = (error: unknown): boolean => error instanceof KubeErro
 /** Whether a failure says that the namespace is not there, or is on its way out: nothing can be kept in it. */
 export const isNamespaceGone = (error: unknown): boolean =>
   error instanceof KubeError && (error.status === 404 || error.reason === "NamespaceTerminating");
-
-/** Whether a failure says that the helper has no right to do what it tried. */
-export const isForbidden = (error: unknown): boolean =>
-  error instanceof KubeError && error.status === 403 && !isNamespaceGone(error);

@@ -5,7 +5,9 @@ import { readConfig, type HelperConfig } from "./config.ts";
 import { orUndefined, type Kube } from "./kube.ts";
 import { reasonOf, type Log } from "./log.ts";
 import type { Observed } from "./observed.ts";
+import { inParallel } from "./parallel.ts";
 import { isOpenEnded, namedNamespaces } from "./targets.ts";
+import { objectsOf } from "./tasks.ts";
 
 interface Deployment {
   readonly metadata: { readonly deletionTimestamp?: string };
@@ -44,14 +46,10 @@ export async function handOver(
         : "taking back what the next helper will not keep",
     );
     const limit = AbortSignal.timeout(workLimit);
-    const queue = work.values();
-    const worker = async (): Promise<void> => {
-      for (const { namespace, object, run } of queue) {
-        const outcome = await run(writer, limit).catch((error: unknown) => reasonOf(error));
-        log("info", `${object} in namespace ${namespace}: ${outcome}`, { namespace, object });
-      }
-    };
-    await Promise.all(Array.from({ length: concurrency }, worker));
+    await inParallel(work, concurrency, async ({ namespace, object, run }) => {
+      const outcome = await run(writer, limit).catch((error: unknown) => reasonOf(error));
+      log("info", `${object} in namespace ${namespace}: ${outcome}`, { namespace, object });
+    });
   } catch (error) {
     log("warn", `left everything as it is: what comes next is not known: ${reasonOf(error)}`);
   }
@@ -97,10 +95,7 @@ function takeBacks(config: HelperConfig, observed: Observed, successor: Successo
 
 function keptBy(config: HelperConfig, successor: Successor): (namespace: string, object: string) => boolean {
   if (successor === "none") return () => false;
-  const objects = new Set([
-    ...successor.secretNames.map((name) => `secret/${name}`),
-    `serviceaccount/${successor.serviceAccount}`,
-  ]);
+  const objects = new Set(objectsOf(successor));
   const named = new Set(namedNamespaces(successor));
   const ownSecret = `secret/${successor.pullSecret}`;
   return (namespace, object) =>

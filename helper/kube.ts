@@ -142,6 +142,13 @@ async function send(options: KubeOptions, agent: Agent, call: Call, signal: Abor
   return incoming;
 }
 
+/** What to accept so that only an object's metadata comes, or of a list its objects' (`PartialObjectMetadataList`). */
+export const metadataOnly = (kind = "PartialObjectMetadata"): string =>
+  `application/json;as=${kind};g=meta.k8s.io;v=v1`;
+
+/** Whether a failure says that the caller has no right to what it tried. */
+export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403;
+
 /** Gives undefined where the call was answered NotFound. */
 export const orUndefined = async <T>(answer: Promise<T>): Promise<T | undefined> =>
   answer.catch((error: unknown) => {

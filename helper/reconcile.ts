@@ -9,7 +9,7 @@ import type { Metrics } from "./metrics.ts";
 import type { Observed } from "./observed.ts";
 import { WorkQueue } from "./queue.ts";
 import { maximumObjectRetry } from "./schedule.ts";
-import { tasksOf, type Desired, type Task } from "./tasks.ts";
+import { objectsOf, tasksOf, type Desired, type Task } from "./tasks.ts";
 import { firstEnd } from "./token.ts";
 import { Troubles, type TroubleEffects } from "./troubles.ts";
 
@@ -92,7 +92,7 @@ export function createController(
     }
   };
 
-  const objects = [...config.secretNames.map((name) => `secret/${name}`), `serviceaccount/${config.serviceAccount}`];
+  const objects = objectsOf(config);
   const forget = (namespace: string): void => {
     states.delete(namespace);
     settled.delete(namespace);

@@ -1,7 +1,7 @@
 // Follows a collection of the Kubernetes API: lists it, watches it from there, and never stops doing so.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 import type { Clock } from "./clock.ts";
-import { KubeError, type Kube, type KubeStream } from "./kube.ts";
+import { isForbidden, KubeError, metadataOnly, type Kube, type KubeStream } from "./kube.ts";
 import { retryDelay } from "./schedule.ts";
 
 /** What every object of the API has, as far as it is read here. */
@@ -64,17 +64,15 @@ const shortWatch = 1_000;
 /** The longest wait between attempts, in milliseconds. */
 export const maximumWatchRetry = 30_000;
 
-const metadataType = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1`;
-const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403;
 const isExpired = (error: unknown): boolean => error instanceof KubeError && error.status === 410;
 
 /** Follows a collection until the signal aborts. Never rejects: a failure is told, and another attempt made. */
 export async function reflect<T extends KubeObject>(
-  { path, metadataOnly, sink, failed }: Reflected<T>,
+  { path, metadataOnly: isMetadataOnly, sink, failed }: Reflected<T>,
   { kube, stream, clock, random }: Reflecting,
   signal: AbortSignal,
 ): Promise<void> {
-  const accept = (kind: string): { accept?: string } => (metadataOnly ? { accept: metadataType(kind) } : {});
+  const accept = (kind: string): { accept?: string } => (isMetadataOnly ? { accept: metadataOnly(kind) } : {});
   const join = path.includes("?") ? "&" : "?";
   /** Where the watch goes on; undefined when the collection has to be listed. */
   let version: string | undefined;

@@ -70,7 +70,8 @@ export async function runHelper(
       log,
       listed: (namespace) => {
         const all = namespace === undefined ? [...observed.targets(), ...observed.seenIn()] : [namespace];
-        for (const one of new Set(all)) controller.changed(one, false);
+        // Where something is still unknown the last list will come here too.
+        for (const one of new Set(all)) if (watches.knowledgeOf(one) !== "unknown") controller.changed(one, false);
       },
       failed: (path) => metrics.watchFailed(path),
     },

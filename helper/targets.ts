@@ -17,10 +17,11 @@ export const isPattern = (name: string): boolean => /[*?]/.test(name);
 export const isOpenEnded = ({ buildNamespaces, namespaceSelector }: TargetRules): boolean =>
   namespaceSelector !== "" || buildNamespaces.some(isPattern);
 
-/** The build namespaces of rules that name each of them. */
+/** The build namespaces of rules that name each of them; none of open-ended rules. */
 export function namedNamespaces(rules: TargetRules): string[] {
-  const matches = createMatcher({ ...rules, namespaceSelector: "" });
-  return [...new Set(rules.buildNamespaces)].filter((name) => !isPattern(name) && matches(name, {}));
+  if (isOpenEnded(rules)) return [];
+  const matches = createMatcher(rules);
+  return [...new Set(rules.buildNamespaces)].filter((name) => matches(name, {}));
 }
 
 /** Gives the test of a namespace by its name and labels. */

@@ -17,6 +17,12 @@ export type Task =
   | (Work & { readonly kind: "applyAccount"; readonly entries: Entries })
   | (Work & { readonly kind: "releaseAccount" });
 
+/** All objects of a build namespace, as kubectl shows them. */
+export const objectsOf = ({ secretNames, serviceAccount }: HelperConfig): string[] => [
+  ...secretNames.map((name) => `secret/${name}`),
+  `serviceaccount/${serviceAccount}`,
+];
+
 /** By the secret's name. A secret that is not among them has no token yet, or no more, and stays as it is. */
 export type Desired = ReadonlyMap<string, DesiredSecret>;
 

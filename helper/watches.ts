@@ -1,5 +1,5 @@
 // All watches of the helper, and what is known by them.
-import { isForbidden } from "./apply.ts";
+import { isForbidden } from "./kube.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
 import type { Following, Observed } from "./observed.ts";
 import type { Knowledge } from "./reconcile.ts";

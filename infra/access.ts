@@ -85,7 +85,7 @@ export class Access extends pulumi.ComponentResource {
       );
     };
 
-    const named = everywhere ? [] : namedNamespaces(args.targets);
+    const named = namedNamespaces(args.targets);
     for (const namespace of named.filter((one) => one !== args.ownNamespace)) {
       grant(`${name}-${namespace}`, namespace, [...keep, recordEvents]);
     }

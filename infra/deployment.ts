@@ -8,7 +8,7 @@ import type { Provider } from "@pulumi/kubernetes/provider.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { basicAuthNames, regionsOf } from "../helper/names.ts";
-import { isOpenEnded, namedNamespaces, type TargetRules } from "../helper/targets.ts";
+import { namedNamespaces, type TargetRules } from "../helper/targets.ts";
 import { Access } from "./access.ts";
 import type { StackConfig } from "./config.ts";
 import type { AccessKeyPair } from "./identity.ts";
@@ -161,8 +161,7 @@ export class Workload extends pulumi.ComponentResource {
  * Measured: 135 MB for 10,000 namespaces that are meant by pattern. In each that is named the helper has to watch its
  * objects one by one, a connection each: up to 0.8 MB more.
  */
-const memoryLimit = (targets: TargetRules): string =>
-  `${String(160 + (isOpenEnded(targets) ? 0 : namedNamespaces(targets).length))}Mi`;
+const memoryLimit = (targets: TargetRules): string => `${String(160 + namedNamespaces(targets).length)}Mi`;
 
 /** The helper's configuration, as helper/config.ts reads it. */
 function environment({ config, region, registries }: WorkloadArgs, access: Access): EnvVar[] {

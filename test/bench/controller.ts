@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildSync } from "esbuild";
 import { parse, stringify } from "yaml";
+import { inParallel } from "../../helper/parallel.ts";
 import { bundling } from "../../infra/image.ts";
 import { ApiServer, freePort, startEtcd } from "../api-server.ts";
 import { makeParts, secretPath, type Parts } from "../integration/stack-parts.ts";
@@ -54,14 +55,6 @@ async function requests(port: number): Promise<Record<string, number>> {
 
 const since = (start: number): number => (performance.now() - start) / 1000;
 const rounded = (value: number, digits = 1): number => Number(value.toFixed(digits));
-
-async function inParallel<T>(items: readonly T[], width: number, work: (item: T) => Promise<unknown>): Promise<void> {
-  const queue = items.values();
-  const worker = async (): Promise<void> => {
-    for (const item of queue) await work(item);
-  };
-  await Promise.all(Array.from({ length: width }, worker));
-}
 
 /** The cluster, its front with tokens of a chosen life, and the parts of a stack that means every namespace of the bench. */
 interface Bench {

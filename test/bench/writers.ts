@@ -2,7 +2,8 @@
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { readConfig } from "../../helper/config.ts";
 import { desiredSecrets, type DesiredSecret } from "../../helper/desired.ts";
-import { connect, orUndefined, type KubeOptions } from "../../helper/kube.ts";
+import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube.ts";
+import { inParallel } from "../../helper/parallel.ts";
 
 /** The secrets that a helper with this environment would write with some new token, under names of the bench's own. */
 export function newSecrets(env: Readonly<Record<string, string>>, round: number): DesiredSecret[] {
@@ -24,23 +25,16 @@ export async function writeRaw(
   const session = connectHttp2(server, { ca });
   const all = namespaces.flatMap((namespace) => secrets.map(({ name, body }) => ({ namespace, name, body })));
   const start = performance.now();
-  const queue = all.values();
-  const worker = async (): Promise<void> => {
-    for (const { namespace, name, body } of queue) {
-      await request(
-        session,
-        {
-          ":method": "PATCH",
-          ":path": `/api/v1/namespaces/${namespace}/secrets/${name}?fieldManager=bench&force=true`,
-          authorization: `Bearer ${token()}`,
-          "content-type": "application/apply-patch+yaml",
-          accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-        },
-        body,
-      );
-    }
-  };
-  await Promise.all(Array.from({ length: width }, worker));
+  await inParallel(all, width, async ({ namespace, name, body }) => {
+    const headers = {
+      ":method": "PATCH",
+      ":path": `/api/v1/namespaces/${namespace}/secrets/${name}?fieldManager=bench&force=true`,
+      authorization: `Bearer ${token()}`,
+      "content-type": "application/apply-patch+yaml",
+      accept: metadataOnly(),
+    };
+    await request(session, headers, body);
+  });
   const took = (performance.now() - start) / 1000;
   session.close();
   return took;

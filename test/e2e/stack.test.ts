@@ -61,6 +61,12 @@ function start(...args: string[]): { child: ChildProcess; ended: Promise<Ended> 
 
 const command = async (...args: string[]): Promise<Ended> => start(...args).ended;
 
+/** What a command said that it changed, in its order: `created AccessKey ecr-helper-2`. */
+const changesOf = ({ stderr }: Ended): string[] =>
+  [...stderr.matchAll(/(created|updated|replaced|deleted) +\S+:(\S+ \S+)/g)].map(
+    ([, what, resource]) => `${String(what)} ${String(resource)}`,
+  );
+
 interface Pod {
   metadata: { name: string };
   spec: { containers: { image: string }[] };
@@ -265,27 +271,20 @@ describe("the stack, end to end", () => {
   });
 
   it("rotates the access key: a new one, a pod that uses it, and only then the end of the old one", async () => {
-    const { code, stderr, stdout } = await command("up", "-c", "accessKeyGeneration=2");
-    assert.equal(code, 0, stderr);
-    const changed = [...stderr.matchAll(/(created|updated|replaced|deleted) +\S+:(\S+ \S+)/g)].map(
-      ([, what, resource]) => `${String(what)} ${String(resource)}`,
-    );
-    assert.deepEqual(changed, [
+    const rotated = await command("up", "-c", "accessKeyGeneration=2");
+    assert.equal(rotated.code, 0, rotated.stderr);
+    assert.deepEqual(changesOf(rotated), [
       "created AccessKey ecr-helper-2",
       "updated Secret ecr-helper",
       "updated Deployment ecr-helper",
       "deleted AccessKey ecr-helper-1",
     ]);
-    assert.match(stdout, /the secret will expire at/);
+    assert.match(rotated.stdout, /the secret will expire at/);
   });
 
   it("comes to mean namespaces by pattern, those to come too, and then by name again, which clears the others", async () => {
     const late = `${build}-late`;
     const secrets = `/api/v1/namespaces/${late}/secrets`;
-    const changesOf = ({ stderr }: Ended): string[] =>
-      [...stderr.matchAll(/(created|updated|replaced|deleted) +\S+:(\S+ \S+)/g)].map(
-        ([, what, resource]) => `${String(what)} ${String(resource)}`,
-      );
     const wider = await command("up", "-c", `buildNamespaces=["${build}*"]`);
     assert.equal(wider.code, 0, wider.stderr);
     assert.deepEqual(changesOf(wider).sort(), [

@@ -1,7 +1,5 @@
 // Watching objects of the API server, and what the local cloud and the tests wait for by it.
-import type { IncomingMessage } from "node:http";
-import { request } from "node:https";
-import { connect, type KubeOptions } from "../../helper/kube.ts";
+import { connect, connectStreams, type KubeOptions } from "../../helper/kube.ts";
 
 /** `LISTED` comes once, after an `ADDED` for everything that was there at the start. */
 export type Change<T> = { type: "ADDED" | "MODIFIED" | "DELETED"; object: T } | { type: "LISTED"; object: undefined };
@@ -23,18 +21,10 @@ export async function* watch<T>(
   const list = await connect(options)<List<T>>({ method: "GET", path, signal });
   for (const object of list.items) yield { type: "ADDED", object };
   yield { type: "LISTED", object: undefined };
-  const since = `watch=1&resourceVersion=${list.metadata.resourceVersion}`;
-  const headers = { authorization: `Bearer ${options.token()}` };
-  const address = `${options.server}${path}${path.includes("?") ? "&" : "?"}${since}`;
+  const since = `${path.includes("?") ? "&" : "?"}watch=1&resourceVersion=${list.metadata.resourceVersion}`;
   try {
-    const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
-      request(address, { ca: options.ca, headers, signal, agent: false }, resolve).on("error", reject).end();
-    });
-    let rest = "";
-    for await (const chunk of incoming.setEncoding("utf8")) {
-      const lines = (rest + String(chunk)).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) yield JSON.parse(line) as Change<T>;
+    for await (const line of connectStreams(options)({ method: "GET", path: `${path}${since}`, signal })) {
+      yield JSON.parse(line) as Change<T>;
     }
   } catch (error) {
     signal.throwIfAborted();
