@@ -19,7 +19,6 @@ export interface SeenSecret extends Seen {
 }
 
 export interface SeenAccount extends Seen {
-  readonly own: boolean;
   /** Whether there is anything in it that the helper put there. */
   readonly held: boolean;
   /** It, with nothing in its lists but the names of the helper's secrets. */
@@ -109,7 +108,6 @@ export class Observed {
   judgeAccount = (account: ServiceAccount & KubeObject): SeenAccount => ({
     uid: account.metadata.uid,
     version: Number(account.metadata.resourceVersion),
-    own: isOwn(this.#config, account.metadata.labels),
     held: holdsOwn(this.#config, account),
     account: this.#internAccount(onlyNames(this.#config, account)),
   });
