@@ -4,6 +4,7 @@ import { formats, levels, type Format, type Level } from "./log.ts";
 import {
   anyHost,
   basicAuthNames,
+  identities,
   namespaceName,
   namespacePattern,
   objectName,
@@ -33,8 +34,12 @@ export interface HelperConfig extends TargetRules {
   readonly namespace: string;
   readonly pod: string;
   readonly deployment: string;
-  /** A fingerprint of who the helper is to AWS: tokens that another one asked for may end with it. */
-  readonly identity: string;
+  /** How the helper proves who it is to AWS. */
+  readonly identity: (typeof identities)[number];
+  /** Who that is: the user's name or the role's ARN; empty where the stack does not know it. */
+  readonly principal: string;
+  /** Of both and the key: tokens that another one asked for may end with it. */
+  readonly fingerprint: string;
   /** The cluster-scoped object that owns what the helper creates, so that it goes with the stack. */
   readonly owner: { readonly name: string; readonly uid: string };
   readonly logFormat: Format;
@@ -106,7 +111,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
     namespace: read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(namespaceName)),
     pod: read("ECR_HELPER_POD", "the helper's own pod", matching(objectName)),
     deployment: read("ECR_HELPER_DEPLOYMENT", "the helper's own Deployment", matching(objectName), "ecr-helper"),
-    identity: fingerprint(env),
+    identity: read("ECR_HELPER_IDENTITY", identities.join(", "), oneOf(identities), "accessKey"),
+    principal: env["ECR_HELPER_PRINCIPAL"] ?? "",
+    fingerprint: fingerprint(env),
     owner: {
       name: read(
         "ECR_HELPER_OWNER_NAME",
@@ -137,8 +144,7 @@ function parsedSelector(value: string): string | undefined {
   }
 }
 
-const fingerprint = ({
-  AWS_ACCESS_KEY_ID = "",
-  AWS_ROLE_ARN = "",
-}: Readonly<Record<string, string | undefined>>): string =>
-  createHash("sha256").update(`${AWS_ACCESS_KEY_ID} ${AWS_ROLE_ARN}`).digest("hex").slice(0, 16);
+function fingerprint(env: Readonly<Record<string, string | undefined>>): string {
+  const known = ["ECR_HELPER_IDENTITY", "ECR_HELPER_PRINCIPAL", "AWS_ACCESS_KEY_ID"].map((name) => env[name]);
+  return createHash("sha256").update(JSON.stringify(known)).digest("hex").slice(0, 16);
+}

@@ -22,3 +22,6 @@ export const regionsOf = (hosts: readonly string[]): string[] => [
  */
 export const basicAuthNames = (base: string, regions: readonly string[]): Map<string, string> =>
   new Map(regions.map((region, index) => [region, index === 0 ? base : `${base}-${region}`]));
+
+/** The ways to be somebody in AWS. */
+export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node"] as const;

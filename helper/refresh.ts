@@ -2,6 +2,7 @@
 import type { Clock } from "./clock.ts";
 import type { Tokens } from "./desired.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
+import { isRefusal, spreadTime } from "./refusal.ts";
 import { refreshDelay, retryDelay } from "./schedule.ts";
 import type { AuthorizationToken, TokenSource } from "./token.ts";
 
@@ -13,15 +14,27 @@ export interface RefreshEffects {
   readonly random: () => number;
   /** Called with all tokens there are whenever some are new. */
   readonly refreshed: (tokens: Tokens) => void;
-  /** Called after every request, with what was wrong if it failed, and how often in a row it did. */
-  readonly asked: (region: string, error?: string, failures?: number) => void;
+  /** Called after every request. */
+  readonly asked: (region: string, result: "success" | "failure") => void;
+  /** Called once when a region's requests fail again and again, with what is wrong. */
+  readonly failing: (region: string, reason: string) => void;
+  /** What to check when AWS refuses, said when it is not for news that IAM has yet to spread. */
+  readonly whatToCheck: string;
 }
 
 interface Region {
   readonly name: string;
   due: number;
+  /** In a row. */
   failures: number;
+  /** Of these, the ones that were told as errors. */
+  alarms: number;
 }
+
+/** After so many alarms in a row it is no passing trouble. */
+const failingAfter = 5;
+/** While a refusal may pass any moment it is asked again after so many milliseconds at the most. */
+const refusalRetry = 10_000;
 
 /** Regions that answer within this time, in milliseconds, are written together; a slower one holds up none of them. */
 const gatherTime = 500;
@@ -40,14 +53,38 @@ export async function keepTokens(
 ): Promise<void> {
   const { log, clock, random } = effects;
   const tokens = new Map(left);
+  const started = clock.now();
   const dueOf = ({ issuedAt, expiresAt }: AuthorizationToken): number =>
     issuedAt + refreshDelay(expiresAt - issuedAt, random());
   const all = regions.map((name): Region => {
     const token = tokens.get(name);
-    return { name, due: token === undefined ? 0 : dueOf(token), failures: 0 };
+    return { name, due: token === undefined ? 0 : dueOf(token), failures: 0, alarms: 0 };
   });
   /** Whether there are tokens that were not told of. */
   let news = tokens.size > 0;
+
+  const failed = (region: Region, error: unknown): void => {
+    const { name } = region;
+    const refused = isRefusal(error);
+    const maySpread = refused && clock.now() - started < spreadTime;
+    const wait = retryDelay(++region.failures, random(), maySpread ? refusalRetry : undefined);
+    region.due = clock.now() + wait;
+    // AWS may repeat the whole request, its session token included, after the first line of what it says.
+    const [reason = ""] = reasonOf(error).split("\n");
+    effects.asked(name, "failure");
+    if (maySpread) {
+      const text = "rights that were just given take AWS up to two minutes to spread";
+      log("info", `no authorization token for ${name} yet: ${reason}; ${text}; trying again in ${inSeconds(wait)}`, {
+        region: name,
+      });
+      return;
+    }
+    const kept = tokens.has(name) ? "the last good token stays in place; " : "";
+    const advice = refused ? `${effects.whatToCheck}; ` : "";
+    const text = `no authorization token for ${name}: ${reason}`;
+    log("error", `${text}; ${advice}${kept}trying again in ${inSeconds(wait)}`, { region: name });
+    if (++region.alarms === failingAfter) effects.failing(name, text);
+  };
 
   const ask = async (region: Region): Promise<void> => {
     const { name } = region;
@@ -55,20 +92,11 @@ export async function keepTokens(
       const token = await effects.tokenSource(name, signal);
       tokens.set(name, token);
       news = true;
-      region.failures = 0;
+      [region.failures, region.alarms] = [0, 0];
       region.due = clock.now() + refreshDelay(token.expiresAt - clock.now(), random());
-      effects.asked(name);
+      effects.asked(name, "success");
     } catch (error) {
-      if (signal.aborted) return;
-      const wait = retryDelay(++region.failures, random());
-      region.due = clock.now() + wait;
-      // AWS may repeat the whole request, its session token included, after the first line of what it says.
-      const [reason = ""] = reasonOf(error).split("\n");
-      const kept = tokens.has(name) ? "the last good token stays in place; " : "";
-      log("error", `no authorization token for ${name}: ${reason}; ${kept}trying again in ${inSeconds(wait)}`, {
-        region: name,
-      });
-      effects.asked(name, reason, region.failures);
+      if (!signal.aborted) failed(region, error);
     }
   };
 

@@ -12,13 +12,11 @@ import { Metrics } from "./metrics.ts";
 import { Observed, type MetadataOnly } from "./observed.ts";
 import { createController } from "./reconcile.ts";
 import { keepTokens } from "./refresh.ts";
+import { whatToCheck } from "./refusal.ts";
 import { Status } from "./status.ts";
 import { ecrTokenSource } from "./token.ts";
 import { readTokensLeft } from "./tokens-left.ts";
 import { Watches } from "./watches.ts";
-
-/** After so many refusals in a row an Event tells of it: the first ones may be IAM's, which takes its time to spread news. */
-const toldAfter = 5;
 
 /**
  * Runs the helper until the signal aborts, with its log lines going to `write`. Rejects when the environment is wrong or
@@ -92,12 +90,9 @@ export async function runHelper(
         metrics.tokens(next);
         controller.refresh(next);
       },
-      asked: (region, error, failures) => {
-        metrics.asked(region, error === undefined ? "success" : "failure");
-        if (error === undefined || failures !== toldAfter) return;
-        const text = `no authorization token for ${region}: ${error}`;
-        warn(config.namespace, `deployment/${config.deployment}`, "NoAuthorizationToken", text);
-      },
+      asked: (region, result) => metrics.asked(region, result),
+      failing: (_, reason) => warn(config.namespace, `deployment/${config.deployment}`, "NoAuthorizationToken", reason),
+      whatToCheck: whatToCheck(config),
     },
     signal,
   );

@@ -18,7 +18,7 @@ interface TokenTimes {
 /** What the annotation of a pull secret says of the tokens in it. */
 export const describeTokens = (config: HelperConfig, tokens: Tokens): string =>
   JSON.stringify({
-    identity: config.identity,
+    identity: config.fingerprint,
     regions: Object.fromEntries(
       [...tokens].map(([region, { issuedAt, expiresAt }]) => [region, { issuedAt, expiresAt }]),
     ),
@@ -54,7 +54,7 @@ function timesIn(
   const { identity, regions = {} } = parse<{ identity: string; regions: Record<string, TokenTimes> }>(
     metadata.annotations?.[annotations.tokens],
   );
-  const isSame = identity === config.identity;
+  const isSame = identity === config.fingerprint;
   return new Map(
     Object.entries(regions).map(([region, { issuedAt, expiresAt }]) => [
       region,

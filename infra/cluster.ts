@@ -1,12 +1,48 @@
 // The Kubernetes provider of the cluster that the configuration names, and of no other.
-import { getClusterOutput } from "@pulumi/aws/eks/getCluster.js";
+import { getCluster } from "@pulumi/aws/eks/getCluster.js";
 import { Provider } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
+import { reasonOf } from "../helper/log.ts";
 import type { ClusterConfig } from "./config.ts";
 
-export function clusterProvider(config: ClusterConfig): Provider {
-  if ("eksCluster" in config) return new Provider("cluster", { kubeconfig: eksKubeconfig(config.eksCluster) });
-  const { kubeconfig, context } = config;
+/** What EKS says of a cluster. */
+export interface EksCluster {
+  readonly name: string;
+  readonly arn: string;
+  readonly region: string;
+  /** URL of the API server. */
+  readonly endpoint: string;
+  /** Its certificate authority, base64 of PEM. */
+  readonly certificateAuthority: string;
+  /** URL of the issuer of its tokens; empty where it has none. */
+  readonly issuer: string;
+  readonly isIpv6: boolean;
+}
+
+/** Looks up the EKS cluster that the configuration names, if it names one. Rejects where EKS does not have it. */
+export async function findEksCluster(config: ClusterConfig): Promise<EksCluster | undefined> {
+  if (!("eksCluster" in config)) return undefined;
+  const name = config.eksCluster;
+  const found = await getCluster({ name }).catch((error: unknown) => {
+    const expected = "the name of an EKS cluster that these AWS credentials can see in the stack's region (aws:region)";
+    throw new pulumi.RunError(
+      `ecr-helper:eksCluster = ${JSON.stringify(name)}: expected ${expected}. Nothing was changed. (${reasonOf(error)})`,
+    );
+  });
+  return {
+    name,
+    arn: found.arn,
+    region: found.region,
+    endpoint: found.endpoint,
+    certificateAuthority: found.certificateAuthorities[0]?.data ?? "",
+    issuer: found.identities[0]?.oidcs[0]?.issuer ?? "",
+    isIpv6: found.kubernetesNetworkConfigs[0]?.ipFamily === "ipv6",
+  };
+}
+
+export function clusterProvider(config: ClusterConfig, eks: EksCluster | undefined): Provider {
+  if (eks !== undefined) return new Provider("cluster", { kubeconfig: eksKubeconfig(eks) });
+  const { kubeconfig, context } = "kubeconfig" in config ? config : {};
   return new Provider("cluster", {
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(context === undefined ? {} : { context }),
@@ -14,19 +50,16 @@ export function clusterProvider(config: ClusterConfig): Provider {
 }
 
 /** A kubeconfig whose token is made by the AWS command line at every use: it holds no secret and does not age. */
-function eksKubeconfig(name: string): pulumi.Output<string> {
-  const cluster = getClusterOutput({ name });
-  const server = cluster.endpoint;
-  const ca = cluster.certificateAuthorities.apply(([authority]) => authority?.data ?? "");
+function eksKubeconfig({ name, region, endpoint, certificateAuthority }: EksCluster): string {
   const exec = {
     apiVersion: "client.authentication.k8s.io/v1beta1",
     command: "aws",
-    args: ["eks", "get-token", "--cluster-name", name, "--region", cluster.region],
+    args: ["eks", "get-token", "--cluster-name", name, "--region", region],
   };
-  return pulumi.jsonStringify({
+  return JSON.stringify({
     apiVersion: "v1",
     kind: "Config",
-    clusters: [{ name, cluster: { server, "certificate-authority-data": ca } }],
+    clusters: [{ name, cluster: { server: endpoint, "certificate-authority-data": certificateAuthority } }],
     users: [{ name, user: { exec } }],
     contexts: [{ name, context: { cluster: name, user: name } }],
     "current-context": name,

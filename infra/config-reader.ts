@@ -22,6 +22,12 @@ export class ConfigReader {
     return value;
   };
 
+  /** A value as it is given; undefined where it is the same as none. */
+  readonly given = (key: string): string | undefined => {
+    const value = this.#config.get(key) ?? "";
+    return ["", "[]", "false"].includes(value) ? undefined : value;
+  };
+
   readonly string = (key: string, pattern: RegExp, expected: string): string => {
     const value = this.optional(key, pattern, expected);
     if (value === undefined) this.mistake(key, "", expected);

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import { ConfigReader } from "./config-reader.ts";
+import { readHardening, readIdentity, type IamHardening, type IdentityConfig } from "./identity-config.ts";
 import { formats, levels, reasonOf, type Format, type Level } from "../helper/log.ts";
 import {
   anyHost,
@@ -14,21 +15,17 @@ import {
 } from "../helper/names.ts";
 import { isOpenEnded, isPattern, namedNamespaces, parseSelector, type TargetRules } from "../helper/targets.ts";
 
-export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node"] as const;
-
 /** Which cluster: a kubeconfig (path or content) and a context of it, or the name of an EKS cluster. */
 export type ClusterConfig =
   { readonly kubeconfig: string | undefined; readonly context: string | undefined } | { readonly eksCluster: string };
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
-export interface StackConfig extends TargetRules {
+export interface StackConfig extends TargetRules, IamHardening {
   readonly repositoryName: string;
   readonly repositoryPrincipals: readonly string[];
   readonly forceDelete: boolean;
-  readonly identity: "accessKey";
+  readonly identity: IdentityConfig;
   readonly policyName: string;
-  readonly userName: string;
-  readonly accessKeyGeneration: number;
   readonly cluster: ClusterConfig;
   readonly namespace: string;
   readonly createNamespace: boolean;
@@ -40,6 +37,7 @@ export interface StackConfig extends TargetRules {
   readonly baseImage: string;
   readonly platform: string;
   readonly awsEndpointUrl: string | undefined;
+  readonly stsEndpointUrl: string | undefined;
   readonly logFormat: Format;
   readonly logLevel: Level;
 }
@@ -50,9 +48,9 @@ const patterns = {
   principal: /^(\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+)$/,
   // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
   iamPolicy: /^[\w+=,.@-]{1,128}$/,
-  iamName: /^[\w+=,.@-]{1,64}$/,
   image: /^[^\s"']+$/,
   platform: /^linux\/(amd64|arm64)$/,
+  endpoint: /^https?:\/\/[^\s/]+\/?$/,
   stack: /^[A-Za-z0-9]([\w.-]{0,48}[A-Za-z0-9])?$/,
   // https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
   eksCluster: /^[0-9A-Za-z][\w-]{0,99}$/,
@@ -66,7 +64,8 @@ export function readConfig(): StackConfig {
   const config = new ConfigReader();
   const { string, strings, boolean } = config;
   const name = "a name of a Kubernetes object (lower case, digits, - and .)";
-  const iamName = "1 to 64 letters, digits or +=,.@_-";
+  const endpoint = "http://HOST[:PORT] or https://HOST[:PORT]";
+  const cluster = readCluster(config);
 
   const result: StackConfig = {
     repositoryName: string("repositoryName", patterns.repository, "a name of an ECR repository (2 to 256, lower case)"),
@@ -76,11 +75,10 @@ export function readConfig(): StackConfig {
       'account ids of 12 digits, IAM ARNs, or "*"',
     ),
     forceDelete: boolean("forceDelete"),
-    identity: readIdentity(config),
+    identity: readIdentity(config, "eksCluster" in cluster),
     policyName: string("policyName", patterns.iamPolicy, "1 to 128 letters, digits or +=,.@_-"),
-    userName: string("userName", patterns.iamName, iamName),
-    accessKeyGeneration: Number(string("accessKeyGeneration", /^[1-9]\d{0,8}$/, "a whole number from 1")),
-    cluster: readCluster(config),
+    ...readHardening(config),
+    cluster,
     namespace: string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
     createNamespace: boolean("createNamespace"),
     ...readTargets(config),
@@ -91,16 +89,11 @@ export function readConfig(): StackConfig {
     registryHost: config.optional("registryHost", anyHost, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "a reference of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
-    awsEndpointUrl: config.optional(
-      "awsEndpointUrl",
-      /^https?:\/\/[^\s/]+\/?$/,
-      "http://HOST[:PORT] or https://HOST[:PORT]",
-    ),
+    awsEndpointUrl: config.optional("awsEndpointUrl", patterns.endpoint, endpoint),
+    stsEndpointUrl: config.optional("stsEndpointUrl", patterns.endpoint, endpoint),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),
   };
-  // Declared for the other identities, and checked with all the others even while it has no use.
-  string("roleName", patterns.iamName, iamName);
   if (!patterns.stack.test(pulumi.getStack())) {
     const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
     config.complaint(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
@@ -118,14 +111,6 @@ export function readConfig(): StackConfig {
   }
   config.throwMistakes();
   return Object.freeze(result);
-}
-
-function readIdentity(config: ConfigReader): "accessKey" {
-  const identity = config.oneOf("identity", identities);
-  if (identities.includes(identity) && identity !== "accessKey") {
-    config.mistake("identity", identity, "accessKey, the only identity that this version makes");
-  }
-  return "accessKey";
 }
 
 function readCluster(config: ConfigReader): ClusterConfig {

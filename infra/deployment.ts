@@ -10,8 +10,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { basicAuthNames, regionsOf } from "../helper/names.ts";
 import { namedNamespaces, type TargetRules } from "../helper/targets.ts";
 import { Access } from "./access.ts";
+import type { EksCluster } from "./cluster.ts";
 import type { StackConfig } from "./config.ts";
-import type { AccessKeyPair } from "./identity.ts";
+import { namespaceAnnotations, podCredentials } from "./credentials.ts";
+import type { AccessKeyPair, Identity } from "./identity.ts";
 import type { RegistryLogin } from "./image.ts";
 
 export interface WorkloadArgs {
@@ -19,7 +21,8 @@ export interface WorkloadArgs {
   readonly provider: Provider;
   readonly imageRef: pulumi.Input<string>;
   readonly login: RegistryLogin;
-  readonly accessKey: AccessKeyPair;
+  readonly identity: Identity;
+  readonly eks: EksCluster | undefined;
   readonly region: pulumi.Input<string>;
   /** Hosts of all registries, the own one first. */
   readonly registries: pulumi.Input<readonly string[]>;
@@ -27,7 +30,8 @@ export interface WorkloadArgs {
 
 type EnvVar = input.core.v1.EnvVar;
 
-const app = "ecr-helper";
+/** The name of the helper's Deployment, service account and credentials secret. */
+export const app = "ecr-helper";
 const port = 8080;
 const nonroot = 65532;
 /** How long a rollout may take, in seconds, until `pulumi up` says that it failed and why. */
@@ -46,15 +50,26 @@ const scraped = {
 export class Workload extends pulumi.ComponentResource {
   readonly namespace: pulumi.Output<string>;
   readonly deployment: pulumi.Output<string>;
-  readonly credentialsSecretName: pulumi.Output<string>;
+  /** Of identity accessKey only. */
+  readonly credentialsSecretName: pulumi.Output<string> | undefined;
 
   constructor(name: string, args: WorkloadArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Workload", name, {}, { ...opts, providers: { kubernetes: args.provider } });
-    const { config } = args;
+    const { config, identity } = args;
     const inside = { parent: this };
 
     const created = config.createNamespace
-      ? new Namespace(name, { metadata: { name: config.namespace, labels: restricted } }, inside)
+      ? new Namespace(
+          name,
+          {
+            metadata: {
+              name: config.namespace,
+              labels: restricted,
+              annotations: namespaceAnnotations(config.identity, identity),
+            },
+          },
+          inside,
+        )
       : undefined;
     const namespace = created?.metadata.name ?? pulumi.output(config.namespace);
     const metadata = { name: app, namespace, labels: { "app.kubernetes.io/name": app } };
@@ -78,11 +93,11 @@ export class Workload extends pulumi.ComponentResource {
       inside,
     );
 
-    const credentials = new Secret(
-      name,
-      { metadata, stringData: { aws_access_key_id: args.accessKey.id, aws_secret_access_key: args.accessKey.secret } },
-      inside,
-    );
+    const credentials =
+      identity.accessKey === undefined
+        ? undefined
+        : new Secret(name, { metadata, stringData: keyData(identity.accessKey) }, inside);
+    const aws = podCredentials(config.identity, identity, args.eks, credentials?.metadata.name);
     const imagePull = new Secret(
       `${name}-image`,
       {
@@ -97,7 +112,7 @@ export class Workload extends pulumi.ComponentResource {
     const deployment = new Deployment(
       name,
       {
-        metadata: { ...metadata, annotations: { "pulumi.com/timeoutSeconds": String(rolloutTimeout) } },
+        metadata: { ...metadata, annotations: awaiting(config) },
         spec: {
           replicas: 1,
           // Two helpers would write the same objects; half of a token's life is time enough to start anew.
@@ -107,8 +122,7 @@ export class Workload extends pulumi.ComponentResource {
           template: {
             metadata: {
               labels: { "app.kubernetes.io/name": app },
-              // The key is read at start: another key has to be another pod.
-              annotations: { "ecr-helper/access-key": args.accessKey.id.apply(fingerprint), ...scraped },
+              annotations: { ...keyAnnotation(identity), ...aws.annotations, ...scraped },
             },
             spec: {
               serviceAccountName: serviceAccount.metadata.name,
@@ -123,11 +137,13 @@ export class Workload extends pulumi.ComponentResource {
                 runAsGroup: nonroot,
                 seccompProfile: { type: "RuntimeDefault" },
               },
+              volumes: aws.volumes,
               containers: [
                 {
                   name: app,
                   image: args.imageRef,
-                  env: [...environment(args, access), ...keyVariables(credentials)],
+                  env: [...environment(args, access), ...aws.env],
+                  volumeMounts: aws.volumeMounts,
                   ports: [{ name: "http", containerPort: port }],
                   readinessProbe: { httpGet: { path: "/readyz", port: "http" }, periodSeconds: 2 },
                   livenessProbe: {
@@ -147,12 +163,12 @@ export class Workload extends pulumi.ComponentResource {
           },
         },
       },
-      { ...inside, dependsOn: access },
+      { ...inside, dependsOn: [access, identity] },
     );
 
     this.namespace = namespace;
     this.deployment = deployment.metadata.name;
-    this.credentialsSecretName = credentials.metadata.name;
+    this.credentialsSecretName = credentials?.metadata.name;
     this.registerOutputs({ namespace: this.namespace, deployment: this.deployment });
   }
 }
@@ -164,11 +180,14 @@ export class Workload extends pulumi.ComponentResource {
 const memoryLimit = (targets: TargetRules): string => `${String(160 + namedNamespaces(targets).length)}Mi`;
 
 /** The helper's configuration, as helper/config.ts reads it. */
-function environment({ config, region, registries }: WorkloadArgs, access: Access): EnvVar[] {
+function environment({ config, identity, region, registries }: WorkloadArgs, access: Access): EnvVar[] {
   const fromPod = (fieldPath: string): input.core.v1.EnvVarSource => ({ fieldRef: { fieldPath } });
   const values: Record<string, pulumi.Input<string>> = {
     AWS_REGION: region,
     ...(config.awsEndpointUrl === undefined ? {} : { AWS_ENDPOINT_URL: config.awsEndpointUrl }),
+    ...(config.stsEndpointUrl === undefined ? {} : { AWS_ENDPOINT_URL_STS: config.stsEndpointUrl }),
+    ECR_HELPER_IDENTITY: config.identity.mode,
+    ECR_HELPER_PRINCIPAL: identity.userName ?? identity.roleArn ?? "",
     ECR_HELPER_REGISTRIES: pulumi.output(registries).apply((hosts) => hosts.join(",")),
     ECR_HELPER_REGISTRY_HOST: config.registryHost ?? "",
     ECR_HELPER_BUILD_NAMESPACES: config.buildNamespaces.join(","),
@@ -191,16 +210,6 @@ function environment({ config, region, registries }: WorkloadArgs, access: Acces
   ];
 }
 
-function keyVariables(credentials: Secret): EnvVar[] {
-  const from = (key: string): input.core.v1.EnvVarSource => ({
-    secretKeyRef: { name: credentials.metadata.name, key },
-  });
-  return [
-    { name: "AWS_ACCESS_KEY_ID", valueFrom: from("aws_access_key_id") },
-    { name: "AWS_SECRET_ACCESS_KEY", valueFrom: from("aws_secret_access_key") },
-  ];
-}
-
 const dockerConfig = ({ server, username, password }: RegistryLogin): pulumi.Output<string> =>
   pulumi.secret(
     pulumi.all([server, username, password]).apply(([host, user, word]) => {
@@ -208,5 +217,20 @@ const dockerConfig = ({ server, username, password }: RegistryLogin): pulumi.Out
       return JSON.stringify({ auths: { [host]: { auth } } });
     }),
   );
+
+const keyData = ({ id, secret }: AccessKeyPair): Record<string, pulumi.Output<string>> => ({
+  aws_access_key_id: id,
+  aws_secret_access_key: secret,
+});
+
+/** The key is read at start: another key has to be another pod. */
+const keyAnnotation = ({ accessKey }: Identity): Record<string, pulumi.Output<string>> =>
+  accessKey === undefined ? {} : { "ecr-helper/access-key": accessKey.id.apply(fingerprint) };
+
+/** Identity node gets its rights by hand, for which the policy has to be there: what makes it cannot wait for them. */
+const awaiting = ({ identity }: StackConfig): Record<string, string> =>
+  identity.mode === "node"
+    ? { "pulumi.com/skipAwait": "true" }
+    : { "pulumi.com/timeoutSeconds": String(rolloutTimeout) };
 
 const fingerprint = (id: string): string => createHash("sha256").update(id).digest("hex").slice(0, 16);

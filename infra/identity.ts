@@ -1,15 +1,34 @@
-// Who the helper is to AWS: a user with an access key that may ask ECR for authorization tokens and nothing else.
+// Who the helper is to AWS: the policy that lets it ask ECR for authorization tokens and nothing else, and who has it.
+import { PodIdentityAssociation } from "@pulumi/aws/eks/podIdentityAssociation.js";
 import { AccessKey } from "@pulumi/aws/iam/accessKey.js";
+import { OpenIdConnectProvider } from "@pulumi/aws/iam/openIdConnectProvider.js";
 import { Policy } from "@pulumi/aws/iam/policy.js";
+import { Role } from "@pulumi/aws/iam/role.js";
+import { RolePolicyAttachment } from "@pulumi/aws/iam/rolePolicyAttachment.js";
 import { User } from "@pulumi/aws/iam/user.js";
 import { UserPolicyAttachment } from "@pulumi/aws/iam/userPolicyAttachment.js";
 import * as pulumi from "@pulumi/pulumi";
+import type { EksCluster } from "./cluster.ts";
+import type { IamHardening, IdentityConfig } from "./identity-config.ts";
+import type { OidcProvider } from "./oidc.ts";
+import {
+  audience,
+  podIdentityTrust,
+  principalTrust,
+  webIdentityTrust,
+  type ServiceAccountName,
+  type TrustPolicy,
+} from "./trust.ts";
 
-export interface IdentityArgs {
+export interface IdentityArgs extends IamHardening {
   readonly policyName: string;
-  readonly userName: string;
-  /** A higher one makes a new key; the old one goes when everything uses the new one. */
-  readonly accessKeyGeneration: number;
+  readonly identity: IdentityConfig;
+  /** The helper's own. */
+  readonly serviceAccount: ServiceAccountName;
+  /** Needed by podIdentity. */
+  readonly eks: EksCluster | undefined;
+  /** Needed by irsa. */
+  readonly oidc: OidcProvider | undefined;
 }
 
 export interface AccessKeyPair {
@@ -24,29 +43,104 @@ const policyDocument = {
   Statement: [{ Sid: "ECRKnativeToken", Effect: "Allow", Resource: ["*"], Action: ["ecr:GetAuthorizationToken"] }],
 };
 
+type Of<Mode> = Extract<IdentityConfig, { mode: Mode }>;
+
+/** What depends on this component finds the policy attached, and the association made. */
 export class Identity extends pulumi.ComponentResource {
   readonly policyArn: pulumi.Output<string>;
-  readonly userName: pulumi.Output<string>;
-  /** Resolves only after the policy is attached: who uses the key finds it allowed. */
-  readonly accessKey: AccessKeyPair;
+  /** Of accessKey only. */
+  readonly userName: pulumi.Output<string> | undefined;
+  /** Of accessKey only. */
+  readonly accessKey: AccessKeyPair | undefined;
+  /** Of the identities with a role. */
+  readonly roleArn: pulumi.Output<string> | undefined;
+  readonly #name: string;
+  readonly #args: IdentityArgs;
 
   constructor(name: string, args: IdentityArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Identity", name, {}, opts);
-    const inside = { parent: this };
+    [this.#name, this.#args] = [name, args];
 
-    const policy = new Policy(
-      name,
-      { name: args.policyName, description: "Helper to access to ECR", policy: JSON.stringify(policyDocument) },
-      inside,
+    const policy = JSON.stringify(policyDocument);
+    const named = { name: args.policyName, description: "Helper to access to ECR", policy };
+    this.policyArn = new Policy(name, { ...named, ...this.#path(), tags: args.tags }, { parent: this }).arn;
+    if (args.identity.mode === "accessKey") {
+      const user = this.#user(args.identity);
+      this.userName = user.name;
+      this.accessKey = this.#key(user, args.identity.generation);
+    } else if (args.identity.mode !== "node") {
+      const role = this.#role(args.identity, this.#trust(args.identity));
+      this.roleArn = role.arn;
+      if (args.identity.mode === "podIdentity") this.#associate(role);
+    }
+    this.registerOutputs({ policyArn: this.policyArn });
+  }
+
+  #path(): { path?: string } {
+    return this.#args.path === undefined ? {} : { path: this.#args.path };
+  }
+
+  /** What a user or a role takes. */
+  #hardening(): { path?: string; permissionsBoundary?: string; tags: Readonly<Record<string, string>> } {
+    const { permissionsBoundary, tags } = this.#args;
+    return { ...this.#path(), ...(permissionsBoundary === undefined ? {} : { permissionsBoundary }), tags };
+  }
+
+  #user({ userName }: Of<"accessKey">): User {
+    const user = new User(this.#name, { name: userName, ...this.#hardening() }, { parent: this });
+    new UserPolicyAttachment(this.#name, { user: user.name, policyArn: this.policyArn }, { parent: this });
+    return user;
+  }
+
+  /** A new generation is another resource: it is made before the old one goes, which waits for all that used it. */
+  #key(user: User, generation: number): AccessKeyPair {
+    const key = new AccessKey(`${this.#name}-${String(generation)}`, { user: user.name }, { parent: this });
+    return { id: key.id, secret: pulumi.secret(key.secret) };
+  }
+
+  #role({ roleName }: { readonly roleName: string }, trust: pulumi.Input<TrustPolicy>): Role {
+    const assumeRolePolicy = pulumi.output(trust).apply((document) => JSON.stringify(document));
+    const role = new Role(
+      this.#name,
+      { name: roleName, description: "Helper to access to ECR", assumeRolePolicy, ...this.#hardening() },
+      { parent: this },
     );
-    const user = new User(name, { name: args.userName }, inside);
-    const attachment = new UserPolicyAttachment(name, { user: user.name, policyArn: policy.arn }, inside);
-    const generation = String(args.accessKeyGeneration);
-    const key = new AccessKey(`${name}-${generation}`, { user: user.name }, { ...inside, dependsOn: attachment });
+    new RolePolicyAttachment(this.#name, { role: role.name, policyArn: this.policyArn }, { parent: this });
+    return role;
+  }
 
-    this.policyArn = policy.arn;
-    this.userName = user.name;
-    this.accessKey = { id: key.id, secret: pulumi.secret(key.secret) };
-    this.registerOutputs({ policyArn: this.policyArn, userName: this.userName });
+  #trust(identity: Of<"irsa" | "podIdentity" | "kube2iam">): pulumi.Input<TrustPolicy> {
+    const { eks, serviceAccount } = this.#args;
+    switch (identity.mode) {
+      case "irsa":
+        return this.#webIdentity();
+      case "podIdentity":
+        return podIdentityTrust(eks?.arn ?? "", serviceAccount);
+      case "kube2iam":
+        return principalTrust(identity.trustedPrincipals);
+    }
+  }
+
+  #webIdentity(): pulumi.Output<TrustPolicy> {
+    const { oidc: { issuer, arn } = { issuer: "", arn: undefined }, serviceAccount, tags } = this.#args;
+    const made = { url: issuer, clientIdLists: [audience], tags };
+    const provider = arn ?? new OpenIdConnectProvider(this.#name, made, { parent: this }).arn;
+    const host = issuer.replace("https://", "");
+    return pulumi.output(provider).apply((providerArn) => webIdentityTrust(providerArn, host, serviceAccount));
+  }
+
+  #associate(role: Role): void {
+    const { eks, serviceAccount, tags } = this.#args;
+    new PodIdentityAssociation(
+      this.#name,
+      {
+        clusterName: eks?.name ?? "",
+        namespace: serviceAccount.namespace,
+        serviceAccount: serviceAccount.name,
+        roleArn: role.arn,
+        tags,
+      },
+      { parent: this },
+    );
   }
 }

@@ -9,6 +9,7 @@ export interface RepositoryArgs {
   /** Account ids, IAM ARNs or `*`; nobody but the own account when empty. */
   readonly principals: readonly string[];
   readonly forceDelete: boolean;
+  readonly tags: Readonly<Record<string, string>>;
   /** The stack's own account. */
   readonly accountId: pulumi.Input<string>;
   /** `aws`, `aws-cn` or `aws-us-gov`. */
@@ -48,7 +49,12 @@ export class Repository extends pulumi.ComponentResource {
 
     const repository = new EcrRepository(
       name,
-      { name: args.name, forceDelete: args.forceDelete, imageScanningConfiguration: { scanOnPush: true } },
+      {
+        name: args.name,
+        forceDelete: args.forceDelete,
+        imageScanningConfiguration: { scanOnPush: true },
+        tags: args.tags,
+      },
       inside,
     );
     new RepositoryPolicy(name, { repository: repository.name, policy: repositoryPolicy(args) }, inside);

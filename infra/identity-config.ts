@@ -1,0 +1,141 @@
+// The part of the configuration that says who the helper is to AWS. Each identity has keys of its own: one that is missing
+// is a mistake, and so is one that another identity would use.
+import { identities } from "../helper/names.ts";
+import type { ConfigReader } from "./config-reader.ts";
+
+/** Where the OIDC provider of a cluster is found: its issuer's URL, the provider's ARN, or EKS, which knows the issuer. */
+export type OidcSource = { readonly issuer: string } | { readonly providerArn: string } | "eks";
+
+export type IdentityConfig =
+  | {
+      readonly mode: "accessKey";
+      readonly userName: string;
+      /** A higher one makes a new key; the old one goes when everything uses the new one. */
+      readonly generation: number;
+    }
+  | {
+      readonly mode: "irsa";
+      readonly roleName: string;
+      readonly oidc: OidcSource;
+      /** Whether the stack makes the provider in IAM; else it is there already. */
+      readonly createProvider: boolean;
+    }
+  | { readonly mode: "podIdentity"; readonly roleName: string }
+  | {
+      readonly mode: "kube2iam";
+      readonly roleName: string;
+      /** Who may assume the role, as ARNs or account ids: the nodes' role. */
+      readonly trustedPrincipals: readonly string[];
+    }
+  | { readonly mode: "node" };
+
+/** What users of IAM put on whatever they create. */
+export interface IamHardening {
+  /** `/` or `/SOME/PATH/`, of the policy, the user or the role. */
+  readonly path: string | undefined;
+  /** ARN of a policy that limits the user or the role, whatever else it is allowed. */
+  readonly permissionsBoundary: string | undefined;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+const patterns = {
+  // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+  name: /^[\w+=,.@-]{1,64}$/,
+  path: /^\/(?:[!-~]{1,510}\/)?$/,
+  principal: /^(\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+)$/,
+  policyArn: /^arn:aws[a-z-]*:iam::(\d{12}|aws):policy\/\S+$/,
+  providerArn: /^arn:aws[a-z-]*:iam::\d{12}:oidc-provider\/\S+$/,
+  // https://openid.net/specs/openid-connect-core-1_0.html#IssuerIdentifier
+  issuer: /^https:\/\/[a-z0-9.-]+(:\d+)?(\/[\w.~/-]*)?$/i,
+  // https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+  tag: /^(?!aws:)[\p{L}\p{N} _.:/+@-]{1,128}=[\p{L}\p{N} _.:/=+@-]{0,256}$/u,
+};
+
+/** Which identity uses a key that has no meaning for the others. */
+const usedBy: Readonly<Record<string, (typeof identities)[number]>> = {
+  oidcIssuer: "irsa",
+  oidcProviderArn: "irsa",
+  createOidcProvider: "irsa",
+  trustedPrincipals: "kube2iam",
+};
+
+/** Reads the identity; `hasEksCluster` says whether the cluster is named as one of EKS. */
+export function readIdentity(config: ConfigReader, hasEksCluster: boolean): IdentityConfig {
+  const name = "1 to 64 letters, digits or +=,.@_-";
+  const mode = config.oneOf("identity", identities);
+  const userName = config.string("userName", patterns.name, name);
+  const roleName = config.string("roleName", patterns.name, name);
+  const generation = Number(config.string("accessKeyGeneration", /^[1-9]\d{0,8}$/, "a whole number from 1"));
+  const oidc = readOidc(config, mode === "irsa", hasEksCluster);
+  const principals = "ARNs of IAM roles or users, or account ids of 12 digits";
+  const trustedPrincipals = config.strings("trustedPrincipals", patterns.principal, principals);
+  for (const [key, one] of Object.entries(usedBy)) {
+    const value = config.given(key);
+    if (value !== undefined && mode !== one) {
+      config.mistake(key, value, `nothing: identity ${one} alone has a use for it, and identity is ${mode}`);
+    }
+  }
+  switch (mode) {
+    case "irsa":
+      return { mode, roleName, ...oidc };
+    case "podIdentity":
+      if (!hasEksCluster) {
+        config.mistake("eksCluster", "", "the name of the EKS cluster: identity podIdentity is a part of EKS");
+      }
+      return { mode, roleName };
+    case "kube2iam":
+      if (trustedPrincipals.length === 0) {
+        config.mistake("trustedPrincipals", "[]", `the nodes' role for identity kube2iam: ${principals}`);
+      }
+      return { mode, roleName, trustedPrincipals };
+    case "node":
+      return { mode };
+    default:
+      return { mode, userName, generation };
+  }
+}
+
+function readOidc(
+  config: ConfigReader,
+  isUsed: boolean,
+  hasEksCluster: boolean,
+): { oidc: OidcSource; createProvider: boolean } {
+  const issuer = config.optional(
+    "oidcIssuer",
+    patterns.issuer,
+    "https://HOST[/PATH], the issuer of the cluster's tokens",
+  );
+  const arn = "arn:PARTITION:iam::ACCOUNT:oidc-provider/ISSUER";
+  const providerArn = config.optional("oidcProviderArn", patterns.providerArn, arn);
+  const createProvider = config.boolean("createOidcProvider");
+  if (isUsed && issuer !== undefined && providerArn !== undefined) {
+    config.mistake("oidcProviderArn", providerArn, "nothing, as oidcIssuer names the provider too");
+  }
+  if (isUsed && createProvider && providerArn !== undefined) {
+    config.mistake("createOidcProvider", "true", "false, as oidcProviderArn says that the provider is there");
+  }
+  if (isUsed && issuer === undefined && providerArn === undefined && !hasEksCluster) {
+    const text =
+      "the issuer of the cluster's tokens for identity irsa, or oidcProviderArn, or eksCluster, which knows it";
+    config.mistake("oidcIssuer", "", text);
+  }
+  const source = issuer === undefined ? "eks" : { issuer: issuer.replace(/\/$/, "") };
+  return { oidc: providerArn === undefined ? source : { providerArn }, createProvider };
+}
+
+export function readHardening(config: ConfigReader): IamHardening {
+  const boundary = config.optional("permissionsBoundary", patterns.policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
+  if (boundary !== undefined && config.given("identity") === "node") {
+    config.mistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
+  }
+  const tags = config.strings("tags", patterns.tag, "KEY=VALUE, with a KEY that does not start with aws:");
+  const pairs = tags.map((tag) => [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)] as const);
+  const keys = pairs.map(([key]) => key);
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+  if (twice !== undefined) config.mistake("tags", twice, "each KEY once");
+  return {
+    path: config.optional("path", patterns.path, "/ or /PATH/, with a slash at both ends"),
+    permissionsBoundary: boundary,
+    tags: Object.fromEntries(pairs),
+  };
+}
