@@ -108,19 +108,20 @@ function readOidc(
   const arn = "arn:PARTITION:iam::ACCOUNT:oidc-provider/ISSUER";
   const providerArn = config.optional("oidcProviderArn", patterns.providerArn, arn);
   const createProvider = config.boolean("createOidcProvider");
-  if (isUsed && issuer !== undefined && providerArn !== undefined) {
-    config.mistake("oidcProviderArn", providerArn, "nothing, as oidcIssuer names the provider too");
+  const mistake = (key: string, value: string, expected: string): void => {
+    if (isUsed) config.mistake(key, value, expected);
+  };
+  if (providerArn !== undefined) {
+    if (issuer !== undefined) mistake("oidcProviderArn", providerArn, "nothing, as oidcIssuer names the provider too");
+    if (createProvider)
+      mistake("createOidcProvider", "true", "false, as oidcProviderArn says that the provider is there");
+    return { oidc: { providerArn }, createProvider };
   }
-  if (isUsed && createProvider && providerArn !== undefined) {
-    config.mistake("createOidcProvider", "true", "false, as oidcProviderArn says that the provider is there");
+  if (issuer !== undefined) return { oidc: { issuer: issuer.replace(/\/$/, "") }, createProvider };
+  if (!hasEksCluster) {
+    mistake("oidcIssuer", "", "the issuer of the cluster's tokens, or oidcProviderArn, or eksCluster, which knows it");
   }
-  if (isUsed && issuer === undefined && providerArn === undefined && !hasEksCluster) {
-    const text =
-      "the issuer of the cluster's tokens for identity irsa, or oidcProviderArn, or eksCluster, which knows it";
-    config.mistake("oidcIssuer", "", text);
-  }
-  const source = issuer === undefined ? "eks" : { issuer: issuer.replace(/\/$/, "") };
-  return { oidc: providerArn === undefined ? source : { providerArn }, createProvider };
+  return { oidc: "eks", createProvider };
 }
 
 export function readHardening(config: ConfigReader): IamHardening {

@@ -27,7 +27,7 @@ const repository = new Repository(name, {
 });
 
 const serviceAccount = { namespace: config.namespace, name: app };
-const helperIdentity = new Identity(name, { ...config, serviceAccount, eks, oidc });
+const identity = new Identity(name, { ...config, serviceAccount, eks, oidc });
 
 const image = new HelperImage(
   name,
@@ -45,22 +45,25 @@ const workload = new Workload(name, {
   provider: clusterProvider(config.cluster, eks),
   imageRef: image.ref,
   login: image.login,
-  identity: helperIdentity,
+  identity,
   eks,
   region: getRegionOutput().region,
   registries: repository.host.apply((host) => [...new Set([host, ...config.registries])]),
 });
 
-export const repositoryUrl = repository.url;
-export const imageRef = image.ref;
-export const namespace = workload.namespace;
-export const deployment = workload.deployment;
-export const identity = config.identity.mode;
-export const policyArn = helperIdentity.policyArn;
-export const userName = helperIdentity.userName;
-export const roleArn = helperIdentity.roleArn;
-export const credentialsSecretName = workload.credentialsSecretName;
-export const basicAuthSecretName = config.basicAuthSecret;
-export const pullSecretName = config.pullSecret;
-export const buildServiceAccountName = config.serviceAccount;
-export const buildNamespaces = config.buildNamespaces;
+// Of an identity that does not have it an output is left out, and not told of as undefined.
+export default {
+  repositoryUrl: repository.url,
+  imageRef: image.ref,
+  namespace: workload.namespace,
+  deployment: workload.deployment,
+  identity: config.identity.mode,
+  policyArn: identity.policyArn,
+  ...(identity.userName && { userName: identity.userName }),
+  ...(identity.roleArn && { roleArn: identity.roleArn }),
+  ...(workload.credentialsSecretName && { credentialsSecretName: workload.credentialsSecretName }),
+  basicAuthSecretName: config.basicAuthSecret,
+  pullSecretName: config.pullSecret,
+  buildServiceAccountName: config.serviceAccount,
+  buildNamespaces: config.buildNamespaces,
+};

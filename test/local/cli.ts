@@ -116,8 +116,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
 
   env: async () => {
     requireCloud();
-    const path = { PATH: `${binaries}:${process.env["PATH"] ?? ""}` };
-    for (const [key, value] of Object.entries({ ...cloudEnvironment(), ...path })) print(`export ${key}='${value}'`);
+    for (const [key, value] of Object.entries(cloudEnvironment())) print(`export ${key}='${value}'`);
     return Promise.resolve();
   },
 };

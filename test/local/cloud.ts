@@ -1,14 +1,25 @@
 // The local cloud: started, found, repaired and stopped as a whole. Only one exists on a machine.
 import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { startContainerd } from "./containerd.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
 import { prepareHost, restoreHost } from "./host.ts";
-import { buildKubernetes, installEmulator, installPackages } from "./install.ts";
-import { account, aws, bridge, containerdSocket, home, kubeconfig, ports, url, type Endpoint } from "./machine.ts";
+import { buildKubernetes, installAwsCli, installEmulator, installPackages } from "./install.ts";
+import {
+  account,
+  aws,
+  binaries,
+  bridge,
+  containerdSocket,
+  home,
+  kubeconfig,
+  ports,
+  url,
+  type Endpoint,
+} from "./machine.ts";
 import { startNode } from "./node.ts";
 import {
   answers,
@@ -35,6 +46,7 @@ const parts = [
     "kube-controller-manager",
     "kube-apiserver",
     "etcd",
+    "eks",
     "front",
     "emulator",
   ],
@@ -49,6 +61,7 @@ export const cloudEnvironment = (): Record<string, string> => ({
   ...aws,
   KUBECONFIG: kubeconfig,
   DOCKER_HOST: dockerHost(),
+  PATH: `${binaries}:${process.env["PATH"] ?? ""}`,
 });
 
 export const isCloudRunning = (): boolean => memory.every(isRunning);
@@ -62,6 +75,7 @@ export async function startCloud(): Promise<boolean> {
   if (parts.every((part) => isRunning(part) || (part === "dockerd" && !hasDied(part)))) return false;
   await installPackages();
   const emulator = await installEmulator();
+  const awsCli = await installAwsCli();
   const kubernetes = await buildKubernetes();
   if (existsSync(home) && !isCloudRunning()) {
     await step("clearing what a crash left", stopCloud);
@@ -69,11 +83,14 @@ export async function startCloud(): Promise<boolean> {
   await mkdir(join(home, "stacks"), { recursive: true, mode: 0o700 });
   if (!parts.some(isRunning)) await checkPorts(ports);
   await prepareHost();
+  await mkdir(binaries, { recursive: true });
+  await writeFile(join(binaries, "aws"), `#!/bin/sh\nexec ${awsCli} "$@"\n`, { mode: 0o755 });
   await step("starting the local cloud", async () => {
     const [engine, controlPlane] = [startContainerd().then(startDocker), startControlPlane(kubernetes.kubernetes)];
     // The node runs a pause image that the engine makes.
     const cluster = Promise.all([engine, controlPlane]).then(async () => startNode(kubernetes));
-    await Promise.all([startEmulator(emulator), cluster, engine.then(makeBaseImage)]);
+    const running = Promise.all([startEmulator(emulator), controlPlane]).then(startEks);
+    await Promise.all([running, cluster, engine.then(makeBaseImage)]);
   });
   return true;
 }
@@ -93,6 +110,12 @@ async function startEmulator(program: string): Promise<void> {
   await untilReady("emulator", async () => answers(`${url(ports.emulator)}/_ministack/health`));
   startBackground({ name: "front", command: process.execPath, args: [join(import.meta.dirname, "front.ts")] });
   await untilReady("front", async () => answers(`${url(ports.front)}/_ministack/health`));
+}
+
+async function startEks(): Promise<void> {
+  const args = [join(import.meta.dirname, "eks.ts")];
+  startBackground({ name: "eks", command: process.execPath, args, env: aws });
+  await untilReady("eks", async () => answers(`${url(ports.nodeAgents)}/healthz`));
 }
 
 /** Fails with the name of a port that somebody else listens on, before anything is started that would need it. */

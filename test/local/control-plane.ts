@@ -5,12 +5,22 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect, type Kube } from "../../helper/kube.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
-import { binaries, home, kubeconfig, ports, serviceRange, url } from "./machine.ts";
+import {
+  authenticatorCertificate,
+  binaries,
+  certificate,
+  home,
+  issuer,
+  kubeconfig,
+  pki,
+  ports,
+  serviceAccountKey,
+  serviceRange,
+  url,
+} from "./machine.ts";
 import { run, startBackground, succeeds, untilReady } from "./process.ts";
 
 export const node = "ecr-helper-node";
-const pki = join(home, "pki");
-const certificate = join(pki, "apiserver.crt");
 /** What the kubelet takes for the API server's certificate. */
 export const kubeletClientCertificate = join(pki, "kubelet-client.crt");
 
@@ -31,7 +41,6 @@ export const kubeconfigOf = (identity: Identity): string =>
 
 /** Starts whatever of the control plane does not run and waits until the API server is ready. */
 export async function startControlPlane(kubernetes: string): Promise<void> {
-  await mkdir(binaries, { recursive: true });
   await writeFile(join(binaries, "kubectl"), `#!/bin/sh\nexec ${kubernetes} kubectl "$@"\n`, { mode: 0o755 });
   if (!existsSync(kubeconfig)) await writeIdentities();
   startComponent(kubernetes, "etcd", etcdArgs());
@@ -50,11 +59,14 @@ async function writeIdentities(): Promise<void> {
   await mkdir(pki, { recursive: true, mode: 0o700 });
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   await writeFile(join(pki, "sa.key"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
-  await writeFile(join(pki, "sa.pub"), publicKey.export({ type: "spki", format: "pem" }));
+  await writeFile(serviceAccountKey, publicKey.export({ type: "spki", format: "pem" }));
   // The API server is nobody to the kubelet without a certificate: tokens it can only check with the API server itself.
-  const files = ["-keyout", join(pki, "kubelet-client.key"), "-out", kubeletClientCertificate];
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650"];
-  await run("openssl", ["req", "-x509", ...key, "-subj", "/O=system:masters/CN=kube-apiserver", ...files]);
+  const client = { file: kubeletClientCertificate, key: join(pki, "kubelet-client.key") };
+  await makeCertificate(client, "-subj", "/O=system:masters/CN=kube-apiserver");
+  const { address } = ports.authenticator;
+  const named = ["-subj", "/CN=authenticator", "-addext", `subjectAltName=IP:${address}`];
+  await makeCertificate(authenticatorCertificate, ...named);
+  await writeFile(webhook, JSON.stringify(webhookConfig()));
   const known = Object.entries(identities).map(([identity, [user, group]]) => {
     const token = randomBytes(32).toString("hex");
     return { identity: identity as Identity, token, line: `${token},${user},${user},"${group}"` };
@@ -64,6 +76,27 @@ async function writeIdentities(): Promise<void> {
     await writeFile(kubeconfigOf(identity), JSON.stringify(kubeconfigFor(token), undefined, 2), { mode: 0o600 });
   }
 }
+
+async function makeCertificate({ file, key }: { file: string; key: string }, ...args: string[]): Promise<void> {
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650"];
+  await run("openssl", ["req", "-x509", ...kind, "-keyout", key, "-out", file, ...args]);
+}
+
+/** How the API server reaches EKS' authenticator (eks.ts). */
+const webhook = join(pki, "authenticator.json");
+const webhookConfig = (): object => ({
+  apiVersion: "v1",
+  kind: "Config",
+  clusters: [
+    {
+      name: "authenticator",
+      cluster: { server: url(ports.authenticator, "https"), "certificate-authority": authenticatorCertificate.file },
+    },
+  ],
+  users: [{ name: "kube-apiserver", user: {} }],
+  contexts: [{ name: "authenticator", context: { cluster: "authenticator", user: "kube-apiserver" } }],
+  "current-context": "authenticator",
+});
 
 const kubeconfigFor = (token: string): object => ({
   apiVersion: "v1",
@@ -102,8 +135,12 @@ export const apiServerArgs = (port: number = ports.apiServer.port, etcd = url(po
   `--token-auth-file=${join(pki, "tokens.csv")}`,
   "--authorization-mode=Node,RBAC",
   "--enable-admission-plugins=NodeRestriction",
-  "--service-account-issuer=https://kubernetes.default.svc",
-  `--service-account-key-file=${join(pki, "sa.pub")}`,
+  `--authentication-token-webhook-config-file=${webhook}`,
+  "--authentication-token-webhook-version=v1",
+  // So long is a token of `aws eks get-token` good; the emulator's STS takes the request in it for a minute only.
+  "--authentication-token-webhook-cache-ttl=14m",
+  `--service-account-issuer=${issuer}`,
+  `--service-account-key-file=${serviceAccountKey}`,
   `--service-account-signing-key-file=${join(pki, "sa.key")}`,
   `--kubelet-client-certificate=${kubeletClientCertificate}`,
   `--kubelet-client-key=${join(pki, "kubelet-client.key")}`,

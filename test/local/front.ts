@@ -1,12 +1,14 @@
 // The front of the local cloud's AWS: what the emulator does not do itself. Every authorization token it hands out is
 // one of its own and ends when it says, and the registry opens to nobody without a live one, as Amazon ECR does.
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
-import { ports, url, type Endpoint } from "./machine.ts";
+import { certificate, issuer, ports, url, type Endpoint } from "./machine.ts";
+import { checkedWebIdentity } from "./web-identity.ts";
 
 export interface FrontOptions {
   emulator: Endpoint;
@@ -51,7 +53,15 @@ export async function startFront({
   };
 
   const serveApi: Handler = async (incoming, response) => {
-    const answer = await forward(emulator, incoming);
+    const isForm = String(incoming.headers["content-type"]).startsWith("application/x-www-form-urlencoded");
+    const asked = isForm ? checkedWebIdentity(await buffer(incoming)) : incoming;
+    if (asked === undefined) return void refuseWebIdentity(response);
+    const answer = await forward(emulator, incoming, asked);
+    if (
+      /^GET \/clusters\/[\w-]+$/.test(`${String(incoming.method)} ${String(incoming.url)}`) &&
+      answer.statusCode === 200
+    )
+      return describeCluster(answer, response);
     const target = String(incoming.headers["x-amz-target"]);
     if (answer.statusCode !== 200 || !target.endsWith(".GetAuthorizationToken")) return relay(answer, response);
     const body = issueToken(await buffer(answer));
@@ -87,16 +97,39 @@ function basicAuth(header = ""): [user: string, password: string] {
 }
 
 /** Sends a request on, its Host header untouched: the emulator checks the signature over it. */
-async function forward(emulator: Endpoint, incoming: IncomingMessage): Promise<IncomingMessage> {
+async function forward(
+  emulator: Endpoint,
+  incoming: IncomingMessage,
+  body: IncomingMessage | Buffer = incoming,
+): Promise<IncomingMessage> {
   const { method, url: path, headers } = incoming;
   const { authorization, ...rest } = headers;
   // The registry's Basic credentials are checked here and mean nothing to the emulator, which would take them for AWS's.
-  const sent = authorization?.startsWith("Basic ") === true ? rest : headers;
+  const own = authorization?.startsWith("Basic ") === true ? rest : headers;
+  const sent = Buffer.isBuffer(body) ? { ...own, "content-length": body.length } : own;
   return new Promise((resolve, reject) => {
     const outgoing = request({ host: emulator.address, port: emulator.port, method, path, headers: sent }, resolve);
     outgoing.on("error", reject);
-    pipeline(incoming, outgoing).catch(reject);
+    pipeline(Buffer.isBuffer(body) ? [body] : body, outgoing).catch(reject);
   });
+}
+
+function refuseWebIdentity(response: ServerResponse): void {
+  const error = "<Error><Code>InvalidIdentityToken</Code><Message>The token is not one of the issuer</Message></Error>";
+  response.writeHead(400, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
+}
+
+/** EKS knows where a cluster is and who signs its tokens; the emulator, whose cluster is none, does not. */
+async function describeCluster(answer: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { cluster } = JSON.parse(String(await buffer(answer))) as { cluster: object };
+  const data = (await readFile(certificate)).toString("base64");
+  const known = {
+    endpoint: url(ports.apiServer, "https"),
+    identity: { oidc: { issuer } },
+    certificateAuthority: { data },
+  };
+  const body = Buffer.from(JSON.stringify({ cluster: { ...cluster, ...known } }));
+  response.writeHead(200, { ...answer.headers, "content-length": body.length }).end(body);
 }
 
 async function relay(answer: IncomingMessage, response: ServerResponse): Promise<void> {

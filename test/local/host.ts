@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { bridge, home } from "./machine.ts";
+import { agentAddresses, bridge, home, ports } from "./machine.ts";
 import { LocalCloudError, run } from "./process.ts";
 
 const settingsFile = join(home, "kernel-settings.json");
@@ -50,11 +50,18 @@ async function makeBridge(): Promise<void> {
   await run("ip", ["link", "add", bridge.name, "type", "bridge"]);
   await run("ip", ["address", "add", `${bridge.address}/24`, "dev", bridge.name]);
   await run("ip", ["link", "set", bridge.name, "up"]);
+  // For pods only: the machine may have a metadata service of its own.
+  const { address, port } = ports.nodeAgents;
+  for (const agent of agentAddresses) {
+    const match = ["-i", bridge.name, "-d", agent, "-p", "tcp", "--dport", "80"];
+    const target = ["-j", "DNAT", "--to-destination", `${address}:${String(port)}`];
+    await run("iptables", ["-t", "nat", "-A", "PREROUTING", ...match, ...target]);
+  }
 }
 
 /** Takes everything back. Every step is safe to repeat, and to run where the cloud never came up. */
 export async function restoreHost(): Promise<void> {
-  for (const family of ["iptables", "ip6tables"]) await removeKubernetesRules(family);
+  for (const family of ["iptables", "ip6tables"]) await removeRules(family);
   await unmountBelow(home);
   for (const group of await controlGroups()) await removeGroup(group);
   if (existsSync(`/sys/class/net/${bridge.name}`)) await run("ip", ["link", "delete", bridge.name]);
@@ -63,11 +70,14 @@ export async function restoreHost(): Promise<void> {
   for (const [name, value] of Object.entries(values)) await writeFile(join("/proc/sys", name), value);
 }
 
-/** All of kube-proxy's chains are named KUBE-; its own clean-up leaves one of them, with the rules that lead there. */
-async function removeKubernetesRules(family: string): Promise<void> {
-  const rules = await run(`${family}-save`, []);
-  if (!rules.includes("KUBE-")) return;
-  const others = rules.split("\n").filter((line) => !line.includes("KUBE-"));
+/**
+ * Removes the rules for the bridge, and kube-proxy's, whose chains are all named KUBE-: its own clean-up leaves one of
+ * them, with the rules that lead there.
+ */
+async function removeRules(family: string): Promise<void> {
+  const rules = (await run(`${family}-save`, [])).split("\n");
+  const others = rules.filter((line) => !line.includes("KUBE-") && !line.includes(`-i ${bridge.name} `));
+  if (others.length === rules.length) return;
   await run(`${family}-restore`, [], { input: others.join("\n") });
 }
 

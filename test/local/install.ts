@@ -10,6 +10,7 @@ import { step } from "./progress.ts";
 
 const source = join(import.meta.dirname, "kubernetes");
 const emulatorVersion = "1.5.33";
+const awsCliVersion = "1.46.3";
 const kubernetesVersion = "v1.35.4";
 
 /** Programs the cloud needs and the Debian package that carries each. */
@@ -70,18 +71,26 @@ async function apt(packages: readonly string[]): Promise<void> {
   await run("apt-get", ["install", "-q", "-y", "--no-install-recommends", ...packages], { env });
 }
 
-/** The emulator's program, installed into a virtual environment of its own. */
-export async function installEmulator(): Promise<string> {
-  const folder = join(cache, `ministack-${emulatorVersion}`);
-  await once(folder, `installing the AWS emulator ministack ${emulatorVersion}`, async () => {
+/** The emulator's program. */
+export const installEmulator = async (): Promise<string> =>
+  installFromPyPi("ministack", emulatorVersion, "the AWS emulator", "ministack");
+
+/** The AWS command line, by which a kubeconfig of an EKS cluster logs in. */
+export const installAwsCli = async (): Promise<string> =>
+  installFromPyPi("awscli", awsCliVersion, "the AWS command line", "aws");
+
+/** A program of a Python package, installed into a virtual environment of its own. */
+async function installFromPyPi(name: string, version: string, what: string, program: string): Promise<string> {
+  const folder = join(cache, `${name}-${version}`);
+  await once(folder, `installing ${what} ${name} ${version}`, async () => {
     await run("python3", ["-m", "venv", "--clear", folder]).catch(async (error: unknown) => {
       if (!String(error).includes("ensurepip")) throw error;
       await apt(["python3-venv"]);
       await run("python3", ["-m", "venv", "--clear", folder]);
     });
-    await run(join(folder, "bin", "pip"), ["install", "-q", `ministack==${emulatorVersion}`]);
+    await run(join(folder, "bin", "pip"), ["install", "-q", `${name}==${version}`]);
   });
-  return join(folder, "bin", "ministack");
+  return join(folder, "bin", program);
 }
 
 /** The one binary of etcd and all Kubernetes components, and the pause program: built from Go modules, then kept. */

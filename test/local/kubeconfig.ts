@@ -1,24 +1,73 @@
-// A kubeconfig as the local cloud writes it: one cluster, one user with a token.
+// A kubeconfig as the local cloud or the program writes it: one cluster, one user with a token or a command that makes one.
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import type { KubeOptions } from "../../helper/kube.ts";
 import { LocalCloudError } from "./process.ts";
 
-interface Kubeconfig {
-  clusters?: { cluster?: { server?: string; "certificate-authority"?: string } }[];
-  users?: { user?: { token?: string } }[];
+interface Exec {
+  command: string;
+  args: string[];
 }
 
-/** How to reach the API server of a kubeconfig. Fails for one that the local cloud did not write. */
-export function readKubeconfig(file: string): KubeOptions {
-  const { clusters, users } = parse(readFileSync(file, "utf8")) as Kubeconfig;
-  const { server, "certificate-authority": ca } = clusters?.[0]?.cluster ?? {};
-  const token = users?.[0]?.user?.token;
-  if (server === undefined || ca === undefined || token === undefined) {
+interface Cluster {
+  server?: string;
+  "certificate-authority"?: string;
+  "certificate-authority-data"?: string;
+}
+
+interface User {
+  token?: string;
+  exec?: Exec;
+}
+
+interface Kubeconfig {
+  clusters?: { cluster?: Cluster }[];
+  users?: { user?: User }[];
+}
+
+/** How to reach the API server of a kubeconfig, given as its path or content. Fails for one that neither of them wrote. */
+export function readKubeconfig(kubeconfig: string): KubeOptions {
+  const isContent = kubeconfig.includes("clusters");
+  const content = isContent ? kubeconfig : readFileSync(kubeconfig, "utf8");
+  const { clusters, users } = parse(content) as Kubeconfig;
+  const cluster = clusters?.[0]?.cluster ?? {};
+  const ca = authorityOf(cluster);
+  const credential = credentialOf(users?.[0]?.user ?? {});
+  if (cluster.server === undefined || ca === undefined || credential === undefined) {
     throw new LocalCloudError(
-      `${file} is not the local cloud's kubeconfig, and only the pulumi command can provision into another cluster. ` +
+      `${isContent ? "This" : kubeconfig} is not the local cloud's kubeconfig, and only the pulumi command can provision into another cluster. ` +
         "Remedy: install pulumi and use a stack of your own (README.md), or leave ecr-helper:kubeconfig as Pulumi.dev.yaml has it.",
     );
   }
-  return { server, ca: readFileSync(ca, "utf8"), token: () => token };
+  return { server: cluster.server, ca, token: credential };
+}
+
+function credentialOf({ token, exec }: User): (() => string) | undefined {
+  if (token !== undefined) return () => token;
+  return exec && ((): string => tokenBy(exec));
+}
+
+function authorityOf({
+  "certificate-authority": file,
+  "certificate-authority-data": data,
+}: Cluster): string | undefined {
+  if (data !== undefined) return Buffer.from(data, "base64").toString();
+  return file === undefined ? undefined : readFileSync(file, "utf8");
+}
+
+interface Credential {
+  status: { token: string; expirationTimestamp: string };
+}
+
+const made = new Map<string, Credential["status"]>();
+
+/** The token that a command makes, which is asked again when it has ended. */
+function tokenBy({ command, args }: Exec): string {
+  const key = [command, ...args].join(" ");
+  const known = made.get(key);
+  if (known !== undefined && Date.parse(known.expirationTimestamp) > Date.now()) return known.token;
+  const { status } = JSON.parse(execFileSync(command, args, { encoding: "utf8" })) as Credential;
+  made.set(key, status);
+  return status.token;
 }

@@ -25,6 +25,8 @@ export const ports = {
   etcd: { address: loopback, port: 2379 },
   etcdPeer: { address: loopback, port: 2380 },
   apiServer: { address: bridge.address, port: 6443 },
+  authenticator: { address: loopback, port: 8443 },
+  nodeAgents: { address: bridge.address, port: 8170 },
   kubelet: { address: bridge.address, port: 10250 },
   kubeProxyHealth: { address: bridge.address, port: 10256 },
   kubeProxyMetrics: { address: bridge.address, port: 10249 },
@@ -34,6 +36,23 @@ export type Endpoint = { address: string; port: number };
 
 export const url = (endpoint: Endpoint, scheme = "http"): string =>
   `${scheme}://${endpoint.address}:${String(endpoint.port)}`;
+
+/** Where pods find the agents of an EKS node: EKS Pod Identity's, and the instance metadata service. */
+export const agentAddresses = ["169.254.170.23", "169.254.169.254"];
+
+/** The cluster's name in EKS, and the role of its node. */
+export const cluster = "ecr-helper";
+export const nodeRole = "ecr-helper-node";
+export const roleArn = (name: string): string => `arn:aws:iam::${account}:role/${name}`;
+/** Who signs the tokens of its service accounts. */
+export const issuer = "https://kubernetes.default.svc";
+
+export const pki = join(home, "pki");
+/** The API server's certificate. */
+export const certificate = join(pki, "apiserver.crt");
+/** The public key of its service accounts' tokens. */
+export const serviceAccountKey = join(pki, "sa.pub");
+export const authenticatorCertificate = { file: join(pki, "authenticator.crt"), key: join(pki, "authenticator.key") };
 
 export const kubeconfig = join(home, "kubeconfig");
 export const dockerSocket = join(home, "docker.sock");

@@ -1,6 +1,6 @@
 // The stack's ECR resources, carried out by the AWS SDK.
 import * as ecr from "@aws-sdk/client-ecr";
-import { client, handler, text } from "./aws-handler.ts";
+import { client, handler, retagging, tagsOf, text } from "./aws-handler.ts";
 import type { Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
@@ -12,13 +12,18 @@ export const repository: Handler = handler({
       new ecr.CreateRepositoryCommand({
         repositoryName: text(inputs, "name"),
         imageScanningConfiguration: inputs["imageScanningConfiguration"] as ecr.ImageScanningConfiguration,
+        tags: tagsOf(inputs),
       }),
     );
     const { repositoryArn, repositoryUri, registryId } = answer.repository ?? {};
     return { arn: repositoryArn, repositoryUrl: repositoryUri, registryId };
   },
   read: async (id) => client().ecr.send(new ecr.DescribeRepositoriesCommand({ repositoryNames: [id] })),
-  change: async (inputs) => {
+  change: async (inputs, old) => {
+    const { set, gone } = retagging(old, inputs);
+    const resourceArn = text(old, "arn");
+    if (set.length > 0) await client().ecr.send(new ecr.TagResourceCommand({ resourceArn, tags: set }));
+    if (gone.length > 0) await client().ecr.send(new ecr.UntagResourceCommand({ resourceArn, tagKeys: gone }));
     const imageScanningConfiguration = inputs["imageScanningConfiguration"] as ecr.ImageScanningConfiguration;
     const repositoryName = text(inputs, "name");
     await client().ecr.send(

@@ -1,12 +1,14 @@
 // What all of the stack's AWS resources share: the SDK's clients, and a handler for a type whose id is known before it is made.
 import { ECRClient } from "@aws-sdk/client-ecr";
+import { EKSClient } from "@aws-sdk/client-eks";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { STSClient } from "@aws-sdk/client-sts";
 import type { Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
-const clients = (): { ecr: ECRClient; iam: IAMClient; sts: STSClient } => ({
+const clients = (): { ecr: ECRClient; eks: EKSClient; iam: IAMClient; sts: STSClient } => ({
   ecr: new ECRClient(),
+  eks: new EKSClient(),
   iam: new IAMClient(),
   sts: new STSClient(),
 });
@@ -15,6 +17,25 @@ let made: ReturnType<typeof clients> | undefined;
 export const client = (): ReturnType<typeof clients> => (made ??= clients());
 
 export const text = (properties: Properties, key: string): string => String(properties[key]);
+
+export interface Tag {
+  Key: string;
+  Value: string;
+}
+
+export const tagsOf = ({ tags }: Properties): Tag[] =>
+  Object.entries((tags ?? {}) as Record<string, string>).map(([Key, Value]) => ({ Key, Value }));
+
+/** The tags to set, and the keys of those to take away, where a resource's inputs have changed. */
+export function retagging(old: Properties, inputs: Properties): { set: Tag[]; gone: string[] } {
+  const wanted = tagsOf(inputs);
+  return {
+    set: wanted,
+    gone: tagsOf(old)
+      .map(({ Key }) => Key)
+      .filter((key) => !wanted.some(({ Key }) => Key === key)),
+  };
+}
 
 /** Gives undefined where AWS answers that there is no such thing. */
 export const orGone = async <T>(answer: Promise<T>): Promise<T | undefined> =>
@@ -31,7 +52,8 @@ interface Simple {
   fixed: readonly string[];
   create: (inputs: Properties) => Promise<Properties>;
   read: (id: string, inputs: Properties) => Promise<unknown>;
-  change: (inputs: Properties, outputs: Properties) => Promise<Properties>;
+  /** `old` has the outputs, and the inputs that they came of. */
+  change: (inputs: Properties, old: Properties) => Promise<Properties>;
   remove: (id: string, inputs: Properties, outputs: Properties) => Promise<unknown>;
 }
 

@@ -4,7 +4,16 @@ import { GetCallerIdentityCommand } from "@aws-sdk/client-sts";
 import { parseToken } from "../../../helper/token.ts";
 import { lifecyclePolicy, repository, repositoryPolicy } from "./aws-ecr.ts";
 import { client } from "./aws-handler.ts";
-import { policy, user, userPolicyAttachment } from "./aws-iam.ts";
+import { findCluster, podIdentityAssociation } from "./aws-eks.ts";
+import {
+  findOpenIdConnectProvider,
+  openIdConnectProvider,
+  policy,
+  role,
+  rolePolicyAttachment,
+  user,
+  userPolicyAttachment,
+} from "./aws-iam.ts";
 import type { Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
@@ -14,11 +23,15 @@ export const awsHandlers: Readonly<Record<string, Handler>> = {
   "aws:ecr/lifecyclePolicy:LifecyclePolicy": lifecyclePolicy,
   "aws:iam/policy:Policy": policy,
   "aws:iam/user:User": user,
+  "aws:iam/role:Role": role,
+  "aws:iam/rolePolicyAttachment:RolePolicyAttachment": rolePolicyAttachment,
+  "aws:iam/openIdConnectProvider:OpenIdConnectProvider": openIdConnectProvider,
+  "aws:eks/podIdentityAssociation:PodIdentityAssociation": podIdentityAssociation,
   "aws:iam/userPolicyAttachment:UserPolicyAttachment": userPolicyAttachment,
 };
 
 /** The functions of the AWS provider that infra/ calls, by token. */
-export const awsFunctions: Readonly<Record<string, () => Promise<Properties>>> = {
+export const awsFunctions: Readonly<Record<string, (args: Properties) => Promise<Properties>>> = {
   "aws:index/getCallerIdentity:getCallerIdentity": async () => {
     const { Account: accountId, Arn: arn, UserId: userId } = await client().sts.send(new GetCallerIdentityCommand());
     return { accountId, arn, userId };
@@ -28,6 +41,8 @@ export const awsFunctions: Readonly<Record<string, () => Promise<Properties>>> =
     return { partition: Arn.split(":")[1] };
   },
   "aws:index/getRegion:getRegion": async () => ({ region: await client().sts.config.region() }),
+  "aws:eks/getCluster:getCluster": findCluster,
+  "aws:iam/getOpenIdConnectProvider:getOpenIdConnectProvider": findOpenIdConnectProvider,
   "aws:ecr/getAuthorizationToken:getAuthorizationToken": async () => {
     const answer = await client().ecr.send(new GetAuthorizationTokenCommand());
     const [data] = answer.authorizationData ?? [];

@@ -30,7 +30,8 @@ class ProgramRun {
   async run(program: string, stack: string): Promise<Properties> {
     const mocks: pulumi.runtime.Mocks = {
       newResource: async (args) => this.#track(this.#register(args)),
-      call: async (args) => this.#track(this.#call(args)),
+      // A call that fails is the program's to tell of, as it may say better what is wrong.
+      call: async (args) => this.#call(args),
     };
     await pulumi.runtime.setMocks(mocks, "ecr-helper", stack, false);
     this.#captureOptions();
@@ -52,7 +53,9 @@ class ProgramRun {
   }
 
   async #outputs(program: string): Promise<Properties> {
-    const exported = pulumi.runtime.runInPulumiStack(async () => (await import(program)) as Record<string, unknown>);
+    const exported = pulumi.runtime.runInPulumiStack(
+      async () => ((await import(program)) as { default: Record<string, unknown> }).default,
+    );
     const outputs = pulumi.output(await exported) as unknown as { promise(): Promise<Properties> };
     const resolved = await outputs.promise();
     await pulumi.runtime.disconnect();
@@ -82,9 +85,9 @@ class ProgramRun {
     }
   }
 
-  async #call({ token }: pulumi.runtime.MockCallArgs): Promise<Properties> {
+  async #call({ token, inputs }: pulumi.runtime.MockCallArgs): Promise<Properties> {
     const known = awsFunctions[token];
-    if (known !== undefined) return known();
+    if (known !== undefined) return known(inputs as Properties);
     throw new LocalCloudError(`The in-process engine has no function ${token}. Remedy: use --engine pulumi.`);
   }
 
@@ -119,12 +122,19 @@ async function interruptible(work: (interrupted: AbortSignal) => Promise<void>):
   }
 }
 
+/** The stack's configuration of the AWS provider says who its resources are made by. */
+function useProviderConfig({ config }: Stack): void {
+  const variables = { AWS_ACCESS_KEY_ID: "accessKey", AWS_SECRET_ACCESS_KEY: "secretKey", AWS_REGION: "region" };
+  for (const [variable, key] of Object.entries(variables)) process.env[variable] = config[`aws:${key}`];
+}
+
 export const inProcess: Engine = {
   name: "in-process",
   up: async (stack: Stack) =>
     interruptible(async (interrupted) => {
       const state = new StateFile(stack.folder);
       const live = new LiveResources(state);
+      useProviderConfig(stack);
       pulumi.runtime.setAllConfig(stack.config);
       const program = pathToFileURL(join(stack.project, "infra/index.ts")).href;
       const outputs = await new ProgramRun(live, interrupted).run(program, stack.name);
@@ -134,6 +144,7 @@ export const inProcess: Engine = {
     }),
   destroy: async (stack: Stack) =>
     interruptible(async (interrupted) => {
+      useProviderConfig(stack);
       const live = new LiveResources(new StateFile(stack.folder));
       await live.deleteOthers(interrupted);
       printSummary(live.summary);

@@ -1,0 +1,78 @@
+// What makes the local Kubernetes a cluster of EKS: its entry in the emulator's EKS, the authenticator that lets IAM
+// principals in, and the agents of its node. A program of its own, started with the cloud.
+import { readFileSync } from "node:fs";
+import {
+  createServer as createHttp,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createHttps } from "node:https";
+import { text } from "node:stream/consumers";
+import { CreateClusterCommand, EKSClient } from "@aws-sdk/client-eks";
+import { CreateRoleCommand, IAMClient, PutRolePolicyCommand } from "@aws-sdk/client-iam";
+import { review } from "./eks-authenticator.ts";
+import { authenticatorCertificate, cluster, nodeRole, ports, roleArn } from "./machine.ts";
+import { serveNode } from "./node-agents.ts";
+
+/** A request to one of the servers; `address` is whose it is. */
+export interface Request {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly address: string;
+  readonly body: string;
+}
+
+/** Text, JSON, or a refusal. */
+export type Answer = string | object | undefined;
+
+const clients = { eks: new EKSClient(), iam: new IAMClient() };
+
+const trusting = (service: string): string =>
+  JSON.stringify({
+    Version: "2012-10-17",
+    Statement: [{ Effect: "Allow", Principal: { Service: service }, Action: "sts:AssumeRole" }],
+  });
+
+/** Makes the cluster, and the role of its node, which may assume those that trust it. What is there stays. */
+async function makeCluster(): Promise<void> {
+  const unlessThere = async (made: Promise<unknown>): Promise<void> =>
+    void (await made.catch((error: unknown) => {
+      if (!/EntityAlreadyExists|ResourceInUse/.test((error as Error).name)) throw error;
+    }));
+  const makeRole = async (RoleName: string, service: string): Promise<void> =>
+    unlessThere(clients.iam.send(new CreateRoleCommand({ RoleName, AssumeRolePolicyDocument: trusting(service) })));
+  await makeRole(nodeRole, "ec2.amazonaws.com");
+  await makeRole(`${cluster}-cluster`, "eks.amazonaws.com");
+  const assume = { Effect: "Allow", Action: "sts:AssumeRole", Resource: "*" };
+  const PolicyDocument = JSON.stringify({ Version: "2012-10-17", Statement: [assume] });
+  await clients.iam.send(new PutRolePolicyCommand({ RoleName: nodeRole, PolicyName: "kube2iam", PolicyDocument }));
+  const described = { name: cluster, roleArn: roleArn(`${cluster}-cluster`), resourcesVpcConfig: {} };
+  await unlessThere(clients.eks.send(new CreateClusterCommand(described)));
+}
+
+const serve =
+  (handle: (request: Request) => Promise<Answer>) =>
+  (incoming: IncomingMessage, response: ServerResponse): void => {
+    const answer = async (): Promise<void> => {
+      const { method = "", url: path = "", headers, socket } = incoming;
+      const address = socket.remoteAddress ?? "";
+      const said = await handle({ method, path, headers, address, body: await text(incoming) });
+      if (said === undefined) response.writeHead(403).end("not allowed");
+      else if (typeof said === "string") response.writeHead(200, { "content-type": "text/plain" }).end(said);
+      else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(said));
+    };
+    answer().catch((error: unknown) => {
+      process.stderr.write(`${String(incoming.method)} ${String(incoming.url)}: ${String(error)}\n`);
+      response.writeHead(403).end(error instanceof Error ? error.message : "failed");
+    });
+  };
+
+await makeCluster();
+const { file, key } = authenticatorCertificate;
+createHttps({ cert: readFileSync(file), key: readFileSync(key) }, serve(review)).listen(
+  ports.authenticator.port,
+  ports.authenticator.address,
+);
+createHttp(serve(serveNode)).listen(ports.nodeAgents.port, ports.nodeAgents.address);

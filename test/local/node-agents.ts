@@ -1,0 +1,118 @@
+// The agents on an EKS node that give pods credentials: EKS Pod Identity's, and the instance metadata service with kube2iam
+// before it. All that they hand out comes from the emulator's STS, which checks the roles' trust policies.
+import { randomBytes } from "node:crypto";
+import * as eks from "@aws-sdk/client-eks";
+import { AssumeRoleCommand, STSClient, type Tag } from "@aws-sdk/client-sts";
+import { adminKube } from "./control-plane.ts";
+import type { Answer, Request } from "./eks.ts";
+import { account, aws, cluster, nodeRole, roleArn } from "./machine.ts";
+
+const clients = { eks: new eks.EKSClient(), sts: new STSClient() };
+const kube = adminKube();
+
+async function assume(sts: STSClient, RoleArn: string, session: string, Tags: Tag[] = []) {
+  const { Credentials } = await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: session, Tags }));
+  const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "", Expiration } = Credentials ?? {};
+  return { AccessKeyId, SecretAccessKey, Token: SessionToken, Expiration: Expiration?.toISOString() ?? "" };
+}
+
+interface User {
+  readonly username: string;
+  readonly extra: Readonly<Record<string, string[]>>;
+}
+
+/** Whose token this is, which must be meant for EKS Pod Identity. */
+async function userOf(token: string): Promise<User> {
+  const spec = { token, audiences: ["pods.eks.amazonaws.com"] };
+  const { status } = await kube<{ status: { user?: Partial<User> } }>({
+    method: "POST",
+    path: "/apis/authentication.k8s.io/v1/tokenreviews",
+    body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", spec },
+  });
+  return { username: "", extra: {}, ...status.user };
+}
+
+async function associatedRole(namespace: string, serviceAccount: string): Promise<string | undefined> {
+  const wanted = { clusterName: cluster, namespace, serviceAccount };
+  const { associations = [] } = await clients.eks.send(new eks.ListPodIdentityAssociationsCommand(wanted));
+  const [{ associationId } = {}] = associations;
+  if (associationId === undefined) return undefined;
+  const one = new eks.DescribePodIdentityAssociationCommand({ clusterName: cluster, associationId });
+  return (await clients.eks.send(one)).association?.roleArn;
+}
+
+/** EKS Pod Identity: credentials of the role that is associated with the service account whose token comes along. */
+async function podIdentity({ headers }: Request): Promise<Answer> {
+  const user = await userOf(headers.authorization ?? "");
+  const [, namespace, serviceAccount] = /^system:serviceaccount:([^:]+):(.+)$/.exec(user.username) ?? [];
+  if (namespace === undefined || serviceAccount === undefined) return undefined;
+  const role = await associatedRole(namespace, serviceAccount);
+  if (role === undefined) return undefined;
+  const tags = {
+    "eks-cluster-arn": `arn:aws:eks:${aws.AWS_REGION}:${account}:cluster/${cluster}`,
+    "eks-cluster-name": cluster,
+    "kubernetes-namespace": namespace,
+    "kubernetes-service-account": serviceAccount,
+    "kubernetes-pod-name": user.extra["authentication.kubernetes.io/pod-name"]?.[0] ?? "",
+  };
+  const Tags = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
+  return assume(clients.sts, role, `eks-${serviceAccount}`, Tags);
+}
+
+const sessions = new Set<string>();
+
+function metadataToken(): Answer {
+  const token = randomBytes(32).toString("base64url");
+  sessions.add(token);
+  return token;
+}
+
+interface Pod {
+  metadata: { name: string; namespace: string; annotations?: Record<string, string> };
+  status: { phase: string };
+}
+
+/** The role of whoever asks: the one that the pod's annotation names, as kube2iam answers, or the node's. */
+async function roleOf(address: string): Promise<{ arn: string; pod?: Pod }> {
+  const path = `/api/v1/pods?fieldSelector=status.podIP%3D${address}`;
+  const pods = (await kube<{ items: Pod[] }>({ method: "GET", path })).items;
+  const pod = pods.find(({ status }) => status.phase === "Pending" || status.phase === "Running");
+  const arn = pod?.metadata.annotations?.["iam.amazonaws.com/role"];
+  return pod === undefined || arn === undefined ? { arn: roleArn(nodeRole) } : { arn, pod };
+}
+
+async function mayHave({ metadata: { namespace } }: Pod, arn: string): Promise<boolean> {
+  const { metadata } = await kube<Pod>({ method: "GET", path: `/api/v1/namespaces/${namespace}` });
+  const allowed = JSON.parse(metadata.annotations?.["iam.amazonaws.com/allowed-roles"] ?? "[]") as string[];
+  return allowed.includes(arn);
+}
+
+/** The instance metadata service, version 2: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html */
+async function metadata({ path, headers, address }: Request): Promise<Answer> {
+  if (!sessions.has(String(headers["x-aws-ec2-metadata-token"]))) return undefined;
+  const { arn, pod } = await roleOf(address);
+  const name = arn.split("/").at(-1) ?? "";
+  const [, wanted] = /^\/latest\/meta-data\/iam\/security-credentials\/(.*)$/.exec(path) ?? [];
+  if (wanted === "") return name;
+  if (wanted !== name || (pod !== undefined && !(await mayHave(pod, arn)))) return undefined;
+  const own = await assume(clients.sts, roleArn(nodeRole), "i-0123456789abcdef0");
+  const { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken } = own;
+  const asNode = new STSClient({ credentials: { accessKeyId, secretAccessKey, sessionToken } });
+  const credentials = pod === undefined ? own : await assume(asNode, arn, pod.metadata.name.slice(-60));
+  return { Code: "Success", Type: "AWS-HMAC", LastUpdated: new Date().toISOString(), ...credentials };
+}
+
+type Agent = (request: Request) => Promise<Answer>;
+
+const agents: readonly [start: string, agent: Agent][] = [
+  ["GET /healthz", async () => Promise.resolve("ok")],
+  ["GET /v1/credentials", podIdentity],
+  ["PUT /latest/api/token", async () => Promise.resolve(metadataToken())],
+  ["GET /latest/meta-data", metadata],
+];
+
+/** Answers a pod; refuses what none of the agents has. */
+export async function serveNode(request: Request): Promise<Answer> {
+  const { method, path } = request;
+  return agents.find(([start]) => `${method} ${path}`.startsWith(start))?.[1](request);
+}
