@@ -20,7 +20,13 @@ export function ecrTokenSource(): TokenSource {
     const client = clients.get(region) ?? createClient(region);
     clients.set(region, client);
     const issuedAt = Date.now();
-    const answer = await client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal });
+    const asked = client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal });
+    const answer = await asked.catch((error: unknown) => {
+      // It keeps the credentials that were refused until they end: the next one looks for others.
+      clients.delete(region);
+      client.destroy();
+      throw error;
+    });
     const [data] = answer.authorizationData ?? [];
     return { ...parseToken(data?.authorizationToken, data?.expiresAt), issuedAt };
   };

@@ -17,6 +17,7 @@ import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
 import { parseToken } from "../../helper/token.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker, importImage, push } from "../local/docker.ts";
+import { StateFile } from "../local/engine/state.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, home, kubeconfig, ports } from "../local/machine.ts";
 import { waitFor, waitForObject } from "../local/watch.ts";
@@ -105,7 +106,10 @@ describe("the stack, end to end", () => {
     const { code, stderr } = await command("up", "-c", "logLevel=loud", "-c", "identity=irsa", ...settings);
     assert.equal(code, 1);
     assert.match(stderr, /ecr-helper:logLevel = "loud": expected debug, info, warn, error/);
-    assert.match(stderr, /ecr-helper:identity = "irsa": expected accessKey/);
+    assert.match(
+      stderr,
+      /ecr-helper:oidcIssuer = "": expected the issuer of the cluster's tokens, or oidcProviderArn, /,
+    );
     assert.ok(!stderr.includes("    at "), "no stack trace");
     await assert.rejects(kube({ method: "GET", path: `/api/v1/namespaces/${stack}` }), KubeError);
   });
@@ -123,10 +127,8 @@ describe("the stack, end to end", () => {
     const { code, stderr } = await ended;
     assert.equal(code, 1);
     assert.match(stderr, /Interrupted\. What was done is written down; the next run goes on from there\./);
-    const state = JSON.parse(await readFile(join(home, "stacks", stack, "state.json"), "utf8")) as {
-      resources: { type: string }[];
-    };
-    assert.ok(state.resources.some(({ type }) => type === "aws:iam/user:User"));
+    const state = new StateFile(join(home, "stacks", stack));
+    assert.ok(state.all.some(({ type }) => type === "aws:iam/user:User"));
   });
 
   it("comes up, and shows what changed, the outputs and the origin's log lines", async () => {
@@ -143,7 +145,7 @@ describe("the stack, end to end", () => {
   });
 
   it("keeps its state where only its owner reads it", async () => {
-    assert.equal((await stat(join(home, "stacks", stack, "state.json"))).mode & 0o777, 0o600);
+    assert.equal((await stat(join(home, "stacks", stack, "state"))).mode & 0o777, 0o600);
     assert.equal((await stat(join(home, "stacks"))).mode & 0o777, 0o700);
   });
 

@@ -29,19 +29,18 @@ interface Kubeconfig {
 /** How to reach the API server of a kubeconfig, given as its path or content. Fails for one that neither of them wrote. */
 export function readKubeconfig(kubeconfig: string): KubeOptions {
   const isContent = kubeconfig.includes("clusters");
-  const content = isContent ? kubeconfig : readFileSync(kubeconfig, "utf8");
-  const { clusters, users } = parse(content) as Kubeconfig;
-  const cluster = clusters?.[0]?.cluster ?? {};
-  const ca = authorityOf(cluster);
-  const credential = credentialOf(users?.[0]?.user ?? {});
-  if (cluster.server === undefined || ca === undefined || credential === undefined) {
-    throw new LocalCloudError(
-      `${isContent ? "This" : kubeconfig} is not the local cloud's kubeconfig, and only the pulumi command can provision into another cluster. ` +
-        "Remedy: install pulumi and use a stack of your own (README.md), or leave ecr-helper:kubeconfig as Pulumi.dev.yaml has it.",
-    );
-  }
-  return { server: cluster.server, ca, token: credential };
+  const { clusters = [], users = [] } = parse(isContent ? kubeconfig : readFileSync(kubeconfig, "utf8")) as Kubeconfig;
+  const [cluster, user] = [clusters[0]?.cluster ?? {}, users[0]?.user ?? {}];
+  const options = { server: cluster.server, ca: authorityOf(cluster), token: credentialOf(user) };
+  if (isWhole(options)) return options;
+  throw new LocalCloudError(
+    `${isContent ? "This" : kubeconfig} is not the local cloud's kubeconfig, and only the pulumi command can provision into another cluster. ` +
+      "Remedy: install pulumi and use a stack of your own (README.md), or leave ecr-helper:kubeconfig as Pulumi.dev.yaml has it.",
+  );
 }
+
+const isWhole = (options: { [Key in keyof KubeOptions]: KubeOptions[Key] | undefined }): options is KubeOptions =>
+  options.server !== undefined && options.ca !== undefined && options.token !== undefined;
 
 function credentialOf({ token, exec }: User): (() => string) | undefined {
   if (token !== undefined) return () => token;

@@ -1,10 +1,17 @@
 // Proof that a destroyed stack left nothing: not in AWS, not in the registry, not in the cluster.
 import { DescribeRepositoriesCommand, ECRClient } from "@aws-sdk/client-ecr";
-import { GetUserCommand, IAMClient, ListPoliciesCommand } from "@aws-sdk/client-iam";
+import { EKSClient, ListPodIdentityAssociationsCommand } from "@aws-sdk/client-eks";
+import {
+  GetOpenIDConnectProviderCommand,
+  GetRoleCommand,
+  GetUserCommand,
+  IAMClient,
+  ListPoliciesCommand,
+} from "@aws-sdk/client-iam";
 import type { KubeOptions } from "../../helper/kube.ts";
 import { connect, orUndefined } from "../../helper/kube.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
-import { kubeconfig, ports, url } from "./machine.ts";
+import { account, cluster, issuer, kubeconfig, ports, url } from "./machine.ts";
 import { LocalCloudError } from "./process.ts";
 import type { Stack } from "./stack.ts";
 import { waitUntilGone } from "./watch.ts";
@@ -27,6 +34,9 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
     ["ECR repository", own("repositoryName"), hasRepository],
     ["registry content of", own("repositoryName"), hasContent],
     ["IAM user", own("userName"), hasUser],
+    ["IAM role", own("roleName"), hasRole],
+    ["IAM OIDC provider", config["ecr-helper:createOidcProvider"] === "true" ? issuer : undefined, hasProvider],
+    ["EKS pod identity association in", own("namespace"), hasAssociation],
     ["IAM policy", own("policyName"), hasPolicy],
     ["namespace", created, async (one) => hasObject(options, `/api/v1/namespaces/${one}`)],
     ["ClusterRole", owner, async (one) => hasObject(options, `${rbac}/clusterroles/${one}`)],
@@ -63,6 +73,20 @@ const hasContent = async (name: string): Promise<boolean> =>
 
 const hasUser = async (UserName: string): Promise<boolean> =>
   new IAMClient().send(new GetUserCommand({ UserName })).then(() => true, missing);
+
+const hasRole = async (RoleName: string): Promise<boolean> =>
+  new IAMClient().send(new GetRoleCommand({ RoleName })).then(() => true, missing);
+
+async function hasProvider(of: string): Promise<boolean> {
+  const OpenIDConnectProviderArn = `arn:aws:iam::${account}:oidc-provider/${of.replace("https://", "")}`;
+  const wanted = new GetOpenIDConnectProviderCommand({ OpenIDConnectProviderArn });
+  return new IAMClient().send(wanted).then(() => true, missing);
+}
+
+async function hasAssociation(namespace: string): Promise<boolean> {
+  const wanted = new ListPodIdentityAssociationsCommand({ clusterName: cluster, namespace });
+  return (await new EKSClient().send(wanted)).associations?.length !== 0;
+}
 
 async function hasPolicy(name: string): Promise<boolean> {
   const { Policies = [] } = await new IAMClient().send(new ListPoliciesCommand({ Scope: "Local" }));

@@ -64,6 +64,8 @@ export const logs = join(home, "logs");
 export const aws = {
   AWS_ENDPOINT_URL: url(ports.front),
   AWS_REGION: "us-east-1",
+  /** What the AWS command line reads instead. */
+  AWS_DEFAULT_REGION: "us-east-1",
   AWS_ACCESS_KEY_ID: "test",
   AWS_SECRET_ACCESS_KEY: "test",
 };

@@ -72,15 +72,13 @@ interface Pod {
   status: { phase: string };
 }
 
-/** The role of whoever asks: the one that the pod's annotation names, as kube2iam answers, or the node's. */
-async function roleOf(address: string): Promise<{ arn: string; pod?: Pod }> {
+async function podOf(address: string): Promise<Pod | undefined> {
   const path = `/api/v1/pods?fieldSelector=status.podIP%3D${address}`;
-  const pods = (await kube<{ items: Pod[] }>({ method: "GET", path })).items;
-  const pod = pods.find(({ status }) => status.phase === "Pending" || status.phase === "Running");
-  const arn = pod?.metadata.annotations?.["iam.amazonaws.com/role"];
-  return pod === undefined || arn === undefined ? { arn: roleArn(nodeRole) } : { arn, pod };
+  const { items } = await kube<{ items: Pod[] }>({ method: "GET", path });
+  return items.find(({ status }) => status.phase === "Pending" || status.phase === "Running");
 }
 
+/** Whether the pod's namespace lets it have a role: kube2iam's --namespace-restrictions. */
 async function mayHave({ metadata: { namespace } }: Pod, arn: string): Promise<boolean> {
   const { metadata } = await kube<Pod>({ method: "GET", path: `/api/v1/namespaces/${namespace}` });
   const allowed = JSON.parse(metadata.annotations?.["iam.amazonaws.com/allowed-roles"] ?? "[]") as string[];
@@ -90,15 +88,19 @@ async function mayHave({ metadata: { namespace } }: Pod, arn: string): Promise<b
 /** The instance metadata service, version 2: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html */
 async function metadata({ path, headers, address }: Request): Promise<Answer> {
   if (!sessions.has(String(headers["x-aws-ec2-metadata-token"]))) return undefined;
-  const { arn, pod } = await roleOf(address);
-  const name = arn.split("/").at(-1) ?? "";
+  const pod = await podOf(address);
+  if (pod === undefined) return undefined;
+  // The role that the pod is annotated with, as kube2iam answers, or the node's.
+  const arn = pod.metadata.annotations?.["iam.amazonaws.com/role"] ?? roleArn(nodeRole);
+  const isNodes = arn === roleArn(nodeRole);
+  const [name = ""] = arn.split("/").slice(-1);
   const [, wanted] = /^\/latest\/meta-data\/iam\/security-credentials\/(.*)$/.exec(path) ?? [];
   if (wanted === "") return name;
-  if (wanted !== name || (pod !== undefined && !(await mayHave(pod, arn)))) return undefined;
+  if (wanted !== name || (!isNodes && !(await mayHave(pod, arn)))) return undefined;
   const own = await assume(clients.sts, roleArn(nodeRole), "i-0123456789abcdef0");
   const { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken } = own;
   const asNode = new STSClient({ credentials: { accessKeyId, secretAccessKey, sessionToken } });
-  const credentials = pod === undefined ? own : await assume(asNode, arn, pod.metadata.name.slice(-60));
+  const credentials = isNodes ? own : await assume(asNode, arn, pod.metadata.name.slice(-60));
   return { Code: "Success", Type: "AWS-HMAC", LastUpdated: new Date().toISOString(), ...credentials };
 }
 

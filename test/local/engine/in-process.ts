@@ -94,7 +94,7 @@ class ProgramRun {
   async #register(args: pulumi.runtime.MockResourceArgs): Promise<{ id: string | undefined; state: Properties }> {
     this.#over.throwIfAborted();
     const { type, name, custom } = args;
-    // The state file holds secrets as they are, and is readable by its owner only.
+    // The state holds secrets as they are, and is encrypted as a whole.
     const inputs = plain(args.inputs) as Properties;
     if (type.startsWith("pulumi:providers:")) this.#providers.set(name, inputs);
     if (custom !== true || type.startsWith("pulumi:")) {

@@ -1,5 +1,7 @@
-// What the in-process engine remembers of a stack between runs: one file that only its owner may read (it holds secrets),
-// replaced as a whole at every change, so that no end of the process leaves half of it.
+// What the in-process engine remembers of a stack between runs: one file that only its owner may read, replaced as a whole
+// at every change, so that no end of the process leaves half of it. It holds secrets, and is encrypted with the empty
+// passphrase, as the pulumi command encrypts the secrets of Pulumi.dev.yaml's stack.
+import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -27,15 +29,29 @@ interface Content {
   outputs: Properties;
 }
 
+/** In bytes. */
+const sizes = { salt: 16, key: 32, iv: 12, tag: 16 };
+
 export class StateFile {
   readonly #file: string;
   readonly #content: Content;
+  readonly #salt: Buffer;
+  readonly #key: Buffer;
 
   constructor(folder: string) {
-    this.#file = join(folder, "state.json");
-    this.#content = existsSync(this.#file)
-      ? (JSON.parse(readFileSync(this.#file, "utf8")) as Content)
-      : { resources: [], replaced: [], outputs: {} };
+    this.#file = join(folder, "state");
+    const encrypted = existsSync(this.#file) ? readFileSync(this.#file) : undefined;
+    this.#salt = encrypted?.subarray(0, sizes.salt) ?? randomBytes(sizes.salt);
+    this.#key = scryptSync("", this.#salt, sizes.key);
+    this.#content = encrypted === undefined ? { resources: [], replaced: [], outputs: {} } : this.#decrypt(encrypted);
+  }
+
+  #decrypt(encrypted: Buffer): Content {
+    const [ivEnd, tagEnd] = [sizes.salt + sizes.iv, sizes.salt + sizes.iv + sizes.tag];
+    const decipher = createDecipheriv("aes-256-gcm", this.#key, encrypted.subarray(sizes.salt, ivEnd));
+    decipher.setAuthTag(encrypted.subarray(ivEnd, tagEnd));
+    const text = Buffer.concat([decipher.update(encrypted.subarray(tagEnd)), decipher.final()]);
+    return JSON.parse(text.toString()) as Content;
   }
 
   get outputs(): Properties {
@@ -84,7 +100,11 @@ export class StateFile {
   }
 
   #save(): void {
-    writeFileSync(`${this.#file}.new`, JSON.stringify(this.#content, undefined, 1), { mode: 0o600 });
+    const iv = randomBytes(sizes.iv);
+    const cipher = createCipheriv("aes-256-gcm", this.#key, iv);
+    const encrypted = [cipher.update(JSON.stringify(this.#content)), cipher.final()];
+    const parts = [this.#salt, iv, cipher.getAuthTag(), ...encrypted];
+    writeFileSync(`${this.#file}.new`, Buffer.concat(parts), { mode: 0o600 });
     renameSync(`${this.#file}.new`, this.#file);
   }
 }
