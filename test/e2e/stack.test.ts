@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { cp, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -22,11 +21,12 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, home, kubeconfig, ports } from "../local/machine.ts";
 import { waitFor, waitForObject } from "../local/watch.ts";
 import { buildKubernetes } from "../local/install.ts";
+import { changesOf, makeCheckout, type Ended } from "./commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `e2e-${id}`;
 const build = `build-${id}`;
-const project = await mkdtemp(join(tmpdir(), "ecr-helper-e2e-"));
+const { folder: project, start, command, remove } = await makeCheckout(stack);
 
 /** The stack's own names, so that it stands beside the user's. */
 const settings = [
@@ -36,37 +36,6 @@ const settings = [
   `namespace=${stack}`,
   `buildNamespaces=["${build}"]`,
 ].flatMap((setting) => ["-c", setting]);
-
-interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-  seconds: number;
-}
-
-/** Starts a command of package.json in the copy of the project, as npm does. */
-function start(...args: string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const since = performance.now();
-  const named = args[0] === "env" || args.includes("--stack");
-  const cli = ["test/local/cli.ts", ...args, ...(named ? [] : ["--stack", stack])];
-  const child = spawn(process.execPath, cli, { cwd: project, stdio: ["ignore", "pipe", "pipe"] });
-  const [out, err] = [child.stdout, child.stderr];
-  const ended = Promise.all([text(out), text(err), once(child, "exit")]).then(([stdout, stderr]) => ({
-    code: child.exitCode,
-    stdout,
-    stderr,
-    seconds: (performance.now() - since) / 1000,
-  }));
-  return { child, ended };
-}
-
-const command = async (...args: string[]): Promise<Ended> => start(...args).ended;
-
-/** What a command said that it changed, in its order: `created AccessKey ecr-helper-2`. */
-const changesOf = ({ stderr }: Ended): string[] =>
-  [...stderr.matchAll(/(created|updated|replaced|deleted) +\S+:(\S+ \S+)/g)].map(
-    ([, what, resource]) => `${String(what)} ${String(resource)}`,
-  );
 
 interface Pod {
   metadata: { name: string };
@@ -85,11 +54,6 @@ describe("the stack, end to end", () => {
   };
 
   before(async () => {
-    // A checkout of its own: its source files can be changed, and it has to find the cloud that another one started.
-    for (const part of ["infra", "helper", "test", "package.json", "Pulumi.yaml", "Pulumi.dev.yaml"]) {
-      await cp(join(import.meta.dirname, "../..", part), join(project, part), { recursive: true });
-    }
-    await symlink(join(import.meta.dirname, "../../node_modules"), join(project, "node_modules"));
     Object.assign(process.env, cloudEnvironment());
     await makeNamespace(build);
     const account = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
@@ -99,7 +63,7 @@ describe("the stack, end to end", () => {
   after(async () => {
     await command("down");
     for (const name of namespaces) await kube({ method: "DELETE", path: `/api/v1/namespaces/${name}` });
-    await rm(project, { recursive: true });
+    await remove();
   });
 
   it("refuses a wrong configuration before anything is made", async () => {

@@ -73,6 +73,8 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
       else {
         const stack = openStack(name);
         await step(`destroying stack ${name}`, async () => (await engineOf(made)).destroy(stack));
+        // The stack's provider may have been somebody with fewer rights.
+        useCloud();
         await step("checking that nothing is left of it", async () =>
           proveNothingIsLeft(
             stack,

@@ -87,21 +87,24 @@ async function mayHave({ metadata: { namespace } }: Pod, arn: string): Promise<b
 
 /** The instance metadata service, version 2: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html */
 async function metadata({ path, headers, address }: Request): Promise<Answer> {
-  if (!sessions.has(String(headers["x-aws-ec2-metadata-token"]))) return undefined;
   const pod = await podOf(address);
-  if (pod === undefined) return undefined;
+  if (pod === undefined || !sessions.has(String(headers["x-aws-ec2-metadata-token"]))) return undefined;
   // The role that the pod is annotated with, as kube2iam answers, or the node's.
   const arn = pod.metadata.annotations?.["iam.amazonaws.com/role"] ?? roleArn(nodeRole);
-  const isNodes = arn === roleArn(nodeRole);
   const [name = ""] = arn.split("/").slice(-1);
-  const [, wanted] = /^\/latest\/meta-data\/iam\/security-credentials\/(.*)$/.exec(path) ?? [];
-  if (wanted === "") return name;
-  if (wanted !== name || (!isNodes && !(await mayHave(pod, arn)))) return undefined;
+  const list = "/latest/meta-data/iam/security-credentials/";
+  if (path === list) return name;
+  return path === `${list}${name}` ? roleCredentials(pod, arn) : undefined;
+}
+
+async function roleCredentials(pod: Pod, arn: string): Promise<Answer> {
   const own = await assume(clients.sts, roleArn(nodeRole), "i-0123456789abcdef0");
+  const answer = { Code: "Success", Type: "AWS-HMAC", LastUpdated: new Date().toISOString() };
+  if (arn === roleArn(nodeRole)) return { ...answer, ...own };
+  if (!(await mayHave(pod, arn))) return undefined;
   const { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken } = own;
   const asNode = new STSClient({ credentials: { accessKeyId, secretAccessKey, sessionToken } });
-  const credentials = isNodes ? own : await assume(asNode, arn, pod.metadata.name.slice(-60));
-  return { Code: "Success", Type: "AWS-HMAC", LastUpdated: new Date().toISOString(), ...credentials };
+  return { ...answer, ...(await assume(asNode, arn, pod.metadata.name.slice(-60))) };
 }
 
 type Agent = (request: Request) => Promise<Answer>;

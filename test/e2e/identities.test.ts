@@ -1,0 +1,247 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import {
+  AssociateAccessPolicyCommand,
+  CreateAccessEntryCommand,
+  DeleteAccessEntryCommand,
+  EKSClient,
+} from "@aws-sdk/client-eks";
+import {
+  AttachRolePolicyCommand,
+  CreateAccessKeyCommand,
+  CreateUserCommand,
+  DeleteAccessKeyCommand,
+  DeleteUserCommand,
+  DeleteUserPolicyCommand,
+  DetachRolePolicyCommand,
+  IAMClient,
+  PutUserPolicyCommand,
+} from "@aws-sdk/client-iam";
+import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts";
+import { connect, type KubeOptions } from "../../helper/kube.ts";
+import { cloudEnvironment } from "../local/cloud.ts";
+import { readKubeconfig } from "../local/kubeconfig.ts";
+import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/machine.ts";
+import { waitForObject } from "../local/watch.ts";
+import { changesOf, makeCheckout, type Ended } from "./commands.ts";
+
+const id = randomBytes(3).toString("hex");
+const stack = `id-${id}`;
+const build = `build-${id}`;
+const deployer = `deployer-${id}`;
+const { command, remove } = await makeCheckout(stack);
+
+interface Secret {
+  metadata: { annotations: Record<string, string> };
+  data: Record<string, string>;
+}
+
+describe("the identities, one after the other, for a deployer with the rights of infra/deployer-policy.json", () => {
+  Object.assign(process.env, cloudEnvironment());
+  const options: KubeOptions = readKubeconfig(kubeconfig);
+  const kube = connect(options);
+  const iam = new IAMClient({ endpoint: aws.AWS_ENDPOINT_URL });
+  const eks = new EKSClient({ endpoint: aws.AWS_ENDPOINT_URL });
+  const principalArn = `arn:aws:iam::${account}:user/${deployer}`;
+  const policyArn = `arn:aws:iam::${account}:policy/${stack}`;
+  /** Whatever must not be seen: keys and tokens as they come up. */
+  const secrets = new Set<string>();
+  const said: string[] = [];
+  let key = { AccessKeyId: "", SecretAccessKey: "" };
+
+  const up = async (...settings: string[]): Promise<Ended> => {
+    const ended = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
+    assert.equal(ended.code, 0, ended.stderr);
+    said.push(ended.stdout, ended.stderr);
+    return ended;
+  };
+
+  before(async () => {
+    await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+    const policy = await readFile(join(import.meta.dirname, "../../infra/deployer-policy.json"), "utf8");
+    const PolicyDocument = policy.replaceAll(/(repository|policy|user|role)\/ecr-helper(-policy)?"/g, `$1/${stack}"`);
+    await iam.send(new CreateUserCommand({ UserName: deployer }));
+    await iam.send(new PutUserPolicyCommand({ UserName: deployer, PolicyName: "deployer", PolicyDocument }));
+    const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName: deployer }));
+    key = { AccessKeyId: AccessKey?.AccessKeyId ?? "", SecretAccessKey: AccessKey?.SecretAccessKey ?? "" };
+    secrets.add(key.SecretAccessKey);
+    await eks.send(new CreateAccessEntryCommand({ clusterName: cluster, principalArn }));
+    const admin = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy";
+    const access = { policyArn: admin, accessScope: { type: "cluster" as const } };
+    await eks.send(new AssociateAccessPolicyCommand({ clusterName: cluster, principalArn, ...access }));
+  });
+
+  after(async () => {
+    await iam.send(new DetachRolePolicyCommand({ RoleName: nodeRole, PolicyArn: policyArn })).catch(() => undefined);
+    await command("down");
+    await eks.send(new DeleteAccessEntryCommand({ clusterName: cluster, principalArn }));
+    await iam.send(new DeleteAccessKeyCommand({ UserName: deployer, AccessKeyId: key.AccessKeyId }));
+    await iam.send(new DeleteUserPolicyCommand({ UserName: deployer, PolicyName: "deployer" }));
+    await iam.send(new DeleteUserCommand({ UserName: deployer }));
+    await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
+    await remove();
+  });
+
+  const secretPath = `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3Decr-creds`;
+  /** Waits for a token that the helper asked for after a moment: so it is somebody in AWS. */
+  const refreshedAfter = async (moment: number): Promise<void> => {
+    const isNew = ({ metadata }: Secret): boolean =>
+      Date.parse(metadata.annotations["ecr-helper/refreshed-at"] ?? "") >= Math.floor(moment / 1000) * 1000;
+    const secret = await waitForObject(options, secretPath, isNew, 30_000);
+    secrets.add(Buffer.from(secret.data["password"] ?? "", "base64").toString());
+  };
+  const unchanged = async (): Promise<void> =>
+    assert.match((await up()).stderr, /Resources:\n +\d+ unchanged\n(?! +\d)/, "the second time nothing changes");
+  const objects = async (): Promise<string> => {
+    const kinds = [`/api/v1/namespaces/${stack}/pods`, `/apis/apps/v1/namespaces/${stack}/deployments`];
+    return JSON.stringify(await Promise.all(kinds.map(async (path) => kube<object>({ method: "GET", path }))));
+  };
+  const tokenOf = async (serviceAccount: string, audience: string): Promise<string> => {
+    const path = `/api/v1/namespaces/${stack}/serviceaccounts/${serviceAccount}/token`;
+    const spec = { audiences: [audience] };
+    const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec };
+    return (await kube<{ status: { token: string } }>({ method: "POST", path, body })).status.token;
+  };
+
+  /** Goes over to an identity and sees it work. Gives what changed but for components. */
+  const switchTo = async (...settings: string[]): Promise<string[]> => {
+    const since = Date.now();
+    const ended = await up(...settings);
+    await refreshedAfter(since);
+    await unchanged();
+    said.push(await objects(), (await command("logs")).stdout, (await command("output", "--json")).stdout);
+    return changesOf(ended)
+      .filter((change) => !change.includes("Identity"))
+      .sort();
+  };
+
+  it("accessKey, in the cluster that EKS names", async () => {
+    const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((one) => `${one}=${stack}`);
+    const provider = [`aws:accessKey=${key.AccessKeyId}`, `aws:secretKey=${key.SecretAccessKey}`];
+    const where = ["kubeconfig=", `eksCluster=${cluster}`, `buildNamespaces=["${build}"]`, 'tags=["team=builds"]'];
+    const changes = await switchTo(...names, ...provider, ...where);
+    assert.ok(changes.includes("created AccessKey ecr-helper-1") && changes.includes("created Secret ecr-helper"));
+    const { data } = await kube<Secret>({ method: "GET", path: `/api/v1/namespaces/${stack}/secrets/ecr-helper` });
+    secrets.add(Buffer.from(data["aws_secret_access_key"] ?? "", "base64").toString());
+  });
+
+  it("is refused before anything is made where there is no OIDC provider, or no such cluster", async () => {
+    for (const [settings, expected] of [
+      [
+        ["identity=irsa"],
+        /ecr-helper:oidcIssuer = "https:.*": expected an OIDC provider that IAM has.*createOidcProvider/,
+      ],
+      [["eksCluster=nowhere"], /ecr-helper:eksCluster = "nowhere": expected the name of an EKS cluster/],
+    ] as const) {
+      const { code, stderr } = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
+      assert.equal(code, 1);
+      assert.match(stderr, expected);
+      assert.ok(!/created|updated|deleted|    at /.test(stderr), stderr);
+    }
+  });
+
+  it("irsa, whose OIDC provider the stack makes", async () => {
+    assert.deepEqual(await switchTo("identity=irsa", "createOidcProvider=true"), [
+      "created OpenIdConnectProvider ecr-helper",
+      "created Role ecr-helper",
+      "created RolePolicyAttachment ecr-helper",
+      "deleted AccessKey ecr-helper-1",
+      "deleted Secret ecr-helper",
+      "deleted User ecr-helper",
+      "deleted UserPolicyAttachment ecr-helper",
+      "updated Deployment ecr-helper",
+    ]);
+  });
+
+  it("irsa gives its role to the helper's service account alone, for tokens meant for AWS that the cluster signed", async () => {
+    const sts = new STSClient({ endpoint: aws.AWS_ENDPOINT_URL });
+    const assume = async (WebIdentityToken: string): Promise<string | undefined> => {
+      const asked = { RoleArn: roleArn(stack), RoleSessionName: "test", WebIdentityToken };
+      const { Credentials } = await sts.send(new AssumeRoleWithWebIdentityCommand(asked));
+      return Credentials?.AccessKeyId;
+    };
+    const right = await tokenOf("ecr-helper", "sts.amazonaws.com");
+    assert.ok(await assume(right));
+    await assert.rejects(assume(await tokenOf("default", "sts.amazonaws.com")), { name: /^AccessDenied/ });
+    await assert.rejects(assume(await tokenOf("ecr-helper", issuer)), { name: /^AccessDenied/ });
+    const forged = [...right.split(".").slice(0, 2), randomBytes(64).toString("base64url")].join(".");
+    await assert.rejects(assume(forged), { name: /^InvalidIdentityToken/ });
+  });
+
+  it("podIdentity, by an association", async () => {
+    assert.deepEqual(await switchTo("identity=podIdentity", "createOidcProvider=false"), [
+      "created PodIdentityAssociation ecr-helper",
+      "deleted OpenIdConnectProvider ecr-helper",
+      "updated Deployment ecr-helper",
+      "updated Role ecr-helper",
+    ]);
+  });
+
+  it("podIdentity gives its role for the right token file alone", async () => {
+    const ask = async (token: string): Promise<Response> =>
+      fetch(`${url(ports.nodeAgents)}/v1/credentials`, { headers: { authorization: token } });
+    const given = await ask(await tokenOf("ecr-helper", "pods.eks.amazonaws.com"));
+    assert.equal(given.status, 200);
+    secrets.add(((await given.json()) as { SecretAccessKey: string }).SecretAccessKey);
+    const others = [
+      tokenOf("default", "pods.eks.amazonaws.com"),
+      tokenOf("ecr-helper", "sts.amazonaws.com"),
+      Promise.resolve("nobody's"),
+    ];
+    for (const token of others) assert.equal((await ask(await token)).status, 403);
+  });
+
+  it("kube2iam, by annotations", async () => {
+    const changes = await switchTo("identity=kube2iam", `trustedPrincipals=["${roleArn(nodeRole)}"]`);
+    assert.deepEqual(changes, [
+      "deleted PodIdentityAssociation ecr-helper",
+      "updated Deployment ecr-helper",
+      "updated Namespace ecr-helper",
+      "updated Role ecr-helper",
+    ]);
+  });
+
+  it("node, as soon as the policy is attached to the nodes' role", async () => {
+    const ended = await up("identity=node", "trustedPrincipals=[]");
+    assert.match(ended.stdout, new RegExp(`policyArn: ${policyArn}`));
+    assert.deepEqual(changesOf(ended).sort(), [
+      "deleted Role ecr-helper",
+      "deleted RolePolicyAttachment ecr-helper",
+      "updated Deployment ecr-helper",
+      "updated Namespace ecr-helper",
+    ]);
+    await unchanged();
+    const since = Date.now();
+    await iam.send(new AttachRolePolicyCommand({ RoleName: nodeRole, PolicyArn: policyArn }));
+    await refreshedAfter(since);
+    await iam.send(new DetachRolePolicyCommand({ RoleName: nodeRole, PolicyArn: policyArn }));
+  });
+
+  it("accessKey again", async () => {
+    assert.deepEqual(await switchTo("identity=accessKey"), [
+      "created AccessKey ecr-helper-1",
+      "created Secret ecr-helper",
+      "created User ecr-helper",
+      "created UserPolicyAttachment ecr-helper",
+      "updated Deployment ecr-helper",
+    ]);
+  });
+
+  it("leave nothing, whatever they were", async () => {
+    const { code, stderr } = await command("down");
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /is destroyed and left nothing in AWS, the registry or the cluster\./);
+  });
+
+  it("show none of their keys and tokens", () => {
+    assert.ok(secrets.size >= 7, String(secrets.size));
+    const all = said.join("\n");
+    for (const secret of secrets) {
+      assert.ok(secret.length > 20);
+      for (const form of [secret, Buffer.from(secret).toString("base64")]) assert.ok(!all.includes(form));
+    }
+  });
+});
