@@ -1,5 +1,7 @@
 /** An environment as the Deployment gives it, for tests that need a helper's configuration. */
 export const helperEnvironment = {
+  ECR_HELPER_IDENTITY: "accessKey",
+  ECR_HELPER_PRINCIPAL: "ecr-helper",
   ECR_HELPER_REGISTRIES: "111122223333.dkr.ecr.eu-west-1.amazonaws.com",
   ECR_HELPER_REGISTRY_HOST: "",
   ECR_HELPER_BUILD_NAMESPACES: "default",

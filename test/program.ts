@@ -8,7 +8,10 @@ import { defaultConfig } from "./local/stack.ts";
 export const account = "123456789012";
 export const password = "the-password-of-the-registry";
 export const secretAccessKey = "the-secret-access-key";
+export const accessKeyId = "AKIAEXAMPLE";
 export const mockedUid = "the-uid";
+/** Of the cluster's tokens; IAM has an OIDC provider for it and for no other. */
+export const issuer = "https://oidc.example/id/MAIN";
 export const digest = `sha256:${"0".repeat(64)}`;
 
 export interface Registered {
@@ -29,65 +32,114 @@ export function configure(overrides: Readonly<Record<string, string>>): void {
 
 export interface Program {
   readonly resources: readonly Registered[];
+  /** As Pulumi keeps them: without those that are undefined. */
   readonly outputs: Record<string, unknown>;
+  readonly secretOutputs: readonly string[];
   /** The one resource of a type and, where there are several, name. */
   readonly find: (type: string, name?: string) => Registered;
 }
 
+type Values = Record<string, unknown>;
+
+/** What functions of the providers answer, by their token. One that throws is a call that fails. */
+export type Answers = Readonly<Record<string, (inputs: Values) => Values>>;
+
+interface Place {
+  readonly partition: string;
+  readonly region: string;
+}
+
+export const eksCluster = ({ partition, region }: Place): Values => ({
+  arn: `arn:${partition}:eks:${region}:${account}:cluster/main`,
+  endpoint: "https://eks.example",
+  certificateAuthorities: [{ data: "Q0E=" }],
+  identities: [{ oidcs: [{ issuer }] }],
+  kubernetesNetworkConfigs: [{ ipFamily: "ipv4" }],
+  region,
+});
+
+export const oidcProvider = ({ partition }: Pick<Place, "partition">): Values => {
+  const url = issuer.replace("https://", "");
+  return { arn: `arn:${partition}:iam::${account}:oidc-provider/${url}`, url, clientIdLists: ["sts.amazonaws.com"] };
+};
+
+/** A failure as it comes from the engine, by gRPC. */
+export const failedCall = (details: string): Error => Object.assign(new Error(details), { details });
+
+const answersIn = (place: Place): Answers => ({
+  "aws:index/getCallerIdentity:getCallerIdentity": () => ({ accountId: account }),
+  "aws:index/getPartition:getPartition": () => ({ partition: place.partition }),
+  "aws:index/getRegion:getRegion": () => ({ region: place.region }),
+  "aws:ecr/getAuthorizationToken:getAuthorizationToken": () => ({ userName: "AWS", password }),
+  "aws:eks/getCluster:getCluster": () => eksCluster(place),
+  "aws:iam/getOpenIdConnectProvider:getOpenIdConnectProvider": ({ arn, url }) => {
+    const known = oidcProvider(place);
+    if (arn !== known["arn"] && url !== issuer) throw failedCall("no such provider");
+    return known;
+  },
+});
+
+/** What each type of resource has once it is made, beside its inputs. */
+function madeIn({ partition, region }: Place): Readonly<Record<string, (given: Values) => Values>> {
+  const host = `${account}.dkr.ecr.${region}.amazonaws.com${partition === "aws-cn" ? ".cn" : ""}`;
+  const named =
+    (kind: string) =>
+    ({ name, path = "/" }: Values): Values => ({
+      arn: `arn:${partition}:iam::${account}:${kind}${String(path)}${String(name)}`,
+    });
+  const clusterScoped = ({ metadata }: Values): Values => ({ metadata: { ...(metadata as object), uid: mockedUid } });
+  return {
+    "aws:ecr/repository:Repository": ({ name }) => ({ repositoryUrl: `${host}/${String(name)}` }),
+    "aws:iam/policy:Policy": named("policy"),
+    "aws:iam/user:User": named("user"),
+    "aws:iam/role:Role": named("role"),
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": ({ url }) => ({
+      arn: `arn:${partition}:iam::${account}:oidc-provider/${String(url).replace("https://", "")}`,
+    }),
+    "aws:iam/accessKey:AccessKey": () => ({ secret: secretAccessKey }),
+    "docker:index/image:Image": ({ imageName }) => ({
+      repoDigest: `${String(imageName).split(":").slice(0, -1).join(":")}@${digest}`,
+    }),
+    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole": clusterScoped,
+    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding": clusterScoped,
+  };
+}
+
+/** These take their time: what does not wait for them is registered first, and a test sees that. */
+const slow = /:(Namespace|RolePolicyAttachment|UserPolicyAttachment|PodIdentityAssociation)$/;
+
 let runs = 0;
+
+export interface RunOptions extends Partial<Place> {
+  readonly stack?: string;
+  /** On top of the usual ones. */
+  readonly answers?: Answers;
+  /** Takes what is registered, also by a program that fails. */
+  readonly resources?: Registered[];
+}
 
 /** Runs infra/index.ts with the given configuration, in a partition and region of AWS. Rejects as the program does. */
 export async function runProgram(
   overrides: Readonly<Record<string, string>>,
-  { partition = "aws", stack = "test", region = "eu-central-1" } = {},
+  { partition = "aws", region = "eu-central-1", stack = "test", answers = {}, resources = [] }: RunOptions = {},
 ): Promise<Program> {
-  const resources: Registered[] = [];
-  const suffix = partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
-  const answers: Record<string, Record<string, unknown>> = {
-    "aws:index/getCallerIdentity:getCallerIdentity": { accountId: account },
-    "aws:index/getPartition:getPartition": { partition },
-    "aws:index/getRegion:getRegion": { region },
-    "aws:ecr/getAuthorizationToken:getAuthorizationToken": { userName: "AWS", password },
-    "aws:eks/getCluster:getCluster": {
-      endpoint: "https://eks.example",
-      certificateAuthorities: [{ data: "Q0E=" }],
-      region,
-    },
-  };
-  const outputsOf = ({ type, inputs }: pulumi.runtime.MockResourceArgs): Record<string, unknown> => {
-    const given = plain(inputs) as Record<string, unknown>;
-    const host = `${account}.dkr.ecr.${region}.${suffix}`;
-    if (type === "aws:ecr/repository:Repository") return { repositoryUrl: `${host}/${String(given["name"])}` };
-    if (type === "aws:iam/policy:Policy")
-      return { arn: `arn:${partition}:iam::${account}:policy/${String(given["name"])}` };
-    if (type === "aws:iam/accessKey:AccessKey") return { secret: secretAccessKey };
-    if (type === "docker:index/image:Image")
-      return { repoDigest: `${String(given["imageName"]).split(":").slice(0, -1).join(":")}@${digest}` };
-    if (type.includes("ClusterRole")) return { metadata: { ...(given["metadata"] as object), uid: mockedUid } };
-    return {};
-  };
+  const place = { partition, region };
+  const [answering, made] = [{ ...answersIn(place), ...answers }, madeIn(place)];
   await pulumi.runtime.setMocks(
     {
-      newResource: async (args) => {
-        // A namespace takes its time: what does not wait for it is registered first, and a test sees that.
-        if (args.type.endsWith(":Namespace")) await delay(50);
-        const provider = args.provider ?? "";
-        resources.push({
-          type: args.type,
-          name: args.name,
-          raw: args.inputs as Record<string, unknown>,
-          inputs: plain(args.inputs) as Record<string, unknown>,
-          provider,
-        });
+      newResource: async ({ type, name, inputs: raw, provider = "" }: pulumi.runtime.MockResourceArgs) => {
+        if (slow.test(type)) await delay(50);
+        const inputs = plain(raw) as Values;
+        resources.push({ type, name, raw: raw as Values, inputs, provider });
         return {
-          id: args.type.includes("AccessKey") ? "AKIAEXAMPLE" : args.name,
-          state: { ...(args.inputs as object), ...outputsOf(args) },
+          id: type.includes("AccessKey") ? accessKeyId : name,
+          state: { ...(raw as Values), ...made[type]?.(inputs) },
         };
       },
-      call: ({ token }) => {
-        const answer = answers[token];
-        if (answer === undefined) throw new Error(`the mocks know no function ${token}`);
-        return answer;
+      call: ({ token, inputs }) => {
+        const answer = answering[token];
+        if (answer === undefined) throw failedCall(`the mocks know no function ${token}`);
+        return answer(inputs as Values);
       },
     },
     "ecr-helper",
@@ -97,14 +149,25 @@ export async function runProgram(
   configure(overrides);
   // A module runs once; under another name it is another module.
   const module = `../infra/index.ts?run=${String(++runs)}`;
-  const exported = await pulumi.runtime.runInPulumiStack(async () => (await import(module)) as Record<string, unknown>);
-  const outputs = await (
-    pulumi.output(exported) as unknown as { promise(): Promise<Record<string, unknown>> }
-  ).promise();
+  let [exported, failure]: [Values, unknown] = [{}, undefined];
+  const values: unknown = await pulumi.runtime.runInPulumiStack(async () => {
+    try {
+      exported = (await import(module)) as Values;
+    } catch (error) {
+      failure = error; // Pulumi's promises for the exports would reject with it too, where nobody can await them.
+    }
+    return exported;
+  });
+  const outputs = Object.entries(values as Values).filter(([, value]) => value !== undefined);
+  const secret = await Promise.all(
+    Object.entries(exported).map(async ([key, value]) => ((await pulumi.isSecret(pulumi.output(value))) ? [key] : [])),
+  );
   await pulumi.runtime.disconnect();
+  if (failure !== undefined) throw failure as Error;
   return {
     resources,
-    outputs,
+    outputs: Object.fromEntries(outputs),
+    secretOutputs: secret.flat(),
     find: (type, name) => {
       const found = resources.filter((one) => one.type === type && (name === undefined || one.name === name));
       if (found.length !== 1 || found[0] === undefined)

@@ -23,6 +23,33 @@ describe("the helper's configuration", () => {
     assert.ok(Object.isFrozen(config));
   });
 
+  it("says who the helper is to AWS, and is that of another one when anything of it is another", () => {
+    const role = "arn:aws:iam::123456789012:role/ecr-helper";
+    const environments = [
+      {},
+      { AWS_ACCESS_KEY_ID: "AKIAONE" },
+      { AWS_ACCESS_KEY_ID: "AKIATWO" },
+      { ECR_HELPER_PRINCIPAL: "another-user" },
+      { ECR_HELPER_IDENTITY: "irsa", ECR_HELPER_PRINCIPAL: role },
+      { ECR_HELPER_IDENTITY: "podIdentity", ECR_HELPER_PRINCIPAL: role },
+      { ECR_HELPER_IDENTITY: "podIdentity", ECR_HELPER_PRINCIPAL: `${role}-2` },
+      { ECR_HELPER_IDENTITY: "node", ECR_HELPER_PRINCIPAL: "" },
+    ];
+    const read = (): ReturnType<typeof readConfig>[] =>
+      environments.map((one) => readConfig({ ...helperEnvironment, ...one }));
+    const fingerprints = read().map(({ fingerprint }) => fingerprint);
+    assert.equal(new Set(fingerprints).size, environments.length);
+    assert.deepEqual(
+      read().map(({ fingerprint }) => fingerprint),
+      fingerprints,
+      "a restart is no other",
+    );
+    for (const one of fingerprints) assert.match(one, /^[0-9a-f]{16}$/, "nobody reads the key from it");
+    const [usual, , , , irsa] = read();
+    assert.deepEqual([usual?.identity, usual?.principal], ["accessKey", "ecr-helper"]);
+    assert.deepEqual([irsa?.identity, irsa?.principal], ["irsa", role]);
+  });
+
   it("reports every mistake at once: the variable, its value, what it should be", () => {
     assert.throws(
       () =>
@@ -30,11 +57,16 @@ describe("the helper's configuration", () => {
           ...helperEnvironment,
           ECR_HELPER_REGISTRIES: "docker.io",
           ECR_HELPER_PORT: "99999",
+          ECR_HELPER_IDENTITY: "root",
           ECR_HELPER_POD: undefined,
         }),
       (error: Error) => {
         assert.match(error.message, /ECR_HELPER_REGISTRIES="docker.io": expected hosts ACCOUNT.dkr.ecr.REGION.SUFFIX/);
         assert.match(error.message, /ECR_HELPER_PORT="99999": expected a port/);
+        assert.match(
+          error.message,
+          /ECR_HELPER_IDENTITY="root": expected accessKey, irsa, podIdentity, kube2iam, node/,
+        );
         assert.match(error.message, /ECR_HELPER_POD="": expected the helper's own pod/);
         return true;
       },

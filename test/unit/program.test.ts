@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { isSecret } from "../local/engine/secrets.ts";
-import { account, digest, password, runProgram, secretAccessKey, type Program } from "../program.ts";
+import { account, digest, password, runProgram, type Program } from "../program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
-const { find, resources, outputs } = await runProgram({
+const { find, resources, outputs, secretOutputs } = await runProgram({
   ...cluster,
   buildNamespaces: '["team-a","team-b"]',
   registries: '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]',
   awsEndpointUrl: "https://vpce.example",
-  accessKeyGeneration: "3",
 });
 const registry = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
 
@@ -24,7 +23,6 @@ interface Statement {
   Sid: string;
   Effect: string;
   Principal?: unknown;
-  Resource?: unknown;
   Action: string[];
 }
 
@@ -53,6 +51,7 @@ describe("the repository", () => {
       name: "ecr-helper",
       forceDelete: false,
       imageScanningConfiguration: { scanOnPush: true },
+      tags: {},
     });
   });
 
@@ -81,37 +80,6 @@ describe("the repository", () => {
       policyOf(program.find("aws:ecr/repositoryPolicy:RepositoryPolicy").inputs).Statement[0]?.Principal;
     assert.deepEqual(principal(named), { AWS: ["444455556666"] });
     assert.equal(principal(all), "*");
-  });
-});
-
-describe("the identity", () => {
-  it("is the origin's policy: authorization tokens and nothing else", () => {
-    const { inputs } = find("aws:iam/policy:Policy");
-    assert.equal(inputs["name"], "ecr-helper-policy");
-    assert.equal(inputs["description"], "Helper to access to ECR");
-    const statement = {
-      Sid: "ECRKnativeToken",
-      Effect: "Allow",
-      Resource: ["*"],
-      Action: ["ecr:GetAuthorizationToken"],
-    };
-    assert.deepEqual(policyOf(inputs), { Version: "2012-10-17", Statement: [statement] });
-  });
-
-  it("is a user that has the policy, and a key of the wanted generation", () => {
-    assert.equal(find("aws:iam/user:User").inputs["name"], "ecr-helper");
-    const attachment = { user: "ecr-helper", policyArn: `arn:aws:iam::${account}:policy/ecr-helper-policy` };
-    assert.deepEqual(find("aws:iam/userPolicyAttachment:UserPolicyAttachment").inputs, attachment);
-    assert.equal(find("aws:iam/accessKey:AccessKey").name, "ecr-helper-3");
-  });
-
-  it("has its key wrapped as a secret all the way to the cluster", () => {
-    const { raw, inputs } = find("kubernetes:core/v1:Secret", "ecr-helper");
-    const data = inputs["stringData"];
-    assert.deepEqual(data, { aws_access_key_id: "AKIAEXAMPLE", aws_secret_access_key: secretAccessKey });
-    assert.ok(
-      isSecret(raw["stringData"]) || isSecret((raw["stringData"] as Record<string, unknown>)["aws_secret_access_key"]),
-    );
   });
 });
 
@@ -259,7 +227,8 @@ describe("the helper's rights in the cluster", () => {
 describe("the Deployment", () => {
   it("passes the restricted Pod Security Standard, which its namespace enforces", () => {
     const { metadata } = find("kubernetes:core/v1:Namespace").inputs as { metadata: { name: string; labels: object } };
-    assert.deepEqual(metadata, { name: "ecr-helper", labels: { "pod-security.kubernetes.io/enforce": "restricted" } });
+    const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
+    assert.deepEqual(metadata, { name: "ecr-helper", labels, annotations: {} });
     const { securityContext } = pod as unknown as { securityContext: object };
     const user = { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532 };
     assert.deepEqual(securityContext, { ...user, seccompProfile: { type: "RuntimeDefault" } });
@@ -299,6 +268,8 @@ describe("the Deployment", () => {
       AWS_ENDPOINT_URL: "https://vpce.example",
       AWS_ACCESS_KEY_ID: { secretKeyRef: { name: "ecr-helper", key: "aws_access_key_id" } },
       AWS_SECRET_ACCESS_KEY: { secretKeyRef: { name: "ecr-helper", key: "aws_secret_access_key" } },
+      ECR_HELPER_IDENTITY: "accessKey",
+      ECR_HELPER_PRINCIPAL: "ecr-helper",
       ECR_HELPER_REGISTRIES: `${registry},444455556666.dkr.ecr.us-east-1.amazonaws.com`,
       ECR_HELPER_REGISTRY_HOST: "",
       ECR_HELPER_BUILD_NAMESPACES: "team-a,team-b",
@@ -383,5 +354,6 @@ describe("the stack", () => {
       buildServiceAccountName: "builder-sa",
       buildNamespaces: ["team-a", "team-b"],
     });
+    assert.deepEqual(secretOutputs, []);
   });
 });

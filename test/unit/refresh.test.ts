@@ -26,7 +26,9 @@ async function simulate(hours: number, behaviour: Behaviour) {
   const lines: string[] = [];
   const requests: { at: number; region: string }[] = [];
   const told: { at: number; passwords: Record<string, string> }[] = [];
-  const failures: (number | undefined)[] = [];
+  const results: string[] = [];
+  /** After how many requests. */
+  const failing: number[] = [];
   const kept = keepTokens(
     behaviour.regions ?? ["r"],
     behaviour.left?.(start) ?? new Map(),
@@ -52,7 +54,9 @@ async function simulate(hours: number, behaviour: Behaviour) {
           at: clock.now() - start,
           passwords: Object.fromEntries([...tokens].map(([region, { password }]) => [region, password])),
         }),
-      asked: (_region, _error, count) => void failures.push(count),
+      asked: (_region, result) => void results.push(result),
+      failing: () => void failing.push(requests.length),
+      whatToCheck: "check the policy",
     },
     over.signal,
   );
@@ -60,12 +64,22 @@ async function simulate(hours: number, behaviour: Behaviour) {
   over.abort();
   await clock.advance(0);
   await kept;
-  return { lines, requests, told, failures };
+  return { lines, requests, told, results, failing };
 }
 
-const refuse = (): never => {
-  throw new Error("refused\nwith the request's own headers");
+const failAs = (name: string): never => {
+  throw Object.assign(new Error("refused\nwith the request's own headers"), { name });
 };
+const refuse = (): never => failAs("Error");
+/** As ECR, STS and the SDK call what IAM's news would change. */
+const refusals = [
+  "AccessDeniedException",
+  "UnrecognizedClientException",
+  "InvalidClientTokenId",
+  "AccessDenied",
+  "CredentialsProviderError",
+];
+const minute = hour / 60;
 
 describe("the tokens", () => {
   it("are asked for once per region, at half of their life", async () => {
@@ -97,14 +111,14 @@ describe("the tokens", () => {
   });
 
   it("stay when ECR refuses, and are asked for again sooner and sooner less", async () => {
-    const { requests, told, lines, failures } = await simulate(7, {
+    const { requests, told, lines, results } = await simulate(7, {
       token: (_region, _now, count) => (count > 1 ? refuse() : undefined),
     });
     assert.equal(told.length, 1, "nothing is told while nothing is new");
     const waits = requests.slice(2).map(({ at }, index) => at - (requests[index + 1]?.at ?? 0));
     assert.deepEqual(waits.slice(0, 4), [500, 1_000, 2_000, 4_000]);
     assert.ok(Math.max(...waits) <= 300_000);
-    assert.deepEqual(failures.slice(0, 3), [undefined, 1, 2]);
+    assert.deepEqual(results.slice(0, 3), ["success", "failure", "failure"]);
     assert.equal(
       lines.at(-1),
       "error no authorization token for r: refused; the last good token stays in place; trying again in 150.0 s",
@@ -182,5 +196,62 @@ describe("the tokens", () => {
       }),
       { numRuns: 50 },
     );
+  });
+});
+
+describe("a refusal", () => {
+  for (const name of refusals) {
+    it(`as ${name} is no alarm while IAM may still spread the news, and then says what to check`, async () => {
+      for (const chance of [0, 0.999]) {
+        const { requests, lines, failing, told } = await simulate(1, {
+          token: () => failAs(name),
+          random: () => chance,
+        });
+        const early = requests.filter(({ at }) => at < 2 * minute);
+        assert.ok(early.length >= 12);
+        for (const [index, { at }] of early.entries())
+          assert.ok(at - (early[index - 1]?.at ?? 0) <= 10_000, `asked again at ${String(at)}`);
+        const first = "info no authorization token for r yet: refused; rights that were just given take AWS up to two";
+        for (const line of lines.slice(0, early.length)) assert.ok(line.startsWith(first), line);
+        const then = "error no authorization token for r: refused; check the policy; trying again in ";
+        assert.ok(lines.length > early.length);
+        for (const line of lines.slice(early.length)) assert.ok(line.startsWith(then), line);
+        assert.deepEqual(failing, [early.length + 5], "at the fifth alarm");
+        assert.deepEqual(told, []);
+      }
+    });
+
+    it(`as ${name} of a helper that worked is an alarm at once`, async () => {
+      const { lines } = await simulate(6.01, {
+        token: (_region, _now, count) => (count > 1 ? failAs(name) : undefined),
+      });
+      const text =
+        "error no authorization token for r: refused; check the policy; the last good token stays in place; ";
+      assert.ok(lines[0]?.startsWith(text), lines[0]);
+    });
+  }
+
+  it("that passes in time is never an alarm", async () => {
+    const { lines, told } = await simulate(1, {
+      token: (_region, _now, count) => (count < 10 ? failAs("AccessDeniedException") : undefined),
+    });
+    assert.equal(lines.length, 9);
+    assert.ok(lines.every((line) => line.startsWith("info ")));
+    assert.equal(told.length, 1);
+  });
+});
+
+describe("another failure", () => {
+  it("is an alarm at once, and says nothing of rights", async () => {
+    const { lines } = await simulate(0.001, { token: () => failAs("TimeoutError") });
+    assert.deepEqual(lines.slice(0, 1), ["error no authorization token for r: refused; trying again in 0.5 s"]);
+  });
+
+  it("makes known that a region is failing at the fifth in a row: once, until it has worked again", async () => {
+    const works = [3, 12];
+    const { failing } = await simulate(3, {
+      token: (_region, now, count) => (works.includes(count) ? { expiresAt: now + minute } : failAs("TimeoutError")),
+    });
+    assert.deepEqual(failing, [3 + 5, 12 + 5]);
   });
 });

@@ -29,7 +29,8 @@ describe("the stack's configuration", () => {
     assert.equal(config.repositoryName, "ecr-helper");
     assert.equal(config.forceDelete, false);
     assert.deepEqual(config.buildNamespaces, ["default"]);
-    assert.equal(config.accessKeyGeneration, 1);
+    assert.deepEqual(config.identity, { mode: "accessKey", userName: "ecr-helper", generation: 1 });
+    assert.deepEqual([config.path, config.permissionsBoundary, config.tags], [undefined, undefined, {}]);
     assert.equal(config.registryHost, undefined);
     assert.ok(Object.isFrozen(config));
   });
@@ -68,6 +69,10 @@ describe("the stack's configuration", () => {
       baseImage: "a b",
       platform: "windows",
       awsEndpointUrl: "vpce",
+      stsEndpointUrl: "sts.example",
+      permissionsBoundary: "boundary",
+      path: "builds",
+      tags: '["team"]',
       logFormat: "xml",
       logLevel: "all",
     };
@@ -77,16 +82,6 @@ describe("the stack's configuration", () => {
       assert.ok(message.includes(`ecr-helper:${key} = ${shown}: expected `), `${key} in ${message}`);
     }
     assert.equal(message.split("\n").length, Object.keys(wrong).length + 1);
-  });
-
-  it("refuses what this version does not make, and says so", () => {
-    for (const identity of ["irsa", "podIdentity", "kube2iam", "node"]) {
-      assert.match(
-        mistakesOf({ ...cluster, identity }),
-        new RegExp(`identity = "${identity}": expected accessKey, the only identity`),
-      );
-    }
-    assert.match(mistakesOf({ ...cluster, identity: "root" }), /identity = "root": expected accessKey, irsa/);
   });
 
   it("takes names, patterns and a selector of namespaces", () => {
@@ -158,5 +153,126 @@ describe("the stack's configuration", () => {
         );
       }),
     );
+  });
+});
+
+const provider = "arn:aws:iam::123456789012:oidc-provider/oidc.example";
+const nodes = "arn:aws:iam::123456789012:role/nodes";
+const boundary = "arn:aws:iam::123456789012:policy/boundary";
+
+/** All that each identity needs beside the cluster's name. */
+const needs: Record<string, Record<string, string>> = {
+  accessKey: cluster,
+  irsa: { ...cluster, oidcIssuer: "https://oidc.example" },
+  podIdentity: { eksCluster: "main" },
+  kube2iam: { ...cluster, trustedPrincipals: JSON.stringify([nodes]) },
+  node: cluster,
+};
+
+function isOneMistake(overrides: Record<string, string>, told: string): void {
+  const [, mistake, ...others] = mistakesOf(overrides).split("\n  ");
+  assert.ok(mistake?.startsWith(`ecr-helper:${told}`), `${told} in ${String(mistake)}`);
+  assert.deepEqual(others, [], told);
+}
+
+describe("the configuration of an identity", () => {
+  it("is complete with the keys of its own, whatever IAM and EKS call their things", () => {
+    const full = { path: "/builds/ci/", tags: '["team=build","cost center=a=b","empty="]' };
+    for (const [identity, own] of Object.entries(needs)) {
+      const permissionsBoundary = identity === "node" ? "" : "arn:aws-cn:iam::aws:policy/PowerUserAccess";
+      configure({ ...own, ...full, identity, permissionsBoundary });
+      const config = readConfig();
+      assert.equal(config.identity.mode, identity);
+      assert.deepEqual(config.tags, { team: "build", "cost center": "a=b", empty: "" });
+    }
+    for (const oidcIssuer of [
+      "https://oidc.eks.cn-north-1.amazonaws.com.cn/id/0A1B",
+      "https://10.0.0.1:6443/a-b/~c.d/",
+    ])
+      assert.equal(mistakesOf({ ...cluster, identity: "irsa", oidcIssuer }), "");
+    const trustedPrincipals = JSON.stringify([
+      "123456789012",
+      nodes.replace("aws", "aws-us-gov"),
+      `${nodes}/with/path`,
+    ]);
+    assert.equal(mistakesOf({ ...cluster, identity: "kube2iam", trustedPrincipals }), "");
+  });
+
+  it("says what is missing", () => {
+    isOneMistake(
+      { ...cluster, identity: "root" },
+      'identity = "root": expected accessKey, irsa, podIdentity, kube2iam',
+    );
+    isOneMistake({ ...cluster, identity: "irsa" }, 'oidcIssuer = "": expected the issuer of the cluster\'s tokens');
+    isOneMistake({ ...cluster, identity: "podIdentity" }, 'eksCluster = "": expected the name of the EKS cluster');
+    isOneMistake({ ...cluster, identity: "kube2iam" }, 'trustedPrincipals = "[]": expected the nodes\' role');
+    isOneMistake({ ...cluster, userName: "" }, 'userName = "": expected 1 to 64 letters');
+    isOneMistake({ ...needs["irsa"], identity: "irsa", roleName: "" }, 'roleName = "": expected 1 to 64 letters');
+    assert.equal(mistakesOf({ eksCluster: "main", identity: "irsa" }), "", "EKS knows the issuer");
+  });
+
+  it("says what another identity would use", () => {
+    const used: [key: string, value: string, by: string][] = [
+      ["oidcIssuer", "https://oidc.example", "irsa"],
+      ["oidcProviderArn", provider, "irsa"],
+      ["createOidcProvider", "true", "irsa"],
+      ["trustedPrincipals", JSON.stringify([nodes]), "kube2iam"],
+    ];
+    for (const [identity, own] of Object.entries(needs)) {
+      for (const [key, value, by] of used.filter(([, , one]) => one !== identity)) {
+        const told = `nothing: identity ${by} alone has a use for it, and identity is ${identity}`;
+        isOneMistake({ ...own, identity, [key]: value }, `${key} = ${JSON.stringify(value)}: expected ${told}`);
+      }
+    }
+    isOneMistake(
+      { ...cluster, identity: "node", permissionsBoundary: boundary },
+      `permissionsBoundary = "${boundary}": expected nothing: identity node makes neither a user nor a role`,
+    );
+  });
+
+  it("says what contradicts itself", () => {
+    const both = { ...cluster, identity: "irsa", oidcProviderArn: provider };
+    isOneMistake(
+      { ...both, oidcIssuer: "https://oidc.example" },
+      `oidcProviderArn = "${provider}": expected nothing, as oidcIssuer names the provider too`,
+    );
+    isOneMistake(
+      { ...both, createOidcProvider: "true" },
+      'createOidcProvider = "true": expected false, as oidcProviderArn says that the provider is there',
+    );
+    isOneMistake({ ...cluster, tags: '["a=1","b=2","a=3"]' }, 'tags = "a": expected each KEY once');
+  });
+
+  it("says which value is malformed", () => {
+    const wrong: Record<string, [values: string[], expected: string]> = {
+      oidcIssuer: [
+        ["oidc.example", "http://oidc.example", "https://", "https://oidc.example?a=b", "https://me@oidc.example/"],
+        "https://HOST[/PATH], the issuer",
+      ],
+      oidcProviderArn: [
+        [nodes, provider.replace("123456789012", "aws"), "oidc.example", `${provider} `],
+        "arn:PARTITION:iam::ACCOUNT:oidc-provider/ISSUER",
+      ],
+      createOidcProvider: [["yes", "1"], "true, false"],
+      trustedPrincipals: [['["*"]', '["nodes"]', '["12345"]', '["arn:aws:s3:::bucket"]'], "ARNs of IAM roles or users"],
+      permissionsBoundary: [[nodes, "boundary", `${boundary} x`], "arn:PARTITION:iam::ACCOUNT:policy/NAME"],
+      path: [
+        ["builds", "/builds", "builds/", "/a b/", `/${"a".repeat(511)}/`],
+        "/ or /PATH/, with a slash at both ends",
+      ],
+      tags: [
+        ['["team"]', '["=build"]', '["aws:team=build"]', '["team=a;b"]'],
+        "KEY=VALUE, with a KEY that does not start",
+      ],
+      accessKeyGeneration: [["0", "-1", "1.5", "one"], "a whole number from 1"],
+    };
+    for (const [key, [values, expected]] of Object.entries(wrong)) {
+      const identity = { trustedPrincipals: "kube2iam", accessKeyGeneration: "accessKey" }[key] ?? "irsa";
+      for (const value of values) {
+        const shown = value.startsWith("[") ? value.slice(1, -1) : JSON.stringify(value);
+        const own = key.startsWith("oidc") ? cluster : needs[identity];
+        isOneMistake({ ...own, identity, [key]: value }, `${key} = ${shown}: expected ${expected}`);
+      }
+    }
   });
 });

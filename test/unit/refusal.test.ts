@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { readConfig } from "../../helper/config.ts";
+import { isRefusal, whatToCheck } from "../../helper/refusal.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+
+const named = (name: string): Error => Object.assign(new Error("no"), { name });
+
+describe("a refusal", () => {
+  it("is what ECR, STS and the SDK say of a helper that they do not know or do not allow", () => {
+    for (const name of [
+      "AccessDeniedException",
+      "UnrecognizedClientException",
+      "InvalidClientTokenId",
+      "InvalidIdentityToken",
+      "InvalidIdentityTokenException",
+      "AccessDenied",
+      "CredentialsProviderError",
+    ])
+      assert.ok(isRefusal(named(name)), name);
+  });
+
+  it("is nothing else that goes wrong", () => {
+    for (const name of ["Error", "TimeoutError", "ServerException", "ThrottlingException", "NotAccessDenied", ""])
+      assert.ok(!isRefusal(named(name)), name);
+    for (const error of ["AccessDenied", { name: "AccessDenied" }, undefined]) assert.ok(!isRefusal(error));
+  });
+
+  it("is explained by what the identity rests on, by name", () => {
+    const role = "arn:aws:iam::123456789012:role/builds/ecr-helper";
+    const account = "system:serviceaccount:tools:helper";
+    const texts: Record<string, [principal: string, ...told: string[]]> = {
+      accessKey: ["ecr-user", "the user ecr-user has the policy", "access key is active", "accessKeyGeneration"],
+      irsa: [role, `the role ${role} has the policy`, `its trust policy names ${account}`, "OIDC provider"],
+      podIdentity: [role, `the role ${role} has the policy`, `association of it with ${account}`, "agent runs"],
+      kube2iam: [
+        role,
+        `the role ${role} has the policy`,
+        "trust policy names the nodes' role",
+        "kube2iam or kiam runs",
+      ],
+      node: ["", "the nodes' role has the policy", "instance metadata service", "hop limit of 2"],
+    };
+    for (const [identity, [principal, ...told]] of Object.entries(texts)) {
+      const text = whatToCheck(
+        readConfig({
+          ...helperEnvironment,
+          ECR_HELPER_IDENTITY: identity,
+          ECR_HELPER_PRINCIPAL: principal,
+          ECR_HELPER_NAMESPACE: "tools",
+          ECR_HELPER_DEPLOYMENT: "helper",
+        }),
+      );
+      const limits = "no permissions boundary or service control policy denies ecr:GetAuthorizationToken";
+      for (const one of [...told, "output policyArn", limits]) assert.ok(text.includes(one), `${one} in ${text}`);
+      assert.match(text, /^check that /);
+    }
+  });
+});
