@@ -25,6 +25,9 @@ export function reasonOf(error: unknown): string {
   return error.cause === undefined ? error.message : `${error.message}: ${reasonOf(error.cause)}`;
 }
 
+/** The first line of what AWS says: it may repeat the whole request, its session token included, after that. */
+export const firstLine = (error: unknown): string => reasonOf(error).split("\n")[0] ?? "";
+
 export const inSeconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
 
 /** A moment in the words of `date -u`, as the origin's log has it: `Sat May  4 17:44:27 UTC 2019`. */

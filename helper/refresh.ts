@@ -1,7 +1,7 @@
 // Keeps a live token of every region: asks at half of its life, and again, sooner and sooner less, when it is refused.
 import type { Clock } from "./clock.ts";
 import type { Tokens } from "./desired.ts";
-import { inSeconds, reasonOf, type Log } from "./log.ts";
+import { firstLine, inSeconds, type Log } from "./log.ts";
 import { isRefusal, spreadTime } from "./refusal.ts";
 import { refreshDelay, retryDelay } from "./schedule.ts";
 import type { AuthorizationToken, TokenSource } from "./token.ts";
@@ -25,13 +25,12 @@ export interface RefreshEffects {
 interface Region {
   readonly name: string;
   due: number;
-  /** In a row. */
+  /** In a row: those that may pass with the spreading of IAM's news, and those that were told as errors. */
+  refusals: number;
   failures: number;
-  /** Of these, the ones that were told as errors. */
-  alarms: number;
 }
 
-/** After so many alarms in a row it is no passing trouble. */
+/** After so many errors in a row it is no passing trouble. */
 const failingAfter = 5;
 /** While a refusal may pass any moment it is asked again after so many milliseconds at the most. */
 const refusalRetry = 10_000;
@@ -58,7 +57,7 @@ export async function keepTokens(
     issuedAt + refreshDelay(expiresAt - issuedAt, random());
   const all = regions.map((name): Region => {
     const token = tokens.get(name);
-    return { name, due: token === undefined ? 0 : dueOf(token), failures: 0, alarms: 0 };
+    return { name, due: token === undefined ? 0 : dueOf(token), refusals: 0, failures: 0 };
   });
   /** Whether there are tokens that were not told of. */
   let news = tokens.size > 0;
@@ -67,10 +66,11 @@ export async function keepTokens(
     const { name } = region;
     const refused = isRefusal(error);
     const maySpread = refused && clock.now() - started < spreadTime;
-    const wait = retryDelay(++region.failures, random(), maySpread ? refusalRetry : undefined);
+    const wait = maySpread
+      ? retryDelay(++region.refusals, random(), refusalRetry)
+      : retryDelay(++region.failures, random());
     region.due = clock.now() + wait;
-    // AWS may repeat the whole request, its session token included, after the first line of what it says.
-    const [reason = ""] = reasonOf(error).split("\n");
+    const reason = firstLine(error);
     effects.asked(name, "failure");
     if (maySpread) {
       const text = "rights that were just given take AWS up to two minutes to spread";
@@ -83,7 +83,7 @@ export async function keepTokens(
     const advice = refused ? `${effects.whatToCheck}; ` : "";
     const text = `no authorization token for ${name}: ${reason}`;
     log("error", `${text}; ${advice}${kept}trying again in ${inSeconds(wait)}`, { region: name });
-    if (++region.alarms === failingAfter) effects.failing(name, text);
+    if (region.failures === failingAfter) effects.failing(name, text);
   };
 
   const ask = async (region: Region): Promise<void> => {
@@ -92,7 +92,7 @@ export async function keepTokens(
       const token = await effects.tokenSource(name, signal);
       tokens.set(name, token);
       news = true;
-      [region.failures, region.alarms] = [0, 0];
+      [region.refusals, region.failures] = [0, 0];
       region.due = clock.now() + refreshDelay(token.expiresAt - clock.now(), random());
       effects.asked(name, "success");
     } catch (error) {
@@ -119,8 +119,8 @@ export async function keepTokens(
 
   while (!signal.aborted) {
     const now = clock.now();
-    const isDue = ({ name, due, failures }: Region): boolean => {
-      const slack = failures === 0 ? together * (due - (tokens.get(name)?.issuedAt ?? due)) : 0;
+    const isDue = ({ name, due, failures, refusals }: Region): boolean => {
+      const slack = failures + refusals === 0 ? together * (due - (tokens.get(name)?.issuedAt ?? due)) : 0;
       return due - slack <= now;
     };
     const isAnyDue = all.some(({ due }) => due <= now);

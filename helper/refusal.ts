@@ -9,7 +9,7 @@ export const spreadTime = 2 * 60_000;
 
 /** By the names that ECR, STS, and the SDK where it finds no credentials, give to such errors. */
 const refusals =
-  /^(AccessDenied|UnrecognizedClient|InvalidClientTokenId|InvalidIdentityToken|CredentialsProvider)(Exception|Error)?$/;
+  /^(AccessDenied|UnrecognizedClient|Invalid(ClientTokenId|Signature|IdentityToken)|IDP\w+|CredentialsProvider)(Exception|Error)?$/;
 
 export const isRefusal = (error: unknown): boolean => error instanceof Error && refusals.test(error.name);
 

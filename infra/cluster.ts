@@ -2,7 +2,7 @@
 import { getCluster } from "@pulumi/aws/eks/getCluster.js";
 import { Provider } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
-import { reasonOf } from "../helper/log.ts";
+import { firstLine } from "../helper/log.ts";
 import type { ClusterConfig } from "./config.ts";
 
 /** What EKS says of a cluster. */
@@ -26,7 +26,7 @@ export async function findEksCluster(config: ClusterConfig): Promise<EksCluster 
   const found = await getCluster({ name }).catch((error: unknown) => {
     const expected = "the name of an EKS cluster that these AWS credentials can see in the stack's region (aws:region)";
     throw new pulumi.RunError(
-      `ecr-helper:eksCluster = ${JSON.stringify(name)}: expected ${expected}. Nothing was changed. (${reasonOf(error)})`,
+      `ecr-helper:eksCluster = ${JSON.stringify(name)}: expected ${expected}. Nothing was changed. (${firstLine(error)})`,
     );
   });
   return {

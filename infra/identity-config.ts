@@ -48,7 +48,7 @@ const patterns = {
   // https://openid.net/specs/openid-connect-core-1_0.html#IssuerIdentifier
   issuer: /^https:\/\/[a-z0-9.-]+(:\d+)?(\/[\w.~/-]*)?$/i,
   // https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
-  tag: /^(?!aws:)[\p{L}\p{N} _.:/+@-]{1,128}=[\p{L}\p{N} _.:/=+@-]{0,256}$/u,
+  tag: /^(?![Aa][Ww][Ss]:)[\p{L}\p{N} _.:/+@-]{1,128}=[\p{L}\p{N} _.:/=+@-]{0,256}$/u,
 };
 
 /** Which identity uses a key that has no meaning for the others. */
@@ -117,7 +117,7 @@ function readOidc(
       mistake("createOidcProvider", "true", "false, as oidcProviderArn says that the provider is there");
     return { oidc: { providerArn }, createProvider };
   }
-  if (issuer !== undefined) return { oidc: { issuer: issuer.replace(/\/$/, "") }, createProvider };
+  if (issuer !== undefined) return { oidc: { issuer }, createProvider };
   if (!hasEksCluster) {
     mistake("oidcIssuer", "", "the issuer of the cluster's tokens, or oidcProviderArn, or eksCluster, which knows it");
   }
@@ -130,7 +130,9 @@ export function readHardening(config: ConfigReader): IamHardening {
     config.mistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
   }
   const tags = config.strings("tags", patterns.tag, "KEY=VALUE, with a KEY that does not start with aws:");
-  const pairs = tags.map((tag) => [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)] as const);
+  const pairs = tags
+    .filter((tag) => tag.includes("="))
+    .map((tag) => [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)] as const);
   const keys = pairs.map(([key]) => key);
   const twice = keys.find((key, index) => keys.indexOf(key) !== index);
   if (twice !== undefined) config.mistake("tags", twice, "each KEY once");

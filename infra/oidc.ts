@@ -1,7 +1,7 @@
 // The OIDC provider by which IAM knows the cluster's tokens: looked up before anything is made.
 import { getOpenIdConnectProvider } from "@pulumi/aws/iam/getOpenIdConnectProvider.js";
 import * as pulumi from "@pulumi/pulumi";
-import { reasonOf } from "../helper/log.ts";
+import { firstLine } from "../helper/log.ts";
 import type { EksCluster } from "./cluster.ts";
 import type { OidcSource } from "./identity-config.ts";
 import { audience } from "./trust.ts";
@@ -19,6 +19,10 @@ export async function findOidcProvider(
 ): Promise<OidcProvider> {
   if (typeof oidc === "object" && "providerArn" in oidc) return find({ arn: oidc.providerArn });
   const issuer = typeof oidc === "object" ? oidc.issuer : (eks?.issuer ?? "");
+  if (issuer === "") {
+    const expected = "an EKS cluster with an OIDC issuer, which this one has not, or oidcIssuer";
+    throw new pulumi.RunError(`ecr-helper:eksCluster = ${JSON.stringify(eks?.name)}: expected ${expected}`);
+  }
   return createProvider ? { issuer, arn: undefined } : find({ url: issuer });
 }
 
@@ -32,7 +36,7 @@ async function find(wanted: { arn: string } | { url: string }): Promise<OidcProv
   const found = await getOpenIdConnectProvider(wanted).catch((error: unknown) =>
     fail(
       "an OIDC provider that IAM has in this account; createOidcProvider = true makes the one of an issuer " +
-        `(${reasonOf(error)})`,
+        `(${firstLine(error)})`,
     ),
   );
   if (!found.clientIdLists.includes(audience)) {

@@ -152,7 +152,7 @@ export async function runProgram(
   let [exported, failure]: [Values, unknown] = [{}, undefined];
   const values: unknown = await pulumi.runtime.runInPulumiStack(async () => {
     try {
-      exported = (await import(module)) as Values;
+      exported = ((await import(module)) as { default: Values }).default;
     } catch (error) {
       failure = error; // Pulumi's promises for the exports would reject with it too, where nobody can await them.
     }

@@ -12,13 +12,14 @@ import {
   ECRClient,
   GetAuthorizationTokenCommand,
 } from "@aws-sdk/client-ecr";
+import { CreateAccessKeyCommand, DeleteAccessKeyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
 import { parseToken } from "../../helper/token.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker, importImage, push } from "../local/docker.ts";
 import { StateFile } from "../local/engine/state.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { aws, home, kubeconfig, ports } from "../local/machine.ts";
+import { aws, home, kubeconfig, ports, url } from "../local/machine.ts";
 import { waitFor, waitForObject } from "../local/watch.ts";
 import { buildKubernetes } from "../local/install.ts";
 import { changesOf, makeCheckout, type Ended } from "./commands.ts";
@@ -236,8 +237,32 @@ describe("the stack, end to end", () => {
     assert.equal(mended.code, 0, mended.stderr);
   });
 
-  it("rotates the access key: a new one, a pod that uses it, and only then the end of the old one", async () => {
-    const rotated = await command("up", "-c", "accessKeyGeneration=2");
+  /** Pulls the helper's image by the pull secret of the build namespace, again and again. Gives the answers' statuses. */
+  const pullUntil = async (ended: Promise<Ended>): Promise<number[]> => {
+    const digest = /imageRef: [^/]+\/(\S+)@(\S+)/.exec(up.stdout)?.slice(1) ?? [];
+    const statuses: number[] = [];
+    let over = false;
+    void ended.then(() => (over = true));
+    const isOver = (): boolean => over;
+    while (!isOver()) {
+      const path = `/api/v1/namespaces/${build}/secrets/ecr-creds-pull`;
+      const { data } = await kube<{ data: Record<string, string> }>({ method: "GET", path });
+      const config = Buffer.from(data[".dockerconfigjson"] ?? "", "base64").toString();
+      const { auths } = JSON.parse(config) as { auths: Record<string, { auth: string }> };
+      const [auth] = Object.values(auths).map((one) => one.auth);
+      const headers = { authorization: `Basic ${auth ?? ""}`, accept: "*/*" };
+      const answer = await fetch(`${url(ports.registry)}/v2/${digest.join("/manifests/")}`, { headers });
+      await answer.arrayBuffer();
+      statuses.push(answer.status);
+    }
+    return statuses;
+  };
+
+  it("rotates the access key: a new one, a pod that uses it, and only then the end of the old one; pulls go on", async () => {
+    const { ended } = start("up", "-c", "accessKeyGeneration=2");
+    const pulls = await pullUntil(ended);
+    assert.ok(pulls.length > 20 && pulls.every((status) => status === 200), JSON.stringify(pulls));
+    const rotated = await ended;
     assert.equal(rotated.code, 0, rotated.stderr);
     assert.deepEqual(changesOf(rotated), [
       "created AccessKey ecr-helper-2",
@@ -246,6 +271,24 @@ describe("the stack, end to end", () => {
       "deleted AccessKey ecr-helper-1",
     ]);
     assert.match(rotated.stdout, /the secret will expire at/);
+  });
+
+  it("does not rotate beside a key that somebody else made, names that one, and goes on when it is gone", async () => {
+    const iam = new IAMClient({ endpoint: aws.AWS_ENDPOINT_URL });
+    const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName: stack }));
+    const foreign = { UserName: stack, AccessKeyId: AccessKey?.AccessKeyId ?? "" };
+    const blocked = await command("up", "-c", "accessKeyGeneration=3");
+    assert.equal(blocked.code, 1);
+    assert.match(
+      blocked.stderr,
+      new RegExp(
+        `AccessKey ecr-helper-3: .*quota.*Remedy: delete ${foreign.AccessKeyId}, which the stack did not make`,
+      ),
+    );
+    await iam.send(new DeleteAccessKeyCommand(foreign));
+    const rotated = await command("up", "-c", "accessKeyGeneration=3");
+    assert.equal(rotated.code, 0, rotated.stderr);
+    assert.equal(changesOf(rotated).at(-1), "deleted AccessKey ecr-helper-2");
   });
 
   it("comes to mean namespaces by pattern, those to come too, and then by name again, which clears the others", async () => {

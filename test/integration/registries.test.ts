@@ -75,7 +75,7 @@ describe("registries of several accounts and regions, one of which IAM denies", 
   it("are asked for once per region, the denied one does not hold up the others, and the helper is not ready", async () => {
     assert.match(
       helper.lines.find(({ region }) => region === denied)?.message ?? "",
-      /no authorization token for eu-west-1: .*(not authorized|explicit deny).*; trying again in/,
+      /no authorization token for eu-west-1 yet: .*(not authorized|explicit deny).*; trying again in/,
     );
     assert.deepEqual([await asked("us-east-1", "success"), await asked("us-west-2", "success")], [1, 1]);
     assert.equal(await ask("/readyz"), "there is no authorization token for eu-west-1 yet\n");

@@ -41,7 +41,9 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
       const stack = openStack(name, overrides);
       const engine = await chooseEngine(name, wanted);
       claim(stack, engine.name);
-      const overridden = Object.entries(stack.overrides).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+      const overridden = Object.entries(stack.overrides)
+        .filter(([key]) => key !== "aws:secretKey")
+        .map(([key, value]) => `${key}=${JSON.stringify(value)}`);
       if (overridden.length > 0) say(`Overrides of Pulumi.dev.yaml, kept until down: ${overridden.join(" ")}`);
       await step(`provisioning stack ${name}`, async () => engine.up(stack));
       keepOverrides(stack);
