@@ -128,7 +128,7 @@ describe("the stack, end to end", () => {
     assert.deepEqual(all["buildNamespaces"], [build]);
     const { code, stderr } = await command("output", "nothing");
     assert.equal(code, 1);
-    assert.match(stderr, /has no output nothing; it has basicAuthSecretName, /);
+    assert.match(stderr, /has no output nothing; it has repositoryUrl, /);
   });
 
   it("shows the helper's log, and an environment in which kubectl works", async () => {

@@ -7,8 +7,8 @@ import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
+import { checkForm, type Refusal } from "./front-checks.ts";
 import { certificate, issuer, ports, url, type Endpoint } from "./machine.ts";
-import { checkedWebIdentity } from "./web-identity.ts";
 
 export interface FrontOptions {
   emulator: Endpoint;
@@ -54,8 +54,8 @@ export async function startFront({
 
   const serveApi: Handler = async (incoming, response) => {
     const isForm = String(incoming.headers["content-type"]).startsWith("application/x-www-form-urlencoded");
-    const asked = isForm ? checkedWebIdentity(await buffer(incoming)) : incoming;
-    if (asked === undefined) return void refuseWebIdentity(response);
+    const asked = isForm ? await checkForm(await buffer(incoming), emulator) : incoming;
+    if ("code" in asked) return void refuse(asked, response);
     const answer = await forward(emulator, incoming, asked);
     if (
       /^GET \/clusters\/[\w-]+$/.test(`${String(incoming.method)} ${String(incoming.url)}`) &&
@@ -114,9 +114,9 @@ async function forward(
   });
 }
 
-function refuseWebIdentity(response: ServerResponse): void {
-  const error = "<Error><Code>InvalidIdentityToken</Code><Message>The token is not one of the issuer</Message></Error>";
-  response.writeHead(400, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
+function refuse({ status, code, message }: Refusal, response: ServerResponse): void {
+  const error = `<Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error>`;
+  response.writeHead(status, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
 }
 
 /** EKS knows where a cluster is and who signs its tokens; the emulator, whose cluster is none, does not. */

@@ -1,0 +1,57 @@
+// What AWS checks in requests to IAM and STS, and the emulator does not.
+import { createPublicKey, verify } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { IAMClient, ListAccessKeysCommand } from "@aws-sdk/client-iam";
+import { aws, serviceAccountKey, url, type Endpoint } from "./machine.ts";
+
+/** A refusal as AWS words it. */
+export interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The quota of https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html */
+const keysPerUser = 2;
+
+/** Checks the form of a request. Gives what the emulator is to be sent, or the refusal. */
+export async function checkForm(body: Buffer, emulator: Endpoint): Promise<Buffer | Refusal> {
+  const form = new URLSearchParams(body.toString());
+  const action = form.get("Action");
+  if (action === "AssumeRoleWithWebIdentity") return checkWebIdentity(form);
+  if (action === "CreateAccessKey") return (await checkKeys(form, emulator)) ?? body;
+  return body;
+}
+
+async function checkKeys(form: URLSearchParams, emulator: Endpoint): Promise<Refusal | undefined> {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region } = aws;
+  const iam = new IAMClient({ endpoint: url(emulator), region, credentials: { accessKeyId, secretAccessKey } });
+  const UserName = form.get("UserName") ?? undefined;
+  const { AccessKeyMetadata = [] } = await iam.send(new ListAccessKeysCommand({ UserName }));
+  if (AccessKeyMetadata.length < keysPerUser) return undefined;
+  const message = `Cannot exceed quota for AccessKeysPerUser: ${String(keysPerUser)}`;
+  return { status: 409, code: "LimitExceeded", message };
+}
+
+/**
+ * The token of a web identity has to be signed by the local API server, and alive. Its audience is a list there; one with
+ * one element is that element to AWS, and none of the conditions' values to the emulator.
+ */
+function checkWebIdentity(form: URLSearchParams): Buffer | Refusal {
+  const [header = "", payload = "", signature = ""] = (form.get("WebIdentityToken") ?? "").split(".");
+  const key = createPublicKey(readFileSync(serviceAccountKey));
+  const signed = Buffer.from(`${header}.${payload}`);
+  // A JWT's signature is both numbers of ECDSA side by side, not their DER encoding.
+  const given = Buffer.from(signature, "base64url");
+  if (!verify("sha256", signed, { key, dsaEncoding: "ieee-p1363" }, given)) {
+    return { status: 400, code: "InvalidIdentityToken", message: "The token is not signed by the issuer" };
+  }
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as { aud: string[] | string; exp: number };
+  if (claims.exp * 1000 < Date.now()) {
+    return { status: 400, code: "ExpiredTokenException", message: "The token has expired" };
+  }
+  const aud = Array.isArray(claims.aud) && claims.aud.length === 1 ? claims.aud[0] : claims.aud;
+  const adapted = Buffer.from(JSON.stringify({ ...claims, aud })).toString("base64url");
+  form.set("WebIdentityToken", [header, adapted, signature].join("."));
+  return Buffer.from(form.toString());
+}
