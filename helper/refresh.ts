@@ -25,6 +25,8 @@ export interface RefreshEffects {
 interface Region {
   readonly name: string;
   due: number;
+  /** Whether this identity was ever given a token of it: then it is no news that has yet to spread. */
+  given: boolean;
   /** In a row: those that may pass with the spreading of IAM's news, and those that were told as errors. */
   refusals: number;
   failures: number;
@@ -57,7 +59,9 @@ export async function keepTokens(
     issuedAt + refreshDelay(expiresAt - issuedAt, random());
   const all = regions.map((name): Region => {
     const token = tokens.get(name);
-    return { name, due: token === undefined ? 0 : dueOf(token), refusals: 0, failures: 0 };
+    // One that another identity asked for is long since due.
+    const given = token !== undefined && token.issuedAt > 0;
+    return { name, due: token === undefined ? 0 : dueOf(token), given, refusals: 0, failures: 0 };
   });
   /** Whether there are tokens that were not told of. */
   let news = tokens.size > 0;
@@ -65,24 +69,20 @@ export async function keepTokens(
   const failed = (region: Region, error: unknown): void => {
     const { name } = region;
     const refused = isRefusal(error);
-    const maySpread = refused && clock.now() - started < spreadTime;
+    const maySpread = refused && !region.given && clock.now() - started < spreadTime;
     const wait = maySpread
       ? retryDelay(++region.refusals, random(), refusalRetry)
       : retryDelay(++region.failures, random());
     region.due = clock.now() + wait;
     const reason = firstLine(error);
     effects.asked(name, "failure");
+    const next = `${tokens.has(name) ? "the last good token stays in place; " : ""}trying again in ${inSeconds(wait)}`;
     if (maySpread) {
-      const text = "rights that were just given take AWS up to two minutes to spread";
-      log("info", `no authorization token for ${name} yet: ${reason}; ${text}; trying again in ${inSeconds(wait)}`, {
-        region: name,
-      });
-      return;
+      const why = "rights that were just given take AWS up to two minutes to spread";
+      return void log("info", `no authorization token for ${name} yet: ${reason}; ${why}; ${next}`, { region: name });
     }
-    const kept = tokens.has(name) ? "the last good token stays in place; " : "";
-    const advice = refused ? `${effects.whatToCheck}; ` : "";
     const text = `no authorization token for ${name}: ${reason}`;
-    log("error", `${text}; ${advice}${kept}trying again in ${inSeconds(wait)}`, { region: name });
+    log("error", `${text}; ${refused ? `${effects.whatToCheck}; ` : ""}${next}`, { region: name });
     if (region.failures === failingAfter) effects.failing(name, text);
   };
 
@@ -92,7 +92,7 @@ export async function keepTokens(
       const token = await effects.tokenSource(name, signal);
       tokens.set(name, token);
       news = true;
-      [region.refusals, region.failures] = [0, 0];
+      [region.given, region.refusals, region.failures] = [true, 0, 0];
       region.due = clock.now() + refreshDelay(token.expiresAt - clock.now(), random());
       effects.asked(name, "success");
     } catch (error) {

@@ -130,7 +130,7 @@ describe("a helper that starts anew", () => {
 
   it("asks anew, and writes what it got, when it is somebody else to AWS", async () => {
     const before = await versions();
-    const helper = parts.run({ AWS_ROLE_ARN: "arn:aws:iam::123456789012:role/other" });
+    const helper = parts.run({ ECR_HELPER_PRINCIPAL: "arn:aws:iam::123456789012:role/other" });
     await helper.line(/secret\/ecr-creds configured in namespace a-.*/);
     await helper.line(/the secret will expire/);
     await helper.stop();
