@@ -1,8 +1,8 @@
-// The few calls of the Kubernetes API that the helper needs, over Node's own HTTPS with kept connections.
+// The few calls of the Kubernetes API that the helper needs, over HTTP/2.
 import { readFileSync } from "node:fs";
-import type { IncomingMessage } from "node:http";
-import { Agent, request } from "node:https";
+import type { ClientHttp2Stream } from "node:http2";
 import { text } from "node:stream/consumers";
+import { Connections } from "./connection.ts";
 
 export interface KubeOptions {
   /** The API server's address, `https://HOST:PORT`. */
@@ -70,77 +70,105 @@ export function inCluster(env: Readonly<Record<string, string | undefined>>): Ku
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     ca: readFileSync(`${folder}/ca.crt`, "utf8"),
-    token: () => readFileSync(`${folder}/token`, "utf8").trim(),
+    token: freshFor(1_000, () => readFileSync(`${folder}/token`, "utf8").trim()),
   };
 }
 
-/** How long a call may take, and a stream until its first byte, in milliseconds. */
+/** The same, but found out anew only after so many milliseconds. */
+function freshFor(life: number, find: () => string): () => string {
+  let [found, until] = ["", -Infinity];
+  return () => {
+    if (performance.now() >= until) [found, until] = [find(), performance.now() + life];
+    return found;
+  };
+}
+
+/** How long a call may take, and a stream until its answer begins, in milliseconds. */
 const timeout = 30_000;
 
-/** A caller of one API server. */
+/** A caller of one API server. Its connections are kept, and keep no process alive that waits for nothing. */
 export function connect(options: KubeOptions): Kube {
-  const agent = new Agent({ keepAlive: true, ca: options.ca });
+  const connections = new Connections(options.server, options.ca);
   return async <T>(call: Call) => {
-    const signals = [AbortSignal.timeout(timeout), ...(call.signal === undefined ? [] : [call.signal])];
-    const incoming = await send(options, agent, call, AbortSignal.any(signals));
-    const answer = await text(incoming);
-    const status = incoming.statusCode ?? 0;
-    if (status < 200 || status > 299) throw new KubeError(call, status, answer);
-    const type = incoming.headers["content-type"] ?? "";
-    return (type.startsWith("application/json") ? JSON.parse(answer) : answer) as T;
+    const { status, type, text } = await wholeAnswer(send(options, connections, call, "close"));
+    if (status < 200 || status > 299) throw new KubeError(call, status, text);
+    return (type.startsWith("application/json") ? JSON.parse(text) : text) as T;
   };
 }
 
 /** Streams from one API server. A stream rejects with KubeError when it is refused, and ends when the server ends it. */
 export function connectStreams(options: KubeOptions): KubeStream {
-  const agent = new Agent({ ca: options.ca });
+  const connections = new Connections(options.server, options.ca);
   return async function* (call) {
-    const over = new AbortController();
-    const timer = setTimeout(
-      () => over.abort(new Error(`${call.path} was not answered in ${String(timeout)} ms`)),
-      timeout,
-    );
-    try {
-      const incoming = await send(options, agent, call, AbortSignal.any([over.signal, call.signal]));
-      clearTimeout(timer);
-      const status = incoming.statusCode ?? 0;
-      if (status !== 200) throw new KubeError(call, status, await text(incoming));
-      // A peer that vanished without a word is noticed by the kernel.
-      incoming.socket.setKeepAlive(true, 15_000);
-      let rest = "";
-      for await (const chunk of incoming.setEncoding("utf8")) {
-        const lines = (rest + String(chunk)).split("\n");
-        rest = lines.pop() ?? "";
-        yield* lines;
-      }
-    } finally {
-      clearTimeout(timer);
-      over.abort();
+    const stream = send(options, connections, call, "response");
+    const status = await statusOf(stream);
+    if (status !== 200) throw new KubeError(call, status, await text(stream));
+    let rest = "";
+    for await (const chunk of stream.setEncoding("utf8")) {
+      const lines = (rest + String(chunk)).split("\n");
+      rest = lines.pop() ?? "";
+      yield* lines;
     }
   };
 }
 
-async function send(options: KubeOptions, agent: Agent, call: Call, signal: AbortSignal): Promise<IncomingMessage> {
-  const { method, accept = "application/json", contentType = "application/json", path } = call;
+/** Sends a call. The answer fails when the call's signal aborts, or when `inTime` has not happened to it in time. */
+function send(
+  options: KubeOptions,
+  connections: Connections,
+  call: Call,
+  inTime: "response" | "close",
+): ClientHttp2Stream {
+  const { method, path, accept = "application/json", contentType = "application/json", signal } = call;
   const body = typeof call.body === "object" && !Buffer.isBuffer(call.body) ? JSON.stringify(call.body) : call.body;
-  const headers: Record<string, string> = { authorization: `Bearer ${options.token()}`, accept };
-  if (body !== undefined) {
-    headers["content-type"] = contentType;
-    // Without it Node sends the body of a DELETE unannounced, and the API server takes it for the next request.
-    headers["content-length"] = String(Buffer.byteLength(body));
-  }
-  const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
-    const outgoing = request(`${options.server}${path}`, { agent, method, headers, signal }, resolve);
-    outgoing.on("error", reject);
-    outgoing.end(body);
-  }).catch((error: unknown) => {
+  const authorization = `Bearer ${options.token()}`;
+  const headers: Record<string, string> = { ":method": method, ":path": path, authorization, accept };
+  if (body !== undefined) headers["content-type"] = contentType;
+  const stream = connections.request(headers, body);
+  const giveUp = (): void => void stream.destroy(signal?.reason as Error);
+  const timer = setTimeout(() => {
+    connections.doubt(stream);
+    stream.destroy(new Error(`${method} ${path} was not answered in ${String(timeout)} ms`));
+  }, timeout);
+  let status = 0;
+  stream.once("response", ({ ":status": code = 0 }) => options.answered?.(call, (status = code)));
+  stream.once(inTime, () => clearTimeout(timer));
+  stream.once("close", () => {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", giveUp);
     // What the caller itself gave up is nothing that the API server failed to do.
-    if (call.signal?.aborted !== true) options.answered?.(call, 0);
-    throw error;
+    if (status === 0 && signal?.aborted !== true) options.answered?.(call, 0);
   });
-  options.answered?.(call, incoming.statusCode ?? 0);
-  return incoming;
+  if (signal?.aborted === true) giveUp();
+  else signal?.addEventListener("abort", giveUp);
+  return stream;
 }
+
+/** Listens for everything at once: by the time an await goes on, an answer may have come and gone. */
+const wholeAnswer = async (stream: ClientHttp2Stream): Promise<{ status: number; type: string; text: string }> =>
+  new Promise((resolve, reject) => {
+    let [status, type] = [0, ""];
+    const chunks: Buffer[] = [];
+    stream
+      .once("response", (headers) => ([status, type] = [headers[":status"] ?? 0, headers["content-type"] ?? ""]))
+      .on("data", (chunk: Buffer) => chunks.push(chunk))
+      .once("end", () => resolve({ status, type, text: Buffer.concat(chunks).toString() }))
+      .on("error", (error: Error) => reject(originOf(error)))
+      .once("close", () => stream.readableEnded || reject(cutOff()));
+  });
+
+const statusOf = async (stream: ClientHttp2Stream): Promise<number> =>
+  new Promise((resolve, reject) => {
+    stream
+      .once("response", ({ ":status": code = 0 }) => resolve(code))
+      .on("error", (error: Error) => reject(originOf(error)))
+      .once("close", () => reject(cutOff()));
+  });
+
+const cutOff = (): Error => new Error("the API server's connection ended before its answer did");
+
+/** A request that waited for its connection only says that it was cancelled: what ended the connection is its cause. */
+const originOf = (error: Error): Error => (error.cause instanceof Error ? error.cause : error);
 
 /** What to accept so that only an object's metadata comes, or of a list its objects' (`PartialObjectMetadataList`). */
 export const metadataOnly = (kind = "PartialObjectMetadata"): string =>

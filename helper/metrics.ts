@@ -138,10 +138,9 @@ export class Metrics {
 
 /** The verb and resource of a request, in the words of Kubernetes' roles and audit log. */
 function requestOf(method: Call["method"], path: string, contentType = ""): { verb: string; resource: string } {
-  const { pathname, searchParams } = new URL(path, "https://kubernetes");
-  const [, resource = "", name] = /\/v1(?:\/namespaces\/[^/]+(?=\/))?\/([^/]+)(?:\/([^/]+))?/.exec(pathname) ?? [];
+  const [, resource = "", name] = /\/v1(?:\/namespaces\/[^/?]+(?=\/))?\/([^/?]+)(?:\/([^/?]+))?/.exec(path) ?? [];
   if (method === "GET")
-    return { verb: searchParams.has("watch") ? "watch" : name === undefined ? "list" : "get", resource };
+    return { verb: path.includes("watch=1") ? "watch" : name === undefined ? "list" : "get", resource };
   if (method === "PATCH") return { verb: contentType.includes("apply") ? "apply" : "patch", resource };
   return { verb: { POST: "create", PUT: "update", DELETE: "delete" }[method], resource };
 }

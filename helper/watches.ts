@@ -15,23 +15,35 @@ export interface WatchEffects extends Reflecting {
 /** What is retried without a word so often, in a row: API servers restart, and their watches end with them. */
 const quietFailures = 3;
 
+const worst = (all: readonly Knowledge[]): Knowledge =>
+  (["unreadable", "unknown"] as const).find((one) => all.includes(one)) ?? "known";
+
 export class Watches {
   readonly #knowledge: Map<Following, Knowledge>;
   /** By the namespace they cover; those of all namespaces under undefined. */
   readonly #followings = new Map<string | undefined, Following[]>();
+  /** The worst of them, in the same order: it is asked for at every event. */
+  readonly #known = new Map<string | undefined, Knowledge>();
 
   constructor(observed: Observed) {
     this.#knowledge = new Map(observed.followings.map((one) => [one, "unknown"]));
     for (const one of observed.followings) {
       this.#followings.set(one.namespace, [...(this.#followings.get(one.namespace) ?? []), one]);
+      this.#known.set(one.namespace, "unknown");
     }
   }
 
   /** What is known of a namespace, by the collections that cover it. */
   knowledgeOf(namespace: string): Knowledge {
-    const covering = [undefined, namespace].flatMap((one) => this.#followings.get(one) ?? []);
-    const all = covering.map((one) => this.#knowledge.get(one));
-    return (["unreadable", "unknown"] as const).find((wanted) => all.includes(wanted)) ?? "known";
+    const [everywhere, there] = [this.#known.get(undefined) ?? "known", this.#known.get(namespace) ?? "known"];
+    return worst([everywhere, there]);
+  }
+
+  #learn(following: Following, knowledge: Knowledge): void {
+    this.#knowledge.set(following, knowledge);
+    const { namespace } = following;
+    const alike = (this.#followings.get(namespace) ?? []).map((one) => this.#knowledge.get(one) ?? "unknown");
+    this.#known.set(namespace, worst(alike));
   }
 
   /** Follows everything until the signal aborts. Never rejects. */
@@ -42,7 +54,7 @@ export class Watches {
         ...following.sink,
         listed: (uids: ReadonlySet<string>, version: number) => {
           following.sink.listed(uids, version);
-          this.#knowledge.set(following, "known");
+          this.#learn(following, "known");
           listed(namespace);
         },
       };
@@ -52,7 +64,7 @@ export class Watches {
         const [reason, next] = [reasonOf(error), `trying again in ${inSeconds(wait)}`];
         if (isForbidden(error) && namespace !== undefined) {
           const first = this.knowledgeOf(namespace) !== "unreadable";
-          this.#knowledge.set(following, "unreadable");
+          this.#learn(following, "unreadable");
           // With a namespace its Role goes too, and comes back by the stack only.
           const remedy = "If the namespace was deleted, `pulumi up --refresh` makes the helper's Role in it again";
           log(first ? "error" : "debug", `namespace ${namespace} cannot be read: ${reason}. ${remedy}; ${next}`, {

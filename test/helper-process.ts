@@ -49,8 +49,10 @@ export class HelperProcess {
   /** Waits for a line, of those that came and those to come, after the first `from`. Rejects when the helper ends. */
   async line(wanted: RegExp, from = 0, timeout = 30_000): Promise<Line> {
     const deadline = AbortSignal.timeout(timeout);
-    for (;;) {
-      const found = this.lines.slice(from).find(({ message }) => wanted.test(message));
+    for (let next = from; ;) {
+      const found = this.lines.slice(next).find(({ message }) => wanted.test(message));
+      // What was looked at is not looked at again: there may be ten thousand.
+      next = Math.max(from, this.lines.length);
       if (found !== undefined) return found;
       const said = this.lines.map(({ message }) => message).join("\n");
       if (this.#ended) throw new Error(`the helper ended without a line ${String(wanted)}:\n${said}`);
