@@ -1,6 +1,6 @@
 // The few calls of the Kubernetes API that the helper needs, over HTTP/2.
 import { readFileSync } from "node:fs";
-import type { ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
 import { text } from "node:stream/consumers";
 import { Connections } from "./connection.ts";
 
@@ -34,13 +34,16 @@ export type KubeStream = (call: Call & { readonly signal: AbortSignal }) => Asyn
 export class KubeError extends Error {
   readonly status: number;
   readonly reason: string;
-  constructor(call: Call, status: number, body: string) {
+  /** How long the API server wants to be left alone, in milliseconds; 0 when it does not say. */
+  readonly retryAfter: number;
+  constructor(call: Call, status: number, body: string, retryAfter = 0) {
     const answer = parseStatus(body);
     // A refused object's values stand in the messages of 400 and 422, and ours are secrets: there only the reason is safe.
     const safe = status === 400 || status === 422 ? answer.reason : answer.message;
     super(`${call.method} ${call.path} was answered ${String(status)} ${safe}`);
     this.status = status;
     this.reason = answer.reason;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -90,9 +93,9 @@ const timeout = 30_000;
 export function connect(options: KubeOptions): Kube {
   const connections = new Connections(options.server, options.ca);
   return async <T>(call: Call) => {
-    const { status, type, text } = await wholeAnswer(send(options, connections, call, "close"));
-    if (status < 200 || status > 299) throw new KubeError(call, status, text);
-    return (type.startsWith("application/json") ? JSON.parse(text) : text) as T;
+    const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"));
+    if (status < 200 || status > 299) throw new KubeError(call, status, body, retryAfter(headers));
+    return (headers["content-type"]?.startsWith("application/json") === true ? JSON.parse(body) : body) as T;
   };
 }
 
@@ -101,8 +104,8 @@ export function connectStreams(options: KubeOptions): KubeStream {
   const connections = new Connections(options.server, options.ca);
   return async function* (call) {
     const stream = send(options, connections, call, "response");
-    const status = await statusOf(stream);
-    if (status !== 200) throw new KubeError(call, status, await text(stream));
+    const { status, headers } = await beginning(stream);
+    if (status !== 200) throw new KubeError(call, status, await text(stream), retryAfter(headers));
     let rest = "";
     for await (const chunk of stream.setEncoding("utf8")) {
       const lines = (rest + String(chunk)).split("\n");
@@ -144,26 +147,35 @@ function send(
   return stream;
 }
 
-/** Listens for everything at once: by the time an await goes on, an answer may have come and gone. */
-const wholeAnswer = async (stream: ClientHttp2Stream): Promise<{ status: number; type: string; text: string }> =>
+interface Beginning {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** Resolves when an answer begins. */
+const beginning = async (stream: ClientHttp2Stream): Promise<Beginning> =>
   new Promise((resolve, reject) => {
-    let [status, type] = [0, ""];
-    const chunks: Buffer[] = [];
     stream
-      .once("response", (headers) => ([status, type] = [headers[":status"] ?? 0, headers["content-type"] ?? ""]))
+      .once("response", (headers) => resolve({ status: headers[":status"] ?? 0, headers }))
+      .on("error", (error: Error) => reject(originOf(error)))
+      .once("close", () => reject(cutOff()));
+  });
+
+/** Listens for everything at once: by the time an await goes on, an answer may have come and gone. */
+const wholeAnswer = async (stream: ClientHttp2Stream): Promise<Beginning & { readonly body: string }> =>
+  new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
+    stream
+      .once("response", (all) => (headers = all))
       .on("data", (chunk: Buffer) => chunks.push(chunk))
-      .once("end", () => resolve({ status, type, text: Buffer.concat(chunks).toString() }))
+      .once("end", () => resolve({ status: headers[":status"] ?? 0, headers, body: String(Buffer.concat(chunks)) }))
       .on("error", (error: Error) => reject(originOf(error)))
       .once("close", () => stream.readableEnded || reject(cutOff()));
   });
 
-const statusOf = async (stream: ClientHttp2Stream): Promise<number> =>
-  new Promise((resolve, reject) => {
-    stream
-      .once("response", ({ ":status": code = 0 }) => resolve(code))
-      .on("error", (error: Error) => reject(originOf(error)))
-      .once("close", () => reject(cutOff()));
-  });
+/** The API server gives it in whole seconds. */
+const retryAfter = (headers: IncomingHttpHeaders): number => Number(headers["retry-after"] ?? 0) * 1000 || 0;
 
 const cutOff = (): Error => new Error("the API server's connection ended before its answer did");
 

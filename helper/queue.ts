@@ -3,8 +3,8 @@ import type { Clock } from "./clock.ts";
 
 export interface QueueOptions {
   readonly clock: Clock;
-  /** How many keys are worked on at a time. */
-  readonly concurrency: number;
+  /** How many keys are worked on at a time; asked for whenever one is begun. */
+  readonly concurrency: () => number;
   /** Called when nothing is left that is due: what waits for its time does not count. */
   readonly idle: () => void;
 }
@@ -67,7 +67,7 @@ export class WorkQueue {
   }
 
   #fill(): void {
-    while (!this.#closed && this.#running.size < this.#options.concurrency) {
+    while (!this.#closed && this.#running.size < this.#options.concurrency()) {
       const [set] = [this.#urgent, this.#bulk].filter(({ size }) => size > 0);
       const [key] = set ?? [];
       if (set === undefined || key === undefined) return;

@@ -16,6 +16,8 @@ import { Troubles, type TroubleEffects } from "./troubles.ts";
 export interface Effects extends TroubleEffects {
   readonly writer: Pick<Writer, "applySecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
   readonly metrics: TroubleEffects["metrics"] & Pick<Metrics, "applied">;
+  /** How many namespaces are worked on at a time. */
+  readonly concurrency: () => number;
 }
 
 export type State = "right" | "pending" | "failing";
@@ -31,9 +33,6 @@ export interface Controller {
   readonly stalled: () => number;
 }
 
-/** How many namespaces are worked on at a time. More would add latency at the API server and nothing else. */
-const concurrency = 32;
-
 /** Whether all is known about a namespace that a decision needs, not yet, or it cannot be read now. */
 export type Knowledge = "known" | "unknown" | "unreadable";
 
@@ -45,7 +44,7 @@ export function createController(
   effects: Effects,
   signal: AbortSignal,
 ): Controller {
-  const { writer, log, metrics, clock } = effects;
+  const { writer, log, metrics, clock, concurrency } = effects;
   const troubles = new Troubles(effects);
   const states = new Map<string, State>();
   /** The objects that were right: what is missing of them later was deleted by somebody. */

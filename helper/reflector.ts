@@ -54,7 +54,7 @@ interface WatchEvent<T> {
 }
 
 /** How many objects one call lists: memory stays flat however many there are. */
-const pageSize = 500;
+const pageSize = 1_000;
 /** The API server sends a bookmark once a minute: a watch that is silent for longer than this, in milliseconds, is dead. */
 export const silenceLimit = 90_000;
 /** The collection is listed anew after this long, in milliseconds, should a watch ever have missed something. */
@@ -150,7 +150,8 @@ export async function reflect<T extends KubeObject>(
     if (isExpired(error) || isForbidden(error)) version = undefined;
     // To be too late once is no fault, and no loop.
     if (isExpired(error) && failures === 1) return 0;
-    return retryDelay(failures, random(), maximumWatchRetry);
+    const asked = error instanceof KubeError ? error.retryAfter : 0;
+    return Math.max(asked, retryDelay(failures, random(), maximumWatchRetry));
   };
 
   const isOver = (): boolean => signal.aborted;

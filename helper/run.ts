@@ -6,7 +6,8 @@ import type { Tokens } from "./desired.ts";
 import { recordWarning } from "./events.ts";
 import { handOver } from "./handover.ts";
 import { serveHealth } from "./health.ts";
-import { connect, connectStreams, type KubeOptions } from "./kube.ts";
+import { connect, connectStreams, type Call, type KubeOptions } from "./kube.ts";
+import { Limit } from "./limit.ts";
 import { createLog, reasonOf } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { Observed, type MetadataOnly } from "./observed.ts";
@@ -35,7 +36,12 @@ export async function runHelper(
   let tokens: Tokens = new Map();
 
   const metrics = new Metrics(config, { states: () => controller.states(), isAllRight: () => status.isAllRight() });
-  const counted: KubeOptions = { ...cluster, answered: (call, code) => metrics.called(call, code) };
+  const limit = new Limit();
+  const answered = (call: Call, code: number): void => {
+    metrics.called(call, code);
+    limit.answered(code);
+  };
+  const counted: KubeOptions = { ...cluster, answered };
   const [kube, stream] = [connect(counted), connectStreams(counted)];
   const warn = (namespace: string, object: string, reason: string, message: string): void =>
     void recordWarning(kube, namespace, object, reason, message).catch((error: unknown) =>
@@ -47,7 +53,7 @@ export async function runHelper(
   });
   const watches = new Watches(observed);
   const writer = new Writer(kube, config, observed);
-  const effects = { writer, warn, log, metrics, clock, random };
+  const effects = { writer, warn, log, metrics, clock, random, concurrency: () => limit.value };
   const controller = createController(config, observed, (namespace) => watches.knowledgeOf(namespace), effects, signal);
   const status = new Status(config.namespace, regions, {
     tokens: () => tokens,

@@ -80,7 +80,8 @@ export class Troubles {
       this.#tell(namespace, object, trouble, { reason, next: "", event: "ForeignObject" });
       return undefined;
     }
-    const wait = retryDelay(++trouble.failures, random(), maximumObjectRetry);
+    const asked = error instanceof KubeError ? error.retryAfter : 0;
+    const wait = Math.max(asked, retryDelay(++trouble.failures, random(), maximumObjectRetry));
     trouble.notBefore = clock.now() + wait;
     if (isNamespaceGone(error) || (isConflict(error) && trouble.failures < conflictsAreFailuresAfter)) {
       log("debug", `${object} in namespace ${namespace}: ${reason}`, { namespace, object });

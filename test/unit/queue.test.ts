@@ -20,7 +20,7 @@ function queueOf(concurrency: number) {
       await clock.sleep(1_000, new AbortController().signal);
       running.delete(key);
     },
-    { clock, concurrency, idle: () => idles++ },
+    { clock, concurrency: () => concurrency, idle: () => idles++ },
   );
   return { clock, begun, queue, idles: () => idles };
 }

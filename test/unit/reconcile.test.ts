@@ -116,6 +116,7 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
       metrics: { applied: () => undefined, failed: () => undefined, drifted: (object) => void drifted.push(object) },
       clock,
       random: () => 0,
+      concurrency: () => 32,
     },
     over.signal,
   );
