@@ -1,10 +1,12 @@
 // The helper's configuration: its environment, read once, checked whole, frozen.
 import { createHash } from "node:crypto";
+import { EnvironmentReader, matching, oneOf, several } from "./environment.ts";
 import { formats, levels, type Format, type Level } from "./log.ts";
 import {
   anyHost,
   basicAuthNames,
   identities,
+  labelValue,
   namespaceName,
   namespacePattern,
   objectName,
@@ -50,25 +52,8 @@ export interface HelperConfig extends TargetRules {
 
 /** Reads the configuration. Throws one error that names every mistake: the variable, its value, what it should be. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): HelperConfig {
-  const mistakes: string[] = [];
-  const read = <T>(name: string, expected: string, parse: (value: string) => T | undefined, fallback?: string): T => {
-    const value = env[name] ?? fallback ?? "";
-    const parsed = parse(value);
-    if (parsed === undefined) mistakes.push(`${name}=${JSON.stringify(value)}: expected ${expected}`);
-    // A mistake is thrown below, before anybody sees the undefined.
-    return parsed as T;
-  };
-  const matching = (pattern: RegExp) => (value: string) => (pattern.test(value) ? value : undefined);
-  const oneOf =
-    <T extends string>(allowed: readonly T[]) =>
-    (value: string) =>
-      allowed.find((one) => one === value);
-  const several =
-    <T>(parse: (value: string) => T | undefined) =>
-    (value: string) => {
-      const parsed = [...new Set(value.split(",").filter((one) => one !== ""))].map(parse);
-      return parsed.includes(undefined) ? undefined : (parsed as T[]);
-    };
+  const reader = new EnvironmentReader(env);
+  const { read } = reader;
   const parseRegistry = (value: string): Registry | undefined => {
     const region = registryHost.exec(value)?.[1];
     return region === undefined ? undefined : Object.freeze({ host: value, region });
@@ -77,7 +62,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
 
   const namespaces = several(matching(namespacePattern));
   const parseRegistries = (value: string): readonly Registry[] | undefined =>
-    value === "" ? undefined : several(parseRegistry)(value);
+    /^,*$/.test(value) ? undefined : several(parseRegistry)(value);
 
   const registries = read(
     "ECR_HELPER_REGISTRIES",
@@ -87,12 +72,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
   const basicAuthSecret = read("ECR_HELPER_BASIC_AUTH_SECRET", name, matching(objectName), "ecr-creds");
   const basicAuthSecrets = basicAuthNames(basicAuthSecret, regionsOf((env["ECR_HELPER_REGISTRIES"] ?? "").split(",")));
   const pullSecret = read("ECR_HELPER_PULL_SECRET", name, matching(objectName), "ecr-creds-pull");
+  const logins = [...basicAuthSecrets.values()];
+  if (isName(basicAuthSecret) && !logins.every(isName)) {
+    const shorter = "a shorter name: each further region is put after it";
+    reader.mistake("ECR_HELPER_BASIC_AUTH_SECRET", basicAuthSecret, shorter);
+  }
+  if (isName(pullSecret) && logins.includes(pullSecret)) {
+    reader.mistake("ECR_HELPER_PULL_SECRET", pullSecret, "another name: a login for builds has this one");
+  }
 
   const config: HelperConfig = {
     registries,
     registryHost:
-      read("ECR_HELPER_REGISTRY_HOST", "nothing, or HOST or HOST:PORT", matching(new RegExp(`^$|${anyHost.source}`))) ||
-      undefined,
+      read("ECR_HELPER_REGISTRY_HOST", "nothing, or HOST or HOST:PORT", (value) =>
+        value === "" || anyHost.test(value) ? value : undefined,
+      ) || undefined,
     buildNamespaces: read(
       "ECR_HELPER_BUILD_NAMESPACES",
       "names or patterns of namespaces, comma-separated",
@@ -106,21 +100,29 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
     namespaceSelector: read("ECR_HELPER_NAMESPACE_SELECTOR", "a label selector", parsedSelector),
     basicAuthSecrets,
     pullSecret,
-    secretNames: [...basicAuthSecrets.values(), pullSecret],
+    secretNames: [...logins, pullSecret],
     serviceAccount: read("ECR_HELPER_SERVICE_ACCOUNT", name, matching(objectName), "builder-sa"),
     namespace: read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(namespaceName)),
     pod: read("ECR_HELPER_POD", "the helper's own pod", matching(objectName)),
     deployment: read("ECR_HELPER_DEPLOYMENT", "the helper's own Deployment", matching(objectName), "ecr-helper"),
     identity: read("ECR_HELPER_IDENTITY", identities.join(", "), oneOf(identities), "accessKey"),
-    principal: env["ECR_HELPER_PRINCIPAL"] ?? "",
+    principal: read(
+      "ECR_HELPER_PRINCIPAL",
+      "nothing, or the name of an IAM user, or the ARN of a role",
+      matching(/^[!-~]*$/),
+    ),
     fingerprint: fingerprint(env),
     owner: {
       name: read(
         "ECR_HELPER_OWNER_NAME",
         "the name of the ClusterRole that owns what the helper creates",
-        matching(/./),
+        matching(labelValue),
       ),
-      uid: read("ECR_HELPER_OWNER_UID", "the uid of that ClusterRole", matching(/^[-0-9a-f]{36}$/)),
+      uid: read(
+        "ECR_HELPER_OWNER_UID",
+        "the uid of that ClusterRole",
+        matching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+      ),
     },
     logFormat: read("ECR_HELPER_LOG_FORMAT", formats.join(" or "), oneOf(formats), "text"),
     logLevel: read("ECR_HELPER_LOG_LEVEL", levels.join(", "), oneOf(levels), "info"),
@@ -131,9 +133,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
       "8080",
     ),
   };
-  if (mistakes.length > 0) throw new Error(`The helper's environment is wrong:\n  ${mistakes.join("\n  ")}`);
+  reader.throwMistakes();
   return Object.freeze(config);
 }
+
+/** Whether a value is there, after a mistake it is not, and is a name. */
+const isName = (value: string | undefined): boolean => value !== undefined && objectName.test(value);
 
 function parsedSelector(value: string): string | undefined {
   try {

@@ -28,6 +28,12 @@ export function reasonOf(error: unknown): string {
 /** The first line of what AWS says: it may repeat the whole request, its session token included, after that. */
 export const firstLine = (error: unknown): string => reasonOf(error).split("\n")[0] ?? "";
 
+/** A value as messages show it: quoted, and only the beginning of a very long one. */
+export const quoted = (value: string): string =>
+  value.length <= 1000
+    ? JSON.stringify(value)
+    : `${JSON.stringify(value.slice(0, 1000))}... (${String(value.length)} characters)`;
+
 export const inSeconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
 
 /** A moment in the words of `date -u`, as the origin's log has it: `Sat May  4 17:44:27 UTC 2019`. */

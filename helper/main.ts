@@ -6,9 +6,12 @@ import { runHelper } from "./run.ts";
 const stop = new AbortController();
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
 
-runHelper(process.env, inCluster(process.env), (line) => process.stdout.write(line), stop.signal).catch(
-  (error: unknown) => {
-    process.stderr.write(`${reasonOf(error)}\n`);
-    process.exitCode = 1;
-  },
-);
+runHelper(
+  process.env,
+  () => inCluster(process.env),
+  (line) => process.stdout.write(line),
+  stop.signal,
+).catch((error: unknown) => {
+  process.stderr.write(`${reasonOf(error)}\n`);
+  process.exitCode = 1;
+});

@@ -2,14 +2,32 @@
 
 /** A namespace: an RFC 1123 label, as Kubernetes' API conventions have it. */
 export const namespaceName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-/** A namespace's name or a glob pattern of such: `*` stands for any characters, `?` for one. */
-export const namespacePattern = /^[-a-z0-9*?]{1,63}$/;
+/** A namespace's name or a glob pattern that may mean one: `*` stands for any characters, `?` for one. */
+export const namespacePattern = /^(?!-)[-a-z0-9*?]{1,63}(?<!-)$/;
 /** A secret, a service account, a Deployment: an RFC 1123 subdomain. */
 export const objectName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+/** A value of a label, and the part of an annotation's key after the slash. */
+export const labelValue = /^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/;
+
+const label = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?";
+/** A name in DNS, without its ends. */
+export const dnsName = `(?=[^:/]{1,253}(?:[:/]|$))${label}(?:\\.${label})*`;
+/** A port after a host, or none. URL says which are too high. */
+export const portSuffix = "(?::[1-9]\\d{0,4})?";
+
 /** An ECR registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`; its region is the first group. */
-export const registryHost = /^\d{12}\.dkr\.ecr\.([a-z]{2}(?:-[a-z]+)+-\d+)\.[a-z0-9.-]+$/;
-/** Any host that a registry may be reached under, `HOST` or `HOST:PORT`. */
-export const anyHost = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:\d{1,5})?$/;
+export const registryHost = new RegExp(
+  `^(?=.{1,253}$)\\d{12}\\.dkr\\.ecr\\.(?=[^.]{1,63}\\.)([a-z]{2}(?:-[a-z]+)+-\\d+)(?:\\.${label})+$`,
+);
+
+const hostAndPort = new RegExp(`^(?:localhost$|(?=.*[.:]))${dnsName}${portSuffix}$`);
+/**
+ * Any host that a registry may be reached under, `HOST` or `HOST:PORT`. Docker takes a word with neither a dot nor a port for
+ * a part of an image's name; URL knows which numbers are no address and no port.
+ */
+export const anyHost = {
+  test: (value: string): boolean => hostAndPort.test(value) && URL.canParse(`https://${value}`),
+};
 
 /** The distinct regions of registries, in the order they come first. */
 export const regionsOf = (hosts: readonly string[]): string[] => [

@@ -20,12 +20,12 @@ import { readTokensLeft } from "./tokens-left.ts";
 import { Watches } from "./watches.ts";
 
 /**
- * Runs the helper until the signal aborts, with its log lines going to `write`. Rejects when the environment is wrong or
- * its port is taken.
+ * Runs the helper until the signal aborts, with its log lines going to `write`. Rejects when the environment is wrong, and
+ * then says so before it looks for the cluster, or when its port is taken.
  */
 export async function runHelper(
   env: Readonly<Record<string, string | undefined>>,
-  cluster: KubeOptions,
+  cluster: () => KubeOptions,
   write: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -41,7 +41,7 @@ export async function runHelper(
     metrics.called(call, code);
     limit.answered(code);
   };
-  const counted: KubeOptions = { ...cluster, answered };
+  const counted: KubeOptions = { ...cluster(), answered };
   const [kube, stream] = [connect(counted), connectStreams(counted)];
   const warn = (namespace: string, object: string, reason: string, message: string): void =>
     void recordWarning(kube, namespace, object, reason, message).catch((error: unknown) =>

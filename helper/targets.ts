@@ -63,36 +63,67 @@ export function matchesGlob(glob: string, name: string): boolean {
 const key =
   "((?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9](?:[-\\w.]{0,61}[A-Za-z0-9])?)";
 const value = "((?:[A-Za-z0-9](?:[-\\w.]{0,61}[A-Za-z0-9])?)?)";
+/** What Kubernetes takes for white space: less than `\s` and `trim` do. */
+const space = "[ \\t\\r\\n]*";
 
 type Requirement = (labels: Labels) => boolean;
 
 /** The forms of one requirement, and what each asks of the labels. Where a label is absent, only negations hold. */
 const forms: [RegExp, (key: string, operand: string) => Requirement | undefined][] = [
   [new RegExp(`^${key}$`), (name) => (labels) => Object.hasOwn(labels, name)],
-  [new RegExp(`^!\\s*${key}$`), (name) => (labels) => !Object.hasOwn(labels, name)],
-  [new RegExp(`^${key}\\s*==?\\s*${value}$`), (name, one) => (labels) => labels[name] === one],
-  [new RegExp(`^${key}\\s*!=\\s*${value}$`), (name, one) => (labels) => labels[name] !== one],
-  [new RegExp(`^${key}\\s*>\\s*(-?\\d+)$`), (name, limit) => compared(name, (found) => found > BigInt(limit))],
-  [new RegExp(`^${key}\\s*<\\s*(-?\\d+)$`), (name, limit) => compared(name, (found) => found < BigInt(limit))],
-  [new RegExp(`^${key}\\s+in\\s*\\(([^()]*)\\)$`), (name, list) => oneOf(name, list, true)],
-  [new RegExp(`^${key}\\s+notin\\s*\\(([^()]*)\\)$`), (name, list) => oneOf(name, list, false)],
+  [new RegExp(`^!${space}${key}$`), (name) => (labels) => !Object.hasOwn(labels, name)],
+  [new RegExp(`^${key}${space}==?${space}${value}$`), (name, one) => (labels) => labels[name] === one],
+  [new RegExp(`^${key}${space}!=${space}${value}$`), (name, one) => (labels) => labels[name] !== one],
+  [
+    new RegExp(`^${key}${space}>${space}(\\d{1,63})$`),
+    (name, limit) => compared(name, limit, (found, than) => found > than),
+  ],
+  [
+    new RegExp(`^${key}${space}<${space}(\\d{1,63})$`),
+    (name, limit) => compared(name, limit, (found, than) => found < than),
+  ],
+  [new RegExp(`^${key}[ \\t\\r\\n]+in${space}\\(([^()]*)\\)$`), (name, list) => oneOf(name, list, true)],
+  [new RegExp(`^${key}[ \\t\\r\\n]+notin${space}\\(([^()]*)\\)$`), (name, list) => oneOf(name, list, false)],
 ];
 
-const compared =
-  (name: string, test: (found: bigint) => boolean): Requirement =>
-  (labels) =>
-    /^-?\d+$/.test(labels[name] ?? "") && test(BigInt(labels[name] ?? ""));
+/** Kubernetes compares integers of 64 bits, and takes none with a sign in a selector. */
+const isInteger = (text: string): boolean =>
+  /^-?\d{1,63}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
+
+function compared(
+  name: string,
+  limit: string,
+  test: (found: bigint, than: bigint) => boolean,
+): Requirement | undefined {
+  if (!isInteger(limit)) return undefined;
+  return ({ [name]: found = "" }) => isInteger(found) && test(BigInt(found), BigInt(limit));
+}
+
+const wholeValue = new RegExp(`^${value}$`);
+const trimmed = (text: string): string => text.replace(/^[ \t\r\n]+/, "").replace(/(?<![ \t\r\n])[ \t\r\n]+$/, "");
 
 function oneOf(name: string, list: string, wanted: boolean): Requirement | undefined {
-  const values = list.split(",").map((one) => one.trim());
-  if (!values.every((one) => new RegExp(`^${value}$`).test(one))) return undefined;
+  const values = list.split(",").map(trimmed);
+  if (!values.every((one) => wholeValue.test(one))) return undefined;
   return (labels) => (Object.hasOwn(labels, name) && values.includes(labels[name] ?? "")) === wanted;
 }
 
 /** Gives the test that a label selector means. Throws an error that says which of its requirements is wrong. */
 export function parseSelector(selector: string): Requirement {
-  const requirements = selector.split(/,(?![^()]*\))/).map((text) => parseRequirement(text.trim()));
+  const requirements = requirementsOf(selector).map((text) => parseRequirement(trimmed(text)));
   return (labels) => requirements.every((holds) => holds(labels));
+}
+
+/** Splits at the commas that are not between parentheses. */
+function requirementsOf(selector: string): string[] {
+  const texts: string[] = [];
+  let isOpen = false;
+  for (const part of selector.split(",")) {
+    texts.push(isOpen ? `${texts.pop() ?? ""},${part}` : part);
+    const [opened, closed] = [part.lastIndexOf("("), part.lastIndexOf(")")];
+    isOpen = opened > closed || (isOpen && opened === closed);
+  }
+  return texts;
 }
 
 function parseRequirement(text: string): Requirement {

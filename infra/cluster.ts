@@ -3,7 +3,7 @@ import { getCluster } from "@pulumi/aws/eks/getCluster.js";
 import { Provider } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/log.ts";
-import type { ClusterConfig } from "./config.ts";
+import type { ClusterConfig } from "./cluster-config.ts";
 
 /** What EKS says of a cluster. */
 export interface EksCluster {

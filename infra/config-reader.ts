@@ -1,5 +1,11 @@
 // Reads values of the stack's configuration and collects the mistakes in them.
 import * as pulumi from "@pulumi/pulumi";
+import { quoted } from "../helper/log.ts";
+
+/** Whether a key was set by `pulumi config set --secret`: Pulumi's own, which its types leave out. */
+const { isConfigSecret } = pulumi.runtime as unknown as { isConfigSecret: (key: string) => boolean };
+
+type Pattern = Pick<RegExp, "test">;
 
 /** Reads values and collects mistakes. What a read gives after a mistake is of the right type and never used. */
 export class ConfigReader {
@@ -8,13 +14,21 @@ export class ConfigReader {
   readonly #known = new Set<string>();
 
   readonly mistake = (key: string, value: string, expected: string): void => {
-    this.#mistakes.push(`${this.#config.name}:${key} = ${JSON.stringify(value)}: expected ${expected}`);
+    this.#mistakes.push(`${this.#config.name}:${key} = ${this.#shown(key, value)}: expected ${expected}`);
   };
+
+  readonly isSecret = (key: string): boolean => isConfigSecret(`${this.#config.name}:${key}`);
+
+  /** The content of a kubeconfig has keys in it; its path has one line. */
+  #shown(key: string, value: string): string {
+    const isContent = key === "kubeconfig" && /[\n{]/.test(value);
+    return this.isSecret(key) || isContent ? "[secret]" : quoted(value);
+  }
 
   /** A mistake that is not in a value of the configuration. */
   readonly complaint = (text: string): void => void this.#mistakes.push(text);
 
-  readonly optional = (key: string, pattern: RegExp, expected: string): string | undefined => {
+  readonly optional = (key: string, pattern: Pattern, expected: string): string | undefined => {
     this.#known.add(key);
     const value = this.#config.get(key) ?? "";
     if (value === "") return undefined;
@@ -28,7 +42,7 @@ export class ConfigReader {
     return ["", "[]", "false"].includes(value) ? undefined : value;
   };
 
-  readonly string = (key: string, pattern: RegExp, expected: string): string => {
+  readonly string = (key: string, pattern: Pattern, expected: string): string => {
     const value = this.optional(key, pattern, expected);
     if (value === undefined) this.mistake(key, "", expected);
     return value ?? "";
@@ -39,7 +53,7 @@ export class ConfigReader {
 
   readonly boolean = (key: string): boolean => this.oneOf(key, ["true", "false"]) === "true";
 
-  readonly strings = (key: string, pattern: RegExp, expected: string): readonly string[] => {
+  readonly strings = (key: string, pattern: Pattern, expected: string): readonly string[] => {
     const text = this.optional(key, /./s, expected) ?? "[]";
     const list = parseStrings(text);
     if (list === undefined) this.mistake(key, text, `a list: ${expected}`);
@@ -51,8 +65,8 @@ export class ConfigReader {
     const prefix = `${this.#config.name}:`;
     const given = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(prefix));
     for (const key of given.map((one) => one.slice(prefix.length))) {
-      if (!this.#known.has(key))
-        this.#mistakes.push(`${prefix}${key}: there is no such key; \`pulumi config\` lists them`);
+      if (this.#known.has(key)) continue;
+      this.#mistakes.push(`${prefix}${shownKey(key)}: there is no such key; \`pulumi config\` lists them`);
     }
     if (this.#mistakes.length === 0) return;
     throw new pulumi.RunError(
@@ -60,6 +74,8 @@ export class ConfigReader {
     );
   };
 }
+
+const shownKey = (key: string): string => (/^[\w.-]{1,100}$/.test(key) ? key : quoted(key));
 
 function parseStrings(text: string): string[] | undefined {
   try {

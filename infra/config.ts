@@ -1,23 +1,22 @@
 // The stack's configuration: read here and nowhere else, checked whole before any resource is registered.
-import { existsSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
+import { endpointUrl, policyName, principalOrAll, repositoryName } from "./aws-names.ts";
+import { readCluster, type ClusterConfig } from "./cluster-config.ts";
 import { ConfigReader } from "./config-reader.ts";
 import { readHardening, readIdentity, type IamHardening, type IdentityConfig } from "./identity-config.ts";
 import { formats, levels, reasonOf, type Format, type Level } from "../helper/log.ts";
 import {
   anyHost,
   basicAuthNames,
+  dnsName,
   namespaceName,
   namespacePattern,
   objectName,
+  portSuffix,
   regionsOf,
   registryHost,
 } from "../helper/names.ts";
-import { isOpenEnded, isPattern, namedNamespaces, parseSelector, type TargetRules } from "../helper/targets.ts";
-
-/** Which cluster: a kubeconfig (path or content) and a context of it, or the name of an EKS cluster. */
-export type ClusterConfig =
-  { readonly kubeconfig: string | undefined; readonly context: string | undefined } | { readonly eksCluster: string };
+import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../helper/targets.ts";
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
 export interface StackConfig extends TargetRules, IamHardening {
@@ -42,18 +41,18 @@ export interface StackConfig extends TargetRules, IamHardening {
   readonly logLevel: Level;
 }
 
+/** The name of the helper's Deployment, service account and credentials secret. */
+export const app = "ecr-helper";
+
+// https://github.com/distribution/reference/blob/main/regexp.go
+const word = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
 const patterns = {
-  // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
-  repository: /^(?=.{2,256}$)(?:[a-z0-9]+(?:[._-][a-z0-9]+)*\/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$/,
-  principal: /^(\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+)$/,
-  // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-  iamPolicy: /^[\w+=,.@-]{1,128}$/,
-  image: /^[^\s"']+$/,
+  image: new RegExp(
+    `^(?=.{1,500}$)(?:(?=[^/]*[.:])${dnsName}${portSuffix}/|localhost/)?${word}(?:/${word})*` +
+      "(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$",
+  ),
   platform: /^linux\/(amd64|arm64)$/,
-  endpoint: /^https?:\/\/[^\s/]+\/?$/,
   stack: /^[A-Za-z0-9]([\w.-]{0,48}[A-Za-z0-9])?$/,
-  // https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
-  eksCluster: /^[0-9A-Za-z][\w-]{0,99}$/,
 };
 
 /**
@@ -68,15 +67,11 @@ export function readConfig(): StackConfig {
   const cluster = readCluster(config);
 
   const result: StackConfig = {
-    repositoryName: string("repositoryName", patterns.repository, "a name of an ECR repository (2 to 256, lower case)"),
-    repositoryPrincipals: strings(
-      "repositoryPrincipals",
-      patterns.principal,
-      'account ids of 12 digits, IAM ARNs, or "*"',
-    ),
+    repositoryName: string("repositoryName", repositoryName, "a name of an ECR repository (2 to 200, lower case)"),
+    repositoryPrincipals: strings("repositoryPrincipals", principalOrAll, 'account ids of 12 digits, IAM ARNs, or "*"'),
     forceDelete: boolean("forceDelete"),
     identity: readIdentity(config, "eksCluster" in cluster),
-    policyName: string("policyName", patterns.iamPolicy, "1 to 128 letters, digits or +=,.@_-"),
+    policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
     ...readHardening(config),
     cluster,
     namespace: string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
@@ -87,10 +82,10 @@ export function readConfig(): StackConfig {
     serviceAccount: string("serviceAccount", objectName, name),
     registries: strings("registries", registryHost, "hosts ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
     registryHost: config.optional("registryHost", anyHost, "HOST or HOST:PORT, without https://"),
-    baseImage: string("baseImage", patterns.image, "a reference of an image"),
+    baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
-    awsEndpointUrl: config.optional("awsEndpointUrl", patterns.endpoint, endpoint),
-    stsEndpointUrl: config.optional("stsEndpointUrl", patterns.endpoint, endpoint),
+    awsEndpointUrl: config.optional("awsEndpointUrl", endpointUrl, endpoint),
+    stsEndpointUrl: config.optional("stsEndpointUrl", endpointUrl, endpoint),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),
   };
@@ -98,52 +93,26 @@ export function readConfig(): StackConfig {
     const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
     config.complaint(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
-  if (result.basicAuthSecret === result.pullSecret) {
-    config.mistake(
-      "pullSecret",
-      result.pullSecret,
-      "another name than basicAuthSecret's: they are secrets of two types",
-    );
-  }
-  const logins = basicAuthNames(result.basicAuthSecret, ["", ...regionsOf(result.registries)]);
-  if (result.basicAuthSecret !== result.pullSecret && [...logins.values()].includes(result.pullSecret)) {
-    config.mistake("pullSecret", result.pullSecret, "another name: a further region's login for builds has this one");
-  }
+  checkSecretNames(config, result);
   config.throwMistakes();
   return Object.freeze(result);
 }
 
-function readCluster(config: ConfigReader): ClusterConfig {
-  const kubeconfig = config.optional("kubeconfig", /./s, "the path of a kubeconfig, or its content");
-  const context = config.optional("context", /./, "the name of a context");
-  const eksCluster = config.optional("eksCluster", patterns.eksCluster, "the name of an EKS cluster");
-  const anyKubeconfig = kubeconfig ?? context;
-  if (eksCluster !== undefined) {
-    if (anyKubeconfig !== undefined) {
-      config.mistake(
-        "eksCluster",
-        eksCluster,
-        "not to be set together with kubeconfig or context: they name a cluster too",
-      );
-    }
-    return { eksCluster };
+function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, registries }: StackConfig): void {
+  // Of the own registry the region is not known here, but its login has the plain name.
+  const logins = [...basicAuthNames(basicAuthSecret, ["", ...regionsOf(registries)]).values()];
+  const own = [app, `${app}-image`];
+  if (objectName.test(basicAuthSecret) && !logins.every((one) => objectName.test(one))) {
+    config.mistake("basicAuthSecret", basicAuthSecret, "a shorter name: each further region is put after it");
   }
-  if (anyKubeconfig === undefined) {
-    config.mistake(
-      "kubeconfig",
-      "",
-      "one of kubeconfig, context or eksCluster to say which cluster; the current context is not taken by accident",
-    );
+  if (logins[0] === pullSecret) {
+    config.mistake("pullSecret", pullSecret, "another name than basicAuthSecret's: they are secrets of two types");
+  } else if (logins.includes(pullSecret)) {
+    config.mistake("pullSecret", pullSecret, "another name: a further region's login for builds has this one");
   }
-  const isContent = kubeconfig?.includes("clusters") === true;
-  if (kubeconfig !== undefined && !isContent && !existsSync(kubeconfig)) {
-    config.mistake(
-      "kubeconfig",
-      kubeconfig,
-      "the path of a file that exists (from the project's folder), or a kubeconfig's content",
-    );
+  for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
+    if (own.includes(name)) config.mistake(key, name, `another name: the stack's own secrets are ${own.join(" and ")}`);
   }
-  return { kubeconfig, context };
 }
 
 function readTargets(config: ConfigReader): TargetRules {
@@ -153,9 +122,6 @@ function readTargets(config: ConfigReader): TargetRules {
     excludeNamespaces: [...new Set(config.strings("excludeNamespaces", namespacePattern, expected))],
     namespaceSelector: readSelector(config),
   };
-  for (const name of targets.buildNamespaces.filter((one) => namespacePattern.test(one) && !isPattern(one))) {
-    if (!namespaceName.test(name)) config.mistake("buildNamespaces", name, expected);
-  }
   if (!isOpenEnded(targets) && namedNamespaces(targets).length === 0) {
     const value = JSON.stringify(targets.buildNamespaces);
     config.mistake(
@@ -168,11 +134,12 @@ function readTargets(config: ConfigReader): TargetRules {
 }
 
 function readSelector(config: ConfigReader): string {
-  const selector = config.optional("namespaceSelector", /./, "a label selector") ?? "";
+  const selector = config.optional("namespaceSelector", /^/, "a label selector") ?? "";
   try {
     if (selector !== "") parseSelector(selector);
   } catch (error) {
-    config.mistake("namespaceSelector", selector, `a label selector as kubectl has it, but ${reasonOf(error)}`);
+    const why = config.isSecret("namespaceSelector") ? "" : `, but ${reasonOf(error)}`;
+    config.mistake("namespaceSelector", selector, `a label selector as kubectl has it${why}`);
   }
   return selector;
 }

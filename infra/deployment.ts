@@ -11,7 +11,7 @@ import { basicAuthNames, regionsOf } from "../helper/names.ts";
 import { namedNamespaces, type TargetRules } from "../helper/targets.ts";
 import { Access } from "./access.ts";
 import type { EksCluster } from "./cluster.ts";
-import type { StackConfig } from "./config.ts";
+import { app, type StackConfig } from "./config.ts";
 import { namespaceAnnotations, podCredentials } from "./credentials.ts";
 import type { AccessKeyPair, Identity } from "./identity.ts";
 import type { RegistryLogin } from "./image.ts";
@@ -30,8 +30,6 @@ export interface WorkloadArgs {
 
 type EnvVar = input.core.v1.EnvVar;
 
-/** The name of the helper's Deployment, service account and credentials secret. */
-export const app = "ecr-helper";
 const port = 8080;
 const nonroot = 65532;
 /** How long a rollout may take, in seconds, until `pulumi up` says that it failed and why. */

@@ -1,6 +1,7 @@
 // The part of the configuration that says who the helper is to AWS. Each identity has keys of its own: one that is missing
 // is a mistake, and so is one that another identity would use.
 import { identities } from "../helper/names.ts";
+import { entityName, iamPath, issuerUrl, oidcProviderArn, policyArn, principal, tag } from "./aws-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 
 /** Where the OIDC provider of a cluster is found: its issuer's URL, the provider's ARN, or EKS, which knows the issuer. */
@@ -38,19 +39,6 @@ export interface IamHardening {
   readonly tags: Readonly<Record<string, string>>;
 }
 
-const patterns = {
-  // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-  name: /^[\w+=,.@-]{1,64}$/,
-  path: /^\/(?:[!-~]{1,510}\/)?$/,
-  principal: /^(\d{12}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+)$/,
-  policyArn: /^arn:aws[a-z-]*:iam::(\d{12}|aws):policy\/\S+$/,
-  providerArn: /^arn:aws[a-z-]*:iam::\d{12}:oidc-provider\/\S+$/,
-  // https://openid.net/specs/openid-connect-core-1_0.html#IssuerIdentifier
-  issuer: /^https:\/\/[a-z0-9.-]+(:\d+)?(\/[\w.~/-]*)?$/i,
-  // https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
-  tag: /^(?![Aa][Ww][Ss]:)[\p{L}\p{N} _.:/+@-]{1,128}=[\p{L}\p{N} _.:/=+@-]{0,256}$/u,
-};
-
 /** Which identity uses a key that has no meaning for the others. */
 const usedBy: Readonly<Record<string, (typeof identities)[number]>> = {
   oidcIssuer: "irsa",
@@ -63,18 +51,13 @@ const usedBy: Readonly<Record<string, (typeof identities)[number]>> = {
 export function readIdentity(config: ConfigReader, hasEksCluster: boolean): IdentityConfig {
   const name = "1 to 64 letters, digits or +=,.@_-";
   const mode = config.oneOf("identity", identities);
-  const userName = config.string("userName", patterns.name, name);
-  const roleName = config.string("roleName", patterns.name, name);
+  const userName = config.string("userName", entityName, name);
+  const roleName = config.string("roleName", entityName, name);
   const generation = Number(config.string("accessKeyGeneration", /^[1-9]\d{0,8}$/, "a whole number from 1"));
   const oidc = readOidc(config, mode === "irsa", hasEksCluster);
   const principals = "ARNs of IAM roles or users, or account ids of 12 digits";
-  const trustedPrincipals = config.strings("trustedPrincipals", patterns.principal, principals);
-  for (const [key, one] of Object.entries(usedBy)) {
-    const value = config.given(key);
-    if (value !== undefined && mode !== one) {
-      config.mistake(key, value, `nothing: identity ${one} alone has a use for it, and identity is ${mode}`);
-    }
-  }
+  const trustedPrincipals = config.strings("trustedPrincipals", principal, principals);
+  checkUse(config, mode);
   switch (mode) {
     case "irsa":
       return { mode, roleName, ...oidc };
@@ -95,18 +78,25 @@ export function readIdentity(config: ConfigReader, hasEksCluster: boolean): Iden
   }
 }
 
+/** Of an identity that there is not, nobody knows what it has a use for. */
+function checkUse(config: ConfigReader, mode: string): void {
+  if (!identities.some((one) => one === mode)) return;
+  for (const [key, one] of Object.entries(usedBy)) {
+    const value = config.given(key);
+    if (value !== undefined && mode !== one) {
+      config.mistake(key, value, `nothing: identity ${one} alone has a use for it, and identity is ${mode}`);
+    }
+  }
+}
+
 function readOidc(
   config: ConfigReader,
   isUsed: boolean,
   hasEksCluster: boolean,
 ): { oidc: OidcSource; createProvider: boolean } {
-  const issuer = config.optional(
-    "oidcIssuer",
-    patterns.issuer,
-    "https://HOST[/PATH], the issuer of the cluster's tokens",
-  );
+  const issuer = config.optional("oidcIssuer", issuerUrl, "https://HOST[/PATH], the issuer of the cluster's tokens");
   const arn = "arn:PARTITION:iam::ACCOUNT:oidc-provider/ISSUER";
-  const providerArn = config.optional("oidcProviderArn", patterns.providerArn, arn);
+  const providerArn = config.optional("oidcProviderArn", oidcProviderArn, arn);
   const createProvider = config.boolean("createOidcProvider");
   const mistake = (key: string, value: string, expected: string): void => {
     if (isUsed) config.mistake(key, value, expected);
@@ -124,20 +114,24 @@ function readOidc(
   return { oidc: "eks", createProvider };
 }
 
+/** AWS takes no more on anything. */
+const maxTags = 50;
+
 export function readHardening(config: ConfigReader): IamHardening {
-  const boundary = config.optional("permissionsBoundary", patterns.policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
+  const boundary = config.optional("permissionsBoundary", policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
   if (boundary !== undefined && config.given("identity") === "node") {
     config.mistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
   }
-  const tags = config.strings("tags", patterns.tag, "KEY=VALUE, with a KEY that does not start with aws:");
+  const tags = config.strings("tags", tag, "KEY=VALUE, with a KEY that does not start with aws:");
   const pairs = tags
     .filter((tag) => tag.includes("="))
     .map((tag) => [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)] as const);
   const keys = pairs.map(([key]) => key);
+  if (tags.length > maxTags) config.mistake("tags", JSON.stringify(tags), `at most ${String(maxTags)} tags`);
   const twice = keys.find((key, index) => keys.indexOf(key) !== index);
   if (twice !== undefined) config.mistake("tags", twice, "each KEY once");
   return {
-    path: config.optional("path", patterns.path, "/ or /PATH/, with a slash at both ends"),
+    path: config.optional("path", iamPath, "/ or /PATH/, with a slash at both ends"),
     permissionsBoundary: boundary,
     tags: Object.fromEntries(pairs),
   };

@@ -5,9 +5,12 @@ import type { Cluster } from "./helper-process.ts";
 const { server, ca, token } = JSON.parse(process.env["TEST_CLUSTER"] ?? "") as Cluster;
 const stop = new AbortController();
 process.once("SIGTERM", () => stop.abort());
-runHelper(process.env, { server, ca, token: () => token }, (line) => process.stdout.write(line), stop.signal).catch(
-  (error: unknown) => {
-    process.stderr.write(`${String(error)}\n`);
-    process.exitCode = 1;
-  },
-);
+runHelper(
+  process.env,
+  () => ({ server, ca, token: () => token }),
+  (line) => process.stdout.write(line),
+  stop.signal,
+).catch((error: unknown) => {
+  process.stderr.write(`${String(error)}\n`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,39 @@
+// What AWS takes for a name, an ARN, a principal or an address.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+import { dnsName, portSuffix } from "../helper/names.ts";
+
+const partition = "aws(?:-[a-z]+)*";
+const path = "(?:[!-~]{1,510}/)?";
+const name = "[\\w+=,.@-]{1,64}";
+const issuer = `${dnsName}${portSuffix}(?:/[\\w.~/-]*)?`;
+const account = `iam::\\d{12}:(?:root|(?:user|role)/${path}${name})`;
+const session = `sts::\\d{12}:(?:assumed-role/${name}/${name}|federated-user/${name})`;
+
+/** An account's id, or the ARN of an account, a user, a role or a session. */
+export const principal = new RegExp(`^(?:\\d{12}|arn:${partition}:(?:${account}|${session}))$`);
+/** The same, or `*` for everybody. */
+export const principalOrAll = new RegExp(`^\\*$|${principal.source}`);
+export const policyName = /^[\w+=,.@-]{1,128}$/;
+/** Of a user or a role. */
+export const entityName = new RegExp(`^${name}$`);
+export const iamPath = /^\/(?:[!-~]{1,510}\/)?$/;
+export const policyArn = new RegExp(`^arn:${partition}:iam::(?:\\d{12}|aws):policy/${path}[\\w+=,.@-]{1,128}$`);
+export const oidcProviderArn = new RegExp(`^arn:${partition}:iam::\\d{12}:oidc-provider/${issuer}$`, "i");
+// https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+export const tag = /^(?!aws:)(?!__proto__=)[\p{L}\p{N} _.:/+@-]{1,128}=[\p{L}\p{N} _.:/=+@-]{0,256}$/iu;
+
+// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html has 256, but Docker takes no more than
+// 255 with the registry's host.
+export const repositoryName = /^(?=.{2,200}$)(?:[a-z0-9]+(?:[._-][a-z0-9]+)*\/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
+// https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
+export const eksClusterName = /^[0-9A-Za-z][\w-]{0,99}$/;
+
+/** What a pattern of URLs takes and `URL` takes too: it knows which numbers are no address and no port. */
+const url = (pattern: RegExp): Pick<RegExp, "test"> => ({
+  test: (value) => pattern.test(value) && URL.canParse(value),
+});
+
+// https://openid.net/specs/openid-connect-core-1_0.html#IssuerIdentifier
+export const issuerUrl = url(new RegExp(`^(?=.{1,255}$)https://${issuer}$`, "i"));
+export const endpointUrl = url(new RegExp(`^https?://(?:${dnsName}|\\[[0-9a-f:.]{2,45}\\])${portSuffix}/?$`, "i"));

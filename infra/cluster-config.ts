@@ -1,0 +1,46 @@
+// The part of the configuration that says which cluster.
+import { existsSync, statSync } from "node:fs";
+import { eksClusterName } from "./aws-names.ts";
+import type { ConfigReader } from "./config-reader.ts";
+
+/** Which cluster: a kubeconfig (path or content) and a context of it, or the name of an EKS cluster. */
+export type ClusterConfig =
+  { readonly kubeconfig: string | undefined; readonly context: string | undefined } | { readonly eksCluster: string };
+
+/** One line that is not blank. */
+const contextName = /^(?=.*\S)[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+$/u;
+
+export function readCluster(config: ConfigReader): ClusterConfig {
+  const kubeconfig = config.optional("kubeconfig", /./s, "the path of a kubeconfig, or its content");
+  const context = config.optional("context", contextName, "the name of a context");
+  const eksCluster = config.optional("eksCluster", eksClusterName, "the name of an EKS cluster");
+  const anyKubeconfig = kubeconfig ?? context;
+  if (eksCluster !== undefined) {
+    if (anyKubeconfig !== undefined) {
+      config.mistake(
+        "eksCluster",
+        eksCluster,
+        "not to be set together with kubeconfig or context: they name a cluster too",
+      );
+    }
+    return { eksCluster };
+  }
+  if (anyKubeconfig === undefined) {
+    config.mistake(
+      "kubeconfig",
+      "",
+      "one of kubeconfig, context or eksCluster to say which cluster; the current context is not taken by accident",
+    );
+  }
+  const isContent = kubeconfig?.includes("clusters") === true;
+  if (kubeconfig !== undefined && !isContent && !isFile(kubeconfig)) {
+    config.mistake(
+      "kubeconfig",
+      kubeconfig,
+      "the path of a file that exists (from the project's folder), or a kubeconfig's content",
+    );
+  }
+  return { kubeconfig, context };
+}
+
+const isFile = (path: string): boolean => existsSync(path) && statSync(path).isFile();

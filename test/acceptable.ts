@@ -1,0 +1,134 @@
+// What Kubernetes, AWS and Docker take, told a second time: piece by piece, where helper/ and infra/ have patterns.
+
+export type Rule = (value: string) => boolean;
+
+const letters = "abcdefghijklmnopqrstuvwxyz";
+const digits = "0123456789";
+const lower = letters + digits;
+const alphanumeric = lower + letters.toUpperCase();
+const all = (...conditions: boolean[]): boolean => conditions.every((one) => one);
+
+export const consistsOf =
+  (allowed: string, least = 1, most = Infinity): Rule =>
+  (value) =>
+    value.length >= least && value.length <= most && Array.from(value).every((one) => allowed.includes(one));
+const startsAndEndsIn = (value: string, allowed: string): boolean =>
+  value !== "" && allowed.includes(value[0] ?? "") && allowed.includes(value.at(-1) ?? "");
+export const isPrintable: Rule = (value) => Array.from(value).every((one) => one > " " && one < "\u007F");
+export const isNumber = (value: string, least: number, most: number): boolean =>
+  all(consistsOf(digits, 1, 20)(value), Number(value) >= least, Number(value) <= most);
+
+// k8s.io/apimachinery/pkg/util/validation
+export const isLabel: Rule = (value) => consistsOf(`${lower}-`, 1, 63)(value) && startsAndEndsIn(value, lower);
+export const isSubdomain: Rule = (value) =>
+  value.length <= 253 && value.split(".").every((one) => consistsOf(`${lower}-`)(one) && startsAndEndsIn(one, lower));
+export const isLabelWord: Rule = (value) =>
+  consistsOf(`${alphanumeric}-_.`, 1, 63)(value) && startsAndEndsIn(value, alphanumeric);
+export const isLabelKey: Rule = (value) => {
+  const [name = "", ...prefix] = value.split("/").reverse();
+  return isLabelWord(name) && prefix.length <= 1 && prefix.every(isSubdomain);
+};
+
+/** A name, or a pattern that one name at least matches: with nothing for a star, or with a letter. */
+export const mayMeanNamespace: Rule = (value) =>
+  ["", "a"].some((one) => isLabel(value.replaceAll("*", one).replaceAll("?", "a")));
+
+const isHostName: Rule = (value) => value.length <= 253 && value.split(".").every(isLabel);
+
+export const isRegistry: Rule = (value) => {
+  const [account = "", dkr, ecr, region = "", ...suffix] = value.split(".");
+  const words = region.split("-");
+  const number = words.pop() ?? "";
+  return all(
+    consistsOf(digits, 12, 12)(account),
+    dkr === "dkr" && ecr === "ecr" && suffix.length > 0,
+    words.length > 1 && words[0]?.length === 2 && words.every(consistsOf(letters)),
+    consistsOf(digits)(number),
+    isHostName(value),
+  );
+};
+
+/** What Docker takes for a host before the first slash: anything else is a part of the image's name on its own hub. */
+export const isRegistryHost: Rule = (value) => {
+  const [host = "", port, ...more] = value.split(":");
+  return all(
+    value === "localhost" || value.includes(".") || port !== undefined,
+    more.length === 0 && isHostName(host) && isNumber(port ?? "1", 1, 65535),
+    URL.canParse(`http://${value}`),
+  );
+};
+
+// https://docs.docker.com/reference/cli/docker/image/tag/#description
+const isTagOfImage: Rule = (value) => consistsOf(`${alphanumeric}_.-`, 1, 128)(value) && !/^[.-]/.test(value);
+const isDigest: Rule = (value) =>
+  value.startsWith("sha256:") && consistsOf(`${digits}abcdef`, 64, 64)(value.slice("sha256:".length));
+const isImagePath: Rule = (value) =>
+  value.split("/").every((one) => consistsOf(`${lower}._-`)(one) && startsAndEndsIn(one, lower));
+export const isImage: Rule = (value) => {
+  const [tagged = "", ...digests] = value.split("@");
+  const [host = "", ...folders] = tagged.split("/");
+  const isHosted = folders.length > 0 && isRegistryHost(host);
+  const [path = "", ...tags] = (isHosted ? folders.join("/") : tagged).split(":");
+  return all(
+    digests.length <= 1,
+    tags.length <= 1,
+    digests.every(isDigest),
+    tags.every(isTagOfImage),
+    isImagePath(path),
+  );
+};
+
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+export const isIamName =
+  (most: number): Rule =>
+  (value) =>
+    consistsOf(`${alphanumeric}_+=,.@-`, 1, most)(value);
+export const isIamPath: Rule = (value) =>
+  value === "/" || all(isPrintable(value), value.length > 2, value.length <= 512, startsAndEndsIn(value, "/"));
+
+export const isArn =
+  (services: readonly string[], resources: readonly string[], accounts: readonly string[] = []): Rule =>
+  (value) => {
+    const [arn, partition = "", service = "", region, account = "", ...rest] = value.split(":");
+    const resource = rest.join(":");
+    return all(
+      arn === "arn" && region === "" && isPrintable(value),
+      partition.startsWith("aws") && consistsOf(`${letters}-`)(partition) && startsAndEndsIn(partition, letters),
+      services.includes(service),
+      consistsOf(digits, 12, 12)(account) || accounts.includes(account),
+      resources.some((one) => resource === one || (one.endsWith("/") && resource.startsWith(one) && resource !== one)),
+    );
+  };
+const isPrincipalArn = isArn(["iam", "sts"], ["root", "user/", "role/", "assumed-role/", "federated-user/"]);
+export const isPrincipal: Rule = (value) => consistsOf(digits, 12, 12)(value) || isPrincipalArn(value);
+
+// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+export const isRepository: Rule = (value) =>
+  all(value.length >= 2, value.length <= 256) &&
+  value.split("/").every((one) => consistsOf(`${lower}._-`)(one) && startsAndEndsIn(one, lower));
+
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html
+export const isTag: Rule = (value) => {
+  const [key = "", ...rest] = value.split("=");
+  const [keyLength, valueLength] = [key, rest.join("=")].map((one) => Array.from(one).length);
+  return all(
+    rest.length > 0 && (keyLength ?? 0) >= 1 && (keyLength ?? 0) <= 128 && (valueLength ?? 0) <= 256,
+    Array.from(value).every((one) => /[\p{L}\p{N}\p{Z}_.:/=+\-@]/u.test(one)),
+    !key.toLowerCase().startsWith("aws:"),
+  );
+};
+
+/** Used as it is: nothing in it that URL would have to mend. */
+export const isUrl =
+  (protocols: readonly string[], hasPath: boolean): Rule =>
+  (value) => {
+    if (!URL.canParse(value) || !isPrintable(value)) return false;
+    const { protocol, username, password, pathname, search, hash, hostname, port } = new URL(value);
+    return all(
+      protocols.includes(protocol) && [username, password, search, hash].join("") === "",
+      hasPath || pathname === "/",
+      hostname.startsWith("[") || isHostName(hostname),
+      port !== "0",
+      hostname.startsWith("[") || value.toLowerCase().startsWith(`${protocol}//${hostname}`),
+    );
+  };

@@ -1,0 +1,73 @@
+// Values that nobody means: what is typed wrongly, and what breaks programs that expect text to be tame.
+import fc from "fast-check";
+
+export const oddities = [
+  "",
+  " ",
+  "\n",
+  "\0",
+  "\u00a0",
+  "\ud800",
+  "\udfff\ud800",
+  "\u0663\uff15", // digits, but of other scripts
+  "\u202e",
+  "\u001b[2J",
+  "__proto__",
+  "constructor",
+  "toString",
+  "null",
+  "undefined",
+  "true",
+  "-1",
+  "1e3",
+  "0x10",
+  "*",
+  "..",
+  "-",
+  ",",
+  "/",
+  "[]",
+  "{}",
+  '"',
+  "'",
+  "%2f",
+  "${jndi:x}",
+  "$(id)",
+];
+
+/** Any text, or a right value with something odd put into it, with something cut out of it, or twice. */
+export const anyText = (right: readonly string[]): fc.Arbitrary<string> => {
+  const base = fc.constantFrom(...right);
+  const piece = fc.oneof(fc.constantFrom(...oddities), fc.string({ unit: "binary", maxLength: 4 }));
+  const mutated = fc.tuple(base, fc.nat(), fc.nat({ max: 3 }), piece).map(([text, place, cut, odd]) => {
+    const at = place % (text.length + 1);
+    return text.slice(0, at) + odd + text.slice(at + cut);
+  });
+  const doubled = fc
+    .tuple(base, fc.constantFrom("", ",", ".", "-", "/", ":", " ", "\n"), base)
+    .map((all) => all.join(""));
+  return fc.oneof(base, mutated, mutated, doubled, piece, fc.string({ unit: "binary" }));
+};
+
+/** A million characters, each a trap for a pattern that tries all combinations. */
+export const endless = [
+  "a",
+  "a-",
+  "a.",
+  "a/",
+  "0",
+  "*",
+  ",",
+  "a,",
+  " ",
+  "\n",
+  "(",
+  "a in (",
+  "a=",
+  "=",
+  "[",
+  "\ud800",
+].flatMap((unit) => {
+  const text = unit.repeat(1_000_000 / unit.length);
+  return [text, `${text}!`];
+});

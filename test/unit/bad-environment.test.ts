@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { readConfig, type HelperConfig } from "../../helper/config.ts";
+import * as rules from "../acceptable.ts";
+import { isSelector } from "../acceptable-selector.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+import { anyText, endless } from "../odd-values.ts";
+
+type Environment = Record<string, string | undefined>;
+type Key = keyof typeof helperEnvironment;
+
+const keys = Object.keys(helperEnvironment) as Key[];
+
+/** Right values beside those of the usual environment. */
+const right: Partial<Record<Key, string[]>> = {
+  ECR_HELPER_REGISTRIES: [
+    "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
+  ],
+  ECR_HELPER_REGISTRY_HOST: ["127.0.0.1:5000", "vpce-1.dkr.ecr.eu-west-1.vpce.amazonaws.com", "localhost"],
+  ECR_HELPER_BUILD_NAMESPACES: ["team-a,team-*,?", "a"],
+  ECR_HELPER_EXCLUDE_NAMESPACES: ["kube-*"],
+  ECR_HELPER_NAMESPACE_SELECTOR: ["builds=yes,team in (a, b),!x", "example.com/level>5"],
+  ECR_HELPER_PRINCIPAL: ["arn:aws:iam::123456789012:role/builds/ecr-helper"],
+};
+const valuesOf = (key: Key): fc.Arbitrary<string> => anyText([helperEnvironment[key], ...(right[key] ?? [])]);
+/** Some of the variables as they should not be, or not at all. */
+const environments: fc.Arbitrary<Environment> = fc.record(
+  Object.fromEntries(keys.map((key) => [key, fc.option(valuesOf(key), { nil: undefined, freq: 8 })])),
+  { requiredKeys: [] },
+);
+
+/** What of a configuration that was accepted nobody else would accept. */
+function unusable(config: HelperConfig): unknown[] {
+  const judged: [rules.Rule, readonly (string | undefined)[]][] = [
+    [rules.isRegistry, config.registries.map(({ host }) => host)],
+    [rules.isRegistryHost, [config.registryHost]],
+    [rules.mayMeanNamespace, [...config.buildNamespaces, ...config.excludeNamespaces]],
+    [(value) => value === "" || isSelector(value), [config.namespaceSelector]],
+    [rules.isSubdomain, [...config.secretNames, config.serviceAccount, config.pod, config.deployment]],
+    [rules.isLabel, [config.namespace]],
+    [rules.isLabelWord, [config.owner.name]],
+    [(value) => /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/.test(value), [config.owner.uid]],
+    [rules.isPrintable, [config.principal]],
+    [(value) => rules.isNumber(value, 0, 65535), [String(config.port)]],
+  ];
+  const wrong = judged.flatMap(([rule, values]) => values.filter((one) => one !== undefined && !rule(one)));
+  const empty = config.registries.length === 0 ? ["no registry"] : [];
+  const twice = new Set(config.secretNames).size < config.secretNames.length ? ["one name for two secrets"] : [];
+  return [...wrong, ...empty, ...twice];
+}
+
+/** The variables that the one error names. Each of its lines has the value, quoted, and what is expected. */
+function refused(env: Environment): string[] {
+  let config: HelperConfig;
+  try {
+    config = readConfig(env);
+  } catch (error) {
+    assert.ok(error instanceof Error && error.constructor === Error, String(error));
+    const [title, ...lines] = error.message.split("\n");
+    assert.equal(title, "The helper's environment is wrong:");
+    return lines.map((line) => {
+      const [, key = "", value = "", cut] =
+        /^ {2}(\w+)=(".*")(\.\.\. \(\d+ characters\))?: expected \S.*$/.exec(line) ?? [];
+      const shown = JSON.parse(value) as string;
+      const given = env[key] ?? (helperEnvironment as Environment)[key] ?? "";
+      assert.ok(shown === given || shown === "" || (cut !== undefined && given.startsWith(shown)), line.slice(0, 2000));
+      return key;
+    });
+  }
+  assert.deepEqual(unusable(config), [], JSON.stringify(env));
+  return [];
+}
+
+describe("a wrong environment", () => {
+  it("is refused in one error with every variable, its value and what is expected, or is one that works", () => {
+    fc.assert(
+      fc.property(environments, (odd) => {
+        const told = refused({ ...helperEnvironment, ...odd });
+        const alone = Object.entries(odd).flatMap(([key, value]) => refused({ ...helperEnvironment, [key]: value }));
+        for (const key of alone) assert.ok(told.includes(key), `${key}, told alone, is told among others`);
+        assert.equal(new Set(told).size, told.length, "once each");
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it("is refused where names collide or grow too long", () => {
+    const registries = "111122223333.dkr.ecr.eu-west-1.amazonaws.com,111122223333.dkr.ecr.us-east-1.amazonaws.com";
+    const env = { ...helperEnvironment, ECR_HELPER_REGISTRIES: registries };
+    assert.deepEqual(refused({ ...env, ECR_HELPER_PULL_SECRET: "ecr-creds-us-east-1" }), ["ECR_HELPER_PULL_SECRET"]);
+    assert.deepEqual(refused({ ...env, ECR_HELPER_PULL_SECRET: "ecr-creds" }), ["ECR_HELPER_PULL_SECRET"]);
+    const long = "a".repeat(245);
+    assert.deepEqual(refused({ ...env, ECR_HELPER_BASIC_AUTH_SECRET: long }), ["ECR_HELPER_BASIC_AUTH_SECRET"]);
+    assert.deepEqual(refused({ ...helperEnvironment, ECR_HELPER_BASIC_AUTH_SECRET: long }), []);
+    assert.deepEqual(refused({ ...helperEnvironment, ECR_HELPER_REGISTRIES: ",," }), ["ECR_HELPER_REGISTRIES"]);
+  });
+
+  it("is refused at once, however long a value is", (t) => {
+    let longest = 0;
+    for (const key of keys) {
+      for (const value of endless) {
+        const since = performance.now();
+        refused({ ...helperEnvironment, [key]: value });
+        longest = Math.max(longest, performance.now() - since);
+      }
+    }
+    t.diagnostic(`the longest look at a million characters took ${longest.toFixed(0)} ms`);
+    assert.ok(longest < 5000, "no pattern tries all combinations");
+  });
+
+  it(
+    "ends the process with exit code 1 and that error, and nothing else, on standard error",
+    { concurrency: true },
+    async () => {
+      const run = async (env: Environment): Promise<[number | null, string, string]> => {
+        const child = spawn(process.execPath, ["helper/main.ts"], { env, stdio: ["ignore", "pipe", "pipe"] });
+        const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
+        return [child.exitCode, stdout, stderr];
+      };
+      const wrong: Environment[] = [
+        {},
+        { ...helperEnvironment, ECR_HELPER_PORT: "x\n    at file:///helper.ts:1:1", ECR_HELPER_NAMESPACE: "\u001b[2J" },
+        { ...helperEnvironment, ECR_HELPER_NAMESPACE_SELECTOR: "(".repeat(100_000) },
+      ];
+      await Promise.all(
+        wrong.map(async (env) => {
+          let told = "";
+          assert.throws(
+            () => readConfig(env),
+            (error: Error) => (told = `${error.message}\n`) !== "",
+          );
+          assert.deepEqual(await run(env), [1, "", told]);
+          assert.doesNotMatch(told, /\n {4}at /, "no stack trace");
+        }),
+      );
+      const [code, stdout, stderr] = await run(helperEnvironment);
+      assert.deepEqual([code, stdout], [1, ""], "it is right, but this is no pod");
+      assert.match(stderr, /^ENOENT: no such file or directory, open '\/var\/run\/secrets\/.*'\n$/);
+    },
+  );
+});
