@@ -15,6 +15,14 @@ export function readCluster(config: ConfigReader): ClusterConfig {
   const context = config.optional("context", contextName, "the name of a context");
   const eksCluster = config.optional("eksCluster", eksClusterName, "the name of an EKS cluster");
   const anyKubeconfig = kubeconfig ?? context;
+  const isContent = kubeconfig?.includes("clusters") === true;
+  if (kubeconfig !== undefined && !isContent && !isFile(kubeconfig)) {
+    config.mistake(
+      "kubeconfig",
+      kubeconfig,
+      "the path of a file that exists (from the project's folder), or a kubeconfig's content",
+    );
+  }
   if (eksCluster !== undefined) {
     if (anyKubeconfig !== undefined) {
       config.mistake(
@@ -30,14 +38,6 @@ export function readCluster(config: ConfigReader): ClusterConfig {
       "kubeconfig",
       "",
       "one of kubeconfig, context or eksCluster to say which cluster; the current context is not taken by accident",
-    );
-  }
-  const isContent = kubeconfig?.includes("clusters") === true;
-  if (kubeconfig !== undefined && !isContent && !isFile(kubeconfig)) {
-    config.mistake(
-      "kubeconfig",
-      kubeconfig,
-      "the path of a file that exists (from the project's folder), or a kubeconfig's content",
     );
   }
   return { kubeconfig, context };

@@ -9,15 +9,18 @@ type Pattern = Pick<RegExp, "test">;
 
 /** Reads values and collects mistakes. What a read gives after a mistake is of the right type and never used. */
 export class ConfigReader {
-  readonly #config = new pulumi.Config();
+  /** `ecr-helper:`, as Pulumi.yaml names the project. */
+  readonly #prefix = `${new pulumi.Config().name}:`;
+  /** Read once: pulumi.Config decodes all of them for each one. */
+  readonly #values = pulumi.runtime.allConfig();
   readonly #mistakes: string[] = [];
   readonly #known = new Set<string>();
 
   readonly mistake = (key: string, value: string, expected: string): void => {
-    this.#mistakes.push(`${this.#config.name}:${key} = ${this.#shown(key, value)}: expected ${expected}`);
+    this.#mistakes.push(`${this.#prefix}${key} = ${this.#shown(key, value)}: expected ${expected}`);
   };
 
-  readonly isSecret = (key: string): boolean => isConfigSecret(`${this.#config.name}:${key}`);
+  readonly isSecret = (key: string): boolean => isConfigSecret(`${this.#prefix}${key}`);
 
   /** The content of a kubeconfig has keys in it; its path has one line. */
   #shown(key: string, value: string): string {
@@ -30,7 +33,7 @@ export class ConfigReader {
 
   readonly optional = (key: string, pattern: Pattern, expected: string): string | undefined => {
     this.#known.add(key);
-    const value = this.#config.get(key) ?? "";
+    const value = this.#values[`${this.#prefix}${key}`] ?? "";
     if (value === "") return undefined;
     if (!pattern.test(value)) this.mistake(key, value, expected);
     return value;
@@ -38,7 +41,7 @@ export class ConfigReader {
 
   /** A value as it is given; undefined where it is the same as none. */
   readonly given = (key: string): string | undefined => {
-    const value = this.#config.get(key) ?? "";
+    const value = this.#values[`${this.#prefix}${key}`] ?? "";
     return ["", "[]", "false"].includes(value) ? undefined : value;
   };
 
@@ -62,11 +65,10 @@ export class ConfigReader {
   };
 
   readonly throwMistakes = (): void => {
-    const prefix = `${this.#config.name}:`;
-    const given = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(prefix));
-    for (const key of given.map((one) => one.slice(prefix.length))) {
+    const given = Object.keys(this.#values).filter((key) => key.startsWith(this.#prefix));
+    for (const key of given.map((one) => one.slice(this.#prefix.length))) {
       if (this.#known.has(key)) continue;
-      this.#mistakes.push(`${prefix}${shownKey(key)}: there is no such key; \`pulumi config\` lists them`);
+      this.#mistakes.push(`${this.#prefix}${shownKey(key)}: there is no such key; \`pulumi config\` lists them`);
     }
     if (this.#mistakes.length === 0) return;
     throw new pulumi.RunError(

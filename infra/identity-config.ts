@@ -122,7 +122,7 @@ export function readHardening(config: ConfigReader): IamHardening {
   if (boundary !== undefined && config.given("identity") === "node") {
     config.mistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
   }
-  const tags = config.strings("tags", tag, "KEY=VALUE, with a KEY that does not start with aws:");
+  const tags = config.strings("tags", tag, "KEY=VALUE, with a KEY that does not start with aws: and is not __proto__");
   const pairs = tags
     .filter((tag) => tag.includes("="))
     .map((tag) => [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)] as const);

@@ -8,7 +8,7 @@ import { readConfig, type HelperConfig } from "../../helper/config.ts";
 import * as rules from "../acceptable.ts";
 import { isSelector } from "../acceptable-selector.ts";
 import { helperEnvironment } from "../helper-environment.ts";
-import { anyText, endless } from "../odd-values.ts";
+import { anyText, traps } from "../odd-values.ts";
 
 type Environment = Record<string, string | undefined>;
 type Key = keyof typeof helperEnvironment;
@@ -102,7 +102,7 @@ describe("a wrong environment", () => {
   it("is refused at once, however long a value is", (t) => {
     let longest = 0;
     for (const key of keys) {
-      for (const value of endless) {
+      for (const value of traps(1_000_000)) {
         const since = performance.now();
         refused({ ...helperEnvironment, [key]: value });
         longest = Math.max(longest, performance.now() - since);

@@ -1,0 +1,251 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import * as pulumi from "@pulumi/pulumi";
+import { readConfig, type StackConfig } from "../../infra/config.ts";
+import * as rules from "../acceptable.ts";
+import { isSelector } from "../acceptable-selector.ts";
+import { defaultConfig } from "../local/stack.ts";
+import { anyText, oddities, traps } from "../odd-values.ts";
+import { runProgram, type Registered } from "../program.ts";
+
+const refuse = (): never => assert.fail("the configuration registers nothing");
+await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");
+
+type Values = Record<string, string>;
+
+const defaults = defaultConfig();
+const nodes = "arn:aws:iam::123456789012:role/nodes";
+const cluster = { kubeconfig: "Pulumi.yaml" };
+const identities: Record<string, Values> = {
+  accessKey: cluster,
+  irsa: { ...cluster, oidcIssuer: "https://oidc.example/id/MAIN" },
+  podIdentity: { eksCluster: "main" },
+  kube2iam: { ...cluster, trustedPrincipals: JSON.stringify([nodes]) },
+  node: { context: "main" },
+};
+
+/** Right values of a key, beside its default. */
+const right: Record<string, string[]> = {
+  kubeconfig: ["Pulumi.yaml", '{"clusters":[],"users":[{"user":{"token":"hunter2"}}]}'],
+  context: ["main"],
+  eksCluster: ["main"],
+  identity: Object.keys(identities),
+  repositoryName: ["builds/ecr-helper"],
+  repositoryPrincipals: ['["*"]', `["123456789012","${nodes}"]`],
+  oidcIssuer: ["https://oidc.example/id/MAIN", "https://10.0.0.1:6443/"],
+  oidcProviderArn: ["arn:aws:iam::123456789012:oidc-provider/oidc.example/id/MAIN"],
+  trustedPrincipals: [JSON.stringify([nodes]), '["arn:aws:sts::123456789012:assumed-role/a/b"]'],
+  permissionsBoundary: ["arn:aws-cn:iam::aws:policy/PowerUserAccess", "arn:aws:iam::123456789012:policy/a/b"],
+  path: ["/", "/builds/ci/"],
+  tags: ['["team=build","cost center=a=b"]'],
+  buildNamespaces: ['["team-a","team-*"]'],
+  excludeNamespaces: ['["kube-*"]'],
+  namespaceSelector: ["builds=yes,team in (a, b),!x"],
+  registries: ['["111122223333.dkr.ecr.us-east-1.amazonaws.com","111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn"]'],
+  registryHost: ["127.0.0.1:5000", "localhost"],
+  baseImage: [
+    "ecr-helper-base:24",
+    `gcr.io/distroless/nodejs24-debian13:nonroot@sha256:${"0".repeat(64)}`,
+    `registry.example:5000/a/b@sha256:${"f".repeat(64)}`,
+  ],
+  platform: ["linux/arm64"],
+  awsEndpointUrl: ["https://vpce.example", "http://10.0.0.1:4566/", "http://[fd00::1]:80"],
+  stsEndpointUrl: ["https://sts.example:8443"],
+};
+const keys = Object.keys(defaults).map((key) => key.replace("ecr-helper:", ""));
+const valuesOf = (key: string): fc.Arbitrary<string> => {
+  const known = [defaults[`ecr-helper:${key}`] ?? "", ...(right[key] ?? [])];
+  const lists = known.filter((one) => one.startsWith("[")).flatMap((one) => JSON.parse(one) as string[]);
+  if (lists.length === 0) return anyText(known);
+  const list = fc.array(anyText(lists), { maxLength: 3 }).map((some) => JSON.stringify(some));
+  return fc.oneof(list, anyText(known));
+};
+const configurations: fc.Arbitrary<Values> = fc
+  .tuple(
+    fc.constantFrom(...Object.entries(identities)),
+    fc.uniqueArray(fc.constantFrom(...keys), { maxLength: 4 }).chain((some) => {
+      const odd = some.map((key) => valuesOf(key).map((value) => [key, value] as const));
+      return fc.tuple(...odd).map((pairs): Values => Object.fromEntries(pairs));
+    }),
+  )
+  .map(([[identity, needed], odd]) => ({ identity, ...needed, ...odd }));
+
+type Judged = readonly [rules.Rule, ...values: (string | undefined)[]];
+
+function judgedOfIdentity({ identity }: StackConfig): Judged[] {
+  const named: Judged[] = "roleName" in identity ? [[rules.isIamName(64), identity.roleName]] : [];
+  switch (identity.mode) {
+    case "accessKey":
+      return [[rules.isIamName(64), identity.userName]];
+    case "irsa": {
+      if (identity.oidc === "eks") return named;
+      const isProvider = rules.isArn(["iam"], ["oidc-provider/"]);
+      const source: Judged =
+        "issuer" in identity.oidc
+          ? [rules.isUrl(["https:"], true), identity.oidc.issuer]
+          : [isProvider, identity.oidc.providerArn];
+      return [...named, source];
+    }
+    case "kube2iam":
+      return [...named, [rules.isPrincipal, ...identity.trustedPrincipals]];
+    default:
+      return named;
+  }
+}
+
+const judgedOfCluster = ({ cluster: where }: StackConfig): Judged =>
+  "eksCluster" in where
+    ? [(value) => /^[\w-]+$/.test(value) && value.length <= 100, where.eksCluster]
+    : [(value) => value.trim() !== "" && !/\p{Cc}/u.test(value), where.context];
+
+/** What of a configuration that was accepted nobody else would accept. */
+function unusable(config: StackConfig): unknown[] {
+  const judged: Judged[] = [
+    ...judgedOfIdentity(config),
+    judgedOfCluster(config),
+    [rules.isRepository, config.repositoryName],
+    [(value) => value === "*" || rules.isPrincipal(value), ...config.repositoryPrincipals],
+    [rules.isIamName(128), config.policyName],
+    [rules.isArn(["iam"], ["policy/"], ["aws"]), config.permissionsBoundary],
+    [rules.isIamPath, config.path],
+    [rules.isTag, ...Object.entries(config.tags).map(([key, value]) => `${key}=${value}`)],
+    [rules.isLabel, config.namespace],
+    [rules.mayMeanNamespace, ...config.buildNamespaces, ...config.excludeNamespaces],
+    [(value) => value === "" || isSelector(value), config.namespaceSelector],
+    [rules.isSubdomain, config.basicAuthSecret, config.pullSecret, config.serviceAccount],
+    [rules.isRegistry, ...config.registries],
+    [rules.isRegistryHost, config.registryHost],
+    [rules.isImage, config.baseImage],
+    [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
+  ];
+  const wrong = judged.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
+  const taken = [config.basicAuthSecret, "ecr-helper", "ecr-helper-image"].includes(config.pullSecret);
+  return [...wrong, ...(taken ? ["one name for two secrets"] : [])];
+}
+
+const elements = (text: string): unknown[] => {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return Array.isArray(parsed) ? parsed : [text];
+  } catch {
+    return [text];
+  }
+};
+
+/** Whether a message shows what was given: all of it, or the wrong elements of a list, or the key of a tag. */
+const isPartOf = (shown: string, given: string): boolean =>
+  shown === given || elements(shown).every((one) => elements(given).some((all) => String(all).startsWith(String(one))));
+
+/** The keys that the one error names. Each of its lines has the value, quoted, and what is expected. */
+function refused(values: Values, secrets: readonly string[] = []): string[] {
+  const own = Object.fromEntries(Object.entries(values).map(([key, value]) => [`ecr-helper:${key}`, value]));
+  const prefixed = secrets.map((key) => `ecr-helper:${key}`);
+  pulumi.runtime.setAllConfig({ ...defaults, ...own }, prefixed);
+  let config: StackConfig;
+  try {
+    config = readConfig();
+  } catch (error) {
+    assert.ok(pulumi.RunError.isInstance(error), `an error that Pulumi shows without a stack trace: ${String(error)}`);
+    const [title, ...lines] = error.message.split("\n");
+    assert.equal(title, "The stack's configuration is wrong, and nothing was changed:");
+    return lines.map((line) => {
+      const [, key = "", value = "", cut] =
+        /^ {2}ecr-helper:(\w+) = (".*"|\[secret\])(\.\.\. \(\d+ characters\))?: expected \S.*$/.exec(line) ?? [];
+      const given = values[key] ?? defaults[`ecr-helper:${key}`] ?? "";
+      if (value === "[secret]") assert.ok(secrets.includes(key) || key === "kubeconfig");
+      else assert.ok(cut !== undefined || isPartOf(JSON.parse(value) as string, given), line.slice(0, 2000));
+      return key;
+    });
+  }
+  assert.deepEqual(unusable(config), [], JSON.stringify(values));
+  return [];
+}
+
+const isList = (key: string): boolean => /^\[/.test(defaults[`ecr-helper:${key}`] ?? "");
+
+describe("a wrong configuration of the stack", () => {
+  it("is refused in one error with every key, its value and what is expected, or is one that works", () => {
+    fc.assert(
+      fc.property(configurations, (values) => void refused(values)),
+      { numRuns: 4000 },
+    );
+  });
+
+  it("tells of each mistake, however many there are", () => {
+    const wrong = fc.uniqueArray(fc.constantFrom(...keys.filter((key) => key !== "context")), { minLength: 2 });
+    fc.assert(
+      fc.property(wrong, fc.constantFrom("\0", "\ud800 ", "é\n"), (some, value) => {
+        const told = refused({ ...cluster, ...Object.fromEntries(some.map((key) => [key, value])) });
+        for (const key of some) assert.ok(told.includes(key), `${key} in ${told.join(", ")}`);
+      }),
+    );
+  });
+
+  it("is refused at once, however long a value is", (t) => {
+    let longest = 0;
+    const look = (values: Values): void => {
+      const since = performance.now();
+      refused({ ...cluster, ...values });
+      longest = Math.max(longest, performance.now() - since);
+    };
+    for (const key of keys) {
+      look({ [key]: "a".repeat(1_000_000) });
+      for (const value of traps(200_000)) {
+        look({ [key]: isList(key) ? JSON.stringify([value]) : value });
+      }
+    }
+    t.diagnostic(`the longest look at a long value took ${longest.toFixed(0)} ms`);
+    assert.ok(longest < 5000, "no pattern tries all combinations");
+  });
+
+  it("never shows what is secret: a value set with --secret, or the content of a kubeconfig", () => {
+    const secret = "hunter2-0f9c";
+    for (const key of keys) {
+      const bad = `${secret} \0`;
+      for (const value of [bad, JSON.stringify([bad]), `["${secret}=1","${secret}=2"]`]) {
+        const own = { "ecr-helper:kubeconfig": "Pulumi.yaml", [`ecr-helper:${key}`]: value };
+        pulumi.runtime.setAllConfig({ ...defaults, ...own }, [`ecr-helper:${key}`]);
+        try {
+          readConfig();
+        } catch (error) {
+          assert.ok(!String(error).includes(secret), String(error));
+          assert.match(String(error), new RegExp(`ecr-helper:${key} = \\[secret\\]: expected `));
+        }
+      }
+    }
+    for (const kubeconfig of [`{"token":"${secret}"}`, `users:\n- token: ${secret}`]) {
+      pulumi.runtime.setAllConfig({ ...defaults, "ecr-helper:kubeconfig": kubeconfig });
+      assert.throws(
+        readConfig,
+        (error: Error) => /kubeconfig = \[secret\]: /.test(error.message) && !error.message.includes(secret),
+      );
+    }
+  });
+
+  it("has keys that do not exist, also those that every object has", () => {
+    for (const key of oddities.filter((one) => one !== "")) {
+      pulumi.runtime.setAllConfig({ ...defaults, "ecr-helper:kubeconfig": "Pulumi.yaml", [`ecr-helper:${key}`]: "x" });
+      assert.throws(readConfig, (error: Error) => {
+        assert.match(error.message, /^The stack's.*:\n {2}ecr-helper:(\S+|".*"): there is no such key; .*$/);
+        return pulumi.RunError.isInstance(error);
+      });
+    }
+  });
+
+  it("makes nothing, whoever the helper is", async () => {
+    const wrong: Values[] = [{ logLevel: "\ud800" }, { tags: '["__proto__=x"]' }, { awsEndpointUrl: "http://h:99999" }];
+    for (const [identity, needed] of Object.entries(identities)) {
+      for (const one of wrong) {
+        const resources: Registered[] = [];
+        const program = runProgram({ ...needed, identity, ...one }, { resources });
+        await assert.rejects(program, (error) => pulumi.RunError.isInstance(error));
+        assert.deepEqual(
+          resources.map(({ type }) => type),
+          ["pulumi:pulumi:Stack"],
+          "the stack itself, and nothing in it",
+        );
+      }
+    }
+  });
+});
