@@ -28,6 +28,7 @@ export interface StackConfig extends TargetRules, IamHardening {
   readonly cluster: ClusterConfig;
   readonly namespace: string;
   readonly createNamespace: boolean;
+  readonly networkPolicy: boolean;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   readonly serviceAccount: string;
@@ -76,6 +77,7 @@ export function readConfig(): StackConfig {
     cluster,
     namespace: string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
     createNamespace: boolean("createNamespace"),
+    networkPolicy: boolean("networkPolicy"),
     ...readTargets(config),
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),

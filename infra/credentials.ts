@@ -20,6 +20,10 @@ const nothing: PodCredentials = { env: [], volumes: [], volumeMounts: [], annota
 const variables = (values: Readonly<Record<string, pulumi.Input<string>>>): input.core.v1.EnvVar[] =>
   Object.entries(values).map(([name, value]) => ({ name, value }));
 
+/** The address of EKS' agent on every node. */
+export const podIdentityAgent = (eks: EksCluster | undefined): string =>
+  eks?.isIpv6 === true ? "fd00:ec2::23" : "169.254.170.23";
+
 /** The name of the credentials secret; where there is none the identity has no key. */
 export function podCredentials(
   { mode }: IdentityConfig,
@@ -36,9 +40,9 @@ export function podCredentials(
     }
     case "podIdentity": {
       // EKS' webhook would put the same into the pod, unless it has not heard of the association yet.
-      const agent = eks?.isIpv6 === true ? "[fd00:ec2::23]" : "169.254.170.23";
+      const agent = podIdentityAgent(eks);
       return withToken("pods.eks.amazonaws.com", (file) => ({
-        AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://${agent}/v1/credentials`,
+        AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://${agent.includes(":") ? `[${agent}]` : agent}/v1/credentials`,
         AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: file,
       }));
     }

@@ -4,6 +4,7 @@ import { Deployment } from "@pulumi/kubernetes/apps/v1/deployment.js";
 import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
 import { ServiceAccount } from "@pulumi/kubernetes/core/v1/serviceAccount.js";
+import { NetworkPolicy } from "@pulumi/kubernetes/networking/v1/networkPolicy.js";
 import type { Provider } from "@pulumi/kubernetes/provider.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
@@ -15,6 +16,7 @@ import { app, type StackConfig } from "./config.ts";
 import { namespaceAnnotations, podCredentials } from "./credentials.ts";
 import type { AccessKeyPair, Identity } from "./identity.ts";
 import type { RegistryLogin } from "./image.ts";
+import { networkPolicySpec } from "./network-policy.ts";
 
 export interface WorkloadArgs {
   readonly config: StackConfig;
@@ -30,6 +32,7 @@ export interface WorkloadArgs {
 
 type EnvVar = input.core.v1.EnvVar;
 
+const labels = { "app.kubernetes.io/name": app };
 const port = 8080;
 const nonroot = 65532;
 /** How long a rollout may take, in seconds, until `pulumi up` says that it failed and why. */
@@ -70,7 +73,7 @@ export class Workload extends pulumi.ComponentResource {
         )
       : undefined;
     const namespace = created?.metadata.name ?? pulumi.output(config.namespace);
-    const metadata = { name: app, namespace, labels: { "app.kubernetes.io/name": app } };
+    const metadata = { name: app, namespace, labels };
 
     const serviceAccount = new ServiceAccount(name, { metadata, automountServiceAccountToken: false }, inside);
     const access = new Access(
@@ -107,6 +110,11 @@ export class Workload extends pulumi.ComponentResource {
       { ...inside, ignoreChanges: ["data", "stringData"] },
     );
 
+    // No pod of the helper is without it for a moment, not even the last one.
+    const policies = config.networkPolicy
+      ? [new NetworkPolicy(name, { metadata, spec: networkPolicySpec(config, args.eks, labels, port) }, inside)]
+      : [];
+
     const deployment = new Deployment(
       name,
       {
@@ -116,10 +124,10 @@ export class Workload extends pulumi.ComponentResource {
           // Two helpers would write the same objects; half of a token's life is time enough to start anew.
           strategy: { type: "Recreate" },
           progressDeadlineSeconds: rolloutTimeout,
-          selector: { matchLabels: { "app.kubernetes.io/name": app } },
+          selector: { matchLabels: labels },
           template: {
             metadata: {
-              labels: { "app.kubernetes.io/name": app },
+              labels,
               annotations: { ...keyAnnotation(identity), ...aws.annotations, ...scraped },
             },
             spec: {
@@ -161,7 +169,7 @@ export class Workload extends pulumi.ComponentResource {
           },
         },
       },
-      { ...inside, dependsOn: [access, identity] },
+      { ...inside, dependsOn: [access, identity, ...policies] },
     );
 
     this.namespace = namespace;

@@ -84,6 +84,19 @@ describe("the stack's configuration", () => {
     assert.equal(message.split("\n").length, Object.keys(wrong).length + 1);
   });
 
+  it("takes a base image by its digest", () => {
+    const digest = `sha256:${"0a".repeat(32)}`;
+    for (const baseImage of [
+      `gcr.io/distroless/nodejs24-debian13:nonroot@${digest}`,
+      `ecr-helper-base@${digest}`,
+      `123456789012.dkr.ecr.eu-central-1.amazonaws.com/base/node:24@${digest}`,
+    ]) {
+      configure({ ...cluster, baseImage });
+      assert.equal(readConfig().baseImage, baseImage);
+    }
+    isOneMistake({ ...cluster, baseImage: "node@sha256:0a" }, 'baseImage = "node@sha256:0a": expected NAME[:TAG]');
+  });
+
   it("takes names, patterns and a selector of namespaces", () => {
     configure({
       ...cluster,

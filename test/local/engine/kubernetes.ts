@@ -1,5 +1,5 @@
 // The stack's Kubernetes resources, carried out by server-side apply: what the Kubernetes provider does, for every kind
-// whose plural is its name with an s.
+// whose plural is its name with an s, or with ies for its y.
 import { isDeepStrictEqual } from "node:util";
 import { connect, orUndefined, type Kube, type KubeOptions } from "../../../helper/kube.ts";
 import { readKubeconfig } from "../kubeconfig.ts";
@@ -59,7 +59,7 @@ const cluster = (provider: Properties): KubeOptions => readKubeconfig(String(pro
 function collectionOf({ apiVersion, kind, metadata }: Desired): string {
   const group = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   const scope = clusterScoped.includes(kind) ? "" : `/namespaces/${metadata.namespace ?? "default"}`;
-  return `${group}${scope}/${kind.toLowerCase()}s`;
+  return `${group}${scope}/${`${kind.toLowerCase()}s`.replace(/ys$/, "ies")}`;
 }
 
 const pathOf = (desired: Desired): string => `${collectionOf(desired)}/${desired.metadata.name}`;

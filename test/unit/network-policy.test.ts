@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { eksCluster, runProgram, type RunOptions } from "../program.ts";
+
+const cluster = { kubeconfig: "Pulumi.yaml" };
+const type = "kubernetes:networking.k8s.io/v1:NetworkPolicy";
+const tcp = (...ports: number[]): object[] => ports.map((port) => ({ protocol: "TCP", port }));
+const at = (cidr: string, port: number): object => ({ to: [{ ipBlock: { cidr } }], ports: tcp(port) });
+const dns = { ports: [{ protocol: "UDP", port: 53 }, ...tcp(53)] };
+const metadataService = at("169.254.169.254/32", 80);
+
+const egressOf = async (config: Record<string, string>, options?: RunOptions): Promise<unknown> => {
+  const { inputs } = (await runProgram({ ...config, networkPolicy: "true" }, options)).find(type);
+  return (inputs["spec"] as { egress: unknown }).egress;
+};
+
+describe("the NetworkPolicy", () => {
+  it("is not there unless it is asked for", async () => {
+    assert.ok(!(await runProgram(cluster)).resources.some((one) => one.type === type));
+  });
+
+  it("closes the helper's pod in both directions, but for its metrics, DNS, the API server and AWS", async () => {
+    const { find, resources } = await runProgram({ ...cluster, networkPolicy: "true", namespace: "tools" });
+    const labels = { "app.kubernetes.io/name": "ecr-helper" };
+    assert.deepEqual(find(type).inputs, {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "NetworkPolicy",
+      metadata: { name: "ecr-helper", namespace: "tools", labels },
+      spec: {
+        podSelector: { matchLabels: labels },
+        policyTypes: ["Ingress", "Egress"],
+        ingress: [{ ports: tcp(8080) }],
+        egress: [dns, { ports: tcp(443, 6443) }],
+      },
+    });
+    const deployment = find("kubernetes:apps/v1:Deployment");
+    const { template } = deployment.inputs["spec"] as { template: { metadata: { labels: object } } };
+    assert.deepEqual(template.metadata.labels, labels, "it is the policy of these pods");
+    assert.ok(resources.indexOf(find(type)) < resources.indexOf(deployment), "before there is any");
+  });
+
+  it("opens what gives each identity its credentials, and nothing for the others", async () => {
+    const own: Record<string, [config: Record<string, string>, rules: object[]]> = {
+      accessKey: [cluster, []],
+      irsa: [{ eksCluster: "main" }, []],
+      podIdentity: [{ eksCluster: "main" }, [at("169.254.170.23/32", 80)]],
+      kube2iam: [{ ...cluster, trustedPrincipals: '["123456789012"]' }, [metadataService, { ports: tcp(8181) }]],
+      node: [cluster, [metadataService]],
+    };
+    for (const [identity, [config, rules]] of Object.entries(own)) {
+      assert.deepEqual(await egressOf({ ...config, identity }), [dns, { ports: tcp(443, 6443) }, ...rules], identity);
+    }
+    const answers = {
+      "aws:eks/getCluster:getCluster": () => ({
+        ...eksCluster({ partition: "aws", region: "eu-central-1" }),
+        kubernetesNetworkConfigs: [{ ipFamily: "ipv6" }],
+      }),
+    };
+    const inIpv6 = await egressOf({ eksCluster: "main", identity: "podIdentity" }, { answers });
+    assert.deepEqual(inIpv6, [dns, { ports: tcp(443, 6443) }, at("fd00:ec2::23/128", 80)]);
+  });
+
+  it("opens the ports of AWS endpoints that are not the public ones, each once", async () => {
+    const rules = async (awsEndpointUrl: string, stsEndpointUrl: string): Promise<unknown> =>
+      egressOf({ ...cluster, awsEndpointUrl, stsEndpointUrl });
+    assert.deepEqual(await rules("http://10.0.0.1:4566", "https://sts.example"), [
+      dns,
+      { ports: tcp(443, 6443, 4566) },
+    ]);
+    assert.deepEqual(await rules("http://proxy", "http://proxy:8443/"), [dns, { ports: tcp(443, 6443, 80, 8443) }]);
+  });
+});
