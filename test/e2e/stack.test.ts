@@ -14,7 +14,11 @@ import {
 } from "@aws-sdk/client-ecr";
 import { CreateAccessKeyCommand, DeleteAccessKeyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
+import { identities } from "../../helper/names.ts";
 import { parseToken } from "../../helper/token.ts";
+import type { EksCluster } from "../../infra/cluster.ts";
+import type { IdentityConfig } from "../../infra/identity-config.ts";
+import { networkPolicySpec } from "../../infra/network-policy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker, importImage, push } from "../local/docker.ts";
 import { StateFile } from "../local/engine/state.ts";
@@ -36,6 +40,7 @@ const settings = [
   `userName=${stack}`,
   `namespace=${stack}`,
   `buildNamespaces=["${build}"]`,
+  "networkPolicy=true",
 ].flatMap((setting) => ["-c", setting]);
 
 interface Pod {
@@ -117,9 +122,73 @@ describe("the stack, end to end", () => {
   it("changes nothing when it comes up again", async () => {
     const { code, stderr, stdout } = await command("up");
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /Resources:\n +25 unchanged\n/);
+    assert.match(stderr, /Resources:\n +26 unchanged\n/);
     assert.ok(!/created|updated|replaced|deleted/.test(stderr));
     assert.match(stdout, new RegExp(stack), "the overrides of the first run are kept");
+  });
+
+  it("runs as nobody and can change nothing, in a namespace that takes no other kind of pod", async () => {
+    const { metadata } = await kube<{ metadata: { labels: Record<string, string> } }>({
+      method: "GET",
+      path: `/api/v1/namespaces/${stack}`,
+    });
+    assert.equal(metadata.labels["pod-security.kubernetes.io/enforce"], "restricted");
+    const body = { metadata: { name: "root" }, spec: { containers: [{ name: "root", image: "root" }] } };
+    await assert.rejects(
+      kube({ method: "POST", path: `/api/v1/namespaces/${stack}/pods?dryRun=All`, body }),
+      /answered 403 .*violates PodSecurity "restricted:latest".*runAsNonRoot != true/,
+    );
+
+    // What the kernel says of the process that runs, and what becomes of an attempt to write.
+    const look = `
+      const { readFileSync, writeFileSync } = require("node:fs");
+      const attempt = (file) => { try { writeFileSync(file, ""); return "written"; } catch ({ code }) { return code; } };
+      const files = ["/new", "/helper/main.js", "/var/run/secrets/kubernetes.io/serviceaccount/token"];
+      const root = readFileSync("/proc/1/mounts", "utf8").split("\\n").find((line) => line.split(" ")[1] === "/");
+      console.log(JSON.stringify({ status: readFileSync("/proc/1/status", "utf8"), root, files: files.map(attempt) }));`;
+    const { stdout: env } = await command("env");
+    const exec = `kubectl exec -n ${stack} deployment/ecr-helper -- /nodejs/bin/node -e "$LOOK"`;
+    const shell = spawn("sh", ["-c", `${env}\n${exec}`], {
+      env: { ...process.env, LOOK: look },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const seen = JSON.parse(await text(shell.stdout)) as { status: string; root: string; files: string[] };
+    for (const [field, value] of Object.entries({
+      Uid: "65532\\t65532\\t65532\\t65532",
+      Gid: "65532\\t65532\\t65532\\t65532",
+      CapInh: "0{16}",
+      CapPrm: "0{16}",
+      CapEff: "0{16}",
+      CapBnd: "0{16}",
+      CapAmb: "0{16}",
+      NoNewPrivs: "1",
+      Seccomp: "2",
+    })) {
+      assert.match(seen.status, new RegExp(`^${field}:\\t${value}$`, "m"));
+    }
+    assert.match(seen.root.split(" ")[3] ?? "", /^ro(,|$)/, "the root file system is mounted read-only");
+    assert.deepEqual(seen.files, ["EROFS", "EROFS", "EROFS"]);
+  });
+
+  it("has a NetworkPolicy, which this cluster keeps but does not enforce, and takes those of the other identities", async () => {
+    const path = `/apis/networking.k8s.io/v1/namespaces/${stack}/networkpolicies`;
+    const { spec } = await kube<{ spec: object }>({ method: "GET", path: `${path}/ecr-helper` });
+    const labels = { "app.kubernetes.io/name": "ecr-helper" };
+    const specOf = (mode: IdentityConfig["mode"], isIpv6 = false): object => {
+      const config = {
+        identity: { mode } as IdentityConfig,
+        awsEndpointUrl: url(ports.front),
+        stsEndpointUrl: undefined,
+      };
+      return networkPolicySpec(config, { isIpv6 } as EksCluster, labels, 8080);
+    };
+    assert.deepEqual(spec, specOf("accessKey"));
+    const others = [...identities.map((mode) => specOf(mode)), specOf("podIdentity", true)];
+    for (const [index, other] of others.entries()) {
+      const body = { metadata: { name: `other-${String(index)}` }, spec: other };
+      const kept = await kube<{ spec: object }>({ method: "POST", path: `${path}?dryRun=All`, body });
+      assert.deepEqual(kept.spec, other);
+    }
   });
 
   it("tells its outputs, one or all, as text or JSON, and no others", async () => {
