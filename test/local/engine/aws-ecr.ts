@@ -18,7 +18,10 @@ export const repository: Handler = handler({
     const { repositoryArn, repositoryUri, registryId } = answer.repository ?? {};
     return { arn: repositoryArn, repositoryUrl: repositoryUri, registryId };
   },
-  read: async (id) => client().ecr.send(new ecr.DescribeRepositoriesCommand({ repositoryNames: [id] })),
+  read: async (id) => {
+    const { repositories } = await client().ecr.send(new ecr.DescribeRepositoriesCommand({ repositoryNames: [id] }));
+    return { created: repositories?.[0]?.createdAt };
+  },
   change: async (inputs, old) => {
     const { set, gone } = retagging(old, inputs);
     const resourceArn = text(old, "arn");
@@ -48,7 +51,7 @@ const partOfRepository = (
     identify: (inputs) => text(inputs, "repository"),
     fixed: ["repository"],
     create: write,
-    read: async (_, inputs) => read(inputs),
+    read: async (_, inputs) => read(inputs).then(() => ({ created: undefined })),
     change: write,
     remove: async (_, inputs) => remove(inputs),
   });

@@ -1,7 +1,7 @@
 // The stack's EKS resource and function, carried out by the AWS SDK.
 import * as eks from "@aws-sdk/client-eks";
 import { client, orGone, retagging, tagsOf, text } from "./aws-handler.ts";
-import type { Handler } from "./handler.ts";
+import { cameOf, type Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
 const named = (inputs: Properties): { clusterName: string; namespace: string; serviceAccount: string } => ({
@@ -40,9 +40,14 @@ export const podIdentityAssociation: Handler = {
     return { outputs: { ...outputs, ...inputs } };
   },
   remove: async ({ id, inputs }) => remove(text(inputs, "clusterName"), id),
-  undo: async (inputs) => {
+  undo: async ({ inputs, since }) => {
     const { associations = [] } = await client().eks.send(new eks.ListPodIdentityAssociationsCommand(named(inputs)));
-    for (const { associationId = "" } of associations) await remove(text(inputs, "clusterName"), associationId);
+    const clusterName = text(inputs, "clusterName");
+    for (const { associationId = "" } of associations) {
+      const wanted = new eks.DescribePodIdentityAssociationCommand({ clusterName, associationId });
+      const found = (await client().eks.send(wanted)).association;
+      if (cameOf({ since }, found?.createdAt)) await remove(clusterName, associationId);
+    }
   },
 };
 

@@ -3,7 +3,7 @@ import { ECRClient } from "@aws-sdk/client-ecr";
 import { EKSClient } from "@aws-sdk/client-eks";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { STSClient } from "@aws-sdk/client-sts";
-import type { Handler } from "./handler.ts";
+import { cameOf, type Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
 const clients = (): { ecr: ECRClient; eks: EKSClient; iam: IAMClient; sts: STSClient } => ({
@@ -44,6 +44,12 @@ export const orGone = async <T>(answer: Promise<T>): Promise<T | undefined> =>
     throw error;
   });
 
+/** What AWS says of a thing that is there. */
+export interface Found {
+  /** Undefined of what is a part of another thing, and goes with it: it is always the stack's own. */
+  readonly created: Date | undefined;
+}
+
 type Made = { id: string; outputs: Properties };
 
 interface Simple {
@@ -51,7 +57,8 @@ interface Simple {
   /** Inputs that are part of the identity, or cannot be changed. */
   fixed: readonly string[];
   create: (inputs: Properties) => Promise<Properties>;
-  read: (id: string, inputs: Properties) => Promise<unknown>;
+  /** Rejects, or gives undefined, where it is not there. */
+  read: (id: string, inputs: Properties) => Promise<Found | undefined>;
   /** `old` has the outputs, and the inputs that they came of. */
   change: (inputs: Properties, old: Properties) => Promise<Properties>;
   remove: (id: string, inputs: Properties, outputs: Properties) => Promise<unknown>;
@@ -70,5 +77,16 @@ export const handler = ({ identify, fixed, create, read, change, remove }: Simpl
       ? undefined
       : { outputs: { ...live.outputs, ...inputs, ...(await change(inputs, live.outputs)) } },
   remove: async ({ id, inputs, outputs }) => void (await orGone(remove(id, inputs, outputs))),
-  undo: async (inputs) => void (await orGone(remove(identify(inputs), inputs, {}))),
+  undo: async ({ inputs, since }) => {
+    const found = await orGone(read(identify(inputs), inputs));
+    if (found === undefined || (found.created !== undefined && !cameOf({ since }, found.created))) return;
+    await orInUse(orGone(remove(identify(inputs), { ...inputs, forceDelete: false }, {})));
+  },
 });
+
+/** What was never written down was never used: what is in use is somebody else's, and its creation will say so. */
+const orInUse = async (answer: Promise<unknown>): Promise<unknown> =>
+  answer.catch((error: unknown) => {
+    if (error instanceof Error && /^(DeleteConflict|RepositoryNotEmpty)/.test(error.name)) return;
+    throw error;
+  });

@@ -3,7 +3,7 @@ import * as iam from "@aws-sdk/client-iam";
 import { GetCallerIdentityCommand } from "@aws-sdk/client-sts";
 import { client, handler, orGone, retagging, tagsOf, text } from "./aws-handler.ts";
 import { LocalCloudError } from "../process.ts";
-import type { Handler } from "./handler.ts";
+import { cameOf, type Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
 /** An ARN of this account; `resource` is a type with a name, such as policy/NAME. */
@@ -26,7 +26,10 @@ export const policy: Handler = handler({
     const named = { PolicyName, Description, PolicyDocument, Path: optional(inputs, "path"), Tags: tagsOf(inputs) };
     return { arn: (await client().iam.send(new iam.CreatePolicyCommand(named))).Policy?.Arn };
   },
-  read: async (_, inputs) => client().iam.send(new iam.GetPolicyCommand({ PolicyArn: await policyArn(inputs) })),
+  read: async (_, inputs) => {
+    const found = await client().iam.send(new iam.GetPolicyCommand({ PolicyArn: await policyArn(inputs) }));
+    return { created: found.Policy?.CreateDate };
+  },
   change: async (inputs, old) => {
     const PolicyArn = text(old, "arn");
     const { set, gone } = retagging(old, inputs);
@@ -61,7 +64,9 @@ export const user: Handler = handler({
     const named = { UserName: text(inputs, "name"), Path, PermissionsBoundary, Tags: tagsOf(inputs) };
     return { arn: (await client().iam.send(new iam.CreateUserCommand(named))).User?.Arn };
   },
-  read: async (id) => client().iam.send(new iam.GetUserCommand({ UserName: id })),
+  read: async (id) => ({
+    created: (await client().iam.send(new iam.GetUserCommand({ UserName: id }))).User?.CreateDate,
+  }),
   change: async (inputs, old) => {
     const UserName = text(inputs, "name");
     const { set, gone } = retagging(old, inputs);
@@ -89,7 +94,9 @@ export const role: Handler = handler({
     const { Role } = await client().iam.send(new iam.CreateRoleCommand({ ...named, AssumeRolePolicyDocument }));
     return { arn: Role?.Arn };
   },
-  read: async (id) => client().iam.send(new iam.GetRoleCommand({ RoleName: id })),
+  read: async (id) => ({
+    created: (await client().iam.send(new iam.GetRoleCommand({ RoleName: id }))).Role?.CreateDate,
+  }),
   change: async (inputs, old) => {
     const RoleName = text(inputs, "name");
     const PolicyDocument = text(inputs, "assumeRolePolicy");
@@ -133,7 +140,9 @@ function attachment(
     create: async (inputs) => attach(attached(inputs)).then(() => ({})),
     read: async (_, inputs) => {
       const wanted = attached(inputs);
-      return (await list(wanted)).AttachedPolicies?.find(({ PolicyArn }) => PolicyArn === wanted.PolicyArn);
+      const { AttachedPolicies = [] } = await list(wanted);
+      const isAttached = AttachedPolicies.some(({ PolicyArn }) => PolicyArn === wanted.PolicyArn);
+      return isAttached ? { created: undefined } : undefined;
     },
     change: async () => Promise.resolve({}),
     remove: async (_, inputs) => detach(attached(inputs)),
@@ -166,8 +175,10 @@ export const openIdConnectProvider: Handler = handler({
     const made = await client().iam.send(new iam.CreateOpenIDConnectProviderCommand(named));
     return { arn: made.OpenIDConnectProviderArn };
   },
-  read: async (_, inputs) =>
-    client().iam.send(new iam.GetOpenIDConnectProviderCommand({ OpenIDConnectProviderArn: await providerArn(inputs) })),
+  read: async (_, inputs) => {
+    const wanted = { OpenIDConnectProviderArn: await providerArn(inputs) };
+    return { created: (await client().iam.send(new iam.GetOpenIDConnectProviderCommand(wanted))).CreateDate };
+  },
   change: async (inputs, old) => {
     const OpenIDConnectProviderArn = text(old, "arn");
     const { set, gone } = retagging(old, inputs);
@@ -190,9 +201,9 @@ export async function findOpenIdConnectProvider(wanted: Properties): Promise<Pro
   return { arn, url: found.Url?.replace("https://", ""), clientIdLists: found.ClientIDList ?? [] };
 }
 
-const userKeys = async (UserName: string): Promise<string[]> => {
+const userKeys = async (UserName: string): Promise<{ id: string; created: Date | undefined }[]> => {
   const answer = await orGone(client().iam.send(new iam.ListAccessKeysCommand({ UserName })));
-  return (answer?.AccessKeyMetadata ?? []).map((key) => key.AccessKeyId ?? "");
+  return (answer?.AccessKeyMetadata ?? []).map(({ AccessKeyId: id = "", CreateDate: created }) => ({ id, created }));
 };
 
 /** The one type whose id AWS chooses, and whose secret is told once. `known` are the keys that a state file knows. */
@@ -204,14 +215,14 @@ export const accessKey = (known: () => readonly string[]): Handler => ({
       .iam.send(new iam.CreateAccessKeyCommand({ UserName }))
       .catch(async (error: unknown) => {
         if (!(error instanceof iam.LimitExceededException)) throw error;
-        const foreign = (await userKeys(UserName)).filter((id) => !known().includes(id));
+        const foreign = (await userKeys(UserName)).map(({ id }) => id).filter((id) => !known().includes(id));
         const remedy = `delete ${foreign.join(" or ")}, which the stack did not make`;
         throw new LocalCloudError(`${error.message}. Remedy: ${remedy}, and run the command again`, { cause: error });
       });
     const { AccessKeyId: id = "", SecretAccessKey: secret } = answer.AccessKey ?? {};
     return { id, outputs: { ...inputs, secret } };
   },
-  exists: async ({ id, inputs }) => (await userKeys(text(inputs, "user"))).includes(id),
+  exists: async ({ id, inputs }) => (await userKeys(text(inputs, "user"))).some((key) => key.id === id),
   update: async () => Promise.resolve(undefined),
   remove: async ({ id, inputs }) => {
     await orGone(
@@ -219,9 +230,10 @@ export const accessKey = (known: () => readonly string[]): Handler => ({
     );
   },
   // A key whose secret was never written down is of use to nobody.
-  undo: async (inputs) => {
+  undo: async ({ inputs, since }) => {
     const UserName = text(inputs, "user");
-    for (const AccessKeyId of (await userKeys(UserName)).filter((id) => !known().includes(id))) {
+    const unknown = (await userKeys(UserName)).filter(({ id }) => !known().includes(id));
+    for (const { id: AccessKeyId } of unknown.filter(({ created }) => cameOf({ since }, created))) {
       await client().iam.send(new iam.DeleteAccessKeyCommand({ UserName, AccessKeyId }));
     }
   },

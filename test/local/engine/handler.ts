@@ -24,8 +24,26 @@ export interface Handler {
   update(live: Live, inputs: Properties): Promise<{ outputs: Properties } | undefined>;
   /** Deletes it; that it is gone already is no error. */
   remove(live: Live): Promise<void>;
-  /** Takes back a creation that was interrupted: removes what these inputs may have made. */
-  undo(inputs: Properties, provider: Properties): Promise<void>;
+  /** Takes back a creation that was interrupted: removes what these inputs made, and nothing that somebody else did. */
+  undo(interrupted: Interrupted): Promise<void>;
+}
+
+/** A creation of which nobody wrote down how it ended. */
+export interface Interrupted {
+  readonly inputs: Properties;
+  readonly provider: Properties;
+  readonly since: Date;
+}
+
+/** How long after its beginning an interrupted creation may still have come about, in milliseconds. */
+const inFlight = 60_000;
+
+/** Whether a thing of this age came of an interrupted creation. Another one of its name is somebody else's. */
+export function cameOf({ since }: Pick<Interrupted, "since">, created: Date | string | undefined): boolean {
+  if (created === undefined) return false;
+  // AWS and Kubernetes tell whole seconds.
+  const age = new Date(created).getTime() - Math.floor(since.getTime() / 1000) * 1000;
+  return age >= 0 && age <= inFlight;
 }
 
 /** What was to be created is there, but not as it should be: the next run starts by taking it back. */

@@ -51,6 +51,10 @@ async function isPushed({ registry }: ImageInputs, repoDigest: string): Promise<
   return response.ok;
 }
 
+async function remove(imageName: string): Promise<void> {
+  if (await hasImage(imageName)) await docker(["image", "rm", imageName]);
+}
+
 export const imageHandler: Handler = {
   complete: async (inputs) => ({ ...inputs, contentHash: await contentHash(typed(inputs).build) }),
   // Not the password: every run has another.
@@ -63,8 +67,6 @@ export const imageHandler: Handler = {
   exists: async ({ outputs }, inputs) => isPushed(typed(inputs), String(outputs["repoDigest"])),
   update: async (_, inputs) => ({ outputs: await buildAndPush(inputs) }),
   // The registry's copy goes with the repository, as with the real provider; the engine's own name for it goes here.
-  remove: async ({ id }) => {
-    if (await hasImage(id)) await docker(["image", "rm", id]);
-  },
-  undo: async () => Promise.resolve(),
+  remove: async ({ id }) => remove(id),
+  undo: async ({ inputs }) => remove(typed(inputs).imageName),
 };

@@ -5,7 +5,7 @@ import { connect, orUndefined, type Kube, type KubeOptions } from "../../../help
 import { readKubeconfig } from "../kubeconfig.ts";
 import { LocalCloudError } from "../process.ts";
 import { waitForObject, waitUntilGone } from "../watch.ts";
-import { UnfinishedError, type Handler } from "./handler.ts";
+import { cameOf, UnfinishedError, type Handler } from "./handler.ts";
 import type { Properties } from "./state.ts";
 
 const fieldManager = "pulumi-kubernetes";
@@ -18,6 +18,7 @@ interface Metadata {
   namespace?: string;
   uid: string;
   generation: number;
+  creationTimestamp?: string;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   managedFields?: { manager: string }[];
@@ -198,10 +199,10 @@ export const kubernetesHandler: Handler = {
       ? { outputs: await apply(inputs as Desired, provider) }
       : undefined,
   remove: async ({ inputs, provider }) => remove(inputs as Desired, provider),
-  undo: async (inputs, provider) => {
+  undo: async ({ inputs, provider, since }) => {
     const path = pathOf(inputs as Desired);
     const found = await orUndefined(connect(cluster(provider))<Desired>({ method: "GET", path }));
     const ours = found?.metadata.managedFields?.some(({ manager }) => manager === fieldManager) === true;
-    if (ours) await remove(inputs as Desired, provider);
+    if (ours && cameOf({ since }, found.metadata.creationTimestamp)) await remove(inputs as Desired, provider);
   },
 };

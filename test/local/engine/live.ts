@@ -63,8 +63,8 @@ export class LiveResources {
     const found = this.#state.find(type, name);
     const all = await complete(handler, given);
     const fresh = { type, name, custom: true, id: "", inputs: all, outputs: {}, provider };
-    if (found?.creating === true) await handler.undo(found.inputs, found.provider);
-    const there = found !== undefined && found.creating !== true && (await handler.exists(found, all));
+    if (found?.creating !== undefined) await undo(handler, found);
+    const there = found !== undefined && found.creating === undefined && (await handler.exists(found, all));
     if (!there) return this.#counted("created", await this.#create(handler, fresh));
     const inputs = withIgnored(all, found, ignoreChanges);
     if (sameInputs(handler, found.inputs, inputs)) return this.#counted("unchanged", found);
@@ -88,7 +88,7 @@ export class LiveResources {
   }
 
   async #create(handler: Handler, fresh: ResourceState): Promise<ResourceState> {
-    const pending: ResourceState = { ...fresh, creating: true };
+    const pending: ResourceState = { ...fresh, creating: new Date().toISOString() };
     this.#state.put(pending);
     try {
       const created = { ...fresh, ...(await handler.create(fresh.inputs, fresh.provider)) };
@@ -120,7 +120,7 @@ export class LiveResources {
 
   async #delete(resource: ResourceState): Promise<void> {
     const handler = this.#handler(resource.type);
-    if (resource.creating === true) await handler.undo(resource.inputs, resource.provider);
+    if (resource.creating !== undefined) await undo(handler, resource);
     else await handler.remove(resource);
   }
 
@@ -133,6 +133,9 @@ export class LiveResources {
 
 const complete = async (handler: Handler, inputs: Properties): Promise<Properties> =>
   handler.complete === undefined ? inputs : handler.complete(inputs);
+
+const undo = async (handler: Handler, { inputs, provider, creating = "" }: ResourceState): Promise<void> =>
+  handler.undo({ inputs, provider, since: new Date(creating) });
 
 function sameInputs({ comparable = (one) => one }: Handler, one: Properties, other: Properties): boolean {
   return isDeepStrictEqual(comparable(one), comparable(other));

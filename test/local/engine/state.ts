@@ -17,8 +17,8 @@ export interface ResourceState {
   readonly outputs: Properties;
   /** Inputs of the explicit provider, where the program names one. */
   readonly provider: Properties;
-  /** Set while it is being created: a run that ended then may or may not have made it. */
-  readonly creating?: true;
+  /** Since when it is being created, in ISO 8601: a run that ended then may or may not have made it. */
+  readonly creating?: string;
 }
 
 interface Content {
