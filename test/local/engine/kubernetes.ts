@@ -178,16 +178,22 @@ async function remove(desired: Desired, provider: Properties): Promise<void> {
   await waitUntilGone(options, `${collectionOf(desired)}?${named(desired.metadata.name)}`, deletionTimeout);
 }
 
+/** What to do where somebody else has the name. Roles have theirs from the stack. */
+function remedyFor(kind: string): string {
+  if (kind === "Namespace") return "set ecr-helper:createNamespace to false, or choose another namespace";
+  return `delete it, or choose another ${kind.includes("Role") ? "name of the stack" : "namespace"}`;
+}
+
 export const kubernetesHandler: Handler = {
   identify: (inputs) => pathOf(inputs as Desired),
   create: async (inputs, provider) => {
     const desired = inputs as Desired;
     const found = await orUndefined(connect(cluster(provider))({ method: "GET", path: pathOf(desired) }));
     if (found !== undefined) {
-      const remedy =
-        desired.kind === "Namespace" ? "set ecr-helper:createNamespace to false" : "delete it, or choose another name";
+      const { kind, metadata } = desired;
+      const where = metadata.namespace === undefined ? "" : ` in namespace ${metadata.namespace}`;
       throw new LocalCloudError(
-        `${desired.kind} ${desired.metadata.name} exists and was not made by this stack. Remedy: ${remedy}.`,
+        `${kind} ${metadata.name}${where} exists and was not made by this stack. Remedy: ${remedyFor(kind)}.`,
       );
     }
     return { id: pathOf(desired), outputs: await apply(desired, provider) };

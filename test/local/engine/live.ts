@@ -147,9 +147,20 @@ function withIgnored(inputs: Properties, old: ResourceState, ignored: readonly s
   return { ...inputs, ...Object.fromEntries(kept) };
 }
 
+/** What to do about what AWS refuses, by the error's name. */
+const remedies: readonly (readonly [names: RegExp, remedy: string])[] = [
+  [/AlreadyExists/, "delete it, or choose another name in the configuration (-c KEY=VALUE)"],
+  [
+    /^AccessDenied/,
+    "allow it to who runs this; infra/deployer-policy.json has all that is needed. It goes on from here",
+  ],
+  [/^RepositoryNotEmpty/, "run up with -c forceDelete=true, which lets the images go with it, then down"],
+  [/^DeleteConflict/, "take away from it what somebody else gave it, then run the command again"],
+];
+
 const described = ({ type, name }: { type: string; name: string }, error: unknown): Error => {
   const message = error instanceof Error ? error.message : String(error);
-  const taken = error instanceof Error && error.name.includes("AlreadyExists");
-  const remedy = taken ? ". Remedy: delete it, or choose another name in the configuration (-c KEY=VALUE)." : "";
-  return new LocalCloudError(`${type} ${name}: ${message}${remedy}`, { cause: error });
+  const [, remedy] = remedies.find(([names]) => error instanceof Error && names.test(error.name)) ?? [];
+  const told = remedy === undefined ? message : `${message.replace(/\.$/, "")}. Remedy: ${remedy}.`;
+  return new LocalCloudError(`${type} ${name}: ${told}`, { cause: error });
 };
