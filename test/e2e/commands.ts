@@ -43,7 +43,7 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
 }
 
 /** What a command said that it changed, in its order: `created AccessKey ecr-helper-2`. */
-export const changesOf = ({ stderr }: Ended): string[] =>
+export const changesOf = ({ stderr }: Pick<Ended, "stderr">): string[] =>
   [...stderr.matchAll(/(created|updated|replaced|deleted) +\S+:(\S+ \S+)/g)].map(
     ([, what, resource]) => `${String(what)} ${String(resource)}`,
   );

@@ -20,7 +20,7 @@ export interface Ended {
   readonly milliseconds: number;
 }
 
-interface RunOptions {
+export interface RunOptions {
   readonly points?: readonly string[];
   readonly oneByOne?: boolean;
   /** On top of the stack's own. */

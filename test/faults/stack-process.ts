@@ -33,22 +33,24 @@ function reach(what: string, { type, name: resource }: ResourceState): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-const engine = { put: StateFile.prototype.put, remove: StateFile.prototype.remove };
+/* eslint-disable @typescript-eslint/unbound-method -- called on what they belong to */
+const { put, remove } = StateFile.prototype;
+const { carryOut } = LiveResources.prototype;
+/* eslint-enable @typescript-eslint/unbound-method */
 
 StateFile.prototype.put = function (resource): void {
   const isWhole = resource.creating === undefined;
   if (isWhole) reach("made", resource);
-  engine.put.call(this, resource);
+  put.call(this, resource);
   if (isWhole) reach("recorded", resource);
 };
 
 StateFile.prototype.remove = function (resource): void {
   if (this.all.includes(resource)) reach("deleted", resource);
-  engine.remove.call(this, resource);
+  remove.call(this, resource);
 };
 
 if (oneByOne) {
-  const carryOut = LiveResources.prototype.carryOut;
   let last: Promise<unknown> = Promise.resolve();
   LiveResources.prototype.carryOut = async function (registration): Promise<ResourceState> {
     const made = last.then(async () => carryOut.call(this, registration));

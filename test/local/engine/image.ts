@@ -42,13 +42,16 @@ async function buildAndPush(inputs: Properties): Promise<Properties> {
   return { ...inputs, repoDigest };
 }
 
-/** Whether the registry still has the image, asked with this run's login. */
-async function isPushed({ registry }: ImageInputs, repoDigest: string): Promise<boolean> {
-  const [repository = "", digest = ""] = repoDigest.slice(registry.server.length + 1).split("@");
-  const address = `http://${registry.server}/v2/${repository}/manifests/${digest}`;
+/**
+ * Whether the registry still has the image, asked with this run's login and by its tag: what a deleted repository had, the
+ * emulator still gives by digest when the repository is made anew.
+ */
+async function isPushed({ imageName, registry }: ImageInputs, repoDigest: string): Promise<boolean> {
+  const [repository = "", tag = ""] = imageName.slice(registry.server.length + 1).split(":");
+  const address = `http://${registry.server}/v2/${repository}/manifests/${tag}`;
   const basic = Buffer.from(`${registry.username}:${registry.password}`).toString("base64");
   const response = await fetch(address, { method: "HEAD", headers: { authorization: `Basic ${basic}` } });
-  return response.ok;
+  return response.ok && response.headers.get("docker-content-digest") === repoDigest.split("@")[1];
 }
 
 async function remove(imageName: string): Promise<void> {
@@ -64,7 +67,8 @@ export const imageHandler: Handler = {
   },
   identify: (inputs) => typed(inputs).imageName,
   create: async (inputs) => ({ id: typed(inputs).imageName, outputs: await buildAndPush(inputs) }),
-  exists: async ({ outputs }, inputs) => isPushed(typed(inputs), String(outputs["repoDigest"])),
+  exists: async ({ inputs: old, outputs }, { registry }) =>
+    isPushed({ ...typed(old), registry: registry as ImageInputs["registry"] }, String(outputs["repoDigest"])),
   update: async (_, inputs) => ({ outputs: await buildAndPush(inputs) }),
   // The registry's copy goes with the repository, as with the real provider; the engine's own name for it goes here.
   remove: async ({ id }) => remove(id),
