@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import {
   AssociateAccessPolicyCommand,
@@ -9,23 +7,14 @@ import {
   DeleteAccessEntryCommand,
   EKSClient,
 } from "@aws-sdk/client-eks";
-import {
-  AttachRolePolicyCommand,
-  CreateAccessKeyCommand,
-  CreateUserCommand,
-  DeleteAccessKeyCommand,
-  DeleteUserCommand,
-  DeleteUserPolicyCommand,
-  DetachRolePolicyCommand,
-  IAMClient,
-  PutUserPolicyCommand,
-} from "@aws-sdk/client-iam";
+import { AttachRolePolicyCommand, DetachRolePolicyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { connect, type KubeOptions } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
+import { deployerPolicy, makeDeployer, type Deployer } from "../deployer.ts";
 import { changesOf, makeCheckout, type Ended } from "./commands.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -39,17 +28,6 @@ interface Secret {
   data: Record<string, string>;
 }
 
-/** For the stack's own names, and without what the emulator does not tell of a request: condition keys, some resources. */
-async function deployerPolicy(): Promise<string> {
-  const file = await readFile(join(import.meta.dirname, "../../infra/deployer-policy.json"), "utf8");
-  const named = file.replaceAll(/(repository|policy|user|role)\/ecr-helper(-policy)?"/g, `$1/${stack}"`);
-  const { Version, Statement } = JSON.parse(named) as { Version: string; Statement: { Condition?: object }[] };
-  const unconditional = Statement.map((statement) => ({ ...statement, Condition: undefined }));
-  const Action = ["ecr:DescribeRepositories", "iam:CreatePolicy", "iam:*OpenIDConnectProvider"];
-  const blind = { Effect: "Allow", Action, Resource: "*" };
-  return JSON.stringify({ Version, Statement: [...unconditional, blind] });
-}
-
 describe("the identities, one after the other, for a deployer with the rights of infra/deployer-policy.json", () => {
   Object.assign(process.env, cloudEnvironment());
   const options: KubeOptions = readKubeconfig(kubeconfig);
@@ -61,7 +39,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   /** Whatever must not be seen: keys and tokens as they come up. */
   const secrets = new Set<string>();
   const said: string[] = [];
-  let key = { AccessKeyId: "", SecretAccessKey: "" };
+  let user: Deployer;
 
   const up = async (...settings: string[]): Promise<Ended> => {
     const ended = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
@@ -72,12 +50,9 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   before(async () => {
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
-    await iam.send(new CreateUserCommand({ UserName: deployer }));
-    const PolicyDocument = await deployerPolicy();
-    await iam.send(new PutUserPolicyCommand({ UserName: deployer, PolicyName: "deployer", PolicyDocument }));
-    const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName: deployer }));
-    key = { AccessKeyId: AccessKey?.AccessKeyId ?? "", SecretAccessKey: AccessKey?.SecretAccessKey ?? "" };
-    secrets.add(key.SecretAccessKey);
+    user = await makeDeployer(iam, deployer);
+    await user.allow(await deployerPolicy(stack));
+    secrets.add(user.key.SecretAccessKey);
     await eks.send(new CreateAccessEntryCommand({ clusterName: cluster, principalArn }));
     const admin = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy";
     const access = { policyArn: admin, accessScope: { type: "cluster" as const } };
@@ -88,9 +63,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     await iam.send(new DetachRolePolicyCommand({ RoleName: nodeRole, PolicyArn: policyArn })).catch(() => undefined);
     await command("down");
     await eks.send(new DeleteAccessEntryCommand({ clusterName: cluster, principalArn }));
-    await iam.send(new DeleteAccessKeyCommand({ UserName: deployer, AccessKeyId: key.AccessKeyId }));
-    await iam.send(new DeleteUserPolicyCommand({ UserName: deployer, PolicyName: "deployer" }));
-    await iam.send(new DeleteUserCommand({ UserName: deployer }));
+    await user.remove();
     await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
     await remove();
   });
@@ -130,7 +103,7 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   it("accessKey, in the cluster that EKS names", async () => {
     const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((one) => `${one}=${stack}`);
-    const provider = [`aws:accessKey=${key.AccessKeyId}`, `aws:secretKey=${key.SecretAccessKey}`];
+    const provider = [`aws:accessKey=${user.key.AccessKeyId}`, `aws:secretKey=${user.key.SecretAccessKey}`];
     const where = ["kubeconfig=", `eksCluster=${cluster}`, `buildNamespaces=["${build}"]`, 'tags=["team=builds"]'];
     const changes = await switchTo(...names, ...provider, ...where);
     assert.ok(changes.includes("created AccessKey ecr-helper-1") && changes.includes("created Secret ecr-helper"));

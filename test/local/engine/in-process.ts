@@ -8,6 +8,7 @@ import type { Stack } from "../stack.ts";
 import { awsFunctions } from "./aws.ts";
 import { printSummary, type Engine } from "./engine.ts";
 import { LiveResources } from "./live.ts";
+import { described } from "./remedies.ts";
 import { plain } from "./secrets.ts";
 import { StateFile, type Properties } from "./state.ts";
 
@@ -17,6 +18,7 @@ class ProgramRun {
   readonly #providers = new Map<string, Properties>();
   readonly #options = new AsyncLocalStorage<{ ignoreChanges: readonly string[] }>();
   readonly #underWay = new Set<Promise<unknown>>();
+  readonly #failedCalls: Error[] = [];
   readonly #failed = new AbortController();
   /** Aborts with the first thing that went wrong; after it nothing new is begun. */
   readonly #over: AbortSignal;
@@ -48,8 +50,14 @@ class ProgramRun {
     } catch (error) {
       this.#failed.abort(error);
       await Promise.allSettled(this.#underWay);
-      throw this.#over.reason;
+      throw this.#told(this.#over.reason);
     }
+  }
+
+  /** Of a call that failed, and of which the program does not tell, Pulumi only says what had no value for want of it. */
+  #told(failure: unknown): unknown {
+    const isTold = failure instanceof LocalCloudError || failure instanceof pulumi.RunError;
+    return isTold ? failure : (this.#failedCalls[0] ?? failure);
   }
 
   async #outputs(program: string): Promise<Properties> {
@@ -87,8 +95,12 @@ class ProgramRun {
 
   async #call({ token, inputs }: pulumi.runtime.MockCallArgs): Promise<Properties> {
     const known = awsFunctions[token];
-    if (known !== undefined) return known(inputs as Properties);
-    throw new LocalCloudError(`The in-process engine has no function ${token}. Remedy: use --engine pulumi.`);
+    if (known === undefined)
+      throw new LocalCloudError(`The in-process engine has no function ${token}. Remedy: use --engine pulumi.`);
+    return known(inputs as Properties).catch((error: unknown) => {
+      this.#failedCalls.push(described(token, error));
+      throw error;
+    });
   }
 
   async #register(args: pulumi.runtime.MockResourceArgs): Promise<{ id: string | undefined; state: Properties }> {

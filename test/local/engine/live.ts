@@ -9,6 +9,7 @@ import type { Summary } from "./engine.ts";
 import { UnfinishedError, type Handler } from "./handler.ts";
 import { imageHandler } from "./image.ts";
 import { kubernetesHandler } from "./kubernetes.ts";
+import { described } from "./remedies.ts";
 import type { Properties, ResourceState, StateFile } from "./state.ts";
 
 export interface Registration {
@@ -52,7 +53,7 @@ export class LiveResources {
   /** Makes a resource what the program says. Rejects with what went wrong and at which resource. */
   async carryOut(registration: Registration): Promise<ResourceState> {
     const made = await this.#carryOut(registration).catch((error: unknown) => {
-      throw described(registration, error);
+      throw described(`${registration.type} ${registration.name}`, error);
     });
     this.#visited.add(made);
     return made;
@@ -107,7 +108,7 @@ export class LiveResources {
       if (resource.custom) {
         await step(`deleting ${resource.type} ${resource.name}`, async () => this.#delete(resource)).catch(
           (error: unknown) => {
-            throw described(resource, error);
+            throw described(`${resource.type} ${resource.name}`, error);
           },
         );
       }
@@ -146,21 +147,3 @@ function withIgnored(inputs: Properties, old: ResourceState, ignored: readonly s
   const kept = ignored.filter((key) => key in old.inputs).map((key) => [key, old.inputs[key]] as const);
   return { ...inputs, ...Object.fromEntries(kept) };
 }
-
-/** What to do about what AWS refuses, by the error's name. */
-const remedies: readonly (readonly [names: RegExp, remedy: string])[] = [
-  [/AlreadyExists/, "delete it, or choose another name in the configuration (-c KEY=VALUE)"],
-  [
-    /^AccessDenied/,
-    "allow it to who runs this; infra/deployer-policy.json has all that is needed. It goes on from here",
-  ],
-  [/^RepositoryNotEmpty/, "run up with -c forceDelete=true, which lets the images go with it, then down"],
-  [/^DeleteConflict/, "take away from it what somebody else gave it, then run the command again"],
-];
-
-const described = ({ type, name }: { type: string; name: string }, error: unknown): Error => {
-  const message = error instanceof Error ? error.message : String(error);
-  const [, remedy] = remedies.find(([names]) => error instanceof Error && names.test(error.name)) ?? [];
-  const told = remedy === undefined ? message : `${message.replace(/\.$/, "")}. Remedy: ${remedy}.`;
-  return new LocalCloudError(`${type} ${name}: ${told}`, { cause: error });
-};
