@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { makeCheckout } from "../e2e/commands.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
+import { exclusively } from "../local/exclusive.ts";
 import { proveNothingIsLeft } from "../local/leftovers.ts";
 import { kubeconfig } from "../local/machine.ts";
 import { forgetStack, openStack, parseOverride } from "../local/stack.ts";
@@ -85,7 +86,11 @@ export async function makeStack(name: string, build: string): Promise<Interrupte
     run,
     proveNothingIsLeft: async () => proveNothingIsLeft(openStack(name, ownSettings.map(parseOverride)), []),
     forget: async () => {
-      forgetStack(name);
+      // A command of somebody else's that looks at all stacks would make its folder anew.
+      await exclusively(async () => {
+        forgetStack(name);
+        return Promise.resolve();
+      });
       await remove();
     },
   };

@@ -25,6 +25,13 @@ export async function registrationsOf(
     }));
 }
 
+/** How long some work took, in milliseconds, as outcomes tell it. */
+export async function timed(work: Promise<unknown>): Promise<string> {
+  const since = performance.now();
+  await work;
+  return `right again after ${String(Math.round(performance.now() - since))} ms`;
+}
+
 export class LiveStack {
   readonly #folder = mkdtempSync(join(tmpdir(), "ecr-helper-faults-"));
 

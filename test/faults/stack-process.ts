@@ -6,7 +6,7 @@ import { cloudEnvironment } from "../local/cloud.ts";
 import { inProcess } from "../local/engine/in-process.ts";
 import { LiveResources } from "../local/engine/live.ts";
 import { StateFile, type ResourceState } from "../local/engine/state.ts";
-import { claim, openStack, parseOverride } from "../local/stack.ts";
+import { claim, keepOverrides, openStack, parseOverride } from "../local/stack.ts";
 
 export interface Orders {
   readonly command: "up" | "destroy";
@@ -62,6 +62,7 @@ if (oneByOne) {
 Object.assign(process.env, cloudEnvironment());
 const stack = openStack(name, settings.map(parseOverride));
 claim(stack, inProcess.name);
+keepOverrides(stack);
 try {
   await inProcess[command](stack);
 } catch (error) {

@@ -55,14 +55,16 @@ describe("a deployer who begins without any right", () => {
   });
 
   /** Does some work again and again, and each time gives the right that it was refused for. */
-  const refused = async (work: () => Promise<unknown>): Promise<string[]> => {
+  const refused = async (work: () => Promise<unknown>): Promise<{ named: string[]; again: string }> => {
     const named: string[] = [];
     for (;;) {
+      const since = performance.now();
       const message = await work().then(
         () => undefined,
         (error: unknown) => (error as Error).message,
       );
-      if (message === undefined) return named;
+      const again = `right again after ${String(Math.round(performance.now() - since))} ms`;
+      if (message === undefined) return { named, again };
       const action = /not authorized to perform: (\w+:\w+)/.exec(message)?.[1];
       assert.ok(action !== undefined && !allowed.has(action), message);
       named.push(action);
@@ -93,9 +95,8 @@ describe("a deployer who begins without any right", () => {
       ["down", async () => stack.down()],
     ];
     for (const [what, work] of commands) {
-      const actions = await refused(work);
-      const held = `${String(actions.length)} refusals: ${actions.join(" ")}`;
-      t.diagnostic(`outcome: ${what} without rights | ${held} | each is named, and it goes on with it at once`);
+      const { named, again } = await refused(work);
+      t.diagnostic(`outcome: ${what} without rights | each missing one is named: ${named.join(" ")} | ${again}`);
     }
   });
 
@@ -125,7 +126,7 @@ describe("a deployer who begins without any right", () => {
     assert.equal(down.code, 0, down.stderr);
     await whole.proveNothingIsLeft();
     await whole.forget();
-    const again = `down after ${String(down.milliseconds)} ms`;
-    t.diagnostic(`outcome: no right to log in to the registry | the action is named | ${again}`);
+    const again = `right again after ${String(down.milliseconds)} ms`;
+    t.diagnostic(`outcome: no right to log in to the registry | the action is named, down leaves nothing | ${again}`);
   });
 });
