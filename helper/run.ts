@@ -11,6 +11,7 @@ import { Limit } from "./limit.ts";
 import { createLog, reasonOf } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { Observed, type MetadataOnly } from "./observed.ts";
+import type { Output } from "./output.ts";
 import { createController } from "./reconcile.ts";
 import { keepTokens } from "./refresh.ts";
 import { whatToCheck } from "./refusal.ts";
@@ -20,17 +21,20 @@ import { readTokensLeft } from "./tokens-left.ts";
 import { Watches } from "./watches.ts";
 
 /**
- * Runs the helper until the signal aborts, with its log lines going to `write`. Rejects when the environment is wrong, and
+ * Runs the helper until the signal aborts, with its log lines going to `output`. Rejects when the environment is wrong, and
  * then says so before it looks for the cluster, or when its port is taken.
  */
 export async function runHelper(
   env: Readonly<Record<string, string | undefined>>,
   cluster: () => KubeOptions,
-  write: (line: string) => void,
+  output: Output,
   signal: AbortSignal,
 ): Promise<void> {
   const config = readConfig(env);
-  const log = createLog(config.logFormat, config.logLevel, write);
+  const log = createLog(config.logFormat, config.logLevel, output.write);
+  output.onLoss((lines) =>
+    log("warn", `${String(lines)} lines of the log were lost before this one: nobody read them`),
+  );
   const [clock, random] = [systemClock, Math.random];
   const regions = [...config.basicAuthSecrets.keys()];
   let tokens: Tokens = new Map();

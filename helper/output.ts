@@ -1,0 +1,52 @@
+// Where the log's lines go: to a pipe, as a rule. Whoever should read it may be slow, stuck or gone, and that holds up
+// nothing, fills no memory and ends nothing.
+import type { Writable } from "node:stream";
+
+/** What may wait for room in the pipe, in characters; further lines are lost. Some thousand lines: the next may take seconds. */
+const mostWaiting = 1 << 18;
+/** How long the end waits for the last lines to be read, in milliseconds. */
+const endLimit = 500;
+
+/** Told how many lines were lost, as soon as there is room again. */
+export type LossListener = (lines: number) => void;
+
+export class Output {
+  readonly #stream: Writable;
+  readonly #limit: number;
+  #lost = 0;
+  #isFull = false;
+  #listener: LossListener = () => undefined;
+
+  constructor(stream: Writable, limit = mostWaiting) {
+    [this.#stream, this.#limit] = [stream, limit];
+    stream.on("drain", () => this.#flows());
+    // Nobody reads it any more. Node would end the process for that, which is there for more than its log; and another
+    // reader may come.
+    stream.on("error", () => (this.#isFull = false));
+  }
+
+  onLoss(listener: LossListener): void {
+    this.#listener = listener;
+  }
+
+  /** Writes whole lines, or loses them where too much waits already. Never blocks and never throws. */
+  write = (lines: string): void => {
+    this.#isFull ||= this.#stream.writableLength + lines.length > this.#limit;
+    if (this.#isFull) this.#lost += lines.split("\n").length - 1;
+    else this.#stream.write(lines);
+  };
+
+  /** Resolves when everything was taken, or to false when that takes too long: then an end in peace would be none. */
+  async flushed(milliseconds = endLimit): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#stream.write("", () => resolve(true));
+      setTimeout(() => resolve(false), milliseconds).unref();
+    });
+  }
+
+  #flows(): void {
+    const lost = this.#lost;
+    [this.#isFull, this.#lost] = [false, 0];
+    if (lost > 0) this.#listener(lost);
+  }
+}

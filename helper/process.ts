@@ -1,0 +1,20 @@
+// The helper as a process: environment and signals in, lines and an exit code out. No logic.
+import type { KubeOptions } from "./kube.ts";
+import { reasonOf } from "./log.ts";
+import { Output } from "./output.ts";
+import { runHelper } from "./run.ts";
+
+/** Runs the helper in the cluster that `cluster` gives, until SIGTERM or SIGINT. Never rejects. */
+export async function runAsProcess(cluster: () => KubeOptions): Promise<void> {
+  const stop = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
+  const output = new Output(process.stdout);
+  try {
+    await runHelper(process.env, cluster, output, stop.signal);
+  } catch (error) {
+    process.stderr.write(`${reasonOf(error)}\n`);
+    process.exitCode = 1;
+  }
+  // Lines that nobody takes would keep the process alive.
+  if (!(await output.flushed())) process.exit();
+}
