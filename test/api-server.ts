@@ -1,11 +1,12 @@
 // API servers beside the cloud's own, which a test may kill, or fill with ten thousand namespaces and throw away.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { parse, stringify } from "yaml";
 import { connect, type KubeOptions } from "../helper/kube.ts";
 import { apiServerArgs, etcdArgs } from "./local/control-plane.ts";
 import { buildKubernetes } from "./local/install.ts";
@@ -38,6 +39,13 @@ export class ApiServer {
     this.#child = await startComponent("kube-apiserver", args);
     const kube = connect(this.options);
     await until(this.#child, async () => succeeds(kube({ method: "GET", path: "/readyz" })));
+  }
+
+  /** Writes a kubeconfig of its administrator. */
+  async writeKubeconfig(file: string): Promise<void> {
+    const config = parse(await readFile(kubeconfig, "utf8")) as { clusters: { cluster: { server: string } }[] };
+    for (const { cluster } of config.clusters) cluster.server = this.options.server;
+    await writeFile(file, stringify(config), { mode: 0o600 });
   }
 
   /** Kills it as it stands, and resolves when it is gone. */

@@ -22,20 +22,29 @@ export class HelperProcess {
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  /** `command` is what Node is given: helper-main.ts by default, or its bundle, with Node's own flags before it. */
-  constructor(cluster: Cluster, env: Readonly<Record<string, string>>, command: readonly string[] = [main]) {
+  /**
+   * `command` is what Node is given: helper-main.ts by default, or its bundle, with Node's own flags before it; `around` the
+   * program that runs Node, with its arguments; `stdout` a file descriptor that takes the lines instead of `lines`.
+   */
+  constructor(
+    cluster: Cluster,
+    env: Readonly<Record<string, string>>,
+    command: readonly string[] = [main],
+    { around = [], stdout = "pipe" }: { around?: readonly string[]; stdout?: "pipe" | number } = {},
+  ) {
     const own = {
       ...env,
       ECR_HELPER_LOG_FORMAT: "json",
       TEST_CLUSTER: JSON.stringify(cluster),
       PATH: process.env["PATH"],
     };
-    this.#child = spawn(process.execPath, command, { env: own, stdio: ["ignore", "pipe", "inherit"] });
+    const [program = "", ...args] = [...around, process.execPath, ...command];
+    this.#child = spawn(program, args, { env: own, stdio: ["ignore", stdout, "inherit"] });
     this.#child.once("exit", () => {
       this.#ended = true;
       this.#notify();
     });
-    if (this.#child.stdout === null) throw new Error("the helper's standard output is a pipe");
+    if (this.#child.stdout === null) return;
     createInterface({ input: this.#child.stdout }).on("line", (line) => {
       this.lines.push(JSON.parse(line) as Line);
       this.#notify();
@@ -69,13 +78,17 @@ export class HelperProcess {
     this.#waiting.clear();
   }
 
-  /** Ends it by SIGTERM and gives its exit code and how long that took, in milliseconds. */
-  async stop(): Promise<{ code: number | null; took: number }> {
+  /** Ends it by SIGTERM, or another signal, and gives its exit code and how long that took, in milliseconds. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<{ code: number | null; took: number }> {
     const since = performance.now();
-    if (!this.#ended) {
-      this.#child.kill("SIGTERM");
-      await once(this.#child, "exit");
-    }
+    if (!this.#ended) this.#child.kill(signal);
+    await this.end();
     return { code: this.#child.exitCode, took: performance.now() - since };
+  }
+
+  /** Resolves when it has ended, with the signal that ended it, if one did. */
+  async end(): Promise<NodeJS.Signals | null> {
+    if (!this.#ended) await once(this.#child, "exit");
+    return this.#child.signalCode;
   }
 }

@@ -2,18 +2,16 @@
 // thrown away, and the local cloud's AWS. Prints a table, and the same as JSON. Nothing is asserted: these are figures.
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { buildSync } from "esbuild";
-import { parse, stringify } from "yaml";
 import { inParallel } from "../../helper/parallel.ts";
-import { bundling } from "../../infra/image.ts";
 import { ApiServer, freePort, startEtcd } from "../api-server.ts";
+import { bundledHelper } from "../helper-bundle.ts";
 import { makeParts, secretPath, type Parts } from "../integration/stack-parts.ts";
 import { startFront, type Front } from "../local/front.ts";
-import { kubeconfig, loopback, ports, url } from "../local/machine.ts";
+import { loopback, ports, url } from "../local/machine.ts";
 import { watch } from "../local/watch.ts";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { programTime } from "./program.ts";
@@ -200,14 +198,8 @@ async function main(): Promise<void> {
   const server = await ApiServer.start(etcd.address);
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-bench-"));
   const own = join(folder, "kubeconfig");
-  const config = parse(await readFile(kubeconfig, "utf8")) as { clusters: { cluster: { server: string } }[] };
-  for (const { cluster } of config.clusters) cluster.server = server.options.server;
-  await writeFile(own, stringify(config), { mode: 0o600 });
-  // As it is in the image: one file without types, and Node's flags.
-  const bundle = join(folder, "helper.cjs");
-  buildSync({ ...bundling, entryPoints: ["test/helper-main.ts"], outfile: bundle });
-  const [, image = "[]"] = /^CMD (.*)$/m.exec(await readFile("helper/Dockerfile", "utf8")) ?? [];
-  const command = [...(JSON.parse(image) as string[]).slice(0, -1), bundle];
+  await server.writeKubeconfig(own);
+  const command = bundledHelper(folder);
   const any = { address: loopback, port: 0 };
   const front = async (tokenLife: number): Promise<Front> =>
     startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
