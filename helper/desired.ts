@@ -21,6 +21,8 @@ export interface Secret {
 export interface DesiredSecret {
   readonly name: string;
   readonly revision: string;
+  /** As its annotation says. */
+  readonly refreshedAt: string;
   /** The JSON to apply. */
   readonly body: Buffer;
   /** The same for the very object with this uid, and for none that took its place since. */
@@ -41,7 +43,7 @@ const moment = (milliseconds: number | undefined): string =>
 /** When the first of these tokens ends, and when the last of them came. */
 const times = (tokens: readonly AuthorizationToken[]): Record<string, string> => ({
   "ecr-helper/expires-at": moment(firstEnd(tokens)?.getTime()),
-  "ecr-helper/refreshed-at": moment(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
+  [annotations.refreshedAt]: moment(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
 });
 
 /** The secret builds log in with to the registries of one region: type basic-auth, annotated for Knative and Tekton. */
@@ -96,6 +98,7 @@ export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSec
     return {
       name: secret.metadata.name,
       revision: secret.metadata.annotations?.[annotations.revision] ?? "",
+      refreshedAt: secret.metadata.annotations?.[annotations.refreshedAt] ?? "",
       body: Buffer.from(json),
       bodyFor: (uid) => `${start}"uid":${JSON.stringify(uid)},${json.slice(start.length)}`,
     };

@@ -14,6 +14,8 @@ export interface SeenSecret extends Seen {
   readonly own: boolean;
   /** The revision that the helper wrote into it. */
   readonly revision: string;
+  /** When the last of its tokens was asked for, as ISO 8601 in UTC. */
+  readonly refreshedAt: string;
   /** Who changed what the helper had written, by the name of its field manager; undefined when all is as it was. */
   readonly changedBy: string | undefined;
 }
@@ -62,7 +64,7 @@ export class Observed {
   readonly #config: HelperConfig;
   readonly #named: ReadonlySet<string>;
   readonly #isOpenEnded: boolean;
-  readonly #internRevision = createIntern<string>();
+  readonly #intern = createIntern<string>();
   readonly #internAccount = createIntern<ServiceAccount>();
   readonly #fields: ReadonlyMap<string, readonly FieldPath[]>;
 
@@ -101,7 +103,8 @@ export class Observed {
     uid: metadata.uid,
     version: Number(metadata.resourceVersion),
     own: isOwn(this.#config, metadata.labels),
-    revision: this.#internRevision(metadata.annotations?.[annotations.revision] ?? ""),
+    revision: this.#intern(metadata.annotations?.[annotations.revision] ?? ""),
+    refreshedAt: this.#intern(metadata.annotations?.[annotations.refreshedAt] ?? ""),
     changedBy: otherWriter(metadata.managedFields ?? [], this.#fields.get(name) ?? []),
   });
 

@@ -7,6 +7,8 @@ export const fieldManager = "ecr-helper";
 export const annotations = {
   /** A hash of all that the helper wrote: what has another one is out of date. */
   revision: "ecr-helper/revision",
+  /** When the last of its tokens was asked for: two helpers know by it whose is the newer. */
+  refreshedAt: "ecr-helper/refreshed-at",
   /** The tokens' times by region, in the pull secret: a helper that starts anew goes on from there. */
   tokens: "ecr-helper/tokens",
 } as const;

@@ -9,7 +9,7 @@ import type { Metrics } from "./metrics.ts";
 import type { Observed } from "./observed.ts";
 import { WorkQueue } from "./queue.ts";
 import { maximumObjectRetry } from "./schedule.ts";
-import { objectsOf, tasksOf, type Desired, type Task } from "./tasks.ts";
+import { objectsOf, tasksOf, type Desired, type Settled, type Task } from "./tasks.ts";
 import { firstEnd } from "./token.ts";
 import { Troubles, type TroubleEffects } from "./troubles.ts";
 
@@ -47,9 +47,9 @@ export function createController(
   const { writer, log, metrics, clock, concurrency } = effects;
   const troubles = new Troubles(effects);
   const states = new Map<string, State>();
-  /** The objects that were right: what is missing of them later was deleted by somebody. */
-  const settled = new Map<string, readonly string[]>();
-  const internSettled = createIntern<readonly string[]>();
+  const settled = new Map<string, Settled>();
+  /** Of those with the same desired secrets: their content is not compared. */
+  let internSettled = createIntern<Settled>();
   let desired: Desired = new Map();
   let tokens: Tokens = new Map();
   let announce = false;
@@ -117,12 +117,13 @@ export function createController(
     const isTarget = role !== "none";
     if (!isDecidable(namespace, isTarget)) return;
     const wrong = new Set<string>();
-    for (const task of tasksOf(config, observed, desired, namespace, settled.get(namespace) ?? [])) {
+    const comparedWith = desired;
+    for (const task of tasksOf(config, observed, comparedWith, namespace, settled.get(namespace))) {
       if (!(await attempt(namespace, task))) wrong.add(task.object);
     }
     if (isTarget) {
       const right = objects.filter((object) => !wrong.has(object) && isThere(namespace, object));
-      settled.set(namespace, internSettled(right));
+      settled.set(namespace, internSettled({ objects: right, desired: comparedWith }));
     }
     if (!isTarget && wrong.size === 0) forget(namespace);
     else states.set(namespace, wrong.size === 0 ? "right" : "failing");
@@ -155,7 +156,10 @@ export function createController(
     refresh: (next) => {
       tokens = next;
       desired = new Map(desiredSecrets(config, next).map((secret) => [secret.name, secret]));
+      internSettled = createIntern();
       announce = true;
+      // The next helper finds the tokens there: should this one end now, ECR is not asked again.
+      queue.add(config.namespace, true);
       for (const namespace of new Set([...observed.targets(), ...observed.seenIn()])) queue.add(namespace, false);
     },
     states: () => states,

@@ -26,23 +26,28 @@ export const objectsOf = ({ secretNames, serviceAccount }: HelperConfig): string
 /** By the secret's name. A secret that is not among them has no token yet, or no more, and stays as it is. */
 export type Desired = ReadonlyMap<string, DesiredSecret>;
 
-/**
- * The tasks of a namespace, the service account last: what it lists is there by then. `settled` has the objects that were
- * right before, so that what is missing of them was deleted.
- */
+/** What was right in a namespace after it was last worked on. */
+export interface Settled {
+  /** As kubectl shows them: what is missing of them was deleted. */
+  readonly objects: readonly string[];
+  /** What they were compared with. */
+  readonly desired: Desired;
+}
+
+/** The tasks of a namespace, the service account last: what it lists is there by then. */
 export function tasksOf(
   config: HelperConfig,
   observed: Observed,
   desired: Desired,
   namespace: string,
-  settled: readonly string[],
+  settled: Settled | undefined,
 ): Task[] {
   const role = observed.roleOf(namespace);
   if (role === "gone") return [];
   const secrets = config.secretNames.map((name) => {
     const seen = observed.secrets.get(name)?.get(namespace);
     if (role === "build" || (role === "own" && name === config.pullSecret)) {
-      return secretTask(desired.get(name), seen, settled.includes(`secret/${name}`));
+      return secretTask(desired, name, seen, settled);
     }
     return seen?.own === true ? ({ kind: "removeSecret", object: `secret/${name}`, name, seen } as const) : undefined;
   });
@@ -51,16 +56,33 @@ export function tasksOf(
 }
 
 function secretTask(
-  secret: DesiredSecret | undefined,
+  desired: Desired,
+  name: string,
   seen: SeenSecret | undefined,
-  wasSettled: boolean,
+  settled: Settled | undefined,
 ): Task | undefined {
+  const secret = desired.get(name);
   if (secret === undefined) return undefined;
+  const wasSettled = wasRight(settled, `secret/${name}`);
   const task = { kind: "applySecret", object: `secret/${secret.name}`, secret, seen } as const;
   if (seen === undefined) return { ...task, drift: wasSettled ? "was deleted" : undefined };
   if (!seen.own) return task;
   if (seen.changedBy !== undefined) return { ...task, drift: `was changed by ${seen.changedBy}` };
-  return seen.revision === secret.revision ? undefined : task;
+  const isRight = seen.revision === secret.revision || isOfAnother(seen, secret, desired, settled);
+  return isRight ? undefined : task;
+}
+
+const wasRight = (settled: Settled | undefined, object: string): boolean => settled?.objects.includes(object) === true;
+
+/**
+ * Whether a secret was as this helper wants it, and another helper of this stack has put a newer login there since then. There
+ * should be one helper, but where a node is cut off there are two for a while: each would overwrite the other for ever.
+ */
+function isOfAnother(seen: SeenSecret, secret: DesiredSecret, desired: Desired, settled: Settled | undefined): boolean {
+  if (settled?.desired !== desired || !wasRight(settled, `secret/${secret.name}`)) return false;
+  // Every helper gives the same answer for the same two.
+  const isAsOld = seen.refreshedAt === secret.refreshedAt;
+  return isAsOld ? seen.revision > secret.revision : seen.refreshedAt > secret.refreshedAt;
 }
 
 function accountTask(
@@ -68,7 +90,7 @@ function accountTask(
   observed: Observed,
   desired: Desired,
   namespace: string,
-  settled: readonly string[],
+  settled: Settled | undefined,
 ): Task | undefined {
   const object = `serviceaccount/${config.serviceAccount}`;
   const seen = observed.accounts.get(namespace);
@@ -83,5 +105,10 @@ function accountTask(
   };
   if (seen !== undefined && serviceAccountPatch(config, seen.account, entries) === undefined) return undefined;
   const change = seen === undefined ? "was deleted" : "lost an entry";
-  return { kind: "applyAccount", object, entries, drift: settled.includes(object) ? change : undefined };
+  return {
+    kind: "applyAccount",
+    object,
+    entries,
+    drift: wasRight(settled, object) ? change : undefined,
+  };
 }

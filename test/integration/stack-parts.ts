@@ -77,6 +77,15 @@ export const decode = (text = ""): string => Buffer.from(text, "base64").toStrin
 
 const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*))$/;
 
+let turn: Promise<unknown> = Promise.resolve();
+
+/** Pulumi's mocks are those of the whole process: one program runs after the other. */
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const mine = turn.then(work);
+  turn = mine.catch(() => undefined);
+  return mine;
+}
+
 /** Makes them for the given build namespaces, which are created unless they are patterns or absent. */
 export async function makeParts(buildNamespaces: readonly string[], options: PartsOptions = {}): Promise<Parts> {
   const id = randomBytes(3).toString("hex");
@@ -95,7 +104,7 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
 
   const names = { namespace: name, userName: name, policyName: name };
   const config = { kubeconfig, ...names, buildNamespaces: JSON.stringify(buildNamespaces), ...options.config };
-  const program = await runProgram(config, { stack: id, region: aws.AWS_REGION });
+  const program = await inTurn(async () => runProgram(config, { stack: id, region: aws.AWS_REGION }));
   const made = await carryOut(program, absent, { kubeconfig });
   const removeMade = async (types: RegExp): Promise<void> => {
     await Promise.all(helpers.map(async (helper) => helper.stop()));

@@ -151,6 +151,15 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
         );
       await clock.advance(0);
     },
+    /** Another helper of the same stack applies a secret, with a token it asked for at this time. */
+    otherHelper: async (namespace: string, name: string, refreshedAt: string) => {
+      const { annotations, ...metadata } = written.get(`${namespace}/${name}`) ?? { name };
+      const theirs = { "ecr-helper/refreshed-at": refreshedAt, "ecr-helper/revision": "another" };
+      sinkOf(`%3D${name}`, namespace).set(
+        ownSecret(namespace, { ...metadata, annotations: { ...annotations, ...theirs } }),
+      );
+      await clock.advance(0);
+    },
     loseEntries: async (namespace: string) => {
       sinkOf("serviceaccounts", namespace).set(account(namespace, noEntries));
       await clock.advance(0);
@@ -276,6 +285,20 @@ describe("what somebody else did", () => {
     await clock.advance(minute);
     await change("a", "ecr-creds", "changed");
     assert.equal(writes.length, 2);
+  });
+
+  it("stays when it is a newer login by another helper of this stack, and goes when it is an older one", async () => {
+    const { writes, newToken, otherHelper } = simulate();
+    await newToken();
+    writes.length = 0;
+    await otherHelper("a", "ecr-creds", "2026-11-23T00:00:01.000Z");
+    assert.equal(writes.length, 0, "or two helpers would overwrite each other for ever");
+    await otherHelper("a", "ecr-creds", "2026-11-22T23:59:59.000Z");
+    assert.deepEqual(writes, ["0 apply ecr-creds in a"]);
+    await otherHelper("a", "ecr-creds", "2027-01-01T00:00:00.000Z");
+    writes.length = 0;
+    await newToken();
+    assert.ok(writes.includes("0 apply ecr-creds in a"), "whatever that helper's clock says: it may be gone");
   });
 
   it("stays when they made the secret: an error and an Event say so once, and nothing is tried until it goes", async () => {

@@ -1,0 +1,124 @@
+// A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the front that gives it tokens, a witness.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { inParallel } from "../../helper/parallel.ts";
+import { ApiServer, startEtcd } from "../api-server.ts";
+import { bundledHelper } from "../helper-bundle.ts";
+import { HelperProcess } from "../helper-process.ts";
+import { makeParts, type Parts } from "../integration/stack-parts.ts";
+import { startCountedFront, type CountedFront } from "./counted-front.ts";
+import { Witness } from "./witness.ts";
+
+/** The helper's word for: all that could be done is done. */
+export const done = /the secret will expire/;
+
+/** Tells what became of a case that began to be mended at `since`. */
+export const outcome = (t: TestContext, what: string, held: string, since: number): void =>
+  t.diagnostic(`outcome: ${what} | ${held} | right again after ${(performance.now() - since).toFixed(0)} ms`);
+
+/** An API server and an etcd of one's own: thousands of namespaces, and nobody has to wait for their end. */
+export interface OwnCluster {
+  readonly kubeconfig: string;
+  /** A folder that ends with the cluster. */
+  readonly folder: string;
+  /** What Node is given to run a helper as the image does. */
+  readonly command: readonly string[];
+  end(): Promise<void>;
+}
+
+export async function startOwnCluster(): Promise<OwnCluster> {
+  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-faults-"));
+  // For whoever the helper runs as: what is secret in it is closed by itself.
+  await chmod(folder, 0o711);
+  const etcd = await startEtcd();
+  const server = await ApiServer.start(etcd.address);
+  const kubeconfig = join(folder, "kubeconfig");
+  await server.writeKubeconfig(kubeconfig);
+  return {
+    kubeconfig,
+    folder,
+    command: bundledHelper(folder),
+    end: async () => {
+      await server.kill();
+      await etcd.kill();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+export interface SceneOptions {
+  /** In milliseconds; long enough for a refresh never to come by default. */
+  readonly tokenLife?: number;
+  /** Hosts of further registries. */
+  readonly registries?: readonly string[];
+}
+
+export class Scene {
+  /** All build namespaces; those of a pattern. */
+  readonly namespaces: string[] = [];
+  readonly parts: Parts;
+  readonly front: CountedFront;
+  readonly witness: Witness;
+  readonly #id: string;
+  readonly #command: readonly string[];
+  readonly #others: HelperProcess[] = [];
+
+  private constructor(id: string, command: readonly string[], [parts, front, witness]: [Parts, CountedFront, Witness]) {
+    [this.#id, this.#command] = [id, command];
+    [this.parts, this.front, this.witness] = [parts, front, witness];
+  }
+
+  static async set(
+    { kubeconfig, command }: OwnCluster,
+    { tokenLife = 3_600_000, registries = [] }: SceneOptions = {},
+  ): Promise<Scene> {
+    const id = `faults-${randomBytes(3).toString("hex")}`;
+    const config = { registries: JSON.stringify(registries) };
+    const parts = await makeParts([`${id}-*`], { kubeconfig, command, config });
+    const front = await startCountedFront(tokenLife);
+    return new Scene(id, command, [parts, front, await Witness.start(parts, front.registry)]);
+  }
+
+  /** Makes so many further namespaces. */
+  async grow(count: number): Promise<void> {
+    const first = this.namespaces.length;
+    const more = Array.from({ length: count }, (_, index) => `${this.#id}-${String(first + index)}`);
+    await inParallel(more, 32, async (name) => this.parts.namespace(name));
+    this.namespaces.push(...more);
+  }
+
+  /** Starts a helper. */
+  run(env: Readonly<Record<string, string>> = {}): HelperProcess {
+    return this.parts.run({ ...this.front.env, ...env });
+  }
+
+  /** Starts one in a program around it, or with another standard output. */
+  runIn(options: ConstructorParameters<typeof HelperProcess>[3], env: Record<string, string> = {}): HelperProcess {
+    const all = { ...this.parts.env, ...this.front.env, ...env };
+    const helper = new HelperProcess(this.parts.cluster, all, this.#command, options);
+    this.#others.push(helper);
+    return helper;
+  }
+
+  /** Resolves when every namespace has all that it should, with one and the same token. */
+  async isRight(): Promise<void> {
+    const count = 2 * this.namespaces.length + 1;
+    await this.witness.until(() => this.witness.passwords.size === 1 && this.witness.latest.size === count);
+    await inParallel(this.namespaces, 16, async (namespace) => {
+      const { secrets, imagePullSecrets } = await this.parts.account(namespace);
+      assert.deepEqual([secrets, imagePullSecrets], [[{ name: "ecr-creds" }], [{ name: "ecr-creds-pull" }]]);
+    });
+  }
+
+  /** Takes down what the cluster does not take with it. */
+  async end(): Promise<void> {
+    await Promise.all(this.#others.map(async (helper) => helper.stop("SIGKILL")));
+    await this.witness.stop();
+    await this.parts.removeFromAws();
+    await this.front.close();
+  }
+}

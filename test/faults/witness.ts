@@ -1,0 +1,150 @@
+// Sees every version of every secret that a helper keeps: none may be torn, refused by the registry, or worse than the one
+// before it.
+import { connectStreams, type KubeOptions } from "../../helper/kube.ts";
+import { decode, type Parts, type Secret } from "../integration/stack-parts.ts";
+import { url, type Endpoint } from "../local/machine.ts";
+
+/** A version of a secret. */
+export interface Version {
+  readonly namespace: string;
+  readonly name: string;
+  /** Of every registry in it. */
+  readonly passwords: readonly string[];
+  /** When the first of them ends, in milliseconds since 1970. */
+  readonly end: number;
+}
+
+type Named = Secret & { metadata: { name: string } };
+
+/** So much may lie between what the registry's clock says and the answer to the question. */
+const margin = 500;
+
+export class Witness {
+  /** What should not have been, in words. */
+  readonly wrong: string[] = [];
+  /** Secrets that got an older token than they had: one that is good too, where two helpers write. */
+  readonly older: string[] = [];
+  /** The versions that came after the start. */
+  readonly versions: Version[] = [];
+  readonly #latest = new Map<string, Version>();
+  readonly #registry: string;
+  readonly #over = new AbortController();
+  readonly #checks: Promise<void>[] = [];
+  readonly #waiting = new Set<() => void>();
+  #watching: Promise<void> = Promise.resolve();
+
+  private constructor(registry: Endpoint) {
+    this.#registry = `${url(registry)}/v2/`;
+  }
+
+  /** Resolves when it sees all that is there. The registry is that of the front which gave the tokens. */
+  static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<Witness> {
+    const witness = new Witness(registry);
+    const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;
+    const list = await admin<{ items: Named[] } & Named>({ method: "GET", path });
+    for (const secret of list.items) witness.#came(secret);
+    witness.#watching = witness.#follow(options, path, list.metadata.resourceVersion);
+    return witness;
+  }
+
+  async #follow(options: KubeOptions, path: string, since: string): Promise<void> {
+    const { signal } = this.#over;
+    const isOver = (): boolean => signal.aborted;
+    let version = since;
+    // The API server ends the watch of whoever is too slow for it now and then. From where it was nothing is missed.
+    try {
+      while (!isOver()) {
+        const call = { method: "GET", path: `${path}&watch=1&resourceVersion=${version}`, signal } as const;
+        for await (const line of connectStreams(options)(call)) version = this.#changed(line);
+      }
+    } catch (error) {
+      if (!isOver()) this.wrong.push(`the witness saw no more: ${String(error)}`);
+    }
+  }
+
+  /** Takes a change, and gives its resourceVersion. */
+  #changed(line: string): string {
+    const { type, object } = JSON.parse(line) as { type: string; object: Named };
+    const { namespace, name, resourceVersion } = object.metadata;
+    if (type === "ERROR") throw new Error(line);
+    if (type === "DELETED") this.wrong.push(`${namespace}/${name} was deleted`);
+    else this.#came(object);
+    return resourceVersion;
+  }
+
+  /** Each secret as it is, by NAMESPACE/NAME. */
+  get latest(): ReadonlyMap<string, Version> {
+    return this.#latest;
+  }
+
+  /** The distinct passwords in all of them. */
+  get passwords(): Set<string> {
+    return new Set([...this.#latest.values()].flatMap(({ passwords }) => passwords));
+  }
+
+  /** Resolves when so many more versions as `wanted` have come. */
+  async come(count: number, wanted: (version: Version) => boolean = () => true): Promise<void> {
+    const from = this.versions.length;
+    await this.until(() => this.versions.slice(from).filter(wanted).length >= count);
+  }
+
+  /** Resolves when something holds of what was seen. */
+  async until(holds: () => boolean, timeout = 60_000): Promise<void> {
+    const deadline = AbortSignal.timeout(timeout);
+    while (!holds()) {
+      if (deadline.aborted) throw new Error(`that does not hold after ${String(timeout / 1000)} s: ${String(holds)}`);
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+        deadline.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  /** Ends, and gives all that was wrong: also of the credentials that are there now. */
+  async stop(): Promise<string[]> {
+    if (this.#over.signal.aborted) return this.wrong;
+    for (const { namespace, name, end } of this.#latest.values())
+      if (end < Date.now()) this.wrong.push(`${namespace}/${name} has ended ${String(Date.now() - end)} ms ago`);
+    this.#over.abort();
+    await this.#watching;
+    await Promise.all(this.#checks);
+    return this.wrong;
+  }
+
+  #came(secret: Named): void {
+    const { namespace, name, annotations } = secret.metadata;
+    const key = `${namespace}/${name}`;
+    const passwords = passwordsOf(secret);
+    const version = { namespace, name, passwords, end: Date.parse(annotations["ecr-helper/expires-at"] ?? "") };
+    const before = this.#latest.get(key);
+    if (passwords.length === 0) this.wrong.push(`${key} is torn`);
+    if (before !== undefined && !(version.end >= before.end)) this.older.push(`${key} got an older token`);
+    if (before !== undefined && before.end < Date.now()) this.wrong.push(`${key} had ended before it was refreshed`);
+    this.#latest.set(key, version);
+    this.versions.push(version);
+    this.#checks.push(...passwords.map(async (password) => this.#check(key, password, version.end)));
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+
+  async #check(key: string, password: string, end: number): Promise<void> {
+    const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
+    const { ok } = await fetch(this.#registry, { headers: { authorization } });
+    if (!ok && Date.now() + margin < end) this.wrong.push(`${key} is refused by the registry`);
+  }
+}
+
+/** The distinct passwords of a secret; none where anything is missing or does not fit. */
+function passwordsOf({ type, data }: Secret): string[] {
+  if (type === "kubernetes.io/basic-auth") {
+    return decode(data["username"]) === "AWS" ? [decode(data["password"])].filter((one) => one !== "") : [];
+  }
+  const { auths } = JSON.parse(decode(data[".dockerconfigjson"])) as {
+    auths: Record<string, { username: string; password: string; auth: string }>;
+  };
+  const all = Object.values(auths);
+  const isWhole = all.every(
+    ({ username, password, auth }) => password !== "" && decode(auth) === `${username}:${password}`,
+  );
+  return isWhole ? [...new Set(all.map(({ password }) => password))] : [];
+}
