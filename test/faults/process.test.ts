@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { HelperProcess } from "../helper-process.ts";
 import { done, outcome, Scene, startOwnCluster, type OwnCluster, type SceneOptions } from "./scene.ts";
-import type { Version, Witness } from "./witness.ts";
+import { renewed } from "./witness.ts";
 
 let cluster: OwnCluster;
 before(async () => (cluster = await startOwnCluster()));
@@ -31,12 +31,6 @@ const resourceVersions = async ({ parts }: Scene): Promise<string[]> => {
     }),
   );
   return (await Promise.all(lists)).flatMap(({ items }) => items.map(({ metadata }) => metadata.resourceVersion));
-};
-
-/** A secret with a token that lives longer than any there is now. */
-const renewed = ({ latest }: Witness): ((version: Version) => boolean) => {
-  const newest = Math.max(0, ...[...latest.values()].map(({ end }) => end));
-  return ({ end }) => end > newest;
 };
 
 describe("the helper's process", { concurrency: true }, () => {

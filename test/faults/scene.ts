@@ -1,5 +1,4 @@
 // A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the front that gives it tokens, a witness.
-import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,7 +8,8 @@ import { inParallel } from "../../helper/parallel.ts";
 import { ApiServer, startEtcd } from "../api-server.ts";
 import { bundledHelper } from "../helper-bundle.ts";
 import { HelperProcess } from "../helper-process.ts";
-import { makeParts, type Parts } from "../integration/stack-parts.ts";
+import { makeParts, type Parts, type ServiceAccount } from "../integration/stack-parts.ts";
+import { waitFor, type Change } from "../local/watch.ts";
 import { startCountedFront, type CountedFront } from "./counted-front.ts";
 import { Witness } from "./witness.ts";
 
@@ -108,10 +108,14 @@ export class Scene {
   async isRight(): Promise<void> {
     const count = 2 * this.namespaces.length + 1;
     await this.witness.until(() => this.witness.passwords.size === 1 && this.witness.latest.size === count);
-    await inParallel(this.namespaces, 16, async (namespace) => {
-      const { secrets, imagePullSecrets } = await this.parts.account(namespace);
-      assert.deepEqual([secrets, imagePullSecrets], [[{ name: "ecr-creds" }], [{ name: "ecr-creds-pull" }]]);
-    });
+    const accounts = `/api/v1/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
+    const right = new Set<string>();
+    const isLast = ({ object }: Change<ServiceAccount & { metadata: { namespace: string } }>): boolean => {
+      const isFull = object?.secrets?.length === 1 && object.imagePullSecrets?.length === 1;
+      if (isFull) right.add(object.metadata.namespace);
+      return this.namespaces.every((namespace) => right.has(namespace));
+    };
+    await waitFor(this.parts.options, accounts, isLast, 60_000);
   }
 
   /** Takes down what the cluster does not take with it. */

@@ -148,3 +148,9 @@ function passwordsOf({ type, data }: Secret): string[] {
   );
   return isWhole ? [...new Set(all.map(({ password }) => password))] : [];
 }
+
+/** A secret with a token that lives longer than any there is now. */
+export const renewed = ({ latest }: Witness): ((version: Version) => boolean) => {
+  const newest = Math.max(0, ...[...latest.values()].map(({ end }) => end));
+  return ({ end }) => end > newest;
+};
