@@ -1,7 +1,7 @@
 // The helper's writes: one object brought to its desired state, or taken back. Secrets by server-side apply, service
 // accounts by a patch of their own lists at the version that was read.
 import type { HelperConfig } from "./config.ts";
-import type { DesiredSecret } from "./desired.ts";
+import { mostData, type DesiredSecret } from "./desired.ts";
 import { fieldManager, isOwn } from "./ownership.ts";
 import { KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube.ts";
 import type { MetadataOnly, Observed, SeenSecret } from "./observed.ts";
@@ -19,8 +19,21 @@ import {
 
 export type Outcome = "created" | "configured" | "unchanged" | "removed";
 
+/** What no other attempt would mend: it is not tried again until something changes. */
+export abstract class LastingError extends Error {
+  /** In a word: the reason of the Event. */
+  abstract readonly reason: string;
+}
+
 /** A secret of the wanted name that this helper did not make. It is left alone. */
-export class ForeignObjectError extends Error {}
+export class ForeignObjectError extends LastingError {
+  readonly reason = "ForeignObject";
+}
+
+/** A secret that Kubernetes would not take. The one that is there is left as it is. */
+export class TooLargeError extends LastingError {
+  readonly reason = "TooLarge";
+}
 
 /** How often a service account is read again because somebody else wrote it in between. */
 const conflictRetries = 10;
@@ -48,6 +61,13 @@ export class Writer {
       throw new ForeignObjectError(
         `secret ${namespace}/${secret.name} exists and was not made by this helper, so it is left as it is. ` +
           "Delete it, or let the helper use another name (ecr-helper:basicAuthSecret, ecr-helper:pullSecret)",
+      );
+    }
+    if (secret.size > mostData) {
+      throw new TooLargeError(
+        `secret ${namespace}/${secret.name} would hold ${String(secret.size)} bytes with the logins of all registries, and ` +
+          `Kubernetes takes ${String(mostData)}, so it is left as it is. Let this stack keep fewer (ecr-helper:registries), ` +
+          "and another stack the rest, in secrets of other names",
       );
     }
     const path = `/api/v1/namespaces/${namespace}/secrets/${secret.name}`;

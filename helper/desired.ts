@@ -21,6 +21,8 @@ export interface Secret {
 export interface DesiredSecret {
   readonly name: string;
   readonly revision: string;
+  /** Of its data, in bytes. */
+  readonly size: number;
   /** As its annotation says. */
   readonly refreshedAt: string;
   /** The JSON to apply. */
@@ -28,6 +30,9 @@ export interface DesiredSecret {
   /** The same for the very object with this uid, and for none that took its place since. */
   readonly bodyFor: (uid: string) => string;
 }
+
+/** What Kubernetes takes in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
+export const mostData = 1 << 20;
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
@@ -99,6 +104,7 @@ export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSec
       name: secret.metadata.name,
       revision: secret.metadata.annotations?.[annotations.revision] ?? "",
       refreshedAt: secret.metadata.annotations?.[annotations.refreshedAt] ?? "",
+      size: Object.values(secret.data).reduce((sum, value) => sum + Buffer.byteLength(value, "base64"), 0),
       body: Buffer.from(json),
       bodyFor: (uid) => `${start}"uid":${JSON.stringify(uid)},${json.slice(start.length)}`,
     };

@@ -1,6 +1,6 @@
 // What is to be done in a namespace: what was seen there compared with what should be there. Decides, and does nothing.
 import type { HelperConfig } from "./config.ts";
-import type { DesiredSecret } from "./desired.ts";
+import { mostData, type DesiredSecret } from "./desired.ts";
 import type { Observed, SeenSecret } from "./observed.ts";
 import { serviceAccountPatch, type Entries } from "./service-account.ts";
 
@@ -98,7 +98,7 @@ function accountTask(
     return seen?.held === true ? { kind: "releaseAccount", object } : undefined;
   }
   const isThere = (name: string): boolean =>
-    desired.has(name) || observed.secrets.get(name)?.get(namespace)?.own === true;
+    (desired.get(name)?.size ?? Infinity) <= mostData || observed.secrets.get(name)?.get(namespace)?.own === true;
   const entries = {
     secrets: [...config.basicAuthSecrets.values()].filter(isThere),
     imagePullSecrets: [config.pullSecret].filter(isThere),

@@ -1,5 +1,5 @@
 // What went wrong with which object lately: how long it is left alone for that, and what is said of it.
-import { ForeignObjectError, isConflict, isNamespaceGone } from "./apply.ts";
+import { isConflict, LastingError, isNamespaceGone } from "./apply.ts";
 import type { Clock } from "./clock.ts";
 import { KubeError } from "./kube.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
@@ -74,10 +74,10 @@ export class Troubles {
     const { clock, random, metrics, log } = this.#effects;
     const trouble = this.#of(namespace, object);
     const reason = reasonOf(error);
-    if (error instanceof ForeignObjectError) {
-      // It stays so until it goes, which the watch tells: until then it is no use to try.
-      metrics.failed(object, "ForeignObject");
-      this.#tell(namespace, object, trouble, { reason, next: "", event: "ForeignObject" });
+    if (error instanceof LastingError) {
+      // A watch or other tokens will tell when it has changed: until then it is no use to try.
+      metrics.failed(object, error.reason);
+      this.#tell(namespace, object, trouble, { reason, next: "", event: error.reason });
       return undefined;
     }
     const asked = error instanceof KubeError ? error.retryAfter : 0;

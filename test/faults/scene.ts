@@ -92,9 +92,9 @@ export class Scene {
   }
 
   /** Starts a helper. */
-  run(env: Readonly<Record<string, string>> = {}): HelperProcess {
+  run = (env: Readonly<Record<string, string>> = {}): HelperProcess => {
     return this.parts.run({ ...this.front.env, ...env });
-  }
+  };
 
   /** Starts one in a program around it, or with another standard output. */
   runIn(options: ConstructorParameters<typeof HelperProcess>[3], env: Record<string, string> = {}): HelperProcess {
