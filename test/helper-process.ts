@@ -51,6 +51,10 @@ export class HelperProcess {
     });
   }
 
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
   get pid(): number {
     return this.#child.pid ?? 0;
   }

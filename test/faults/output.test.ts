@@ -1,12 +1,10 @@
 // What is done to the helper's standard output: it is full, or nobody is there to read it. A container's is such a pipe.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { closeSync, constants, openSync, writeSync } from "node:fs";
-import { Socket } from "node:net";
+import { closeSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "../api-server.ts";
+import { Pipe } from "./pipe.ts";
 import { done, outcome, Scene, startOwnCluster, type OwnCluster } from "./scene.ts";
 import { renewed } from "./witness.ts";
 
@@ -14,56 +12,11 @@ let cluster: OwnCluster;
 before(async () => (cluster = await startOwnCluster()));
 after(async () => cluster.end());
 
-/** A pipe with a name, so that its reader may go and another come. */
-class Pipe {
-  readonly #path: string;
-  #reader: number;
-
-  constructor(name: string) {
-    this.#path = join(cluster.folder, name);
-    execFileSync("mkfifo", [this.#path]);
-    this.#reader = openSync(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
-  }
-
-  /** For the process that writes to it. */
-  writer(): number {
-    return openSync(this.#path, constants.O_WRONLY);
-  }
-
-  /** Writes to it until it takes no more. */
-  fill(): void {
-    const writer = openSync(this.#path, constants.O_WRONLY | constants.O_NONBLOCK);
-    const line = Buffer.from(`${"x".repeat(1023)}\n`);
-    try {
-      for (;;) writeSync(writer, line);
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, "EAGAIN");
-    } finally {
-      closeSync(writer);
-    }
-  }
-
-  leave(): void {
-    closeSync(this.#reader);
-  }
-
-  return(): void {
-    this.#reader = openSync(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
-  }
-
-  /** Resolves with a line of the helper's that says so. Reads all until then, and nothing more after it. */
-  async line(wanted: RegExp): Promise<string> {
-    const socket = new Socket({ fd: this.#reader });
-    for await (const line of createInterface({ input: socket })) if (wanted.test(line)) return line;
-    throw new Error(`the pipe ended without a line ${String(wanted)}`);
-  }
-}
-
 const scenes = async (name: string, play: (scene: Scene, pipe: Pipe) => Promise<void>): Promise<void> => {
   const scene = await Scene.set(cluster, { tokenLife: 16_000 });
   try {
     await scene.grow(5);
-    await play(scene, new Pipe(name));
+    await play(scene, new Pipe(join(cluster.folder, name)));
     assert.deepEqual(await scene.witness.stop(), []);
   } finally {
     await scene.end();
@@ -100,7 +53,7 @@ describe("the helper's standard output", { concurrency: true }, () => {
       await scene.witness.come(2 * 5 + 1, renewed(scene.witness));
       pipe.return();
       const since = performance.now();
-      await pipe.line(done);
+      await pipe.linesUpTo(done);
       outcome(t, "a standard output that nobody reads", "every secret accepted at all times", since);
       assert.equal((await helper.stop()).code, 0);
     });

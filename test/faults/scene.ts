@@ -63,12 +63,12 @@ export class Scene {
   readonly parts: Parts;
   readonly front: CountedFront;
   readonly witness: Witness;
-  readonly #id: string;
+  readonly id: string;
   readonly #command: readonly string[];
   readonly #others: HelperProcess[] = [];
 
   private constructor(id: string, command: readonly string[], [parts, front, witness]: [Parts, CountedFront, Witness]) {
-    [this.#id, this.#command] = [id, command];
+    [this.id, this.#command] = [id, command];
     [this.parts, this.front, this.witness] = [parts, front, witness];
   }
 
@@ -86,7 +86,7 @@ export class Scene {
   /** Makes so many further namespaces. */
   async grow(count: number): Promise<void> {
     const first = this.namespaces.length;
-    const more = Array.from({ length: count }, (_, index) => `${this.#id}-${String(first + index)}`);
+    const more = Array.from({ length: count }, (_, index) => `${this.id}-${String(first + index)}`);
     await inParallel(more, 32, async (name) => this.parts.namespace(name));
     this.namespaces.push(...more);
   }
@@ -105,17 +105,17 @@ export class Scene {
   }
 
   /** Resolves when every namespace has all that it should, with one and the same token. */
-  async isRight(): Promise<void> {
+  async isRight(timeout = 60_000): Promise<void> {
     const count = 2 * this.namespaces.length + 1;
-    await this.witness.until(() => this.witness.passwords.size === 1 && this.witness.latest.size === count);
+    await this.witness.until(() => this.witness.latest.size === count && this.witness.passwords.size === 1, timeout);
     const accounts = `/api/v1/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
     const right = new Set<string>();
     const isLast = ({ object }: Change<ServiceAccount & { metadata: { namespace: string } }>): boolean => {
       const isFull = object?.secrets?.length === 1 && object.imagePullSecrets?.length === 1;
       if (isFull) right.add(object.metadata.namespace);
-      return this.namespaces.every((namespace) => right.has(namespace));
+      return right.size >= this.namespaces.length && this.namespaces.every((namespace) => right.has(namespace));
     };
-    await waitFor(this.parts.options, accounts, isLast, 60_000);
+    await waitFor(this.parts.options, accounts, isLast, timeout);
   }
 
   /** Takes down what the cluster does not take with it. */

@@ -16,7 +16,7 @@ export interface Version {
 
 type Named = Secret & { metadata: { name: string } };
 
-/** So much may lie between what the registry's clock says and the answer to the question. */
+/** So much may lie between the registry's answer and the look at the clock; nor is it asked the same twice in that time. */
 const margin = 500;
 
 export class Witness {
@@ -30,6 +30,8 @@ export class Witness {
   readonly #registry: string;
   readonly #over = new AbortController();
   readonly #checks: Promise<void>[] = [];
+  /** When the registry was asked about a password last. */
+  readonly #asked = new Map<string, number>();
   readonly #waiting = new Set<() => void>();
   #watching: Promise<void> = Promise.resolve();
 
@@ -116,15 +118,23 @@ export class Witness {
     const key = `${namespace}/${name}`;
     const passwords = passwordsOf(secret);
     const version = { namespace, name, passwords, end: Date.parse(annotations["ecr-helper/expires-at"] ?? "") };
-    const before = this.#latest.get(key);
     if (passwords.length === 0) this.wrong.push(`${key} is torn`);
-    if (before !== undefined && !(version.end >= before.end)) this.older.push(`${key} got an older token`);
-    if (before !== undefined && before.end < Date.now()) this.wrong.push(`${key} had ended before it was refreshed`);
+    this.#compare(key, version, this.#latest.get(key));
     this.#latest.set(key, version);
     this.versions.push(version);
-    this.#checks.push(...passwords.map(async (password) => this.#check(key, password, version.end)));
+    for (const password of passwords) {
+      if (Date.now() - (this.#asked.get(password) ?? 0) < margin) continue;
+      this.#asked.set(password, Date.now());
+      this.#checks.push(this.#check(key, password, version.end));
+    }
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
+  }
+
+  #compare(key: string, version: Version, before: Version | undefined): void {
+    if (before === undefined) return;
+    if (!(version.end >= before.end)) this.older.push(`${key} got an older token`);
+    if (before.end < Date.now()) this.wrong.push(`${key} had ended before it was refreshed`);
   }
 
   async #check(key: string, password: string, end: number): Promise<void> {
