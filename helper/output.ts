@@ -4,6 +4,8 @@ import type { Writable } from "node:stream";
 
 /** What may wait for room in the pipe, in characters; further lines are lost. Some thousand lines: the next may take seconds. */
 const mostWaiting = 1 << 18;
+/** Lines are gathered for so long, in milliseconds: to write each by itself costs a sixth of a refresh. */
+const gatherTime = 20;
 /** How long the end waits for the last lines to be read, in milliseconds. */
 const endLimit = 500;
 
@@ -13,6 +15,7 @@ export type LossListener = (lines: number) => void;
 export class Output {
   readonly #stream: Writable;
   readonly #limit: number;
+  #gathered = "";
   #lost = 0;
   #isFull = false;
   #listener: LossListener = () => undefined;
@@ -29,19 +32,30 @@ export class Output {
     this.#listener = listener;
   }
 
-  /** Writes whole lines, or loses them where too much waits already. Never blocks and never throws. */
+  /** Writes whole lines soon, or loses them where too much waits already. Never blocks and never throws. */
   write = (lines: string): void => {
-    this.#isFull ||= this.#stream.writableLength + lines.length > this.#limit;
-    if (this.#isFull) this.#lost += lines.split("\n").length - 1;
-    else this.#stream.write(lines);
+    this.#isFull ||= this.#stream.writableLength + this.#gathered.length + lines.length > this.#limit;
+    if (this.#isFull) {
+      this.#lost += lines.split("\n").length - 1;
+      return;
+    }
+    if (this.#gathered === "") setTimeout(() => this.#pass(), gatherTime);
+    this.#gathered += lines;
   };
 
   /** Resolves when everything was taken, or to false when that takes too long: then an end in peace would be none. */
   async flushed(milliseconds = endLimit): Promise<boolean> {
+    this.#pass();
     return new Promise((resolve) => {
       this.#stream.write("", () => resolve(true));
       setTimeout(() => resolve(false), milliseconds).unref();
     });
+  }
+
+  #pass(): void {
+    const lines = this.#gathered;
+    this.#gathered = "";
+    if (lines !== "" && this.#stream.write(lines)) this.#flows();
   }
 
   #flows(): void {

@@ -14,10 +14,11 @@ describe("the output", () => {
     return { pipe, output, losses };
   }
 
-  it("passes lines on as they come", () => {
+  it("passes lines on, those of some milliseconds at once", async () => {
     const { pipe, output, losses } = narrow();
     output.write("a\n");
     output.write("b\nc\n");
+    await output.flushed(10);
     assert.deepEqual([pipe.read(), losses], ["a\nb\nc\n", []]);
   });
 
@@ -27,6 +28,7 @@ describe("the output", () => {
     output.write("two\nmore\n");
     assert.ok(pipe.writableLength <= 16, String(pipe.writableLength));
     assert.deepEqual(losses, []);
+    assert.equal(await output.flushed(10), false);
     const drained = once(pipe, "drain");
     const read: string[] = [];
     pipe.on("data", (text: string) => read.push(text));
