@@ -29,9 +29,15 @@ export const repositoryName = /^(?=.{2,200}$)(?:[a-z0-9]+(?:[._-][a-z0-9]+)*\/)*
 // https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
 export const eksClusterName = /^[0-9A-Za-z][\w-]{0,99}$/;
 
-/** What a pattern of URLs takes and `URL` takes too: it knows which numbers are no address and no port. */
+/**
+ * What a pattern of URLs takes and `URL` takes too: it knows which numbers are no address and no port. It would mend a host
+ * such as 10.0.1, which is none.
+ */
 const url = (pattern: RegExp): Pick<RegExp, "test"> => ({
-  test: (value) => pattern.test(value) && URL.canParse(value),
+  test: (value) =>
+    pattern.test(value) &&
+    URL.canParse(value) &&
+    (value.includes("[") || value.toLowerCase().split(/[/:]+/)[1] === new URL(value).hostname),
 });
 
 // https://openid.net/specs/openid-connect-core-1_0.html#IssuerIdentifier

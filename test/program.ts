@@ -114,6 +114,8 @@ export interface RunOptions extends Partial<Place> {
   readonly stack?: string;
   /** On top of the usual ones. */
   readonly answers?: Answers;
+  /** How long the slow ones take, in milliseconds. */
+  readonly delay?: number;
   /** Takes what is registered, also by a program that fails. */
   readonly resources?: Registered[];
 }
@@ -121,14 +123,21 @@ export interface RunOptions extends Partial<Place> {
 /** Runs infra/index.ts with the given configuration, in a partition and region of AWS. Rejects as the program does. */
 export async function runProgram(
   overrides: Readonly<Record<string, string>>,
-  { partition = "aws", region = "eu-central-1", stack = "test", answers = {}, resources = [] }: RunOptions = {},
+  {
+    partition = "aws",
+    region = "eu-central-1",
+    stack = "test",
+    answers = {},
+    resources = [],
+    delay: time = 50,
+  }: RunOptions = {},
 ): Promise<Program> {
   const place = { partition, region };
   const [answering, made] = [{ ...answersIn(place), ...answers }, madeIn(place)];
   await pulumi.runtime.setMocks(
     {
       newResource: async ({ type, name, inputs: raw, provider = "" }: pulumi.runtime.MockResourceArgs) => {
-        if (slow.test(type)) await delay(50);
+        if (slow.test(type)) await delay(time);
         const inputs = plain(raw) as Values;
         resources.push({ type, name, raw: raw as Values, inputs, provider });
         return {
