@@ -14,6 +14,7 @@ import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { watch } from "../local/watch.ts";
 import { globalSetup, globalTeardown } from "../setup.ts";
+import { imageFigures } from "./image.ts";
 import { programTime } from "./program.ts";
 import { newSecrets, writeRaw, writeSequentially } from "./writers.ts";
 
@@ -28,6 +29,8 @@ interface Figures {
   [figure: string]: number | string;
 }
 
+const ecr = "get authorizationtoken";
+
 /** What the kernel says of a process: resident memory now and at its peak, in MB, and CPU time, in seconds. */
 function usage(pid: number): { resident: number; peak: number; cpu: number } {
   const status = readFileSync(`/proc/${String(pid)}/status`, "utf8");
@@ -40,11 +43,12 @@ function usage(pid: number): { resident: number; peak: number; cpu: number } {
   return { resident: megabytes("VmRSS"), peak: megabytes("VmHWM"), cpu: (Number(stat[11]) + Number(stat[12])) / 100 };
 }
 
-/** The helper's own count of its requests to the Kubernetes API, by verb and resource. */
+/** The helper's own count of its requests: to the Kubernetes API by verb and resource, and to ECR. */
 async function requests(port: number): Promise<Record<string, number>> {
   const text = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
   const counted = /^ecr_helper_kubernetes_requests_total\{verb="(\w+)",resource="(\w+)",code="\d+"\} (\d+)$/gm;
-  const all: Record<string, number> = {};
+  const ofEcr = text.matchAll(/^ecr_helper_token_requests_total\{.*\} (\d+)$/gm);
+  const all: Record<string, number> = { [ecr]: [...ofEcr].reduce((sum, [, count]) => sum + Number(count), 0) };
   for (const [, verb = "", resource = "", count] of text.matchAll(counted)) {
     all[`${verb} ${resource}`] = (all[`${verb} ${resource}`] ?? 0) + Number(count);
   }
@@ -73,8 +77,10 @@ async function passes({ id, parts, front }: Bench, namespaces: number): Promise<
   const firstSecret = Date.parse(first["time"] ?? "") - (performance.timeOrigin + start);
   await helper.line(/the secret will expire/, 0, 600_000);
   const pass = since(start);
-  const afterPass = usage(helper.pid);
-  const [callsBefore, cpuBefore] = [await requests(port), afterPass.cpu];
+  // The limit is the same for a few as for many.
+  const names = namesOf(id, namespaces).slice(0, 1_000);
+  const rawBefore = await raw(parts, names, 1);
+  const [callsBefore, cpuBefore] = [await requests(port), usage(helper.pid).cpu];
   // The next token is to live so long that no other refresh comes in the way.
   await issuing.close();
   issuing = await startFront({ emulator: ports.emulator, api: issuing.api, registry: issuing.registry });
@@ -83,11 +89,14 @@ async function passes({ id, parts, front }: Bench, namespaces: number): Promise<
   const ended = Date.parse((await helper.line(/the secret will expire/, from, 600_000))["time"] ?? "");
   const refresh = (ended - begun) / 1000;
   const afterRefresh = usage(helper.pid);
-  const calls = Object.entries(await requests(port)).map(([name, count]) => [name, count - (callsBefore[name] ?? 0)]);
-  const made = calls.reduce(
-    (sum, [name, count]) => sum + (/^(apply|patch|get)/.test(String(name)) ? Number(count) : 0),
-    0,
-  );
+  const calls = Object.entries(await requests(port))
+    .map(([name, count]): [string, number] => [name, count - (callsBefore[name] ?? 0)])
+    .filter(([, count]) => count > 0);
+  const rawAfter = await raw(parts, names, 2);
+  const limit = { rate: (rawBefore.rate + rawAfter.rate) / 2, cpu: (rawBefore.cpu + rawAfter.cpu) / 2 };
+  const sequential = await inTurn(parts, names);
+  const rate = (2 * namespaces) / refresh;
+  const cpu = afterRefresh.cpu - cpuBefore;
   await helper.stop();
   const again = await startRight({ id, parts, front }, issuing, port);
   await issuing.close();
@@ -96,26 +105,42 @@ async function passes({ id, parts, front }: Bench, namespaces: number): Promise<
     "first secret, ms": rounded(firstSecret, 0),
     "first pass, s": rounded(pass, 2),
     "refresh, s": rounded(refresh, 2),
-    "refresh, secrets/s": rounded((2 * namespaces) / refresh, 0),
-    "calls per namespace and refresh": rounded(made / namespaces, 3),
-    "CPU of a refresh, cores": rounded((afterRefresh.cpu - cpuBefore) / refresh, 2),
+    "refresh, secrets/s": rounded(rate, 0),
+    "raw writer, secrets/s": rounded(limit.rate, 0),
+    "get and update in turn, secrets/s": rounded(sequential, 0),
+    "refresh, of the raw writer": rounded(rate / limit.rate, 2),
+    "refresh, of get and update in turn": rounded(rate / sequential, 1),
+    "calls of a refresh": calls.map(([name, count]) => `${name} ${String(count)}`).join(", "),
+    "CPU of a refresh, s": rounded(cpu, 2),
+    "CPU of a refresh, cores": rounded(cpu / refresh, 2),
+    "CPU of a written secret, ms": rounded((cpu * 1000) / (2 * namespaces), 2),
+    "CPU of the raw writer's, ms": rounded(limit.cpu, 2),
     "resident after, MB": rounded(afterRefresh.resident),
     "peak, MB": rounded(afterRefresh.peak),
     ...again,
   };
 }
 
-/** The API server's own limit for the same secrets, and the way of the peers; nothing else goes on meanwhile. */
-async function others({ options, env }: Parts, namespaces: readonly string[]): Promise<Record<string, number>> {
-  await writeRaw(options, namespaces, newSecrets(env, 0));
-  const raw = await writeRaw(options, namespaces, newSecrets(env, 1));
-  // One at a time is as slow for a few as for many.
-  const some = namespaces.slice(0, 1_000);
-  const sequential = await writeSequentially(options, some, newSecrets(env, 2));
-  return {
-    "raw writer, secrets/s": rounded((2 * namespaces.length) / raw, 0),
-    "get and update in turn, secrets/s": rounded((2 * some.length) / sequential, 0),
-  };
+const namesOf = (id: string, namespaces: number): string[] =>
+  Array.from({ length: namespaces }, (_, index) => `${id}-${String(index)}`);
+
+/** The API server's own limit for the same secrets, beside the helper's watches, and what a write costs: in ms of CPU. */
+async function raw(
+  { options, env }: Parts,
+  names: readonly string[],
+  round: number,
+): Promise<{ rate: number; cpu: number }> {
+  // The first writes are creations.
+  if (round === 1) await writeRaw(options, names, newSecrets(env, 0));
+  const before = process.cpuUsage();
+  const took = await writeRaw(options, names, newSecrets(env, round));
+  const { user, system } = process.cpuUsage(before);
+  return { rate: (2 * names.length) / took, cpu: (user + system) / 1000 / (2 * names.length) };
+}
+
+/** The way of the peers. */
+async function inTurn({ options, env }: Parts, names: readonly string[]): Promise<number> {
+  return (2 * names.length) / (await writeSequentially(options, names, newSecrets(env, 3)));
 }
 
 async function startRight({ parts }: Bench, issuing: Front, port: number): Promise<Record<string, number>> {
@@ -209,10 +234,8 @@ async function main(): Promise<void> {
       const id = `bench-${randomBytes(3).toString("hex")}`;
       const parts = await makeParts([`${id}-*`], { kubeconfig: own, command });
       try {
-        const names = Array.from({ length: namespaces }, (_, index) => `${id}-${String(index)}`);
-        await inParallel(names, 32, async (name) => parts.namespace(name));
-        const beside = await others(parts, names);
-        all.push({ ...(await passes({ id, parts, front }, namespaces)), ...beside });
+        await inParallel(namesOf(id, namespaces), 32, async (name) => parts.namespace(name));
+        all.push(await passes({ id, parts, front }, namespaces));
         console.error(all.at(-1));
       } finally {
         await parts.removeFromAws();
@@ -222,11 +245,12 @@ async function main(): Promise<void> {
     const parts = await makeParts([`${id}-*`], { kubeconfig: own, command });
     const helper = parts.run();
     await helper.line(/the secret will expire/);
-    const found = await latencies({ id, parts, front });
+    const idle = { "resident, idle and without a namespace, MB": rounded(usage(helper.pid).resident) };
+    const found = { ...idle, ...(await latencies({ id, parts, front })) };
     await parts.removeFromAws();
-    const program = await programTime();
-    for (const figures of [...all, found, program]) console.table(figures);
-    console.log(JSON.stringify({ passes: all, latencies: found, program }));
+    const [program, image] = [await programTime(), await imageFigures()];
+    for (const figures of [...all, found, program, image]) console.table(figures);
+    console.log(JSON.stringify({ passes: all, latencies: found, program, image }));
   } finally {
     await server.kill();
     await etcd.kill();
