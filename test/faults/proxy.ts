@@ -1,0 +1,185 @@
+// A reverse proxy of the test's own between the helper and what it calls, whose faults are put in and lifted at run time.
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { Agent as PlainAgent, request as plainRequest, type RequestOptions, type Server } from "node:http";
+import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { Agent as SecureAgent, request as secureRequest } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { makeCertificate } from "./certificate.ts";
+import { forwarded, pass, type Exchange, type Fault } from "./fault.ts";
+
+/** What came of a request, as far as tests ask for it. */
+export interface Asked {
+  /** In milliseconds since 1970. */
+  readonly at: number;
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+export type Matches = (asked: Asked) => boolean;
+
+/** A fault that is in. */
+export interface Outage {
+  /** When its requests came, in milliseconds since 1970. */
+  readonly hits: readonly number[];
+  /** Resolves at its `count`th request. */
+  reached(count: number): Promise<void>;
+  lift(): void;
+}
+
+interface Rule {
+  readonly matches: Matches;
+  readonly fault: Fault;
+  /** How many more requests get it. */
+  left: number;
+  readonly hits: number[];
+  readonly waiting: Set<() => void>;
+}
+
+export interface ProxyOptions {
+  /** Where requests go on to, `http://HOST:PORT` or `https://HOST:PORT`; the proxy speaks the same to its clients. */
+  readonly upstream: string;
+  /** The certificates that an upstream's own is checked against, in PEM. */
+  readonly ca?: string;
+}
+
+type Incoming = IncomingMessage | Http2ServerRequest;
+type Outgoing = ServerResponse | Http2ServerResponse;
+
+const address = "127.0.0.1";
+
+export class Proxy {
+  /** What its clients check its certificate against, in PEM; empty over plain HTTP. */
+  readonly ca: string;
+  readonly #upstream: string;
+  readonly #server: Server;
+  readonly #agent: PlainAgent | SecureAgent;
+  readonly #sockets = new Set<Socket>();
+  readonly #exchanges = new Set<Exchange>();
+  #rules: readonly Rule[] = [];
+  #port = 0;
+
+  private constructor({ upstream, ca }: ProxyOptions, certificate?: { cert: string; key: string }) {
+    [this.#upstream, this.ca] = [upstream, certificate?.cert ?? ""];
+    const handle = (incoming: Incoming, outgoing: Outgoing): void => void this.#handle(incoming, outgoing);
+    this.#agent =
+      certificate === undefined ? new PlainAgent({ keepAlive: true }) : new SecureAgent({ keepAlive: true, ca });
+    // A client that can speak HTTP/2 may. The rest of a server is the same in both.
+    this.#server =
+      certificate === undefined
+        ? createServer(handle)
+        : (createSecureServer({ ...certificate, allowHTTP1: true }, handle) as unknown as Server);
+    this.#server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+    // A client may break its connection off at any time.
+    this.#server.on("sessionError", () => undefined);
+  }
+
+  /** Starts one that passes everything on. */
+  static async start(options: ProxyOptions): Promise<Proxy> {
+    const secure = options.upstream.startsWith("https:");
+    const proxy = new Proxy(options, secure ? await makeCertificate(address) : undefined);
+    await proxy.up();
+    return proxy;
+  }
+
+  get url(): string {
+    return `${this.#upstream.split(":")[0] ?? ""}://${address}:${String(this.#port)}`;
+  }
+
+  /** Puts a fault in, for all requests that match or for the first so many. Of several, the last one put in decides. */
+  put(matches: Matches, fault: Fault, times = Infinity): Outage {
+    const rule: Rule = { matches, fault, left: times, hits: [], waiting: new Set() };
+    this.#rules = [rule, ...this.#rules];
+    const reached = async (count: number): Promise<void> => {
+      while (rule.hits.length < count) await new Promise<void>((wake) => rule.waiting.add(wake));
+    };
+    return { hits: rule.hits, reached, lift: () => (this.#rules = this.#rules.filter((one) => one !== rule)) };
+  }
+
+  /** What is being answered now and matches: watches, above all. */
+  open(matches: Matches): Exchange[] {
+    return [...this.#exchanges].filter(({ asked }) => matches(asked));
+  }
+
+  /** Refuses connections, and breaks those that there are. */
+  async down(): Promise<void> {
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  /** Listens, again where it did before. */
+  async up(): Promise<void> {
+    this.#server.listen(this.#port, address);
+    await once(this.#server, "listening");
+    this.#port = (this.#server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    if (this.#server.listening) await this.down();
+    this.#agent.destroy();
+  }
+
+  async #handle(incoming: Incoming, outgoing: Outgoing): Promise<void> {
+    outgoing.on("error", () => undefined);
+    try {
+      const { method = "", url: path = "", headers } = incoming;
+      const asked = { at: Date.now(), method, path, headers, body: await buffer(incoming) };
+      const exchange = this.#exchange(asked, outgoing);
+      this.#exchanges.add(exchange);
+      outgoing.once("close", () => this.#exchanges.delete(exchange));
+      await this.#decide(asked)(exchange).catch(() => exchange.reset());
+    } catch {
+      outgoing.destroy(); // The request itself broke off.
+    }
+  }
+
+  #decide(asked: Asked): Fault {
+    const rule = this.#rules.find((one) => one.left > 0 && one.matches(asked));
+    if (rule === undefined) return pass;
+    rule.left--;
+    rule.hits.push(asked.at);
+    for (const wake of rule.waiting) wake();
+    rule.waiting.clear();
+    return rule.fault;
+  }
+
+  #exchange(asked: Asked, outgoing: Outgoing): Exchange {
+    const over = new AbortController();
+    outgoing.once("close", () => over.abort());
+    const { socket } = outgoing.req;
+    const { remotePort } = socket;
+    return {
+      asked,
+      outgoing: outgoing as ServerResponse,
+      isMuted: false,
+      signal: over.signal,
+      forward: async () => this.#forward(asked, over.signal),
+      reset: () => {
+        // Below TLS, so that the client sees a reset and no orderly end.
+        for (const one of this.#sockets) if (one.remotePort === remotePort) one.resetAndDestroy();
+      },
+    };
+  }
+
+  async #forward({ method, path, headers, body }: Asked, signal: AbortSignal): Promise<IncomingMessage> {
+    const send = this.#agent instanceof SecureAgent ? secureRequest : plainRequest;
+    const { ":authority": authority } = headers;
+    // The Host header stays as it is: AWS' signatures are over it.
+    const own = { ...forwarded(headers), host: String(headers["host"] ?? authority) };
+    const options: RequestOptions = { method, headers: own, agent: this.#agent, signal };
+    return new Promise((resolve, reject) => {
+      const outgoing = send(`${this.#upstream}${path}`, options, resolve);
+      outgoing.on("error", reject);
+      outgoing.end(body);
+    });
+  }
+}
