@@ -21,3 +21,26 @@ export const systemClock: Clock = {
       if (!signal.aborted) throw error;
     }),
 };
+
+/** Gives what some work gives. Rejects when that takes so many milliseconds or the signal aborts, whatever the work does then. */
+export async function within<T>(
+  milliseconds: number,
+  clock: Clock,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const stop = (): void => over.abort(signal.reason);
+  const ended = new Promise<never>((_, reject) =>
+    over.signal.addEventListener("abort", () => reject(over.signal.reason as Error)),
+  );
+  const text = `no answer in ${(milliseconds / 1000).toFixed(1)} s`;
+  const cancel = clock.after(milliseconds, () => over.abort(new Error(text)));
+  signal.addEventListener("abort", stop);
+  try {
+    return await Promise.race([work(over.signal), ended]);
+  } finally {
+    cancel();
+    signal.removeEventListener("abort", stop);
+  }
+}

@@ -1,9 +1,10 @@
 // Keeps a live token of every region: asks at half of its life, and again, sooner and sooner less, when it is refused.
-import type { Clock } from "./clock.ts";
+import { within, type Clock } from "./clock.ts";
 import type { Tokens } from "./desired.ts";
 import { firstLine, inSeconds, type Log } from "./log.ts";
 import { isRefusal, spreadTime } from "./refusal.ts";
-import { refreshDelay, retryDelay } from "./schedule.ts";
+import { retryAfterOf } from "./retry-after.ts";
+import { maximumRetry, refreshDelay, requestLimit, retryDelay, retryLimit } from "./schedule.ts";
 import type { AuthorizationToken, TokenSource } from "./token.ts";
 
 export interface RefreshEffects {
@@ -66,13 +67,17 @@ export async function keepTokens(
   /** Whether there are tokens that were not told of. */
   let news = tokens.size > 0;
 
+  /** Of the life of a region's token; NaN where there is none, or it does not say. */
+  const remaining = (name: string): number => (tokens.get(name)?.expiresAt ?? Number.NaN) - clock.now();
+
   const failed = (region: Region, error: unknown): void => {
     const { name } = region;
     const refused = isRefusal(error);
     const maySpread = refused && !region.given && clock.now() - started < spreadTime;
-    const wait = maySpread
+    const retry = maySpread
       ? retryDelay(++region.refusals, random(), refusalRetry)
-      : retryDelay(++region.failures, random());
+      : retryDelay(++region.failures, random(), retryLimit(remaining(name)));
+    const wait = Math.max(retry, Math.min(maximumRetry, retryAfterOf(error)));
     region.due = clock.now() + wait;
     const reason = firstLine(error);
     effects.asked(name, "failure");
@@ -89,7 +94,8 @@ export async function keepTokens(
   const ask = async (region: Region): Promise<void> => {
     const { name } = region;
     try {
-      const token = await effects.tokenSource(name, signal);
+      const limit = requestLimit(remaining(name));
+      const token = await within(limit, clock, signal, async (over) => effects.tokenSource(name, over));
       tokens.set(name, token);
       news = true;
       [region.given, region.refusals, region.failures] = [true, 0, 0];

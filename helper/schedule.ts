@@ -10,6 +10,7 @@ export const maximumRefresh = 6 * hour;
 /** A token that has ended on arrival, or does not say when it will, may still work: the clock here may be the wrong one. */
 export const distrustedRefresh = minute;
 export const maximumRetry = 5 * minute;
+const maximumRequest = 20 * second;
 /** Of an object in the cluster: one failing namespace costs the API server nothing. */
 export const maximumObjectRetry = minute;
 
@@ -28,6 +29,17 @@ export function retryDelay(failures: number, random: number, maximum = maximumRe
   const full = Math.min(maximum, second * 2 ** (failures - 1));
   return full * (0.5 + random / 2);
 }
+
+/**
+ * The longest wait between requests for a token to take the place of one that lives `remaining` longer: a quarter of that,
+ * and short where it has ended, for then nobody can pull.
+ */
+export const retryLimit = (remaining: number): number =>
+  remaining > 0 ? Math.min(maximumRetry, Math.max(second, remaining / 4)) : minute / 2;
+
+/** How long such a request may take: one that hangs must leave time for another before that token ends. */
+export const requestLimit = (remaining: number): number =>
+  remaining > 0 ? Math.min(maximumRequest, Math.max(2 * second, remaining / 4)) : maximumRequest;
 
 /** An object that was left alone for so long is not contested any more. */
 export const contestMemory = 10 * minute;

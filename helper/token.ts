@@ -1,5 +1,7 @@
 // Authorization tokens of Amazon ECR: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_AuthorizationData.html
+import { isUtf8 } from "node:buffer";
 import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
+import { parseRetryAfter } from "./retry-after.ts";
 
 export interface AuthorizationToken {
   readonly username: string;
@@ -22,14 +24,25 @@ export function ecrTokenSource(): TokenSource {
     const issuedAt = Date.now();
     const asked = client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal });
     const answer = await asked.catch((error: unknown) => {
-      // It keeps the credentials that were refused until they end: the next one looks for others.
-      clients.delete(region);
-      client.destroy();
-      throw error;
+      const { $metadata, $response } = error as Partial<Failure>;
+      // A client that was refused because the clock here is wrong has learnt the right time, and signs by it from now on.
+      if ($metadata?.clockSkewCorrected !== true) {
+        // It keeps the credentials that were refused until they end: the next one looks for others.
+        clients.delete(region);
+        client.destroy();
+      }
+      const retryAfter = parseRetryAfter($response?.headers["retry-after"], Date.now());
+      throw error instanceof Error ? Object.assign(error, { retryAfter }) : error;
     });
     const [data] = answer.authorizationData ?? [];
     return { ...parseToken(data?.authorizationToken, data?.expiresAt), issuedAt };
   };
+}
+
+/** What the SDK's errors have where an answer came, whatever it was. */
+interface Failure {
+  readonly $metadata: { readonly clockSkewCorrected?: boolean };
+  readonly $response: { readonly headers: Readonly<Record<string, string>> };
 }
 
 // One attempt: the reconcile loop repeats what failed, with a backoff it can be seen to keep.
@@ -46,10 +59,14 @@ export function parseToken(
   expiresAt: Date | undefined,
 ): Omit<AuthorizationToken, "issuedAt"> {
   if (encoded === undefined || encoded === "") throw new Error("ECR answered without an authorization token");
-  const decoded = Buffer.from(encoded, "base64").toString("utf8");
+  const bytes = Buffer.from(encoded, "base64");
+  const decoded = bytes.toString("utf8");
   const colon = decoded.indexOf(":");
   const [username, password] = [decoded.slice(0, colon), decoded.slice(colon + 1)];
-  if (colon < 1 || password === "") throw new Error("ECR's authorization token is not the base64 of USER:PASSWORD");
+  // What is no base64 is decoded too, to bytes of which one may be a colon by chance.
+  const isText = /^[A-Za-z0-9+/]+={0,2}$/.test(encoded) && isUtf8(bytes);
+  if (!isText || colon < 1 || password === "")
+    throw new Error("ECR's authorization token is not the base64 of USER:PASSWORD");
   return { username, password, expiresAt: expiresAt?.getTime() ?? Number.NaN };
 }
 

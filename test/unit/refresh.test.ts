@@ -149,6 +149,43 @@ describe("the tokens", () => {
       return new Map([["r", token]]);
     };
 
+  it("are asked for again in time before the last ones end, and twice a minute after, whether that is refused or hangs", async () => {
+    for (const fails of [refuse, () => undefined]) {
+      const life = 20 * minute;
+      let asked = 0;
+      const { requests } = await simulate(1, {
+        token: (_region, now, count) => (count > 1 ? fails() : { expiresAt: now + life }),
+        delay: () => (asked++ > 0 ? hour : 0),
+        random: () => 0.999,
+      });
+      const times = requests.slice(1).map(({ at }) => at);
+      for (const [index, at] of times.slice(0, -1).entries()) {
+        const wait = (times[index + 1] ?? 0) - at;
+        const longest = at < life ? Math.max(1_000, (life - at) / 4) : 30_000;
+        assert.ok(wait >= 500 && wait <= 20_000 + longest, `${String(wait)} ms at ${String(at)}`);
+      }
+      const living = times.filter((at) => at < life);
+      assert.ok(life - (living.at(-1) ?? 0) <= 3_000, "up to the end");
+      assert.ok(living.length <= 40, `${String(living.length)} requests`);
+    }
+  });
+
+  it("are left alone for as long as ECR asks for, but not for more than five minutes", async () => {
+    for (const [asked, least, most] of [
+      [30_000, 30_000, 30_000],
+      [hour, 300_000, 300_000],
+    ] as const) {
+      const { requests } = await simulate(7, {
+        token: (_region, _now, count) => {
+          if (count === 2) throw Object.assign(new Error("slow down"), { retryAfter: asked });
+          return undefined;
+        },
+      });
+      const wait = (requests[2]?.at ?? 0) - (requests[1]?.at ?? 0);
+      assert.ok(wait >= least && wait <= most, String(wait));
+    }
+  });
+
   it("that an earlier helper left are used until their own half-life: a restart asks for nothing", async () => {
     const { requests, told } = await simulate(5, { left: left(2 * hour) });
     assert.deepEqual(told[0], { at: 0, passwords: { r: "left" } });

@@ -7,7 +7,9 @@ import {
   maximumRetry,
   minimumRefresh,
   refreshDelay,
+  requestLimit,
   retryDelay,
+  retryLimit,
 } from "../../helper/schedule.ts";
 
 const hour = 3_600_000;
@@ -62,6 +64,30 @@ describe("a retry", () => {
         const delay = retryDelay(failures, random);
         assert.ok(delay >= 500 && delay <= maximumRetry);
       }),
+    );
+  });
+});
+
+describe("a retry for a token whose predecessor still lives", () => {
+  for (const [remaining, wait, limit] of [
+    [6 * hour, maximumRetry, 20_000],
+    [8 * 60_000, 2 * 60_000, 20_000],
+    [15_000, 3_750, 3_750],
+    [1_000, 1_000, 2_000],
+    [0, 30_000, 20_000],
+    [-1, 30_000, 20_000],
+    [Number.NaN, 30_000, 20_000],
+  ] as const) {
+    it(`waits up to ${String(wait / 1000)} s and asks for up to ${String(limit / 1000)} s where ${String(remaining / 1000)} s are left`, () => {
+      assert.deepEqual([retryLimit(remaining), requestLimit(remaining)], [wait, limit]);
+    });
+  }
+
+  it("has time for one more attempt before that token ends, even after one that hung, from four seconds on", () => {
+    fc.assert(
+      fc.property(fc.double({ min: 4_000, max: 12 * hour, noNaN: true }), (remaining) =>
+        assert.ok(retryLimit(remaining) + requestLimit(remaining) < remaining),
+      ),
     );
   });
 });

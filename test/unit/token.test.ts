@@ -22,6 +22,9 @@ describe("an authorization token", () => {
     ["one without a colon", encode("AWS")],
     ["one without a user", encode(":word")],
     ["one without a password", encode("AWS:")],
+    ["one that is not encoded", "AWS:cGFzc3dvcmQ6"],
+    ["a page", "<html>:</html>"],
+    ["one of bytes that are no text", Buffer.from([0xff, 0x3a, 0xff]).toString("base64")],
   ] as const) {
     it(`is refused when it is ${what}`, () => assert.throws(() => parseToken(encoded, new Date()), /^Error: ECR/));
   }
