@@ -95,7 +95,7 @@ export function connect(options: KubeOptions): Kube {
   return async <T>(call: Call) => {
     const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"));
     if (status < 200 || status > 299) throw new KubeError(call, status, body, retryAfter(headers));
-    return (headers["content-type"]?.startsWith("application/json") === true ? JSON.parse(body) : body) as T;
+    return parse(call, headers, body) as T;
   };
 }
 
@@ -169,10 +169,27 @@ const wholeAnswer = async (stream: ClientHttp2Stream): Promise<Beginning & { rea
     stream
       .once("response", (all) => (headers = all))
       .on("data", (chunk: Buffer) => chunks.push(chunk))
-      .once("end", () => resolve({ status: headers[":status"] ?? 0, headers, body: String(Buffer.concat(chunks)) }))
+      .once("end", () => {
+        // A connection that is closed in peace ends what it never answered.
+        const { ":status": status } = headers;
+        if (status === undefined) reject(cutOff());
+        else resolve({ status, headers, body: String(Buffer.concat(chunks)) });
+      })
       .on("error", (error: Error) => reject(originOf(error)))
       .once("close", () => stream.readableEnded || reject(cutOff()));
   });
+
+/** A log is text, and everything else is JSON. What is neither is not shown: it may be half of a secret. */
+function parse({ method, path }: Call, { "content-type": type = "" }: IncomingHttpHeaders, body: string): unknown {
+  if (type.startsWith("text/plain")) return body;
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new Error(
+      `${method} ${path} was answered with what is not Kubernetes' JSON (content type ${type || "none"})`,
+    );
+  }
+}
 
 /** The API server gives it in whole seconds. */
 const retryAfter = (headers: IncomingHttpHeaders): number => Number(headers["retry-after"] ?? 0) * 1000 || 0;

@@ -22,17 +22,21 @@ export function ecrTokenSource(): TokenSource {
     const client = clients.get(region) ?? createClient(region);
     clients.set(region, client);
     const issuedAt = Date.now();
+    // It keeps the credentials that were refused until they end, and waits for those that do not come: the next one looks
+    // for others.
+    const forget = (): void => {
+      if (clients.get(region) === client) clients.delete(region);
+      client.destroy();
+    };
+    signal.addEventListener("abort", forget);
     const asked = client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal });
-    const answer = await asked.catch((error: unknown) => {
+    const answering = asked.finally(() => signal.removeEventListener("abort", forget));
+    const answer = await answering.catch((error: unknown) => {
       const { $metadata, $response } = error as Partial<Failure>;
       // A client that was refused because the clock here is wrong has learnt the right time, and signs by it from now on.
-      if ($metadata?.clockSkewCorrected !== true) {
-        // It keeps the credentials that were refused until they end: the next one looks for others.
-        clients.delete(region);
-        client.destroy();
-      }
+      if ($metadata?.clockSkewCorrected !== true) forget();
       const retryAfter = parseRetryAfter($response?.headers["retry-after"], Date.now());
-      throw error instanceof Error ? Object.assign(error, { retryAfter }) : error;
+      throw Object.assign(explained(error, $metadata?.httpStatusCode), { retryAfter });
     });
     const [data] = answer.authorizationData ?? [];
     return { ...parseToken(data?.authorizationToken, data?.expiresAt), issuedAt };
@@ -41,8 +45,16 @@ export function ecrTokenSource(): TokenSource {
 
 /** What the SDK's errors have where an answer came, whatever it was. */
 interface Failure {
-  readonly $metadata: { readonly clockSkewCorrected?: boolean };
+  readonly $metadata: { readonly clockSkewCorrected?: boolean; readonly httpStatusCode?: number };
   readonly $response: { readonly headers: Readonly<Record<string, string>> };
+}
+
+/** Proxies and load balancers answer, too. What the SDK says of such an answer explains nothing and quotes it. */
+function explained(error: unknown, status: number | undefined): Error {
+  if (!(error instanceof Error)) return new Error(String(error));
+  const isForeign = error instanceof SyntaxError || error instanceof TypeError || error.name === "Unknown";
+  if (!isForeign || status === undefined) return error;
+  return new Error(`AWS answered ${String(status)} with something that is not AWS' own`);
 }
 
 // One attempt: the reconcile loop repeats what failed, with a backoff it can be seen to keep.

@@ -1,6 +1,7 @@
 // What can go wrong with one request between the helper and what it calls.
 import { once } from "node:events";
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Asked } from "./proxy.ts";
@@ -15,6 +16,8 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** Sends the request on, and gives the answer. */
   forward(): Promise<IncomingMessage>;
+  /** The client's connection, below TLS; undefined when it is gone. */
+  readonly socket: Socket | undefined;
   /** Breaks the client's connection. */
   reset(): void;
 }
@@ -50,6 +53,12 @@ export const delay =
     await sleep(milliseconds, undefined, { signal: exchange.signal });
     await then(exchange);
   };
+
+/** Breaks the request off before anything is sent on; its connection too, unless others share it (HTTP/2). */
+export const breakOff: Fault = async ({ outgoing }) => {
+  outgoing.destroy();
+  return Promise.resolve();
+};
 
 /** Breaks the connection before anything is sent on. */
 export const reset: Fault = async (exchange) => {
@@ -87,8 +96,8 @@ export const answer =
   };
 
 /** Answers with what is no HTTP at all. */
-export const garble: Fault = async ({ outgoing }) => {
-  outgoing.socket?.end("\u0000\u0001garbage\n");
+export const garble: Fault = async ({ socket }) => {
+  socket?.end("\u0000\u0001garbage\n");
   return Promise.resolve();
 };
 

@@ -155,18 +155,17 @@ export class Proxy {
   #exchange(asked: Asked, outgoing: Outgoing): Exchange {
     const over = new AbortController();
     outgoing.once("close", () => over.abort());
-    const { socket } = outgoing.req;
-    const { remotePort } = socket;
+    const { remotePort } = outgoing.req.socket;
+    const socket = [...this.#sockets].find((one) => one.remotePort === remotePort);
     return {
       asked,
       outgoing: outgoing as ServerResponse,
       isMuted: false,
       signal: over.signal,
       forward: async () => this.#forward(asked, over.signal),
-      reset: () => {
-        // Below TLS, so that the client sees a reset and no orderly end.
-        for (const one of this.#sockets) if (one.remotePort === remotePort) one.resetAndDestroy();
-      },
+      socket,
+      // Below TLS, so that the client sees a reset and no orderly end.
+      reset: () => socket?.resetAndDestroy(),
     };
   }
 

@@ -1,0 +1,10 @@
+// Loaded into a process before all else (--import): its clock is wrong by TEST_CLOCK_SHIFT milliseconds from then on.
+const shift = Number(process.env["TEST_CLOCK_SHIFT"]);
+const RealDate = Date;
+
+globalThis.Date = new Proxy(RealDate, {
+  construct: (target, given: unknown[]) =>
+    Reflect.construct(target, given.length === 0 ? [RealDate.now() + shift] : given) as Date,
+  get: (target, property, receiver): unknown =>
+    property === "now" ? () => RealDate.now() + shift : Reflect.get(target, property, receiver),
+});
