@@ -5,7 +5,7 @@ import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:h
 /** What HTTP/2 asks every server to allow at least, in streams per connection: https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2 */
 const streamsPerConnection = 100;
 /** A connection is asked whether it is alive when it was silent for so long, and given so long to answer, in milliseconds. */
-const [silence, answerTime] = [30_000, 15_000];
+const [silence, answerTime] = [30_000, 5_000];
 /** What may be on its way without a word from us, in bytes: a page of a list, or a burst of a watch. */
 const windowSize = 1 << 20;
 
@@ -30,7 +30,15 @@ export class Connections {
     return stream;
   }
 
-  /** To be called when an answer did not come: what is dead without a word is given up. */
+  /**
+   * To be called when an answer takes its time. Node does not notice every reset of a connection that comes while it writes,
+   * and TCP not every peer that vanished: whatever is on such a connection would wait for nothing.
+   */
+  check({ session }: ClientHttp2Stream): void {
+    if (session !== undefined && !session.connecting) probe(session as ClientHttp2Session);
+  }
+
+  /** To be called when an answer did not come in all its time: a connection that is not even made is given up, too. */
   doubt({ session }: ClientHttp2Stream): void {
     if (session !== undefined) probe(session as ClientHttp2Session);
   }

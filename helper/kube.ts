@@ -38,14 +38,20 @@ export class KubeError extends Error {
   readonly retryAfter: number;
   constructor(call: Call, status: number, body: string, retryAfter = 0) {
     const answer = parseStatus(body);
-    // A refused object's values stand in the messages of 400 and 422, and ours are secrets: there only the reason is safe.
-    const safe = status === 400 || status === 422 ? answer.reason : answer.message;
+    // A refused object's values stand in the messages of 400 and 422, and ours are secrets: there only the reason is safe,
+    // and who refused.
+    const safe = status === 400 || status === 422 ? `${answer.reason}${refuserIn(answer.message)}` : answer.message;
     super(`${call.method} ${call.path} was answered ${String(status)} ${safe}`);
     this.status = status;
     this.reason = answer.reason;
     this.retryAfter = retryAfter;
   }
 }
+
+const refuserIn = (message: string): string => {
+  const [refuser] = /ValidatingAdmissionPolicy '[^']{1,253}'|admission webhook "[^"]{1,253}"/.exec(message) ?? [];
+  return refuser === undefined ? "" : `, refused by ${refuser}`;
+};
 
 function parseStatus(body: string): { reason: string; message: string } {
   try {
@@ -88,6 +94,8 @@ function freshFor(life: number, find: () => string): () => string {
 
 /** How long a call may take, and a stream until its answer begins, in milliseconds. */
 const timeout = 30_000;
+/** An answer that takes longer than this makes the connection suspect, in milliseconds. */
+const patience = 2_000;
 
 /** A caller of one API server. Its connections are kept, and keep no process alive that waits for nothing. */
 export function connect(options: KubeOptions): Kube {
@@ -129,10 +137,13 @@ function send(
   if (body !== undefined) headers["content-type"] = contentType;
   const stream = connections.request(headers, body);
   const giveUp = (): void => void stream.destroy(signal?.reason as Error);
-  const timer = setTimeout(() => {
-    connections.doubt(stream);
-    stream.destroy(new Error(`${method} ${path} was not answered in ${String(timeout)} ms`));
-  }, timeout);
+  let timer = setTimeout(() => {
+    connections.check(stream);
+    timer = setTimeout(() => {
+      connections.doubt(stream);
+      stream.destroy(new Error(`${method} ${path} was not answered in ${String(timeout)} ms`));
+    }, timeout - patience);
+  }, patience);
   let status = 0;
   stream.once("response", ({ ":status": code = 0 }) => options.answered?.(call, (status = code)));
   stream.once(inTime, () => clearTimeout(timer));
