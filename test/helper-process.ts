@@ -9,6 +9,8 @@ export interface Cluster {
   server: string;
   ca: string;
   token: string;
+  /** The file that has the token, where that may change. */
+  tokenFile?: string;
 }
 
 /** A line of the helper's JSON log. */

@@ -66,13 +66,19 @@ export const reset: Fault = async (exchange) => {
   return Promise.resolve();
 };
 
+/** Sends the request on, and breaks it off before its answer; its connection too, unless others share it (HTTP/2). */
+export const breakAfter: Fault = async (exchange) => {
+  await buffer(await exchange.forward());
+  exchange.outgoing.destroy();
+};
+
 /** Sends the request on, and breaks the connection before its answer: what was asked for is done, and nobody is told. */
 export const resetAfter: Fault = async (exchange) => {
   await buffer(await exchange.forward());
   exchange.reset();
 };
 
-/** Breaks the connection in the middle of the body. */
+/** Breaks the answer off in the middle of its body. */
 export const cut =
   (bytes: number): Fault =>
   async (exchange) => {
@@ -80,9 +86,9 @@ export const cut =
     const body = await buffer(answer);
     head(exchange, answer);
     await write(exchange, body.subarray(0, bytes));
-    // What is written has to leave before the connection is broken.
+    // What is written has to leave before.
     await sleep(20, undefined, { signal: exchange.signal });
-    exchange.reset();
+    exchange.outgoing.destroy();
   };
 
 /** Answers by itself, an object as JSON. */

@@ -26,7 +26,7 @@ export type Matches = (asked: Asked) => boolean;
 export interface Outage {
   /** When its requests came, in milliseconds since 1970. */
   readonly hits: readonly number[];
-  /** Resolves at its `count`th request. */
+  /** Resolves at its `count`th request; rejects when that takes a minute. */
   reached(count: number): Promise<void>;
   lift(): void;
 }
@@ -37,7 +37,8 @@ interface Rule {
   /** How many more requests get it. */
   left: number;
   readonly hits: number[];
-  readonly waiting: Set<() => void>;
+  /** Called with whether it took too long. */
+  readonly waiting: Set<(isLate: boolean) => void>;
 }
 
 export interface ProxyOptions {
@@ -51,6 +52,8 @@ type Incoming = IncomingMessage | Http2ServerRequest;
 type Outgoing = ServerResponse | Http2ServerResponse;
 
 const address = "127.0.0.1";
+/** In milliseconds: for a machine that is busy with other things. */
+const patience = 60_000;
 
 export class Proxy {
   /** What its clients check its certificate against, in PEM; empty over plain HTTP. */
@@ -98,7 +101,13 @@ export class Proxy {
     const rule: Rule = { matches, fault, left: times, hits: [], waiting: new Set() };
     this.#rules = [rule, ...this.#rules];
     const reached = async (count: number): Promise<void> => {
-      while (rule.hits.length < count) await new Promise<void>((wake) => rule.waiting.add(wake));
+      const late = setTimeout(() => rule.waiting.forEach((wake) => wake(true)), patience);
+      for (let isLate = false; rule.hits.length < count;) {
+        if (isLate)
+          throw new Error(`${String(rule.hits.length)} of ${String(count)} requests in ${String(patience)} ms`);
+        isLate = await new Promise<boolean>((wake) => rule.waiting.add(wake));
+      }
+      clearTimeout(late);
     };
     return { hits: rule.hits, reached, lift: () => (this.#rules = this.#rules.filter((one) => one !== rule)) };
   }
@@ -147,7 +156,7 @@ export class Proxy {
     if (rule === undefined) return pass;
     rule.left--;
     rule.hits.push(asked.at);
-    for (const wake of rule.waiting) wake();
+    for (const wake of rule.waiting) wake(false);
     rule.waiting.clear();
     return rule.fault;
   }

@@ -1,6 +1,6 @@
 // A helper's surroundings, all of them real, with a programmable proxy before each: an ECR and a registry of its own whose
 // tokens live for seconds, and the API server.
-import type { HelperProcess } from "../helper-process.ts";
+import type { Cluster, HelperProcess } from "../helper-process.ts";
 import { decode, makeParts, type Parts, type PartsOptions, type Secret } from "../integration/stack-parts.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
@@ -14,7 +14,7 @@ export interface Scene {
   /** Between the helper and the API server. */
   readonly kubernetes: Proxy;
   /** Starts a helper behind both. */
-  run(env?: Readonly<Record<string, string>>): HelperProcess;
+  run(env?: Readonly<Record<string, string>>, cluster?: Partial<Cluster>): HelperProcess;
   /** Whether the registry takes a password now. */
   accepts(password: string): Promise<boolean>;
   /** What a namespace's builds log in with. */
@@ -48,10 +48,11 @@ export async function makeScene(
     parts,
     aws,
     kubernetes,
-    run: (env = {}) => {
-      const cluster = { ...parts.cluster, server: kubernetes.url, ca: kubernetes.ca };
-      return parts.run({ AWS_ENDPOINT_URL: aws.url, ...env }, cluster);
-    },
+    run: (env = {}, cluster = {}) =>
+      parts.run(
+        { AWS_ENDPOINT_URL: aws.url, ...env },
+        { ...parts.cluster, server: kubernetes.url, ca: kubernetes.ca, ...cluster },
+      ),
     accepts,
     login: async (namespace, name = "ecr-creds") => passwordOf(await parts.secret(namespace, name)),
     renewed: async (namespace, old, name = "ecr-creds") => {
