@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { after, before, describe, it, type TestContext } from "node:test";
+import { after, describe, it, type TestContext } from "node:test";
 import {
   AttachRolePolicyCommand,
   CreateAccessKeyCommand,
@@ -42,123 +42,19 @@ const asksSts = ({ body }: Asked): boolean => body.includes("Action=AssumeRoleWi
 
 describe("the way to AWS", { concurrency: true }, () => {
   const lives = { unreachable: 14_000, dns: 600_000, key: 14_000, ahead: 3_600_000, behind: 3_600_000, sts: 24_000 };
-  type Name = keyof typeof lives;
-  const scenes = new Map<string, Scene>();
-  const scene = (name: Name): Scene => {
-    const found = scenes.get(name);
-    if (found === undefined) throw new Error(`no scene ${name}`);
-    return found;
+  const scenes: Scene[] = [];
+  const scene = async (name: keyof typeof lives): Promise<Scene> => {
+    const made = await makeScene([`${name}-${id}`], lives[name]);
+    scenes.push(made);
+    return made;
   };
 
-  before(async () => {
-    for (const [name, life] of Object.entries(lives)) scenes.set(name, await makeScene([`${name}-${id}`], life));
-  });
   after(async () => {
-    for (const one of scenes.values()) await one.close();
+    for (const one of scenes) await one.close();
   });
-
-  it("may be closed, at the start and later: nothing is written then, and what was written stays", async (t) => {
-    const [own, namespace] = [scene("unreachable"), `unreachable-${id}`];
-    const port = String(await freePort());
-    const ask = async (path: string): Promise<number> => (await fetch(`http://127.0.0.1:${port}${path}`)).status;
-    await own.aws.down();
-    const helper = own.run({ ECR_HELPER_PORT: port });
-    await helper.line(/no authorization token for us-east-1: connect ECONNREFUSED .*; trying again in/);
-    await assert.rejects(own.login(namespace), (error: KubeError) => error.status === 404);
-    assert.deepEqual([await ask("/healthz"), await ask("/readyz")], [200, 503]);
-    let since = Date.now();
-    await own.aws.up();
-    await helper.line(/the secret will expire/);
-    const login = await own.login(namespace);
-    assert.equal(await ask("/readyz"), 200);
-    outcome(t, "ECR is unreachable at the start", "nothing was written, alive, not ready", since);
-
-    const from = helper.lines.length;
-    await own.aws.down();
-    await helper.line(/no authorization token for us-east-1: connect ECONNREFUSED .*the last good token stays/, from);
-    await keptAndTaken(own, namespace, login);
-    assert.deepEqual([await ask("/healthz"), await ask("/readyz")], [200, 200]);
-    since = Date.now();
-    await own.aws.up();
-    await own.renewed(namespace, login);
-    outcome(t, "ECR is unreachable at a refresh", "the last login stayed and was taken", since);
-  });
-
-  it("may have no name: what was written stays, and it is said", async (t) => {
-    const [own, namespace] = [scene("dns"), `dns-${id}`];
-    const first = own.run();
-    await first.line(/the secret will expire/);
-    await first.stop();
-    const login = await own.login(namespace);
-    // Somebody else to AWS asks at once, and not at half of the life of what was there.
-    const lost = own.run({ AWS_ENDPOINT_URL: `http://ecr-${id}.invalid`, ECR_HELPER_PRINCIPAL: "other" });
-    await lost.line(
-      /no authorization token for us-east-1: getaddrinfo \w+ ecr-\w+\.invalid; the last good token stays/,
-    );
-    await keptAndTaken(own, namespace, login);
-    await lost.stop();
-    const since = Date.now();
-    own.run({ ECR_HELPER_PRINCIPAL: "other" });
-    await own.renewed(namespace, login);
-    outcome(t, "ECR's name does not resolve", "the last login stayed and was taken", since);
-  });
-
-  it("may lose its key: the last login stays, the log says what to check, and a new key is taken at once", async (t) => {
-    const [own, namespace] = [scene("key"), `key-${id}`];
-    const [UserName, AccessKeyId] = [own.parts.env["ECR_HELPER_NAMESPACE"], own.parts.env["AWS_ACCESS_KEY_ID"]];
-    const helper = own.run();
-    await helper.line(/the secret will expire/);
-    const login = await own.login(namespace);
-    await iam.send(new DeleteAccessKeyCommand({ UserName, AccessKeyId }));
-    const refused =
-      /no authorization token for us-east-1: The security token .*is invalid.*; check that .*the last good token stays/;
-    assert.equal((await helper.line(refused)).level, "error");
-    await keptAndTaken(own, namespace, login);
-    const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName }));
-    const key = {
-      AWS_ACCESS_KEY_ID: AccessKey?.AccessKeyId ?? "",
-      AWS_SECRET_ACCESS_KEY: AccessKey?.SecretAccessKey ?? "",
-    };
-    try {
-      const since = Date.now();
-      await helper.stop();
-      const next = own.run(key);
-      const renewed = await own.renewed(namespace, login);
-      outcome(t, "the key is deleted and replaced", "the last login stayed and was taken", since);
-      assertNoneShown([...helper.lines, ...next.lines], [login, renewed, key.AWS_SECRET_ACCESS_KEY]);
-    } finally {
-      await iam.send(new DeleteAccessKeyCommand({ UserName, AccessKeyId: key.AWS_ACCESS_KEY_ID }));
-    }
-  });
-
-  for (const [name, minutes] of [
-    ["ahead", 10],
-    ["behind", -10],
-  ] as const) {
-    it(`may be known by a clock that is ten minutes ${name}: AWS' own is used from the second request on`, async (t) => {
-      const [own, namespace] = [scene(name), `${name}-${id}`];
-      const refusals = own.aws.put(isSkewed, skewed);
-      const shift = {
-        NODE_OPTIONS: `--import ${pathToFileURL(join(import.meta.dirname, "shifted-clock.ts")).href}`,
-        TEST_CLOCK_SHIFT: String(minutes * 60_000),
-      };
-      const since = Date.now();
-      const helper = own.run(shift);
-      await helper.line(/no authorization token for us-east-1 yet: Signature expired/);
-      await helper.line(/the secret will expire/);
-      const login = await own.login(namespace);
-      assert.ok(await own.accepts(login));
-      assert.equal(refusals.hits.length, 1);
-      outcome(t, `the clock is ten minutes ${name}`, "1 refusal", since);
-      await helper.stop();
-      const right = own.run();
-      await right.line(/the secret will expire/);
-      await keptAndTaken(own, namespace, login);
-    });
-  }
 
   it("may be closed where it begins, at STS: the last login stays, and no token of the service account is shown", async (t) => {
-    const [own, namespace] = [scene("sts"), `sts-${id}`];
+    const [own, namespace] = [await scene("sts"), `sts-${id}`];
     const folder = await mkdtemp(join(tmpdir(), "ecr-helper-sts-"));
     const identity = await webIdentity(own, folder);
     try {
@@ -194,6 +90,106 @@ describe("the way to AWS", { concurrency: true }, () => {
       await rm(folder, { recursive: true });
     }
   });
+
+  it("may be closed, at the start and later: nothing is written then, and what was written stays", async (t) => {
+    const [own, namespace] = [await scene("unreachable"), `unreachable-${id}`];
+    const port = String(await freePort());
+    const ask = async (path: string): Promise<number> => (await fetch(`http://127.0.0.1:${port}${path}`)).status;
+    await own.aws.down();
+    const helper = own.run({ ECR_HELPER_PORT: port });
+    await helper.line(/no authorization token for us-east-1: connect ECONNREFUSED .*; trying again in/);
+    await assert.rejects(own.login(namespace), (error: KubeError) => error.status === 404);
+    assert.deepEqual([await ask("/healthz"), await ask("/readyz")], [200, 503]);
+    let since = Date.now();
+    await own.aws.up();
+    await helper.line(/the secret will expire/);
+    const login = await own.login(namespace);
+    assert.equal(await ask("/readyz"), 200);
+    outcome(t, "ECR is unreachable at the start", "nothing was written, alive, not ready", since);
+
+    const from = helper.lines.length;
+    await own.aws.down();
+    await helper.line(/no authorization token for us-east-1: connect ECONNREFUSED .*the last good token stays/, from);
+    await keptAndTaken(own, namespace, login);
+    assert.deepEqual([await ask("/healthz"), await ask("/readyz")], [200, 200]);
+    since = Date.now();
+    await own.aws.up();
+    await own.renewed(namespace, login);
+    outcome(t, "ECR is unreachable at a refresh", "the last login stayed and was taken", since);
+  });
+
+  it("may have no name: what was written stays, and it is said", async (t) => {
+    const [own, namespace] = [await scene("dns"), `dns-${id}`];
+    const first = own.run();
+    await first.line(/the secret will expire/);
+    await first.stop();
+    const login = await own.login(namespace);
+    // Somebody else to AWS asks at once, and not at half of the life of what was there.
+    const lost = own.run({ AWS_ENDPOINT_URL: `http://ecr-${id}.invalid`, ECR_HELPER_PRINCIPAL: "other" });
+    await lost.line(
+      /no authorization token for us-east-1: getaddrinfo \w+ ecr-\w+\.invalid; the last good token stays/,
+    );
+    await keptAndTaken(own, namespace, login);
+    await lost.stop();
+    const since = Date.now();
+    own.run({ ECR_HELPER_PRINCIPAL: "other" });
+    await own.renewed(namespace, login);
+    outcome(t, "ECR's name does not resolve", "the last login stayed and was taken", since);
+  });
+
+  it("may lose its key: the last login stays, the log says what to check, and a new key is taken at once", async (t) => {
+    const [own, namespace] = [await scene("key"), `key-${id}`];
+    const [UserName, AccessKeyId] = [own.parts.env["ECR_HELPER_NAMESPACE"], own.parts.env["AWS_ACCESS_KEY_ID"]];
+    const helper = own.run();
+    await helper.line(/the secret will expire/);
+    const login = await own.login(namespace);
+    await iam.send(new DeleteAccessKeyCommand({ UserName, AccessKeyId }));
+    const refused =
+      /no authorization token for us-east-1: The security token .*is invalid.*; check that .*the last good token stays/;
+    assert.equal((await helper.line(refused)).level, "error");
+    await keptAndTaken(own, namespace, login);
+    const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName }));
+    const key = {
+      AWS_ACCESS_KEY_ID: AccessKey?.AccessKeyId ?? "",
+      AWS_SECRET_ACCESS_KEY: AccessKey?.SecretAccessKey ?? "",
+    };
+    try {
+      const since = Date.now();
+      await helper.stop();
+      const next = own.run(key);
+      const renewed = await own.renewed(namespace, login);
+      outcome(t, "the key is deleted and replaced", "the last login stayed and was taken", since);
+      assertNoneShown([...helper.lines, ...next.lines], [login, renewed, key.AWS_SECRET_ACCESS_KEY]);
+    } finally {
+      await iam.send(new DeleteAccessKeyCommand({ UserName, AccessKeyId: key.AWS_ACCESS_KEY_ID }));
+    }
+  });
+
+  for (const [name, minutes] of [
+    ["ahead", 10],
+    ["behind", -10],
+  ] as const) {
+    it(`may be known by a clock that is ten minutes ${name}: AWS' own is used from the second request on`, async (t) => {
+      const [own, namespace] = [await scene(name), `${name}-${id}`];
+      const refusals = own.aws.put(isSkewed, skewed);
+      const shift = {
+        NODE_OPTIONS: `--import ${pathToFileURL(join(import.meta.dirname, "shifted-clock.ts")).href}`,
+        TEST_CLOCK_SHIFT: String(minutes * 60_000),
+      };
+      const since = Date.now();
+      const helper = own.run(shift);
+      await helper.line(/no authorization token for us-east-1 yet: Signature expired/);
+      await helper.line(/the secret will expire/);
+      const login = await own.login(namespace);
+      assert.ok(await own.accepts(login));
+      assert.equal(refusals.hits.length, 1);
+      outcome(t, `the clock is ten minutes ${name}`, "1 refusal", since);
+      await helper.stop();
+      const right = own.run();
+      await right.line(/the secret will expire/);
+      await keptAndTaken(own, namespace, login);
+    });
+  }
 });
 
 /** A role for the scene's helper, as identity irsa has it, and the environment that names it. */

@@ -27,12 +27,16 @@ export interface Scene {
 /** Deadlines are for a machine that is busy with other things. */
 export const patience = 60_000;
 
-/** One after the other: the program's mocks are the process' own. `tokenLife` in milliseconds. */
-export async function makeScene(
-  namespaces: readonly string[],
-  tokenLife: number,
-  options: PartsOptions = {},
-): Promise<Scene> {
+let last: Promise<unknown> = Promise.resolve();
+
+/** Makes one, after all that are being made: the program's mocks are the process' own. `tokenLife` in milliseconds. */
+export const makeScene = async (...given: Parameters<typeof make>): Promise<Scene> => {
+  const next = last.then(async () => make(...given));
+  last = next.catch(() => undefined);
+  return next;
+};
+
+async function make(namespaces: readonly string[], tokenLife: number, options: PartsOptions = {}): Promise<Scene> {
   const any = { address: loopback, port: 0 };
   const front: Front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   const parts = await makeParts(namespaces, options);
