@@ -23,8 +23,8 @@ export default defineConfig(
       "@typescript-eslint/no-meaningless-void-operator": "off",
     },
   },
-  // Figures are for whoever started the bench.
-  { files: ["test/bench/**"], rules: { "no-console": "off" } },
+  // Figures are for whoever started the bench, or the soak.
+  { files: ["test/bench/**", "test/faults/soak.ts"], rules: { "no-console": "off" } },
   {
     // node:test's describe and it give promises that the runner itself awaits.
     files: ["test/**/*.test.ts"],

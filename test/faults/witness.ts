@@ -145,7 +145,7 @@ export class Witness {
 }
 
 /** The distinct passwords of a secret; none where anything is missing or does not fit. */
-function passwordsOf({ type, data }: Secret): string[] {
+export function passwordsOf({ type, data }: Secret): string[] {
   if (type === "kubernetes.io/basic-auth") {
     return decode(data["username"]) === "AWS" ? [decode(data["password"])].filter((one) => one !== "") : [];
   }

@@ -1,0 +1,191 @@
+// One soak: a helper that is let down by everything it depends on, again and again, and looked at all the time.
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { HelperProcess } from "../helper-process.ts";
+import { makeParts, type Parts } from "../integration/stack-parts.ts";
+import { startFront } from "../local/front.ts";
+import { loopback, ports, url } from "../local/machine.ts";
+import { rewrite } from "./fault.ts";
+import { Proxy } from "./proxy.ts";
+import type { OwnCluster } from "./scene.ts";
+import { seeded } from "./seeded.ts";
+import { Crowd } from "./soak-crowd.ts";
+import { unreachable, type Kind, type Proxies, type Side } from "./soak-faults.ts";
+import { isRightAfter, recoveryLimit, type Period, type Sample } from "./soak-judge.ts";
+import { Sampler } from "./soak-samples.ts";
+import { usageOf, type Usage } from "./soak-usage.ts";
+
+/** How long a token lives, and an outage that is longer, in milliseconds. */
+export const tokenLife = 30_000;
+const declaredOutage = 45_000;
+/** How often the helper's process is looked at, in milliseconds. */
+const usageInterval = 3_000;
+
+const refusedToken = /no authorization token/;
+
+export class Soak {
+  /** In the order of time. */
+  readonly periods: Period[] = [];
+  /** Of each of the helper's processes, one after the other. */
+  readonly lives: Usage[][] = [];
+  readonly crowd: Crowd;
+  readonly sampler: Sampler;
+  /** Aborts when the soak is to end. */
+  readonly over = new AbortController();
+  /** What should not have been, besides moments without a credential. */
+  readonly wrong: string[] = [];
+  logLines = 0;
+  readonly #parts: Parts;
+  readonly #proxies: Proxies;
+  /** The password that ECR gave last. */
+  readonly #latest: () => { readonly password: string; readonly at: number };
+  readonly #closing: () => Promise<void>;
+  #helper: HelperProcess;
+  #work: Promise<unknown> = Promise.resolve();
+
+  private constructor(seed: number, id: string, parts: Parts, around: Around) {
+    this.#parts = parts;
+    [this.#proxies, this.#latest, this.#closing] = [around.proxies, around.latest, around.close];
+    this.crowd = new Crowd({ admin: parts.admin, prefix: id, random: seeded(seed) });
+    const { accepts } = around;
+    this.sampler = new Sampler({ parts, accepts, since: this.crowd.since, periods: this.periods });
+    this.#helper = this.#start();
+  }
+
+  /** Resolves when everything is there and looked at, and the helper has done its first work. */
+  static async start({ kubeconfig, command }: OwnCluster, seed: number): Promise<Soak> {
+    const id = `soak-${randomBytes(3).toString("hex")}`;
+    const parts = await makeParts([`${id}-*`], { kubeconfig, command });
+    const soak = new Soak(seed, id, parts, await surround(parts));
+    await soak.crowd.gather();
+    const { signal } = soak.over;
+    soak.#work = Promise.all([soak.crowd.live(signal), soak.sampler.run(signal), soak.#measure(signal)]).catch(
+      (error: unknown) => {
+        // What ends with the soak, as on Ctrl-C, is nothing that was wrong in it.
+        if (!signal.aborted) soak.wrong.push(String(error));
+        soak.over.abort();
+      },
+    );
+    return soak;
+  }
+
+  /** Lets some faults be for so many milliseconds, and waits until all is right again. */
+  async suffer(kinds: readonly Kind[], milliseconds: number, isDeclared = false): Promise<Period> {
+    const what = kinds.map(({ side, name }) => `${side} ${name}`).join(" and ");
+    const hinders = kinds.some(({ side }) => side === "kubernetes");
+    return this.#period({ what, hinders, isDeclared, from: Date.now() }, async () => {
+      const lifts = await Promise.all(kinds.map(async ({ begin }) => begin(this.#proxies)));
+      await this.pause(milliseconds);
+      await Promise.all(lifts.map(async (lift) => lift()));
+    });
+  }
+
+  /** An outage that is longer than a token lives. */
+  async outage(side: Side): Promise<Period> {
+    return this.suffer([unreachable(side)], declaredOutage, true);
+  }
+
+  /** Kills the helper as it stands, and starts the next one so many milliseconds later. */
+  async kill(milliseconds: number): Promise<Period> {
+    const period = { what: "helper is killed", hinders: true, isDeclared: false, from: Date.now() };
+    return this.#period(period, async () => {
+      await this.#helper.stop("SIGKILL");
+      await this.pause(milliseconds);
+      this.#helper = this.#start();
+    });
+  }
+
+  /** Waits so long, or until the soak is to end. */
+  async pause(milliseconds: number): Promise<void> {
+    await sleep(milliseconds, undefined, { signal: this.over.signal }).catch(() => undefined);
+  }
+
+  async end(): Promise<void> {
+    this.over.abort();
+    await this.#work;
+    await this.#parts.removeFromAws();
+    await this.#closing();
+  }
+
+  async #period(period: Period, work: () => Promise<void>): Promise<Period> {
+    this.periods.push(period);
+    this.#takeLines();
+    await work();
+    period.to = Date.now();
+    const isRight = (sample: Sample): boolean => this.#isRight(period, sample);
+    if (!this.over.signal.aborted) period.right = (await this.sampler.until(isRight, recoveryLimit))?.at ?? Infinity;
+    return period;
+  }
+
+  /** After a refused request for a token there is to be another one that is not. */
+  #isRight(period: Period, sample: Sample): boolean {
+    const { password, at } = this.#latest();
+    const wasRefused = this.#helper.lines.some(({ message }) => refusedToken.test(message));
+    return (!wasRefused || at >= (period.to ?? Infinity)) && isRightAfter(period, sample, password);
+  }
+
+  #start(): HelperProcess {
+    const { ecr, kubernetes } = this.#proxies;
+    this.lives.push([]);
+    const cluster = { ...this.#parts.cluster, server: kubernetes.url, ca: kubernetes.ca };
+    return this.#parts.run({ AWS_ENDPOINT_URL: ecr.url }, cluster);
+  }
+
+  /** What was read is counted and let go: there may be days of it. */
+  #takeLines(): void {
+    this.logLines += this.#helper.lines.splice(0).length;
+  }
+
+  async #measure(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const isKilled = this.periods.at(-1)?.what === "helper is killed" && this.periods.at(-1)?.to === undefined;
+      if (!isKilled && this.#helper.hasEnded) throw new Error("the helper ended by itself");
+      if (!this.#helper.hasEnded) this.lives.at(-1)?.push(usageOf(this.#helper.pid));
+      await sleep(usageInterval, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+/** What is between the helper and what it depends on. */
+interface Around {
+  readonly proxies: Proxies;
+  readonly latest: () => { password: string; at: number };
+  readonly accepts: (password: string) => Promise<boolean>;
+  readonly close: () => Promise<void>;
+}
+
+async function surround({ options }: Parts): Promise<Around> {
+  const any = { address: loopback, port: 0 };
+  const front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
+  // Behind the faults, so that it sees what ECR gave and not what came of it.
+  const issuer = await Proxy.start({ upstream: url(front.api) });
+  let latest = { password: "", at: 0 };
+  const note = rewrite((body) => {
+    const { authorizationData = [] } = body as { authorizationData?: { authorizationToken: string }[] };
+    for (const { authorizationToken } of authorizationData) {
+      const [, password = ""] = Buffer.from(authorizationToken, "base64").toString().split(":");
+      latest = { password, at: Date.now() };
+    }
+    return body;
+  });
+  issuer.put(() => true, note);
+  const [ecr, kubernetes] = [
+    await Proxy.start({ upstream: issuer.url }),
+    await Proxy.start({ upstream: options.server, ca: options.ca }),
+  ];
+  return {
+    proxies: { ecr, kubernetes },
+    latest: () => latest,
+    accepts: async (password) => {
+      const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
+      const answer = await fetch(`${url(front.registry)}/v2/`, { headers: { authorization } });
+      await answer.body?.cancel();
+      return answer.ok;
+    },
+    close: async () => {
+      await Promise.all([ecr.close(), kubernetes.close()]);
+      await issuer.close();
+      await front.close();
+    },
+  };
+}

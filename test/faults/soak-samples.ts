@@ -1,0 +1,111 @@
+// Looks at every namespace four times a second: at the cluster directly, by a watch, and at the registry, which is asked
+// about every password there is.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Parts, Secret } from "../integration/stack-parts.ts";
+import { watch, type Change } from "../local/watch.ts";
+import { judge, type Period, type Sample } from "./soak-judge.ts";
+import { passwordsOf } from "./witness.ts";
+
+export interface SamplerOptions {
+  readonly parts: Parts;
+  /** Whether the registry takes a password now. */
+  readonly accepts: (password: string) => Promise<boolean>;
+  readonly since: ReadonlyMap<string, number>;
+  /** In the order of time. */
+  readonly periods: readonly Period[];
+}
+
+type Named = Secret & { metadata: { name: string } };
+
+const interval = 250;
+/** Whatever is older has nothing to say about a namespace's first five seconds any more. */
+const periodsLookedAt = 20;
+/** So many moments without a credential are told in words. */
+const told = 20;
+
+export class Sampler {
+  /** How many samples there were, and in them secrets that had to be right. */
+  samples = 0;
+  checks = 0;
+  /** Those of them that were not. */
+  moments = 0;
+  /** The first of those in words. */
+  readonly without: string[] = [];
+  readonly #options: SamplerOptions;
+  readonly #logins = new Map<string, readonly string[]>();
+  readonly #waiting = new Set<(sample: Sample) => void>();
+
+  constructor(options: SamplerOptions) {
+    this.#options = options;
+  }
+
+  /** Samples until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#follow(signal), this.#sample(signal)]);
+  }
+
+  async #sample(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const next = sleep(interval, undefined, { signal }).catch(() => undefined);
+      await this.#look();
+      await next;
+    }
+  }
+
+  /** Resolves with the first sample that is as wanted; with undefined when there is none in so many milliseconds. */
+  async until(wanted: (sample: Sample) => boolean, milliseconds: number): Promise<Sample | undefined> {
+    const deadline = Date.now() + milliseconds;
+    return new Promise((resolve) => {
+      const look = (sample: Sample): void => {
+        const isWanted = wanted(sample);
+        if (!isWanted && sample.at < deadline) return;
+        this.#waiting.delete(look);
+        resolve(isWanted ? sample : undefined);
+      };
+      this.#waiting.add(look);
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { since, accepts, periods } = this.#options;
+    const seen = { at: Date.now(), since: new Map(since), logins: new Map(this.#logins) };
+    const passwords = [...new Set([...seen.logins.values()].flat())];
+    const verdicts = await Promise.all(passwords.map(accepts));
+    const sample: Sample = { ...seen, accepted: new Set(passwords.filter((_, index) => verdicts[index])) };
+    const { checked, without } = judge(sample, periods.slice(-periodsLookedAt));
+    this.samples++;
+    this.checks += checked;
+    this.moments += without.length;
+    const last = periods.at(-1);
+    const when = `${new Date(sample.at).toISOString()}, ${String(sample.at - (last?.from ?? 0))} ms after the begin of: ${last?.what ?? "nothing"}`;
+    for (const secret of without) if (this.without.length < told) this.without.push(`${secret} at ${when}`);
+    for (const look of this.#waiting) look(sample);
+  }
+
+  /** Keeps what is in every secret of the helper's. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { options, owner } = this.#options.parts;
+    const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;
+    const isOver = (): boolean => signal.aborted;
+    while (!isOver()) {
+      try {
+        const listed = new Set<string>();
+        for await (const change of watch<Named>(options, path, signal)) this.#take(change, listed);
+      } catch (error) {
+        // The API server ends every watch after half an hour or more, and then everything is listed again.
+        if (!isOver() && !String(error).includes("closed the watch")) throw error;
+      }
+    }
+  }
+
+  #take({ type, object }: Change<Named>, listed: Set<string>): void {
+    if (type === "LISTED") {
+      for (const key of this.#logins.keys()) if (!listed.has(key)) this.#logins.delete(key);
+      return;
+    }
+    const key = `${object.metadata.namespace}/${object.metadata.name}`;
+    listed.add(key);
+    if (type === "DELETED") this.#logins.delete(key);
+    else this.#logins.set(key, passwordsOf(object));
+  }
+}

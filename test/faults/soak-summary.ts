@@ -1,0 +1,100 @@
+// What came of a soak, as a table and as JSON.
+import type { Period } from "./soak-judge.ts";
+import type { Soak } from "./soak-run.ts";
+import { slopesOf, type Slopes } from "./soak-usage.ts";
+
+export interface Recovery {
+  /** In milliseconds; null where all was not right again in time. */
+  readonly ms: number | null;
+  readonly fault: string;
+}
+
+export interface Summary {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly samples: number;
+  readonly checks: number;
+  /** Moments without a valid credential. */
+  readonly moments: number;
+  readonly worstRecovery: Recovery | undefined;
+  readonly worstRecoveryFromOutage: Recovery | undefined;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly outages: number;
+  readonly restarts: number;
+  readonly others: Readonly<Record<string, number>>;
+  readonly slopes: Slopes | undefined;
+  /** In MB. */
+  readonly memory: number;
+  readonly logLines: number;
+  readonly wrong: readonly string[];
+}
+
+const killed = /^helper/;
+
+/** From a fault's end until all was right again. */
+const recoveryOf = ({ to = 0, right = Infinity }: Period): number => right - to;
+
+function worst(periods: readonly Period[]): Recovery | undefined {
+  const [first, ...others] = periods.filter(({ right }) => right !== undefined);
+  if (first === undefined) return undefined;
+  const found = others.reduce((one, other) => (recoveryOf(other) > recoveryOf(one) ? other : one), first);
+  return { ms: Number.isFinite(found.right) ? recoveryOf(found) : null, fault: found.what };
+}
+
+const counted = (names: readonly string[]): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
+};
+
+export function summaryOf(soak: Soak, seed: number, since: number): Summary {
+  const { sampler, periods, lives } = soak;
+  const short = periods.filter(({ isDeclared }) => !isDeclared);
+  const outages = periods.filter(({ isDeclared }) => isDeclared);
+  const longest = lives.reduce((one, other) => (other.length > one.length ? other : one), []);
+  return {
+    minutes: Number(((performance.now() - since) / 60_000).toFixed(1)),
+    seed,
+    samples: sampler.samples,
+    checks: sampler.checks,
+    moments: sampler.moments,
+    worstRecovery: worst(short),
+    worstRecoveryFromOutage: worst(outages),
+    faults: counted(short.flatMap(({ what }) => (killed.test(what) ? [] : what.split(" and ")))),
+    outages: outages.length,
+    restarts: lives.length - 1,
+    others: Object.fromEntries(soak.crowd.done),
+    slopes: longest.length < 2 ? undefined : slopesOf(longest),
+    memory: longest.at(-1)?.memory ?? Number.NaN,
+    logLines: soak.logLines,
+    wrong: [...soak.wrong, ...sampler.without],
+  };
+}
+
+const recovery = (found: Recovery | undefined): string =>
+  found === undefined ? "none" : `${found.ms === null ? "never" : String(found.ms)} (${found.fault})`;
+
+/** Its rows, what and how much. */
+export function rowsOf(summary: Summary): Record<string, string | number> {
+  const { slopes } = summary;
+  const of = (value: number | undefined): string => (value === undefined ? "none" : value.toFixed(1));
+  return {
+    minutes: summary.minutes,
+    seed: summary.seed,
+    samples: summary.samples,
+    "credentials checked": summary.checks,
+    "moments without a valid one": summary.moments,
+    "worst recovery from a fault, ms": recovery(summary.worstRecovery),
+    "worst recovery from a declared outage, ms": recovery(summary.worstRecoveryFromOutage),
+    "declared outages": summary.outages,
+    "restarts of the helper": summary.restarts,
+    "lines of its log": summary.logLines,
+    "its longest life, minutes": of(slopes?.minutes),
+    "memory then, MB": of(summary.memory),
+    "memory, MB/hour": of(slopes?.megabytes),
+    "handles per hour": of(slopes?.handles),
+    "sockets per hour": of(slopes?.sockets),
+    ...summary.others,
+    ...summary.faults,
+  };
+}
