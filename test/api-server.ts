@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parse, stringify } from "yaml";
 import { connect, type KubeOptions } from "../helper/kube.ts";
-import { apiServerArgs, etcdArgs } from "./local/control-plane.ts";
+import { apiServerArgs, etcdArgs, writeAuditPolicy } from "./local/control-plane.ts";
 import { buildKubernetes } from "./local/install.ts";
 import { readKubeconfig } from "./local/kubeconfig.ts";
 import { kubeconfig, ports, url } from "./local/machine.ts";
@@ -34,6 +34,7 @@ export class ApiServer {
 
   /** Starts it, and again after a `kill`; resolves when it is ready. */
   async start(): Promise<void> {
+    await writeAuditPolicy();
     // It must not take the place of the cloud's own in the cluster's service.
     const args = [...apiServerArgs(this.#port, this.#etcd), "--endpoint-reconciler-type=none"];
     this.#child = await startComponent("kube-apiserver", args);

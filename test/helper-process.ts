@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
+import { recordSaid } from "./local/evidence.ts";
 
 /** A pod's way to the API server. */
 export interface Cluster {
@@ -41,13 +42,18 @@ export class HelperProcess {
       PATH: process.env["PATH"],
     };
     const [program = "", ...args] = [...around, process.execPath, ...command];
-    this.#child = spawn(program, args, { env: own, stdio: ["ignore", stdout, "inherit"] });
+    this.#child = spawn(program, args, { env: own, stdio: ["ignore", stdout, "pipe"] });
+    this.#child.stderr?.on("data", (chunk: Buffer) => {
+      process.stderr.write(chunk);
+      recordSaid("helpers", chunk.toString());
+    });
     this.#child.once("exit", () => {
       this.#ended = true;
       this.#notify();
     });
     if (this.#child.stdout === null) return;
     createInterface({ input: this.#child.stdout }).on("line", (line) => {
+      recordSaid("helpers", line);
       this.lines.push(JSON.parse(line) as Line);
       this.#notify();
     });

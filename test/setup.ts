@@ -1,5 +1,6 @@
 // Global set-up of `npm test`: the local cloud, found or started; stopped again when nothing else uses it.
 import { startCloud, stopCloud } from "./local/cloud.ts";
+import { runSince } from "./local/evidence.ts";
 import { exclusively, isCloudKept, keepCloud } from "./local/exclusive.ts";
 import { stackNames } from "./local/stack.ts";
 
@@ -9,6 +10,8 @@ let release = (): void => undefined;
 export const globalSetup = async (): Promise<void> => {
   release = await keepCloud();
   started = await exclusively(startCloud);
+  // For the tests that judge what all others before them have left behind (test/whole).
+  process.env[runSince] = new Date().toISOString();
 };
 
 export const globalTeardown = async (): Promise<void> => {

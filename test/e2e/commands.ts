@@ -5,6 +5,7 @@ import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { keepFiles, recordSaid } from "../local/evidence.ts";
 
 export interface Ended {
   code: number | null;
@@ -30,11 +31,16 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
   await symlink(join(import.meta.dirname, "../../node_modules"), join(folder, "node_modules"));
   const start: Checkout["start"] = (...args) => {
     const since = performance.now();
+    keepFiles();
     const named = args[0] === "env" || args.includes("--stack");
     const cli = ["test/local/cli.ts", ...args, ...(named ? [] : ["--stack", stack])];
     const child = spawn(process.execPath, cli, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]).then(
-      ([stdout, stderr]) => ({ code: child.exitCode, stdout, stderr, seconds: (performance.now() - since) / 1000 }),
+      ([stdout, stderr]) => {
+        recordSaid("commands", [args.join(" "), stdout, stderr].join("\n"));
+        keepFiles();
+        return { code: child.exitCode, stdout, stderr, seconds: (performance.now() - since) / 1000 };
+      },
     );
     return { child, ended };
   };

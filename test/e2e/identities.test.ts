@@ -11,6 +11,7 @@ import { AttachRolePolicyCommand, DetachRolePolicyCommand, IAMClient } from "@aw
 import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { connect, type KubeOptions } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
+import { rememberSecrets } from "../local/evidence.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
@@ -86,7 +87,9 @@ describe("the identities, one after the other, for a deployer with the rights of
     const path = `/api/v1/namespaces/${stack}/serviceaccounts/${serviceAccount}/token`;
     const spec = { audiences: [audience] };
     const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec };
-    return (await kube<{ status: { token: string } }>({ method: "POST", path, body })).status.token;
+    const { token } = (await kube<{ status: { token: string } }>({ method: "POST", path, body })).status;
+    rememberSecrets([token]);
+    return token;
   };
 
   /** Goes over to an identity and sees it work. Gives what changed but for components. */

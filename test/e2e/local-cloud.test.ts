@@ -11,6 +11,7 @@ import { startCloud, stopCloud } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { waitFor } from "../local/watch.ts";
 import { docker } from "../local/docker.ts";
+import { keepingEvidence } from "../local/evidence.ts";
 import { exclusively } from "../local/exclusive.ts";
 import { bridge, home, kubeconfig, ports, url } from "../local/machine.ts";
 import { isRunning, run, stopBackground } from "../local/process.ts";
@@ -78,28 +79,32 @@ describe("the local cloud", () => {
       await adminKube()({ method: "POST", path, body: { metadata: { name: "left-over" }, spec } });
       await waitFor<Pod>(options, path, ({ object }) => object?.status.phase === "Running", 60_000);
       assert.equal(interfaces().length, before.length + 1, "the pod's");
-      for (const part of ["kubelet", "containerd", "kube-proxy", "kube-apiserver"])
-        await stopBackground(part, "SIGKILL");
-      await stopCloud();
-      assert.equal(existsSync(home), false);
-      assert.ok(!readFileSync("/proc/self/mounts", "utf8").includes(home));
-      assert.deepEqual(
-        interfaces(),
-        before.filter((name) => name !== bridge.name),
-      );
-      for (const family of ["iptables", "ip6tables"]) assert.ok(!(await run(`${family}-save`, [])).includes("KUBE-"));
-      const ours = commandLines().filter((line) =>
-        /\/var\/lib\/ecr-helper|kubernetes-v|ministack|local\/front|\/pause/.test(line),
-      );
-      assert.deepEqual(ours, []);
-      assert.equal(await startCloud(), true);
+      await keepingEvidence(async () => {
+        for (const part of ["kubelet", "containerd", "kube-proxy", "kube-apiserver"])
+          await stopBackground(part, "SIGKILL");
+        await stopCloud();
+        assert.equal(existsSync(home), false);
+        assert.ok(!readFileSync("/proc/self/mounts", "utf8").includes(home));
+        assert.deepEqual(
+          interfaces(),
+          before.filter((name) => name !== bridge.name),
+        );
+        for (const family of ["iptables", "ip6tables"]) assert.ok(!(await run(`${family}-save`, [])).includes("KUBE-"));
+        const ours = commandLines().filter((line) =>
+          /\/var\/lib\/ecr-helper|kubernetes-v|ministack|local\/front|\/pause/.test(line),
+        );
+        assert.deepEqual(ours, []);
+        assert.equal(await startCloud(), true);
+      });
     },
   );
 
   it("starts from nothing where its AWS died with all it held", { skip: aStackOfTheUser }, async () => {
     await adminKube()({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: "earlier" } } });
-    await stopBackground("emulator", "SIGKILL");
-    assert.equal(await startCloud(), true);
+    await keepingEvidence(async () => {
+      await stopBackground("emulator", "SIGKILL");
+      assert.equal(await startCloud(), true);
+    });
     assert.ok((await fetch(`${url(ports.front)}/_ministack/health`)).ok);
     const { items } = await adminKube()<{ items: { metadata: { name: string } }[] }>({
       method: "GET",

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { makeCheckout } from "../e2e/commands.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
+import { recordSaid } from "../local/evidence.ts";
 import { exclusively } from "../local/exclusive.ts";
 import { proveNothingIsLeft } from "../local/leftovers.ts";
 import { kubeconfig } from "../local/machine.ts";
@@ -52,6 +53,7 @@ function standBy(folder: string): Start {
     const since = performance.now();
     child.stdin.end(orders === undefined ? "" : JSON.stringify(orders));
     const [point, stderr] = await said;
+    recordSaid("commands", stderr);
     return { code: child.exitCode, point, stderr, milliseconds: Math.round(performance.now() - since) };
   };
 }

@@ -4,6 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { DeleteUserPolicyCommand, IAMClient, PutUserPolicyCommand } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube.ts";
 import type { HelperProcess } from "../helper-process.ts";
+import { recordSaid } from "../local/evidence.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { account, loopback, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
@@ -61,7 +62,9 @@ describe("registries of several accounts and regions, one of which IAM denies", 
       `^ecr_helper_token_requests_total\\{region="${region}",result="${result}"\\} (\\d+)$`,
       "m",
     );
-    return Number(sample.exec(await ask("/metrics"))?.[1]);
+    const metrics = await ask("/metrics");
+    recordSaid("metrics", metrics);
+    return Number(sample.exec(metrics)?.[1]);
   };
   const authsOf = (secret: Secret): Record<string, { password: string }> =>
     (JSON.parse(decode(secret.data[".dockerconfigjson"])) as { auths: Record<string, { password: string }> }).auths;

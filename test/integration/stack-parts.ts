@@ -8,6 +8,7 @@ import { awsHandlers } from "../local/engine/aws.ts";
 import { accessKey } from "../local/engine/aws-iam.ts";
 import type { Handler, Live } from "../local/engine/handler.ts";
 import { kubernetesHandler } from "../local/engine/kubernetes.ts";
+import { rememberSecrets } from "../local/evidence.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig as cloudKubeconfig } from "../local/machine.ts";
 import { mockedUid, runProgram, type Program } from "../program.ts";
@@ -182,7 +183,9 @@ async function carryOut(
 async function tokenOf(admin: Kube, namespace: string): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/ecr-helper/token`;
   const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
-  return (await admin<{ status: { token: string } }>({ method: "POST", path, body })).status.token;
+  const { token } = (await admin<{ status: { token: string } }>({ method: "POST", path, body })).status;
+  rememberSecrets([token]);
+  return token;
 }
 
 const environmentOf = ({ spec }: Deployment): Record<string, string> =>

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect, type Kube } from "../../helper/kube.ts";
+import { audits } from "./evidence.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import {
   authenticatorCertificate,
@@ -44,6 +45,7 @@ export async function startControlPlane(kubernetes: string): Promise<void> {
   await writeFile(join(binaries, "kubectl"), `#!/bin/sh\nexec ${kubernetes} kubectl "$@"\n`, { mode: 0o755 });
   if (!existsSync(kubeconfig)) await writeIdentities();
   startComponent(kubernetes, "etcd", etcdArgs());
+  await writeAuditPolicy();
   startComponent(kubernetes, "kube-apiserver", apiServerArgs());
   await untilReady("kube-apiserver", apiServerReady);
   startComponent(kubernetes, "kube-controller-manager", controllerManagerArgs());
@@ -123,6 +125,41 @@ export const etcdArgs = (
   `--initial-cluster=default=${peer}`,
 ];
 
+/** What API servers write down: what service accounts ask for and how it is answered, but for those of Kubernetes itself. */
+const auditPolicy = {
+  apiVersion: "audit.k8s.io/v1",
+  kind: "Policy",
+  omitStages: ["RequestReceived"],
+  omitManagedFields: true,
+  rules: [
+    // What pods and Events say, to be looked through for secrets; what the roles grant, and since when.
+    {
+      level: "Request",
+      verbs: ["create", "update", "patch"],
+      resources: [
+        { group: "", resources: ["events", "pods"] },
+        { group: "apps", resources: ["deployments"] },
+      ],
+    },
+    {
+      level: "Request",
+      verbs: ["create", "update", "patch", "delete"],
+      resources: [{ group: "rbac.authorization.k8s.io" }],
+    },
+    { level: "Metadata", verbs: ["delete"], resources: [{ group: "", resources: ["namespaces"] }] },
+    { level: "None", userGroups: ["system:serviceaccounts:kube-system"] },
+    { level: "Metadata", userGroups: ["system:serviceaccounts"] },
+  ],
+};
+
+const auditPolicyFile = join(audits, "policy.json");
+
+/** To be done before an API server is started. */
+export async function writeAuditPolicy(): Promise<void> {
+  await mkdir(audits, { recursive: true });
+  await writeFile(auditPolicyFile, JSON.stringify(auditPolicy));
+}
+
 /** The arguments of an API server; the cloud's own by default. */
 export const apiServerArgs = (port: number = ports.apiServer.port, etcd = url(ports.etcd)): string[] => [
   `--etcd-servers=${etcd}`,
@@ -145,6 +182,10 @@ export const apiServerArgs = (port: number = ports.apiServer.port, etcd = url(po
   `--kubelet-client-certificate=${kubeletClientCertificate}`,
   `--kubelet-client-key=${join(pki, "kubelet-client.key")}`,
   "--kubelet-preferred-address-types=InternalIP",
+  `--audit-policy-file=${auditPolicyFile}`,
+  `--audit-log-path=${join(audits, `${String(port)}.log`)}`,
+  // In megabytes: it is read as a whole.
+  "--audit-log-maxsize=10000",
 ];
 
 const controllerManagerArgs = (): string[] => [

@@ -7,6 +7,8 @@ import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
+import { answered, askedFor, askedOfRegistry, type Asked } from "./aws-requests.ts";
+import { recordRequest, rememberSecrets } from "./evidence.ts";
 import { checkForm, type Refusal } from "./front-checks.ts";
 import { certificate, issuer, ports, url, type Endpoint } from "./machine.ts";
 
@@ -35,43 +37,59 @@ export async function startFront({
   registry,
   tokenLife = 12 * 3_600_000,
 }: FrontOptions): Promise<Front> {
-  const live = new Map<string, number>();
+  /** Until when a token is good, and the id of the access key that asked for it. */
+  const live = new Map<string, { readonly until: number; readonly key: string }>();
 
-  const issueToken = (answer: Buffer): Buffer => {
+  const issueToken = (answer: Buffer, key = ""): Buffer => {
     const body = JSON.parse(answer.toString()) as {
       authorizationData: { authorizationToken: string; expiresAt: number }[];
     };
     for (const data of body.authorizationData) {
       const password = randomBytes(512).toString("base64");
       const expiresAt = Date.now() + tokenLife;
-      live.set(password, expiresAt);
+      live.set(password, { until: expiresAt, key });
       data.authorizationToken = Buffer.from(`AWS:${password}`).toString("base64");
+      rememberSecrets([password, data.authorizationToken]);
       data.expiresAt = expiresAt / 1000;
     }
-    for (const [password, expiresAt] of live) if (expiresAt < Date.now()) live.delete(password);
+    for (const [password, { until }] of live) if (until < Date.now()) live.delete(password);
     return Buffer.from(JSON.stringify(body));
   };
 
   const serveApi: Handler = async (incoming, response) => {
+    const given = await buffer(incoming);
+    const asked = askedFor(incoming, given);
     const isForm = String(incoming.headers["content-type"]).startsWith("application/x-www-form-urlencoded");
-    const asked = isForm ? await checkForm(await buffer(incoming), emulator) : incoming;
-    if ("code" in asked) return void refuse(asked, response);
-    const answer = await forward(emulator, incoming, asked);
-    if (
-      /^GET \/clusters\/[\w-]+$/.test(`${String(incoming.method)} ${String(incoming.url)}`) &&
-      answer.statusCode === 200
-    )
-      return describeCluster(answer, response);
-    const target = String(incoming.headers["x-amz-target"]);
-    if (answer.statusCode !== 200 || !target.endsWith(".GetAuthorizationToken")) return relay(answer, response);
-    const body = issueToken(await buffer(answer));
-    response.writeHead(200, { ...answer.headers, "content-length": body.length }).end(body);
+    const sent = isForm ? await checkForm(given, emulator) : given;
+    if ("code" in sent) {
+      record(asked, sent.status, { error: sent.code });
+      return void refuse(sent, response);
+    }
+    const answer = await forward(emulator, incoming, sent);
+    const status = answer.statusCode ?? 502;
+    const said = await buffer(answer);
+    const { secrets, ...known } = answered(status, said);
+    rememberSecrets(secrets);
+    record(asked, status, known);
+    const body = status === 200 ? await completed(asked, said) : said;
+    delete answer.headers["transfer-encoding"];
+    response.writeHead(status, { ...answer.headers, "content-length": body.length }).end(body);
+  };
+
+  /** What the emulator does not know of an answer. */
+  const completed = async (asked: Asked | undefined, answer: Buffer): Promise<Buffer> => {
+    if (asked?.action === "ecr:GetAuthorizationToken") return issueToken(answer, asked.key);
+    return asked?.action === "eks:DescribeCluster" ? describeCluster(answer) : answer;
   };
 
   const serveRegistry: Handler = async (incoming, response) => {
     const [user, password] = basicAuth(incoming.headers.authorization);
-    if (user === "AWS" && (live.get(password) ?? 0) > Date.now())
-      return relay(await forward(emulator, incoming), response);
+    const token = live.get(password);
+    if (user === "AWS" && token !== undefined && token.until > Date.now()) {
+      const answer = await forward(emulator, incoming);
+      record(askedOfRegistry(incoming, token.key), answer.statusCode ?? 502);
+      return relay(answer, response);
+    }
     incoming.resume();
     const challenge = `Basic realm="${url(registry)}/",service="ecr.amazonaws.com"`;
     const errors = [{ code: "UNAUTHORIZED", message: "the authorization token is missing, wrong or has expired" }];
@@ -119,17 +137,20 @@ function refuse({ status, code, message }: Refusal, response: ServerResponse): v
   response.writeHead(status, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
 }
 
+function record(asked: Asked | undefined, status: number, answer: { error?: string; made?: string } = {}): void {
+  if (asked !== undefined) recordRequest({ time: new Date().toISOString(), ...asked, status, ...answer });
+}
+
 /** EKS knows where a cluster is and who signs its tokens; the emulator, whose cluster is none, does not. */
-async function describeCluster(answer: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { cluster } = JSON.parse(String(await buffer(answer))) as { cluster: object };
+async function describeCluster(answer: Buffer): Promise<Buffer> {
+  const { cluster } = JSON.parse(answer.toString()) as { cluster: object };
   const data = (await readFile(certificate)).toString("base64");
   const known = {
     endpoint: url(ports.apiServer, "https"),
     identity: { oidc: { issuer } },
     certificateAuthority: { data },
   };
-  const body = Buffer.from(JSON.stringify({ cluster: { ...cluster, ...known } }));
-  response.writeHead(200, { ...answer.headers, "content-length": body.length }).end(body);
+  return Buffer.from(JSON.stringify({ cluster: { ...cluster, ...known } }));
 }
 
 async function relay(answer: IncomingMessage, response: ServerResponse): Promise<void> {

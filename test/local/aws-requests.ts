@@ -1,0 +1,134 @@
+// What a request to AWS asks for, in IAM's words, and what of its answer has to be remembered. Pure.
+import type { IncomingHttpHeaders } from "node:http";
+
+/** One request, without what is secret of it. */
+export interface AwsRequest {
+  /** ISO 8601. */
+  readonly time: string;
+  /** As policies name it: `ecr:GetAuthorizationToken`. */
+  readonly action: string;
+  /** Further actions that AWS allows or refuses with it. */
+  readonly also?: readonly string[];
+  /** The id of the access key that signed it; none where nothing did. */
+  readonly key?: string;
+  /** True for a request to the registry by a token that this key was given. */
+  readonly byToken?: true;
+  /** Names of what a request to IAM or STS is about. */
+  readonly user?: string;
+  readonly role?: string;
+  readonly policy?: string;
+  readonly status: number;
+  /** Of an answer that refuses. */
+  readonly error?: string;
+  /** The id of an access key that the answer gave. */
+  readonly made?: string;
+}
+
+export type Asked = Omit<AwsRequest, "time" | "status" | "error" | "made">;
+
+/** Of a request, what is needed to tell what it asks for. */
+export interface Received {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+}
+
+const lastOf = (arn: string | null): string | undefined => arn?.split("/").at(-1);
+
+/** What a request to the API asks for; undefined for one that is none of AWS'. */
+export function askedFor({ method = "", url = "/", headers }: Received, body: Buffer): Asked | undefined {
+  const { pathname, searchParams } = new URL(url, "http://aws");
+  const signer = signedBy(String(headers.authorization ?? searchParams.get("X-Amz-Credential")));
+  const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body.toString("latin1"))]);
+  // STS is asked without a signature by who has a token of his cluster alone.
+  const service = signer?.service ?? "sts";
+  const asked = form.has("Action")
+    ? aboutForm(form, service)
+    : about[service]?.(headers, `${method} ${pathname}`, body);
+  return asked && { ...asked, ...(signer === undefined ? {} : { key: signer.id }) };
+}
+
+function signedBy(text: string): { id: string; service: string } | undefined {
+  const [, id, service] = /(\w+)\/\d+\/[\w-]+\/(\w+)\//.exec(text) ?? [];
+  return id === undefined || service === undefined ? undefined : { id, service };
+}
+
+function aboutForm(form: URLSearchParams, service: string): Asked {
+  const action = `${service}:${form.get("Action") ?? ""}`;
+  const kind = /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.exec(action)?.[1];
+  const names = {
+    user: form.get("UserName"),
+    role: form.get("RoleName") ?? lastOf(form.get("RoleArn")),
+    policy: form.get("PolicyName") ?? lastOf(form.get("PolicyArn")),
+  };
+  const known = Object.fromEntries(Object.entries(names).filter(([, name]) => typeof name === "string"));
+  return { action, also: kind === undefined ? [] : alsoAskedByForm(form, kind), ...known };
+}
+
+const alsoAskedByForm = (form: URLSearchParams, kind: string): string[] => [
+  ...(form.has("Tags.member.1.Key") ? [`iam:Tag${kind}`] : []),
+  ...(form.has("PermissionsBoundary") ? [`iam:Put${kind}PermissionsBoundary`] : []),
+];
+
+const about: Readonly<Record<string, (headers: IncomingHttpHeaders, line: string, body: Buffer) => Asked>> = {
+  ecr: (headers, _line, body) => {
+    const [name = ""] = String(headers["x-amz-target"]).split(".").slice(-1);
+    const isTagged = name === "CreateRepository" && body.includes('"tags"');
+    return { action: `ecr:${name}`, also: isTagged ? ["ecr:TagResource"] : [] };
+  },
+  eks: (_headers, line, body) => {
+    const name = eks.find(([start]) => start.test(line))?.[1] ?? line;
+    const also = [
+      // The role is given away to EKS' service.
+      ...(name.endsWith("PodIdentityAssociation") && body.includes('"roleArn"') ? ["iam:PassRole"] : []),
+      ...(name.startsWith("Create") && body.includes('"tags"') ? ["eks:TagResource"] : []),
+    ];
+    return { action: `eks:${name}`, also };
+  },
+};
+
+/** EKS' API by method and path: https://docs.aws.amazon.com/eks/latest/APIReference/API_Operations.html */
+const eks: readonly [start: RegExp, action: string][] = [
+  [/^POST \/clusters$/, "CreateCluster"],
+  [/^GET \/clusters\/[^/]+$/, "DescribeCluster"],
+  [/^POST \/clusters\/[^/]+\/pod-identity-associations$/, "CreatePodIdentityAssociation"],
+  [/^GET \/clusters\/[^/]+\/pod-identity-associations$/, "ListPodIdentityAssociations"],
+  [/^GET \/clusters\/[^/]+\/pod-identity-associations\/[^/]+$/, "DescribePodIdentityAssociation"],
+  [/^POST \/clusters\/[^/]+\/pod-identity-associations\/[^/]+$/, "UpdatePodIdentityAssociation"],
+  [/^DELETE \/clusters\/[^/]+\/pod-identity-associations\/[^/]+$/, "DeletePodIdentityAssociation"],
+  [/^GET \/tags\//, "ListTagsForResource"],
+  [/^POST \/tags\//, "TagResource"],
+  [/^DELETE \/tags\//, "UntagResource"],
+];
+
+/** What Amazon ECR's registry asks IAM for: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html */
+const registry: readonly [start: RegExp, action: string][] = [
+  [/^HEAD \/v2\/.+\/blobs\//, "BatchCheckLayerAvailability"],
+  [/^GET \/v2\/.+\/blobs\/sha256/, "GetDownloadUrlForLayer"],
+  [/^POST \/v2\/.+\/blobs\/uploads\//, "InitiateLayerUpload"],
+  [/^PATCH \/v2\/.+\/blobs\/uploads\//, "UploadLayerPart"],
+  [/^PUT \/v2\/.+\/blobs\/uploads\//, "CompleteLayerUpload"],
+  [/^(GET|HEAD) \/v2\/.+\/manifests\//, "BatchGetImage"],
+  [/^PUT \/v2\/.+\/manifests\//, "PutImage"],
+];
+
+/** What a request to the registry asks for; undefined for one that only asks whether the token is good. */
+export function askedOfRegistry({ method = "", url = "" }: Received, key: string): Asked | undefined {
+  const name = registry.find(([start]) => start.test(`${method} ${url}`))?.[1];
+  return name === undefined ? undefined : { action: `ecr:${name}`, key, byToken: true };
+}
+
+/** Of an answer of the API: the error's code, the id of an access key, and what is secret. */
+export function answered(status: number, body: Buffer): { error?: string; made?: string; secrets: string[] } {
+  const text = body.toString();
+  const find = (pattern: RegExp): string | undefined => pattern.exec(text)?.slice(1).find(Boolean);
+  if (status >= 400) {
+    const error = find(/<Code>([^<]+)<|"__type": ?"(?:[^"#]+#)?([^"]+)"|"code": ?"([^"]+)"/);
+    return { ...(error === undefined ? {} : { error }), secrets: [] };
+  }
+  const secrets = ["SecretAccessKey", "SessionToken"].flatMap(
+    (name) => find(new RegExp(`<${name}>([^<]+)<|"${name}": ?"([^"]+)"`)) ?? [],
+  );
+  const made = secrets.length === 0 ? undefined : find(/<AccessKeyId>([^<]+)<|"AccessKeyId": ?"([^"]+)"/);
+  return { ...(made === undefined ? {} : { made }), secrets };
+}
