@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { AwsRequest } from "../local/aws-requests.ts";
+import { Attachments, isDeployer, isHelper, judgePrincipals, principalsOf } from "../whole/aws-rights.ts";
+import { judgeHelpers, rightsOf, type AuditEvent } from "../whole/cluster-rights.ts";
+
+const rules = [{ resources: ["secrets"], resourceNames: ["ecr-creds"], verbs: ["list", "create", "patch", "delete"] }];
+const granted = new Set([
+  ...rightsOf("build", rules),
+  ...rightsOf("own", [{ resources: ["events"], verbs: ["create"] }]),
+]);
+
+/** A time of the day, `seconds` after noon. */
+const at = (seconds: number): string => new Date(Date.UTC(2026, 10, 24, 12, 0, seconds)).toISOString();
+
+const event = (seconds: number, verb: string, object: string, more: Partial<AuditEvent> = {}): AuditEvent => {
+  const [namespace = "", resource = "", name = ""] = object.split("/");
+  return {
+    requestReceivedTimestamp: at(seconds),
+    verb,
+    requestURI: `/${object}`,
+    user: { username: "system:serviceaccount:helper-ns:ecr-helper" },
+    objectRef: { resource, ...(namespace === "" ? {} : { namespace }), ...(name === "" ? {} : { name }) },
+    responseStatus: { code: 200 },
+    annotations: { "authorization.k8s.io/decision": "forbid" },
+    ...more,
+  };
+};
+const allowed = (namespace: string): Pick<AuditEvent, "annotations"> => ({
+  annotations: {
+    "authorization.k8s.io/decision": "allow",
+    "authorization.k8s.io/reason": `RBAC: allowed by RoleBinding "one/${namespace}" of Role "one" to ServiceAccount "ecr-helper/helper-ns"`,
+  },
+});
+const admin = { user: { username: "admin" }, ...allowed("") };
+const binding = {
+  metadata: { name: "one" },
+  roleRef: { kind: "Role", name: "one" },
+  subjects: [{ name: "ecr-helper", namespace: "helper-ns" }],
+};
+const role = [
+  event(0, "create", "team/roles/", { ...admin, requestObject: { metadata: { name: "one" } } }),
+  event(0, "patch", "team/rolebindings/one", { ...admin, requestObject: binding }),
+];
+
+describe("the rights that helpers used in a cluster", () => {
+  it("are those that a role gave, by the place where it holds; an apply that creates used two", () => {
+    const { used } = judgeHelpers(
+      [
+        event(1, "list", "team/secrets/ecr-creds", allowed("team")),
+        event(1, "patch", "team/secrets/ecr-creds-eu-west-1", { ...allowed("team"), responseStatus: { code: 201 } }),
+        event(1, "create", "helper-ns/events/", allowed("helper-ns")),
+      ],
+      granted,
+    );
+    assert.deepEqual([...used].sort(), [
+      "build: create secrets ecr-creds",
+      "build: list secrets ecr-creds",
+      "build: patch secrets ecr-creds",
+      "own: create events",
+    ]);
+    assert.deepEqual(
+      [...granted].filter((one) => !used.has(one)),
+      ["build: delete secrets ecr-creds"],
+    );
+  });
+
+  it("do not hide a denial of what no role grants, whether a role stands or not", () => {
+    for (const object of ["team/secrets/other", "team/pods/", "/secrets/ecr-creds"]) {
+      for (const before of [role, []]) {
+        assert.equal(judgeHelpers([...before, event(9, "list", object)], granted).beyond.length, 1, object);
+      }
+    }
+  });
+
+  it("do not hide a denial where the role stands, but one where it is not known yet, taken away, or gone with its namespace", () => {
+    const asked = event(9, "list", "team/secrets/ecr-creds");
+    const judged = (...events: AuditEvent[]): number[] => {
+      const { beyond, denied, withoutRole } = judgeHelpers(events, granted);
+      return [beyond.length, denied.length, withoutRole.length];
+    };
+    assert.deepEqual(judged(asked, ...role), [0, 1, 0]);
+    assert.deepEqual(judged(asked), [0, 0, 1]);
+    assert.deepEqual(judged(...role, { ...asked, requestReceivedTimestamp: at(1) }), [0, 0, 1]);
+    assert.deepEqual(judged(...role, event(8, "delete", "team/roles/one", admin), asked), [0, 0, 1]);
+    assert.deepEqual(judged(...role, event(8, "delete", "/namespaces/team", admin), asked), [0, 0, 1]);
+    const refused = event(8, "delete", "team/roles/one", { ...admin, responseStatus: { code: 409 } });
+    assert.deepEqual(judged(...role, refused, asked), [0, 1, 0]);
+    assert.deepEqual(judged(...role, { ...asked, isOfTest: true }), [0, 0, 1], "that server may just have started");
+  });
+
+  it("are not what a test tries by a helper's token, nor what others ask for", () => {
+    const tried = event(9, "list", "team/pods/", { requestURI: "/pods?dryRun=All" });
+    const other = event(9, "list", "team/pods/", { user: { username: "system:serviceaccount:helper-ns:default" } });
+    const { beyond, denied, withoutRole } = judgeHelpers([...role, tried, other], granted);
+    assert.deepEqual([beyond, denied, withoutRole], [[], [], []]);
+  });
+});
+
+const request = (seconds: number, action: string, more: Partial<AwsRequest> = {}): AwsRequest => ({
+  time: at(seconds),
+  action,
+  status: 200,
+  ...more,
+});
+
+describe("the rights that were used in AWS", () => {
+  const token = "ecr:GetAuthorizationToken";
+  const made = [
+    request(0, "iam:CreateAccessKey", { key: "test", user: "ecr-helper", made: "AKIA1" }),
+    request(0, "iam:AttachUserPolicy", { key: "test", user: "ecr-helper", policy: "p" }),
+    request(0, "sts:AssumeRoleWithWebIdentity", { role: "ecr-helper", made: "ASIA1" }),
+    request(0, "iam:CreateAccessKey", { key: "test", user: "deployer-a", made: "AKIA2" }),
+    request(0, "sts:AssumeRole", { key: "test", role: "node", made: "ASIA2" }),
+  ];
+  const judge = (...requests: AwsRequest[]): { used: string[]; beyond: string[]; denied: string[] } => {
+    const all = [...made, ...requests];
+    const principals = principalsOf(all, "test");
+    const attachments = new Attachments(all);
+    const { used, ...verdict } = judgePrincipals(
+      all,
+      new Set([token]),
+      ({ key = "", byToken }) => {
+        const principal = principals.get(key);
+        return principal !== undefined && byToken !== true && isHelper(principal, "node") ? principal : undefined;
+      },
+      (one, principal) => attachments.isInForce(one, principal),
+    );
+    return { used: [...used], beyond: [...verdict.beyond], denied: [...verdict.denied] };
+  };
+
+  it("are those of helpers, by user or by role, and of nobody else", () => {
+    for (const key of ["AKIA1", "ASIA1"]) {
+      assert.deepEqual(judge(request(9, token, { key })), { used: [token], beyond: [], denied: [] });
+    }
+    for (const key of ["AKIA2", "ASIA2", "test", "unknown"]) {
+      assert.deepEqual(judge(request(9, "ecr:PutImage", { key })), { used: [], beyond: [], denied: [] });
+    }
+    assert.ok(isDeployer({ kind: "user", name: "deployer-a" }));
+  });
+
+  it("do not hide what the policy does not grant, allowed or not", () => {
+    for (const status of [200, 403]) {
+      assert.equal(judge(request(9, "ecr:PutImage", { key: "AKIA1", status })).beyond.length, 1);
+    }
+  });
+
+  it("do not hide a denial while the policy is attached, but one before, after, or by another policy", () => {
+    const denied = request(9, token, { key: "AKIA1", status: 403, error: "AccessDeniedException" });
+    const root = { key: "test", user: "ecr-helper" };
+    assert.equal(judge(denied).denied.length, 1);
+    assert.equal(judge({ ...denied, time: at(1) }).denied.length, 0);
+    assert.equal(judge(request(5, "iam:DetachUserPolicy", root), denied).denied.length, 0);
+    assert.equal(judge(request(5, "iam:PutUserPolicy", root), denied).denied.length, 0);
+    const deleted = [request(5, "iam:PutUserPolicy", root), request(6, "iam:DeleteUserPolicy", root)];
+    assert.equal(judge(...deleted, denied).denied.length, 1);
+  });
+});

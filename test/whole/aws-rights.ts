@@ -1,0 +1,83 @@
+// What was asked of AWS, and by whom, against what the policies grant. Pure.
+import type { AwsRequest } from "../local/aws-requests.ts";
+
+export interface Principal {
+  readonly kind: "root" | "user" | "role";
+  readonly name: string;
+}
+
+/** Whose each access key is, as the answers tell it that gave them. */
+export function principalsOf(requests: readonly AwsRequest[], rootKey: string): ReadonlyMap<string, Principal> {
+  const known = new Map<string, Principal>([[rootKey, { kind: "root", name: "root" }]]);
+  for (const { made, user, role } of requests) {
+    if (made === undefined) continue;
+    known.set(made, user === undefined ? { kind: "role", name: role ?? "" } : { kind: "user", name: user });
+  }
+  return known;
+}
+
+export interface Verdict {
+  /** Granted and used. */
+  readonly used: ReadonlySet<string>;
+  /** Asked for, allowed or not, though the policy does not grant it. */
+  readonly beyond: readonly string[];
+  /** Denied though the policy grants it and was in force. */
+  readonly denied: readonly string[];
+}
+
+const tell = ({ time, action, error = "" }: AwsRequest, { name }: Principal): string =>
+  `${time} ${name} ${action} ${error}`.trimEnd();
+
+const isDenied = ({ error = "" }: AwsRequest): boolean => error.startsWith("AccessDenied");
+
+/** How long IAM may take to know of a policy, in milliseconds. */
+const delay = 2_000;
+
+/** Judges what some principals asked for whose rights are these. `isInForce` says whether they had them at that moment. */
+export function judgePrincipals(
+  requests: readonly AwsRequest[],
+  granted: ReadonlySet<string>,
+  principalOf: (request: AwsRequest) => Principal | undefined,
+  isInForce: (request: AwsRequest, principal: Principal) => boolean,
+): Verdict {
+  const verdict = { used: new Set<string>(), beyond: [] as string[], denied: [] as string[] };
+  for (const request of requests) {
+    const principal = principalOf(request);
+    if (principal === undefined) continue;
+    const { action, also = [], status } = request;
+    if (status < 400) for (const one of [action, ...also]) verdict.used.add(one);
+    if (!granted.has(action)) verdict.beyond.push(tell(request, principal));
+    else if (isDenied(request) && isInForce(request, principal)) verdict.denied.push(tell(request, principal));
+  }
+  return verdict;
+}
+
+/** Tells when users and roles had the stack's policy, and no other that may take its right away. */
+export class Attachments {
+  /** Since when, by `user NAME` or `role NAME`. */
+  readonly #changes = new Map<string, { readonly time: number; readonly isWhole: boolean }[]>();
+
+  constructor(requests: readonly AwsRequest[]) {
+    for (const { time, action, user, role, status } of requests) {
+      const change = /^iam:(Attach|Detach|Put|Delete)(User|Role)Policy$/.exec(action)?.[1];
+      if (change === undefined || status >= 400) continue;
+      const who = user === undefined ? `role ${role ?? ""}` : `user ${user}`;
+      const changes = this.#changes.get(who) ?? [];
+      // One that is put may deny; when it is deleted the attached one is in force again.
+      changes.push({ time: Date.parse(time), isWhole: change === "Attach" || change === "Delete" });
+      this.#changes.set(who, changes);
+    }
+  }
+
+  isInForce({ time }: AwsRequest, { kind, name }: Principal): boolean {
+    const changes = this.#changes.get(`${kind} ${name}`) ?? [];
+    const last = changes.findLast((one) => one.time <= Date.parse(time));
+    return last?.isWhole === true && last.time < Date.parse(time) - delay;
+  }
+}
+
+/** The principals that are helpers: all but the account's root, deployers, and the node, whose own role is not the stack's. */
+export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =>
+  kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole;
+
+export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
