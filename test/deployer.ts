@@ -39,7 +39,8 @@ export async function deployerPolicy(
   isAllowed: (action: string) => boolean = () => true,
 ): Promise<string> {
   const all = await deployerStatements(stack);
-  const blind = /^(ecr:(DescribeRepositories|(Unt|T)agResource)|iam:(CreatePolicy|\w+OpenIDConnectProvider))$/;
+  const blind =
+    /^(ecr:(DescribeRepositories|(Unt|T)agResource)|eks:(Unt|T)agResource|iam:(CreatePolicy|\w+OpenIDConnectProvider))$/;
   const statements = all.flatMap((statement) => {
     const Action = actionsOf(statement).filter(isAllowed);
     return [

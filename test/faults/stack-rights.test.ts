@@ -3,11 +3,12 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../deployer.ts";
-import { aws } from "../local/machine.ts";
+import { aws, cluster } from "../local/machine.ts";
+import { ofTheProviderAlone } from "../whole/aws-rights.ts";
 import { makeStack } from "./interrupted-stack.ts";
 import { LiveStack, registrationsOf } from "./live-stack.ts";
 
-/** What the policy gives and nobody here asks for. */
+/** What the policy gives, and AWS does not ask for in so many words. */
 const unasked = {
   "a registry of AWS asks for these whose token pushes; the emulator's registry asks for the token alone": [
     "ecr:BatchCheckLayerAvailability",
@@ -18,12 +19,9 @@ const unasked = {
     "ecr:PutImage",
     "ecr:UploadLayerPart",
   ],
-  "Pulumi's AWS provider calls these when it refreshes, moves or deletes; the in-process engine has no need of them": [
-    "ecr:ListTagsForResource",
-    "iam:GetPolicyVersion",
-    "iam:ListGroupsForUser",
-    "iam:UpdateUser",
-  ],
+  "AWS asks for this one where a role is given to EKS; the emulator does not": ["iam:PassRole"],
+  "the emulator does not know these": ["iam:TagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider"],
+  ...ofTheProviderAlone,
 };
 
 describe("a deployer who begins without any right", () => {
@@ -73,15 +71,32 @@ describe("a deployer who begins without any right", () => {
     }
   };
   const upOf = async (config: Readonly<Record<string, string>>, policy?: string): Promise<() => Promise<unknown>> => {
-    const all = (await registrationsOf(name, config)).filter(({ type }) => type.startsWith("aws:"));
+    const all = (await registrationsOf(name, { roleName: name, ...config })).filter(({ type }) =>
+      type.startsWith("aws:"),
+    );
     const changed = all.map((one) =>
       policy !== undefined && one.type.endsWith(":Policy") ? { ...one, inputs: { ...one.inputs, policy } } : one,
     );
     return async () => stack.up(changed);
   };
 
+  /** What an `up` left that was killed while it made the association: EKS has to be asked for it. */
+  const killedUpOf = async (config: Readonly<Record<string, string>>): Promise<() => Promise<unknown>> => {
+    const up = await upOf(config);
+    const all = await registrationsOf(name, { roleName: name, ...config });
+    const association = all.find(({ type }) => type.endsWith(":PodIdentityAssociation"));
+    assert.ok(association !== undefined);
+    const since = new Date();
+    return async () => {
+      stack.begin(association, since);
+      await up();
+    };
+  };
+
   it("is told of each that he lacks, by its name, and goes on when he has it", async (t) => {
     const hardened = { tags: '["team=builds"]', permissionsBoundary: "arn:aws:iam::aws:policy/PowerUserAccess" };
+    const irsa = { identity: "irsa", oidcIssuer: `https://oidc.example/${name}`, createOidcProvider: "true" };
+    const podIdentity = { identity: "podIdentity", eksCluster: cluster, kubeconfig: "" };
     const [first, other] = [["*"], ["arn:aws:ecr:*:*:*"]].map((Resource) =>
       JSON.stringify({ Statement: [{ Effect: "Allow", Action: "ecr:GetAuthorizationToken", Resource }] }),
     );
@@ -92,6 +107,12 @@ describe("a deployer who begins without any right", () => {
       ["up without them again", await upOf({})],
       ["up with another policy", await upOf({}, first)],
       ["up with a third one", await upOf({}, other)],
+      ["up as irsa", await upOf(irsa)],
+      ["up as irsa with a boundary", await upOf({ ...irsa, permissionsBoundary: hardened.permissionsBoundary })],
+      ["up as podIdentity", await upOf(podIdentity)],
+      ["up as podIdentity with tags", await upOf({ ...podIdentity, ...hardened })],
+      ["up as podIdentity without them again", await upOf(podIdentity)],
+      ["up as podIdentity after one that was killed", await killedUpOf(podIdentity)],
       ["down", async () => stack.down()],
     ];
     for (const [what, work] of commands) {
@@ -100,12 +121,10 @@ describe("a deployer who begins without any right", () => {
     }
   });
 
-  it("lacks nothing then, and needs all that infra/deployer-policy.json gives him for identity accessKey", async () => {
-    const own = /^(RepositoryAndImage|Policy|IdentityAccessKey|AttachNothingElse)$/;
+  it("lacks nothing then, and needs all that infra/deployer-policy.json gives him for what he makes", async () => {
     const given = (await deployerStatements(name))
-      .filter(({ Sid = "" }) => own.test(Sid))
-      .flatMap(({ Action }) => Action)
-      .filter((action) => !action.includes("Role"));
+      .filter(({ Sid = "" }) => !/^(LogIn|FindOidcProviderOfIrsa|EksCluster)$/.test(Sid))
+      .flatMap(({ Action }) => Action);
     const asked = [...allowed, ...Object.values(unasked).flat()];
     assert.deepEqual(asked.sort(), given.sort());
   });

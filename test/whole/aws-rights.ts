@@ -81,3 +81,22 @@ export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =
   kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole;
 
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
+
+/** What infra/deployer-policy.json grants, and the in-process engine never asks for: why, and which actions. */
+export const ofTheProviderAlone: Readonly<Record<string, readonly string[]>> = {
+  "Pulumi's AWS provider calls these when it reads what is there, and before it deletes": [
+    "ecr:ListTagsForResource",
+    "iam:GetPolicyVersion",
+    "iam:ListGroupsForUser",
+    "iam:ListInstanceProfilesForRole",
+    "iam:ListRolePolicies",
+  ],
+  "Pulumi's AWS provider puts right with these what somebody else changed: path, description, length of sessions": [
+    "iam:UpdateRole",
+    "iam:UpdateRoleDescription",
+    "iam:UpdateUser",
+  ],
+};
+
+/** It finds a provider by its issuer so; the in-process engine knows the ARN that such a one has. */
+export const toFindOidcProvider = "iam:ListOpenIDConnectProviders";

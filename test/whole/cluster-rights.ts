@@ -114,17 +114,19 @@ class Roles {
   readonly #bindings = new Map<string, { readonly helpers: readonly string[]; readonly role: string }>();
 
   note(event: AuditEvent): void {
-    const { resource = "", namespace = "", name = nameIn(event.requestObject) } = event.objectRef ?? {};
-    const isDone = (event.responseStatus?.code ?? 500) < 300;
-    if (!isDone || !/^(namespaces|(cluster)?role(binding)?s)$/.test(resource)) return;
+    const { resource, namespace, name } = subjectOf(event);
+    if (!isDone(event) || !/^(namespaces|(cluster)?role(binding)?s)$/.test(resource)) return;
     const key = `${resource} ${namespace}/${name}`;
-    const isInIt = (one: string): boolean => resource === "namespaces" && one.includes(` ${name}/`);
-    if (event.verb === "delete") {
-      for (const one of this.#made.keys()) if (one === key || isInIt(one)) this.#made.delete(one);
-      return;
-    }
+    if (event.verb === "delete") return void this.#forget(key, resource === "namespaces" ? name : undefined);
     if (!this.#made.has(key)) this.#made.set(key, Date.parse(event.requestReceivedTimestamp));
     if (resource.endsWith("bindings")) this.#bind(key, namespace, event.requestObject as Binding);
+  }
+
+  /** Forgets one, and all in a namespace. */
+  #forget(key: string, namespace: string | undefined): void {
+    this.#made.delete(key);
+    if (namespace === undefined) return;
+    for (const one of this.#made.keys()) if (one.includes(` ${namespace}/`)) this.#made.delete(one);
   }
 
   #bind(key: string, namespace: string, { roleRef, subjects = [] }: Binding): void {
@@ -144,5 +146,14 @@ class Roles {
   }
 }
 
-const nameIn = (object: unknown): string =>
-  (object as { metadata?: { name?: string } } | undefined)?.metadata?.name ?? "";
+const isDone = ({ responseStatus }: AuditEvent): boolean => (responseStatus?.code ?? 500) < 300;
+
+/** What an event is about. An object that is made by POST has its name in itself. */
+function subjectOf({ objectRef = {}, requestObject }: AuditEvent): {
+  resource: string;
+  namespace: string;
+  name: string;
+} {
+  const { metadata } = (requestObject ?? {}) as { metadata?: { name?: string } };
+  return { resource: "", namespace: "", name: metadata?.name ?? "", ...objectRef };
+}

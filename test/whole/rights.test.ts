@@ -1,0 +1,120 @@
+// Judges the whole run of the tests, which comes before: node's test runner takes files in the order of their names. All that
+// helpers and deployers asked AWS and the API servers for is compared with what they may: nothing is denied in normal work,
+// and nothing is granted that nobody needs. Alone, or after a few tests, it has too little to judge by and fails.
+import assert from "node:assert/strict";
+import { before, describe, it } from "node:test";
+import { deployerStatements } from "../deployer.ts";
+import type { AwsRequest } from "../local/aws-requests.ts";
+import { aws, kubeconfig, nodeRole } from "../local/machine.ts";
+import { runProgram, type Program } from "../program.ts";
+import {
+  Attachments,
+  isDeployer,
+  isHelper,
+  judgePrincipals,
+  ofTheProviderAlone,
+  principalsOf,
+  toFindOidcProvider,
+  type Principal,
+} from "./aws-rights.ts";
+import { judgeHelpers, rightsOf, type AuditEvent } from "./cluster-rights.ts";
+import { auditEvents, requestsToAws, tooLittle } from "./left-behind.ts";
+
+const namespace = "ecr-helper";
+
+/** The program's resources where build namespaces are named, and where they are meant by a pattern. */
+const programs = [
+  await runProgram({ kubeconfig, namespace, buildNamespaces: '["team"]' }),
+  await runProgram({ kubeconfig, namespace, buildNamespaces: '["team-*"]' }),
+];
+
+const without = (granted: Iterable<string>, used: ReadonlySet<string>): string[] =>
+  [...granted].filter((one) => !used.has(one)).sort();
+
+describe("what helpers asked API servers for in the whole run", () => {
+  let events: AuditEvent[];
+  let granted: Set<string>;
+
+  before(() => {
+    events = auditEvents();
+    granted = new Set(programs.flatMap(grantedBy));
+    const helpers = new Set(events.map(({ user }) => user.username));
+    assert.ok(helpers.size > 20, tooLittle);
+  });
+
+  /** What the roles of a stack give. */
+  const grantedBy = ({ resources }: Program): string[] =>
+    resources
+      .filter(({ type }) => /:(Cluster)?Role$/.test(type) && type.startsWith("kubernetes:rbac"))
+      .flatMap(({ type, inputs }) => {
+        const { metadata, rules } = inputs as unknown as {
+          metadata: { namespace?: string };
+          rules: Parameters<typeof rightsOf>[1];
+        };
+        if (type.endsWith(":ClusterRole")) return rightsOf("everywhere", rules);
+        return rightsOf(metadata.namespace === namespace ? "own" : "build", rules);
+      });
+
+  it("was granted, wherever the role stood", (t) => {
+    const { beyond, denied, withoutRole } = judgeHelpers(events, granted);
+    assert.deepEqual([beyond, denied], [[], []]);
+    const where = withoutRole.map((told) => / (\S+:ecr-helper) /.exec(told)?.[1]);
+    t.diagnostic(
+      `denied without a role: ${String(withoutRole.length)} times, to ${String(new Set(where).size)} helpers`,
+    );
+  });
+
+  it("is all that the roles grant", () => {
+    assert.deepEqual(without(granted, judgeHelpers(events, granted).used), []);
+  });
+});
+
+describe("what was asked of AWS in the whole run", () => {
+  let requests: AwsRequest[];
+  let principals: ReadonlyMap<string, Principal>;
+  let attachments: Attachments;
+
+  before(() => {
+    const { run, ever } = requestsToAws();
+    requests = run;
+    principals = principalsOf(ever, aws.AWS_ACCESS_KEY_ID);
+    attachments = new Attachments(ever);
+    const asked = new Set(run.map(({ key = "" }) => principals.get(key)?.name));
+    assert.ok(asked.size > 20, tooLittle);
+  });
+
+  it("was asked by somebody known wherever it was allowed", () => {
+    const strangers = requests.filter(({ key, status }) => key !== undefined && status < 400 && !principals.has(key));
+    assert.deepEqual(strangers, []);
+  });
+
+  it("is ecr:GetAuthorizationToken, where it was a helper, and nothing else is granted to one", () => {
+    const [program] = programs;
+    const policy = program?.find("aws:iam/policy:Policy").inputs["policy"];
+    const { Statement } = JSON.parse(String(policy)) as { Statement: { Action: string[] }[] };
+    const granted = new Set(Statement.flatMap(({ Action }) => Action));
+    const helperOf = ({ key = "", byToken }: AwsRequest): Principal | undefined => {
+      const principal = principals.get(key);
+      // By its tokens builds push and pods pull: that is the repository's to allow.
+      return principal !== undefined && byToken !== true && isHelper(principal, nodeRole) ? principal : undefined;
+    };
+    const { used, beyond, denied } = judgePrincipals(requests, granted, helperOf, (request, principal) =>
+      attachments.isInForce(request, principal),
+    );
+    assert.deepEqual([beyond, denied], [[], []]);
+    assert.deepEqual([...used], [...granted]);
+  });
+
+  it("is what infra/deployer-policy.json grants, where it was a deployer, and all of that is needed", async () => {
+    const granted = new Set((await deployerStatements("any")).flatMap(({ Action }) => Action));
+    const deployerOf = ({ key = "" }: AwsRequest): Principal | undefined => {
+      const principal = principals.get(key);
+      return principal !== undefined && isDeployer(principal) ? principal : undefined;
+    };
+    // Those of test/faults/stack-rights.test.ts begin without any right.
+    const hasAll = (_: AwsRequest, { name }: Principal): boolean => !name.startsWith("deployer-fr-");
+    const { used, beyond, denied } = judgePrincipals(requests, granted, deployerOf, hasAll);
+    assert.deepEqual([beyond, denied], [[], []]);
+    assert.deepEqual(without(granted, used), [...Object.values(ofTheProviderAlone).flat(), toFindOidcProvider].sort());
+  });
+});
