@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../deployer.ts";
-import { aws, cluster } from "../local/machine.ts";
-import { ofTheProviderAlone } from "../whole/aws-rights.ts";
+import { aws, cluster, nodeRole, roleArn } from "../local/machine.ts";
+import { ofTheProviderAlone, unknownToEmulator } from "../whole/aws-rights.ts";
 import { makeStack } from "./interrupted-stack.ts";
 import { LiveStack, registrationsOf } from "./live-stack.ts";
 
@@ -20,9 +20,12 @@ const unasked = {
     "ecr:UploadLayerPart",
   ],
   "AWS asks for this one where a role is given to EKS; the emulator does not": ["iam:PassRole"],
-  "the emulator does not know these": ["iam:TagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider"],
+  "the emulator does not know these": [...unknownToEmulator, "eks:TagResource", "iam:TagOpenIDConnectProvider"],
   ...ofTheProviderAlone,
 };
+
+/** The emulator does not know how to tag them once they are made. */
+const untaggable = /:(OpenIdConnectProvider|PodIdentityAssociation)$/;
 
 describe("a deployer who begins without any right", () => {
   const name = `fr-${randomBytes(3).toString("hex")}`;
@@ -70,13 +73,18 @@ describe("a deployer who begins without any right", () => {
       await deployer.allow(await deployerPolicy(name, (one) => allowed.has(one)));
     }
   };
-  const upOf = async (config: Readonly<Record<string, string>>, policy?: string): Promise<() => Promise<unknown>> => {
-    const all = (await registrationsOf(name, { roleName: name, ...config })).filter(({ type }) =>
-      type.startsWith("aws:"),
-    );
-    const changed = all.map((one) =>
-      policy !== undefined && one.type.endsWith(":Policy") ? { ...one, inputs: { ...one.inputs, policy } } : one,
-    );
+  /** `change` gives the inputs of one type other values. */
+  const upOf = async (
+    config: Readonly<Record<string, string>>,
+    change: { readonly type: string; readonly inputs: object } = { type: "none", inputs: {} },
+  ): Promise<() => Promise<unknown>> => {
+    const all = await registrationsOf(name, { roleName: name, ...config });
+    const changed = all
+      .filter(({ type }) => type.startsWith("aws:"))
+      .map((one) => {
+        const tags = untaggable.test(one.type) ? { tags: {} } : {};
+        return { ...one, inputs: { ...one.inputs, ...tags, ...(one.type.endsWith(change.type) ? change.inputs : {}) } };
+      });
     return async () => stack.up(changed);
   };
 
@@ -97,6 +105,7 @@ describe("a deployer who begins without any right", () => {
     const hardened = { tags: '["team=builds"]', permissionsBoundary: "arn:aws:iam::aws:policy/PowerUserAccess" };
     const irsa = { identity: "irsa", oidcIssuer: `https://oidc.example/${name}`, createOidcProvider: "true" };
     const podIdentity = { identity: "podIdentity", eksCluster: cluster, kubeconfig: "" };
+    const another = { type: ":PodIdentityAssociation", inputs: { roleArn: roleArn(nodeRole) } };
     const [first, other] = [["*"], ["arn:aws:ecr:*:*:*"]].map((Resource) =>
       JSON.stringify({ Statement: [{ Effect: "Allow", Action: "ecr:GetAuthorizationToken", Resource }] }),
     );
@@ -105,13 +114,12 @@ describe("a deployer who begins without any right", () => {
       ["up again", await upOf({})],
       ["up with tags and a boundary", await upOf(hardened)],
       ["up without them again", await upOf({})],
-      ["up with another policy", await upOf({}, first)],
-      ["up with a third one", await upOf({}, other)],
+      ["up with another policy", await upOf({}, { type: ":Policy", inputs: { policy: first } })],
+      ["up with a third one", await upOf({}, { type: ":Policy", inputs: { policy: other } })],
       ["up as irsa", await upOf(irsa)],
-      ["up as irsa with a boundary", await upOf({ ...irsa, permissionsBoundary: hardened.permissionsBoundary })],
+      ["up as irsa with tags and a boundary", await upOf({ ...irsa, ...hardened })],
       ["up as podIdentity", await upOf(podIdentity)],
-      ["up as podIdentity with tags", await upOf({ ...podIdentity, ...hardened })],
-      ["up as podIdentity without them again", await upOf(podIdentity)],
+      ["up as podIdentity for another role", await upOf(podIdentity, another)],
       ["up as podIdentity after one that was killed", await killedUpOf(podIdentity)],
       ["down", async () => stack.down()],
     ];

@@ -98,5 +98,8 @@ export const ofTheProviderAlone: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+/** The emulator takes tags of these when they are made, and no others afterwards. */
+export const unknownToEmulator = ["eks:UntagResource", "iam:UntagOpenIDConnectProvider"] as const;
+
 /** It finds a provider by its issuer so; the in-process engine knows the ARN that such a one has. */
 export const toFindOidcProvider = "iam:ListOpenIDConnectProviders";
