@@ -217,6 +217,10 @@ export const metadataOnly = (kind = "PartialObjectMetadata"): string =>
 /** Whether a failure says that the caller has no right to what it tried. */
 export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403;
 
+/** Whether a failure tells nothing about what was asked for, but that the API server, or the way to it, is unwell. */
+export const isUnwell = (error: unknown): boolean =>
+  !(error instanceof KubeError) || error.status >= 500 || error.status === 429 || error.status === 401;
+
 /** Gives undefined where the call was answered NotFound. */
 export const orUndefined = async <T>(answer: Promise<T>): Promise<T | undefined> =>
   answer.catch((error: unknown) => {

@@ -1,8 +1,8 @@
 // Follows a collection of the Kubernetes API: lists it, watches it from there, and never stops doing so.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 import type { Clock } from "./clock.ts";
-import { isForbidden, KubeError, metadataOnly, type Kube, type KubeStream } from "./kube.ts";
-import { retryDelay } from "./schedule.ts";
+import { isForbidden, isUnwell, KubeError, metadataOnly, type Kube, type KubeStream } from "./kube.ts";
+import { retryDelay, serverRetryLimit } from "./schedule.ts";
 
 /** What every object of the API has, as far as it is read here. */
 export interface ObjectMeta {
@@ -41,6 +41,8 @@ export interface Reflecting {
   readonly stream: KubeStream;
   readonly clock: Clock;
   readonly random: () => number;
+  /** How many collections are followed: all of them wait for an API server that is unwell. */
+  readonly followed: number;
 }
 
 interface List<T> {
@@ -61,7 +63,7 @@ export const silenceLimit = 90_000;
 export const fullPassInterval = 3_600_000;
 /** A watch that ended sooner than this, in milliseconds, without a word is not tried again at once. */
 const shortWatch = 1_000;
-/** The longest wait between attempts, in milliseconds. */
+/** The longest wait between attempts at what is refused, in milliseconds. */
 export const maximumWatchRetry = 30_000;
 
 const isExpired = (error: unknown): boolean => error instanceof KubeError && error.status === 410;
@@ -69,7 +71,7 @@ const isExpired = (error: unknown): boolean => error instanceof KubeError && err
 /** Follows a collection until the signal aborts. Never rejects: a failure is told, and another attempt made. */
 export async function reflect<T extends KubeObject>(
   { path, metadataOnly: isMetadataOnly, sink, failed }: Reflected<T>,
-  { kube, stream, clock, random }: Reflecting,
+  { kube, stream, clock, random, followed }: Reflecting,
   signal: AbortSignal,
 ): Promise<void> {
   const accept = (kind: string): { accept?: string } => (isMetadataOnly ? { accept: metadataOnly(kind) } : {});
@@ -151,7 +153,8 @@ export async function reflect<T extends KubeObject>(
     // To be too late once is no fault, and no loop.
     if (isExpired(error) && failures === 1) return 0;
     const asked = error instanceof KubeError ? error.retryAfter : 0;
-    return Math.max(asked, retryDelay(failures, random(), maximumWatchRetry));
+    const maximum = isUnwell(error) ? Math.min(maximumWatchRetry, serverRetryLimit(followed)) : maximumWatchRetry;
+    return Math.max(asked, retryDelay(failures, random(), maximum));
   };
 
   const isOver = (): boolean => signal.aborted;

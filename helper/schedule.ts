@@ -13,6 +13,10 @@ export const maximumRetry = 5 * minute;
 const maximumRequest = 20 * second;
 /** Of an object in the cluster: one failing namespace costs the API server nothing. */
 export const maximumObjectRetry = minute;
+/** While the API server is unwell it is tried again so often in any case: nothing is to recover late. */
+const minimumServerRetry = 3 * second;
+/** What is asked of an API server that is unwell, all together: one request in so many milliseconds. */
+const serverRetrySpacing = 20;
 
 /**
  * The delay until the next refresh of a token that lives `remaining` longer: half of it, less up to a tenth by chance so
@@ -40,6 +44,16 @@ export const retryLimit = (remaining: number): number =>
 /** How long such a request may take: one that hangs must leave time for another before that token ends. */
 export const requestLimit = (remaining: number): number =>
   remaining > 0 ? Math.min(maximumRequest, Math.max(2 * second, remaining / 4)) : maximumRequest;
+
+/**
+ * The longest wait for an API server that is unwell, when so many things wait for it: none of them is to blame, and all may
+ * be right as soon as it is well again. Up to 150 of them wait 3 seconds, and more of them so long that they are no burden.
+ */
+export const serverRetryLimit = (waiting: number): number =>
+  Math.min(maximumObjectRetry, Math.max(minimumServerRetry, waiting * serverRetrySpacing));
+
+/** Whether the log tells of another failure in a row: what goes on for long is told more and more seldom. */
+export const isWorthALine = (failures: number): boolean => Number.isInteger(Math.log2(failures));
 
 /** An object that was left alone for so long is not contested any more. */
 export const contestMemory = 10 * minute;

@@ -6,7 +6,7 @@ import { annotations, isOwn } from "./ownership.ts";
 import { orUndefined, type Kube } from "./kube.ts";
 import type { MetadataOnly } from "./observed.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
-import { maximumObjectRetry, retryDelay } from "./schedule.ts";
+import { isWorthALine, retryDelay, serverRetryLimit } from "./schedule.ts";
 import type { AuthorizationToken } from "./token.ts";
 
 /** Times of one region's token, in milliseconds since 1970; `expiresAt` is null when ECR did not say. */
@@ -100,8 +100,9 @@ export async function readTokensLeft(
       return new Map();
     } catch (error) {
       if (isOver()) break;
-      const wait = retryDelay(failures, random(), maximumObjectRetry);
-      log("error", `cannot look for the last helper's tokens: ${reasonOf(error)}; trying again in ${inSeconds(wait)}`);
+      const wait = retryDelay(failures, random(), serverRetryLimit(1));
+      const level = isWorthALine(failures) ? "error" : "debug";
+      log(level, `cannot look for the last helper's tokens: ${reasonOf(error)}; trying again in ${inSeconds(wait)}`);
       await clock.sleep(wait, signal);
     }
   }

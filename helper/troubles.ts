@@ -1,10 +1,10 @@
 // What went wrong with which object lately: how long it is left alone for that, and what is said of it.
 import { isConflict, LastingError, isNamespaceGone } from "./apply.ts";
 import type { Clock } from "./clock.ts";
-import { KubeError } from "./kube.ts";
+import { isUnwell, KubeError } from "./kube.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import { contestMemory, maximumObjectRetry, repairDelay, retryDelay } from "./schedule.ts";
+import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "./schedule.ts";
 
 export interface TroubleEffects {
   /** Makes something visible on the object itself: an Event of type Warning. */
@@ -37,6 +37,8 @@ const conflictsAreFailuresAfter = 3;
 export class Troubles {
   readonly #effects: TroubleEffects;
   readonly #all = new Map<string, Trouble>();
+  /** How many of them failed at their last attempt. */
+  #failing = 0;
 
   constructor(effects: TroubleEffects) {
     this.#effects = effects;
@@ -81,7 +83,11 @@ export class Troubles {
       return undefined;
     }
     const asked = error instanceof KubeError ? error.retryAfter : 0;
-    const wait = Math.max(asked, retryDelay(++trouble.failures, random(), maximumObjectRetry));
+    if (++trouble.failures === 1) this.#failing++;
+    // Of two that wrote at once the other may be done any moment, too.
+    const mayPass = isUnwell(error) || isConflict(error);
+    const maximum = mayPass ? serverRetryLimit(this.#failing) : maximumObjectRetry;
+    const wait = Math.max(asked, retryDelay(trouble.failures, random(), maximum));
     trouble.notBefore = clock.now() + wait;
     if (isNamespaceGone(error) || (isConflict(error) && trouble.failures < conflictsAreFailuresAfter)) {
       log("debug", `${object} in namespace ${namespace}: ${reason}`, { namespace, object });
@@ -94,7 +100,11 @@ export class Troubles {
   }
 
   forget(namespace: string, objects: readonly string[]): void {
-    for (const object of objects) this.#all.delete(`${namespace}/${object}`);
+    for (const object of objects) {
+      const key = `${namespace}/${object}`;
+      if ((this.#all.get(key)?.failures ?? 0) > 0) this.#failing--;
+      this.#all.delete(key);
+    }
   }
 
   #of(namespace: string, object: string): Trouble {
@@ -109,6 +119,7 @@ export class Troubles {
   /** It is written now, and if it was left alone for long, nobody contests it any more. */
   #calm(trouble: Trouble): Trouble {
     if (this.#effects.clock.now() - trouble.repairedAt > contestMemory) trouble.repairs = 0;
+    if (trouble.failures > 0) this.#failing--;
     return Object.assign(trouble, { failures: 0, said: "" });
   }
 

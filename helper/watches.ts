@@ -4,8 +4,9 @@ import { inSeconds, reasonOf, type Log } from "./log.ts";
 import type { Following, Observed } from "./observed.ts";
 import type { Knowledge } from "./reconcile.ts";
 import { reflect, type Reflecting } from "./reflector.ts";
+import { isWorthALine } from "./schedule.ts";
 
-export interface WatchEffects extends Reflecting {
+export interface WatchEffects extends Omit<Reflecting, "followed"> {
   readonly log: Log;
   /** A collection was listed whole: everything in a namespace, or in all when undefined, can be compared now. */
   readonly listed: (namespace: string | undefined) => void;
@@ -72,10 +73,12 @@ export class Watches {
           });
           listed(namespace);
         } else {
-          log(failures > quietFailures || isForbidden(error) ? "error" : "debug", `${reason}; ${next}`);
+          const isTold = isForbidden(error) || (failures > quietFailures && isWorthALine(failures));
+          log(isTold ? "error" : "debug", `${reason}; ${next}`);
         }
       };
-      await reflect({ path, metadataOnly, sink, failed: onFailure }, reflecting, signal);
+      const followed = this.#knowledge.size;
+      await reflect({ path, metadataOnly, sink, failed: onFailure }, { ...reflecting, followed }, signal);
     };
     await Promise.all([...this.#knowledge.keys()].map(follow));
   }

@@ -100,6 +100,10 @@ export class Soak {
     await sleep(milliseconds, undefined, { signal: this.over.signal }).catch(() => undefined);
   }
 
+  #isOver(): boolean {
+    return this.over.signal.aborted;
+  }
+
   async end(): Promise<void> {
     this.over.abort();
     await this.#work;
@@ -113,7 +117,11 @@ export class Soak {
     await work();
     period.to = Date.now();
     const isRight = (sample: Sample): boolean => this.#isRight(period, sample);
-    if (!this.over.signal.aborted) period.right = (await this.sampler.until(isRight, recoveryLimit))?.at ?? Infinity;
+    const { signal } = this.over;
+    if (signal.aborted) return period;
+    const right = (await this.sampler.until(isRight, recoveryLimit, signal))?.at;
+    // What the end of the soak came before is not known.
+    if (right !== undefined || !this.#isOver()) period.right = right ?? Infinity;
     return period;
   }
 

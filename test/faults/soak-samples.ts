@@ -52,8 +52,12 @@ export class Sampler {
     }
   }
 
-  /** Resolves with the first sample that is as wanted; with undefined when there is none in so many milliseconds. */
-  async until(wanted: (sample: Sample) => boolean, milliseconds: number): Promise<Sample | undefined> {
+  /** Resolves with the first sample that is as wanted; with undefined when there is none in so many milliseconds, or no more. */
+  async until(
+    wanted: (sample: Sample) => boolean,
+    milliseconds: number,
+    signal: AbortSignal,
+  ): Promise<Sample | undefined> {
     const deadline = Date.now() + milliseconds;
     return new Promise((resolve) => {
       const look = (sample: Sample): void => {
@@ -63,6 +67,7 @@ export class Sampler {
         resolve(isWanted ? sample : undefined);
       };
       this.#waiting.add(look);
+      signal.addEventListener("abort", () => resolve(undefined), { once: true });
     });
   }
 

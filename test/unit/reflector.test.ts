@@ -22,6 +22,8 @@ async function follow(
   lists: readonly (readonly KubeObject[][] | Error)[],
   watches: readonly Watch[],
   milliseconds: number,
+  /** How many collections are followed beside it, and it. */
+  together = 4,
 ) {
   const clock = new VirtualClock("2026-11-23T00:00:00Z");
   const over = new AbortController();
@@ -72,7 +74,7 @@ async function follow(
       },
       failed: (_error, _failures, wait) => void waits.push(wait),
     },
-    { kube, stream, clock, random: () => 0 },
+    { kube, stream, clock, random: () => 0, followed: together },
     over.signal,
   );
   await clock.advance(milliseconds);
@@ -128,19 +130,41 @@ describe("a followed collection", () => {
     });
   }
 
-  it("is tried again when it breaks, is cut in a line, or is refused: sooner and sooner less, up to half a minute", async () => {
-    const broken = new Error("reset");
-    const { waits, calls } = await follow([broken, broken, broken, broken, broken, broken, broken, [[]]], [{}], 60_000);
+  const seven = <T>(one: T): T[] => Array.from({ length: 7 }, () => one);
+  const refusal = (status: number): KubeError => new KubeError({ method: "GET", path }, status, "{}");
+
+  for (const [unwell, error] of [
+    ["cannot be reached", new Error("reset")],
+    ["answers 500", refusal(500)],
+    ["answers 401", refusal(401)],
+    ["answers 429", refusal(429)],
+  ] as const) {
+    it(`is tried again soon, however long its API server ${unwell}`, async () => {
+      const { waits, calls } = await follow([...seven(error), [[]]], [{}], 60_000);
+      assert.deepEqual(waits, [500, 1_000, 1_500, 1_500, 1_500, 1_500, 1_500]);
+      assert.equal(calls.at(-1), "watch 800");
+    });
+  }
+
+  it("is tried again more slowly where very many are: all of them together are no burden to an API server", async () => {
+    const { waits } = await follow([...seven(new Error("reset")), [[]]], [{}], 60_000, 600);
+    assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 6_000, 6_000, 6_000]);
+  });
+
+  it("is tried again sooner and sooner less, up to half a minute, when it is refused", async () => {
+    const { waits } = await follow([...seven(refusal(403)), [[]]], [{}], 60_000);
     assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
-    assert.equal(calls.at(-1), "watch 800");
+  });
+
+  it("is watched again when it is cut in a line", async () => {
     const cut = await follow([[[]]], [{ lines: ['{"type":"ADD'], end: "closed" }, {}], 1_000);
     assert.deepEqual(cut.calls, ["list", "watch 100", "watch 100"]);
   });
 
-  it("that is closed again and again at once is tried again more and more slowly", async () => {
+  it("that is closed again and again at once is tried again more slowly, and no more than every second", async () => {
     const { calls, waits } = await follow([[[]]], [{ end: "closed" }], 60_000);
-    assert.ok(calls.length <= 9, String(calls.length));
-    assert.deepEqual(waits.slice(0, 3), [500, 1_000, 2_000]);
+    assert.ok(calls.length <= 43, String(calls.length));
+    assert.deepEqual(waits.slice(0, 4), [500, 1_000, 1_500, 1_500]);
   });
 
   it("that falls silent is given up after a minute and a half, and watched on from where it was", async () => {

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import {
   distrustedRefresh,
+  isWorthALine,
   maximumRefresh,
   maximumRetry,
   minimumRefresh,
@@ -10,6 +11,7 @@ import {
   requestLimit,
   retryDelay,
   retryLimit,
+  serverRetryLimit,
 } from "../../helper/schedule.ts";
 
 const hour = 3_600_000;
@@ -89,5 +91,23 @@ describe("a retry for a token whose predecessor still lives", () => {
         assert.ok(retryLimit(remaining) + requestLimit(remaining) < remaining),
       ),
     );
+  });
+});
+
+describe("a retry of what waits for an API server that is unwell", () => {
+  for (const [waiting, limit] of [
+    [1, 3_000],
+    [150, 3_000],
+    [1_000, 20_000],
+    [10_000, 60_000],
+  ] as const) {
+    it(`waits up to ${String(limit / 1000)} s where ${String(waiting)} wait`, () => {
+      assert.equal(serverRetryLimit(waiting), limit);
+    });
+  }
+
+  it("is told more and more seldom", () => {
+    const told = Array.from({ length: 100 }, (_, index) => index + 1).filter(isWorthALine);
+    assert.deepEqual(told, [1, 2, 4, 8, 16, 32, 64]);
   });
 });

@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { seeded, shuffled } from "../faults/seeded.ts";
+import { dueAt, isRightAfter, judge, type Period, type Sample } from "../faults/soak-judge.ts";
+import { slope, slopesOf } from "../faults/soak-usage.ts";
+
+const sample = (at: number, more: Partial<Sample> = {}): Sample => ({
+  at,
+  since: new Map([["one", 0]]),
+  logins: new Map([
+    ["one/ecr-creds", ["good"]],
+    ["one/ecr-creds-pull", ["good"]],
+  ]),
+  accepted: new Set(["good"]),
+  ...more,
+});
+const period = (from: number, more: Partial<Period> = {}): Period => {
+  return { what: "a fault", hinders: true, isDeclared: false, from, ...more };
+};
+const stale: Partial<Sample> = { accepted: new Set() };
+
+describe("the soak's judgement", () => {
+  it("finds nothing wrong with logins that the registry takes", () => {
+    assert.deepEqual(judge(sample(5_000), []), { checked: 2, without: [] });
+  });
+
+  it("finds a secret that is missing, torn or refused, alone", () => {
+    const all = sample(5_000).logins;
+    for (const passwords of [undefined, [], ["stale"], ["good", "stale"]]) {
+      const logins = new Map([...all, ["one/ecr-creds-pull", passwords ?? []]] as const);
+      if (passwords === undefined) logins.delete("one/ecr-creds-pull");
+      assert.deepEqual(judge(sample(5_000, { logins }), []).without, ["one/ecr-creds-pull"]);
+    }
+  });
+
+  it("finds every credential that has ended", () => {
+    assert.deepEqual(judge(sample(60_000, stale), []).without, ["one/ecr-creds", "one/ecr-creds-pull"]);
+  });
+
+  it("looks at a namespace from its fifth second on", () => {
+    assert.deepEqual(judge(sample(4_999, stale), []), { checked: 0, without: [] });
+    assert.equal(judge(sample(5_000, stale), []).without.length, 2);
+  });
+
+  const ends: readonly [what: string, periods: Period[], due: number][] = [
+    ["no fault", [], 15_000],
+    ["a fault before it", [period(0, { to: 9_000 })], 15_000],
+    ["a fault in which it was created", [period(5_000, { to: 12_000 })], 17_000],
+    ["a fault that came in its first seconds", [period(14_000, { to: 20_000 })], 25_000],
+    ["a fault that goes on", [period(14_000)], Infinity],
+    ["a fault that came later", [period(15_000, { to: 20_000 })], 15_000],
+    ["two of them", [period(9_000, { to: 12_000 }), period(16_000, { to: 18_000 })], 23_000],
+    ["a fault at ECR's side", [period(9_000, { to: 12_000, hinders: false })], 15_000],
+  ];
+  for (const [what, periods, due] of ends) {
+    it(`counts the five seconds of a namespace right with ${what}`, () => assert.equal(dueAt(10_000, periods), due));
+  }
+
+  it("excuses nothing older than that in a fault that is shorter than a token's life", () => {
+    assert.equal(judge(sample(60_000, stale), [period(55_000)]).without.length, 2);
+  });
+
+  it("excuses everything in a declared outage until all is right again, and for half a minute at the most", () => {
+    const outage = (more: Partial<Period>): Period[] => [period(10_000, { isDeclared: true, to: 60_000, ...more })];
+    assert.equal(judge(sample(59_000, stale), outage({})).without.length, 0);
+    assert.equal(judge(sample(89_999, stale), outage({})).without.length, 0);
+    assert.equal(judge(sample(90_000, stale), outage({})).without.length, 2);
+    assert.equal(judge(sample(70_000, stale), outage({ right: 65_000 })).without.length, 2);
+    assert.equal(judge(sample(9_999, stale), outage({})).without.length, 2);
+  });
+
+  it("takes as right after a fault only what has the newest login everywhere", () => {
+    const over = period(10_000, { to: 20_000 });
+    assert.ok(isRightAfter(over, sample(21_000), "good"));
+    assert.ok(!isRightAfter(over, sample(21_000), "newer"));
+    assert.ok(!isRightAfter(over, sample(21_000, stale), "good"));
+    const since = new Map([
+      ["one", 0],
+      ["two", 19_000],
+    ]);
+    assert.ok(!isRightAfter(over, sample(21_000, { since }), "good"));
+    assert.ok(isRightAfter(over, sample(21_000, { since: since.set("two", 20_500) }), "good"));
+  });
+});
+
+describe("the soak's slopes", () => {
+  it("are those of a line, and none of a level", () => {
+    const line = Array.from({ length: 10 }, (_, index) => ({ at: index * 1_000, value: 5 + index }));
+    assert.ok(Math.abs(slope(line) - 3_600) < 1e-6);
+    assert.equal(slope(line.map(({ at }) => ({ at, value: 7 }))), 0);
+  });
+
+  it("leave a process's first minute out", () => {
+    const life = Array.from({ length: 180 }, (_, second) => {
+      const memory = Math.min(60, second);
+      return { at: second * 1_000, memory, handles: 20 + second, sockets: 4 };
+    });
+    const { minutes, megabytes, handles, sockets } = slopesOf(life);
+    assert.deepEqual([minutes, megabytes, Math.round(handles), sockets], [179 / 60, 0, 3_600, 0]);
+  });
+});
+
+describe("the soak's chance", () => {
+  it("is the same for the same seed, and another for another", () => {
+    const draw = (seed: number): number[] => Array.from({ length: 20 }, seeded(seed));
+    assert.deepEqual(draw(7), draw(7));
+    assert.notDeepEqual(draw(7), draw(8));
+    assert.ok(draw(7).every((one) => one >= 0 && one < 1));
+  });
+
+  it("loses nothing of what it shuffles", () => {
+    const all = Array.from({ length: 30 }, (_, index) => index);
+    const mixed = shuffled(all, seeded(1));
+    assert.notDeepEqual(mixed, all);
+    assert.deepEqual(
+      mixed.toSorted((a, b) => a - b),
+      all,
+    );
+  });
+});
