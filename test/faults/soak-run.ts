@@ -35,6 +35,8 @@ export class Soak {
   /** What should not have been, besides moments without a credential. */
   readonly wrong: string[] = [];
   logLines = 0;
+  /** What the helper said in the fault before the first moment without a credential. */
+  said: string[] = [];
   readonly #parts: Parts;
   readonly #proxies: Proxies;
   /** The password that ECR gave last. */
@@ -48,7 +50,10 @@ export class Soak {
     [this.#proxies, this.#latest, this.#closing] = [around.proxies, around.latest, around.close];
     this.crowd = new Crowd({ admin: parts.admin, prefix: id, random: seeded(seed) });
     const { accepts } = around;
-    this.sampler = new Sampler({ parts, accepts, since: this.crowd.since, periods: this.periods });
+    const failed = (): void => {
+      this.said = this.#helper.lines.map(({ time = "", level, message }) => `${time} ${level} ${message}`);
+    };
+    this.sampler = new Sampler({ parts, accepts, since: this.crowd.since, periods: this.periods, failed });
     this.#helper = this.#start();
   }
 

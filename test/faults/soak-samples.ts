@@ -13,6 +13,8 @@ export interface SamplerOptions {
   readonly since: ReadonlyMap<string, number>;
   /** In the order of time. */
   readonly periods: readonly Period[];
+  /** Called at the first moment without a credential. */
+  readonly failed: () => void;
 }
 
 type Named = Secret & { metadata: { name: string } };
@@ -78,6 +80,7 @@ export class Sampler {
     const verdicts = await Promise.all(passwords.map(accepts));
     const sample: Sample = { ...seen, accepted: new Set(passwords.filter((_, index) => verdicts[index])) };
     const { checked, without } = judge(sample, periods.slice(-periodsLookedAt));
+    if (this.moments === 0 && without.length > 0) this.#options.failed();
     this.samples++;
     this.checks += checked;
     this.moments += without.length;

@@ -14,11 +14,13 @@ import { Soak } from "./soak-run.ts";
 import { rowsOf, summaryOf } from "./soak-summary.ts";
 
 const { values } = parseArgs({
-  options: { minutes: { type: "string", default: "20" }, seed: { type: "string" } },
+  options: { minutes: { type: "string", default: "20" }, seed: { type: "string" }, only: { type: "string" } },
 });
 const minute = 60_000;
 const length = Number(values.minutes) * minute;
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+/** `--only REGEX` leaves the other faults out. */
+const wanted = kinds.filter(({ side, name }) => new RegExp(values.only ?? "").test(`${side} ${name}`));
 /** When the first declared outage begins, and then every so often. */
 const [firstOutage, outageEvery] = [1.5 * minute, 4 * minute];
 /** The helper is killed every so often, in this part of the time. */
@@ -30,7 +32,7 @@ const [shortest, longest] = [2_000, 8_000];
 function dealer(random: () => number): () => Kind[] {
   let deck: Kind[] = [];
   return () => {
-    if (deck.length === 0) deck = shuffled(kinds, random);
+    if (deck.length === 0) deck = shuffled(wanted, random);
     const [first] = deck.splice(0, 1);
     if (first === undefined) throw new Error("unreachable: there are kinds of faults");
     const others = deck.filter(({ side }) => side !== first.side);
@@ -82,7 +84,7 @@ async function main(): Promise<void> {
     }
     const summary = summaryOf(soak, seed, since);
     console.table(rowsOf(summary));
-    for (const line of summary.wrong) console.log(line);
+    for (const line of [...summary.wrong, ...soak.said]) console.log(line);
     console.log(JSON.stringify(summary));
     if (summary.moments > 0 || soak.wrong.length > 0) process.exitCode = 1;
   } finally {
