@@ -28,7 +28,8 @@ export interface AccessArgs {
 
 // A create by server-side apply carries the object's name, and a list or a watch may ask for one name: all of these are
 // limited by resourceNames.
-const keeping = ["list", "watch", "create", "patch", "delete"];
+const keeping = ["list", "watch", "create", "patch"];
+const keepingAndTakingBack = [...keeping, "delete"];
 const rule = (resource: string, resourceNames: pulumi.Input<string[]>, verbs: string[]): PolicyRule => ({
   apiGroups: [""],
   resources: [resource],
@@ -54,8 +55,8 @@ export class Access extends pulumi.ComponentResource {
     const inside = { parent: this };
 
     const keep = [
-      rule("secrets", args.secrets, keeping),
-      rule("serviceaccounts", [args.serviceAccount], ["get", ...keeping]),
+      rule("secrets", args.secrets, keepingAndTakingBack),
+      rule("serviceaccounts", [args.serviceAccount], ["get", ...keepingAndTakingBack]),
     ];
     const everywhere = isOpenEnded(args.targets);
     const owner = new ClusterRole(name, { metadata: { name: args.name }, rules: [] }, inside);
@@ -89,7 +90,8 @@ export class Access extends pulumi.ComponentResource {
     for (const namespace of named.filter((one) => one !== args.ownNamespace)) {
       grant(`${name}-${namespace}`, namespace, [...keep, recordEvents]);
     }
-    // Builds may run in the helper's own namespace, which this stack may be about to make.
+    // Builds may run in the helper's own namespace, which this stack may be about to make. Else its pull secret there is
+    // taken back by nobody but Kubernetes, with its owner.
     const own = named.includes(args.ownNamespace) ? keep : [rule("secrets", [args.pullSecret], keeping)];
     // A new helper goes on with the tokens that the last one left in its pull secret.
     const readTokens = rule("secrets", [args.pullSecret], ["get"]);

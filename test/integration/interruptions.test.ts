@@ -171,14 +171,35 @@ describe("the tokens that the last helper left", () => {
   });
 });
 
+describe("a secret of somebody else's in the helper's own namespace", () => {
+  it("that has the name of its pull secret is left alone, which an Event tells, and the build namespaces are served", async () => {
+    const parts = await makeParts([`own-${id}`]);
+    try {
+      const own = String(parts.env["ECR_HELPER_NAMESPACE"]);
+      const body = { metadata: { name: "ecr-creds-pull" }, stringData: { theirs: "theirs" } };
+      await parts.admin({ method: "POST", path: `/api/v1/namespaces/${own}/secrets`, body });
+      const helper = parts.run();
+      await helper.line(new RegExp(`secret/ecr-creds configured in namespace own-${id}`));
+      const events = `/api/v1/namespaces/${own}/events?fieldSelector=reason%3DForeignObject`;
+      await waitForObject(parts.options, events, () => true, timeout);
+      assert.equal(decode((await parts.secret(own, "ecr-creds-pull")).data["theirs"]), "theirs");
+      await helper.stop();
+    } finally {
+      await parts.remove();
+    }
+  });
+});
+
 describe("the end of a helper", () => {
   const names = [`keep-${id}`, `drop-${id}`];
+  /** Without a service account of somebody else's. */
+  const bare = `bare-${id}`;
   let parts: Parts;
   const theirs = [{ name: "theirs" }];
   const ours = [...theirs, { name: "ecr-creds" }];
 
   before(async () => {
-    parts = await makeParts(names);
+    parts = await makeParts([...names, bare]);
     for (const namespace of names) {
       const body = { metadata: { name: "builder-sa" }, secrets: theirs };
       await parts.admin({ method: "POST", path: `/api/v1/namespaces/${namespace}/serviceaccounts`, body });
@@ -222,9 +243,11 @@ describe("the end of a helper", () => {
     const [keep = "", drop = ""] = names;
     assert.deepEqual([await entries(keep), await entries(drop)], [ours, theirs]);
     await parts.secret(keep);
+    const isGone = (error: KubeError): boolean => error.status === 404;
     for (const name of ["ecr-creds", "ecr-creds-pull"]) {
-      await assert.rejects(parts.secret(drop, name), (error: KubeError) => error.status === 404);
+      for (const namespace of [drop, bare]) await assert.rejects(parts.secret(namespace, name), isGone);
     }
+    await assert.rejects(parts.account(bare), isGone, "the helper made that one");
     await parts.secret(String(parts.env["ECR_HELPER_NAMESPACE"]), "ecr-creds-pull");
   });
 
