@@ -15,8 +15,8 @@ import { isRightAfter, recoveryLimit, type Period, type Sample } from "./soak-ju
 import { Sampler } from "./soak-samples.ts";
 import { usageOf, type Usage } from "./soak-usage.ts";
 
-/** How long a token lives, and an outage that is longer, in milliseconds. */
-export const tokenLife = 30_000;
+/** How long a token lives unless a test wants otherwise, and an outage that is longer, in milliseconds. */
+const usualLife = 30_000;
 const declaredOutage = 45_000;
 /** How often the helper's process is looked at, in milliseconds. */
 const usageInterval = 3_000;
@@ -58,10 +58,10 @@ export class Soak {
   }
 
   /** Resolves when everything is there and looked at, and the helper has done its first work. */
-  static async start({ kubeconfig, command }: OwnCluster, seed: number): Promise<Soak> {
+  static async start({ kubeconfig, command }: OwnCluster, seed: number, tokenLife = usualLife): Promise<Soak> {
     const id = `soak-${randomBytes(3).toString("hex")}`;
     const parts = await makeParts([`${id}-*`], { kubeconfig, command });
-    const soak = new Soak(seed, id, parts, await surround(parts));
+    const soak = new Soak(seed, id, parts, await surround(parts, tokenLife));
     await soak.crowd.gather();
     const { signal } = soak.over;
     soak.#work = Promise.all([soak.crowd.live(signal), soak.sampler.run(signal), soak.#measure(signal)]).catch(
@@ -167,7 +167,7 @@ interface Around {
   readonly close: () => Promise<void>;
 }
 
-async function surround({ options }: Parts): Promise<Around> {
+async function surround({ options }: Parts, tokenLife: number): Promise<Around> {
   const any = { address: loopback, port: 0 };
   const front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   // Behind the faults, so that it sees what ECR gave and not what came of it.

@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { startOwnCluster } from "./scene.ts";
 import { pick, seeded, shuffled } from "./seeded.ts";
+import { grace } from "./soak-judge.ts";
 import { kinds, type Kind, type Side } from "./soak-faults.ts";
 import { Soak } from "./soak-run.ts";
 import { rowsOf, summaryOf } from "./soak-summary.ts";
@@ -50,7 +51,9 @@ async function suffer(soak: Soak): Promise<void> {
   let [nextOutage, nextKill] = [firstOutage, killEvery];
   let side: Side = pick(["ecr", "kubernetes"], random);
   while (!soak.over.signal.aborted) {
-    await soak.pause(1_000 + random() * 3_000);
+    // Faults that move a namespace's five seconds leave room for them: else nothing young would ever have to be right.
+    const room = soak.periods.at(-1)?.hinders === true ? grace : 0;
+    await soak.pause(room + 500 + random() * 2_000);
     const passed = Date.now() - start;
     if (passed > nextOutage) {
       nextOutage += outageEvery;

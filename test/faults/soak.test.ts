@@ -1,0 +1,50 @@
+// The soak in small: a fault of each side and a killed helper, and then what the soak is there to see.
+import assert from "node:assert/strict";
+import { after, before, it } from "node:test";
+import { startOwnCluster, type OwnCluster } from "./scene.ts";
+import { kinds, unreachable, type Kind } from "./soak-faults.ts";
+import { grace } from "./soak-judge.ts";
+import { Soak } from "./soak-run.ts";
+import { rowsOf, summaryOf } from "./soak-summary.ts";
+
+let cluster: OwnCluster;
+before(async () => (cluster = await startOwnCluster()));
+after(async () => cluster.end());
+
+/** In milliseconds. */
+const tokenLife = 12_000;
+
+const named = (wanted: string): Kind => {
+  const found = kinds.find(({ side, name }) => `${side} ${name}` === wanted);
+  if (found === undefined) throw new Error(`there is no fault "${wanted}"`);
+  return found;
+};
+
+it("soaks for some seconds without a moment without a credential, and sees one where there are no tokens", async (t) => {
+  const since = performance.now();
+  const soak = await Soak.start(cluster, 1, tokenLife);
+  try {
+    await soak.sampler.until(({ accepted }) => accepted.size > 0, 30_000, soak.over.signal);
+    await soak.pause(grace);
+    const all = [
+      await soak.suffer([named("ecr 503")], 1_500),
+      await soak.suffer([named("kubernetes resets")], 1_500),
+      await soak.kill(500),
+    ];
+    for (const { what, to = 0, right = Infinity } of all) {
+      assert.ok(right < Infinity, `nothing was right again after: ${what}`);
+      t.diagnostic(`outcome: soak: ${what} | a valid login everywhere | right again after ${String(right - to)} ms`);
+    }
+    await soak.pause(grace + 1_000);
+    const summary = summaryOf(soak, 1, since);
+    assert.ok(summary.checks > 100, JSON.stringify(rowsOf(summary)));
+    assert.deepEqual(summary.wrong, []);
+    assert.equal(summary.moments, 0);
+
+    // Longer than a token lives, and not declared.
+    await soak.suffer([unreachable("ecr")], tokenLife + 1_000);
+    assert.ok(soak.sampler.moments > 0);
+  } finally {
+    await soak.end();
+  }
+});
