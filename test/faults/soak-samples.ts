@@ -1,7 +1,8 @@
 // Looks at every namespace four times a second: at the cluster directly, by a watch, and at the registry, which is asked
 // about every password there is.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Parts, Secret } from "../integration/stack-parts.ts";
+import { orUndefined } from "../../helper/kube.ts";
+import { secretPath, type Parts, type Secret } from "../integration/stack-parts.ts";
 import { watch, type Change } from "../local/watch.ts";
 import { judge, type Period, type Sample } from "./soak-judge.ts";
 import { passwordsOf } from "./witness.ts";
@@ -80,7 +81,10 @@ export class Sampler {
     const verdicts = await Promise.all(passwords.map(accepts));
     const sample: Sample = { ...seen, accepted: new Set(passwords.filter((_, index) => verdicts[index])) };
     const { checked, without } = judge(sample, periods.slice(-periodsLookedAt));
-    if (this.moments === 0 && without.length > 0) this.#options.failed();
+    if (this.moments === 0 && without[0] !== undefined) {
+      this.#options.failed();
+      this.without.push(await this.#lookAgain(without[0]));
+    }
     this.samples++;
     this.checks += checked;
     this.moments += without.length;
@@ -88,6 +92,18 @@ export class Sampler {
     const when = `${new Date(sample.at).toISOString()}, ${String(sample.at - (last?.from ?? 0))} ms after the begin of: ${last?.what ?? "nothing"}`;
     for (const secret of without) if (this.without.length < told) this.without.push(`${secret} at ${when}`);
     for (const look of this.#waiting) look(sample);
+  }
+
+  /** Whether the soak itself missed something: what the cluster says when it is asked, and not watched. */
+  async #lookAgain(secret: string): Promise<string> {
+    const { parts, accepts } = this.#options;
+    const [namespace = "", name = ""] = secret.split("/");
+    const path = secretPath(namespace, name);
+    const found = await orUndefined(parts.admin<Secret>({ method: "GET", path }));
+    if (found === undefined) return `${secret} is not in the cluster`;
+    const verdicts = await Promise.all(passwordsOf(found).map(accepts));
+    const taken = String(verdicts.filter(Boolean).length);
+    return `${secret} is in the cluster, with ${String(verdicts.length)} logins, and ${taken} are taken`;
   }
 
   /** Keeps what is in every secret of the helper's. */
