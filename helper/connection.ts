@@ -39,8 +39,9 @@ export class Connections {
   }
 
   /** To be called when an answer did not come in all its time: a connection that is not even made is given up, too. */
-  doubt({ session }: ClientHttp2Stream): void {
-    if (session !== undefined) probe(session as ClientHttp2Session);
+  doubt(stream: ClientHttp2Stream): void {
+    if (stream.session?.connecting === true) stream.session.destroy(dead());
+    else this.check(stream);
   }
 
   #withRoom(): ClientHttp2Session | undefined {
@@ -74,9 +75,9 @@ export class Connections {
 
 /** Ends a connection unless the other side answers a ping: TCP alone takes a quarter of an hour to give up. */
 function probe(session: ClientHttp2Session): void {
-  const dead = new Error("the API server's connection does not answer any more");
-  if (session.connecting) return void session.destroy(dead);
   if (session.closed || session.destroyed) return;
-  const timer = setTimeout(() => session.destroy(dead), answerTime).unref();
+  const timer = setTimeout(() => session.destroy(dead()), answerTime).unref();
   session.ping(() => clearTimeout(timer));
 }
+
+const dead = (): Error => new Error("the API server's connection does not answer any more");

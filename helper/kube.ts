@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
 import { text } from "node:stream/consumers";
 import { Connections } from "./connection.ts";
+import { parseRetryAfter } from "./retry-after.ts";
 
 export interface KubeOptions {
   /** The API server's address, `https://HOST:PORT`. */
@@ -102,7 +103,8 @@ export function connect(options: KubeOptions): Kube {
   const connections = new Connections(options.server, options.ca);
   return async <T>(call: Call) => {
     const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"));
-    if (status < 200 || status > 299) throw new KubeError(call, status, body, retryAfter(headers));
+    if (status < 200 || status > 299)
+      throw new KubeError(call, status, body, parseRetryAfter(headers["retry-after"], Date.now()));
     return parse(call, headers, body) as T;
   };
 }
@@ -113,7 +115,8 @@ export function connectStreams(options: KubeOptions): KubeStream {
   return async function* (call) {
     const stream = send(options, connections, call, "response");
     const { status, headers } = await beginning(stream);
-    if (status !== 200) throw new KubeError(call, status, await text(stream), retryAfter(headers));
+    if (status !== 200)
+      throw new KubeError(call, status, await text(stream), parseRetryAfter(headers["retry-after"], Date.now()));
     let rest = "";
     for await (const chunk of stream.setEncoding("utf8")) {
       const lines = (rest + String(chunk)).split("\n");
@@ -201,9 +204,6 @@ function parse({ method, path }: Call, { "content-type": type = "" }: IncomingHt
     );
   }
 }
-
-/** The API server gives it in whole seconds. */
-const retryAfter = (headers: IncomingHttpHeaders): number => Number(headers["retry-after"] ?? 0) * 1000 || 0;
 
 const cutOff = (): Error => new Error("the API server's connection ended before its answer did");
 

@@ -2,6 +2,7 @@
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 import type { Clock } from "./clock.ts";
 import { isForbidden, isUnwell, KubeError, metadataOnly, type Kube, type KubeStream } from "./kube.ts";
+import { retryAfterOf } from "./retry-after.ts";
 import { retryDelay, serverRetryLimit } from "./schedule.ts";
 
 /** What every object of the API has, as far as it is read here. */
@@ -152,9 +153,8 @@ export async function reflect<T extends KubeObject>(
     if (isExpired(error) || isForbidden(error)) version = undefined;
     // To be too late once is no fault, and no loop.
     if (isExpired(error) && failures === 1) return 0;
-    const asked = error instanceof KubeError ? error.retryAfter : 0;
     const maximum = isUnwell(error) ? Math.min(maximumWatchRetry, serverRetryLimit(followed)) : maximumWatchRetry;
-    return Math.max(asked, retryDelay(failures, random(), maximum));
+    return Math.max(retryAfterOf(error), retryDelay(failures, random(), maximum));
   };
 
   const isOver = (): boolean => signal.aborted;

@@ -4,6 +4,7 @@ import type { Clock } from "./clock.ts";
 import { isUnwell, KubeError } from "./kube.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import { retryAfterOf } from "./retry-after.ts";
 import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "./schedule.ts";
 
 export interface TroubleEffects {
@@ -82,12 +83,11 @@ export class Troubles {
       this.#tell(namespace, object, trouble, { reason, next: "", event: error.reason });
       return undefined;
     }
-    const asked = error instanceof KubeError ? error.retryAfter : 0;
     if (++trouble.failures === 1) this.#failing++;
     // Of two that wrote at once the other may be done any moment, too.
     const mayPass = isUnwell(error) || isConflict(error);
     const maximum = mayPass ? serverRetryLimit(this.#failing) : maximumObjectRetry;
-    const wait = Math.max(asked, retryDelay(trouble.failures, random(), maximum));
+    const wait = Math.max(retryAfterOf(error), retryDelay(trouble.failures, random(), maximum));
     trouble.notBefore = clock.now() + wait;
     if (isNamespaceGone(error) || (isConflict(error) && trouble.failures < conflictsAreFailuresAfter)) {
       log("debug", `${object} in namespace ${namespace}: ${reason}`, { namespace, object });

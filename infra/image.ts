@@ -79,12 +79,14 @@ export class HelperImage extends pulumi.ComponentResource {
  */
 function bundle({ baseImage, platform }: HelperImageArgs): string {
   try {
-    if (!isBundled()) buildSync(bundling);
+    if (!isBundled()) {
+      buildSync(bundling);
+      writeFileSync(seal, sealOf(readFileSync(main)));
+    }
   } catch (error) {
     // esbuild's error is a dump of all it knows; its message alone has the file, the line and what is wrong there.
     throw new pulumi.RunError(`The helper does not bundle. ${error instanceof Error ? error.message : String(error)}`);
   }
-  writeFileSync(seal, sealOf(readFileSync(main)));
   return hashOf([JSON.stringify([baseImage, platform]), readFileSync(dockerfile), readFileSync(main)]).slice(0, 12);
 }
 

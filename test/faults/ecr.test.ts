@@ -5,9 +5,10 @@ import { decode, type Secret } from "../integration/stack-parts.ts";
 import { account } from "../local/machine.ts";
 import { freePort } from "../api-server.ts";
 import type { HelperProcess, Line } from "../helper-process.ts";
+import { regionOf } from "./counted-front.ts";
 import { answer, cut, delay, drip, garble, hang, reset, resetAfter, rewrite, type Fault } from "./fault.ts";
 import type { Outage } from "./proxy.ts";
-import { assertNoneShown, makeScene, passwordOf, regionOf, type Scene } from "./surroundings.ts";
+import { assertNoneShown, makeSurroundings, passwordOf, type Surroundings } from "./surroundings.ts";
 
 const id = randomBytes(3).toString("hex");
 const refused = (status: number, type: string, headers = {}): Fault =>
@@ -73,7 +74,7 @@ const nameIn = (region: string): string => (region === own ? "ecr-creds" : `ecr-
 
 describe("ECR, troubled in every region but two when a refresh is due", () => {
   const namespace = `ecr-${id}`;
-  let scene: Scene;
+  let scene: Surroundings;
   let helper: HelperProcess;
   let port = 0;
   let liftedAt = 0;
@@ -93,7 +94,7 @@ describe("ECR, troubled in every region but two when a refresh is due", () => {
 
   before(async () => {
     const config = { registries: JSON.stringify([...regionsOfCases, slow].map(hostOf)) };
-    scene = await makeScene([namespace], 24_000, { config });
+    scene = await makeSurroundings([namespace], 24_000, { config });
     port = await freePort();
     helper = scene.run({ ECR_HELPER_PORT: String(port) });
     await helper.line(/the secret will expire/);
@@ -186,11 +187,11 @@ describe("a token whose expiry cannot be right", () => {
     "in a year": (data) => ({ ...data, expiresAt: Date.now() / 1000 + year }),
     missing: ({ authorizationToken }) => ({ authorizationToken }),
   };
-  let scene: Scene;
+  let scene: Surroundings;
 
   before(async () => {
     const registries = Object.keys(expiries).map((_, index) => hostOf(`eu-test-${String(index + 1)}`));
-    scene = await makeScene([namespace], 600_000, { config: { registries: JSON.stringify(registries) } });
+    scene = await makeSurroundings([namespace], 600_000, { config: { registries: JSON.stringify(registries) } });
   });
   after(async () => scene.close());
 

@@ -19,15 +19,16 @@ import { webIdentityTrust } from "../../infra/trust.ts";
 import { freePort } from "../api-server.ts";
 import type { Line } from "../helper-process.ts";
 import { account, issuer, roleArn } from "../local/machine.ts";
+import { isTokenRequest } from "./counted-front.ts";
 import { answer, breakOff, hang, type Fault } from "./fault.ts";
 import type { Asked } from "./proxy.ts";
-import { assertNoneShown, isTokenRequest, makeScene, type Scene } from "./surroundings.ts";
+import { assertNoneShown, makeSurroundings, type Surroundings } from "./surroundings.ts";
 
 const id = randomBytes(3).toString("hex");
 const iam = new IAMClient();
 const outcome = (t: TestContext, what: string, held: string, since: number): void =>
   t.diagnostic(`outcome: ${what} | ${held} | right again after ${String(Date.now() - since)} ms`);
-const keptAndTaken = async (scene: Scene, namespace: string, login: string): Promise<void> => {
+const keptAndTaken = async (scene: Surroundings, namespace: string, login: string): Promise<void> => {
   assert.equal(await scene.login(namespace), login);
   assert.ok(await scene.accepts(login));
 };
@@ -42,9 +43,9 @@ const asksSts = ({ body }: Asked): boolean => body.includes("Action=AssumeRoleWi
 
 describe("the way to AWS", { concurrency: true }, () => {
   const lives = { unreachable: 14_000, dns: 600_000, key: 14_000, ahead: 3_600_000, behind: 3_600_000, sts: 24_000 };
-  const scenes: Scene[] = [];
-  const scene = async (name: keyof typeof lives): Promise<Scene> => {
-    const made = await makeScene([`${name}-${id}`], lives[name]);
+  const scenes: Surroundings[] = [];
+  const scene = async (name: keyof typeof lives): Promise<Surroundings> => {
+    const made = await makeSurroundings([`${name}-${id}`], lives[name]);
     scenes.push(made);
     return made;
   };
@@ -194,7 +195,7 @@ describe("the way to AWS", { concurrency: true }, () => {
 
 /** A role for the scene's helper, as identity irsa has it, and the environment that names it. */
 async function webIdentity(
-  { parts }: Scene,
+  { parts }: Surroundings,
   folder: string,
 ): Promise<{ env: Record<string, string>; token: string; remove: () => Promise<void> }> {
   const namespace = String(parts.env["ECR_HELPER_NAMESPACE"]);

@@ -11,7 +11,7 @@ import { succeeds } from "../local/process.ts";
 import { waitForObject } from "../local/watch.ts";
 import { answer, breakAfter, breakOff, cut, delay, drip, reset, type Fault } from "./fault.ts";
 import type { Matches, Outage } from "./proxy.ts";
-import { assertNoneShown, makeScene, patience, type Scene } from "./surroundings.ts";
+import { assertNoneShown, makeSurroundings, patience, type Surroundings } from "./surroundings.ts";
 
 const id = randomBytes(3).toString("hex");
 const status = (code: number, reason: string, headers = {}): Fault =>
@@ -59,12 +59,12 @@ describe("the Kubernetes API", { concurrency: true }, () => {
     const names = [...Object.keys({ ...cases, ...slow, ...untold }), "healthy", "storm", "admission"];
     const old = new Map<string, string>();
     const outages = new Map<string, Outage>();
-    let scene: Scene;
+    let scene: Surroundings;
     let helper: HelperProcess;
     let port = "";
 
     before(async () => {
-      scene = await makeScene([`${id}-w-*`], 600_000);
+      scene = await makeSurroundings([`${id}-w-*`], 600_000);
       for (const name of names)
         await scene.parts.namespace(namespaceOf(name), { [`refuse-${id}`]: String(name === "admission") });
       const first = scene.run();
@@ -191,7 +191,7 @@ describe("the Kubernetes API", { concurrency: true }, () => {
     const namespaceOf = (what: string): string => `${slug(what)}-${id}`;
     const names = [...Object.keys(cases), "healthy"];
     const outages = new Map<string, Outage>();
-    let scene: Scene;
+    let scene: Surroundings;
     let helper: HelperProcess;
 
     const remove = async (what: string): Promise<void> => {
@@ -199,7 +199,7 @@ describe("the Kubernetes API", { concurrency: true }, () => {
     };
 
     before(async () => {
-      scene = await makeScene(names.map(namespaceOf), 600_000);
+      scene = await makeSurroundings(names.map(namespaceOf), 600_000);
       helper = scene.run();
       await helper.line(/the secret will expire/);
       for (const [what, { fault }] of Object.entries(cases)) {
@@ -238,12 +238,12 @@ describe("the Kubernetes API", { concurrency: true }, () => {
   });
 
   describe("the way to the API server", { concurrency: true }, () => {
-    let [away, revoked, silent, torn]: Scene[] = [];
+    let [away, revoked, silent, torn]: Surroundings[] = [];
     before(async () => {
-      away = await makeScene([`away-${id}`], 600_000);
-      revoked = await makeScene([`revoked-${id}`], 600_000);
-      silent = await makeScene([`silent-${id}`], 14_000);
-      torn = await makeScene([`${id}-torn-*`], 600_000);
+      away = await makeSurroundings([`away-${id}`], 600_000);
+      revoked = await makeSurroundings([`revoked-${id}`], 600_000);
+      silent = await makeSurroundings([`silent-${id}`], 14_000);
+      torn = await makeSurroundings([`${id}-torn-*`], 600_000);
     });
     after(async () => {
       for (const scene of [away, revoked, silent, torn]) await scene?.close();

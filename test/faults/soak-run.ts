@@ -5,6 +5,7 @@ import type { HelperProcess } from "../helper-process.ts";
 import { makeParts, type Parts } from "../integration/stack-parts.ts";
 import { startFront } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
+import { isLoginTaken } from "../registry-login.ts";
 import { rewrite } from "./fault.ts";
 import { Proxy } from "./proxy.ts";
 import type { OwnCluster } from "./scene.ts";
@@ -189,12 +190,7 @@ async function surround({ options }: Parts, tokenLife: number): Promise<Around> 
   return {
     proxies: { ecr, kubernetes },
     latest: () => latest,
-    accepts: async (password) => {
-      const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
-      const answer = await fetch(`${url(front.registry)}/v2/`, { headers: { authorization } });
-      await answer.body?.cancel();
-      return answer.ok;
-    },
+    accepts: async (password) => isLoginTaken(front.registry, password),
     close: async () => {
       await Promise.all([ecr.close(), kubernetes.close()]);
       await issuer.close();

@@ -14,8 +14,9 @@ import {
 import { connect, orUndefined } from "../../helper/kube.ts";
 import { changesOf } from "../e2e/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { account, aws, kubeconfig, ports, url } from "../local/machine.ts";
+import { account, aws, kubeconfig, ports } from "../local/machine.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
+import { isLoginTaken } from "../registry-login.ts";
 import { makeStack, type InterruptedStack, type RunOptions } from "./interrupted-stack.ts";
 
 interface Secret {
@@ -40,10 +41,18 @@ const secret = async (namespace: string, name: string): Promise<Secret> =>
   kube({ method: "GET", path: `/api/v1/namespaces/${namespace}/secrets/${name}` });
 
 /** Whether the registry takes the login that a build namespace has. */
-async function isLoginTaken(build: string): Promise<boolean> {
-  const password = decode((await secret(build, "ecr-creds")).data["password"]);
-  const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
-  return (await fetch(`${url(ports.registry)}/v2/`, { headers: { authorization } })).ok;
+const hasGoodLogin = async (build: string): Promise<boolean> =>
+  isLoginTaken(ports.registry, decode((await secret(build, "ecr-creds")).data["password"]));
+
+async function makeStackFor(name: string, build: string): Promise<InterruptedStack> {
+  await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+  return makeStack(name, build);
+}
+
+async function removeStackFor(stack: InterruptedStack, build: string): Promise<void> {
+  await stack.run("destroy");
+  await stack.forget();
+  await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
 }
 
 /** A stack is whole: the namespace has a login that is good, the user has the one key that its secret has. */
@@ -59,7 +68,7 @@ async function assertWhole(stack: InterruptedStack, name: string, build: string,
   const isOwned = (one: Secret): boolean => one.metadata.ownerReferences?.[0]?.uid === metadata.uid;
   const secrets = `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3Decr-creds`;
   await waitForObject<Secret>(options, secrets, isOwned, 30_000);
-  assert.ok(await isLoginTaken(build));
+  assert.ok(await hasGoodLogin(build));
 }
 
 /** Two stacks, one beside the other: each command is short, and most of it is waiting. */
@@ -68,17 +77,8 @@ describe("a stack whose commands are killed, and whose things are deleted by han
     const name = `fs-${randomBytes(3).toString("hex")}`;
     const build = `build-${name}`;
     let stack: InterruptedStack;
-
-    before(async () => {
-      await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
-      stack = await makeStack(name, build);
-    });
-
-    after(async () => {
-      await stack.run("destroy");
-      await stack.forget();
-      await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
-    });
+    before(async () => (stack = await makeStackFor(name, build)));
+    after(async () => removeStackFor(stack, build));
 
     it("up makes what is missing and takes back what nobody wrote down, so that nothing is there twice", async (t) => {
       assert.equal(stack.resources.length, 18);
@@ -164,7 +164,7 @@ describe("a stack whose commands are killed, and whose things are deleted by han
       const points = [...[`${key}-2`, ...changed].map((one) => `made ${one}`), `deleted ${key}-1`];
       const ended = stack.run("up", { ...rotated, points });
       const taken: boolean[] = [];
-      const looks = setInterval(() => void isLoginTaken(build).then((one) => taken.push(one)), 50);
+      const looks = setInterval(() => void hasGoodLogin(build).then((one) => taken.push(one)), 50);
       await ended.finally(() => clearInterval(looks));
       const { code, stderr, died, milliseconds } = await ended;
       assert.equal(code, 0, stderr);
@@ -181,7 +181,7 @@ describe("a stack whose commands are killed, and whose things are deleted by han
       await deleteObject(`/api/v1/namespaces/${name}/secrets/ecr-helper`);
       await deleteObject(`/apis/apps/v1/namespaces/${name}/deployments/ecr-helper`);
       await deleteObject(`${rbac}/namespaces/${build}/rolebindings/ecr-helper-${name}`);
-      assert.ok(await isLoginTaken(build), "the login goes on without all these");
+      assert.ok(await hasGoodLogin(build), "the login goes on without all these");
       const ended = await stack.run("up", rotated);
       assert.equal(ended.code, 0, ended.stderr);
       assert.deepEqual(changesOf(ended).sort(), [

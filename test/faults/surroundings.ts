@@ -5,9 +5,10 @@ import { decode, makeParts, type Parts, type PartsOptions, type Secret } from ".
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
-import { Proxy, type Asked } from "./proxy.ts";
+import { isLoginTaken } from "../registry-login.ts";
+import { Proxy } from "./proxy.ts";
 
-export interface Scene {
+export interface Surroundings {
   readonly parts: Parts;
   /** Between the helper and AWS. */
   readonly aws: Proxy;
@@ -27,27 +28,18 @@ export interface Scene {
 /** Deadlines are for a machine that is busy with other things. */
 export const patience = 60_000;
 
-let last: Promise<unknown> = Promise.resolve();
-
-/** Makes one, after all that are being made: the program's mocks are the process' own. `tokenLife` in milliseconds. */
-export const makeScene = async (...given: Parameters<typeof make>): Promise<Scene> => {
-  const next = last.then(async () => make(...given));
-  last = next.catch(() => undefined);
-  return next;
-};
-
-async function make(namespaces: readonly string[], tokenLife: number, options: PartsOptions = {}): Promise<Scene> {
+/** `tokenLife` is in milliseconds. */
+export async function makeSurroundings(
+  namespaces: readonly string[],
+  tokenLife: number,
+  options: PartsOptions = {},
+): Promise<Surroundings> {
   const any = { address: loopback, port: 0 };
   const front: Front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   const parts = await makeParts(namespaces, options);
   const aws = await Proxy.start({ upstream: url(front.api) });
   const kubernetes = await Proxy.start({ upstream: parts.options.server, ca: parts.options.ca });
-  const accepts = async (password: string): Promise<boolean> => {
-    const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
-    const answer = await fetch(`${url(front.registry)}/v2/`, { headers: { authorization } });
-    await answer.body?.cancel();
-    return answer.ok;
-  };
+  const accepts = async (password: string): Promise<boolean> => isLoginTaken(front.registry, password);
   return {
     parts,
     aws,
@@ -74,13 +66,6 @@ async function make(namespaces: readonly string[], tokenLife: number, options: P
 }
 
 export const passwordOf = ({ data }: Secret): string => decode(data["password"]);
-
-/** Which region of AWS a request is for, by its signature. */
-export const regionOf = ({ headers }: Asked): string =>
-  /Credential=[^/]+\/\d+\/([-a-z0-9]+)\//.exec(String(headers["authorization"]))?.[1] ?? "";
-
-export const isTokenRequest = ({ headers }: Asked): boolean =>
-  String(headers["x-amz-target"]).endsWith(".GetAuthorizationToken");
 
 /** Fails where a line shows a password, in the clear or as it is in a token. */
 export function assertNoneShown(lines: readonly object[], passwords: Iterable<string>): void {

@@ -2,7 +2,8 @@
 // before it.
 import { connectStreams, type KubeOptions } from "../../helper/kube.ts";
 import { decode, type Parts, type Secret } from "../integration/stack-parts.ts";
-import { url, type Endpoint } from "../local/machine.ts";
+import type { Endpoint } from "../local/machine.ts";
+import { isLoginTaken } from "../registry-login.ts";
 
 /** A version of a secret. */
 export interface Version {
@@ -27,7 +28,7 @@ export class Witness {
   /** The versions that came after the start. */
   readonly versions: Version[] = [];
   readonly #latest = new Map<string, Version>();
-  readonly #registry: string;
+  readonly #registry: Endpoint;
   readonly #over = new AbortController();
   readonly #checks: Promise<void>[] = [];
   /** When the registry was asked about a password last. */
@@ -36,7 +37,7 @@ export class Witness {
   #watching: Promise<void> = Promise.resolve();
 
   private constructor(registry: Endpoint) {
-    this.#registry = `${url(registry)}/v2/`;
+    this.#registry = registry;
   }
 
   /** Resolves when it sees all that is there. The registry is that of the front which gave the tokens. */
@@ -138,9 +139,8 @@ export class Witness {
   }
 
   async #check(key: string, password: string, end: number): Promise<void> {
-    const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
-    const { ok } = await fetch(this.#registry, { headers: { authorization } });
-    if (!ok && Date.now() + margin < end) this.wrong.push(`${key} is refused by the registry`);
+    const isTaken = await isLoginTaken(this.#registry, password);
+    if (!isTaken && Date.now() + margin < end) this.wrong.push(`${key} is refused by the registry`);
   }
 }
 

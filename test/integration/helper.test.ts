@@ -7,15 +7,11 @@ import { awsHandlers } from "../local/engine/aws.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
+import { loginStatus } from "../registry-login.ts";
 import { decode, makeParts, secretPath, type Parts, type Secret } from "./stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const [first, second, late] = [`first-${id}`, `second-${id}`, `late-${id}`];
-
-const registryAnswers = async (registry: string, password: string): Promise<number> => {
-  const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
-  return (await fetch(`${registry}/v2/`, { headers: { authorization } })).status;
-};
 
 describe("the helper, with the stack's own rights", () => {
   let parts: Parts;
@@ -40,8 +36,8 @@ describe("the helper, with the stack's own rights", () => {
     const { type, data, metadata } = await secret(first, "ecr-creds");
     assert.equal(type, "kubernetes.io/basic-auth");
     assert.equal(decode(data["username"]), "AWS");
-    assert.equal(await registryAnswers(url(ports.registry), decode(data["password"])), 200);
-    assert.equal(await registryAnswers(url(ports.registry), "another"), 401);
+    assert.equal(await loginStatus(ports.registry, decode(data["password"])), 200);
+    assert.equal(await loginStatus(ports.registry, "another"), 401);
     assert.equal((await fetch(`${url(ports.registry)}/v2/`)).status, 401);
     const host = parts.env["ECR_HELPER_REGISTRIES"];
     assert.equal(metadata.annotations["tekton.dev/docker-0"], `https://${String(host)}`);
@@ -220,7 +216,7 @@ describe("the helper, over time and against others", () => {
       60_000,
     );
     const [, , latest = ""] = seen;
-    assert.equal(await registryAnswers(url(front.registry), latest), 200);
+    assert.equal(await loginStatus(front.registry, latest), 200);
     await helper.stop();
   });
 

@@ -8,6 +8,7 @@ import { recordSaid } from "../local/evidence.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { account, loopback, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
+import { isLoginTaken } from "../registry-login.ts";
 import { decode, makeParts, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
 import { freePort } from "../api-server.ts";
 
@@ -68,10 +69,7 @@ describe("registries of several accounts and regions, one of which IAM denies", 
   };
   const authsOf = (secret: Secret): Record<string, { password: string }> =>
     (JSON.parse(decode(secret.data[".dockerconfigjson"])) as { auths: Record<string, { password: string }> }).auths;
-  const registryTakes = async (password: string): Promise<boolean> => {
-    const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
-    return (await fetch(`${url(front.registry)}/v2/`, { headers: { authorization } })).ok;
-  };
+  const registryTakes = async (password: string): Promise<boolean> => isLoginTaken(front.registry, password);
   const path = (collection: string, name: string): string =>
     `/api/v1/namespaces/${namespace}/${collection}?fieldSelector=metadata.name%3D${name}`;
 

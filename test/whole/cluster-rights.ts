@@ -117,16 +117,19 @@ class Roles {
     const { resource, namespace, name } = subjectOf(event);
     if (!isDone(event) || !/^(namespaces|(cluster)?role(binding)?s)$/.test(resource)) return;
     const key = `${resource} ${namespace}/${name}`;
-    if (event.verb === "delete") return void this.#forget(key, resource === "namespaces" ? name : undefined);
+    if (event.verb === "deletecollection") return void this.#forget(`${resource} ${namespace}/`);
+    if (event.verb === "delete") {
+      this.#made.delete(key);
+      if (resource === "namespaces") this.#forget(` ${name}/`);
+      return;
+    }
     if (!this.#made.has(key)) this.#made.set(key, Date.parse(event.requestReceivedTimestamp));
     if (resource.endsWith("bindings")) this.#bind(key, namespace, event.requestObject as Binding);
   }
 
-  /** Forgets one, and all in a namespace. */
-  #forget(key: string, namespace: string | undefined): void {
-    this.#made.delete(key);
-    if (namespace === undefined) return;
-    for (const one of this.#made.keys()) if (one.includes(` ${namespace}/`)) this.#made.delete(one);
+  /** Forgets all of a namespace, or those of one resource in it. */
+  #forget(part: string): void {
+    for (const key of this.#made.keys()) if (key.includes(part)) this.#made.delete(key);
   }
 
   #bind(key: string, namespace: string, { roleRef, subjects = [] }: Binding): void {
