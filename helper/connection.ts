@@ -5,7 +5,7 @@ import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:h
 /** What HTTP/2 asks every server to allow at least, in streams per connection: https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2 */
 const streamsPerConnection = 100;
 /** A connection is asked whether it is alive when it was silent for so long, and given so long to answer, in milliseconds. */
-const [silence, answerTime] = [30_000, 5_000];
+const [silence, answerTime] = [30_000, 3_000];
 /** What may be on its way without a word from us, in bytes: a page of a list, or a burst of a watch. */
 const windowSize = 1 << 20;
 
@@ -76,8 +76,13 @@ export class Connections {
 /** Ends a connection unless the other side answers a ping: TCP alone takes a quarter of an hour to give up. */
 function probe(session: ClientHttp2Session): void {
   if (session.closed || session.destroyed) return;
-  const timer = setTimeout(() => session.destroy(dead()), answerTime).unref();
-  session.ping(() => clearTimeout(timer));
+  let isAnswered = false;
+  // A process that was halted for so long may have the answer before it: that is read first.
+  const timer = setTimeout(() => setImmediate(() => isAnswered || session.destroy(dead())), answerTime).unref();
+  session.ping(() => {
+    isAnswered = true;
+    clearTimeout(timer);
+  });
 }
 
 const dead = (): Error => new Error("the API server's connection does not answer any more");

@@ -96,7 +96,7 @@ function freshFor(life: number, find: () => string): () => string {
 /** How long a call may take, and a stream until its answer begins, in milliseconds. */
 const timeout = 30_000;
 /** An answer that takes longer than this makes the connection suspect, in milliseconds. */
-const patience = 2_000;
+const patience = 1_000;
 
 /** A caller of one API server. Its connections are kept, and keep no process alive that waits for nothing. */
 export function connect(options: KubeOptions): Kube {

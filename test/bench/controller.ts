@@ -2,17 +2,14 @@
 // thrown away, and the local cloud's AWS. Prints a table, and the same as JSON. Nothing is asserted: these are figures.
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { inParallel } from "../../helper/parallel.ts";
-import { ApiServer, freePort, startEtcd } from "../api-server.ts";
-import { bundledHelper } from "../helper-bundle.ts";
+import { freePort } from "../api-server.ts";
 import { makeParts, secretPath, type Parts } from "../integration/stack-parts.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { watch } from "../local/watch.ts";
+import { startOwnCluster } from "../own-cluster.ts";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { imageFigures } from "./image.ts";
 import { programTime } from "./program.ts";
@@ -219,12 +216,8 @@ async function latencies({ id, parts }: Bench): Promise<Record<string, number>> 
 
 async function main(): Promise<void> {
   await globalSetup();
-  const etcd = await startEtcd();
-  const server = await ApiServer.start(etcd.address);
-  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-bench-"));
-  const own = join(folder, "kubeconfig");
-  await server.writeKubeconfig(own);
-  const command = bundledHelper(folder);
+  const cluster = await startOwnCluster();
+  const { kubeconfig, command } = cluster;
   const any = { address: loopback, port: 0 };
   const front = async (tokenLife: number): Promise<Front> =>
     startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
@@ -232,7 +225,7 @@ async function main(): Promise<void> {
   try {
     for (const namespaces of sizes) {
       const id = `bench-${randomBytes(3).toString("hex")}`;
-      const parts = await makeParts([`${id}-*`], { kubeconfig: own, command });
+      const parts = await makeParts([`${id}-*`], { kubeconfig, command });
       try {
         await inParallel(namesOf(id, namespaces), 32, async (name) => parts.namespace(name));
         all.push(await passes({ id, parts, front }, namespaces));
@@ -242,19 +235,16 @@ async function main(): Promise<void> {
       }
     }
     const id = `bench-${randomBytes(3).toString("hex")}`;
-    const parts = await makeParts([`${id}-*`], { kubeconfig: own, command });
+    const parts = await makeParts([`${id}-*`], { kubeconfig, command });
     const helper = parts.run();
     await helper.line(/the secret will expire/);
-    const idle = { "resident, idle and without a namespace, MB": rounded(usage(helper.pid).resident) };
-    const found = { ...idle, ...(await latencies({ id, parts, front })) };
+    const found = await latencies({ id, parts, front });
     await parts.removeFromAws();
     const [program, image] = [await programTime(), await imageFigures()];
     for (const figures of [...all, found, program, image]) console.table(figures);
     console.log(JSON.stringify({ passes: all, latencies: found, program, image }));
   } finally {
-    await server.kill();
-    await etcd.kill();
-    await rm(folder, { recursive: true });
+    await cluster.end();
     await globalTeardown();
   }
 }

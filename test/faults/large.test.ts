@@ -6,7 +6,8 @@ import { accountPath, decode, type Secret } from "../integration/stack-parts.ts"
 import { freePort } from "../api-server.ts";
 import { account } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
-import { done, outcome, Scene, startOwnCluster, type OwnCluster, type SceneOptions } from "./scene.ts";
+import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { done, outcome, Scene, type SceneOptions } from "./scene.ts";
 import { renewed } from "./witness.ts";
 
 let cluster: OwnCluster;

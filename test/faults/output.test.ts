@@ -4,8 +4,9 @@ import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "../api-server.ts";
+import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
 import { Pipe } from "./pipe.ts";
-import { done, outcome, Scene, startOwnCluster, type OwnCluster } from "./scene.ts";
+import { done, outcome, Scene } from "./scene.ts";
 import { renewed } from "./witness.ts";
 
 let cluster: OwnCluster;

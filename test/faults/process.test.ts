@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { HelperProcess } from "../helper-process.ts";
-import { done, outcome, Scene, startOwnCluster, type OwnCluster, type SceneOptions } from "./scene.ts";
+import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { done, outcome, Scene, type SceneOptions } from "./scene.ts";
 import { renewed } from "./witness.ts";
 
 let cluster: OwnCluster;

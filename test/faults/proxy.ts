@@ -145,7 +145,8 @@ export class Proxy {
       const exchange = this.#exchange(asked, outgoing);
       this.#exchanges.add(exchange);
       outgoing.once("close", () => this.#exchanges.delete(exchange));
-      await this.#decide(asked)(exchange).catch(() => exchange.reset());
+      // Of one that is over nothing is left to reset but what others share its connection for.
+      await this.#decide(asked)(exchange).catch(() => exchange.signal.aborted || exchange.reset());
     } catch {
       outgoing.destroy(); // The request itself broke off.
     }

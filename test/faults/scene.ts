@@ -1,15 +1,11 @@
 // A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the front that gives it tokens, a witness.
 import { randomBytes } from "node:crypto";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { inParallel } from "../../helper/parallel.ts";
-import { ApiServer, startEtcd } from "../api-server.ts";
-import { bundledHelper } from "../helper-bundle.ts";
 import { HelperProcess } from "../helper-process.ts";
 import { makeParts, type Parts, type ServiceAccount } from "../integration/stack-parts.ts";
 import { waitFor, type Change } from "../local/watch.ts";
+import type { OwnCluster } from "../own-cluster.ts";
 import { startCountedFront, type CountedFront } from "./counted-front.ts";
 import { Witness } from "./witness.ts";
 
@@ -19,36 +15,6 @@ export const done = /the secret will expire/;
 /** Tells what became of a case that began to be mended at `since`. */
 export const outcome = (t: TestContext, what: string, held: string, since: number): void =>
   t.diagnostic(`outcome: ${what} | ${held} | right again after ${(performance.now() - since).toFixed(0)} ms`);
-
-/** An API server and an etcd of one's own: thousands of namespaces, and nobody has to wait for their end. */
-export interface OwnCluster {
-  readonly kubeconfig: string;
-  /** A folder that ends with the cluster. */
-  readonly folder: string;
-  /** What Node is given to run a helper as the image does. */
-  readonly command: readonly string[];
-  end(): Promise<void>;
-}
-
-export async function startOwnCluster(): Promise<OwnCluster> {
-  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-faults-"));
-  // For whoever the helper runs as: what is secret in it is closed by itself.
-  await chmod(folder, 0o711);
-  const etcd = await startEtcd();
-  const server = await ApiServer.start(etcd.address);
-  const kubeconfig = join(folder, "kubeconfig");
-  await server.writeKubeconfig(kubeconfig);
-  return {
-    kubeconfig,
-    folder,
-    command: bundledHelper(folder),
-    end: async () => {
-      await server.kill();
-      await etcd.kill();
-      await rm(folder, { recursive: true });
-    },
-  };
-}
 
 export interface SceneOptions {
   /** In milliseconds; long enough for a refresh never to come by default. */

@@ -7,7 +7,7 @@
 // handles and sockets should stay as they are. SIGINT ends it early, with its summary.
 import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
-import { startOwnCluster } from "./scene.ts";
+import { startOwnCluster } from "../own-cluster.ts";
 import { pick, seeded, shuffled } from "./seeded.ts";
 import { grace } from "./soak-judge.ts";
 import { kinds, type Kind, type Side } from "./soak-faults.ts";
