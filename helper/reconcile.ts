@@ -3,7 +3,6 @@
 import type { Outcome, Writer } from "./apply.ts";
 import type { HelperConfig } from "./config.ts";
 import { desiredSecrets, type Tokens } from "./desired.ts";
-import { createIntern } from "./intern.ts";
 import { formatDate } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Observed } from "./observed.ts";
@@ -48,8 +47,6 @@ export function createController(
   const troubles = new Troubles(effects);
   const states = new Map<string, State>();
   const settled = new Map<string, Settled>();
-  /** Of those with the same desired secrets: their content is not compared. */
-  let internSettled = createIntern<Settled>();
   let desired: Desired = new Map();
   let tokens: Tokens = new Map();
   let announce = false;
@@ -123,7 +120,9 @@ export function createController(
     }
     if (isTarget) {
       const right = objects.filter((object) => !wrong.has(object) && isThere(namespace, object));
-      settled.set(namespace, internSettled({ objects: right, desired: comparedWith }));
+      // The same list for all that are wholly right, which are nearly all of thousands.
+      const kept = right.length === objects.length ? objects : right;
+      settled.set(namespace, { objects: kept, desired: comparedWith });
     }
     if (!isTarget && wrong.size === 0) forget(namespace);
     else states.set(namespace, wrong.size === 0 ? "right" : "failing");
@@ -156,7 +155,6 @@ export function createController(
     refresh: (next) => {
       tokens = next;
       desired = new Map(desiredSecrets(config, next).map((secret) => [secret.name, secret]));
-      internSettled = createIntern();
       announce = true;
       // The next helper finds the tokens there: should this one end now, ECR is not asked again.
       queue.add(config.namespace, true);
