@@ -124,7 +124,7 @@ class Roles {
       return;
     }
     if (!this.#made.has(key)) this.#made.set(key, Date.parse(event.requestReceivedTimestamp));
-    if (resource.endsWith("bindings")) this.#bind(key, namespace, event.requestObject as Binding);
+    if (resource.endsWith("bindings")) this.#bind(key, namespace, event.requestObject as Partial<Binding>);
   }
 
   /** Forgets all of a namespace, or those of one resource in it. */
@@ -132,7 +132,9 @@ class Roles {
     for (const key of this.#made.keys()) if (key.includes(part)) this.#made.delete(key);
   }
 
-  #bind(key: string, namespace: string, { roleRef, subjects = [] }: Binding): void {
+  #bind(key: string, namespace: string, { roleRef, subjects = [] }: Partial<Binding>): void {
+    // A patch of something else: the role of a binding never changes.
+    if (roleRef === undefined) return;
     const role = roleRef.kind === "Role" ? `roles ${namespace}/${roleRef.name}` : `clusterroles /${roleRef.name}`;
     const helpers = subjects.map((subject) => subject.namespace ?? "");
     this.#bindings.set(key, { helpers, role });
