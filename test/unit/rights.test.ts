@@ -84,6 +84,14 @@ describe("the rights that helpers used in a cluster", () => {
     assert.deepEqual(judged(...role, { ...asked, requestReceivedTimestamp: at(1) }), [0, 0, 1]);
     assert.deepEqual(judged(...role, event(8, "delete", "team/roles/one", admin), asked), [0, 0, 1]);
     assert.deepEqual(judged(...role, event(8, "delete", "/namespaces/team", admin), asked), [0, 0, 1]);
+    const all = event(8, "deletecollection", "team/rolebindings/", {
+      ...admin,
+      requestObject: { kind: "DeleteOptions" },
+    });
+    assert.deepEqual(judged(...role, all, asked), [0, 0, 1]);
+    const owners = { requestObject: { metadata: { ownerReferences: [] } } };
+    const patched = event(8, "patch", "team/rolebindings/one", { ...admin, ...owners });
+    assert.deepEqual(judged(...role, patched, asked), [0, 1, 0], "its role stays");
     const refused = event(8, "delete", "team/roles/one", { ...admin, responseStatus: { code: 409 } });
     assert.deepEqual(judged(...role, refused, asked), [0, 1, 0]);
     assert.deepEqual(judged(...role, { ...asked, isOfTest: true }), [0, 0, 1], "that server may just have started");

@@ -133,7 +133,7 @@ class Roles {
   }
 
   #bind(key: string, namespace: string, { roleRef, subjects = [] }: Partial<Binding>): void {
-    // A patch of something else: the role of a binding never changes.
+    // The garbage collector patches the owners alone. The role of a binding never changes.
     if (roleRef === undefined) return;
     const role = roleRef.kind === "Role" ? `roles ${namespace}/${roleRef.name}` : `clusterroles /${roleRef.name}`;
     const helpers = subjects.map((subject) => subject.namespace ?? "");
