@@ -103,8 +103,7 @@ export function connect(options: KubeOptions): Kube {
   const connections = new Connections(options.server, options.ca);
   return async <T>(call: Call) => {
     const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"));
-    if (status < 200 || status > 299)
-      throw new KubeError(call, status, body, parseRetryAfter(headers["retry-after"], Date.now()));
+    if (status < 200 || status > 299) throw refusal(call, { status, headers }, body);
     return parse(call, headers, body) as T;
   };
 }
@@ -115,8 +114,7 @@ export function connectStreams(options: KubeOptions): KubeStream {
   return async function* (call) {
     const stream = send(options, connections, call, "response");
     const { status, headers } = await beginning(stream);
-    if (status !== 200)
-      throw new KubeError(call, status, await text(stream), parseRetryAfter(headers["retry-after"], Date.now()));
+    if (status !== 200) throw refusal(call, { status, headers }, await text(stream));
     let rest = "";
     for await (const chunk of stream.setEncoding("utf8")) {
       const lines = (rest + String(chunk)).split("\n");
@@ -165,6 +163,9 @@ interface Beginning {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
 }
+
+const refusal = (call: Call, { status, headers }: Beginning, body: string): KubeError =>
+  new KubeError(call, status, body, parseRetryAfter(headers["retry-after"], Date.now()));
 
 /** Resolves when an answer begins. */
 const beginning = async (stream: ClientHttp2Stream): Promise<Beginning> =>
