@@ -47,6 +47,8 @@ export function createController(
   const troubles = new Troubles(effects);
   const states = new Map<string, State>();
   const settled = new Map<string, Settled>();
+  /** The uid of each namespace that was worked on; undefined where namespaces are not followed. */
+  const uids = new Map<string, string | undefined>();
   let desired: Desired = new Map();
   let tokens: Tokens = new Map();
   let announce = false;
@@ -92,7 +94,15 @@ export function createController(
   const forget = (namespace: string): void => {
     states.delete(namespace);
     settled.delete(namespace);
+    uids.delete(namespace);
     troubles.forget(namespace, objects);
+  };
+
+  /** A namespace that took the place of another of its name, even unseen, begins with a clean slate. */
+  const forgetAnother = (namespace: string): void => {
+    const uid = observed.namespaces.get(namespace)?.uid;
+    if (uids.get(namespace) !== uid) forget(namespace);
+    uids.set(namespace, uid);
   };
 
   const isThere = (namespace: string, object: string): boolean => {
@@ -111,6 +121,7 @@ export function createController(
   const bringToDesired = async (namespace: string): Promise<void> => {
     const role = observed.roleOf(namespace);
     if (role === "gone") return void forget(namespace);
+    forgetAnother(namespace);
     const isTarget = role !== "none";
     if (!isDecidable(namespace, isTarget)) return;
     const wrong = new Set<string>();

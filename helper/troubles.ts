@@ -18,8 +18,10 @@ export interface TroubleEffects {
 }
 
 interface Trouble {
-  /** In a row. */
+  /** In a row, and of one sort. */
   failures: number;
+  /** Whether they were of the sort that may pass any moment. */
+  mayPass: boolean;
   /** How often it was put back since it was last left alone for long, and when it was last. */
   repairs: number;
   repairedAt: number;
@@ -83,9 +85,12 @@ export class Troubles {
       this.#tell(namespace, object, trouble, { reason, next: "", event: error.reason });
       return undefined;
     }
-    if (++trouble.failures === 1) this.#failing++;
     // Of two that wrote at once the other may be done any moment, too.
     const mayPass = isUnwell(error) || isConflict(error);
+    if (trouble.failures === 0) this.#failing++;
+    // What an API server that was unwell for long says of the object itself is news, and not the end of a long row.
+    trouble.failures = trouble.mayPass === mayPass ? trouble.failures + 1 : 1;
+    trouble.mayPass = mayPass;
     const maximum = mayPass ? serverRetryLimit(this.#failing) : maximumObjectRetry;
     const wait = Math.max(retryAfterOf(error), retryDelay(trouble.failures, random(), maximum));
     trouble.notBefore = clock.now() + wait;
@@ -111,7 +116,7 @@ export class Troubles {
     const key = `${namespace}/${object}`;
     const known = this.#all.get(key);
     if (known !== undefined) return known;
-    const trouble = { failures: 0, repairs: 0, repairedAt: -Infinity, notBefore: -Infinity, said: "" };
+    const trouble = { failures: 0, mayPass: false, repairs: 0, repairedAt: -Infinity, notBefore: -Infinity, said: "" };
     this.#all.set(key, trouble);
     return trouble;
   }

@@ -164,10 +164,15 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
       sinkOf("serviceaccounts", namespace).set(account(namespace, noEntries));
       await clock.advance(0);
     },
-    namespace: async (name: string, labels: Record<string, string> = {}, deletionTimestamp?: string) => {
+    namespace: async (
+      name: string,
+      labels: Record<string, string> = {},
+      deletionTimestamp?: string,
+      uid: string = name,
+    ) => {
       const metadata = {
         name,
-        uid: name,
+        uid,
         resourceVersion: String(++version),
         labels,
         ...(deletionTimestamp !== undefined && { deletionTimestamp }),
@@ -339,6 +344,22 @@ describe("a failure", () => {
     assert.equal(controller.states().get("a"), "right");
   });
 
+  it("of the object itself is tried again soon, however long the API server was unwell before", async () => {
+    const since = Date.parse("2026-11-23T00:00:00Z");
+    const { writes, newToken, clock } = simulate({}, (write) => {
+      if (write !== "apply ecr-creds in a") return undefined;
+      return clock.now() < since + minute ? refusal(503) : refusal(404, "NotFound");
+    });
+    await newToken();
+    await clock.advance(2 * minute);
+    const times = writes.filter((write) => write.endsWith("creds in a")).map((write) => Number(write.split(" ")[0]));
+    const [first = 0, ...next] = times.filter((time) => time >= 60);
+    assert.deepEqual(
+      next.slice(0, 3).map((time) => time - first),
+      [0.5, 1.5, 3.5],
+    );
+  });
+
   it("because somebody else wrote first, or with the namespace's end, is no alarm", async () => {
     let count = 0;
     const { newToken, lines, warned, clock } = simulate({}, (write) => {
@@ -399,6 +420,24 @@ describe("namespaces meant by pattern or selector", () => {
       "0 release builder-sa in other",
     ]);
     assert.equal(controller.states().has("other"), false);
+  });
+
+  it("begin with a clean slate where one of the same name has taken the place of another, even unseen", async () => {
+    let isThere = false;
+    const { writes, newToken, namespace, clock, drifted } = simulate(env, (write) =>
+      isThere || !write.endsWith("team-a") ? undefined : refusal(404, "NotFound"),
+    );
+    await newToken();
+    await namespace("team-a");
+    await clock.advance(5 * minute);
+    isThere = true;
+    writes.length = 0;
+    await namespace("team-a", {}, undefined, "another");
+    assert.deepEqual(
+      writes.map((write) => write.split(" ").slice(1).join(" ")),
+      ofOne("team-a").map((write) => write.slice(2)),
+    );
+    assert.deepEqual(drifted, []);
   });
 
   it("are left alone while they end", async () => {
