@@ -78,7 +78,7 @@ export class Writer {
         ? serverSideApply(path, secret.body, false, signal)
         : serverSideApply(path, secret.bodyFor(seen.uid), true, signal);
     const applied = await this.#kube<MetadataOnly>({ ...call, accept: metadataOnly() });
-    this.#observed.secrets.get(secret.name)?.wrote(namespace, this.#observed.judgeSecret(secret.name, applied));
+    this.#observed.secrets.get(secret.name)?.wrote(applied);
     return seen === undefined ? "created" : "configured";
   }
 
@@ -135,7 +135,7 @@ export class Writer {
     if (managedFields.some(({ manager }) => manager !== fieldManager)) {
       return this.#patchAccount(namespace, made, disowningPatch(this.#config, made), signal);
     }
-    this.#observed.accounts.wrote(namespace, this.#observed.judgeAccount(made));
+    this.#observed.accounts.wrote(made);
     return "created";
   }
 
@@ -151,7 +151,7 @@ export class Writer {
       body === undefined
         ? found
         : await this.#kube<FullAccount>({ method: "PATCH", path: `${path}?${query}`, contentType, body, signal });
-    this.#observed.accounts.wrote(namespace, this.#observed.judgeAccount(patched));
+    this.#observed.accounts.wrote(patched);
     return body === undefined ? "unchanged" : "configured";
   }
 

@@ -8,15 +8,23 @@ export interface Seen {
   readonly version: number;
 }
 
-export class Collection<T extends Seen> {
+interface CollectionOptions<T, O> {
+  readonly keyOf: (metadata: ObjectMeta) => string;
+  /** What is kept of an object. */
+  readonly judge: (object: O) => T;
+  /** Called with the key of everything that becomes another. */
+  readonly changed: (key: string) => void;
+}
+
+/** Keeps a T of every object O. */
+export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
   readonly #items = new Map<string, T>();
-  readonly #changed: (key: string) => void;
+  readonly #options: CollectionOptions<T, O>;
   /** How far the watches have come. */
   #position = 0;
 
-  /** Calls `changed` with the key of everything that becomes another. */
-  constructor(changed: (key: string) => void) {
-    this.#changed = changed;
+  constructor(options: CollectionOptions<T, O>) {
+    this.#options = options;
   }
 
   get(key: string): T | undefined {
@@ -28,36 +36,31 @@ export class Collection<T extends Seen> {
   }
 
   /** Takes the answer of a write, unless a watch has been further already: it would bring back what is gone. */
-  wrote(key: string, item: T): void {
-    if (item.version > this.#position) this.#set(key, item);
+  wrote(object: O): void {
+    if (versionOf(object) > this.#position) this.#set(object);
   }
 
-  /**
-   * Where a watch brings its news. `keyOf` gives an object's key, `judge` what is kept of it, `covers` which keys the
-   * watch is about.
-   */
-  sink(
-    keyOf: (metadata: ObjectMeta) => string,
-    judge: (object: KubeObject) => T,
-    covers: (key: string) => boolean,
-  ): Sink<KubeObject> {
+  /** Where a watch brings its news. `covers` gives which keys the watch is about. */
+  sink(covers: (key: string) => boolean): Sink<O> {
     return {
       set: (object) => {
-        const item = judge(object);
-        this.#position = Math.max(this.#position, item.version);
-        this.#set(keyOf(object.metadata), item);
+        this.#position = Math.max(this.#position, versionOf(object));
+        this.#set(object);
       },
-      delete: ({ metadata }) => this.#delete(keyOf(metadata), Number(metadata.resourceVersion)),
+      delete: ({ metadata }) => this.#delete(this.#options.keyOf(metadata), Number(metadata.resourceVersion)),
       listed: (uids, version) => {
         for (const [key, { uid }] of [...this.#items]) if (covers(key) && !uids.has(uid)) this.#delete(key, version);
       },
     };
   }
 
-  #set(key: string, item: T): void {
-    if ((this.#items.get(key)?.version ?? -1) >= item.version) return;
-    this.#items.set(key, item);
-    this.#changed(key);
+  #set(object: O): void {
+    const { keyOf, judge, changed } = this.#options;
+    const key = keyOf(object.metadata);
+    // Every write of the helper's own comes twice, as its answer and by the watch: it is judged once.
+    if ((this.#items.get(key)?.version ?? -1) >= versionOf(object)) return;
+    this.#items.set(key, judge(object));
+    changed(key);
   }
 
   #delete(key: string, version: number): void {
@@ -65,6 +68,8 @@ export class Collection<T extends Seen> {
     const found = this.#items.get(key);
     if (found === undefined || found.version > version) return;
     this.#items.delete(key);
-    this.#changed(key);
+    this.#options.changed(key);
   }
 }
+
+const versionOf = ({ metadata }: KubeObject): number => Number(metadata.resourceVersion);

@@ -55,9 +55,9 @@ export interface Following {
 }
 
 export class Observed {
-  readonly namespaces: Collection<SeenNamespace>;
+  readonly namespaces: Collection<SeenNamespace, MetadataOnly>;
   /** By the secret's name. */
-  readonly secrets: ReadonlyMap<string, Collection<SeenSecret>>;
+  readonly secrets: ReadonlyMap<string, Collection<SeenSecret, MetadataOnly>>;
   readonly accounts: Collection<SeenAccount>;
   /** All that has to be followed to know this. */
   readonly followings: readonly Following[];
@@ -74,9 +74,15 @@ export class Observed {
     this.#named = new Set(namedNamespaces(config));
     this.#isOpenEnded = isOpenEnded(config);
     this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldPaths(secret)]));
-    this.namespaces = new Collection(changed);
-    this.secrets = new Map(config.secretNames.map((name) => [name, new Collection(changed)]));
-    this.accounts = new Collection(changed);
+    this.namespaces = new Collection({ keyOf: ({ name }) => name, judge: this.#judgeNamespace(), changed });
+    const secrets = (name: string): Collection<SeenSecret, MetadataOnly> =>
+      new Collection({ keyOf: inNamespace, judge: (object) => this.judgeSecret(name, object), changed });
+    this.secrets = new Map(config.secretNames.map((name) => [name, secrets(name)]));
+    this.accounts = new Collection({
+      keyOf: inNamespace,
+      judge: (account) => this.#judgeAccount(account as ServiceAccount & KubeObject),
+      changed,
+    });
     this.followings = this.#isOpenEnded ? [this.#followNamespaces(), ...this.#follow()] : this.#followNamed();
   }
 
@@ -99,35 +105,38 @@ export class Observed {
     return new Set([this.accounts, ...this.secrets.values()].flatMap((collection) => [...collection.keys()]));
   }
 
-  judgeSecret = (name: string, { metadata }: MetadataOnly): SeenSecret => ({
-    uid: metadata.uid,
-    version: Number(metadata.resourceVersion),
-    own: isOwn(this.#config, metadata.labels),
-    revision: this.#intern(metadata.annotations?.[annotations.revision] ?? ""),
-    refreshedAt: this.#intern(metadata.annotations?.[annotations.refreshedAt] ?? ""),
-    changedBy: otherWriter(metadata.managedFields ?? [], this.#fields.get(name) ?? []),
-  });
+  judgeSecret(name: string, { metadata }: MetadataOnly): SeenSecret {
+    return {
+      uid: metadata.uid,
+      version: Number(metadata.resourceVersion),
+      own: isOwn(this.#config, metadata.labels),
+      revision: this.#intern(metadata.annotations?.[annotations.revision] ?? ""),
+      refreshedAt: this.#intern(metadata.annotations?.[annotations.refreshedAt] ?? ""),
+      changedBy: otherWriter(metadata.managedFields ?? [], this.#fields.get(name) ?? []),
+    };
+  }
 
-  judgeAccount = (account: ServiceAccount & KubeObject): SeenAccount => ({
-    uid: account.metadata.uid,
-    version: Number(account.metadata.resourceVersion),
-    held: holdsOwn(this.#config, account),
-    account: this.#internAccount(onlyNames(this.#config, account)),
-  });
+  #judgeAccount(account: ServiceAccount & KubeObject): SeenAccount {
+    return {
+      uid: account.metadata.uid,
+      version: Number(account.metadata.resourceVersion),
+      held: holdsOwn(this.#config, account),
+      account: this.#internAccount(onlyNames(this.#config, account)),
+    };
+  }
 
-  #followNamespaces(): Following {
+  #judgeNamespace(): (namespace: MetadataOnly) => SeenNamespace {
     const isBuild = createMatcher(this.#config);
-    const judge = ({ metadata }: MetadataOnly): SeenNamespace => ({
+    return ({ metadata }) => ({
       uid: metadata.uid,
       version: Number(metadata.resourceVersion),
       isBuild: isBuild(metadata.name, metadata.labels ?? {}),
       isEnding: metadata.deletionTimestamp !== undefined,
     });
-    const sink = this.namespaces.sink(
-      ({ name }) => name,
-      judge,
-      () => true,
-    );
+  }
+
+  #followNamespaces(): Following {
+    const sink = this.namespaces.sink(() => true);
     return { path: "/api/v1/namespaces", metadataOnly: true, sink, namespace: undefined };
   }
 
@@ -148,14 +157,12 @@ export class Observed {
   #followSecret(name: string, namespace: string | undefined): Following {
     const collection = this.secrets.get(name);
     if (collection === undefined) throw new Error(`${name} is no secret of the helper's`);
-    const judge = (object: MetadataOnly): SeenSecret => this.judgeSecret(name, object);
-    const sink = collection.sink(inNamespace, judge, covers(namespace));
+    const sink = collection.sink(covers(namespace));
     return { path: pathOf("secrets", name, namespace), metadataOnly: true, sink, namespace };
   }
 
   #followAccount(namespace: string | undefined): Following {
-    const judge = (object: KubeObject): SeenAccount => this.judgeAccount(object as ServiceAccount & KubeObject);
-    const sink = this.accounts.sink(inNamespace, judge, covers(namespace));
+    const sink = this.accounts.sink(covers(namespace));
     const path = pathOf("serviceaccounts", this.#config.serviceAccount, namespace);
     return { path, metadataOnly: false, sink, namespace };
   }

@@ -11,13 +11,8 @@ const judge = ({ metadata }: KubeObject): Seen => ({ uid: metadata.uid, version:
 
 function collection() {
   const changed: string[] = [];
-  const all = new Collection<Seen>((key) => changed.push(key));
-  const sink = all.sink(
-    ({ name }) => name,
-    judge,
-    () => true,
-  );
-  return { all, sink, changed };
+  const all = new Collection<Seen>({ keyOf: ({ name }) => name, judge, changed: (key) => changed.push(key) });
+  return { all, sink: all.sink(() => true), changed };
 }
 
 describe("what was seen", () => {
@@ -33,7 +28,7 @@ describe("what was seen", () => {
   it("is what a write was answered, before the watch has come so far", () => {
     const { all, sink, changed } = collection();
     sink.set(object("b", 5));
-    all.wrote("a", judge(object("a", 7)));
+    all.wrote(object("a", 7));
     sink.set(object("a", 6));
     sink.set(object("a", 7));
     assert.equal(all.get("a")?.version, 7);
@@ -44,13 +39,13 @@ describe("what was seen", () => {
     const { all, sink } = collection();
     sink.set(object("a", 7));
     sink.delete(object("a", 8));
-    all.wrote("a", judge(object("a", 7)));
+    all.wrote(object("a", 7));
     assert.equal(all.get("a"), undefined);
   });
 
   it("does not go by the end of what was there before it", () => {
     const { all, sink } = collection();
-    all.wrote("a", judge(object("a", 9)));
+    all.wrote(object("a", 9));
     sink.delete(object("a", 8));
     assert.equal(all.get("a")?.version, 9);
   });
@@ -59,7 +54,7 @@ describe("what was seen", () => {
     const { all, sink, changed } = collection();
     sink.set(object("a", 1));
     sink.set(object("b", 2));
-    all.wrote("c", judge(object("c", 12)));
+    all.wrote(object("c", 12));
     changed.length = 0;
     sink.set(object("b", 2));
     sink.listed(new Set(["b of 2"]), 10);
@@ -79,7 +74,7 @@ describe("what was seen", () => {
             at: index * 2,
             run: (): void => (deed === "delete" ? sink.delete : sink.set)(object("a", version)),
           };
-          const answered = { at: index * 2 - 5 + late, run: (): void => all.wrote("a", judge(object("a", version))) };
+          const answered = { at: index * 2 - 5 + late, run: (): void => all.wrote(object("a", version)) };
           return deed === "own" ? [watched, answered] : [watched];
         });
         for (const { run } of events.sort((one, other) => one.at - other.at)) run();
