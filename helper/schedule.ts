@@ -39,7 +39,7 @@ export function retryDelay(failures: number, random: number, maximum = maximumRe
  * and short where it has ended, for then nobody can pull.
  */
 export const retryLimit = (remaining: number): number =>
-  remaining > 0 ? Math.min(maximumRetry, Math.max(second, remaining / 4)) : minute / 2;
+  remaining > 0 ? Math.min(maximumRetry, Math.max(second, remaining / 4)) : 10 * second;
 
 /** How long such a request may take: one that hangs must leave time for another before that token ends. */
 export const requestLimit = (remaining: number): number =>
