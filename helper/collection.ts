@@ -47,7 +47,7 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
         this.#position = Math.max(this.#position, versionOf(object));
         this.#set(object);
       },
-      delete: ({ metadata }) => this.#delete(this.#options.keyOf(metadata), Number(metadata.resourceVersion)),
+      delete: (object) => this.#delete(this.#options.keyOf(object.metadata), versionOf(object)),
       listed: (uids, version) => {
         for (const [key, { uid }] of [...this.#items]) if (covers(key) && !uids.has(uid)) this.#delete(key, version);
       },
@@ -72,4 +72,5 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
   }
 }
 
-const versionOf = ({ metadata }: KubeObject): number => Number(metadata.resourceVersion);
+/** An object's resourceVersion as the number that `Seen` keeps. */
+export const versionOf = ({ metadata }: KubeObject): number => Number(metadata.resourceVersion);

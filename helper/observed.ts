@@ -1,5 +1,5 @@
 // What the cluster holds, as far as the helper has to know: kept by watches, without any secret's content.
-import { Collection, type Seen } from "./collection.ts";
+import { Collection, versionOf, type Seen } from "./collection.ts";
 import type { HelperConfig } from "./config.ts";
 import { createIntern } from "./intern.ts";
 import { exampleSecrets } from "./desired.ts";
@@ -105,10 +105,11 @@ export class Observed {
     return new Set([this.accounts, ...this.secrets.values()].flatMap((collection) => [...collection.keys()]));
   }
 
-  judgeSecret(name: string, { metadata }: MetadataOnly): SeenSecret {
+  judgeSecret(name: string, secret: MetadataOnly): SeenSecret {
+    const { metadata } = secret;
     return {
       uid: metadata.uid,
-      version: Number(metadata.resourceVersion),
+      version: versionOf(secret),
       own: isOwn(this.#config, metadata.labels),
       revision: this.#intern(metadata.annotations?.[annotations.revision] ?? ""),
       refreshedAt: this.#intern(metadata.annotations?.[annotations.refreshedAt] ?? ""),
@@ -119,7 +120,7 @@ export class Observed {
   #judgeAccount(account: ServiceAccount & KubeObject): SeenAccount {
     return {
       uid: account.metadata.uid,
-      version: Number(account.metadata.resourceVersion),
+      version: versionOf(account),
       held: holdsOwn(this.#config, account),
       account: this.#internAccount(onlyNames(this.#config, account)),
     };
@@ -127,12 +128,15 @@ export class Observed {
 
   #judgeNamespace(): (namespace: MetadataOnly) => SeenNamespace {
     const isBuild = createMatcher(this.#config);
-    return ({ metadata }) => ({
-      uid: metadata.uid,
-      version: Number(metadata.resourceVersion),
-      isBuild: isBuild(metadata.name, metadata.labels ?? {}),
-      isEnding: metadata.deletionTimestamp !== undefined,
-    });
+    return (namespace) => {
+      const { name, uid, labels = {}, deletionTimestamp } = namespace.metadata;
+      return {
+        uid,
+        version: versionOf(namespace),
+        isBuild: isBuild(name, labels),
+        isEnding: deletionTimestamp !== undefined,
+      };
+    };
   }
 
   #followNamespaces(): Following {

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { Collection, type Seen } from "../../helper/collection.ts";
+import { Collection, versionOf, type Seen } from "../../helper/collection.ts";
 import type { KubeObject } from "../../helper/reflector.ts";
 
 const object = (key: string, version: number): KubeObject => ({
   metadata: { name: key, uid: `${key} of ${String(version)}`, resourceVersion: String(version) },
 });
-const judge = ({ metadata }: KubeObject): Seen => ({ uid: metadata.uid, version: Number(metadata.resourceVersion) });
+const judge = (object: KubeObject): Seen => ({ uid: object.metadata.uid, version: versionOf(object) });
 
 function collection() {
   const changed: string[] = [];
