@@ -63,11 +63,14 @@ function basicAuthSecret(config: HelperConfig, name: string, region: string, tok
   return { metadata, apiVersion: "v1", kind: "Secret", type: "kubernetes.io/basic-auth", data };
 }
 
-/** The secret images are pulled with: every registry that there is a token for, with and without https://. */
+/**
+ * The secret images are pulled with: every registry that there is a token for, with and without https://. Each has its `auth`
+ * alone, as `docker login` writes it: with user and password beside it the secret would be nearly twice as large.
+ */
 function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
   const auths: Record<string, object> = {};
   for (const [region, { username, password }] of tokens) {
-    const auth = { username, password, auth: base64(`${username}:${password}`) };
+    const auth = { auth: base64(`${username}:${password}`) };
     for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
   }
   const metadata = ownMetadata(config, config.pullSecret);

@@ -11,39 +11,42 @@ export interface ManagedFields {
   readonly fieldsV1?: Fields;
 }
 
-/** Keys are `f:NAME` for a field, `k:{...}` for an item of a list. */
-interface Fields {
+/** A tree of fields: keys are `f:NAME` for a field, `k:{...}` for an item of a list. */
+export interface Fields {
   readonly [key: string]: Fields;
 }
 
-/** A field, by the keys that lead to it in an entry's `fieldsV1`. */
-export type FieldPath = readonly string[];
-
 /** The fields of a secret as the helper applies it. */
-export function fieldPaths({ metadata, data }: Secret): FieldPath[] {
+export function fieldsOf({ metadata, data }: Secret): Fields {
   const { labels = {}, annotations = {}, ownerReferences = [] } = metadata;
-  const keys = (path: readonly string[], object: object): FieldPath[] =>
-    Object.keys(object).map((key) => [...path, `f:${key}`]);
+  const leaves = (keys: readonly string[]): Fields => Object.fromEntries(keys.map((key) => [key, {}]));
+  const named = (object: object): Fields => leaves(Object.keys(object).map((key) => `f:${key}`));
   const owners = ownerReferences.map((owner) => `k:{"uid":${JSON.stringify((owner as { uid: string }).uid)}}`);
-  return [
-    ["f:type"],
-    ...keys(["f:data"], data),
-    ...keys(["f:metadata", "f:labels"], labels),
-    ...keys(["f:metadata", "f:annotations"], annotations),
-    ...owners.map((owner) => ["f:metadata", "f:ownerReferences", owner]),
-  ];
+  return {
+    "f:type": {},
+    "f:data": named(data),
+    "f:metadata": {
+      "f:labels": named(labels),
+      "f:annotations": named(annotations),
+      "f:ownerReferences": leaves(owners),
+    },
+  };
 }
 
-const has = (fields: Fields | undefined, path: FieldPath): boolean =>
-  path.reduce<Fields | undefined>((at, key) => at?.[key], fields) !== undefined;
+/** Whether all wanted fields are there. */
+function has(fields: Fields | undefined, wanted: Fields): boolean {
+  if (fields === undefined) return false;
+  for (const key in wanted) if (!has(fields[key], wanted[key] ?? {})) return false;
+  return true;
+}
 
 /**
  * Who took one of these fields from the helper, changed or removed: the name of the manager that wrote last. Undefined
  * when the helper still has them all.
  */
-export function otherWriter(entries: readonly ManagedFields[], paths: readonly FieldPath[]): string | undefined {
+export function otherWriter(entries: readonly ManagedFields[], wanted: Fields): string | undefined {
   const own = entries.find(({ manager, operation }) => manager === fieldManager && operation === "Apply");
-  if (paths.every((path) => has(own?.fieldsV1, path))) return undefined;
+  if (has(own?.fieldsV1, wanted)) return undefined;
   const [last] = entries.filter((entry) => entry !== own).sort((a, b) => (b.time ?? "").localeCompare(a.time ?? ""));
   return last?.manager ?? "somebody who left no name";
 }

@@ -4,7 +4,7 @@ import type { HelperConfig } from "./config.ts";
 import { createIntern } from "./intern.ts";
 import { exampleSecrets } from "./desired.ts";
 import { annotations, isOwn } from "./ownership.ts";
-import { fieldPaths, otherWriter, type FieldPath, type ManagedFields } from "./managed-fields.ts";
+import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "./managed-fields.ts";
 import type { KubeObject, ObjectMeta, Sink } from "./reflector.ts";
 import { holdsOwn, onlyNames, type ServiceAccount } from "./service-account.ts";
 import { createMatcher, isOpenEnded, namedNamespaces } from "./targets.ts";
@@ -66,14 +66,14 @@ export class Observed {
   readonly #isOpenEnded: boolean;
   readonly #intern = createIntern<string>();
   readonly #internAccount = createIntern<ServiceAccount>();
-  readonly #fields: ReadonlyMap<string, readonly FieldPath[]>;
+  readonly #fields: ReadonlyMap<string, Fields>;
 
   /** Calls `changed` with every namespace where something may have to be done. */
   constructor(config: HelperConfig, changed: (namespace: string) => void) {
     this.#config = config;
     this.#named = new Set(namedNamespaces(config));
     this.#isOpenEnded = isOpenEnded(config);
-    this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldPaths(secret)]));
+    this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldsOf(secret)]));
     this.namespaces = new Collection({ keyOf: ({ name }) => name, judge: this.#judgeNamespace(), changed });
     const secrets = (name: string): Collection<SeenSecret, MetadataOnly> =>
       new Collection({ keyOf: inNamespace, judge: (object) => this.judgeSecret(name, object), changed });
@@ -113,7 +113,7 @@ export class Observed {
       own: isOwn(this.#config, metadata.labels),
       revision: this.#intern(metadata.annotations?.[annotations.revision] ?? ""),
       refreshedAt: this.#intern(metadata.annotations?.[annotations.refreshedAt] ?? ""),
-      changedBy: otherWriter(metadata.managedFields ?? [], this.#fields.get(name) ?? []),
+      changedBy: otherWriter(metadata.managedFields ?? [], this.#fields.get(name) ?? {}),
     };
   }
 

@@ -65,21 +65,26 @@ const createClient = (region: string): ECRClient =>
     requestHandler: { connectionTimeout: 5_000, requestTimeout: 15_000, throwOnRequestTimeout: true },
   });
 
-/** Takes a token apart: base64 of `USER:PASSWORD`, where only the first colon separates. Never shows it in an error. */
+/** A token as ECR gives it. Never shows it in an error. */
 export function parseToken(
   encoded: string | undefined,
   expiresAt: Date | undefined,
 ): Omit<AuthorizationToken, "issuedAt"> {
   if (encoded === undefined || encoded === "") throw new Error("ECR answered without an authorization token");
+  const login = parseLogin(encoded);
+  if (login === undefined) throw new Error("ECR's authorization token is not the base64 of USER:PASSWORD");
+  return { ...login, expiresAt: expiresAt?.getTime() ?? Number.NaN };
+}
+
+/** Takes the base64 of `USER:PASSWORD` apart, where only the first colon separates. Undefined for anything else. */
+export function parseLogin(encoded: string): Pick<AuthorizationToken, "username" | "password"> | undefined {
   const bytes = Buffer.from(encoded, "base64");
   const decoded = bytes.toString("utf8");
   const colon = decoded.indexOf(":");
   const [username, password] = [decoded.slice(0, colon), decoded.slice(colon + 1)];
   // What is no base64 is decoded too, to bytes of which one may be a colon by chance.
   const isText = /^[A-Za-z0-9+/]+={0,2}$/.test(encoded) && isUtf8(bytes);
-  if (!isText || colon < 1 || password === "")
-    throw new Error("ECR's authorization token is not the base64 of USER:PASSWORD");
-  return { username, password, expiresAt: expiresAt?.getTime() ?? Number.NaN };
+  return isText && colon >= 1 && password !== "" ? { username, password } : undefined;
 }
 
 /** When the first of these tokens ends; undefined when none of them says. */

@@ -7,7 +7,7 @@ import { orUndefined, type Kube } from "./kube.ts";
 import type { MetadataOnly } from "./observed.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
 import { isWorthALine, retryDelay, serverRetryLimit } from "./schedule.ts";
-import type { AuthorizationToken } from "./token.ts";
+import { parseLogin, type AuthorizationToken } from "./token.ts";
 
 /** Times of one region's token, in milliseconds since 1970; `expiresAt` is null when ECR did not say. */
 interface TokenTimes {
@@ -35,14 +35,12 @@ export function tokensOf(
   const tokens = new Map<string, AuthorizationToken>();
   if (!isOwn(config, secret.metadata.labels)) return tokens;
   const times = timesIn(config, secret);
-  const { auths = {} } = parse<{ auths: Record<string, { username: string; password: string }> }>(
+  const { auths = {} } = parse<{ auths: Record<string, { auth?: string }> }>(
     Buffer.from(secret.data[".dockerconfigjson"] ?? "", "base64").toString(),
   );
   for (const { host, region } of config.registries) {
-    const [found, auth] = [times.get(region), auths[host]];
-    if (found !== undefined && auth !== undefined) {
-      tokens.set(region, { username: auth.username, password: auth.password, ...found });
-    }
+    const [found, login] = [times.get(region), parseLogin(auths[host]?.auth ?? "")];
+    if (found !== undefined && login !== undefined) tokens.set(region, { ...login, ...found });
   }
   return tokens;
 }

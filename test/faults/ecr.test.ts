@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { decode, type Secret } from "../integration/stack-parts.ts";
+import { decode, pullPasswords, type Secret } from "../integration/stack-parts.ts";
 import { account } from "../local/machine.ts";
 import { freePort } from "../api-server.ts";
 import type { HelperProcess, Line } from "../helper-process.ts";
@@ -133,11 +133,10 @@ describe("ECR, troubled in every region but two when a refresh is due", () => {
   });
 
   it("leaves each namespace the login that it had, which the registry takes", async () => {
-    const { data }: Secret = await scene.parts.secret(namespace, "ecr-creds-pull");
-    const { auths } = JSON.parse(decode(data[".dockerconfigjson"])) as { auths: Record<string, { password: string }> };
+    const pulls = pullPasswords(await scene.parts.secret(namespace, "ecr-creds-pull"));
     for (const region of regionsOfCases) {
       assert.equal(kept.get(region), old.get(region));
-      assert.equal(auths[hostOf(region)]?.password, old.get(region), "in the login for pulls, too");
+      assert.equal(pulls[hostOf(region)], old.get(region), "in the login for pulls, too");
       assert.ok(await scene.accepts(old.get(region) ?? ""));
     }
     during = helper.lines.slice(from);

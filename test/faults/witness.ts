@@ -1,7 +1,7 @@
 // Sees every version of every secret that a helper keeps: none may be torn, refused by the registry, or worse than the one
 // before it.
 import { connectStreams, type KubeOptions } from "../../helper/kube.ts";
-import { decode, type Parts, type Secret } from "../integration/stack-parts.ts";
+import { decode, pullPasswords, type Parts, type Secret } from "../integration/stack-parts.ts";
 import type { Endpoint } from "../local/machine.ts";
 import { isLoginTaken } from "../registry-login.ts";
 
@@ -149,14 +149,8 @@ export function passwordsOf({ type, data }: Secret): string[] {
   if (type === "kubernetes.io/basic-auth") {
     return decode(data["username"]) === "AWS" ? [decode(data["password"])].filter((one) => one !== "") : [];
   }
-  const { auths } = JSON.parse(decode(data[".dockerconfigjson"])) as {
-    auths: Record<string, { username: string; password: string; auth: string }>;
-  };
-  const all = Object.values(auths);
-  const isWhole = all.every(
-    ({ username, password, auth }) => password !== "" && decode(auth) === `${username}:${password}`,
-  );
-  return isWhole ? [...new Set(all.map(({ password }) => password))] : [];
+  const all = Object.values(pullPasswords({ data }));
+  return all.every((password) => password !== "") ? [...new Set(all)] : [];
 }
 
 /** A secret with a token that lives longer than any there is now. */

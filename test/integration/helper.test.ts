@@ -8,7 +8,7 @@ import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
 import { loginStatus } from "../registry-login.ts";
-import { decode, makeParts, secretPath, type Parts, type Secret } from "./stack-parts.ts";
+import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "./stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const [first, second, late] = [`first-${id}`, `second-${id}`, `late-${id}`];
@@ -46,12 +46,12 @@ describe("the helper, with the stack's own rights", () => {
   });
 
   it("writes the same login as a docker config", async () => {
-    const { type, data } = await secret(first, "ecr-creds-pull");
-    assert.equal(type, "kubernetes.io/dockerconfigjson");
-    const { auths } = JSON.parse(decode(data[".dockerconfigjson"])) as { auths: Record<string, { password: string }> };
+    const found = await secret(first, "ecr-creds-pull");
+    assert.equal(found.type, "kubernetes.io/dockerconfigjson");
+    const pulls = pullPasswords(found);
     const host = String(parts.env["ECR_HELPER_REGISTRIES"]);
-    assert.deepEqual(Object.keys(auths), [host, `https://${host}`]);
-    assert.equal(auths[host]?.password, decode((await secret(first, "ecr-creds")).data["password"]));
+    assert.deepEqual(Object.keys(pulls), [host, `https://${host}`]);
+    assert.equal(pulls[host], decode((await secret(first, "ecr-creds")).data["password"]));
   });
 
   it("makes a service account that points at both, where there is none", async () => {

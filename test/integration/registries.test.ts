@@ -9,7 +9,7 @@ import { startFront, type Front } from "../local/front.ts";
 import { account, loopback, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../registry-login.ts";
-import { decode, makeParts, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
+import { decode, makeParts, pullPasswords, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
 import { freePort } from "../api-server.ts";
 
 const namespace = `registries-${randomBytes(3).toString("hex")}`;
@@ -67,8 +67,6 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     recordSaid("metrics", metrics);
     return Number(sample.exec(metrics)?.[1]);
   };
-  const authsOf = (secret: Secret): Record<string, { password: string }> =>
-    (JSON.parse(decode(secret.data[".dockerconfigjson"])) as { auths: Record<string, { password: string }> }).auths;
   const registryTakes = async (password: string): Promise<boolean> => isLoginTaken(front.registry, password);
   const path = (collection: string, name: string): string =>
     `/api/v1/namespaces/${namespace}/${collection}?fieldSelector=metadata.name%3D${name}`;
@@ -97,10 +95,10 @@ describe("registries of several accounts and regions, one of which IAM denies", 
   });
 
   it("are in one docker config, and in the service account as far as there are logins", async () => {
-    const auths = authsOf(await parts.secret(namespace, "ecr-creds-pull"));
+    const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
     const hosts = [host("us-east-1"), host("us-east-1", "444455556666"), host("us-west-2")];
     assert.deepEqual(
-      Object.keys(auths),
+      Object.keys(pulls),
       hosts.flatMap((one) => [one, `https://${one}`]),
     );
     const { secrets, imagePullSecrets } = await parts.account(namespace);
@@ -112,8 +110,8 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     await allow();
     const hasLogin = ({ secrets = [] }: ServiceAccount): boolean => secrets.some(({ name }) => name.endsWith(denied));
     await waitForObject(parts.options, path("serviceaccounts", "builder-sa"), hasLogin, 60_000);
-    const auths = authsOf(await parts.secret(namespace, "ecr-creds-pull"));
-    assert.ok(await registryTakes(auths[host(denied)]?.password ?? ""));
+    const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
+    assert.ok(await registryTakes(pulls[host(denied)] ?? ""));
     assert.equal(await ask("/readyz"), "ok\n");
   });
 
@@ -122,12 +120,12 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     const before = await parts.secret(namespace, "ecr-creds-pull");
     await helper.stop();
     const next = parts.run({ AWS_ENDPOINT_URL: url(front.api) });
-    const [kept, old] = [authsOf(before)[host(denied)], authsOf(before)[host("us-west-2")]];
-    const isRefreshed = (secret: Secret): boolean => authsOf(secret)[host("us-west-2")]?.password !== old?.password;
+    const [kept, old] = [pullPasswords(before)[host(denied)], pullPasswords(before)[host("us-west-2")]];
+    const isRefreshed = (secret: Secret): boolean => pullPasswords(secret)[host("us-west-2")] !== old;
     const after = await waitForObject<Secret>(parts.options, path("secrets", "ecr-creds-pull"), isRefreshed, 60_000);
-    assert.deepEqual(authsOf(after)[host(denied)], kept);
+    assert.equal(pullPasswords(after)[host(denied)], kept);
     await next.line(/no authorization token for eu-west-1: .*the last good token stays in place/);
     const login = await parts.secret(namespace, `ecr-creds-${denied}`);
-    assert.equal(decode(login.data["password"]), kept?.password);
+    assert.equal(decode(login.data["password"]), kept);
   });
 });

@@ -76,6 +76,12 @@ export const secretPath = (namespace: string, name: string): string =>
 export const accountPath = (namespace: string): string => `/api/v1/namespaces/${namespace}/serviceaccounts/builder-sa`;
 export const decode = (text = ""): string => Buffer.from(text, "base64").toString();
 
+/** What opens each registry of a docker config, by its host: ECR's user is always AWS. */
+export function pullPasswords({ data }: Pick<Secret, "data">): Record<string, string> {
+  const { auths } = JSON.parse(decode(data[".dockerconfigjson"])) as { auths: Record<string, { auth: string }> };
+  return Object.fromEntries(Object.entries(auths).map(([host, { auth }]) => [host, decode(auth).replace(/^AWS:/, "")]));
+}
+
 const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*))$/;
 
 let turn: Promise<unknown> = Promise.resolve();

@@ -96,11 +96,7 @@ describe("the secrets that builds log in with", () => {
 describe("the secret that images are pulled with", () => {
   it("has every registry, with and without https://, and the first end of its tokens", () => {
     const found = secret("ecr-creds-pull");
-    const entry = (password: string): object => ({
-      username: "AWS",
-      password,
-      auth: Buffer.from(`AWS:${password}`).toString("base64"),
-    });
+    const entry = (password: string): object => ({ auth: Buffer.from(`AWS:${password}`).toString("base64") });
     const hosts = ["registry.example", own, sameRegion].flatMap((host) => [host, `https://${host}`]);
     const wanted = Object.fromEntries(hosts.map((host) => [host, entry("west")]));
     wanted[otherRegion] = wanted[`https://${otherRegion}`] = entry("east");
@@ -128,7 +124,8 @@ describe("the secret that images are pulled with", () => {
     assert.ok(found);
     const foreign = { ...found, metadata: { ...found.metadata, labels: {} } };
     assert.equal(tokensOf(config, foreign).size, 0);
-    for (const text of ["", "no docker config", "{}", '{"auths":{"docker.io":{"auth":"x"}}}']) {
+    const half = JSON.stringify({ auths: { [own]: { auth: Buffer.from("no colon").toString("base64") } } });
+    for (const text of ["", "no docker config", "{}", '{"auths":{"docker.io":{"auth":"x"}}}', half]) {
       const data = { ".dockerconfigjson": Buffer.from(text).toString("base64") };
       assert.equal(tokensOf(config, { ...found, data }).size, 0);
     }

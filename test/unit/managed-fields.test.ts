@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { fieldPaths, otherWriter, type ManagedFields } from "../../helper/managed-fields.ts";
+import { fieldsOf, otherWriter, type ManagedFields } from "../../helper/managed-fields.ts";
 
 const secret = {
   metadata: {
@@ -14,7 +14,7 @@ const secret = {
   type: "kubernetes.io/basic-auth",
   data: { username: "", password: "" },
 } as const;
-const paths = fieldPaths({ ...secret, metadata: { ...secret.metadata, ownerReferences: [{ uid: "the-uid" }] } });
+const wanted = fieldsOf({ ...secret, metadata: { ...secret.metadata, ownerReferences: [{ uid: "the-uid" }] } });
 
 /** As the API server of Kubernetes 1.35 records the apply of that secret. */
 const fieldsV1 = {
@@ -44,8 +44,8 @@ function without(path: readonly string[]): ManagedFields {
 
 describe("the record of who wrote what", () => {
   it("tells that all is as the helper wrote it, whatever others added", () => {
-    assert.equal(otherWriter([applied], paths), undefined);
-    assert.equal(otherWriter([by("kyverno", "2026-11-23T11:00:00Z"), applied], paths), undefined);
+    assert.equal(otherWriter([applied], wanted), undefined);
+    assert.equal(otherWriter([by("kyverno", "2026-11-23T11:00:00Z"), applied], wanted), undefined);
   });
 
   for (const path of [
@@ -58,15 +58,15 @@ describe("the record of who wrote what", () => {
   ] as const) {
     it(`tells who took ${path.join(" ")}`, () => {
       const others = [by("early", "2026-11-23T10:30:00Z"), by("kubectl-edit", "2026-11-23T11:00:00Z")];
-      assert.equal(otherWriter([...others, without(path)], paths), "kubectl-edit");
+      assert.equal(otherWriter([...others, without(path)], wanted), "kubectl-edit");
     });
   }
 
   it("does not take another write under the helper's name for its own apply", () => {
-    assert.equal(otherWriter([by("ecr-helper", "2026-11-23T11:00:00Z"), without(["f:data"])], paths), "ecr-helper");
+    assert.equal(otherWriter([by("ecr-helper", "2026-11-23T11:00:00Z"), without(["f:data"])], wanted), "ecr-helper");
   });
 
   it("tells of a change even where nothing is left of who made it", () => {
-    assert.equal(otherWriter([], paths), "somebody who left no name");
+    assert.equal(otherWriter([], wanted), "somebody who left no name");
   });
 });

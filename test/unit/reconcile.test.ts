@@ -4,7 +4,7 @@ import { ForeignObjectError } from "../../helper/apply.ts";
 import { readConfig } from "../../helper/config.ts";
 import { fieldManager, type Metadata } from "../../helper/ownership.ts";
 import { KubeError } from "../../helper/kube.ts";
-import { fieldPaths } from "../../helper/managed-fields.ts";
+import { fieldsOf } from "../../helper/managed-fields.ts";
 import { Observed, type MetadataOnly } from "../../helper/observed.ts";
 import { createController, type Effects, type Knowledge } from "../../helper/reconcile.ts";
 import type { KubeObject } from "../../helper/reflector.ts";
@@ -38,19 +38,8 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
 
   /** An own secret as the API server shows it after an apply, or after somebody else changed it. */
   const ownSecret = (namespace: string, metadata: Metadata, by?: string): MetadataOnly => {
-    const fieldsV1 = {};
-    const paths =
-      by === undefined
-        ? fieldPaths({
-            metadata,
-            apiVersion: "v1",
-            kind: "Secret",
-            type: "",
-            data: { username: "", password: "", ".dockerconfigjson": "" },
-          })
-        : [];
-    for (const path of paths)
-      path.reduce<Record<string, object>>((at, key) => (at[key] ??= {}) as Record<string, object>, fieldsV1);
+    const data = { username: "", password: "", ".dockerconfigjson": "" };
+    const fieldsV1 = by === undefined ? fieldsOf({ metadata, apiVersion: "v1", kind: "Secret", type: "", data }) : {};
     const managedFields = [
       { manager: fieldManager, operation: "Apply", fieldsV1 },
       ...(by === undefined ? [] : [{ manager: by }]),
