@@ -4,10 +4,17 @@ import { join } from "node:path";
 import { buildSync } from "esbuild";
 import { bundling } from "../infra/image.ts";
 
+const dockerfile = readFileSync("helper/Dockerfile", "utf8");
+
+/** The image's own environment. */
+export const imageEnvironment: Readonly<Record<string, string>> = Object.fromEntries(
+  [...dockerfile.matchAll(/^ENV (\w+)=(\S+)$/gm)].map(([, name = "", value = ""]) => [name, value]),
+);
+
 /** Bundles it into a folder, and gives what Node is given to run it. */
 export function bundledHelper(folder: string): string[] {
   const bundle = join(folder, "helper.cjs");
   buildSync({ ...bundling, entryPoints: ["test/helper-main.ts"], outfile: bundle });
-  const [, image = "[]"] = /^CMD (.*)$/m.exec(readFileSync("helper/Dockerfile", "utf8")) ?? [];
+  const [, image = "[]"] = /^CMD (.*)$/m.exec(dockerfile) ?? [];
   return [...(JSON.parse(image) as string[]).slice(0, -1), bundle];
 }

@@ -5,9 +5,9 @@ import { desiredSecrets, type DesiredSecret } from "../../helper/desired.ts";
 import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube.ts";
 import { inParallel } from "../../helper/parallel.ts";
 
-/** The secrets that a helper with this environment would write with some new token, under names of the bench's own. */
+/** The secrets that a helper with this environment would write with some new token. */
 export function newSecrets(env: Readonly<Record<string, string>>, round: number): DesiredSecret[] {
-  const config = readConfig({ ...env, ECR_HELPER_BASIC_AUTH_SECRET: "raw", ECR_HELPER_PULL_SECRET: "raw-pull" });
+  const config = readConfig(env);
   // As long as the local cloud's.
   const password = String(round).repeat(684);
   const token = { username: "AWS", password, issuedAt: round, expiresAt: round + 1 };
