@@ -6,6 +6,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { inParallel } from "../../helper/parallel.ts";
 import { freePort } from "../api-server.ts";
+import type { HelperProcess, Line } from "../helper-process.ts";
 import { makeParts, secretPath, type Parts, type PartsOptions } from "../integration/stack-parts.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
@@ -14,6 +15,7 @@ import { startOwnCluster } from "../own-cluster.ts";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { imageFigures } from "./image.ts";
 import { programTime } from "./program.ts";
+import { mean, median, percentile, rounded } from "./statistics.ts";
 import { newSecrets, writeRaw, writeSequentially } from "./writers.ts";
 
 const { values } = parseArgs({
@@ -58,7 +60,6 @@ async function requests(port: number): Promise<Record<string, number>> {
 }
 
 const since = (start: number): number => (performance.now() - start) / 1000;
-const rounded = (value: number, digits = 1): number => Number(value.toFixed(digits));
 
 /** The cluster, its front with tokens of a chosen life, and the parts of a stack that means every namespace of the bench. */
 interface Bench {
@@ -89,76 +90,100 @@ async function writerBeside(id: string, options: PartsOptions): Promise<Writer> 
 
 type Writer = Pick<Parts, "options" | "env" | "removeFromAws">;
 
-/** A full first pass over so many namespaces, a refresh of all, and a start where all is right. */
+/** How many refreshes are measured, each between two rounds of the raw writer: the figures are medians. */
+const rounds = 3;
+/** So long a token has to live, in milliseconds, that at half of it, less a tenth by chance, that work is done at 300 secrets/s. */
+const lifeFor = (namespaces: number): number => 22_000 + namespaces * 30;
+
+/** A full first pass over so many namespaces, refreshes of all, and a start where all is right. */
 async function passes({ id, parts, front }: Bench, writer: Writer, namespaces: number): Promise<Figures> {
   const port = await freePort();
-  const life = 60_000 + namespaces * 45;
-  let issuing = await front(life);
-  const env = { AWS_ENDPOINT_URL: url(issuing.api), ECR_HELPER_PORT: String(port) };
+  const issuing = await front(lifeFor(namespaces));
   const start = performance.now();
-  const helper = parts.run(env);
-  const [first] = [await helper.line(/configured in namespace/, 0, 600_000)];
-  const firstSecret = Date.parse(first["time"] ?? "") - (performance.timeOrigin + start);
+  const helper = parts.run({ AWS_ENDPOINT_URL: url(issuing.api), ECR_HELPER_PORT: String(port) });
+  const first = timeOf(await helper.line(/configured in namespace/, 0, 600_000));
   await helper.line(/the secret will expire/, 0, 600_000);
   const pass = since(start);
   const names = namesOf(id, namespaces);
-  const rawBefore = await raw(writer, names, 1);
-  const [callsBefore, cpuBefore] = [await requests(port), usage(helper.pid).cpu];
-  // The next token is to live so long that no other refresh comes in the way.
+  await writeRaw(writer.options, names, newSecrets(writer.env, 0)); // The first writes are creations.
+  const [refreshes, raws]: [Refresh[], Raw[]] = [[], [await raw(writer, names, 1)]];
+  for (let round = 1; round <= rounds; round++) {
+    refreshes.push(await refresh(helper, port, namespaces));
+    raws.push(await raw(writer, names, round + 1));
+  }
+  const { resident, peak } = usage(helper.pid);
+  await helper.stop();
+  const again = await startRight(parts, issuing, port);
   await issuing.close();
-  issuing = await startFront({ emulator: ports.emulator, api: issuing.api, registry: issuing.registry });
-  const from = helper.lines.length;
-  const begun = Date.parse((await helper.line(/secret\/\S+ configured/, from, 600_000))["time"] ?? "");
-  const ended = Date.parse((await helper.line(/the secret will expire/, from, 600_000))["time"] ?? "");
-  const refresh = (ended - begun) / 1000;
-  const afterRefresh = usage(helper.pid);
-  const calls = Object.entries(await requests(port))
-    .map(([name, count]): [string, number] => [name, count - (callsBefore[name] ?? 0)])
-    .filter(([, count]) => count > 0);
-  const rawAfter = await raw(writer, names, 2);
-  const mean = (of: "rate" | "cpu" | "busy"): number => (rawBefore[of] + rawAfter[of]) / 2;
-  const limit = { rate: mean("rate"), cpu: mean("cpu"), busy: mean("busy") };
   // Each of a few takes it as long as each of many.
   const sequential = await inTurn(writer, names.slice(0, 1_000));
-  const rate = (2 * namespaces) / refresh;
-  const cpu = afterRefresh.cpu - cpuBefore;
-  await helper.stop();
-  const again = await startRight({ id, parts, front }, issuing, port);
-  await issuing.close();
+  const [rate, limit] = [median(refreshes.map((one) => one.rate)), median(raws.map((one) => one.rate))];
+  const beside = refreshes.map((one, index) => one.rate / mean(raws.slice(index, index + 2).map((two) => two.rate)));
   return {
     namespaces,
-    "first secret, ms": rounded(firstSecret, 0),
+    "first secret, ms": rounded(first - (performance.timeOrigin + start), 0),
     "first pass, s": rounded(pass, 2),
-    "refresh, s": rounded(refresh, 2),
+    "refresh, s": rounded(median(refreshes.map(({ seconds }) => seconds)), 2),
     "refresh, secrets/s": rounded(rate, 0),
-    "raw writer, secrets/s": rounded(limit.rate, 0),
+    "raw writer, secrets/s": rounded(limit, 0),
     "get and update in turn, secrets/s": rounded(sequential, 0),
-    "refresh, of the raw writer": rounded(rate / limit.rate, 2),
+    "refresh, of the raw writer": rounded(median(beside), 2),
     "refresh, of get and update in turn": rounded(rate / sequential, 1),
-    "calls of a refresh": calls.map(([name, count]) => `${name} ${String(count)}`).join(", "),
-    "CPU of a refresh, s": rounded(cpu, 2),
-    "CPU of a refresh, cores": rounded(cpu / refresh, 2),
-    "CPU of a written secret, ms": rounded((cpu * 1000) / (2 * namespaces), 2),
-    "CPU of the raw writer's, ms": rounded(limit.cpu, 2),
+    "raw writer, of get and update in turn": rounded(limit / sequential, 1),
+    "calls of a refresh": refreshes.at(-1)?.calls ?? "",
+    "CPU of a refresh, s": rounded(median(refreshes.map(({ cpu }) => cpu)), 2),
+    "CPU of a refresh, cores": rounded(median(refreshes.map(({ cpu, seconds }) => cpu / seconds)), 2),
+    "CPU of a written secret, ms": rounded((median(refreshes.map(({ cpu }) => cpu)) * 1000) / (2 * namespaces), 2),
+    "CPU of the raw writer's, ms": rounded(median(raws.map(({ cpu }) => cpu)), 2),
     // With all of the machine's there is none left for a writer that takes more.
-    [`cores of ${String(cpus().length)} that are busy when it writes`]: rounded(limit.busy, 2),
-    "resident after, MB": rounded(afterRefresh.resident),
-    "peak, MB": rounded(afterRefresh.peak),
+    [`cores of ${String(cpus().length)} that are busy when it writes`]: rounded(
+      median(raws.map(({ busy }) => busy)),
+      2,
+    ),
+    "resident after, MB": rounded(resident),
+    "peak, MB": rounded(peak),
     ...again,
   };
+}
+
+const timeOf = ({ time = "" }: Line): number => Date.parse(time);
+
+interface Refresh {
+  readonly seconds: number;
+  readonly rate: number;
+  /** Of the helper, in seconds. */
+  readonly cpu: number;
+  readonly calls: string;
+}
+
+/** The next refresh that a helper begins, from its first secret to its last. */
+async function refresh(helper: HelperProcess, port: number, namespaces: number): Promise<Refresh> {
+  const [callsBefore, cpuBefore, from] = [await requests(port), usage(helper.pid).cpu, helper.lines.length];
+  const begun = timeOf(await helper.line(/secret\/\S+ configured/, from, 600_000));
+  const ended = timeOf(await helper.line(/the secret will expire/, from, 600_000));
+  const cpu = usage(helper.pid).cpu - cpuBefore;
+  const calls = Object.entries(await requests(port))
+    .map(([name, count]): [string, number] => [name, count - (callsBefore[name] ?? 0)])
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `${name} ${String(count)}`);
+  const seconds = (ended - begun) / 1000;
+  return { seconds, rate: (2 * namespaces) / seconds, cpu, calls: calls.join(", ") };
 }
 
 const namesOf = (id: string, namespaces: number): string[] =>
   Array.from({ length: namespaces }, (_, index) => `${id}-${String(index)}`);
 
-/** The API server's own limit for the same secrets, beside the helper's watches, and what a write costs: in ms of CPU. */
-async function raw(
-  { options, env }: Writer,
-  names: readonly string[],
-  round: number,
-): Promise<{ rate: number; cpu: number; busy: number }> {
-  // The first writes are creations.
-  if (round === 1) await writeRaw(options, names, newSecrets(env, 0));
+interface Raw {
+  /** In secrets per second. */
+  readonly rate: number;
+  /** For a secret, in milliseconds. */
+  readonly cpu: number;
+  /** How many of the machine's cores. */
+  readonly busy: number;
+}
+
+/** The API server's own limit for the same secrets, beside the helper's watches, and what a write costs. */
+async function raw({ options, env }: Writer, names: readonly string[], round: number): Promise<Raw> {
   const [before, ofAll] = [process.cpuUsage(), machineTime()];
   const took = await writeRaw(options, names, newSecrets(env, round));
   const busy = (machineTime() - ofAll) / took;
@@ -168,10 +193,10 @@ async function raw(
 
 /** The way of the peers. */
 async function inTurn({ options, env }: Writer, names: readonly string[]): Promise<number> {
-  return (2 * names.length) / (await writeSequentially(options, names, newSecrets(env, 3)));
+  return (2 * names.length) / (await writeSequentially(options, names, newSecrets(env, rounds + 2)));
 }
 
-async function startRight({ parts }: Bench, issuing: Front, port: number): Promise<Record<string, number>> {
+async function startRight(parts: Parts, issuing: Front, port: number): Promise<Record<string, number>> {
   const start = performance.now();
   const helper = parts.run({ AWS_ENDPOINT_URL: url(issuing.api), ECR_HELPER_PORT: String(port) });
   const [deployment, done] = [
@@ -188,9 +213,6 @@ async function startRight({ parts }: Bench, issuing: Front, port: number): Promi
   await helper.stop();
   return figures;
 }
-
-const percentile = (sorted: readonly number[], share: number): number =>
-  rounded(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN);
 
 /** How long it takes from a namespace's creation to its three objects, and from a secret's deletion to its return. */
 async function latencies({ id, parts }: Bench): Promise<Record<string, number>> {
@@ -236,12 +258,11 @@ async function latencies({ id, parts }: Bench): Promise<Record<string, number>> 
   }
   over.abort();
   await Promise.all(following);
-  for (const list of [created, returned]) list.sort((a, b) => a - b);
   return {
-    "namespace to its three objects, median ms": percentile(created, 0.5),
-    "namespace to its three objects, 99th ms": percentile(created, 0.99),
-    "deleted secret to its return, median ms": percentile(returned, 0.5),
-    "deleted secret to its return, 99th ms": percentile(returned, 0.99),
+    "namespace to its three objects, median ms": rounded(percentile(created, 0.5)),
+    "namespace to its three objects, 99th ms": rounded(percentile(created, 0.99)),
+    "deleted secret to its return, median ms": rounded(percentile(returned, 0.5)),
+    "deleted secret to its return, 99th ms": rounded(percentile(returned, 0.99)),
   };
 }
 

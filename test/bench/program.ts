@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { median, rounded } from "./statistics.ts";
 
 const infra = join(import.meta.dirname, "../../infra");
 
@@ -13,9 +14,6 @@ async function seconds(file: string): Promise<number> {
   await promisify(execFile)(process.execPath, [file]);
   return (performance.now() - start) / 1000;
 }
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 /**
  * Medians of so many runs in turn: the program with nothing to do on Pulumi's mocks, from start to end (the mocks themselves
@@ -45,7 +43,7 @@ export async function programTime(runs = 7): Promise<Record<string, number>> {
       whole.push(await seconds(running));
       alone.push(await seconds(importing));
     }
-    const [all, imported] = [median(whole), median(alone)].map((value) => Number(value.toFixed(2)));
+    const [all, imported] = [median(whole), median(alone)].map((value) => rounded(value, 2));
     return { "the stack's program, s": all ?? NaN, "its imports alone, s": imported ?? NaN };
   } finally {
     await rm(folder, { recursive: true });
