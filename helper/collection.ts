@@ -1,5 +1,5 @@
-// What was seen of one kind of object, one in each namespace: kept by watches and by the answers of the helper's own
-// writes, which come in no order.
+// What was seen of one kind of object, one in each namespace: kept by watches and by the helper's own writes, whose answers
+// come in no order.
 import type { KubeObject, ObjectMeta, Sink } from "./reflector.ts";
 
 export interface Seen {
@@ -12,7 +12,7 @@ interface CollectionOptions<T, O> {
   readonly keyOf: (metadata: ObjectMeta) => string;
   /** What is kept of an object. */
   readonly judge: (object: O) => T;
-  /** Called with the key of everything that becomes another. */
+  /** Called with the key of everything that becomes another, in more than its version. */
   readonly changed: (key: string) => void;
 }
 
@@ -40,6 +40,14 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
     if (versionOf(object) > this.#position) this.#set(object);
   }
 
+  /**
+   * Takes what a write has made of an item: that the API server has taken it is all that was heard of it. Of its version the
+   * watch will tell, and where it has told something since the write began, that counts.
+   */
+  assume(key: string, before: T, after: T): void {
+    if (this.#items.get(key) === before) this.#items.set(key, after);
+  }
+
   /** Where a watch brings its news. `covers` gives which keys the watch is about. */
   sink(covers: (key: string) => boolean): Sink<O> {
     return {
@@ -57,10 +65,12 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
   #set(object: O): void {
     const { keyOf, judge, changed } = this.#options;
     const key = keyOf(object.metadata);
-    // Every write of the helper's own comes twice, as its answer and by the watch: it is judged once.
-    if ((this.#items.get(key)?.version ?? -1) >= versionOf(object)) return;
-    this.#items.set(key, judge(object));
-    changed(key);
+    const known = this.#items.get(key);
+    if (known !== undefined && known.version >= versionOf(object)) return;
+    const found = judge(object);
+    this.#items.set(key, found);
+    // As with the news of every write of the helper's own: it expects no other.
+    if (known === undefined || !isAlike(known, found)) changed(key);
   }
 
   #delete(key: string, version: number): void {
@@ -71,6 +81,10 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
     this.#options.changed(key);
   }
 }
+
+/** Whether two items are the same but for their versions. */
+const isAlike = <T extends Seen>(one: T, other: T): boolean =>
+  Object.entries(one).every(([key, value]) => key === "version" || other[key as keyof T] === value);
 
 /** An object's resourceVersion as the number that `Seen` keeps. */
 export const versionOf = ({ metadata }: KubeObject): number => Number(metadata.resourceVersion);

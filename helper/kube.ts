@@ -24,6 +24,8 @@ export interface Call {
   readonly contentType?: string;
   readonly accept?: string;
   readonly signal?: AbortSignal;
+  /** Whether all that matters is that the call succeeds: what is answered then is not read, and undefined is given. */
+  readonly answerUnread?: boolean;
 }
 
 /** Resolves to the parsed answer (a log: its text), or rejects with KubeError or the network's error. */
@@ -102,9 +104,9 @@ const patience = 1_000;
 export function connect(options: KubeOptions): Kube {
   const connections = new Connections(options.server, options.ca);
   return async <T>(call: Call) => {
-    const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"));
-    if (status < 200 || status > 299) throw refusal(call, { status, headers }, body);
-    return parse(call, headers, body) as T;
+    const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"), call.answerUnread);
+    if (!isSuccess(status)) throw refusal(call, { status, headers }, body);
+    return (call.answerUnread === true ? undefined : parse(call, headers, body)) as T;
   };
 }
 
@@ -176,14 +178,26 @@ const beginning = async (stream: ClientHttp2Stream): Promise<Beginning> =>
       .once("close", () => reject(cutOff()));
   });
 
-/** Listens for everything at once: by the time an await goes on, an answer may have come and gone. */
-const wholeAnswer = async (stream: ClientHttp2Stream): Promise<Beginning & { readonly body: string }> =>
+const isSuccess = (status: number): boolean => status >= 200 && status <= 299;
+
+/**
+ * Listens for everything at once: by the time an await goes on, an answer may have come and gone. One that is `unread` is
+ * thrown away, unless it says what is wrong.
+ */
+const wholeAnswer = async (
+  stream: ClientHttp2Stream,
+  unread = false,
+): Promise<Beginning & { readonly body: string }> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
+    let isKept = !unread;
     stream
-      .once("response", (all) => (headers = all))
-      .on("data", (chunk: Buffer) => chunks.push(chunk))
+      .once("response", (all) => {
+        headers = all;
+        isKept ||= !isSuccess(all[":status"] ?? 0);
+      })
+      .on("data", (chunk: Buffer) => isKept && chunks.push(chunk))
       .once("end", () => {
         // A connection that is closed in peace ends what it never answered.
         const { ":status": status } = headers;

@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { Collection, versionOf, type Seen } from "../../helper/collection.ts";
 import type { KubeObject } from "../../helper/reflector.ts";
 
-const object = (key: string, version: number): KubeObject => ({
-  metadata: { name: key, uid: `${key} of ${String(version)}`, resourceVersion: String(version) },
+const object = (key: string, version: number, uid = `${key} of ${String(version)}`): KubeObject => ({
+  metadata: { name: key, uid, resourceVersion: String(version) },
 });
 const judge = (object: KubeObject): Seen => ({ uid: object.metadata.uid, version: versionOf(object) });
 
@@ -33,6 +33,30 @@ describe("what was seen", () => {
     sink.set(object("a", 7));
     assert.equal(all.get("a")?.version, 7);
     assert.deepEqual(changed, ["b", "a"]);
+  });
+
+  it("is news only where it is another in more than its version", () => {
+    const { all, sink, changed } = collection();
+    for (const version of [5, 6]) sink.set(object("a", version, "uid"));
+    assert.equal(all.get("a")?.version, 6);
+    assert.deepEqual(changed, ["a"]);
+  });
+
+  it("is what a write made of it, until the watch tells more, and never instead of what the watch has told", () => {
+    const { all, sink, changed } = collection();
+    sink.set(object("a", 5));
+    const before = all.get("a");
+    assert.ok(before);
+    const after = { ...before, uid: "a of 6" };
+    all.assume("a", before, after);
+    assert.equal(all.get("a"), after);
+    sink.set(object("a", 6));
+    assert.deepEqual(changed, ["a"], "the watch tells of that very write");
+    all.assume("a", after, { ...after, uid: "late" });
+    assert.deepEqual(all.get("a"), { uid: "a of 6", version: 6 });
+    sink.delete(object("a", 7));
+    all.assume("a", after, after);
+    assert.equal(all.get("a"), undefined);
   });
 
   it("does not come back by an answer that the watch has overtaken", () => {
@@ -74,8 +98,14 @@ describe("what was seen", () => {
             at: index * 2,
             run: (): void => (deed === "delete" ? sink.delete : sink.set)(object("a", version)),
           };
-          const answered = { at: index * 2 - 5 + late, run: (): void => all.wrote(object("a", version)) };
-          return deed === "own" ? [watched, answered] : [watched];
+          let before: Seen | undefined;
+          const begun = { at: index * 2 - 6, run: (): void => void (before = all.get("a")) };
+          const write = (): void => {
+            if (before === undefined) all.wrote(object("a", version));
+            else all.assume("a", before, { ...before });
+          };
+          const answered = { at: index * 2 - 5 + late, run: write };
+          return deed === "own" ? [begun, watched, answered] : [watched];
         });
         for (const { run } of events.sort((one, other) => one.at - other.at)) run();
         const last = deeds.at(-1);
