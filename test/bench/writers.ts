@@ -1,5 +1,6 @@
 // What the helper is measured against: the API server's own limit for the same bodies, and the way of its peers.
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
+import { withoutWarnings } from "../../helper/apply.ts";
 import { readConfig } from "../../helper/config.ts";
 import { desiredSecrets, type DesiredSecret } from "../../helper/desired.ts";
 import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube.ts";
@@ -28,7 +29,7 @@ export async function writeRaw(
   await inParallel(all, width, async ({ namespace, name, body }) => {
     const headers = {
       ":method": "PATCH",
-      ":path": `/api/v1/namespaces/${namespace}/secrets/${name}?fieldManager=bench&force=true`,
+      ":path": `/api/v1/namespaces/${namespace}/secrets/${name}?fieldManager=bench&force=true&${withoutWarnings}`,
       authorization: `Bearer ${token()}`,
       "content-type": "application/apply-patch+yaml",
       accept: metadataOnly(),
