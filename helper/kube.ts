@@ -184,10 +184,7 @@ const isSuccess = (status: number): boolean => status >= 200 && status <= 299;
  * Listens for everything at once: by the time an await goes on, an answer may have come and gone. One that is `unread` is
  * thrown away, unless it says what is wrong.
  */
-const wholeAnswer = async (
-  stream: ClientHttp2Stream,
-  unread = false,
-): Promise<Beginning & { readonly body: string }> =>
+const wholeAnswer = async (stream: ClientHttp2Stream, unread = false): Promise<Beginning & { readonly body: string }> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
