@@ -106,7 +106,7 @@ export function connect(options: KubeOptions): Kube {
   return async <T>(call: Call) => {
     const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"), call.answerUnread);
     if (!isSuccess(status)) throw refusal(call, { status, headers }, body);
-    return (call.answerUnread === true ? undefined : parse(call, headers, body)) as T;
+    return parse(call, headers, body) as T;
   };
 }
 
@@ -206,8 +206,11 @@ const wholeAnswer = async (stream: ClientHttp2Stream, unread = false): Promise<B
   });
 
 /** A log is text, and everything else is JSON. What is neither is not shown: it may be half of a secret. */
-function parse({ method, path }: Call, { "content-type": type = "" }: IncomingHttpHeaders, body: string): unknown {
-  if (type.startsWith("text/plain")) return body;
+function parse(call: Call, { "content-type": type = "" }: IncomingHttpHeaders, body: string): unknown {
+  const { method, path, answerUnread = false } = call;
+  if (type.startsWith("text/plain") && !answerUnread) return body;
+  // A page, say, is not the API server's word that it has done what it was asked for.
+  if (type.startsWith("application/json") && answerUnread) return undefined;
   try {
     return JSON.parse(body);
   } catch {
