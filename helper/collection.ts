@@ -69,7 +69,7 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
     if (known !== undefined && known.version >= versionOf(object)) return;
     const found = judge(object);
     this.#items.set(key, found);
-    // As with the news of every write of the helper's own: it expects no other.
+    // The news of the helper's own writes is what was assumed already, and nothing has to be done about it.
     if (known === undefined || !isAlike(known, found)) changed(key);
   }
 
