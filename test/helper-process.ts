@@ -80,9 +80,9 @@ export class HelperProcess {
       // What was looked at is not looked at again: there may be ten thousand.
       next = Math.max(from, this.lines.length);
       if (found !== undefined) return found;
-      const said = this.lines.map(({ message }) => message).join("\n");
-      if (this.#ended) throw new Error(`the helper ended without a line ${String(wanted)}:\n${said}`);
-      if (deadline.aborted) throw new Error(`no line ${String(wanted)} in ${String(timeout / 1000)} s:\n${said}`);
+      const said = (): string => this.lines.map(({ message }) => message).join("\n");
+      if (this.#ended) throw new Error(`the helper ended without a line ${String(wanted)}:\n${said()}`);
+      if (deadline.aborted) throw new Error(`no line ${String(wanted)} in ${String(timeout / 1000)} s:\n${said()}`);
       await new Promise<void>((resolve) => {
         this.#waiting.add(resolve);
         deadline.addEventListener("abort", () => resolve(), { once: true });
