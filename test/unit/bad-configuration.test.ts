@@ -150,8 +150,10 @@ function refused(values: Values, secrets: readonly string[] = []): string[] {
     const [title, ...lines] = error.message.split("\n");
     assert.equal(title, "The stack's configuration is wrong, and nothing was changed:");
     return lines.map((line) => {
+      // Not `.`, for which Unicode's line separators end a line: they are shown as they are.
       const [, key = "", value = "", cut] =
-        /^ {2}ecr-helper:(\w+) = (".*"|\[secret\])(\.\.\. \(\d+ characters\))?: expected \S.*$/.exec(line) ?? [];
+        /^ {2}ecr-helper:(\w+) = ("[^\n]*"|\[secret\])(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(line) ??
+        [];
       const given = values[key] ?? defaults[`ecr-helper:${key}`] ?? "";
       if (value === "[secret]") assert.ok(secrets.includes(key) || key === "kubeconfig");
       else assert.ok(cut !== undefined || isPartOf(JSON.parse(value) as string, given), line.slice(0, 2000));
@@ -227,7 +229,7 @@ describe("a wrong configuration of the stack", () => {
     for (const key of oddities.filter((one) => one !== "")) {
       pulumi.runtime.setAllConfig({ ...defaults, "ecr-helper:kubeconfig": "Pulumi.yaml", [`ecr-helper:${key}`]: "x" });
       assert.throws(readConfig, (error: Error) => {
-        assert.match(error.message, /^The stack's.*:\n {2}ecr-helper:(\S+|".*"): there is no such key; .*$/);
+        assert.match(error.message, /^The stack's.*:\n {2}ecr-helper:(\S+|"[^\n]*"): there is no such key; [^\n]*$/);
         return pulumi.RunError.isInstance(error);
       });
     }

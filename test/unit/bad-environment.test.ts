@@ -64,7 +64,7 @@ function refused(env: Environment): string[] {
     assert.equal(title, "The helper's environment is wrong:");
     return lines.map((line) => {
       const [, key = "", value = "", cut] =
-        /^ {2}(\w+)=(".*")(\.\.\. \(\d+ characters\))?: expected \S.*$/.exec(line) ?? [];
+        /^ {2}(\w+)=("[^\n]*")(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(line) ?? [];
       const shown = JSON.parse(value) as string;
       const given = env[key] ?? (helperEnvironment as Environment)[key] ?? "";
       assert.ok(shown === given || shown === "" || (cut !== undefined && given.startsWith(shown)), line.slice(0, 2000));
