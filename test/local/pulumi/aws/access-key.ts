@@ -1,0 +1,77 @@
+// aws:iam/accessKey:AccessKey. Rules: terraform-provider-aws internal/service/iam/access_key.go.
+import * as iam from "@aws-sdk/client-iam";
+import { createHmac } from "node:crypto";
+import { InitFailedError, resourceType } from "../resource-type.ts";
+import { secret, type Properties } from "../values.ts";
+import { during, orGone } from "./errors.ts";
+import { oneOf, text, timestamp } from "./inputs.ts";
+import type { AwsSession } from "./session.ts";
+
+export const accessKey = resourceType<AwsSession>({
+  schema: {
+    user: { type: "string", required: true, forceNew: true },
+    status: { type: "string", default: "Active", validate: oneOf("Active", "Inactive") },
+    pgpKey: { type: "string", forceNew: true, unsupported: true },
+  },
+  computed: ["createDate"],
+  // Told when the key is made, and never again: an imported key has neither.
+  toldOnce: ["secret", "sesSmtpPasswordV4"],
+  secretOutputs: ["secret", "sesSmtpPasswordV4"],
+  create: async ({ user, status }, session) => {
+    const UserName = String(user);
+    const command = new iam.CreateAccessKeyCommand({ UserName });
+    const { AccessKey } = await during(`creating IAM Access Key (${UserName})`, session.iam.send(command));
+    const { AccessKeyId: id = "", SecretAccessKey = "" } = AccessKey ?? {};
+    const told = { secret: SecretAccessKey, sesSmtpPasswordV4: sesSmtpPassword(SecretAccessKey, session.region) };
+    if (status === "Inactive") {
+      const what = `deactivating IAM Access Key (${id})`;
+      await during(what, setStatus({ UserName, AccessKeyId: id, Status: "Inactive" }, session)).catch(
+        (error: unknown) => {
+          const outputs = { ...told, status: "Active" };
+          // Not even the state of a failure may have it in clear.
+          const hidden = Object.fromEntries(Object.entries(outputs).map(([key, value]) => [key, secret(value)]));
+          throw new InitFailedError({ id, inputs: {}, outputs: { ...hidden, status: "Active" } }, error);
+        },
+      );
+    }
+    return { id, told };
+  },
+  read: async (id, state, session) => {
+    const UserName = text(state, "user") ?? (await userOf(id, session));
+    if (UserName === undefined) return undefined;
+    const asked = session.iam.send(new iam.ListAccessKeysCommand({ UserName }));
+    const keys = (await during(`reading IAM Access Key (${id})`, orGone(asked)))?.AccessKeyMetadata ?? [];
+    const found = keys.find(({ AccessKeyId }) => AccessKeyId === id);
+    if (found === undefined) return undefined;
+    const properties = { createDate: timestamp(found.CreateDate), status: found.Status, user: found.UserName };
+    return { id, properties };
+  },
+  update: async ({ id, inputs, changes }, session) => {
+    if (!changes("status")) return undefined;
+    const wanted = { UserName: String(inputs["user"]), AccessKeyId: id, Status: inputs["status"] as iam.StatusType };
+    await during(`updating IAM Access Key (${id})`, setStatus(wanted, session));
+    return undefined;
+  },
+  remove: async (AccessKeyId, state, session) => {
+    const command = new iam.DeleteAccessKeyCommand({ AccessKeyId, UserName: text(state, "user") });
+    await during(`deleting IAM Access Key (${AccessKeyId})`, orGone(session.iam.send(command)));
+  },
+});
+
+const setStatus = async (wanted: iam.UpdateAccessKeyCommandInput, { iam: client }: AwsSession): Promise<unknown> =>
+  client.send(new iam.UpdateAccessKeyCommand(wanted));
+
+/** An import knows the key and not whose it is. */
+async function userOf(AccessKeyId: string, { iam: client }: AwsSession): Promise<string | undefined> {
+  const asked = client.send(new iam.GetAccessKeyLastUsedCommand({ AccessKeyId }));
+  const what = `fetching IAM Access Key (${AccessKeyId}) username via GetAccessKeyLastUsed`;
+  return text({ ...(await during(what, orGone(asked))) } as Properties, "UserName");
+}
+
+/** https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html (SessmTPPasswordFromSecretKeySigV4). */
+export function sesSmtpPassword(secretKey: string, region: string): string {
+  const parts = ["11111111", region, "ses", "aws4_request", "SendRawEmail"];
+  const sign = (key: Buffer, message: string): Buffer => createHmac("sha256", key).update(message).digest();
+  const signature = parts.reduce(sign, Buffer.from(`AWS4${secretKey}`));
+  return Buffer.concat([Buffer.from([4]), signature]).toString("base64");
+}

@@ -1,0 +1,78 @@
+// aws:iam/userPolicyAttachment:UserPolicyAttachment and aws:iam/rolePolicyAttachment:RolePolicyAttachment. Rules:
+// terraform-provider-aws internal/service/iam/user_policy_attachment.go and role_policy_attachment.go.
+import * as iam from "@aws-sdk/client-iam";
+import { resourceType, type ResourceType } from "../resource-type.ts";
+import type { Properties } from "../values.ts";
+import { during, orGone } from "./errors.ts";
+import { arnInput } from "./inputs.ts";
+import type { AwsSession } from "./session.ts";
+
+interface Holder {
+  /** The input that names it. */
+  readonly key: "user" | "role";
+  /** In the original's messages. */
+  readonly word: "User" | "Role";
+  readonly attach: (name: string, PolicyArn: string, session: AwsSession) => Promise<unknown>;
+  readonly list: (
+    name: string,
+    session: AwsSession,
+  ) => Promise<{ AttachedPolicies?: iam.AttachedPolicy[] | undefined }>;
+  readonly detach: (name: string, PolicyArn: string, session: AwsSession) => Promise<unknown>;
+}
+
+const attachment = ({ key, word, attach, list, detach }: Holder): ResourceType<AwsSession> =>
+  resourceType<AwsSession>({
+    schema: {
+      [key]: { type: "string", required: true, forceNew: true },
+      policyArn: { ...arnInput, required: true, forceNew: true },
+    },
+    computed: [],
+    // The new one may be the same as the old one, which is deleted afterwards (pulumi-aws provider/resources.go).
+    deleteBeforeReplace: true,
+    create: async (inputs, session) => {
+      const [name, arn] = [String(inputs[key]), String(inputs["policyArn"])];
+      await during(`attaching IAM Policy (${arn}) to IAM ${word} (${name})`, attach(name, arn, session));
+      return { id: `${name}-${arn}` };
+    },
+    read: async (id, state, session) => {
+      const [name, arn, now] = partsOf(id, state, key);
+      const asked = during(`reading IAM ${word} Policy Attachment (${name}:${arn})`, orGone(list(name, session)));
+      const found = (await asked)?.AttachedPolicies?.some(({ PolicyArn }) => PolicyArn === arn);
+      return found === true ? { id: now, properties: { [key]: name, policyArn: arn } } : undefined;
+    },
+    remove: async (id, state, session) => {
+      const [name, arn] = partsOf(id, state, key);
+      const detached = orGone(detach(name, arn, session));
+      await during(`detaching IAM Policy (${arn}) from IAM ${word} (${name})`, detached);
+    },
+  });
+
+/** Holder, policy and id. An import has `NAME/ARN` for an id, which becomes `NAME-ARN`; the state has the parts. */
+function partsOf(id: string, state: Properties, key: "user" | "role"): [string, string, string] {
+  if (state[key] !== undefined) return [String(state[key]), String(state["policyArn"]), id];
+  const [, name, arn] = /^([^/]+)\/(.+)$/.exec(id) ?? [];
+  if (name === undefined || arn === undefined) {
+    throw new Error(`unexpected format of ID ("${id}"), expected <${key}-name>/<policy_arn>`);
+  }
+  return [name, arn, `${name}-${arn}`];
+}
+
+export const userPolicyAttachment = attachment({
+  key: "user",
+  word: "User",
+  attach: async (UserName, PolicyArn, session) =>
+    session.iam.send(new iam.AttachUserPolicyCommand({ UserName, PolicyArn })),
+  list: async (UserName, session) => session.iam.send(new iam.ListAttachedUserPoliciesCommand({ UserName })),
+  detach: async (UserName, PolicyArn, session) =>
+    session.iam.send(new iam.DetachUserPolicyCommand({ UserName, PolicyArn })),
+});
+
+export const rolePolicyAttachment = attachment({
+  key: "role",
+  word: "Role",
+  attach: async (RoleName, PolicyArn, session) =>
+    session.iam.send(new iam.AttachRolePolicyCommand({ RoleName, PolicyArn })),
+  list: async (RoleName, session) => session.iam.send(new iam.ListAttachedRolePoliciesCommand({ RoleName })),
+  detach: async (RoleName, PolicyArn, session) =>
+    session.iam.send(new iam.DetachRolePolicyCommand({ RoleName, PolicyArn })),
+});

@@ -1,0 +1,109 @@
+// The AWS provider's own configuration (@pulumi/aws provider.d.ts), as far as this stand-in carries it out.
+import type { CheckFailure } from "../schema.ts";
+import { isObject, type Properties } from "../values.ts";
+
+export interface AwsConfig {
+  readonly region: string;
+  /** Undefined where the environment gives them. */
+  readonly credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
+  readonly profile: string | undefined;
+  /** By service, such as `ecr`. */
+  readonly endpoints: Readonly<Record<string, string>>;
+  readonly stsRegion: string | undefined;
+  readonly maxAttempts: number | undefined;
+  readonly useFipsEndpoint: boolean;
+  readonly useDualstackEndpoint: boolean;
+  readonly defaultTags: Readonly<Record<string, string>>;
+  readonly ignoreTags: { readonly keys: readonly string[]; readonly keyPrefixes: readonly string[] };
+  readonly allowedAccountIds: readonly string[];
+  readonly forbiddenAccountIds: readonly string[];
+}
+
+const carriedOut = [
+  ...["accessKey", "secretKey", "token", "region", "profile", "endpoints", "stsRegion", "maxRetries"],
+  ...["useFipsEndpoint", "useDualstackEndpoint", "defaultTags", "ignoreTags"],
+  ...["allowedAccountIds", "forbiddenAccountIds"],
+];
+
+/** What changes nothing here: checks that are not made, and the settings of services that are not used. */
+const withoutEffect = [
+  ...["skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"],
+  ...["s3UsePathStyle", "s3UsEast1RegionalEndpoint", "userAgents"],
+];
+
+/** Refused, so that nobody takes them for carried out. */
+const unsupported = [
+  ...["assumeRoleWithWebIdentity", "assumeRoles", "customCaBundle", "ec2MetadataServiceEndpoint"],
+  ...["ec2MetadataServiceEndpointMode", "httpProxy", "httpsProxy", "insecure", "noProxy", "retryMode"],
+  ...["sharedConfigFiles", "sharedCredentialsFiles", "tagPolicyCompliance", "tokenBucketRateLimiterCapacity"],
+];
+
+const services = ["ecr", "eks", "iam", "sts"];
+
+const environmentRegion = (): string | undefined => process.env["AWS_REGION"] ?? process.env["AWS_DEFAULT_REGION"];
+
+/** What is wrong with a configuration: validateProviderConfig of the bridge, and pulumi-aws' own check of the region. */
+export function configFailures(config: Properties): CheckFailure[] {
+  const failures = Object.entries(config).flatMap(([property, value]): CheckFailure[] => {
+    if (unsupported.includes(property)) {
+      return isEmptyList(value) ? [] : [{ property, reason: `this stand-in does not carry out aws:${property}` }];
+    }
+    if (carriedOut.includes(property) || withoutEffect.includes(property)) return [];
+    const reason = `could not validate provider configuration: Invalid or unknown key. Check \`pulumi config get aws:${property}\`.`;
+    return [{ property, reason }];
+  });
+  if ((config["region"] ?? environmentRegion()) === undefined) {
+    const reason =
+      "Missing region information\n" +
+      "Make sure you have set your AWS region, e.g. `pulumi config set aws:region us-west-2`.";
+    failures.push({ property: "region", reason });
+  }
+  if ((config["accessKey"] === undefined) !== (config["secretKey"] === undefined)) {
+    const property = config["accessKey"] === undefined ? "accessKey" : "secretKey";
+    failures.push({ property, reason: "accessKey and secretKey are only of use together" });
+  }
+  return [...failures, ...endpointFailures(config)];
+}
+
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+
+function endpointFailures({ endpoints = [] }: Properties): CheckFailure[] {
+  const property = "endpoints";
+  if (!Array.isArray(endpoints) || !endpoints.every(isObject))
+    return [{ property, reason: "expected list of objects" }];
+  return endpoints
+    .flatMap((one) => Object.keys(one))
+    .filter((service) => !services.includes(service))
+    .map((service) => ({ property, reason: `this stand-in does not use the service ${service}` }));
+}
+
+/** Reads a configuration that has no failures. */
+export function readConfig(config: Properties): AwsConfig {
+  const text = (key: string): string | undefined => (config[key] === undefined ? undefined : String(config[key]));
+  const isSet = (key: string): boolean => String(config[key] ?? false) === "true";
+  const list = (key: string): string[] => (config[key] ?? []) as string[];
+  const [accessKeyId, secretAccessKey, sessionToken] = [text("accessKey"), text("secretKey"), text("token")];
+  const [defaults, ignored] = [config["defaultTags"], config["ignoreTags"]] as Partial<
+    Record<string, string[] & Tags>
+  >[];
+  return Object.freeze({
+    region: text("region") ?? environmentRegion() ?? "",
+    credentials:
+      accessKeyId === undefined || secretAccessKey === undefined
+        ? undefined
+        : { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) },
+    profile: text("profile"),
+    endpoints: Object.assign({}, ...((config["endpoints"] ?? []) as Tags[])) as Tags,
+    stsRegion: text("stsRegion"),
+    // Retries come after the first attempt.
+    maxAttempts: config["maxRetries"] === undefined ? undefined : Number(config["maxRetries"]) + 1,
+    useFipsEndpoint: isSet("useFipsEndpoint"),
+    useDualstackEndpoint: isSet("useDualstackEndpoint"),
+    defaultTags: defaults?.["tags"] ?? {},
+    ignoreTags: { keys: ignored?.["keys"] ?? [], keyPrefixes: ignored?.["keyPrefixes"] ?? [] },
+    allowedAccountIds: list("allowedAccountIds"),
+    forbiddenAccountIds: list("forbiddenAccountIds"),
+  });
+}
+
+type Tags = Record<string, string>;

@@ -1,0 +1,48 @@
+// AWS' errors in the words of the original: what was done to which resource, the call, AWS' code and its message.
+// "creating IAM User (NAME): operation error IAM: CreateUser, https response error StatusCode: 409, RequestID: ...,
+// EntityAlreadyExists: ..." (aws-sdk-go-v2's OperationError and ResponseError, with the provider's prefix).
+
+/** A call that AWS refused, or that did not reach it. */
+export class AwsError extends Error {
+  /** AWS' error code, such as `NoSuchEntity` or `RepositoryNotFoundException`. */
+  readonly code: string;
+
+  constructor(operation: string, cause: unknown) {
+    const { name = "", message = String(cause), Code, $metadata } = cause as Partial<ServiceError>;
+    const code = Code ?? name;
+    const status = $metadata?.httpStatusCode;
+    const response =
+      status === undefined
+        ? ""
+        : `https response error StatusCode: ${String(status)}, RequestID: ${$metadata?.requestId ?? ""}, `;
+    super(`operation error ${operation}, ${response}${code}: ${message}`, { cause });
+    this.code = code;
+  }
+}
+
+interface ServiceError {
+  readonly name: string;
+  readonly message: string;
+  /** The code itself, where the SDK's class has another name. */
+  readonly Code: string;
+  readonly $metadata: { readonly httpStatusCode?: number; readonly requestId?: string };
+}
+
+/** Says of an answer that failed what it was to do. */
+export const during = async <T>(what: string, answer: Promise<T>): Promise<T> =>
+  answer.catch((error: unknown) => {
+    throw new Error(`${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  });
+
+/** The error's code, or that of the error behind it. */
+export function codeOf(error: unknown): string | undefined {
+  if (error instanceof AwsError) return error.code;
+  return error instanceof Error ? codeOf(error.cause) : undefined;
+}
+
+/** Gives undefined where AWS answers that there is no such thing. */
+export const orGone = async <T>(answer: Promise<T>): Promise<T | undefined> =>
+  answer.catch((error: unknown) => {
+    if (/^NoSuchEntity|NotFound(Exception)?$/.test(codeOf(error) ?? "")) return undefined;
+    throw error;
+  });

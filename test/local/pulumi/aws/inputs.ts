@@ -1,0 +1,65 @@
+// Inputs that several AWS types share, with the checks that the original makes before it asks AWS.
+import type { InputSpec } from "../schema.ts";
+import type { AwsSession } from "./session.ts";
+import type { Properties } from "../values.ts";
+
+/** What comes of a name longer than that: StringLenBetween and a pattern (validResourceName in internal/service/iam). */
+export const iamName =
+  (maxLength: number) =>
+  (name: string): string | undefined => {
+    if (name.length < 1 || name.length > maxLength) {
+      return `expected length to be in the range (1 - ${String(maxLength)}), got ${name}`;
+    }
+    return /^[\w+=,.@-]*$/.test(name) ? undefined : `invalid value (must match [\\w+=,.@-])`;
+  };
+
+export const lengthBetween =
+  (min: number, max: number) =>
+  (value: string): string | undefined =>
+    value.length >= min && value.length <= max
+      ? undefined
+      : `expected length to be in the range (${String(min)} - ${String(max)}), got ${String(value.length)} characters`;
+
+export const oneOf =
+  (...values: readonly string[]) =>
+  (value: string): string | undefined =>
+    values.includes(value) ? undefined : `expected to be one of ${JSON.stringify(values)}, got ${value}`;
+
+/** verify.ValidARN in internal/verify/validate.go. */
+export function validArn(value: string): string | undefined {
+  if (value === "") return undefined;
+  const [prefix, partition = "", , region = "", account = "", ...resource] = value.split(":");
+  const invalid = (why: string): string => `(${value}) is an invalid ARN: ${why}`;
+  if (prefix !== "arn" || resource.length === 0) return invalid("arn: invalid prefix or not enough sections");
+  if (!/^aws(-[a-z]+)*$/.test(partition))
+    return invalid("invalid partition value (expecting to match regular expression: ^aws(-[a-z]+)*$)");
+  if (region !== "" && !/^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(region)) return invalid("invalid region value");
+  if (account !== "" && !/^(aws|aws-managed|third-party|\d{12}|cw.{10})$/.test(account))
+    return invalid("invalid account ID value");
+  return resource.join(":") === "" ? invalid("missing resource value") : undefined;
+}
+
+export const arnInput: InputSpec = { type: "string", validate: validArn };
+
+export const pathInput: InputSpec = { type: "string", default: "/", validate: lengthBetween(0, 512) };
+
+/** Where a resource is managed: the provider's region unless it says another one. */
+export const regionInput: InputSpec = {
+  type: "string",
+  computed: true,
+  forceNew: true,
+  validate: (region: string) =>
+    /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(region) ? undefined : `(${region}) is not a valid Region`,
+};
+
+export const regionOf = (properties: Properties, session: AwsSession): string =>
+  String(properties["region"] ?? session.region);
+
+/** An input as a text; undefined where it is not given, or empty. */
+export const text = (properties: Properties, key: string): string | undefined => {
+  const value = properties[key];
+  return value === undefined || value === "" ? undefined : String(value);
+};
+
+/** Times as the original writes them (time.RFC3339). */
+export const timestamp = (date: Date | undefined): string | undefined => date?.toISOString().replace(/\.\d{3}Z$/, "Z");

@@ -1,0 +1,33 @@
+// The AWS provider, as far as infra/ uses it.
+import awsPackage from "@pulumi/aws/package.json" with { type: "json" };
+import type { Plugin } from "../plugin.ts";
+import { configFailures } from "./config.ts";
+import { awsFunctions } from "./functions.ts";
+import { awsSession, type AwsSession } from "./session.ts";
+import { awsTypes } from "./types.ts";
+
+export const awsProvider: Plugin<AwsSession> = {
+  name: "aws",
+  version: awsPackage.version,
+  checkConfig: async (config) => Promise.resolve(configFailures(config)),
+  // None of the original's arguments forces a new provider.
+  configThatReplaces: [],
+  configure: async (config) => {
+    const [failure] = configFailures(config);
+    if (failure !== undefined) throw new Error(failure.reason);
+    const session = awsSession(config);
+    await checkAccount(session);
+    return session;
+  },
+  types: awsTypes,
+  functions: awsFunctions,
+};
+
+/** allowedAccountIds and forbiddenAccountIds (VerifyAccountIDAllowed in aws-sdk-go-base). */
+async function checkAccount(session: AwsSession): Promise<void> {
+  const { allowedAccountIds: allowed, forbiddenAccountIds: forbidden } = session.config;
+  if (allowed.length === 0 && forbidden.length === 0) return;
+  const { accountId } = await session.identity();
+  const isAllowed = allowed.length === 0 || allowed.includes(accountId);
+  if (!isAllowed || forbidden.includes(accountId)) throw new Error(`AWS account ID not allowed: ${accountId}`);
+}

@@ -1,0 +1,64 @@
+// aws:ecr/repositoryPolicy:RepositoryPolicy and aws:ecr/lifecyclePolicy:LifecyclePolicy: what a repository has one of.
+// Rules: terraform-provider-aws internal/service/ecr/repository_policy.go and lifecycle_policy.go.
+import * as ecr from "@aws-sdk/client-ecr";
+import { resourceType } from "../resource-type.ts";
+import type { Properties } from "../values.ts";
+import { during, orGone } from "./errors.ts";
+import { regionInput, regionOf } from "./inputs.ts";
+import { lifecyclePolicyInput, normalizeJson, resourcePolicyInput } from "./policy-document.ts";
+import type { AwsSession } from "./session.ts";
+
+const repositoryInput = { type: "string", required: true, forceNew: true } as const;
+
+const normalText = (inputs: Properties): string => String(normalizeJson(inputs["policy"]));
+
+async function putRepositoryPolicy(inputs: Properties, session: AwsSession): Promise<string> {
+  const repositoryName = String(inputs["repository"]);
+  const command = new ecr.SetRepositoryPolicyCommand({ repositoryName, policyText: normalText(inputs) });
+  const what = `putting ECR Repository Policy (${repositoryName})`;
+  await during(what, session.ecr(inputs["region"]).send(command));
+  return repositoryName;
+}
+
+export const repositoryPolicy = resourceType<AwsSession>({
+  schema: { repository: repositoryInput, policy: resourcePolicyInput, region: regionInput },
+  computed: ["registryId"],
+  create: async (inputs, session) => ({ id: await putRepositoryPolicy(inputs, session) }),
+  read: async (id, state, session) => {
+    const asked = session.ecr(state["region"]).send(new ecr.GetRepositoryPolicyCommand({ repositoryName: id }));
+    const found = await during(`reading ECR Repository Policy (${id})`, orGone(asked));
+    if (found?.policyText === undefined) return undefined;
+    const { policyText: policy, registryId, repositoryName: repository = id } = found;
+    return { id, properties: { policy, registryId, repository, region: regionOf(state, session) } };
+  },
+  update: async ({ inputs }, session) => putRepositoryPolicy(inputs, session),
+  remove: async (id, state, session) => {
+    const asked = session.ecr(state["region"]).send(new ecr.DeleteRepositoryPolicyCommand({ repositoryName: id }));
+    await during(`deleting ECR Repository Policy (${id})`, orGone(asked));
+  },
+});
+
+export const lifecyclePolicy = resourceType<AwsSession>({
+  schema: { repository: repositoryInput, policy: lifecyclePolicyInput, region: regionInput },
+  computed: ["registryId"],
+  // The new one would be written over the old one, and then be deleted (pulumi-aws provider/resources.go).
+  deleteBeforeReplace: true,
+  create: async (inputs, session) => {
+    const repositoryName = String(inputs["repository"]);
+    const command = new ecr.PutLifecyclePolicyCommand({ repositoryName, lifecyclePolicyText: normalText(inputs) });
+    const what = `creating ECR Lifecycle Policy (${repositoryName})`;
+    await during(what, session.ecr(inputs["region"]).send(command));
+    return { id: repositoryName };
+  },
+  read: async (id, state, session) => {
+    const asked = session.ecr(state["region"]).send(new ecr.GetLifecyclePolicyCommand({ repositoryName: id }));
+    const found = await during(`reading ECR Lifecycle Policy (${id})`, orGone(asked));
+    if (found?.lifecyclePolicyText === undefined) return undefined;
+    const { lifecyclePolicyText: policy, registryId, repositoryName: repository = id } = found;
+    return { id, properties: { policy, registryId, repository, region: regionOf(state, session) } };
+  },
+  remove: async (id, state, session) => {
+    const asked = session.ecr(state["region"]).send(new ecr.DeleteLifecyclePolicyCommand({ repositoryName: id }));
+    await during(`deleting ECR Lifecycle Policy (${id})`, orGone(asked));
+  },
+});

@@ -1,0 +1,96 @@
+// What a change of inputs means for a resource that exists, as the terraform bridge answers Diff.
+import { meansTheSame, withDefaults, type InputSpec, type Schema } from "./schema.ts";
+import { hasUnknown, isEmpty, isObject, isSame, plainProperties, type Properties } from "./values.ts";
+
+export type DiffKind = "ADD" | "ADD_REPLACE" | "DELETE" | "DELETE_REPLACE" | "UPDATE" | "UPDATE_REPLACE";
+
+export interface DiffResult {
+  readonly changes: boolean;
+  /** By property path, such as `tags.team` or `imageScanningConfiguration.scanOnPush`. */
+  readonly detailed: Readonly<Record<string, DiffKind>>;
+  /** Inputs whose change takes another resource. */
+  readonly replaces: readonly string[];
+  readonly deleteBeforeReplace: boolean;
+}
+
+export interface DiffRequest {
+  /** The outputs that the engine remembers. */
+  readonly state: Properties;
+  /** This run's inputs as check gave them. */
+  readonly inputs: Properties;
+  /** Property paths. */
+  readonly ignoreChanges?: readonly string[];
+}
+
+export interface DiffRules {
+  readonly schema: Schema;
+  /** Outputs that follow from the inputs, such as `tagsAll`. */
+  readonly planned: Properties;
+  readonly deleteBeforeReplace: boolean;
+}
+
+/**
+ * Compares the state, not the old inputs, with the new inputs: what somebody changed in AWS and a refresh found is mended
+ * (provider.Diff in pulumi-terraform-bridge pkg/tfbridge/provider.go).
+ */
+export function diffInputs(rules: DiffRules, request: DiffRequest): DiffResult {
+  const state = plainProperties(request.state);
+  const inputs = withDefaults(rules.schema, plainProperties(request.inputs)).inputs;
+  const isIgnored = ignoring(request.ignoreChanges ?? []);
+  const detailed: Record<string, DiffKind> = {};
+  const replaces: string[] = [];
+  for (const [key, spec] of Object.entries(rules.schema)) {
+    const changes = Object.entries(changesOf(spec, key, state[key], inputs[key])).filter(([path]) => !isIgnored(path));
+    if (changes.length === 0) continue;
+    if (spec.forceNew) replaces.push(key);
+    for (const [path, kind] of changes) detailed[path] = spec.forceNew ? `${kind}_REPLACE` : kind;
+  }
+  for (const [key, value] of Object.entries(rules.planned)) {
+    if (!isIgnored(key) && !isSame(state[key] ?? {}, value)) detailed[key] = "UPDATE";
+  }
+  return {
+    changes: Object.keys(detailed).length > 0,
+    detailed,
+    replaces,
+    deleteBeforeReplace: replaces.length > 0 && (rules.deleteBeforeReplace || isNamedByUser(rules.schema, inputs)),
+  };
+}
+
+/**
+ * A name that the program gives is taken by the old resource until that is deleted; one that was made up is not
+ * (nameRequiresDeleteBeforeReplace in pulumi-terraform-bridge pkg/tfbridge/schema.go).
+ */
+function isNamedByUser(schema: Schema, inputs: Properties): boolean {
+  const filled = inputs["__defaults"];
+  if (!Array.isArray(filled)) return false;
+  return Object.entries(schema).some(([key, spec]) => spec.autoname && key in inputs && !filled.includes(key));
+}
+
+type Kind = "ADD" | "DELETE" | "UPDATE";
+
+function changesOf(spec: InputSpec, key: string, old: unknown, next: unknown): Record<string, Kind> {
+  if (next === undefined && (spec.computed || spec.autoname)) return {};
+  if (meansTheSame(spec, old, next) || (isEmpty(old) && isEmpty(next))) return {};
+  if (["map", "object"].includes(spec.type) && isObject(old) && isObject(next)) {
+    return changesInside(spec, key, old, next);
+  }
+  if (isEmpty(old) && !hasUnknown(next)) return { [key]: "ADD" };
+  return { [key]: isEmpty(next) ? "DELETE" : "UPDATE" };
+}
+
+function changesInside({ fields }: InputSpec, path: string, old: Properties, next: Properties): Record<string, Kind> {
+  const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
+  const changes = keys.map((key) =>
+    changesOf(fields?.[key] ?? { type: "string" }, `${path}${step(key)}`, old[key], next[key]),
+  );
+  return Object.assign({}, ...changes) as Record<string, Kind>;
+}
+
+/** A key in a property path: quoted where it is no plain name (sdk/go/common/resource/property_path.go). */
+const step = (key: string): string => (/^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`);
+
+/** Whether a path is one of those, or below one. */
+const ignoring =
+  (paths: readonly string[]): ((path: string) => boolean) =>
+  (path) =>
+    paths.some((one) => one === path || path.startsWith(`${one}.`) || path.startsWith(`${one}[`));

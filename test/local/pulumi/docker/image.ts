@@ -1,0 +1,236 @@
+// docker:index/image:Image, built and pushed by the docker command. Rules: pulumi-docker provider/provider.go and
+// provider/image.go, and what the real provider was measured to do.
+import { existsSync } from "node:fs";
+import { join, relative } from "node:path";
+import type { CheckRequest, CheckResult, Known, Live, ResourceType } from "../resource-type.ts";
+import type { DiffRequest, DiffResult } from "../diff.ts";
+import { failuresOf, type CheckFailure, type Schema } from "../schema.ts";
+import {
+  hasUnknown,
+  isObject,
+  isSame,
+  markSecrets,
+  plain,
+  plainProperties,
+  secret,
+  unknown,
+  type Properties,
+} from "../values.ts";
+import { contextHash } from "./context-hash.ts";
+import { assertDaemon, docker, withLogin, type DockerSession, type Login } from "./daemon.ts";
+
+const build: Schema = {
+  context: { type: "string" },
+  dockerfile: { type: "string" },
+  args: { type: "map" },
+  platform: { type: "string" },
+  target: { type: "string" },
+  network: { type: "string" },
+  addHosts: { type: "list" },
+  builderVersion: {
+    type: "string",
+    // The stand-in builds by the classic builder whatever is asked for: what both do is the same.
+    validate: (version: string) =>
+      ["BuilderV1", "BuilderBuildKit"].includes(version) ? undefined : "invalid Docker Builder version",
+  },
+  cacheFrom: { type: "object", unsupported: true },
+};
+
+const schema: Schema = {
+  imageName: { type: "string", required: true },
+  build: { type: "object", fields: build },
+  registry: {
+    type: "object",
+    fields: { server: { type: "string" }, username: { type: "string" }, password: { type: "string" } },
+  },
+  skipPush: { type: "boolean" },
+  buildOnPreview: { type: "boolean", unsupported: true },
+};
+
+interface Build {
+  readonly context: string;
+  readonly dockerfile: string;
+  readonly args: Readonly<Record<string, string>>;
+  readonly options: readonly string[];
+}
+
+/** What is built, with the defaults of marshalBuildAndApplyDefaults. */
+function buildOf(inputs: Properties): Build {
+  const { context = ".", dockerfile, args = {}, ...rest } = (inputs["build"] ?? {}) as Partial<Record<string, string>>;
+  const hosts = (rest["addHosts"] ?? []) as unknown as readonly string[];
+  const option = (key: string): string[] => (rest[key] === undefined ? [] : [`--${key}`, rest[key]]);
+  return {
+    context,
+    dockerfile: dockerfile ?? join(context, "Dockerfile"),
+    args: args as unknown as Readonly<Record<string, string>>,
+    options: [
+      ...option("target"),
+      ...option("network"),
+      // The daemon's own platform needs no word, and others an emulation that it may not have.
+      ...(rest["platform"] === undefined || rest["platform"] === hostPlatform ? [] : option("platform")),
+      ...hosts.flatMap((host) => ["--add-host", host]),
+    ],
+  };
+}
+
+const architectures: Partial<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+const hostPlatform = `linux/${architectures[process.arch] ?? process.arch}`;
+
+export const image: ResourceType<DockerSession> = {
+  schema,
+  check,
+  diff,
+  preview,
+  create,
+  read,
+  update,
+  delete: remove,
+};
+
+/** Adds what the inputs only point at: the hash of the context, and the platform that the daemon builds for. */
+async function check({ inputs: given }: CheckRequest, session?: DockerSession): Promise<CheckResult> {
+  const inputs = plainProperties(given);
+  const failures = [...failuresOf(schema, inputs), ...nameFailures(inputs)];
+  if (failures.length > 0 || hasUnknown([inputs["build"]])) return { inputs: given, failures };
+  const { context, dockerfile } = buildOf(inputs);
+  const missing = missingDockerfile(context, dockerfile);
+  if (missing !== undefined) return { inputs: given, failures: [{ property: "build", reason: missing }] };
+  const contextDigest = await contextHash(context, dockerfile);
+  const { platform } = (inputs["build"] ?? {}) as { platform?: string };
+  if (platform === undefined) {
+    const advice = "explicitly setting the `platform` field on ImageBuildOptions.";
+    const why = `To ensure you are building for the correct platform, consider ${advice}`;
+    session?.log("info", `Building your image for ${hostPlatform} architecture.\n${why}`);
+  }
+  const completed = {
+    ...(inputs["build"] as Properties | undefined),
+    platform: platform ?? hostPlatform,
+    contextDigest,
+  };
+  return { inputs: markSecrets({ ...inputs, build: completed }, given), failures };
+}
+
+/** A name must say its registry where the image is pushed (getRegistryAddrFromImage). */
+function nameFailures({ imageName, skipPush }: Properties): CheckFailure[] {
+  if (typeof imageName !== "string" || imageName === unknown || skipPush === true) return [];
+  const [host = "", ...path] = imageName.split("/");
+  if (path.length > 0 && (/[.:]/.test(host) || host === "localhost")) return [];
+  const example = "prefix your image name with `docker.io`:\n\n`docker.io/repository/image:tag`";
+  const reason =
+    "repository name must be canonical. This provider requires all image names to be fully qualified.\n" +
+    `For example, if you are attempting to push to Dockerhub, ${example}`;
+  return [{ property: "imageName", reason }];
+}
+
+/** The Dockerfile is relative to the program's folder, and not to the context. */
+function missingDockerfile(context: string, dockerfile: string): string | undefined {
+  if (existsSync(dockerfile)) return undefined;
+  const inContext = join(context, dockerfile);
+  const advice = existsSync(inContext) ? `. Try setting \`dockerfile\` to "${inContext}"` : "";
+  return `could not open dockerfile at relative path ${dockerfile}${advice}`;
+}
+
+/** The old inputs, as the state keeps them (parseCheckpointObject). */
+const rememberedInputs = (state: Properties): Properties => (plain(state["__inputs"]) ?? {}) as Properties;
+
+/** Old inputs against new ones. Of the registry only the server counts: a login may be another one at every run. */
+function diff({ state, inputs, ignoreChanges = [] }: DiffRequest): DiffResult {
+  const [before, after] = [rememberedInputs(state), plainProperties(inputs)].map(comparable);
+  const keys = Object.keys(schema).filter((key) => !ignoreChanges.includes(key));
+  const changed = keys.filter((key) => !isSame(before?.[key], after?.[key]));
+  const kind = (key: string): "ADD" | "DELETE" | "UPDATE" =>
+    before?.[key] === undefined ? "ADD" : after?.[key] === undefined ? "DELETE" : "UPDATE";
+  const detailed = Object.fromEntries(changed.map((key) => [key, kind(key)]));
+  return { changes: changed.length > 0, detailed, replaces: [], deleteBeforeReplace: false };
+}
+
+const comparable = (inputs: Properties): Properties => {
+  const { registry } = inputs;
+  return isObject(registry) ? { ...inputs, registry: { server: registry["server"] } } : inputs;
+};
+
+/** The digest is unknown until the image is made: in a preview that creates or changes it. */
+function preview(inputs: Properties): Properties {
+  const wanted = plainProperties(inputs);
+  return markSecrets({ ...described(wanted), repoDigest: unknown }, inputs);
+}
+
+function described(inputs: Properties): Properties {
+  const { context, dockerfile } = buildOf(inputs);
+  const { server } = (inputs["registry"] ?? {}) as { server?: string };
+  const { platform } = (inputs["build"] ?? {}) as { platform?: string };
+  return {
+    imageName: inputs["imageName"],
+    baseImageName: inputs["imageName"],
+    context,
+    dockerfile: hasUnknown([context, dockerfile]) ? unknown : relative(context, dockerfile),
+    registryServer: server ?? "",
+    ...(platform === undefined ? {} : { platform }),
+  };
+}
+
+async function create(inputs: Properties, session: DockerSession): Promise<Live> {
+  const wanted = plainProperties(inputs);
+  const repoDigest = await buildAndPush(wanted, session);
+  // The inputs are what the next diff compares with; as a whole they are secret, because the login is among them.
+  const outputs = { ...markSecrets({ ...described(wanted), repoDigest }, inputs), __inputs: secret(wanted) };
+  return { id: String(wanted["imageName"]), inputs, outputs };
+}
+
+/** No drift detection: what was remembered is what there is. Without that there is nothing to import. */
+async function read(id: string, _: DockerSession, known?: Known): Promise<Live | undefined> {
+  return Promise.resolve({ id, inputs: known?.inputs ?? {}, outputs: known?.outputs ?? {} });
+}
+
+async function update(id: string, _: Properties, inputs: Properties, session: DockerSession): Promise<Live> {
+  return { ...(await create(inputs, session)), id };
+}
+
+/** The image stays, in the daemon and in the registry. */
+async function remove(): Promise<void> {
+  return Promise.resolve();
+}
+
+/** Gives the image by its digest in the registry; by its own id where it is not pushed. */
+async function buildAndPush(inputs: Properties, session: DockerSession): Promise<string> {
+  await assertDaemon(session);
+  const name = String(inputs["imageName"]);
+  const { context, dockerfile, args, options } = buildOf(inputs);
+  const values = Object.entries(args).flatMap(([key, value]) => ["--build-arg", `${key}=${value}`]);
+  const login = inputs["skipPush"] === true ? undefined : loginOf(inputs, session);
+  return withLogin(login, async (config) => {
+    await docker(
+      session,
+      ["build", "--quiet", "--file", dockerfile, "--tag", name, ...values, ...options, context],
+      config,
+    );
+    if (inputs["skipPush"] === true) return inspect(session, "{{.Id}}", name);
+    await docker(session, ["push", "--quiet", name], config);
+    return digestOf(session, name);
+  });
+}
+
+/** The program's login where it is whole, else what the machine's own docker configuration says (getRegistryAuth). */
+function loginOf(inputs: Properties, { log }: DockerSession): Login | undefined {
+  const { server, username = "", password = "" } = (inputs["registry"] ?? {}) as Partial<Login>;
+  if (username !== "" && password !== "") {
+    const host = String(inputs["imageName"]).split("/")[0] ?? "";
+    return { server: (server ?? host).replace(/^https?:\/\//, "").split("/")[0] ?? host, username, password };
+  }
+  if (username !== password) {
+    const [missing, given] = username === "" ? ["username", "password"] : ["password", "username"];
+    log("warning", `${missing} was not set, although ${given} was; using host credentials file`);
+  }
+  return undefined;
+}
+
+const inspect = async (session: DockerSession, format: string, name: string): Promise<string> =>
+  (await docker(session, ["image", "inspect", "--format", format, name])).trim();
+
+async function digestOf(session: DockerSession, name: string): Promise<string> {
+  const digests = JSON.parse(await inspect(session, "{{json .RepoDigests}}", name)) as string[];
+  const repository = name.replace(/:[^/:]*$/, "");
+  const found = digests.find((digest) => digest.startsWith(`${repository}@`));
+  if (found === undefined) throw new Error(`the daemon names no digest of ${name} after its push`);
+  return found;
+}

@@ -1,0 +1,40 @@
+// A provider's own configuration, as the engine sends it: text, JSON where it is more than text, secrets marked.
+import type { DiffKind, DiffResult } from "./diff.ts";
+import type { Plugin } from "./plugin.ts";
+import { isSame, plainProperties, unknown, type Properties } from "./values.ts";
+
+/** Keys of the engine's own, which come with every explicit provider. */
+const ofTheEngine = ["version", "pluginDownloadURL", "pluginChecksums", "parameterization"];
+
+/** The configuration in clear, with its JSON read; what is unknown yet is left out. */
+export const configOf = (properties: Properties): Properties =>
+  Object.fromEntries(
+    Object.entries(plainProperties(properties))
+      .filter(([key, value]) => !key.startsWith("__") && !ofTheEngine.includes(key) && value !== unknown)
+      .map(([key, value]) => [key, parsed(value)]),
+  );
+
+/** Whatever is not a text comes as JSON (PropertyMap encoding of provider configuration in pulumi's own SDKs). */
+function parsed(value: unknown): unknown {
+  if (typeof value !== "string" || !/^(\{.*\}|\[.*\]|true|false)$/s.test(value.trim())) return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}
+
+/** What a change of a provider's configuration means: the provider is updated in place unless a key replaces it. */
+export function configChanges<Session>(plugin: Plugin<Session>, old: Properties, next: Properties): DiffResult {
+  const [before, after] = [configOf(old), configOf(next)];
+  const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
+    (key) => !isSame(before[key], after[key]),
+  );
+  const replaces = changed.filter((key) => plugin.configThatReplaces.includes(key));
+  const kind = (key: string): DiffKind => {
+    const change = !(key in before) ? "ADD" : key in after ? "UPDATE" : "DELETE";
+    return replaces.includes(key) ? `${change}_REPLACE` : change;
+  };
+  const detailed = Object.fromEntries(changed.map((key) => [key, kind(key)]));
+  return { changes: changed.length > 0, detailed, replaces, deleteBeforeReplace: false };
+}

@@ -1,0 +1,126 @@
+// The inputs of a resource type, declared: what they may be, what a program may leave out, and what a change of them
+// means. The words are those of Terraform's schema, which the AWS provider is bridged from.
+import { canonical, hasUnknown, isObject, isSame, unknown, type Properties } from "./values.ts";
+
+type Kind = "string" | "number" | "boolean" | "map" | "list" | "set" | "object" | "objects";
+
+export interface InputSpec {
+  /** `map`, `list` and `set` hold strings, `objects` is a list of what `fields` describes. */
+  readonly type: Kind;
+  readonly fields?: Schema;
+  readonly required?: true;
+  /** What the provider fills in where the program gives nothing. */
+  readonly default?: unknown;
+  /** AWS chooses a value where the program gives none, so that none means "as it is". */
+  readonly computed?: true;
+  /** A change takes another resource. */
+  readonly forceNew?: true;
+  /** The name is made from the resource's own where none is given; in characters. */
+  readonly autoname?: { readonly maxLength: number };
+  /** AWS does not tell it: what the state says is all that is known. */
+  readonly stateOnly?: true;
+  readonly conflictsWith?: string;
+  /** Whether two values that differ mean the same. */
+  readonly equivalent?: (old: unknown, next: unknown) => boolean;
+  /** The form in which the state keeps the value. */
+  readonly normalize?: (value: unknown) => unknown;
+  /** Why the value is not valid; undefined when it is. */
+  readonly validate?: (value: never) => string | undefined;
+  /** Part of the original, but not of this stand-in: refused, so that nobody takes it for carried out. */
+  readonly unsupported?: true;
+}
+
+export type Schema = Readonly<Record<string, InputSpec>>;
+
+/** Why an input is refused. `property` is a path such as `registry.server`. */
+export interface CheckFailure {
+  readonly property: string;
+  readonly reason: string;
+}
+
+const primitives: Partial<Record<Kind, string>> = { string: "string", number: "number", boolean: "boolean" };
+
+/** Everything that is wrong with plain inputs. Unknown values are right until they are known. */
+export function failuresOf(schema: Schema, inputs: Properties, path = ""): CheckFailure[] {
+  const at = (key: string): string => (path === "" ? key : `${path}.${key}`);
+  const unexpected = Object.keys(inputs)
+    .filter((key) => schema[key] === undefined && !key.startsWith("__"))
+    .map((key) => ({ property: at(key), reason: `Unsupported argument: an argument named "${key}" is not expected` }));
+  const wrong = Object.entries(schema).flatMap(([key, spec]) => failuresOfInput(spec, at(key), inputs[key]));
+  return [...unexpected, ...wrong, ...conflicts(schema, inputs, at)];
+}
+
+function failuresOfInput(spec: InputSpec, property: string, value: unknown): CheckFailure[] {
+  const fail = (reason: string): CheckFailure[] => [{ property, reason }];
+  if (value === undefined) {
+    return spec.required ? fail(`Missing required argument: the argument "${property}" is required`) : [];
+  }
+  if (spec.unsupported) return fail(`this stand-in does not carry out ${property}; the original provider does`);
+  if (value === unknown) return [];
+  const mismatch = typeMismatch(spec, value);
+  if (mismatch !== undefined) return fail(mismatch);
+  const inner = failuresInside(spec, property, value);
+  if (inner.length > 0 || hasUnknown(value)) return inner;
+  const reason = spec.validate?.(value as never);
+  return reason === undefined ? [] : fail(reason);
+}
+
+function failuresInside({ type, fields = {} }: InputSpec, property: string, value: unknown): CheckFailure[] {
+  if (type === "object") return failuresOf(fields, value as Properties, property);
+  if (type !== "objects") return [];
+  return (value as unknown[]).flatMap((one, index) =>
+    one === unknown ? [] : failuresOf(fields, one as Properties, `${property}[${String(index)}]`),
+  );
+}
+
+function typeMismatch({ type }: InputSpec, value: unknown): string | undefined {
+  const primitive = primitives[type];
+  if (primitive !== undefined) return typeof value === primitive ? undefined : expected(type, value);
+  if (type === "map") {
+    return isObject(value) && Object.values(value).every(isText) ? undefined : expected("map of strings", value);
+  }
+  if (type === "object") return isObject(value) ? undefined : expected("object", value);
+  const isElement = type === "objects" ? (one: unknown) => one === unknown || isObject(one) : isText;
+  const word = type === "objects" ? "list of objects" : `${type} of strings`;
+  return Array.isArray(value) && value.every(isElement) ? undefined : expected(word, value);
+}
+
+const isText = (value: unknown): boolean => typeof value === "string";
+
+/** Names the type that came and not the value, which may be a secret. */
+const expected = (type: string, value: unknown): string =>
+  `expected ${type} type, got ${Array.isArray(value) ? "list" : typeof value} type`;
+
+function conflicts(schema: Schema, inputs: Properties, at: (key: string) => string): CheckFailure[] {
+  return Object.entries(schema).flatMap(([key, { conflictsWith: other }]) =>
+    other !== undefined && inputs[key] !== undefined && inputs[other] !== undefined
+      ? [{ property: at(key), reason: `Conflicting configuration arguments: "${key}": conflicts with ${other}` }]
+      : [],
+  );
+}
+
+/** The inputs with the schema's fixed defaults, and the keys that were filled in. */
+export function withDefaults(schema: Schema, inputs: Properties): { inputs: Properties; filled: string[] } {
+  const missing = Object.entries(schema).filter(([key, spec]) => spec.default !== undefined && !(key in inputs));
+  return {
+    inputs: { ...inputs, ...Object.fromEntries(missing.map(([key, spec]) => [key, spec.default])) },
+    filled: missing.map(([key]) => key),
+  };
+}
+
+/** Whether a value of the state and one of the inputs mean the same. */
+export function meansTheSame(spec: InputSpec, old: unknown, next: unknown): boolean {
+  if (hasUnknown(next)) return false;
+  if (spec.type === "set" && Array.isArray(old) && Array.isArray(next)) {
+    return canonical([...(old as string[])].sort()) === canonical([...(next as string[])].sort());
+  }
+  return isSame(old, next) || (old !== undefined && next !== undefined && (spec.equivalent?.(old, next) ?? false));
+}
+
+/** The inputs as the state keeps them. */
+export const normalized = (schema: Schema, inputs: Properties): Properties =>
+  Object.fromEntries(
+    Object.entries(inputs)
+      .filter(([key]) => !key.startsWith("__"))
+      .map(([key, value]) => [key, hasUnknown(value) ? value : (schema[key]?.normalize?.(value) ?? value)]),
+  );
