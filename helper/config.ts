@@ -44,6 +44,8 @@ export interface HelperConfig extends TargetRules {
   readonly fingerprint: string;
   /** The cluster-scoped object that owns what the helper creates, so that it goes with the stack. */
   readonly owner: { readonly name: string; readonly uid: string };
+  /** The ClusterRole by whose absence a helper that ends knows that the stack is being destroyed. */
+  readonly marker: string;
   readonly logFormat: Format;
   readonly logLevel: Level;
   /** Port of /healthz, /readyz and /metrics. */
@@ -124,6 +126,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
         matching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
       ),
     },
+    marker: read("ECR_HELPER_MARKER", "the name of the ClusterRole that stands as long as the stack does", matching(objectName)),
     logFormat: read("ECR_HELPER_LOG_FORMAT", formats.join(" or "), oneOf(formats), "text"),
     logLevel: read("ECR_HELPER_LOG_LEVEL", levels.join(", "), oneOf(levels), "info"),
     port: read(

@@ -1,22 +1,15 @@
-// The end of a helper. A restart leaves everything as it is; but where the stack is being destroyed, or the next helper
-// will keep less, this one still has the rights to take back what nobody would look after any more.
+// The end of a helper. A restart leaves everything as it is, and so does the end of its Deployment alone; but where the stack
+// is being destroyed, or the next helper will keep less, this one still has the rights to take back what nobody would look
+// after any more.
 import type { Writer } from "./apply.ts";
-import { readConfig, type HelperConfig } from "./config.ts";
+import type { HelperConfig } from "./config.ts";
 import { orUndefined, type Kube } from "./kube.ts";
 import { reasonOf, type Log } from "./log.ts";
 import type { Observed } from "./observed.ts";
 import { inParallel } from "./parallel.ts";
+import { deploymentPath, successorOf, type Deployment } from "./successor.ts";
 import { isOpenEnded, namedNamespaces } from "./targets.ts";
 import { objectsOf } from "./tasks.ts";
-
-interface Deployment {
-  readonly metadata: { readonly deletionTimestamp?: string };
-  readonly spec: {
-    readonly template: {
-      readonly spec: { readonly containers: readonly { readonly env?: readonly { name: string; value?: string }[] }[] };
-    };
-  };
-}
 
 /** How long the look at the Deployment may take, in milliseconds: an end is not held up by an API server that is away. */
 const lookLimit = 700;
@@ -24,8 +17,8 @@ const lookLimit = 700;
 const workLimit = 20_000;
 const concurrency = 16;
 
-/** What comes after this helper: one with this configuration, or none. */
-type Successor = HelperConfig | "none";
+/** What comes after this helper: one with this configuration, one of which nothing is known yet, or none. */
+type Next = HelperConfig | "another" | "none";
 
 /** Takes back what the next helper will not keep. Never rejects: what could not be done is told. */
 export async function handOver(
@@ -36,7 +29,8 @@ export async function handOver(
   log: Log,
 ): Promise<void> {
   try {
-    const successor = await successorOf(config, kube);
+    const successor = await nextOf(config, kube);
+    if (successor === "another") return void log("info", "the stack goes on without this Deployment: all stays as it is");
     const work = takeBacks(config, observed, successor);
     if (work.length === 0) return;
     log(
@@ -55,14 +49,15 @@ export async function handOver(
   }
 }
 
-async function successorOf(config: HelperConfig, kube: Kube): Promise<Successor> {
-  const path = `/apis/apps/v1/namespaces/${config.namespace}/deployments/${config.deployment}`;
-  const found = await orUndefined(kube<Deployment>({ method: "GET", path, signal: AbortSignal.timeout(lookLimit) }));
-  if (found === undefined || found.metadata.deletionTimestamp !== undefined) return "none";
-  const env = Object.fromEntries(
-    found.spec.template.spec.containers.flatMap(({ env = [] }) => env.map(({ name, value }) => [name, value])),
-  );
-  return readConfig({ ...env, ECR_HELPER_NAMESPACE: config.namespace, ECR_HELPER_POD: config.pod });
+/** Fails where the API server does not tell. */
+async function nextOf(config: HelperConfig, kube: Kube): Promise<Next> {
+  const look = async <T>(path: string): Promise<T | undefined> =>
+    orUndefined(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(lookLimit) }));
+  const found = await look<Deployment>(deploymentPath(config));
+  if (found !== undefined && found.metadata.deletionTimestamp === undefined) return successorOf(config, found);
+  // Deleted by hand, or replaced: only the end of the stack takes the marker first.
+  const marker = await look(`/apis/rbac.authorization.k8s.io/v1/clusterroles/${config.marker}`);
+  return marker === undefined ? "none" : "another";
 }
 
 interface TakeBack {
@@ -72,7 +67,7 @@ interface TakeBack {
 }
 
 /** What is the helper's now and will be nobody's then. With the stack its secrets are collected: only accounts may stay. */
-function takeBacks(config: HelperConfig, observed: Observed, successor: Successor): TakeBack[] {
+function takeBacks(config: HelperConfig, observed: Observed, successor: HelperConfig | "none"): TakeBack[] {
   const keeps = keptBy(config, successor);
   const all: TakeBack[] = [];
   for (const namespace of observed.seenIn()) {
@@ -93,7 +88,7 @@ function takeBacks(config: HelperConfig, observed: Observed, successor: Successo
   return all;
 }
 
-function keptBy(config: HelperConfig, successor: Successor): (namespace: string, object: string) => boolean {
+function keptBy(config: HelperConfig, successor: HelperConfig | "none"): (namespace: string, object: string) => boolean {
   if (successor === "none") return () => false;
   const objects = new Set(objectsOf(successor));
   const named = new Set(namedNamespaces(successor));

@@ -7,6 +7,7 @@ import { annotations, isOwn } from "./ownership.ts";
 import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "./managed-fields.ts";
 import type { KubeObject, ObjectMeta, Sink } from "./reflector.ts";
 import { holdsOwn, onlyNames, type ServiceAccount } from "./service-account.ts";
+import { keptNext, type Deployment } from "./successor.ts";
 import { createMatcher, isOpenEnded, namedNamespaces } from "./targets.ts";
 
 export interface SeenSecret extends Seen {
@@ -67,10 +68,16 @@ export class Observed {
   readonly #intern = createIntern<string>();
   readonly #internAccount = createIntern<ServiceAccount>();
   readonly #fields: ReadonlyMap<string, Fields>;
+  readonly #changed: (namespace: string) => void;
+  /** The template of the Deployment as it was seen first, which made this helper, in JSON. */
+  #template: string | undefined;
+  /** The only build namespaces that the next helper keeps; undefined where it may keep all. */
+  #kept: ReadonlySet<string> | undefined;
 
   /** Calls `changed` with every namespace where something may have to be done. */
   constructor(config: HelperConfig, changed: (namespace: string) => void) {
     this.#config = config;
+    this.#changed = changed;
     this.#named = new Set(namedNamespaces(config));
     this.#isOpenEnded = isOpenEnded(config);
     this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldsOf(secret)]));
@@ -83,15 +90,17 @@ export class Observed {
       judge: (account) => this.#judgeAccount(account as ServiceAccount & KubeObject),
       changed,
     });
-    this.followings = this.#isOpenEnded ? [this.#followNamespaces(), ...this.#follow()] : this.#followNamed();
+    const followed = this.#isOpenEnded ? [this.#followNamespaces(), ...this.#follow()] : this.#followNamed();
+    this.followings = [...followed, this.#followDeployment()];
   }
 
   roleOf(namespace: string): Role {
     const other = namespace === this.#config.namespace ? "own" : "none";
-    if (!this.#isOpenEnded) return this.#named.has(namespace) ? "build" : other;
+    const isKept = this.#kept?.has(namespace) !== false;
+    if (!this.#isOpenEnded) return isKept && this.#named.has(namespace) ? "build" : other;
     const seen = this.namespaces.get(namespace);
     if (seen === undefined || seen.isEnding) return "gone";
-    return seen.isBuild ? "build" : other;
+    return isKept && seen.isBuild ? "build" : other;
   }
 
   /** The namespaces that get something. */
@@ -165,6 +174,28 @@ export class Observed {
     return { path: pathOf("secrets", name, namespace), metadataOnly: true, sink, namespace };
   }
 
+  /**
+   * Follows the Deployment: what the next helper will not keep is taken back as soon as that is known, as the rights to do so
+   * end with the rollout.
+   */
+  #followDeployment(): Following {
+    const { namespace, deployment: name } = this.#config;
+    const set = (object: KubeObject): void => this.#foresee(object as KubeObject & Deployment);
+    const path = `/apis/apps/v1/namespaces/${namespace}/deployments?${named(name)}`;
+    return { path, metadataOnly: false, sink: { set, delete: () => undefined, listed: () => undefined }, namespace };
+  }
+
+  #foresee(deployment: Deployment): void {
+    const template = JSON.stringify(deployment.spec.template);
+    this.#template ??= template;
+    const before = this.targets();
+    this.#kept = template === this.#template ? undefined : keptNext(this.#config, deployment);
+    const after = this.targets();
+    const both = new Set([...before, ...after]);
+    if (both.size === before.length && both.size === after.length) return;
+    for (const namespace of both) this.#changed(namespace);
+  }
+
   #followAccount(namespace: string | undefined): Following {
     const sink = this.accounts.sink(covers(namespace));
     const path = pathOf("serviceaccounts", this.#config.serviceAccount, namespace);
@@ -182,5 +213,7 @@ const covers =
 /** One name, in one namespace or in all: rights that are given by name allow to list and watch no more than that. */
 function pathOf(resource: string, name: string, namespace: string | undefined): string {
   const core = namespace === undefined ? "/api/v1" : `/api/v1/namespaces/${namespace}`;
-  return `${core}/${resource}?fieldSelector=${encodeURIComponent(`metadata.name=${name}`)}`;
+  return `${core}/${resource}?${named(name)}`;
 }
+
+const named = (name: string): string => `fieldSelector=${encodeURIComponent(`metadata.name=${name}`)}`;

@@ -34,8 +34,8 @@ export class Status {
   }
 
   /**
-   * Undefined when the helper is ready, else what it waits for: a token of every region and a look at every namespace. One
-   * that fails is no reason to wait, unless it is the helper's own. Once ready it stays so.
+   * Undefined when the helper is ready, else what it waits for: a token of every region that its own identity was given, and a
+   * look at every namespace. One that fails is no reason to wait, unless it is the helper's own. Once ready it stays so.
    */
   unready(): string | undefined {
     if (this.#wasReady) return undefined;
@@ -54,7 +54,8 @@ export class Status {
 
   #missing(): string | undefined {
     const [tokens, states] = [this.#source.tokens(), this.#source.states()];
-    const region = this.#regions.find((one) => !tokens.has(one));
+    // What another identity was given does not show that this one will be: the other one goes when this helper is ready.
+    const region = this.#regions.find((one) => !((tokens.get(one)?.issuedAt ?? 0) > 0));
     if (region !== undefined) return `there is no authorization token for ${region} yet`;
     const pending = this.#source.targets().filter((one) => (states.get(one) ?? "pending") === "pending");
     if (pending.length > 0) return `namespaces that were not looked at yet: ${String(pending.length)}`;

@@ -18,7 +18,7 @@ export interface AccessArgs {
   /** The helper's own namespace, where it keeps a pull secret for its own image: its name, and when it is there. */
   readonly ownNamespace: string;
   readonly namespace: pulumi.Input<string>;
-  /** The helper's Deployment, which tells it at its end what comes next. */
+  /** The helper's Deployment, which tells it what comes next. */
   readonly deployment: string;
   /** The names of all secrets in a build namespace. */
   readonly secrets: pulumi.Input<string[]>;
@@ -46,23 +46,37 @@ const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"]
 export class Access extends pulumi.ComponentResource {
   /**
    * The cluster-scoped object that owns what the helper creates: Kubernetes collects it all when the stack is destroyed.
-   * It grants nothing.
+   * It grants no more than to see whether the stack is still there.
    */
   readonly owner: { readonly name: pulumi.Output<string>; readonly uid: pulumi.Output<string> };
+  /**
+   * The name of the ClusterRole by whose absence a helper that ends knows that the stack does, too: it grants nothing, and
+   * nobody but `destroy` takes it away before the Deployment.
+   */
+  readonly marker: string;
 
   constructor(name: string, args: AccessArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
     const inside = { parent: this };
+    this.marker = `${args.name}-stack`;
 
     const keep = [
       rule("secrets", args.secrets, keepingAndTakingBack),
       rule("serviceaccounts", [args.serviceAccount], ["get", ...keepingAndTakingBack]),
     ];
     const everywhere = isOpenEnded(args.targets);
-    const owner = new ClusterRole(name, { metadata: { name: args.name }, rules: [] }, inside);
-    this.owner = { name: owner.metadata.name, uid: owner.metadata.uid };
     const subjects = [{ kind: "ServiceAccount", ...args.subject }];
     const apiGroup = "rbac.authorization.k8s.io";
+    const readMarker: PolicyRule = {
+      apiGroups: [apiGroup],
+      resources: ["clusterroles"],
+      resourceNames: [this.marker],
+      verbs: ["get"],
+    };
+    const owner = new ClusterRole(name, { metadata: { name: args.name }, rules: [readMarker] }, inside);
+    this.owner = { name: owner.metadata.name, uid: owner.metadata.uid };
+    const ownerRef = { apiGroup, kind: "ClusterRole", name: owner.metadata.name };
+    new ClusterRoleBinding(name, { metadata: { name: args.name }, roleRef: ownerRef, subjects }, inside);
     if (everywhere) {
       // There is no narrower right for namespaces that are not known beforehand. A role of its own: where it is not needed
       // any more it is deleted after the rollout, so that the helper that ends can still clear what it kept by it.
@@ -95,13 +109,13 @@ export class Access extends pulumi.ComponentResource {
     const own = named.includes(args.ownNamespace) ? keep : [rule("secrets", [args.pullSecret], keeping)];
     // A new helper goes on with the tokens that the last one left in its pull secret.
     const readTokens = rule("secrets", [args.pullSecret], ["get"]);
-    const readDeployment = {
+    const followDeployment = {
       apiGroups: ["apps"],
       resources: ["deployments"],
       resourceNames: [args.deployment],
-      verbs: ["get"],
+      verbs: ["get", "list", "watch"],
     };
-    grant(name, args.namespace, [...own, readTokens, recordEvents, readDeployment]);
+    grant(name, args.namespace, [...own, readTokens, recordEvents, followDeployment]);
     this.registerOutputs({});
   }
 }

@@ -1,5 +1,6 @@
 // The Kubernetes provider of the cluster that the configuration names, and of no other.
 import { getCluster } from "@pulumi/aws/eks/getCluster.js";
+import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Provider } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/log.ts";
@@ -40,13 +41,26 @@ export async function findEksCluster(config: ClusterConfig): Promise<EksCluster 
   };
 }
 
+/**
+ * The provider of the cluster. Which cluster it is, is told by the uid of its namespace kube-system, by whatever address,
+ * context or credentials it is reached: another way to the same cluster replaces nothing, another cluster everything.
+ */
 export function clusterProvider(config: ClusterConfig, eks: EksCluster | undefined): Provider {
-  if (eks !== undefined) return new Provider("cluster", { kubeconfig: eksKubeconfig(eks) });
-  const { kubeconfig, context } = "kubeconfig" in config ? config : {};
+  const access = accessOf(config, eks);
+  const lookup = new Provider("cluster-identity", access);
+  const system = Namespace.get("kube-system", "kube-system", { provider: lookup });
   return new Provider("cluster", {
-    ...(kubeconfig === undefined ? {} : { kubeconfig }),
-    ...(context === undefined ? {} : { context }),
+    ...access,
+    clusterIdentifier: system.metadata.uid,
+    // Else a rotated key would be another Secret of the same name, and all that uses the old one deleted before it.
+    enableSecretMutable: true,
   });
+}
+
+function accessOf(config: ClusterConfig, eks: EksCluster | undefined): { kubeconfig?: string; context?: string } {
+  if (eks !== undefined) return { kubeconfig: eksKubeconfig(eks) };
+  const { kubeconfig, context } = "kubeconfig" in config ? config : {};
+  return { ...(kubeconfig === undefined ? {} : { kubeconfig }), ...(context === undefined ? {} : { context }) };
 }
 
 /** A kubeconfig whose token is made by the AWS command line at every use: it holds no secret and does not age. */

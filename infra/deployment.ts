@@ -6,6 +6,7 @@ import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
 import { ServiceAccount } from "@pulumi/kubernetes/core/v1/serviceAccount.js";
 import { NetworkPolicy } from "@pulumi/kubernetes/networking/v1/networkPolicy.js";
 import type { Provider } from "@pulumi/kubernetes/provider.js";
+import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { basicAuthNames, regionsOf } from "../helper/names.ts";
@@ -121,8 +122,8 @@ export class Workload extends pulumi.ComponentResource {
         metadata: { ...metadata, annotations: awaiting(config) },
         spec: {
           replicas: 1,
-          // Two helpers would write the same objects; half of a token's life is time enough to start anew.
-          strategy: { type: "Recreate" },
+          // The next helper is ready, its token in hand, before the last one ends, and with it what belonged to that one.
+          strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
           progressDeadlineSeconds: rolloutTimeout,
           selector: { matchLabels: labels },
           template: {
@@ -172,6 +173,9 @@ export class Workload extends pulumi.ComponentResource {
       { ...inside, dependsOn: [access, identity, ...policies] },
     );
 
+    // Made when all stands, and so the first that destroy deletes.
+    new ClusterRole(`${name}-stack`, { metadata: { name: access.marker } }, { ...inside, dependsOn: deployment });
+
     this.namespace = namespace;
     this.deployment = deployment.metadata.name;
     this.credentialsSecretName = credentials?.metadata.name;
@@ -205,6 +209,7 @@ function environment({ config, identity, region, registries }: WorkloadArgs, acc
     ECR_HELPER_DEPLOYMENT: app,
     ECR_HELPER_OWNER_NAME: access.owner.name,
     ECR_HELPER_OWNER_UID: access.owner.uid,
+    ECR_HELPER_MARKER: access.marker,
     ECR_HELPER_LOG_FORMAT: config.logFormat,
     ECR_HELPER_LOG_LEVEL: config.logLevel,
     ECR_HELPER_PORT: String(port),

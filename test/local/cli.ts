@@ -2,12 +2,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
 import { connect } from "../../helper/kube.ts";
 import { cloudEnvironment, isCloudRunning, startCloud, stopCloud } from "./cloud.ts";
-import type { Engine, EngineName } from "./engine/engine.ts";
-import { pulumiCommand, pulumiVersion } from "./engine/pulumi.ts";
 import { exclusively, isCloudKept } from "./exclusive.ts";
 import { checkMachine } from "./install.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
@@ -15,9 +13,12 @@ import { proveNothingIsLeft } from "./leftovers.ts";
 import { binaries, home, kubeconfig } from "./machine.ts";
 import { LocalCloudError } from "./process.ts";
 import { say, step } from "./progress.ts";
-import { claim, forgetStack, keepOverrides, madeBy, openStack, parseOverride, stackNames } from "./stack.ts";
+import { destroy, isMade, outputs, up } from "./pulumi/stack-commands.ts";
+import { preparePulumi } from "./pulumi/toolchain.ts";
+import { forgetStack, keepOverrides, openStack, parseOverride, stackNames } from "./stack.ts";
+import { waitForObject } from "./watch.ts";
 
-const usage = `usage: npm run up     [-- [-c KEY=VALUE]... [--engine pulumi|in-process] [--stack NAME]]
+const usage = `usage: npm run up     [-- [-c KEY=VALUE]... [--stack NAME]]
        npm run output [-- [NAME] [--json] [--stack NAME]]
        npm run logs   [-- [--follow] [--stack NAME]]
        npm run -s env
@@ -26,39 +27,29 @@ const usage = `usage: npm run up     [-- [-c KEY=VALUE]... [--engine pulumi|in-p
 interface Options {
   stack: string;
   config: string[];
-  engine: string | undefined;
   json: boolean;
   follow: boolean;
   name: string | undefined;
 }
 
 const commands: Record<string, (options: Options) => Promise<void>> = {
-  up: async ({ stack: name, config, engine: wanted }) =>
+  up: async ({ stack: name, config }) =>
     exclusively(async () => {
       const overrides = config.map(parseOverride);
       await startCloud();
       useCloud();
       const stack = openStack(name, overrides);
-      const engine = await chooseEngine(name, wanted);
-      claim(stack, engine.name);
+      await preparePulumi();
       const overridden = Object.entries(stack.overrides)
         .filter(([key]) => key !== "aws:secretKey")
         .map(([key, value]) => `${key}=${JSON.stringify(value)}`);
       if (overridden.length > 0) say(`Overrides of Pulumi.dev.yaml, kept until down: ${overridden.join(" ")}`);
-      await step(`provisioning stack ${name}`, async () => engine.up(stack));
+      await up(stack);
       keepOverrides(stack);
-      const outputs = await engine.outputs(stack);
-      print("Outputs:");
-      for (const [key, value] of Object.entries(outputs)) print(`    ${key}: ${shown(value)}`);
+      const log = await helperLog(await outputs(stack));
+      if (log === undefined) return void say("The helper's pod does not run yet. Its log, later: npm run logs");
       print("The helper's first lines:");
-      print(
-        (await helperLog(outputs))
-          .trim()
-          .split("\n")
-          .slice(0, 10)
-          .map((line) => `    ${line}`)
-          .join("\n"),
-      );
+      for (const line of log.trim().split("\n").slice(0, 10)) print(`    ${line}`);
     }),
 
   down: async ({ stack: name }) =>
@@ -68,13 +59,13 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
         await step("clearing what a crash left", stopCloud);
         return void say("The local cloud had crashed, and its AWS with it; what was left is cleared.");
       }
-      const made = madeBy(name);
       const others = stackNames().filter((one) => one !== name);
       useCloud();
-      if (made === undefined) say(`There is no stack ${name}.`);
+      if (!isMade(name)) say(`There is no stack ${name}.`);
       else {
         const stack = openStack(name);
-        await step(`destroying stack ${name}`, async () => (await engineOf(made)).destroy(stack));
+        await preparePulumi();
+        await destroy(stack);
         // The stack's provider may have been somebody with fewer rights.
         useCloud();
         await step("checking that nothing is left of it", async () =>
@@ -92,16 +83,16 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
     }),
 
   output: async ({ stack: name, json, name: wanted }) => {
-    const outputs = await outputsOf(name);
+    const all = await outputsOf(name);
     if (wanted === undefined) {
-      if (json) return void print(JSON.stringify(outputs, undefined, 2));
-      for (const [key, value] of Object.entries(outputs)) print(`${key}: ${shown(value)}`);
+      if (json) return void print(JSON.stringify(all, undefined, 2));
+      for (const [key, value] of Object.entries(all)) print(`${key}: ${shown(value)}`);
       return;
     }
-    if (!(wanted in outputs)) {
-      throw new LocalCloudError(`Stack ${name} has no output ${wanted}; it has ${Object.keys(outputs).join(", ")}.`);
+    if (!(wanted in all)) {
+      throw new LocalCloudError(`Stack ${name} has no output ${wanted}; it has ${Object.keys(all).join(", ")}.`);
     }
-    print(json ? JSON.stringify(outputs[wanted]) : shown(outputs[wanted]));
+    print(json ? JSON.stringify(all[wanted]) : shown(all[wanted]));
   },
 
   logs: async ({ stack: name, follow }) => {
@@ -120,10 +111,21 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
 
   env: async () => {
     requireCloud();
-    for (const [key, value] of Object.entries(cloudEnvironment())) print(`export ${key}='${value}'`);
-    return Promise.resolve();
+    await preparePulumi();
+    const { PATH = "", ...rest } = cloudEnvironment();
+    // Folders of this shell's own PATH stay behind these, even where it changes.
+    const ahead = PATH.split(delimiter).slice(0, 2).join(delimiter);
+    const all = { ...rest, PULUMI_STACK: "dev", ...overriding() };
+    for (const [key, value] of Object.entries(all)) print(`export ${key}='${value}'`);
+    print(`export PATH='${ahead}':"$PATH"`);
   },
 };
+
+/** Where stack dev has overrides, pulumi by hand reads them, too; else it reads Pulumi.dev.yaml as it is. */
+function overriding(): Record<string, string> {
+  const { overrides, configFile } = openStack("dev");
+  return Object.keys(overrides).length === 0 ? {} : { PULUMI_OPTION_CONFIG_FILE: configFile };
+}
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 const shown = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
@@ -135,45 +137,33 @@ function requireCloud(): void {
   if (!isCloudRunning()) throw new LocalCloudError("The local cloud does not run. Remedy: npm run up.");
 }
 
-// Imported when it is used: with it come Pulumi's SDK and a second of loading.
-const engineOf = async (name: EngineName): Promise<Engine> =>
-  name === "pulumi" ? pulumiCommand : (await import("./engine/in-process.ts")).inProcess;
-
-/** The engine that made the stack, or the wanted one, or the pulumi command where it works. */
-async function chooseEngine(stack: string, wanted: string | undefined): Promise<Engine> {
-  if (wanted !== undefined && wanted !== "pulumi" && wanted !== "in-process") {
-    throw new LocalCloudError(`--engine ${wanted}: expected pulumi or in-process.`);
-  }
-  const chosen = wanted ?? madeBy(stack);
-  if (chosen !== undefined) return engineOf(chosen);
-  const version = await step("looking for a pulumi command", pulumiVersion);
-  say(
-    version === undefined ? "Engine: in-process, because no pulumi command works here." : `Engine: pulumi ${version}.`,
-  );
-  return engineOf(version === undefined ? "in-process" : "pulumi");
-}
-
 async function outputsOf(name: string): Promise<Record<string, unknown>> {
   requireCloud();
-  const made = madeBy(name);
-  if (made === undefined) throw new LocalCloudError(`There is no stack ${name}. Remedy: npm run up.`);
-  const outputs = await (await engineOf(made)).outputs(openStack(name));
-  if (Object.keys(outputs).length > 0) return outputs;
+  useCloud();
+  if (!isMade(name)) throw new LocalCloudError(`There is no stack ${name}. Remedy: npm run up.`);
+  const all = await outputs(openStack(name));
+  if (Object.keys(all).length > 0) return all;
   throw new LocalCloudError(`Stack ${name} has no outputs yet: no up of it has ended well. Remedy: npm run up.`);
 }
 
-async function helperLog({ namespace, deployment }: Record<string, unknown>): Promise<string> {
-  const kube = connect(readKubeconfig(kubeconfig));
+interface Pod {
+  metadata: { name: string; deletionTimestamp?: string };
+  status: { phase: string };
+}
+
+/** How long a pod that does not run yet is waited for, in milliseconds: of identity node pulumi itself waits for none. */
+const podTimeout = 30_000;
+
+/** What the helper has said so far; undefined where its pod does not run. */
+async function helperLog({ namespace, deployment }: Record<string, unknown>): Promise<string | undefined> {
+  const options = readKubeconfig(kubeconfig);
   const selector = encodeURIComponent(`app.kubernetes.io/name=${String(deployment)}`);
-  const path = `/api/v1/namespaces/${String(namespace)}/pods`;
-  const pods = await kube<{ items: { metadata: { name: string } }[] }>({
-    method: "GET",
-    path: `${path}?labelSelector=${selector}`,
-  });
-  const logs = pods.items.map(async ({ metadata }) =>
-    kube<string>({ method: "GET", path: `${path}/${metadata.name}/log` }),
-  );
-  return (await Promise.all(logs)).join("");
+  const pods = `/api/v1/namespaces/${String(namespace)}/pods`;
+  const runs = ({ metadata, status }: Pod): boolean =>
+    status.phase === "Running" && metadata.deletionTimestamp === undefined;
+  const pod = await waitForObject<Pod>(options, `${pods}?labelSelector=${selector}`, runs, podTimeout).catch(() => undefined);
+  if (pod === undefined) return undefined;
+  return connect(options)<string>({ method: "GET", path: `${pods}/${pod.metadata.name}/log` });
 }
 
 function readArguments(): [command: string, options: Options] {
@@ -182,13 +172,12 @@ function readArguments(): [command: string, options: Options] {
     options: {
       stack: { type: "string", default: "dev" },
       config: { type: "string", short: "c", multiple: true, default: [] },
-      engine: { type: "string" },
       json: { type: "boolean", default: false },
       follow: { type: "boolean", short: "f", default: false },
     },
   });
   const [command = "", name] = positionals;
-  return [command, { ...values, engine: values.engine, name }];
+  return [command, { ...values, name }];
 }
 
 try {
@@ -199,9 +188,9 @@ try {
   await run(options);
 } catch (error) {
   // A mistake of the user's or of the machine's is told in its own words; anything else is ours, and its origin helps.
-  const { message, stack, code, constructor } = error as NodeJS.ErrnoException;
+  const { message, stack, code } = error as NodeJS.ErrnoException;
   const usageError = code?.startsWith("ERR_PARSE_ARGS") === true;
-  const expected = error instanceof LocalCloudError || constructor.name === "RunError" || usageError;
+  const expected = error instanceof LocalCloudError || usageError;
   say(expected ? message : (stack ?? String(error)));
   if (usageError) say(usage);
   process.exitCode = 1;

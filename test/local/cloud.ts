@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { startContainerd } from "./containerd.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
@@ -11,6 +11,7 @@ import { buildKubernetes, installAwsCli, installEmulator, installPackages } from
 import {
   account,
   aws,
+  backend,
   binaries,
   bridge,
   containerdSocket,
@@ -21,6 +22,7 @@ import {
   type Endpoint,
 } from "./machine.ts";
 import { startNode } from "./node.ts";
+import { pulumiEnvironment, pulumiFolder } from "./pulumi/toolchain.ts";
 import {
   answers,
   hasDied,
@@ -59,9 +61,13 @@ const memory = ["emulator", "front"];
 /** The environment in which kubectl, aws, docker and pulumi work against the local cloud. */
 export const cloudEnvironment = (): Record<string, string> => ({
   ...aws,
+  ...pulumiEnvironment(),
+  PULUMI_BACKEND_URL: `file://${backend}`,
+  // The passphrase of Pulumi.dev.yaml's encryptionsalt. What it would keep is the test key's and the emulator's.
+  PULUMI_CONFIG_PASSPHRASE: "",
   KUBECONFIG: kubeconfig,
   DOCKER_HOST: dockerHost(),
-  PATH: `${binaries}:${process.env["PATH"] ?? ""}`,
+  PATH: [pulumiFolder, binaries, process.env["PATH"] ?? ""].join(delimiter),
 });
 
 export const isCloudRunning = (): boolean => memory.every(isRunning);

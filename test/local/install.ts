@@ -1,14 +1,11 @@
-// What the local cloud is made of, found or made: Debian's packages, the emulator, the Kubernetes binary. What was made
-// is kept in the cache under the version and content it was made from.
-import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { access, constants, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+// What the local cloud is made of, found or made: Debian's packages, the emulator, the Kubernetes binary.
+import { access, constants, mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { cache } from "./machine.ts";
+import { keep } from "./cache.ts";
+import { buildGo } from "./go-build.ts";
 import { LocalCloudError, run, succeeds } from "./process.ts";
 import { step } from "./progress.ts";
 
-const source = join(import.meta.dirname, "kubernetes");
 const emulatorVersion = "1.5.33";
 const awsCliVersion = "1.46.3";
 const kubernetesVersion = "v1.35.4";
@@ -81,39 +78,37 @@ export const installAwsCli = async (): Promise<string> =>
 
 /** A program of a Python package, installed into a virtual environment of its own. */
 async function installFromPyPi(name: string, version: string, what: string, program: string): Promise<string> {
-  const folder = join(cache, `${name}-${version}`);
-  await once(folder, `installing ${what} ${name} ${version}`, async () => {
-    await run("python3", ["-m", "venv", "--clear", folder]).catch(async (error: unknown) => {
-      if (!String(error).includes("ensurepip")) throw error;
-      await apt(["python3-venv"]);
-      await run("python3", ["-m", "venv", "--clear", folder]);
-    });
-    await run(join(folder, "bin", "pip"), ["install", "-q", `${name}==${version}`]);
+  const path = join("bin", program);
+  const folder = await keep({
+    folder: `${name}-${version}`,
+    title: `installing ${what} ${name} ${version}`,
+    programs: [path],
+    make: async (made) => {
+      await run("python3", ["-m", "venv", "--clear", made]).catch(async (error: unknown) => {
+        if (!String(error).includes("ensurepip")) throw error;
+        await apt(["python3-venv"]);
+        await run("python3", ["-m", "venv", "--clear", made]);
+      });
+      await run(join(made, "bin", "pip"), ["install", "-q", `${name}==${version}`]);
+    },
   });
-  return join(folder, "bin", program);
+  return join(folder, path);
 }
 
-/** The one binary of etcd and all Kubernetes components, and the pause program: built from Go modules, then kept. */
+/** The one binary of etcd and all Kubernetes components, and the pause program. */
 export async function buildKubernetes(): Promise<{ kubernetes: string; pause: string }> {
-  const hash = createHash("sha256");
-  for (const file of ["go.mod", "go.sum", "main.go", "pause/main.go"]) hash.update(await readFile(join(source, file)));
-  const folder = join(cache, `kubernetes-${kubernetesVersion}-${hash.digest("hex").slice(0, 12)}`);
-  const built = { kubernetes: join(folder, "kubernetes"), pause: join(folder, "pause") };
-  const name = `building Kubernetes ${kubernetesVersion} from Go modules (5 to 15 minutes, once)`;
-  await once(folder, name, async () => {
-    if (!(await findsProgram("go"))) {
-      throw new LocalCloudError(
-        "The local cloud builds Kubernetes and needs Go 1.25 or newer on PATH. Remedy: install Go.",
-      );
-    }
-    const versions = { gitVersion: kubernetesVersion, gitMajor: "1", gitMinor: kubernetesVersion.split(".")[1] ?? "" };
-    const flags = Object.entries(versions).map(([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`);
-    const env = { ...process.env, CGO_ENABLED: "0" };
-    const options = ["build", "-trimpath", "-buildvcs=false", "-ldflags", ["-s -w", ...flags].join(" ")];
-    await run("go", [...options, "-o", built.kubernetes, "."], { cwd: source, env });
-    await run("go", [...options, "-o", built.pause, "./pause"], { cwd: source, env });
+  const versions = { gitVersion: kubernetesVersion, gitMajor: "1", gitMinor: kubernetesVersion.split(".")[1] ?? "" };
+  const built = await buildGo({
+    name: "kubernetes",
+    version: kubernetesVersion,
+    title: `building Kubernetes ${kubernetesVersion} from Go modules (5 to 15 minutes, once)`,
+    source: join(import.meta.dirname, "kubernetes"),
+    programs: { kubernetes: ".", pause: "./pause" },
+    variables: Object.fromEntries(
+      Object.entries(versions).map(([key, value]) => [`k8s.io/component-base/version.${key}`, value]),
+    ),
   });
-  return built;
+  return built as { kubernetes: string; pause: string };
 }
 
 /**
@@ -123,36 +118,25 @@ export async function buildKubernetes(): Promise<{ kubernetes: string; pause: st
 export async function installPromtool(): Promise<string> {
   if (await findsProgram("promtool")) return "promtool";
   checkDistribution(["prometheus"], await readRelease());
-  const folder = join(cache, "promtool");
-  const [promtool, unpacked] = [join(folder, "promtool"), join(folder, "unpacked")];
-  const download = async (): Promise<string> => run("apt-get", ["download", "-q", "prometheus"], { cwd: unpacked });
-  await once(folder, "fetching promtool from Debian's package prometheus", async () => {
-    await rm(unpacked, { recursive: true, force: true });
-    await mkdir(unpacked);
-    // Lists of packages that are missing or old name no file that is there.
-    await download().catch(async () => {
-      await run("apt-get", ["update", "-q"]);
-      await download();
-    });
-    const [file = ""] = await readdir(unpacked);
-    await run("dpkg-deb", ["-x", file, "."], { cwd: unpacked });
-    await rename(join(unpacked, "usr", "bin", "promtool"), promtool);
-    await rm(unpacked, { recursive: true });
+  const folder = await keep({
+    folder: "promtool",
+    title: "fetching promtool from Debian's package prometheus",
+    programs: ["promtool"],
+    make: async (made) => {
+      const unpacked = join(made, "unpacked");
+      const download = async (): Promise<string> => run("apt-get", ["download", "-q", "prometheus"], { cwd: unpacked });
+      await rm(unpacked, { recursive: true, force: true });
+      await mkdir(unpacked);
+      // Lists of packages that are missing or old name no file that is there.
+      await download().catch(async () => {
+        await run("apt-get", ["update", "-q"]);
+        await download();
+      });
+      const [file = ""] = await readdir(unpacked);
+      await run("dpkg-deb", ["-x", file, "."], { cwd: unpacked });
+      await rename(join(unpacked, "usr", "bin", "promtool"), join(made, "promtool"));
+      await rm(unpacked, { recursive: true });
+    },
   });
-  return promtool;
-}
-
-/** Makes a folder of the cache unless it is there whole: the marker is written last, so a crash half-way is made anew. */
-async function once(folder: string, name: string, make: () => Promise<void>): Promise<void> {
-  const marker = join(folder, ".complete");
-  if (existsSync(marker)) return;
-  await mkdir(folder, { recursive: true });
-  await step(name, make).catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new LocalCloudError(
-      `${why}\nRemedy: mend what that says (network, disk space), then run the command again.`,
-      { cause },
-    );
-  });
-  await writeFile(marker, "");
+  return join(folder, "promtool");
 }

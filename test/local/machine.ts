@@ -54,6 +54,8 @@ export const certificate = join(pki, "apiserver.crt");
 export const serviceAccountKey = join(pki, "sa.pub");
 export const authenticatorCertificate = { file: join(pki, "authenticator.crt"), key: join(pki, "authenticator.key") };
 
+/** Where the pulumi command keeps the states of the stacks. */
+export const backend = join(home, "pulumi");
 export const kubeconfig = join(home, "kubeconfig");
 export const dockerSocket = join(home, "docker.sock");
 export const containerdSocket = join(home, "containerd.sock");

@@ -76,6 +76,9 @@ function startTime(pid: number): string | undefined {
   return fields === undefined || fields[0] === "Z" ? undefined : fields[19];
 }
 
+/** Whether there is a process of this number, a zombie aside. */
+export const isAlive = (pid: number): boolean => startTime(pid) !== undefined;
+
 /** What the kernel says of a process, from its state on (proc(5), /proc/pid/stat): state, parent, ... */
 const statOf = (pid: number): string[] | undefined =>
   readOrUndefined(`/proc/${String(pid)}/stat`)

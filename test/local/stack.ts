@@ -1,8 +1,7 @@
-// A stack of the local cloud: its folder, which engine made it, and its configuration.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+// A stack of the local cloud: its folder and its configuration.
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "yaml";
-import type { EngineName } from "./engine/engine.ts";
 import { home } from "./machine.ts";
 import { LocalCloudError } from "./process.ts";
 
@@ -13,7 +12,7 @@ const stacks = join(home, "stacks");
 export interface Stack {
   readonly name: string;
   readonly project: string;
-  /** Where its state lives, for as long as the stack does. */
+  /** Where its configuration is kept, for as long as the stack lives: a folder of a Pulumi project. */
   readonly folder: string;
   /** Pulumi.dev.yaml with the overrides of this stack, as the pulumi command reads it. */
   readonly configFile: string;
@@ -82,6 +81,7 @@ export function openStack(name: string, overrides: readonly [key: string, value:
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const configFile = join(folder, `Pulumi.${name}.yaml`);
   writeFileSync(configFile, stringify({ ...dev, config }));
+  copyFileSync(join(project, "Pulumi.yaml"), join(folder, "Pulumi.yaml"));
   const given = Object.fromEntries(Object.entries(config).map(([key, value]) => [key, asText(value)]));
   return { name, project, folder, configFile, config: { ...defaultConfig(), ...given }, overrides: values };
 }
@@ -91,24 +91,6 @@ export const keepOverrides = ({ folder, overrides }: Stack): void =>
   writeFileSync(overridesFile(folder), JSON.stringify(overrides));
 
 const overridesFile = (folder: string): string => join(folder, "overrides.json");
-
-/** Notes which engine makes a stack. Fails for a stack that the other one made: each has a state of its own. */
-export function claim(stack: Stack, engine: EngineName): void {
-  const made = madeBy(stack.name);
-  if (made !== undefined && made !== engine) {
-    throw new LocalCloudError(
-      `Stack ${stack.name} was made by the ${made} engine and the ${engine} engine knows nothing of it. ` +
-        `Remedy: npm run down first, or go on with --engine ${made}.`,
-    );
-  }
-  writeFileSync(join(stack.folder, "engine"), engine);
-}
-
-/** The engine that made a stack; undefined when there is no such stack. */
-export function madeBy(name: string): EngineName | undefined {
-  const file = join(stacks, name, "engine");
-  return existsSync(file) ? (readFileSync(file, "utf8") as EngineName) : undefined;
-}
 
 /** Forgets a stack that is destroyed. */
 export const forgetStack = (name: string): void => rmSync(join(stacks, name), { recursive: true, force: true });

@@ -1,0 +1,36 @@
+// What the helper's own Deployment says of the next helper.
+import { readConfig, type HelperConfig } from "./config.ts";
+import { isOpenEnded, namedNamespaces } from "./targets.ts";
+
+export interface Deployment {
+  readonly metadata: { readonly deletionTimestamp?: string };
+  readonly spec: {
+    readonly template: {
+      readonly spec: { readonly containers: readonly { readonly env?: readonly { name: string; value?: string }[] }[] };
+    };
+  };
+}
+
+export const deploymentPath = ({ namespace, deployment }: HelperConfig): string =>
+  `/apis/apps/v1/namespaces/${namespace}/deployments/${deployment}`;
+
+/** The configuration of the helper that a Deployment makes. Throws where it is none that this helper understands. */
+export function successorOf(config: HelperConfig, { spec }: Deployment): HelperConfig {
+  const env = Object.fromEntries(
+    spec.template.spec.containers.flatMap(({ env = [] }) => env.map(({ name, value }) => [name, value])),
+  );
+  return readConfig({ ...env, ECR_HELPER_NAMESPACE: config.namespace, ECR_HELPER_POD: config.pod });
+}
+
+/**
+ * The build namespaces that the next helper will keep; undefined where nothing is known against any: one that keeps namespaces
+ * by pattern sees by itself what it does not keep.
+ */
+export function keptNext(config: HelperConfig, deployment: Deployment): ReadonlySet<string> | undefined {
+  try {
+    const successor = successorOf(config, deployment);
+    return isOpenEnded(successor) ? undefined : new Set(namedNamespaces(successor));
+  } catch {
+    return undefined; // Of another version: what it means is its own to see to, and said by `handOver` when this one ends.
+  }
+}

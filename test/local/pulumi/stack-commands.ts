@@ -1,0 +1,82 @@
+// The pulumi commands that the local cloud runs on a stack, before the user's eyes: its output is theirs.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { cloudEnvironment } from "../cloud.ts";
+import { isAlive, LocalCloudError, run } from "../process.ts";
+import { say } from "../progress.ts";
+import type { Stack } from "../stack.ts";
+import { backend } from "../machine.ts";
+import { pulumiCommand } from "./toolchain.ts";
+
+/** Runs a command of a stack. Fails where that does, which has said why. */
+async function pulumi(stack: Stack, ...args: string[]): Promise<void> {
+  const child = spawn(pulumiCommand, [...args, ...selection(stack), "--yes", "--skip-preview", "--non-interactive"], {
+    cwd: stack.project,
+    env: { ...process.env, ...cloudEnvironment() },
+    stdio: ["ignore", 2, 2],
+  });
+  // Ctrl-C reaches pulumi too, which ends in its own order; this process stays to tell how.
+  const stay = (): void => undefined;
+  process.on("SIGINT", stay);
+  const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
+  process.off("SIGINT", stay);
+  if (code === 0) return;
+  throw new LocalCloudError(
+    `pulumi ${args.join(" ")} ended with ${signal ?? `exit code ${String(code)}`}; it says above why. ` +
+      'Remedy: mend that (README.md, "Troubleshooting"), then run the command again: it goes on from there.',
+  );
+}
+
+const selection = ({ name, configFile }: Stack): string[] => ["--stack", name, "--config-file", configFile];
+
+/** Runs a command whose output is not for the user, and gives it. */
+const quietly = async ({ name, folder }: Stack, ...args: string[]): Promise<string> =>
+  run(pulumiCommand, ["--cwd", folder, ...args, "--stack", name, "--non-interactive"], {
+    env: { ...process.env, ...cloudEnvironment() },
+  });
+
+const stateFile = (name: string): string => join(backend, ".pulumi/stacks/ecr-helper", `${name}.json`);
+
+/** Whether Pulumi knows a stack of this name. */
+export const isMade = (name: string): boolean => existsSync(stateFile(name));
+
+/** Makes the stack what its program and configuration say. */
+export async function up(stack: Stack): Promise<void> {
+  mkdirSync(backend, { recursive: true, mode: 0o700 });
+  // In the stack's own folder, where its configuration is: none is written into the checkout.
+  if (!isMade(stack.name)) await quietly(stack, "stack", "init", "--no-select");
+  await unlock(stack);
+  await pulumi(stack, "up");
+}
+
+/** Deletes all of the stack, and the stack. */
+export async function destroy(stack: Stack): Promise<void> {
+  if (!isMade(stack.name)) return;
+  await unlock(stack);
+  await pulumi(stack, "destroy");
+  await quietly(stack, "stack", "rm", "--yes", "--preserve-config");
+}
+
+export const outputs = async (stack: Stack): Promise<Record<string, unknown>> =>
+  isMade(stack.name) ? (JSON.parse(await quietly(stack, "stack", "output", "--json")) as Record<string, unknown>) : {};
+
+interface Lock {
+  readonly pid: number;
+  readonly hostname: string;
+}
+
+/** Takes away the lock that a killed command left: whose process is gone, nobody comes back for it. */
+async function unlock(stack: Stack): Promise<void> {
+  const folder = join(backend, ".pulumi/locks/organization/ecr-helper", stack.name);
+  const locks = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith(".json")) : [];
+  const isLeft = (file: string): boolean => {
+    const lock = JSON.parse(readFileSync(join(folder, file), "utf8")) as Lock;
+    return lock.hostname === hostname() && !isAlive(lock.pid);
+  };
+  if (locks.length === 0 || !locks.every(isLeft)) return;
+  say(`A pulumi command on stack ${stack.name} was killed; its lock is taken away (pulumi cancel).`);
+  await quietly(stack, "cancel", "--yes");
+}
