@@ -37,20 +37,19 @@ export function diffInputs(rules: DiffRules, request: DiffRequest): DiffResult {
   const state = plainProperties(request.state);
   const inputs = withDefaults(rules.schema, plainProperties(request.inputs)).inputs;
   const isIgnored = ignoring(request.ignoreChanges ?? []);
-  const detailed: Record<string, DiffKind> = {};
-  const replaces: string[] = [];
-  for (const [key, spec] of Object.entries(rules.schema)) {
-    const changes = Object.entries(changesOf(spec, key, state[key], inputs[key])).filter(([path]) => !isIgnored(path));
-    if (changes.length === 0) continue;
-    if (spec.forceNew) replaces.push(key);
-    for (const [path, kind] of changes) detailed[path] = spec.forceNew ? `${kind}_REPLACE` : kind;
-  }
-  for (const [key, value] of Object.entries(rules.planned)) {
-    if (!isIgnored(key) && !isSame(state[key] ?? {}, value)) detailed[key] = "UPDATE";
-  }
+  const changed = Object.entries(rules.schema).flatMap(([key, spec]) =>
+    Object.entries(changesOf(spec, key, state[key], inputs[key]))
+      .filter(([path]) => !isIgnored(path))
+      .map(([path, kind]) => ({ key, path, kind, replaces: spec.forceNew === true })),
+  );
+  const following = Object.entries(rules.planned)
+    .filter(([key, value]) => !isIgnored(key) && !isSame(state[key] ?? {}, value))
+    .map(([key]) => [key, "UPDATE"] as const);
+  const replaces = [...new Set(changed.filter((one) => one.replaces).map(({ key }) => key))];
+  const details = changed.map((one) => [one.path, one.replaces ? (`${one.kind}_REPLACE` as const) : one.kind] as const);
   return {
-    changes: Object.keys(detailed).length > 0,
-    detailed,
+    changes: details.length + following.length > 0,
+    detailed: Object.fromEntries([...details, ...following]),
     replaces,
     deleteBeforeReplace: replaces.length > 0 && (rules.deleteBeforeReplace || isNamedByUser(rules.schema, inputs)),
   };
@@ -69,13 +68,18 @@ function isNamedByUser(schema: Schema, inputs: Properties): boolean {
 type Kind = "ADD" | "DELETE" | "UPDATE";
 
 function changesOf(spec: InputSpec, key: string, old: unknown, next: unknown): Record<string, Kind> {
-  if (next === undefined && (spec.computed || spec.autoname)) return {};
-  if (meansTheSame(spec, old, next) || (isEmpty(old) && isEmpty(next))) return {};
+  if (isUnchanged(spec, old, next)) return {};
   if (["map", "object"].includes(spec.type) && isObject(old) && isObject(next)) {
     return changesInside(spec, key, old, next);
   }
   if (isEmpty(old) && !hasUnknown(next)) return { [key]: "ADD" };
   return { [key]: isEmpty(next) ? "DELETE" : "UPDATE" };
+}
+
+/** Whether an input asks for nothing else than what is there. */
+export function isUnchanged(spec: InputSpec, old: unknown, next: unknown): boolean {
+  const isLeftToAws = next === undefined && (spec.computed ?? spec.autoname !== undefined);
+  return isLeftToAws || meansTheSame(spec, old, next) || (isEmpty(old) && isEmpty(next));
 }
 
 function changesInside({ fields }: InputSpec, path: string, old: Properties, next: Properties): Record<string, Kind> {

@@ -21,7 +21,7 @@ export interface Surroundings {
   readonly cancel: () => void;
 }
 
-const from = (struct: structPb.Struct | undefined): Properties => (struct?.toJavaScript() ?? {}) as Properties;
+const from = (struct: structPb.Struct | undefined): Properties => struct?.toJavaScript() ?? {};
 
 /** The calls by their names in the service. */
 export function handlersOf<Session>(plugin: Plugin<Session>, { log, cancel }: Surroundings): Record<string, Call> {
@@ -140,7 +140,7 @@ function namingOf(request: providerPb.CheckRequest): Naming {
   const name = request.getName() || (request.getUrn().split("::").at(-1) ?? "");
   const options = request.getAutonaming();
   const modes = ["propose", "enforce", "disable"] as const;
-  const rule = options && { mode: modes[options.getMode()] ?? "propose", proposed: options.getProposedName() };
+  const rule = options && { mode: modes[options.getMode()], proposed: options.getProposedName() };
   return { name, seed: request.getRandomseed_asU8(), rule };
 }
 

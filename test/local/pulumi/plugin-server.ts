@@ -60,7 +60,8 @@ export type Log = (severity: "debug" | "info" | "warning" | "error", message: st
 function engineClient(address: string | undefined): Log {
   if (address === undefined || address === "") return () => undefined;
   const client = new engineRpc.EngineClient(address, grpc.credentials.createInsecure());
-  const severities = { debug: 0, info: 1, warning: 2, error: 3 } as const;
+  const { DEBUG: debug, INFO: info, WARNING: warning, ERROR: error } = enginePb.LogSeverity;
+  const severities = { debug, info, warning, error };
   return (severity, message, urn = "") => {
     const request = new enginePb.LogRequest();
     request.setSeverity(severities[severity]);

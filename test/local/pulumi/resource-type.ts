@@ -1,7 +1,15 @@
 // One resource type of a provider plugin: what the engine may ask of it, made of a declared schema and four operations.
 import { autonamed, type Naming } from "./autoname.ts";
-import { diffInputs, type DiffRequest, type DiffResult } from "./diff.ts";
-import { failuresOf, meansTheSame, normalized, withDefaults, type CheckFailure, type Schema } from "./schema.ts";
+import { diffInputs, isUnchanged, type DiffRequest, type DiffResult } from "./diff.ts";
+import {
+  failuresOf,
+  meansTheSame,
+  normalized,
+  withDefaults,
+  type CheckFailure,
+  type InputSpec,
+  type Schema,
+} from "./schema.ts";
 import {
   hasUnknown,
   isEmpty,
@@ -196,9 +204,8 @@ class DeclaredType<Session> implements ResourceType<Session> {
     const old = plainProperties(state);
     const wanted = withDefaults(schema, plainProperties(inputs)).inputs;
     const changes = (key: string): boolean => {
-      const [spec, before, next] = [schema[key], old[key], wanted[key]];
-      if (spec === undefined || (next === undefined && spec.computed)) return false;
-      return !meansTheSame(spec, before, next) && !(isEmpty(before) && isEmpty(next));
+      const spec = schema[key];
+      return spec !== undefined && !isUnchanged(spec, old[key], wanted[key]);
     };
     const kept = this.#keptIn(old);
     let now = id;
@@ -227,15 +234,13 @@ class DeclaredType<Session> implements ResourceType<Session> {
     const { schema } = this;
     const observed = await this.#definition.read(id, state, session);
     if (observed === undefined) return undefined;
-    const properties: Properties = { ...this.#keptIn(state) };
-    for (const [key, spec] of Object.entries(schema)) {
-      if (spec.stateOnly) properties[key] = state[key] ?? spec.default;
-    }
-    for (const [key, value] of Object.entries(observed.properties)) {
-      const spec = schema[key];
-      const isMeant = spec !== undefined && state[key] !== undefined && meansTheSame(spec, value, state[key]);
-      properties[key] = isMeant ? state[key] : (spec?.normalize?.(value) ?? value);
-    }
+    const unseen = Object.entries(schema)
+      .filter(([, spec]) => spec.stateOnly)
+      .map(([key, spec]) => [key, state[key] ?? spec.default] as const);
+    const seen = Object.entries(observed.properties).map(
+      ([key, value]) => [key, spelled(schema[key], value, state[key])] as const,
+    );
+    const properties = { ...this.#keptIn(state), ...Object.fromEntries([...unseen, ...seen]) };
     return { id: observed.id, inputs: marked, outputs: this.#marked(plainProperties(properties), marked) };
   }
 
@@ -246,4 +251,11 @@ class DeclaredType<Session> implements ResourceType<Session> {
     );
     return Object.fromEntries(outputs);
   }
+}
+
+/** A value that AWS gives, in the state's spelling where it means the same. */
+function spelled(spec: InputSpec | undefined, value: unknown, before: unknown): unknown {
+  if (spec === undefined) return value;
+  if (before !== undefined && meansTheSame(spec, value, before)) return before;
+  return spec.normalize?.(value) ?? value;
 }

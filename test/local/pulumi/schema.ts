@@ -38,8 +38,6 @@ export interface CheckFailure {
   readonly reason: string;
 }
 
-const primitives: Partial<Record<Kind, string>> = { string: "string", number: "number", boolean: "boolean" };
-
 /** Everything that is wrong with plain inputs. Unknown values are right until they are known. */
 export function failuresOf(schema: Schema, inputs: Properties, path = ""): CheckFailure[] {
   const at = (key: string): string => (path === "" ? key : `${path}.${key}`);
@@ -73,19 +71,25 @@ function failuresInside({ type, fields = {} }: InputSpec, property: string, valu
   );
 }
 
-function typeMismatch({ type }: InputSpec, value: unknown): string | undefined {
-  const primitive = primitives[type];
-  if (primitive !== undefined) return typeof value === primitive ? undefined : expected(type, value);
-  if (type === "map") {
-    return isObject(value) && Object.values(value).every(isText) ? undefined : expected("map of strings", value);
-  }
-  if (type === "object") return isObject(value) ? undefined : expected("object", value);
-  const isElement = type === "objects" ? (one: unknown) => one === unknown || isObject(one) : isText;
-  const word = type === "objects" ? "list of objects" : `${type} of strings`;
-  return Array.isArray(value) && value.every(isElement) ? undefined : expected(word, value);
-}
-
 const isText = (value: unknown): boolean => typeof value === "string";
+const isListOf =
+  (isElement: (value: unknown) => boolean) =>
+  (value: unknown): boolean =>
+    Array.isArray(value) && value.every(isElement);
+
+const kinds: Readonly<Record<Kind, { readonly word: string; readonly is: (value: unknown) => boolean }>> = {
+  string: { word: "string", is: isText },
+  number: { word: "number", is: (value) => typeof value === "number" },
+  boolean: { word: "boolean", is: (value) => typeof value === "boolean" },
+  map: { word: "map of strings", is: (value) => isObject(value) && Object.values(value).every(isText) },
+  list: { word: "list of strings", is: isListOf(isText) },
+  set: { word: "set of strings", is: isListOf(isText) },
+  object: { word: "object", is: isObject },
+  objects: { word: "list of objects", is: isListOf((one) => one === unknown || isObject(one)) },
+};
+
+const typeMismatch = ({ type }: InputSpec, value: unknown): string | undefined =>
+  kinds[type].is(value) ? undefined : expected(kinds[type].word, value);
 
 /** Names the type that came and not the value, which may be a secret. */
 const expected = (type: string, value: unknown): string =>

@@ -71,7 +71,7 @@ function markAs(value: unknown, marked: unknown): unknown {
 export const isSame = (one: unknown, other: unknown): boolean => canonical(one) === canonical(other);
 
 /** JSON with sorted keys and without spaces: one text for all spellings of a value. */
-export const canonical = (value: unknown): string => JSON.stringify(sorted(value)) ?? "";
+export const canonical = (value: unknown): string => JSON.stringify(sorted(value));
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);

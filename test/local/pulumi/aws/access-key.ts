@@ -2,7 +2,6 @@
 import * as iam from "@aws-sdk/client-iam";
 import { createHmac } from "node:crypto";
 import { InitFailedError, resourceType } from "../resource-type.ts";
-import { secret, type Properties } from "../values.ts";
 import { during, orGone } from "./errors.ts";
 import { oneOf, text, timestamp } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
@@ -24,15 +23,11 @@ export const accessKey = resourceType<AwsSession>({
     const { AccessKeyId: id = "", SecretAccessKey = "" } = AccessKey ?? {};
     const told = { secret: SecretAccessKey, sesSmtpPasswordV4: sesSmtpPassword(SecretAccessKey, session.region) };
     if (status === "Inactive") {
-      const what = `deactivating IAM Access Key (${id})`;
-      await during(what, setStatus({ UserName, AccessKeyId: id, Status: "Inactive" }, session)).catch(
-        (error: unknown) => {
-          const outputs = { ...told, status: "Active" };
-          // Not even the state of a failure may have it in clear.
-          const hidden = Object.fromEntries(Object.entries(outputs).map(([key, value]) => [key, secret(value)]));
-          throw new InitFailedError({ id, inputs: {}, outputs: { ...hidden, status: "Active" } }, error);
-        },
-      );
+      const deactivated = setStatus({ UserName, AccessKeyId: id, Status: "Inactive" }, session);
+      await during(`deactivating IAM Access Key (${id})`, deactivated).catch((error: unknown) => {
+        // The key is there, and its secret is told only now: lost, it could neither be used nor be found again.
+        throw new InitFailedError({ id, inputs: {}, outputs: { ...told, status: "Active" } }, error);
+      });
     }
     return { id, told };
   },
@@ -65,7 +60,7 @@ const setStatus = async (wanted: iam.UpdateAccessKeyCommandInput, { iam: client 
 async function userOf(AccessKeyId: string, { iam: client }: AwsSession): Promise<string | undefined> {
   const asked = client.send(new iam.GetAccessKeyLastUsedCommand({ AccessKeyId }));
   const what = `fetching IAM Access Key (${AccessKeyId}) username via GetAccessKeyLastUsed`;
-  return text({ ...(await during(what, orGone(asked))) } as Properties, "UserName");
+  return (await during(what, orGone(asked)))?.UserName;
 }
 
 /** https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html (SessmTPPasswordFromSecretKeySigV4). */

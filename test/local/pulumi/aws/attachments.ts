@@ -4,7 +4,7 @@ import * as iam from "@aws-sdk/client-iam";
 import { resourceType, type ResourceType } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
 import { during, orGone } from "./errors.ts";
-import { arnInput } from "./inputs.ts";
+import { arnInput, text } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 
 interface Holder {
@@ -49,7 +49,8 @@ const attachment = ({ key, word, attach, list, detach }: Holder): ResourceType<A
 
 /** Holder, policy and id. An import has `NAME/ARN` for an id, which becomes `NAME-ARN`; the state has the parts. */
 function partsOf(id: string, state: Properties, key: "user" | "role"): [string, string, string] {
-  if (state[key] !== undefined) return [String(state[key]), String(state["policyArn"]), id];
+  const known = text(state, key);
+  if (known !== undefined) return [known, String(state["policyArn"]), id];
   const [, name, arn] = /^([^/]+)\/(.+)$/.exec(id) ?? [];
   if (name === undefined || arn === undefined) {
     throw new Error(`unexpected format of ID ("${id}"), expected <${key}-name>/<policy_arn>`);

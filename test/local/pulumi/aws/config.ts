@@ -79,31 +79,38 @@ function endpointFailures({ endpoints = [] }: Properties): CheckFailure[] {
 
 /** Reads a configuration that has no failures. */
 export function readConfig(config: Properties): AwsConfig {
-  const text = (key: string): string | undefined => (config[key] === undefined ? undefined : String(config[key]));
-  const isSet = (key: string): boolean => String(config[key] ?? false) === "true";
+  const text = (key: string): string | undefined => {
+    const value = config[key];
+    return typeof value === "string" && value !== "" ? value : undefined;
+  };
   const list = (key: string): string[] => (config[key] ?? []) as string[];
-  const [accessKeyId, secretAccessKey, sessionToken] = [text("accessKey"), text("secretKey"), text("token")];
-  const [defaults, ignored] = [config["defaultTags"], config["ignoreTags"]] as Partial<
-    Record<string, string[] & Tags>
-  >[];
+  // Retries come after the first attempt.
+  const retries = config["maxRetries"] === undefined ? undefined : Number(config["maxRetries"]);
   return Object.freeze({
     region: text("region") ?? environmentRegion() ?? "",
-    credentials:
-      accessKeyId === undefined || secretAccessKey === undefined
-        ? undefined
-        : { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) },
+    credentials: credentialsOf(text),
     profile: text("profile"),
     endpoints: Object.assign({}, ...((config["endpoints"] ?? []) as Tags[])) as Tags,
     stsRegion: text("stsRegion"),
-    // Retries come after the first attempt.
-    maxAttempts: config["maxRetries"] === undefined ? undefined : Number(config["maxRetries"]) + 1,
-    useFipsEndpoint: isSet("useFipsEndpoint"),
-    useDualstackEndpoint: isSet("useDualstackEndpoint"),
-    defaultTags: defaults?.["tags"] ?? {},
-    ignoreTags: { keys: ignored?.["keys"] ?? [], keyPrefixes: ignored?.["keyPrefixes"] ?? [] },
+    maxAttempts: retries === undefined ? undefined : retries + 1,
+    useFipsEndpoint: config["useFipsEndpoint"] === true,
+    useDualstackEndpoint: config["useDualstackEndpoint"] === true,
+    ...tagRules(config),
     allowedAccountIds: list("allowedAccountIds"),
     forbiddenAccountIds: list("forbiddenAccountIds"),
   });
+}
+
+function credentialsOf(text: (key: string) => string | undefined): AwsConfig["credentials"] {
+  const [accessKeyId, secretAccessKey, sessionToken] = [text("accessKey"), text("secretKey"), text("token")];
+  if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
+  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+}
+
+function tagRules(config: Properties): Pick<AwsConfig, "defaultTags" | "ignoreTags"> {
+  const { tags = {} } = (config["defaultTags"] ?? {}) as { tags?: Tags };
+  const { keys = [], keyPrefixes = [] } = (config["ignoreTags"] ?? {}) as { keys?: string[]; keyPrefixes?: string[] };
+  return { defaultTags: tags, ignoreTags: { keys, keyPrefixes } };
 }
 
 type Tags = Record<string, string>;

@@ -2,7 +2,7 @@
 // internal/service/eks/pod_identity_association.go and cluster_data_source.go.
 import * as eks from "@aws-sdk/client-eks";
 import { resourceType, type Observed } from "../resource-type.ts";
-import { isSame, type Properties } from "../values.ts";
+import type { Properties } from "../values.ts";
 import { InvalidArgumentsError } from "../plugin.ts";
 import { during, orGone } from "./errors.ts";
 import { arnInput, regionInput, regionOf, text, timestamp } from "./inputs.ts";
@@ -104,21 +104,32 @@ export async function getCluster(args: Properties, session: AwsSession): Promise
   }
   const asked = session.eks(args["region"]).send(new eks.DescribeClusterCommand({ name }));
   const { cluster = {} } = await during(`reading EKS Cluster (${name})`, asked);
-  const tags = observedTags(cluster.tags, session, {})["tagsAll"];
-  const logging = (cluster.logging?.clusterLogging ?? []).filter(({ enabled }) => enabled === true);
   return {
     id: name,
     name,
-    arn: cluster.arn,
     region: regionOf(args, session),
-    endpoint: cluster.endpoint,
-    version: cluster.version,
-    status: cluster.status,
-    roleArn: cluster.roleArn,
-    platformVersion: cluster.platformVersion ?? "",
-    clusterId: cluster.id ?? "",
-    createdAt: timestamp(cluster.createdAt) ?? "",
-    deletionProtection: cluster.deletionProtection ?? false,
+    ...valuesOf(cluster),
+    ...blocksOf(cluster),
+    tags: observedTags(cluster.tags, session, {})["tagsAll"],
+  };
+}
+
+const valuesOf = (cluster: eks.Cluster): Properties => ({
+  arn: cluster.arn,
+  endpoint: cluster.endpoint,
+  version: cluster.version,
+  status: cluster.status,
+  roleArn: cluster.roleArn,
+  platformVersion: cluster.platformVersion ?? "",
+  clusterId: cluster.id ?? "",
+  createdAt: timestamp(cluster.createdAt) ?? "",
+  deletionProtection: cluster.deletionProtection ?? false,
+});
+
+function blocksOf(cluster: eks.Cluster): Properties {
+  const logging = (cluster.logging?.clusterLogging ?? []).filter(({ enabled }) => enabled === true);
+  return {
+    ...Object.fromEntries(emptyBlocks.map((key) => [key, []])),
     enabledClusterLogTypes: logging.flatMap(({ types = [] }) => types),
     certificateAuthorities: blockOf(cluster.certificateAuthority),
     identities: [{ oidcs: blockOf(cluster.identity?.oidc) }],
@@ -126,8 +137,6 @@ export async function getCluster(args: Properties, session: AwsSession): Promise
     accessConfigs: blockOf(cluster.accessConfig),
     upgradePolicies: blockOf(cluster.upgradePolicy),
     vpcConfig: { ...cluster.resourcesVpcConfig },
-    ...Object.fromEntries(emptyBlocks.map((key) => [key, []])),
-    tags: isSame(tags, {}) ? {} : tags,
   };
 }
 

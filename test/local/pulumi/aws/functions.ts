@@ -51,8 +51,8 @@ export const awsFunctions: Readonly<Record<string, PluginFunction<AwsSession>>> 
 
 async function getAuthorizationToken(args: Properties, session: AwsSession): Promise<Properties> {
   const registryId = text(args, "registryId");
-  const command = new GetAuthorizationTokenCommand(registryId === undefined ? {} : { registryIds: [registryId] });
-  const asked = session.ecr(args["region"]).send(command);
+  // A token opens every registry that its principal may read: ECR takes no notice of a registry id any more.
+  const asked = session.ecr(args["region"]).send(new GetAuthorizationTokenCommand());
   const { authorizationData: [data] = [] } = await during("getting ECR Authorization Token", asked);
   const { authorizationToken = "", expiresAt, proxyEndpoint } = data ?? {};
   const [, userName, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(authorizationToken, "base64").toString()) ?? [];

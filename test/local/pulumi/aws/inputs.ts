@@ -25,18 +25,24 @@ export const oneOf =
   (value: string): string | undefined =>
     values.includes(value) ? undefined : `expected to be one of ${JSON.stringify(values)}, got ${value}`;
 
+const arnParts = [
+  { name: "partition", index: 1, pattern: /^aws(-[a-z]+)*$/ },
+  { name: "region", index: 3, pattern: /^$|^[a-z]{2}(-[a-z]+)+-\d{1,2}$/ },
+  { name: "account ID", index: 4, pattern: /^$|^(aws|aws-managed|third-party|\d{12}|cw.{10})$/ },
+] as const;
+
 /** verify.ValidARN in internal/verify/validate.go. */
 export function validArn(value: string): string | undefined {
   if (value === "") return undefined;
-  const [prefix, partition = "", , region = "", account = "", ...resource] = value.split(":");
+  const parts = value.split(":");
   const invalid = (why: string): string => `(${value}) is an invalid ARN: ${why}`;
-  if (prefix !== "arn" || resource.length === 0) return invalid("arn: invalid prefix or not enough sections");
-  if (!/^aws(-[a-z]+)*$/.test(partition))
-    return invalid("invalid partition value (expecting to match regular expression: ^aws(-[a-z]+)*$)");
-  if (region !== "" && !/^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(region)) return invalid("invalid region value");
-  if (account !== "" && !/^(aws|aws-managed|third-party|\d{12}|cw.{10})$/.test(account))
-    return invalid("invalid account ID value");
-  return resource.join(":") === "" ? invalid("missing resource value") : undefined;
+  if (parts[0] !== "arn") return invalid("arn: invalid prefix");
+  if (parts.length < 6) return invalid("arn: not enough sections");
+  const wrong = arnParts.find(({ index, pattern }) => !pattern.test(parts[index] ?? ""));
+  if (wrong !== undefined) {
+    return invalid(`invalid ${wrong.name} value (expecting to match regular expression: ${wrong.pattern.source})`);
+  }
+  return parts.slice(5).join(":") === "" ? invalid("missing resource value") : undefined;
 }
 
 export const arnInput: InputSpec = { type: "string", validate: validArn };
@@ -53,13 +59,13 @@ export const regionInput: InputSpec = {
 };
 
 export const regionOf = (properties: Properties, session: AwsSession): string =>
-  String(properties["region"] ?? session.region);
+  text(properties, "region") ?? session.region;
 
-/** An input as a text; undefined where it is not given, or empty. */
-export const text = (properties: Properties, key: string): string | undefined => {
+/** An input that is a text; undefined where it is not given, or empty. */
+export function text(properties: Properties, key: string): string | undefined {
   const value = properties[key];
-  return value === undefined || value === "" ? undefined : String(value);
-};
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
 
 /** Times as the original writes them (time.RFC3339). */
 export const timestamp = (date: Date | undefined): string | undefined => date?.toISOString().replace(/\.\d{3}Z$/, "Z");

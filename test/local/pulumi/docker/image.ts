@@ -44,7 +44,11 @@ const schema: Schema = {
     fields: { server: { type: "string" }, username: { type: "string" }, password: { type: "string" } },
   },
   skipPush: { type: "boolean" },
-  buildOnPreview: { type: "boolean", unsupported: true },
+  // The SDK gives false where nothing is given.
+  buildOnPreview: {
+    type: "boolean",
+    validate: (value) => (value === true ? "this stand-in does not build in a preview" : undefined),
+  },
 };
 
 interface Build {
@@ -62,7 +66,7 @@ function buildOf(inputs: Properties): Build {
   return {
     context,
     dockerfile: dockerfile ?? join(context, "Dockerfile"),
-    args: args as unknown as Readonly<Record<string, string>>,
+    args: args,
     options: [
       ...option("target"),
       ...option("network"),
@@ -212,11 +216,11 @@ async function buildAndPush(inputs: Properties, session: DockerSession): Promise
 
 /** The program's login where it is whole, else what the machine's own docker configuration says (getRegistryAuth). */
 function loginOf(inputs: Properties, { log }: DockerSession): Login | undefined {
-  const { server, username = "", password = "" } = (inputs["registry"] ?? {}) as Partial<Login>;
-  if (username !== "" && password !== "") {
-    const host = String(inputs["imageName"]).split("/")[0] ?? "";
-    return { server: (server ?? host).replace(/^https?:\/\//, "").split("/")[0] ?? host, username, password };
-  }
+  const { username = "", password = "", ...rest } = (inputs["registry"] ?? {}) as Partial<Login>;
+  // Without a server, the one that the image's name has.
+  const server = rest.server ?? String(inputs["imageName"]);
+  const host = server.replace(/^https?:\/\//, "").split("/")[0];
+  if (host !== undefined && username !== "" && password !== "") return { server: host, username, password };
   if (username !== password) {
     const [missing, given] = username === "" ? ["username", "password"] : ["password", "username"];
     log("warning", `${missing} was not set, although ${given} was; using host credentials file`);

@@ -22,7 +22,8 @@ export const dockerTypes = { "docker:index/image:Image": image } as const;
 
 /** Opens a session with the daemon of the configuration, of DOCKER_HOST, or of the usual socket. */
 export const dockerSession = (config: Properties = {}, log: DockerSession["log"] = () => undefined): DockerSession => ({
-  host: String(config["host"] ?? process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock"),
+  host:
+    typeof config["host"] === "string" ? config["host"] : (process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock"),
   log,
 });
 
