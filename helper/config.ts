@@ -126,7 +126,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
         matching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
       ),
     },
-    marker: read("ECR_HELPER_MARKER", "the name of the ClusterRole that stands as long as the stack does", matching(objectName)),
+    marker: read(
+      "ECR_HELPER_MARKER",
+      "the name of the ClusterRole that stands as long as the stack does",
+      matching(objectName),
+    ),
     logFormat: read("ECR_HELPER_LOG_FORMAT", formats.join(" or "), oneOf(formats), "text"),
     logLevel: read("ECR_HELPER_LOG_LEVEL", levels.join(", "), oneOf(levels), "info"),
     port: read(

@@ -30,7 +30,8 @@ export async function handOver(
 ): Promise<void> {
   try {
     const successor = await nextOf(config, kube);
-    if (successor === "another") return void log("info", "the stack goes on without this Deployment: all stays as it is");
+    if (successor === "another")
+      return void log("info", "the stack goes on without this Deployment: all stays as it is");
     const work = takeBacks(config, observed, successor);
     if (work.length === 0) return;
     log(
@@ -88,7 +89,10 @@ function takeBacks(config: HelperConfig, observed: Observed, successor: HelperCo
   return all;
 }
 
-function keptBy(config: HelperConfig, successor: HelperConfig | "none"): (namespace: string, object: string) => boolean {
+function keptBy(
+  config: HelperConfig,
+  successor: HelperConfig | "none",
+): (namespace: string, object: string) => boolean {
   if (successor === "none") return () => false;
   const objects = new Set(objectsOf(successor));
   const named = new Set(namedNamespaces(successor));

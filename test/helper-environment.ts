@@ -15,6 +15,7 @@ export const helperEnvironment = {
   ECR_HELPER_DEPLOYMENT: "ecr-helper",
   ECR_HELPER_OWNER_NAME: "ecr-helper-test",
   ECR_HELPER_OWNER_UID: "00000000-0000-0000-0000-000000000000",
+  ECR_HELPER_MARKER: "ecr-helper-test-stack",
   ECR_HELPER_LOG_FORMAT: "text",
   ECR_HELPER_LOG_LEVEL: "info",
   ECR_HELPER_PORT: "0",

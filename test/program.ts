@@ -1,7 +1,7 @@
 // Runs the Pulumi program on Pulumi's mocks and gives what each resource was given. Nothing leaves the process.
 import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
-import { plain } from "./local/engine/secrets.ts";
+import { plain } from "./local/pulumi/values.ts";
 import { defaultConfig } from "./local/stack.ts";
 
 /** What the mocks answer for the account, the region and the token; a test that finds them elsewhere found a leak. */
@@ -136,7 +136,9 @@ export async function runProgram(
   const [answering, made] = [{ ...answersIn(place), ...answers }, madeIn(place)];
   await pulumi.runtime.setMocks(
     {
-      newResource: async ({ type, name, inputs: raw, provider = "" }: pulumi.runtime.MockResourceArgs) => {
+      newResource: async ({ type, name, inputs: raw, provider = "", id }: pulumi.runtime.MockResourceArgs) => {
+        // It has an id: it is there already, and only looked up.
+        if (id) return { id, state: { metadata: { name: id, uid: mockedUid } } };
         if (slow.test(type)) await delay(time);
         const inputs = plain(raw) as Values;
         resources.push({ type, name, raw: raw as Values, inputs, provider });

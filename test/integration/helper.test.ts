@@ -3,7 +3,6 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { connect, KubeError, type Call } from "../../helper/kube.ts";
 import { HelperProcess } from "../helper-process.ts";
-import { awsHandlers } from "../local/engine/aws.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
@@ -221,18 +220,16 @@ describe("the helper, over time and against others", () => {
   });
 
   it("keeps the last good login while IAM refuses, and goes on when it allows again", async () => {
-    const attach = awsHandlers["aws:iam/userPolicyAttachment:UserPolicyAttachment"];
-    assert.ok(attach);
     const helper = run();
     await helper.line(/the secret will expire/);
-    await attach.remove(parts.attachment);
+    await parts.attach(false);
     const before = helper.lines.length;
     await helper.line(
       /no authorization token for us-east-1: .*not authorized.*the last good token stays in place/s,
       before,
     );
     const kept = await parts.admin<Secret>({ method: "GET", path: secretPath(namespace, "ecr-creds") });
-    await attach.create(parts.attachment.inputs, {});
+    await parts.attach(true);
     await helper.line(/the secret will expire/, before, 60_000);
     const renewed = await parts.admin<Secret>({ method: "GET", path: secretPath(namespace, "ecr-creds") });
     assert.notEqual(renewed.data["password"], kept.data["password"]);

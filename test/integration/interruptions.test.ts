@@ -228,33 +228,95 @@ describe("the end of a helper", () => {
     await parts.secret(names[1] ?? "");
   });
 
-  it("takes back what the next one will not keep, and nothing else", async () => {
+  it("changes nothing when its Deployment is deleted by hand, or replaced, while the stack stands", async () => {
+    const made = await parts.admin<{ metadata: { resourceVersion?: string } }>({ method: "GET", path: deployment() });
+    const account = await parts.account(bare);
+    const lines = await runAndStop(async () => parts.admin({ method: "DELETE", path: deployment() }));
+    assert.ok(lines.includes("the stack goes on without this Deployment: all stays as it is"));
+    for (const namespace of names) assert.deepEqual(await entries(namespace), ours);
+    assert.deepEqual(await parts.account(bare), account, "it has the same uid: tokens of builds that run go on");
+    delete made.metadata.resourceVersion;
+    const path = deployment().replace(/\/ecr-helper$/, "");
+    await parts.admin({ method: "POST", path, body: { ...made, metadata: { name: "ecr-helper" } } });
+  });
+
+  it("changes nothing when nobody tells whether the stack stands", async () => {
+    const binding = `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${parts.owner}`;
+    const { roleRef, subjects, metadata } = await parts.admin<{ roleRef: object; subjects: object; metadata: object }>({
+      method: "GET",
+      path: binding,
+    });
+    const made = await parts.admin<object>({ method: "GET", path: deployment() });
+    const lines = await runAndStop(async () => {
+      await parts.admin({ method: "DELETE", path: binding });
+      await parts.admin({ method: "DELETE", path: deployment() });
+    });
+    assert.match(lines.join("\n"), /left everything as it is: what comes next is not known: .*forbidden/);
+    for (const namespace of names) assert.deepEqual(await entries(namespace), ours);
+    const { name } = metadata as { name: string };
+    const body = { metadata: { name }, roleRef, subjects };
+    await parts.admin({ method: "POST", path: binding.replace(/\/[^/]+$/, ""), body });
+    const path = deployment().replace(/\/ecr-helper$/, "");
+    await parts.admin({ method: "POST", path, body: { ...made, metadata: { name: "ecr-helper" } } });
+  });
+
+  /** Has the Deployment make helpers for these build namespaces. */
+  const changeTo = async (namespaces: readonly string[]): Promise<void> => {
     const { spec } = await parts.admin<{
       spec: { template: { spec: { containers: { env: { name: string; value?: string }[] }[] } } };
-    }>({
-      method: "GET",
-      path: deployment(),
-    });
+    }>({ method: "GET", path: deployment() });
     for (const { env } of spec.template.spec.containers) {
-      for (const variable of env) if (variable.name === "ECR_HELPER_BUILD_NAMESPACES") variable.value = names[0] ?? "";
+      for (const variable of env) {
+        if (variable.name === "ECR_HELPER_BUILD_NAMESPACES") variable.value = namespaces.join(",");
+      }
     }
-    const change = async (): Promise<unknown> =>
-      parts.admin({ method: "PATCH", path: deployment(), contentType: merge, body: { spec } });
-    const lines = await runAndStop(change);
-    assert.ok(lines.includes("taking back what the next helper will not keep"));
+    await parts.admin({ method: "PATCH", path: deployment(), contentType: merge, body: { spec } });
+  };
+  const isGone = (error: KubeError): boolean => error.status === 404;
+
+  it("takes back what the next one will not keep as soon as that is known, and nothing else", async () => {
     const [keep = "", drop = ""] = names;
+    const helper = parts.run();
+    await helper.line(/the secret will expire/);
+    const accountGone = waitUntilGone(
+      parts.options,
+      `/api/v1/namespaces/${bare}/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`,
+      timeout,
+    );
+    await changeTo([keep]);
+    await accountGone;
+    await helper.line(new RegExp(`serviceaccount/builder-sa \\w+ in namespace ${drop}`));
     assert.deepEqual([await entries(keep), await entries(drop)], [ours, theirs]);
-    await parts.secret(keep);
-    const isGone = (error: KubeError): boolean => error.status === 404;
     for (const name of ["ecr-creds", "ecr-creds-pull"]) {
       for (const namespace of [drop, bare]) await assert.rejects(parts.secret(namespace, name), isGone);
+      await parts.secret(keep, name);
     }
-    await assert.rejects(parts.account(bare), isGone, "the helper made that one");
     await parts.secret(String(parts.env["ECR_HELPER_NAMESPACE"]), "ecr-creds-pull");
+    // The rollout is undone before it ended.
+    const before = helper.lines.length;
+    await changeTo([...names, bare]);
+    await helper.line(new RegExp(`serviceaccount/builder-sa configured in namespace ${bare}`), before);
+    await helper.line(new RegExp(`serviceaccount/builder-sa \\w+ in namespace ${drop}`), before);
+    assert.deepEqual([await entries(keep), await entries(drop)], [ours, ours]);
+    await helper.stop();
+  });
+
+  it("takes it back at its end at the latest", async () => {
+    const [keep = "", drop = ""] = names;
+    const lines = await runAndStop(async () => changeTo([keep]));
+    assert.match(lines.join("\n"), new RegExp(`serviceaccount/builder-sa.* in namespace ${drop}`));
+    assert.deepEqual([await entries(keep), await entries(drop)], [ours, theirs]);
+    for (const namespace of [drop, bare]) await assert.rejects(parts.secret(namespace, "ecr-creds"), isGone);
+    await assert.rejects(parts.account(bare), isGone, "the helper made that one");
+    await changeTo([...names, bare]);
   });
 
   it("leaves no entry in a service account that was there before, when the stack is destroyed", async () => {
-    const lines = await runAndStop(async () => parts.admin({ method: "DELETE", path: deployment() }));
+    const lines = await runAndStop(async () => {
+      const marker = String(parts.env["ECR_HELPER_MARKER"]);
+      await parts.admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${marker}` });
+      await parts.admin({ method: "DELETE", path: deployment() });
+    });
     assert.ok(lines.includes("the stack is being destroyed: taking back what is not collected with it"));
     for (const namespace of names) {
       const { metadata, secrets, imagePullSecrets } = await parts.account(namespace);

@@ -1,16 +1,17 @@
 // Parts of the stack carried out live without its image and pod: the identity and the rights of a helper, exactly as the
 // program gives them, for helpers that run as processes of the test.
 import { randomBytes } from "node:crypto";
+import { AttachUserPolicyCommand, DetachUserPolicyCommand } from "@aws-sdk/client-iam";
 import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube.ts";
 import { isPattern } from "../../helper/targets.ts";
 import { HelperProcess, type Cluster } from "../helper-process.ts";
-import { awsHandlers } from "../local/engine/aws.ts";
-import { accessKey } from "../local/engine/aws-iam.ts";
-import type { Handler, Live } from "../local/engine/handler.ts";
-import { kubernetesHandler } from "../local/engine/kubernetes.ts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig as cloudKubeconfig } from "../local/machine.ts";
+import { awsSession } from "../local/pulumi/aws/session.ts";
+import { awsTypes } from "../local/pulumi/aws/types.ts";
+import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
+import { plainProperties, type Properties } from "../local/pulumi/values.ts";
 import { mockedUid, runProgram, type Program } from "../program.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
@@ -48,7 +49,8 @@ export interface Parts {
   /** The environment of a helper with this identity. */
   readonly env: Record<string, string>;
   readonly owner: string;
-  readonly attachment: Live;
+  /** Attaches the policy to the helper's user, or detaches it. */
+  readonly attach: (attached: boolean) => Promise<void>;
   namespace(name: string, labels?: Record<string, string>): Promise<void>;
   /** Starts a helper; it is stopped by `remove` at the latest. */
   run(env?: Readonly<Record<string, string>>, cluster?: Cluster): HelperProcess;
@@ -112,17 +114,17 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   const names = { namespace: name, userName: name, policyName: name };
   const config = { kubeconfig, ...names, buildNamespaces: JSON.stringify(buildNamespaces), ...options.config };
   const program = await inTurn(async () => runProgram(config, { stack: id, region: aws.AWS_REGION }));
-  const made = await carryOut(program, absent, { kubeconfig });
+  const made = await carryOut(program, absent, admin);
   const removeMade = async (types: RegExp): Promise<void> => {
     await Promise.all(helpers.map(async (helper) => helper.stop()));
-    for (const { handler, live, type } of made.reverse()) if (types.test(type)) await handler.remove(live);
+    for (const { remove, type } of made.reverse()) if (types.test(type)) await remove();
   };
-  const find = (type: string): Live => {
-    const found = made.find((one) => one.type.endsWith(`:${type}`));
+  const find = (type: string, resource?: string): Properties => {
+    const found = made.find((one) => one.type.endsWith(`:${type}`) && (resource ?? one.name) === one.name);
     if (found === undefined) throw new Error(`the program has no ${type}`);
-    return found.live;
+    return found.outputs;
   };
-  const owner = find("ClusterRole").outputs["metadata"] as { name: string; uid: string };
+  const owner = find("ClusterRole", "ecr-helper")["metadata"] as { name: string; uid: string };
   const deployment = JSON.parse(
     JSON.stringify(program.find("kubernetes:apps/v1:Deployment").inputs).replaceAll(mockedUid, owner.uid),
   ) as Deployment;
@@ -133,8 +135,8 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   const env = {
     ...environmentOf(deployment),
     AWS_ENDPOINT_URL: aws.AWS_ENDPOINT_URL,
-    AWS_ACCESS_KEY_ID: find("AccessKey").id,
-    AWS_SECRET_ACCESS_KEY: String(find("AccessKey").outputs["secret"]),
+    AWS_ACCESS_KEY_ID: String(find("AccessKey")["id"]),
+    AWS_SECRET_ACCESS_KEY: String(find("AccessKey")["secret"]),
     ECR_HELPER_NAMESPACE: name,
     ECR_HELPER_POD: `ecr-helper-${id}`,
     ECR_HELPER_PORT: "0",
@@ -145,7 +147,13 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
     cluster,
     env,
     owner: owner.name,
-    attachment: find("UserPolicyAttachment"),
+    attach: async (attached) => {
+      const { user, policyArn } = find("UserPolicyAttachment");
+      const to = { UserName: String(user), PolicyArn: String(policyArn) };
+      const { iam } = awsSession();
+      if (attached) await iam.send(new AttachUserPolicyCommand(to));
+      else await iam.send(new DetachUserPolicyCommand(to));
+    },
     namespace,
     run: (further = {}, from = cluster) => {
       const helper = new HelperProcess(from, { ...env, ...further }, options.command);
@@ -166,24 +174,50 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
 
 interface Made {
   readonly type: string;
-  readonly live: Live;
-  readonly handler: Handler;
+  readonly name: string;
+  /** With its id in AWS. */
+  readonly outputs: Properties;
+  readonly remove: () => Promise<unknown>;
 }
 
-async function carryOut(
-  program: Program,
-  absent: readonly string[],
-  provider: { kubeconfig: string },
-): Promise<Made[]> {
-  const keys: Handler = accessKey(() => []);
+async function carryOut(program: Program, absent: readonly string[], admin: Kube): Promise<Made[]> {
   const made: Made[] = [];
-  for (const { type, inputs } of program.resources.filter((one) => wanted.test(one.type))) {
+  for (const { type, name, inputs } of program.resources.filter((one) => wanted.test(one.type))) {
     const target = (inputs["metadata"] as { namespace?: string } | undefined)?.namespace ?? "";
     if (absent.includes(target)) continue;
-    const handler = type.includes("AccessKey") ? keys : (awsHandlers[type] ?? kubernetesHandler);
-    made.push({ type, handler, live: { ...(await handler.create(inputs, provider)), inputs, provider } });
+    const carried = type.startsWith("aws:") ? await makeInAws(type, inputs) : await makeInCluster(admin, inputs);
+    made.push({ type, name, ...carried });
   }
   return made;
+}
+
+type Carried = Pick<Made, "outputs" | "remove">;
+
+async function makeInAws(type: string, inputs: Properties): Promise<Carried> {
+  const [session, types] = [
+    awsSession(),
+    awsTypes as Readonly<Record<string, ResourceType<ReturnType<typeof awsSession>>>>,
+  ];
+  const handler = types[type];
+  if (handler === undefined) throw new Error(`the AWS plugin has no ${type}`);
+  const { id, outputs }: Live = await handler.create(inputs, session);
+  return {
+    outputs: { ...plainProperties(outputs), id },
+    remove: async () => handler.delete(id, outputs, session),
+  };
+}
+
+/** Under its field manager, as Pulumi's provider makes it. */
+async function makeInCluster(admin: Kube, body: Properties): Promise<Carried> {
+  const { apiVersion, kind, metadata } = body as { apiVersion: string; kind: string; metadata: Record<string, string> };
+  const group = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  const scope = metadata["namespace"] === undefined ? "" : `/namespaces/${metadata["namespace"]}`;
+  const path = `${group}${scope}/${kind.toLowerCase()}s`;
+  const outputs = await admin<Properties>({ method: "POST", path: `${path}?fieldManager=pulumi-kubernetes`, body });
+  return {
+    outputs,
+    remove: async () => orUndefined(admin({ method: "DELETE", path: `${path}/${String(metadata["name"])}` })),
+  };
 }
 
 async function tokenOf(admin: Kube, namespace: string): Promise<string> {

@@ -33,7 +33,8 @@ export async function keep({ folder: name, title, programs, space = 0, make }: K
   await checkSpace(folder, space);
   await step(title, async () => make(folder)).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
-    const remedy = "Remedy: mend what that says (network, disk space), then run the command again: it goes on from there.";
+    const remedy =
+      "Remedy: mend what that says (network, disk space), then run the command again: it goes on from there.";
     throw new LocalCloudError(why.includes("Remedy: ") ? why : `${why}\n${remedy}`, { cause });
   });
   await writeFile(marker, await stampOf(folder, programs));

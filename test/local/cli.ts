@@ -161,7 +161,9 @@ async function helperLog({ namespace, deployment }: Record<string, unknown>): Pr
   const pods = `/api/v1/namespaces/${String(namespace)}/pods`;
   const runs = ({ metadata, status }: Pod): boolean =>
     status.phase === "Running" && metadata.deletionTimestamp === undefined;
-  const pod = await waitForObject<Pod>(options, `${pods}?labelSelector=${selector}`, runs, podTimeout).catch(() => undefined);
+  const pod = await waitForObject<Pod>(options, `${pods}?labelSelector=${selector}`, runs, podTimeout).catch(
+    () => undefined,
+  );
   if (pod === undefined) return undefined;
   return connect(options)<string>({ method: "GET", path: `${pods}/${pod.metadata.name}/log` });
 }

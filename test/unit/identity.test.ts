@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
-import { isSecret } from "../local/engine/secrets.ts";
+import { isSecret } from "../local/pulumi/values.ts";
 import * as mocks from "../program.ts";
 import {
   account,

@@ -41,7 +41,7 @@ describe("the log", () => {
 
 describe("health", () => {
   const hour = 3_600_000;
-  const token = { username: "AWS", password: "x", issuedAt: 0, expiresAt: 12 * hour };
+  const token = { username: "AWS", password: "x", issuedAt: 1, expiresAt: 12 * hour };
 
   /** A helper of namespaces `own` and `a`, in any condition. */
   function helper() {
@@ -64,6 +64,9 @@ describe("health", () => {
     const { is, ask } = helper();
     is.tokens.set("r", token);
     assert.equal(await ask("/readyz"), "503 there is no authorization token for s yet");
+    is.tokens.set("s", { ...token, issuedAt: 0 });
+    const another = "503 there is no authorization token for s yet";
+    assert.equal(await ask("/readyz"), another, "one that another identity was given is none of its own");
     is.tokens.set("s", token);
     is.states.set("own", "right");
     assert.equal(await ask("/readyz"), "503 namespaces that were not looked at yet: 1");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { isSecret } from "../local/engine/secrets.ts";
+import { isSecret } from "../local/pulumi/values.ts";
 import { account, digest, password, runProgram, type Program } from "../program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
@@ -143,7 +143,7 @@ describe("the helper's rights in the cluster", () => {
   const own = [
     rule("secrets", ["ecr-creds-pull"], ["get"]),
     recordEvents,
-    rule("deployments", ["ecr-helper"], ["get"], ["apps"]),
+    rule("deployments", ["ecr-helper"], ["get", "list", "watch"], ["apps"]),
   ];
   const rbac = "kubernetes:rbac.authorization.k8s.io/v1";
   const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }];
@@ -176,9 +176,22 @@ describe("the helper's rights in the cluster", () => {
     ]);
   });
 
-  it("are none in the whole cluster while each namespace is named: the ClusterRole only owns what the helper creates", () => {
-    assert.deepEqual(find(`${rbac}:ClusterRole`).inputs["rules"], []);
-    assert.equal(resources.filter(({ type }) => type.includes("ClusterRoleBinding")).length, 0);
+  /** It owns what the helper creates, and lets it see whether the stack is still there. */
+  const ownerRules = [
+    {
+      apiGroups: ["rbac.authorization.k8s.io"],
+      resources: ["clusterroles"],
+      resourceNames: ["ecr-helper-test-stack"],
+      verbs: ["get"],
+    },
+  ];
+
+  it("are to see the stack's marker, and nothing else, in the whole cluster while each namespace is named", () => {
+    assert.deepEqual(find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], ownerRules);
+    const { metadata, rules } = find(`${rbac}:ClusterRole`, "ecr-helper-stack").inputs;
+    assert.deepEqual([metadata, rules], [{ name: "ecr-helper-test-stack" }, undefined]);
+    const binding = find(`${rbac}:ClusterRoleBinding`).inputs;
+    assert.deepEqual([binding["roleRef"], binding["subjects"]], [roleRef("ClusterRole"), subjects]);
     assert.equal(container?.env.find(({ name }) => name === "ECR_HELPER_OWNER_UID")?.value, "the-uid");
   });
 
@@ -194,12 +207,12 @@ describe("the helper's rights in the cluster", () => {
         recordEvents,
         watchNamespaces,
       ]);
-      const binding = program.find(`${rbac}:ClusterRoleBinding`).inputs;
+      const binding = program.find(`${rbac}:ClusterRoleBinding`, "ecr-helper-everywhere").inputs;
       assert.deepEqual(
         [binding["roleRef"], binding["subjects"]],
         [roleRef("ClusterRole", "ecr-helper-test-everywhere"), subjects],
       );
-      assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], []);
+      assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], ownerRules);
       const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
       assert.deepEqual(roles, ["ecr-helper"], "no Role in any build namespace");
     }
@@ -247,9 +260,10 @@ describe("the Deployment", () => {
     });
   });
 
-  it("is one replica that is replaced, never doubled, and whose rollout is not awaited for ever", () => {
+  it("is one replica that ends when the next one is ready, and whose rollout is not awaited for ever", () => {
     assert.equal(deployment.spec.replicas, 1);
-    assert.deepEqual(deployment.spec.strategy, { type: "Recreate" });
+    const rollingUpdate = { maxSurge: 1, maxUnavailable: 0 };
+    assert.deepEqual(deployment.spec.strategy, { type: "RollingUpdate", rollingUpdate });
     assert.equal(deployment.metadata.annotations["pulumi.com/timeoutSeconds"], "180");
   });
 
@@ -288,6 +302,7 @@ describe("the Deployment", () => {
       ECR_HELPER_SERVICE_ACCOUNT: "builder-sa",
       ECR_HELPER_OWNER_NAME: "ecr-helper-test",
       ECR_HELPER_OWNER_UID: "the-uid",
+      ECR_HELPER_MARKER: "ecr-helper-test-stack",
       ECR_HELPER_NAMESPACE: { fieldRef: { fieldPath: "metadata.namespace" } },
       ECR_HELPER_POD: { fieldRef: { fieldPath: "metadata.name" } },
       ECR_HELPER_LOG_FORMAT: "text",
@@ -314,17 +329,33 @@ describe("the Deployment", () => {
   });
 });
 
+interface ClusterInputs {
+  readonly kubeconfig?: string;
+  readonly clusterIdentifier?: string;
+  readonly enableSecretMutable?: string;
+}
+
+const clusterOf = (program: Pick<Program, "find">): ClusterInputs =>
+  program.find("pulumi:providers:kubernetes", "cluster").inputs;
+
 describe("the stack", () => {
   it("gives every Kubernetes resource the provider of the named cluster", () => {
     const inCluster = resources.filter(({ type }) => type.startsWith("kubernetes:"));
     assert.ok(inCluster.length > 8);
     for (const { provider, name } of inCluster) assert.match(provider, /pulumi:providers:kubernetes::cluster::/, name);
-    assert.deepEqual(find("pulumi:providers:kubernetes").inputs, { kubeconfig: "Pulumi.yaml" });
+    assert.equal(clusterOf({ find }).kubeconfig, "Pulumi.yaml");
+  });
+
+  it("knows the cluster by its own uid, whichever way it is reached, and changes a secret in place", async () => {
+    for (const way of [cluster, { context: "main" }, { eksCluster: "main" }]) {
+      const { clusterIdentifier, enableSecretMutable } = clusterOf(await runProgram(way));
+      assert.deepEqual([clusterIdentifier, enableSecretMutable], ["the-uid", "true"]);
+    }
   });
 
   it("reads an EKS cluster by its name, with a token that is made at every use", async () => {
     const program = await runProgram({ eksCluster: "main" });
-    const kubeconfig = JSON.parse(String(program.find("pulumi:providers:kubernetes").inputs["kubeconfig"])) as {
+    const kubeconfig = JSON.parse(String(clusterOf(program).kubeconfig)) as {
       clusters: { cluster: object }[];
       users: { user: { exec: { command: string; args: string[] } } }[];
     };
