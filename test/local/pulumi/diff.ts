@@ -1,6 +1,6 @@
 // What a change of inputs means for a resource that exists, as the terraform bridge answers Diff.
 import { meansTheSame, withDefaults, type InputSpec, type Schema } from "./schema.ts";
-import { hasUnknown, isEmpty, isObject, isSame, plainProperties, type Properties } from "./values.ts";
+import { isEmpty, isObject, isSame, plainProperties, type Properties } from "./values.ts";
 
 export type DiffKind = "ADD" | "ADD_REPLACE" | "DELETE" | "DELETE_REPLACE" | "UPDATE" | "UPDATE_REPLACE";
 
@@ -35,7 +35,8 @@ export interface DiffRules {
  */
 export function diffInputs(rules: DiffRules, request: DiffRequest): DiffResult {
   const state = plainProperties(request.state);
-  const inputs = withDefaults(rules.schema, plainProperties(request.inputs)).inputs;
+  const given = withDefaults(rules.schema, plainProperties(request.inputs)).inputs;
+  const inputs = { ...plannedInputs(rules), ...given };
   const isIgnored = ignoring(request.ignoreChanges ?? []);
   const changed = Object.entries(rules.schema).flatMap(([key, spec]) =>
     Object.entries(changesOf(spec, key, state[key], inputs[key]))
@@ -43,7 +44,7 @@ export function diffInputs(rules: DiffRules, request: DiffRequest): DiffResult {
       .map(([path, kind]) => ({ key, path, kind, replaces: spec.forceNew === true })),
   );
   const following = Object.entries(rules.planned)
-    .filter(([key, value]) => !isIgnored(key) && !isSame(state[key] ?? {}, value))
+    .filter(([key, value]) => !Object.hasOwn(rules.schema, key) && !isIgnored(key) && !isSame(state[key] ?? {}, value))
     .map(([key]) => [key, "UPDATE"] as const);
   const replaces = [...new Set(changed.filter((one) => one.replaces).map(({ key }) => key))];
   const details = changed.map((one) => [one.path, one.replaces ? (`${one.kind}_REPLACE` as const) : one.kind] as const);
@@ -54,6 +55,9 @@ export function diffInputs(rules: DiffRules, request: DiffRequest): DiffResult {
     deleteBeforeReplace: replaces.length > 0 && (rules.deleteBeforeReplace || isNamedByUser(rules.schema, inputs)),
   };
 }
+
+const plannedInputs = ({ planned, schema }: DiffRules): Properties =>
+  Object.fromEntries(Object.entries(planned).filter(([key]) => Object.hasOwn(schema, key)));
 
 /**
  * A name that the program gives is taken by the old resource until that is deleted; one that was made up is not
@@ -72,9 +76,12 @@ function changesOf(spec: InputSpec, key: string, old: unknown, next: unknown): R
   if (["map", "object"].includes(spec.type) && isObject(old) && isObject(next)) {
     return changesInside(spec, key, old, next);
   }
-  if (isEmpty(old) && !hasUnknown(next)) return { [key]: "ADD" };
-  return { [key]: isEmpty(next) ? "DELETE" : "UPDATE" };
+  if (isAbsent(old)) return { [key]: "ADD" };
+  return { [key]: isAbsent(next) ? "DELETE" : "UPDATE" };
 }
+
+/** Nothing, or what a text or a collection has instead of it; false and 0 are values. */
+const isAbsent = (value: unknown): boolean => isEmpty(value) && value !== false && value !== 0;
 
 /** Whether an input asks for nothing else than what is there. */
 export function isUnchanged(spec: InputSpec, old: unknown, next: unknown): boolean {

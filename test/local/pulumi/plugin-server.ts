@@ -12,11 +12,17 @@ import { toServiceError } from "./plugin-errors.ts";
 /** The engine sets no bound to a message either (rpcutil.GrpcChannelOptions). */
 const unbounded = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
 
+/** How long a call may take to end when the plugin is to end, in milliseconds: what AWS did should still be told. */
+const patience = 10_000;
+
 /** Serves a plugin until the engine cancels it or ends. Writes the port to standard output, and nothing else ever. */
 export async function servePlugin<Session>(plugin: Plugin<Session>): Promise<void> {
   const server = new grpc.Server(unbounded);
   const engine = engineClient(process.argv[2]);
-  const end = (): void => server.tryShutdown(() => process.exit(0));
+  const end = (): void => {
+    server.tryShutdown(() => process.exit(0));
+    setTimeout(() => process.exit(0), patience).unref();
+  };
   const calls = handlersOf(plugin, { log: engine, cancel: () => setImmediate(end) });
   server.addService(
     providerRpc.ResourceProviderService,

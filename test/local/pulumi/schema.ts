@@ -20,6 +20,8 @@ export interface InputSpec {
   /** AWS does not tell it: what the state says is all that is known. */
   readonly stateOnly?: true;
   readonly conflictsWith?: string;
+  /** What becomes of a value that may be given in another form than `type`. */
+  readonly transform?: (value: unknown) => unknown;
   /** Whether two values that differ mean the same. */
   readonly equivalent?: (old: unknown, next: unknown) => boolean;
   /** The form in which the state keeps the value. */
@@ -42,7 +44,7 @@ export interface CheckFailure {
 export function failuresOf(schema: Schema, inputs: Properties, path = ""): CheckFailure[] {
   const at = (key: string): string => (path === "" ? key : `${path}.${key}`);
   const unexpected = Object.keys(inputs)
-    .filter((key) => schema[key] === undefined && !key.startsWith("__"))
+    .filter((key) => !Object.hasOwn(schema, key) && !key.startsWith("__"))
     .map((key) => ({ property: at(key), reason: `Unsupported argument: an argument named "${key}" is not expected` }));
   const wrong = Object.entries(schema).flatMap(([key, spec]) => failuresOfInput(spec, at(key), inputs[key]));
   return [...unexpected, ...wrong, ...conflicts(schema, inputs, at)];

@@ -54,6 +54,19 @@ export function hasSecret(value: unknown): boolean {
   return isObject(value) && Object.values(value).some(hasSecret);
 }
 
+/** Every text that is secret in a value. */
+export function secretsIn(value: unknown): string[] {
+  if (isSecret(value)) return textsIn(plain(value.value));
+  if (Array.isArray(value)) return value.flatMap(secretsIn);
+  return isObject(value) ? Object.values(value).flatMap(secretsIn) : [];
+}
+
+function textsIn(value: unknown): string[] {
+  if (typeof value === "string") return value === "" ? [] : [value];
+  if (Array.isArray(value)) return value.flatMap(textsIn);
+  return isObject(value) ? Object.values(value).flatMap(textsIn) : [];
+}
+
 /**
  * Marks in `properties` what `marked` has marked in the same place, as the engine does for plugins that take no secrets
  * (annotateSecrets in sdk/go/common/resource/plugin/provider_plugin.go).

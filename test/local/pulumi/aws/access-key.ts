@@ -1,7 +1,8 @@
 // aws:iam/accessKey:AccessKey. Rules: terraform-provider-aws internal/service/iam/access_key.go.
 import * as iam from "@aws-sdk/client-iam";
 import { createHmac } from "node:crypto";
-import { InitFailedError, resourceType } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+import { InitFailedError } from "../resource-type.ts";
 import { during, orGone } from "./errors.ts";
 import { oneOf, text, timestamp } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";

@@ -1,7 +1,8 @@
 // aws:iam/userPolicyAttachment:UserPolicyAttachment and aws:iam/rolePolicyAttachment:RolePolicyAttachment. Rules:
 // terraform-provider-aws internal/service/iam/user_policy_attachment.go and role_policy_attachment.go.
 import * as iam from "@aws-sdk/client-iam";
-import { resourceType, type ResourceType } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+import { type ResourceType } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
 import { during, orGone } from "./errors.ts";
 import { arnInput, text } from "./inputs.ts";

@@ -1,11 +1,12 @@
 // aws:eks/podIdentityAssociation:PodIdentityAssociation and the function getCluster. Rules: terraform-provider-aws
 // internal/service/eks/pod_identity_association.go and cluster_data_source.go.
 import * as eks from "@aws-sdk/client-eks";
-import { resourceType, type Observed } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+import { type Observed } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
 import { InvalidArgumentsError } from "../plugin.ts";
 import { during, orGone } from "./errors.ts";
-import { arnInput, regionInput, regionOf, text, timestamp } from "./inputs.ts";
+import { arnInput, planRegion, regionInput, regionOf, text, timestamp } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 import { allTags, observedTags, planTags, retag, tagsInput } from "./tags.ts";
 
@@ -24,7 +25,7 @@ export const podIdentityAssociation = resourceType<AwsSession>({
     tags: tagsInput,
   },
   computed: ["associationArn", "associationId", "externalId"],
-  plan: planTags,
+  plan: (inputs, session) => ({ ...planTags(inputs, session), ...planRegion(inputs, session) }),
   create: async (inputs, session) => {
     const command = new eks.CreatePodIdentityAssociationCommand({
       clusterName: String(inputs["clusterName"]),

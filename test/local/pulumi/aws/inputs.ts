@@ -58,6 +58,11 @@ export const regionInput: InputSpec = {
     /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(region) ? undefined : `(${region}) is not a valid Region`,
 };
 
+/** Without a region of its own a resource follows the provider to another one: it is replaced. */
+export const planRegion = (inputs: Properties, session: AwsSession): Properties => ({
+  region: regionOf(inputs, session),
+});
+
 export const regionOf = (properties: Properties, session: AwsSession): string =>
   text(properties, "region") ?? session.region;
 

@@ -2,7 +2,8 @@
 // internal/service/iam/openid_connect_provider.go and openid_connect_provider_data_source.go.
 import * as iam from "@aws-sdk/client-iam";
 import { InvalidArgumentsError } from "../plugin.ts";
-import { resourceType, type Change, type Observed } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+import { type Change, type Observed } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
 import { during, orGone } from "./errors.ts";
 import { text, validArn } from "./inputs.ts";
@@ -36,6 +37,8 @@ export const openIdConnectProvider = resourceType<AwsSession>({
       forceNew: true,
       validate: validUrl,
       equivalent: (old, next) => withoutScheme(old) === withoutScheme(next),
+      // The state has it as IAM says it, which is without the scheme.
+      normalize: withoutScheme,
     },
     clientIdLists: { type: "set", required: true, validate: eachOf(1, 255) },
     thumbprintLists: { type: "list", computed: true, validate: eachOf(40, 40) },

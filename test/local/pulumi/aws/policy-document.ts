@@ -7,6 +7,7 @@ import { canonical, isObject, isSame } from "../values.ts";
 export const iamPolicyInput: InputSpec = {
   type: "string",
   required: true,
+  transform: toJson,
   validate: validPolicy,
   equivalent: isEquivalentPolicy,
   normalize: normalizeJson,
@@ -20,6 +21,7 @@ export const lifecyclePolicyInput: InputSpec = {
   type: "string",
   required: true,
   forceNew: true,
+  transform: toJson,
   validate: validJson,
   equivalent: (old, next) => isSame(lifecycleRules(old), lifecycleRules(next)),
   normalize: normalizeJson,
@@ -34,6 +36,11 @@ function validPolicy(text: string): string | undefined {
   if (/^\s/.test(text)) return "contains an invalid JSON policy: leading space characters are not allowed";
   if (!text.startsWith("{")) return "contains an invalid JSON policy: not a JSON object";
   return validJson(text);
+}
+
+/** A document may be given as an object (TransformJSONDocument in pulumi-terraform-bridge). */
+function toJson(value: unknown): unknown {
+  return isObject(value) ? JSON.stringify(value) : value;
 }
 
 /** The form in which the state keeps JSON: sorted keys, no spaces (structure.NormalizeJsonString). */

@@ -1,7 +1,8 @@
 // aws:iam/policy:Policy. Rules: terraform-provider-aws internal/service/iam/policy.go.
 import * as iam from "@aws-sdk/client-iam";
 import { setTimeout as delay } from "node:timers/promises";
-import { resourceType, type Change, type Observed } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+import { type Change, type Observed } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
 import { during, orGone } from "./errors.ts";
 import { iamName, text } from "./inputs.ts";

@@ -1,10 +1,11 @@
 // aws:ecr/repositoryPolicy:RepositoryPolicy and aws:ecr/lifecyclePolicy:LifecyclePolicy: what a repository has one of.
 // Rules: terraform-provider-aws internal/service/ecr/repository_policy.go and lifecycle_policy.go.
 import * as ecr from "@aws-sdk/client-ecr";
-import { resourceType } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+
 import type { Properties } from "../values.ts";
 import { during, orGone } from "./errors.ts";
-import { regionInput, regionOf } from "./inputs.ts";
+import { planRegion, regionInput, regionOf } from "./inputs.ts";
 import { lifecyclePolicyInput, normalizeJson, resourcePolicyInput } from "./policy-document.ts";
 import type { AwsSession } from "./session.ts";
 
@@ -23,6 +24,7 @@ async function putRepositoryPolicy(inputs: Properties, session: AwsSession): Pro
 export const repositoryPolicy = resourceType<AwsSession>({
   schema: { repository: repositoryInput, policy: resourcePolicyInput, region: regionInput },
   computed: ["registryId"],
+  plan: planRegion,
   create: async (inputs, session) => ({ id: await putRepositoryPolicy(inputs, session) }),
   read: async (id, state, session) => {
     const asked = session.ecr(state["region"]).send(new ecr.GetRepositoryPolicyCommand({ repositoryName: id }));
@@ -41,6 +43,7 @@ export const repositoryPolicy = resourceType<AwsSession>({
 export const lifecyclePolicy = resourceType<AwsSession>({
   schema: { repository: repositoryInput, policy: lifecyclePolicyInput, region: regionInput },
   computed: ["registryId"],
+  plan: planRegion,
   // The new one would be written over the old one, and then be deleted (pulumi-aws provider/resources.go).
   deleteBeforeReplace: true,
   create: async (inputs, session) => {

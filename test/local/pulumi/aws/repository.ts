@@ -1,10 +1,11 @@
 // aws:ecr/repository:Repository. Rules: terraform-provider-aws internal/service/ecr/repository.go.
 import * as ecr from "@aws-sdk/client-ecr";
 import type { InputSpec } from "../schema.ts";
-import { resourceType, type Change, type Observed } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+import { type Change, type Observed } from "../resource-type.ts";
 import { isEmpty, type Properties } from "../values.ts";
 import { codeOf, during, orGone } from "./errors.ts";
-import { oneOf, regionInput, regionOf } from "./inputs.ts";
+import { oneOf, planRegion, regionInput, regionOf } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 import { allTags, observedTags, planTags, retag, tagsInput, toTagList } from "./tags.ts";
 
@@ -26,13 +27,8 @@ const encryption: InputSpec = {
 
 export const repository = resourceType<AwsSession>({
   schema: {
-    name: {
-      type: "string",
-      required: true,
-      forceNew: true,
-      autoname: { maxLength: 255 },
-      // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html; AWS checks it, not the original.
-    },
+    // What a name may be is checked by AWS, not by the original.
+    name: { type: "string", required: true, forceNew: true, autoname: { maxLength: 255 } },
     encryptionConfigurations: encryption,
     forceDelete: { type: "boolean", stateOnly: true },
     imageScanningConfiguration: {
@@ -50,7 +46,7 @@ export const repository = resourceType<AwsSession>({
     tags: tagsInput,
   },
   computed: ["arn", "registryId", "repositoryUrl"],
-  plan: planTags,
+  plan: (inputs, session) => ({ ...planTags(inputs, session), ...planRegion(inputs, session) }),
   create: async (inputs, session) => {
     const name = String(inputs["name"]);
     const [encryptionConfiguration] = (inputs["encryptionConfigurations"] ?? []) as Partial<Record<string, string>>[];

@@ -1,6 +1,7 @@
 // aws:iam/role:Role. Rules: terraform-provider-aws internal/service/iam/role.go.
 import * as iam from "@aws-sdk/client-iam";
-import { resourceType, type Change, type Observed } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+import { type Change, type Observed } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
 import { during, orGone } from "./errors.ts";
 import { arnInput, iamName, pathInput, text, timestamp } from "./inputs.ts";

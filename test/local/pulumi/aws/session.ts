@@ -49,7 +49,7 @@ export function awsSession(variables: Properties = {}): AwsSession {
     sts: named(new STSClient(options("sts", config.stsRegion ?? region))),
     ecr: (other = region) => once(`ecr ${String(other)}`, () => named(new ECRClient(options("ecr", other)))),
     eks: (other = region) => once(`eks ${String(other)}`, () => named(new EKSClient(options("eks", other)))),
-    identity: async () => once("identity", async () => identityOf(session)),
+    identity: async () => identityOf(session),
   };
   return session;
 }

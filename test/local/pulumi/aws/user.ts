@@ -1,6 +1,7 @@
 // aws:iam/user:User. Rules: terraform-provider-aws internal/service/iam/user.go.
 import * as iam from "@aws-sdk/client-iam";
-import { resourceType, type Change } from "../resource-type.ts";
+import { resourceType } from "../declared-type.ts";
+import { type Change } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
 import { during, orGone } from "./errors.ts";
 import { lengthBetween, text } from "./inputs.ts";

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { lstat, readdir, readFile, realpath } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, join, relative } from "node:path";
 
 /** A hash in hexadecimal digits. Rejects where the context or the Dockerfile cannot be read. */
 export async function contextHash(context: string, dockerfile: string): Promise<string> {
@@ -24,7 +24,7 @@ async function filesIn(context: string): Promise<string[]> {
     throw new Error(`unable to hash build context: ${error instanceof Error ? error.message : String(error)}`);
   });
   const files = entries.filter((entry) => !entry.isDirectory());
-  return files.map((entry) => join(entry.parentPath, entry.name).slice(join(context, "/").length)).sort();
+  return files.map((entry) => relative(context, join(entry.parentPath, entry.name))).sort();
 }
 
 /** Of a symbolic link, where it leads and not what is there. */

@@ -16,11 +16,15 @@ export interface Login {
   readonly password: string;
 }
 
-/** Runs the docker command and gives its standard output. `config` is a folder of docker's own configuration. */
-export async function docker({ host }: DockerSession, args: readonly string[], config?: string): Promise<string> {
+/** Runs the docker command, with further variables in its environment, and gives its standard output. */
+export async function docker(
+  { host }: DockerSession,
+  args: readonly string[],
+  variables: Readonly<Record<string, string>> = {},
+): Promise<string> {
   // The classic builder: BuildKit needs a plugin that Debian's client does not bring. DOCKER_CONTEXT is ignored.
-  const env = { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: "0", DOCKER_CONTEXT: "" };
-  return run("docker", args, { env: config === undefined ? env : { ...env, DOCKER_CONFIG: config } });
+  const own = { DOCKER_HOST: host, DOCKER_BUILDKIT: "0", DOCKER_CONTEXT: "" };
+  return run("docker", args, { env: { ...process.env, ...variables, ...own } });
 }
 
 /** configureDockerClient in pulumi-docker provider/provider.go pings the daemon before anything else. */
@@ -29,23 +33,31 @@ export async function assertDaemon(session: DockerSession): Promise<void> {
   if (!(await succeeds(answer))) throw new Error(`failed to connect to any docker daemon: ${session.host}`);
 }
 
-/** Does the work with a folder whose config.json holds the login, which no argument and no error names. */
-export async function withLogin<T>(login: Login | undefined, work: (config?: string) => Promise<T>): Promise<T> {
-  if (login === undefined) return work();
+/** Does the work with variables that point docker at a login, which stands in a file and in no argument. */
+export async function withLogin<T>(
+  login: Login | undefined,
+  work: (variables: Readonly<Record<string, string>>) => Promise<T>,
+): Promise<T> {
+  if (login === undefined) return work({});
   const config = await mkdtemp(join(tmpdir(), "pulumi-docker-"));
   try {
     const auth = Buffer.from(`${login.username}:${login.password}`).toString("base64");
     await writeFile(join(config, "config.json"), JSON.stringify({ auths: { [login.server]: { auth } } }), {
       mode: 0o600,
     });
-    return await work(config);
-  } catch (error) {
-    throw new Error(redacted(error instanceof Error ? error.message : String(error), login.password));
+    return await work({ DOCKER_CONFIG: config });
   } finally {
     await rm(config, { recursive: true });
   }
 }
 
-/** A message without a password, whoever put it there. */
-const redacted = (message: string, password: string): string =>
-  password === "" ? message : message.replaceAll(password, "[secret]");
+/** Keeps secrets out of what is said of a failure, whoever put them there: a build may print its arguments. */
+export async function hiding<T>(secrets: readonly string[], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    // Without the cause, which has them still.
+    throw new Error(secrets.reduce((text, secret) => text.replaceAll(secret, "[secret]"), message));
+  }
+}

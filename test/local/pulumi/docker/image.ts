@@ -13,11 +13,13 @@ import {
   plain,
   plainProperties,
   secret,
+  secretsIn,
   unknown,
   type Properties,
 } from "../values.ts";
 import { contextHash } from "./context-hash.ts";
-import { assertDaemon, docker, withLogin, type DockerSession, type Login } from "./daemon.ts";
+import { buildAndPush, buildOf, hostPlatform } from "./build.ts";
+import type { DockerSession } from "./daemon.ts";
 
 const build: Schema = {
   context: { type: "string" },
@@ -51,35 +53,6 @@ const schema: Schema = {
   },
 };
 
-interface Build {
-  readonly context: string;
-  readonly dockerfile: string;
-  readonly args: Readonly<Record<string, string>>;
-  readonly options: readonly string[];
-}
-
-/** What is built, with the defaults of marshalBuildAndApplyDefaults. */
-function buildOf(inputs: Properties): Build {
-  const { context = ".", dockerfile, args = {}, ...rest } = (inputs["build"] ?? {}) as Partial<Record<string, string>>;
-  const hosts = (rest["addHosts"] ?? []) as unknown as readonly string[];
-  const option = (key: string): string[] => (rest[key] === undefined ? [] : [`--${key}`, rest[key]]);
-  return {
-    context,
-    dockerfile: dockerfile ?? join(context, "Dockerfile"),
-    args: args,
-    options: [
-      ...option("target"),
-      ...option("network"),
-      // The daemon's own platform needs no word, and others an emulation that it may not have.
-      ...(rest["platform"] === undefined || rest["platform"] === hostPlatform ? [] : option("platform")),
-      ...hosts.flatMap((host) => ["--add-host", host]),
-    ],
-  };
-}
-
-const architectures: Partial<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
-const hostPlatform = `linux/${architectures[process.arch] ?? process.arch}`;
-
 export const image: ResourceType<DockerSession> = {
   schema,
   check,
@@ -95,7 +68,7 @@ export const image: ResourceType<DockerSession> = {
 async function check({ inputs: given }: CheckRequest, session?: DockerSession): Promise<CheckResult> {
   const inputs = plainProperties(given);
   const failures = [...failuresOf(schema, inputs), ...nameFailures(inputs)];
-  if (failures.length > 0 || hasUnknown([inputs["build"]])) return { inputs: given, failures };
+  if (failures.length > 0 || hasUnknown(Object.values(pathsOf(inputs)))) return { inputs: given, failures };
   const { context, dockerfile } = buildOf(inputs);
   const missing = missingDockerfile(context, dockerfile);
   if (missing !== undefined) return { inputs: given, failures: [{ property: "build", reason: missing }] };
@@ -113,6 +86,11 @@ async function check({ inputs: given }: CheckRequest, session?: DockerSession): 
   };
   return { inputs: markSecrets({ ...inputs, build: completed }, given), failures };
 }
+
+const pathsOf = (inputs: Properties): Properties => {
+  const { context, dockerfile } = buildOf(inputs);
+  return { context, dockerfile };
+};
 
 /** A name must say its registry where the image is pushed (getRegistryAddrFromImage). */
 function nameFailures({ imageName, skipPush }: Properties): CheckFailure[] {
@@ -175,7 +153,7 @@ function described(inputs: Properties): Properties {
 
 async function create(inputs: Properties, session: DockerSession): Promise<Live> {
   const wanted = plainProperties(inputs);
-  const repoDigest = await buildAndPush(wanted, session);
+  const repoDigest = await buildAndPush(wanted, secretsIn(inputs["build"]), session);
   // The inputs are what the next diff compares with; as a whole they are secret, because the login is among them.
   const outputs = { ...markSecrets({ ...described(wanted), repoDigest }, inputs), __inputs: secret(wanted) };
   return { id: String(wanted["imageName"]), inputs, outputs };
@@ -193,48 +171,4 @@ async function update(id: string, _: Properties, inputs: Properties, session: Do
 /** The image stays, in the daemon and in the registry. */
 async function remove(): Promise<void> {
   return Promise.resolve();
-}
-
-/** Gives the image by its digest in the registry; by its own id where it is not pushed. */
-async function buildAndPush(inputs: Properties, session: DockerSession): Promise<string> {
-  await assertDaemon(session);
-  const name = String(inputs["imageName"]);
-  const { context, dockerfile, args, options } = buildOf(inputs);
-  const values = Object.entries(args).flatMap(([key, value]) => ["--build-arg", `${key}=${value}`]);
-  const login = inputs["skipPush"] === true ? undefined : loginOf(inputs, session);
-  return withLogin(login, async (config) => {
-    await docker(
-      session,
-      ["build", "--quiet", "--file", dockerfile, "--tag", name, ...values, ...options, context],
-      config,
-    );
-    if (inputs["skipPush"] === true) return inspect(session, "{{.Id}}", name);
-    await docker(session, ["push", "--quiet", name], config);
-    return digestOf(session, name);
-  });
-}
-
-/** The program's login where it is whole, else what the machine's own docker configuration says (getRegistryAuth). */
-function loginOf(inputs: Properties, { log }: DockerSession): Login | undefined {
-  const { username = "", password = "", ...rest } = (inputs["registry"] ?? {}) as Partial<Login>;
-  // Without a server, the one that the image's name has.
-  const server = rest.server ?? String(inputs["imageName"]);
-  const host = server.replace(/^https?:\/\//, "").split("/")[0];
-  if (host !== undefined && username !== "" && password !== "") return { server: host, username, password };
-  if (username !== password) {
-    const [missing, given] = username === "" ? ["username", "password"] : ["password", "username"];
-    log("warning", `${missing} was not set, although ${given} was; using host credentials file`);
-  }
-  return undefined;
-}
-
-const inspect = async (session: DockerSession, format: string, name: string): Promise<string> =>
-  (await docker(session, ["image", "inspect", "--format", format, name])).trim();
-
-async function digestOf(session: DockerSession, name: string): Promise<string> {
-  const digests = JSON.parse(await inspect(session, "{{json .RepoDigests}}", name)) as string[];
-  const repository = name.replace(/:[^/:]*$/, "");
-  const found = digests.find((digest) => digest.startsWith(`${repository}@`));
-  if (found === undefined) throw new Error(`the daemon names no digest of ${name} after its push`);
-  return found;
 }

@@ -1,0 +1,100 @@
+// Building and pushing an image by the docker command: provider/image.go of pulumi-docker.
+import { join } from "node:path";
+import type { Properties } from "../values.ts";
+import { assertDaemon, docker, hiding, withLogin, type DockerSession, type Login } from "./daemon.ts";
+
+export interface Build {
+  readonly context: string;
+  readonly dockerfile: string;
+  readonly args: Readonly<Record<string, string>>;
+  readonly options: readonly string[];
+}
+
+/** What is built, with the defaults of marshalBuildAndApplyDefaults. */
+export function buildOf(inputs: Properties): Build {
+  const { context = ".", dockerfile, args = {}, ...rest } = (inputs["build"] ?? {}) as Partial<Record<string, string>>;
+  const hosts = (rest["addHosts"] ?? []) as unknown as readonly string[];
+  const option = (key: string): string[] => (rest[key] === undefined ? [] : [`--${key}`, rest[key]]);
+  return {
+    context,
+    dockerfile: dockerfile ?? join(context, "Dockerfile"),
+    args: args,
+    options: [
+      ...option("target"),
+      ...option("network"),
+      // The daemon's own platform needs no word, and others an emulation that it may not have.
+      ...(rest["platform"] === undefined || rest["platform"] === hostPlatform ? [] : option("platform")),
+      ...hosts.flatMap((host) => ["--add-host", host]),
+    ],
+  };
+}
+
+const architectures: Partial<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+/** What the daemon builds for unless it is told otherwise. */
+export const hostPlatform = `linux/${architectures[process.arch] ?? process.arch}`;
+
+/**
+ * Builds an image and pushes it unless `skipPush` says not to. Gives it by its digest in the registry, or by its own id where
+ * it is not pushed. `secrets` are texts that no error may have.
+ */
+export async function buildAndPush(
+  inputs: Properties,
+  secrets: readonly string[],
+  session: DockerSession,
+): Promise<string> {
+  await assertDaemon(session);
+  const isPushed = inputs["skipPush"] !== true;
+  const login = isPushed ? loginOf(inputs, session) : undefined;
+  return hiding(login === undefined ? secrets : [...secrets, login.password], async () =>
+    withLogin(login, async (variables) => {
+      const name = String(inputs["imageName"]);
+      await build(session, inputs, secrets, variables);
+      if (!isPushed) return inspect(session, "{{.Id}}", name);
+      await docker(session, ["push", "--quiet", name], variables);
+      return digestOf(session, name);
+    }),
+  );
+}
+
+async function build(
+  session: DockerSession,
+  inputs: Properties,
+  secrets: readonly string[],
+  variables: Readonly<Record<string, string>>,
+): Promise<void> {
+  const { context, dockerfile, args, options } = buildOf(inputs);
+  const name = String(inputs["imageName"]);
+  // Everybody on the machine sees arguments: a secret comes from the environment.
+  const hidden = Object.fromEntries(Object.entries(args).filter(([, value]) => secrets.includes(value)));
+  const named = Object.entries(args).flatMap(([key, value]) => [
+    "--build-arg",
+    key in hidden ? key : `${key}=${value}`,
+  ]);
+  const command = ["build", "--quiet", "--file", dockerfile, "--tag", name, ...named, ...options, context];
+  await docker(session, command, { ...variables, ...hidden });
+}
+
+/** The program's login where it is whole, else what the machine's own docker configuration says (getRegistryAuth). */
+function loginOf(inputs: Properties, { log }: DockerSession): Login | undefined {
+  const { username = "", password = "", ...rest } = (inputs["registry"] ?? {}) as Partial<Login>;
+  // Without a server, the one that the image's name has.
+  const server = rest.server ?? String(inputs["imageName"]);
+  const host = server.replace(/^https?:\/\//, "").split("/")[0];
+  if (host !== undefined && username !== "" && password !== "") return { server: host, username, password };
+  if (username !== password) {
+    const [missing, given] = username === "" ? ["username", "password"] : ["password", "username"];
+    log("warning", `${missing} was not set, although ${given} was; using host credentials file`);
+  }
+  return undefined;
+}
+
+const inspect = async (session: DockerSession, format: string, name: string): Promise<string> =>
+  (await docker(session, ["image", "inspect", "--format", format, name])).trim();
+
+async function digestOf(session: DockerSession, name: string): Promise<string> {
+  const digests = JSON.parse(await inspect(session, "{{json .RepoDigests}}", name)) as string[];
+  const repository = name.replace(/:[^/:]*$/, "");
+  const found = digests.find((digest) => digest.startsWith(`${repository}@`));
+  if (found === undefined) throw new Error(`the daemon names no digest of ${name} after its push`);
+  return found;
+}
