@@ -99,15 +99,13 @@ async function update({ id: RoleName, state, inputs, changes }: Change, aws: Aws
     const command = new iam.UpdateAssumeRolePolicyCommand({ RoleName, PolicyDocument });
     await during(say("assume role policy"), client.send(command));
   }
-  if (changes("description") || changes("maxSessionDuration")) {
-    // UpdateRole sets both: one that is not given is reset.
+  if (changes("description")) {
+    const command = new iam.UpdateRoleDescriptionCommand({ RoleName, Description: text(inputs, "description") ?? "" });
+    await during(say("description"), client.send(command));
+  }
+  if (changes("maxSessionDuration")) {
     const MaxSessionDuration = Number(inputs["maxSessionDuration"]);
-    const command = new iam.UpdateRoleCommand({
-      RoleName,
-      Description: text(inputs, "description") ?? "",
-      MaxSessionDuration,
-    });
-    await during(say("description and MaxSessionDuration"), client.send(command));
+    await during(say("MaxSessionDuration"), client.send(new iam.UpdateRoleCommand({ RoleName, MaxSessionDuration })));
   }
   if (changes("permissionsBoundary")) {
     const PermissionsBoundary = text(inputs, "permissionsBoundary");
