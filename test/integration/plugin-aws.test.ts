@@ -6,6 +6,7 @@ import * as ecr from "@aws-sdk/client-ecr";
 import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { awsFunctions } from "../local/pulumi/aws/functions.ts";
+import { awsProvider } from "../local/pulumi/aws/provider.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
 import { InitFailedError, type Live, type ResourceType } from "../local/pulumi/resource-type.ts";
@@ -431,6 +432,39 @@ describe("functions of the AWS stand-in", () => {
     const missing = call("aws:eks/getCluster:getCluster", { name: `${name}-none` });
     await assert.rejects(missing, /^Error: reading EKS Cluster \(.*-none\): .*ResourceNotFoundException/);
     await assert.rejects(call("aws:eks/getCluster:getCluster"), /name: Missing required argument/);
+  });
+
+  it("are not even asked by a provider with wrong credentials, or none", async () => {
+    const wrong = { region: "us-east-1", accessKey: "AKIAWRONG", secretKey: "wrong-s3cret" };
+    await assert.rejects(
+      awsProvider.configure(wrong, () => undefined),
+      (error: unknown) => {
+        assert.ok(error instanceof Error);
+        assert.match(
+          error.message,
+          /^configuring Terraform AWS Provider: validating provider credentials: .*InvalidClientTokenId/,
+        );
+        assert.doesNotMatch(error.message, /wrong-s3cret/);
+        return true;
+      },
+    );
+    await awsProvider.configure({ ...wrong, skipCredentialsValidation: true }, () => undefined);
+    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = aws;
+    delete process.env["AWS_ACCESS_KEY_ID"];
+    delete process.env["AWS_SECRET_ACCESS_KEY"];
+    await assert.rejects(
+      awsProvider.configure({ region: "us-east-1", profile: `${name}-none` }, () => undefined),
+      /^Error: unable to validate AWS credentials\.\nDetails: No valid credential sources found/,
+    );
+    Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
+    const [own, other] = [[account], ["000000000000"]];
+    await awsProvider.configure({ allowedAccountIds: own }, () => undefined);
+    for (const rule of [{ allowedAccountIds: other }, { forbiddenAccountIds: own }]) {
+      await assert.rejects(
+        awsProvider.configure(rule, () => undefined),
+        /AWS account ID not allowed: 123456789012/,
+      );
+    }
   });
 
   it("say that AWS is out of reach, and which call it was", async () => {

@@ -74,7 +74,13 @@ describe("the server of a provider plugin", () => {
     );
     assert.ok(handshake.getAcceptSecrets());
     const request = new providerPb.ConfigureRequest().setArgs(
-      struct({ region: "us-east-1", accessKey: "a", secretKey: secret("b"), version: "7.48.0" }),
+      struct({
+        region: "us-east-1",
+        accessKey: "a",
+        secretKey: secret("b"),
+        skipCredentialsValidation: "true",
+        version: "7.48.0",
+      }),
     );
     // The older form, which comes with it.
     request.getVariablesMap().set("aws:config:region", "us-east-1");

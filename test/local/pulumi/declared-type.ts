@@ -51,7 +51,7 @@ class DeclaredType<Session> implements ResourceType<Session> {
     const { inputs, filled } = withDefaults(schema, named.inputs);
     const failures = [...named.failures, ...failuresOf(schema, inputs)];
     const checked = { ...markSecrets(inputs, given), __defaults: [...named.filled, ...filled].sort() };
-    return Promise.resolve({ inputs: checked, failures: failures.map((failure) => withoutSecret(failure, given)) });
+    return Promise.resolve({ inputs: checked, failures: failures.map((one) => withoutSecret(one, given)) });
   }
 
   diff(request: DiffRequest, session?: Session): DiffResult {

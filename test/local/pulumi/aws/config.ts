@@ -15,19 +15,20 @@ export interface AwsConfig {
   readonly useDualstackEndpoint: boolean;
   readonly defaultTags: Readonly<Record<string, string>>;
   readonly ignoreTags: { readonly keys: readonly string[]; readonly keyPrefixes: readonly string[] };
+  readonly skipCredentialsValidation: boolean;
   readonly allowedAccountIds: readonly string[];
   readonly forbiddenAccountIds: readonly string[];
 }
 
 const carriedOut = [
   ...["accessKey", "secretKey", "token", "region", "profile", "endpoints", "stsRegion", "maxRetries"],
-  ...["useFipsEndpoint", "useDualstackEndpoint", "defaultTags", "ignoreTags"],
+  ...["useFipsEndpoint", "useDualstackEndpoint", "defaultTags", "ignoreTags", "skipCredentialsValidation"],
   ...["allowedAccountIds", "forbiddenAccountIds"],
 ];
 
 /** What changes nothing here: checks that are not made, and the settings of services that are not used. */
 const withoutEffect = [
-  ...["skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"],
+  ...["skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"],
   ...["s3UsePathStyle", "s3UsEast1RegionalEndpoint", "userAgents"],
 ];
 
@@ -96,6 +97,7 @@ export function readConfig(config: Properties): AwsConfig {
     useFipsEndpoint: config["useFipsEndpoint"] === true,
     useDualstackEndpoint: config["useDualstackEndpoint"] === true,
     ...tagRules(config),
+    skipCredentialsValidation: config["skipCredentialsValidation"] === true,
     allowedAccountIds: list("allowedAccountIds"),
     forbiddenAccountIds: list("forbiddenAccountIds"),
   });

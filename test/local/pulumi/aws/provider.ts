@@ -1,7 +1,9 @@
 // The AWS provider, as far as infra/ uses it.
 import awsPackage from "@pulumi/aws/package.json" with { type: "json" };
+import { GetCallerIdentityCommand } from "@aws-sdk/client-sts";
 import type { Plugin } from "../plugin.ts";
 import { configFailures } from "./config.ts";
+import { during } from "./errors.ts";
 import { awsFunctions } from "./functions.ts";
 import { awsSession, type AwsSession } from "./session.ts";
 import { awsTypes } from "./types.ts";
@@ -16,12 +18,27 @@ export const awsProvider: Plugin<AwsSession> = {
     const [failure] = configFailures(config);
     if (failure !== undefined) throw new Error(failure.reason);
     const session = awsSession(config);
+    await checkCredentials(session);
     await checkAccount(session);
     return session;
   },
   types: awsTypes,
   functions: awsFunctions,
 };
+
+/** Without credentials, and with wrong ones, nothing is even planned (validateCredentials in pulumi-aws, and aws-sdk-go-base). */
+async function checkCredentials(session: AwsSession): Promise<void> {
+  if (session.config.skipCredentialsValidation) return;
+  const details = await session.sts.config.credentials().then(
+    () => undefined,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  if (details !== undefined) {
+    throw new Error(`unable to validate AWS credentials.\nDetails: No valid credential sources found. ${details}`);
+  }
+  const what = "validating provider credentials: retrieving caller identity from STS";
+  await during(`configuring Terraform AWS Provider: ${what}`, session.sts.send(new GetCallerIdentityCommand()));
+}
 
 /** allowedAccountIds and forbiddenAccountIds (VerifyAccountIDAllowed in aws-sdk-go-base). */
 async function checkAccount(session: AwsSession): Promise<void> {
