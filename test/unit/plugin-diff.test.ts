@@ -3,9 +3,10 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { isEquivalentPolicy } from "../local/pulumi/aws/policy-document.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
+import { retagging } from "../local/pulumi/aws/tags.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { DiffKind, DiffResult } from "../local/pulumi/diff.ts";
-import { isSecret, secret, unknown, type Properties } from "../local/pulumi/values.ts";
+import { isSame, isSecret, secret, unknown, type Properties } from "../local/pulumi/values.ts";
 
 type Token = keyof typeof awsTypes;
 
@@ -300,6 +301,25 @@ describe("diff of the AWS types", () => {
     const state = awsTypes[token].preview(inputs, session);
     const tagged = awsSession({ region: "us-east-1", defaultTags: { tags: { team: "x" } } });
     assert.deepEqual(awsTypes[token].diff({ state, inputs }, tagged).detailed, { tagsAll: "UPDATE" });
+  });
+});
+
+describe("tags", () => {
+  it("become what is wanted by what is set and what is taken away, and by no call more", () => {
+    const keys = fc.oneof(fc.string({ minLength: 1, maxLength: 3 }), fc.constantFrom("constructor", "toString"));
+    const tags = fc.dictionary(keys, fc.string({ maxLength: 3 }), { noNullPrototype: true });
+    fc.assert(
+      fc.property(tags, tags, (before, after) => {
+        const { set, gone } = retagging({ state: { tagsAll: before }, inputs: { tags: after } }, session);
+        const kept = Object.entries(before).filter(([key]) => !gone.includes(key));
+        assert.ok(isSame({ ...Object.fromEntries(kept), ...set }, after));
+        assert.ok(Object.entries(set).every(([key, value]) => !Object.hasOwn(before, key) || before[key] !== value));
+        assert.ok(gone.every((key) => Object.hasOwn(before, key) && !Object.hasOwn(after, key)));
+        const state = { name: "u", path: "/", tags: before, tagsAll: before };
+        const { detailed } = awsTypes["aws:iam/user:User"].diff({ state, inputs: { name: "u", tags: after } }, session);
+        assert.equal(Object.keys(detailed).length > 0, !isSame(before, after));
+      }),
+    );
   });
 });
 

@@ -111,6 +111,16 @@ describe("check of an image", () => {
     assert.match(failures[0]?.reason ?? "", /Try setting `dockerfile` to ".*context\/Own\.Dockerfile"/);
   });
 
+  it("leaves open what depends on files and registries that are not known yet", async () => {
+    const open = { imageName: unknown, build: unknown, registry: unknown };
+    const { inputs: checked, failures } = await check(open);
+    assert.deepEqual([checked, failures], [open, []]);
+    const planned = image.preview(open, dockerSession());
+    for (const key of ["context", "dockerfile", "registryServer", "imageName"]) assert.equal(planned[key], unknown);
+    const further = await check(inputs({ build: { context, dockerfile, args: { A: unknown } } }));
+    assert.match(JSON.stringify(further.inputs), /contextDigest/);
+  });
+
   it("takes a name without a registry for an image that stays here", async () => {
     assert.deepEqual((await check(inputs({ imageName: "helper:1", skipPush: true }))).failures, []);
   });

@@ -4,6 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { CheckFailure, Schema } from "./schema.ts";
 import type { Properties } from "./values.ts";
 
+/** What a name is made of. */
 export interface Naming {
   /** The resource's name in the program. */
   readonly name: string;

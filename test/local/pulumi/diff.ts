@@ -2,8 +2,10 @@
 import { meansTheSame, withDefaults, type InputSpec, type Schema } from "./schema.ts";
 import { isEmpty, isObject, isSame, plainProperties, type Properties } from "./values.ts";
 
+/** The kinds of PropertyDiff in provider.proto. */
 export type DiffKind = "ADD" | "ADD_REPLACE" | "DELETE" | "DELETE_REPLACE" | "UPDATE" | "UPDATE_REPLACE";
 
+/** What the engine is told of a change. */
 export interface DiffResult {
   readonly changes: boolean;
   /** By property path, such as `tags.team` or `imageScanningConfiguration.scanOnPush`. */
@@ -13,6 +15,7 @@ export interface DiffResult {
   readonly deleteBeforeReplace: boolean;
 }
 
+/** What the engine wants to have compared. */
 export interface DiffRequest {
   /** The outputs that the engine remembers. */
   readonly state: Properties;
@@ -22,6 +25,7 @@ export interface DiffRequest {
   readonly ignoreChanges?: readonly string[];
 }
 
+/** How a type's inputs are compared. */
 export interface DiffRules {
   readonly schema: Schema;
   /** Outputs that follow from the inputs, such as `tagsAll`. */
@@ -91,9 +95,12 @@ export function isUnchanged(spec: InputSpec, old: unknown, next: unknown): boole
 
 function changesInside({ fields }: InputSpec, path: string, old: Properties, next: Properties): Record<string, Kind> {
   const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
-  const changes = keys.map((key) =>
-    changesOf(fields?.[key] ?? { type: "string" }, `${path}${step(key)}`, old[key], next[key]),
-  );
+  // A tag may be called as what every object has, such as `constructor`.
+  const valueIn = (object: Properties, key: string): unknown => (Object.hasOwn(object, key) ? object[key] : undefined);
+  const changes = keys.map((key) => {
+    const spec = (fields && valueIn(fields, key)) ?? { type: "string" };
+    return changesOf(spec as InputSpec, `${path}${step(key)}`, valueIn(old, key), valueIn(next, key));
+  });
   return Object.assign({}, ...changes) as Record<string, Kind>;
 }
 

@@ -6,18 +6,19 @@ import type structPb from "google-protobuf/google/protobuf/struct_pb.js";
 import { configChanges, configOf } from "./plugin-config.ts";
 import { toStruct, UnimplementedError } from "./plugin-errors.ts";
 import { InvalidArgumentsError, type Plugin } from "./plugin.ts";
-import type { Log } from "./plugin-server.ts";
+import type { EngineLog } from "./plugin-server.ts";
 import type { Naming } from "./autoname.ts";
 import type { DiffResult } from "./diff.ts";
 import type { Known, ResourceType } from "./resource-type.ts";
 import type { CheckFailure } from "./schema.ts";
 import { plainProperties, type Properties } from "./values.ts";
 
+/** Answers a request with a message, or rejects with what toServiceError takes. */
 export type Call = (request: never) => Promise<unknown>;
 
 /** What surrounds a plugin: where its messages go, and how it ends. */
 export interface Surroundings {
-  readonly log: Log;
+  readonly log: EngineLog;
   readonly cancel: () => void;
 }
 
@@ -43,7 +44,7 @@ export function handlersOf<Session>(plugin: Plugin<Session>, { log, cancel }: Su
 
 function configCalls<Session>(
   plugin: Plugin<Session>,
-  log: Log,
+  log: EngineLog,
   configured: (session: Session) => void,
 ): Record<string, Call> {
   return {

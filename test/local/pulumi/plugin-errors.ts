@@ -10,6 +10,7 @@ import type { Properties } from "./values.ts";
 /** A call that the plugin does not answer at all. */
 export class UnimplementedError extends Error {}
 
+/** Properties as protobuf has them. */
 export const toStruct = (properties: Properties): structPb.Struct =>
   structPb.Struct.fromJavaScript(properties as Record<string, structPb.JavaScriptValue>);
 

@@ -60,10 +60,11 @@ const bind = async (server: grpc.Server): Promise<number> =>
     });
   });
 
-export type Log = (severity: "debug" | "info" | "warning" | "error", message: string, urn?: string) => void;
+/** Shows a message to whoever runs pulumi, beside a resource where a URN is given. */
+export type EngineLog = (severity: "debug" | "info" | "warning" | "error", message: string, urn?: string) => void;
 
-/** Shows messages beside the resource that they are about. Nothing depends on their arrival. */
-function engineClient(address: string | undefined): Log {
+/** The engine's log. Nothing depends on the arrival of a message. */
+function engineClient(address: string | undefined): EngineLog {
   if (address === undefined || address === "") return () => undefined;
   const client = new engineRpc.EngineClient(address, grpc.credentials.createInsecure());
   const { DEBUG: debug, INFO: info, WARNING: warning, ERROR: error } = enginePb.LogSeverity;

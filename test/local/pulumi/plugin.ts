@@ -8,8 +8,10 @@ export interface PluginFunction<Session> {
   (args: Properties, session: Session): Promise<Properties>;
 }
 
+/** Shows a message to whoever runs pulumi. */
 export type Log = (severity: "debug" | "info" | "warning" | "error", message: string) => void;
 
+/** A provider. `Session` is what its types and functions work with once it is configured. */
 export interface Plugin<Session> {
   readonly name: string;
   /** That of the package whose programs it serves. */

@@ -4,6 +4,7 @@ import type { DiffRequest, DiffResult } from "./diff.ts";
 import type { CheckFailure, Schema } from "./schema.ts";
 import type { Properties } from "./values.ts";
 
+/** Inputs as the program gives them. */
 export interface CheckRequest {
   readonly inputs: Properties;
   /** What check gave the last time, of a resource that exists. */
@@ -11,6 +12,7 @@ export interface CheckRequest {
   readonly naming: Naming;
 }
 
+/** Inputs with their defaults and names, and what is wrong with them. */
 export interface CheckResult {
   readonly inputs: Properties;
   readonly failures: readonly CheckFailure[];
@@ -29,6 +31,7 @@ export interface Known {
   readonly outputs: Properties;
 }
 
+/** A resource type. Properties come and go with their marks: secrets are marked, unknown values stand for themselves. */
 export interface ResourceType<Session> {
   readonly schema: Schema;
   check(request: CheckRequest, session?: Session): Promise<CheckResult>;
@@ -61,6 +64,7 @@ export interface Observed {
   readonly properties: Properties;
 }
 
+/** What is particular to a type. Its operations get and give properties without marks. */
 export interface Definition<Session> {
   readonly schema: Schema;
   /** Outputs that only AWS says. */
@@ -80,6 +84,7 @@ export interface Definition<Session> {
   readonly remove: (id: string, state: Properties, session: Session) => Promise<void>;
 }
 
+/** A change in place: `state` is what the engine remembers, `inputs` what is wanted, with its defaults. */
 export interface Change {
   readonly id: string;
   readonly state: Properties;

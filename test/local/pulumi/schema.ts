@@ -4,6 +4,7 @@ import { canonical, hasUnknown, isObject, isSame, unknown, type Properties } fro
 
 type Kind = "string" | "number" | "boolean" | "map" | "list" | "set" | "object" | "objects";
 
+/** One input. */
 export interface InputSpec {
   /** `map`, `list` and `set` hold strings, `objects` is a list of what `fields` describes. */
   readonly type: Kind;
@@ -32,6 +33,7 @@ export interface InputSpec {
   readonly unsupported?: true;
 }
 
+/** The inputs of a type, or of an object in one, by their names. */
 export type Schema = Readonly<Record<string, InputSpec>>;
 
 /** Why an input is refused. `property` is a path such as `registry.server`. */

@@ -15,9 +15,11 @@ interface Secret {
   readonly value: unknown;
 }
 
+/** Whether a value is an object, and neither a list nor null. */
 export const isObject = (value: unknown): value is Properties =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** Whether a value is marked as secret. */
 export const isSecret = (value: unknown): value is Secret => isObject(value) && value[signature] === secretSignature;
 
 /** Marks a value as secret; one that is marked already stays as it is. */

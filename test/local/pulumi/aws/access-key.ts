@@ -7,6 +7,7 @@ import { during, orGone } from "./errors.ts";
 import { oneOf, text, timestamp } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 
+/** Its id is the key's own. `secret` and `sesSmtpPasswordV4` are secret. */
 export const accessKey = resourceType<AwsSession>({
   schema: {
     user: { type: "string", required: true, forceNew: true },

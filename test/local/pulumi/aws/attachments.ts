@@ -59,6 +59,7 @@ function partsOf(id: string, state: Properties, key: "user" | "role"): [string, 
   return [name, arn, `${name}-${arn}`];
 }
 
+/** Its id is `USER-ARN`; an import takes `USER/ARN`. */
 export const userPolicyAttachment = attachment({
   key: "user",
   word: "User",
@@ -69,6 +70,7 @@ export const userPolicyAttachment = attachment({
     session.iam.send(new iam.DetachUserPolicyCommand({ UserName, PolicyArn })),
 });
 
+/** Its id is `ROLE-ARN`; an import takes `ROLE/ARN`. */
 export const rolePolicyAttachment = attachment({
   key: "role",
   word: "Role",

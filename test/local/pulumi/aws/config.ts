@@ -2,6 +2,7 @@
 import type { CheckFailure } from "../schema.ts";
 import { isObject, type Properties } from "../values.ts";
 
+/** The configuration, read. */
 export interface AwsConfig {
   readonly region: string;
   /** Undefined where the environment gives them. */

@@ -12,6 +12,7 @@ import { allTags, observedTags, planTags, retag, tagsInput } from "./tags.ts";
 
 const fixed = { type: "string", required: true, forceNew: true } as const;
 
+/** Its id is the association's own; an import takes `CLUSTER,ASSOCIATION`. */
 export const podIdentityAssociation = resourceType<AwsSession>({
   schema: {
     clusterName: fixed,

@@ -29,6 +29,7 @@ const partitionOf = (region: string): { partition: string; dnsSuffix: string } =
   return { partition, dnsSuffix };
 };
 
+/** The functions that infra/ calls, by their tokens. */
 export const awsFunctions: Readonly<Record<string, PluginFunction<AwsSession>>> = {
   "aws:index/getCallerIdentity:getCallerIdentity": async (_, session) => {
     const identity = await session.identity();

@@ -13,6 +13,7 @@ export const iamName =
     return /^[\w+=,.@-]*$/.test(name) ? undefined : `invalid value (must match [\\w+=,.@-])`;
   };
 
+/** A validation: so many characters, both ends included (validation.StringLenBetween). */
 export const lengthBetween =
   (min: number, max: number) =>
   (value: string): string | undefined =>
@@ -20,6 +21,7 @@ export const lengthBetween =
       ? undefined
       : `expected length to be in the range (${String(min)} - ${String(max)}), got ${String(value.length)} characters`;
 
+/** A validation: one of these (validation.StringInSlice). */
 export const oneOf =
   (...values: readonly string[]) =>
   (value: string): string | undefined =>
@@ -45,8 +47,10 @@ export function validArn(value: string): string | undefined {
   return parts.slice(5).join(":") === "" ? invalid("missing resource value") : undefined;
 }
 
+/** An optional ARN. */
 export const arnInput: InputSpec = { type: "string", validate: validArn };
 
+/** An IAM path. */
 export const pathInput: InputSpec = { type: "string", default: "/", validate: lengthBetween(0, 512) };
 
 /** Where a resource is managed: the provider's region unless it says another one. */
@@ -63,6 +67,7 @@ export const planRegion = (inputs: Properties, session: AwsSession): Properties 
   region: regionOf(inputs, session),
 });
 
+/** The region of a resource's properties, or the provider's. */
 export const regionOf = (properties: Properties, session: AwsSession): string =>
   text(properties, "region") ?? session.region;
 

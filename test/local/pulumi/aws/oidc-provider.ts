@@ -29,6 +29,7 @@ const eachOf =
     return wrong === undefined ? undefined : `expected length of each to be in the range ${range}, got ${wrong}`;
   };
 
+/** Its id is its ARN. */
 export const openIdConnectProvider = resourceType<AwsSession>({
   schema: {
     url: {

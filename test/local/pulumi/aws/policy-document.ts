@@ -27,6 +27,7 @@ export const lifecyclePolicyInput: InputSpec = {
   normalize: normalizeJson,
 };
 
+/** A validation: JSON of any kind (validation.StringIsJSON). */
 export function validJson(text: string): string | undefined {
   return parse(text) === undefined ? "contains an invalid JSON" : undefined;
 }
@@ -57,6 +58,7 @@ const parse = (text: string): unknown => {
   }
 };
 
+/** Whether two policy documents, as texts, mean the same to AWS. What is no JSON means nothing. */
 export function isEquivalentPolicy(one: unknown, other: unknown): boolean {
   const [a, b] = [parse(String(one)), parse(String(other))];
   return a !== undefined && b !== undefined && canonical(documentOf(a)) === canonical(documentOf(b));

@@ -14,6 +14,7 @@ import { allTags, observedTags, planTags, retag, tagsInput, toTagList } from "./
 /** IAM keeps no more (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html). */
 const maxVersions = 5;
 
+/** Its id is its ARN. */
 export const policy = resourceType<AwsSession>({
   schema: {
     name: { type: "string", forceNew: true, autoname: { maxLength: 128 }, validate: iamName(128) },

@@ -8,6 +8,7 @@ import { awsFunctions } from "./functions.ts";
 import { awsSession, type AwsSession } from "./session.ts";
 import { awsTypes } from "./types.ts";
 
+/** What its plugin serves. */
 export const awsProvider: Plugin<AwsSession> = {
   name: "aws",
   version: awsPackage.version,

@@ -21,6 +21,7 @@ async function putRepositoryPolicy(inputs: Properties, session: AwsSession): Pro
   return repositoryName;
 }
 
+/** Its id is the repository's name. */
 export const repositoryPolicy = resourceType<AwsSession>({
   schema: { repository: repositoryInput, policy: resourcePolicyInput, region: regionInput },
   computed: ["registryId"],
@@ -40,6 +41,7 @@ export const repositoryPolicy = resourceType<AwsSession>({
   },
 });
 
+/** Its id is the repository's name. */
 export const lifecyclePolicy = resourceType<AwsSession>({
   schema: { repository: repositoryInput, policy: lifecyclePolicyInput, region: regionInput },
   computed: ["registryId"],

@@ -25,6 +25,7 @@ const encryption: InputSpec = {
   },
 };
 
+/** Its id is its name. */
 export const repository = resourceType<AwsSession>({
   schema: {
     // What a name may be is checked by AWS, not by the original.

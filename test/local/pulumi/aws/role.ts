@@ -24,6 +24,7 @@ const validDuration = (seconds: number): string | undefined =>
     ? undefined
     : `expected to be in the range (${String(session.default)} - ${String(session.max)}), got ${String(seconds)}`;
 
+/** Its id is its name. */
 export const role = resourceType<AwsSession>({
   schema: {
     name: { type: "string", forceNew: true, autoname: { maxLength: 64 }, validate: iamName(64) },

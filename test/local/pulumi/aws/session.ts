@@ -7,6 +7,7 @@ import type { Properties } from "../values.ts";
 import { type AwsConfig, readConfig } from "./config.ts";
 import { AwsError, during } from "./errors.ts";
 
+/** A configured provider. */
 export interface AwsSession {
   /** The provider's region. */
   readonly region: string;

@@ -4,6 +4,7 @@ import type { InputSpec } from "../schema.ts";
 import type { Properties } from "../values.ts";
 import type { AwsSession } from "./session.ts";
 
+/** A tag as most of AWS takes it. */
 export interface Tag {
   Key: string;
   Value: string;
@@ -11,6 +12,7 @@ export interface Tag {
 
 type Tags = Readonly<Record<string, string>>;
 
+/** The tags that the program gives. */
 export const tagsInput: InputSpec = { type: "map", validate: validTags };
 
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html: AWS refuses the prefix for everybody's own tags. */
@@ -27,6 +29,7 @@ export const allTags = (inputs: Properties, { config }: AwsSession): Tags => ({
   ...ownTags(inputs),
 });
 
+/** `tagsAll` as it will be. */
 export const planTags = (inputs: Properties, session: AwsSession): Properties => ({
   tagsAll: allTags(inputs, session),
 });
@@ -62,7 +65,7 @@ export function retagging(
   const after = allTags(inputs, session);
   return {
     set: Object.fromEntries(Object.entries(after).filter(([key, value]) => before[key] !== value)),
-    gone: Object.keys(before).filter((key) => !(key in after)),
+    gone: Object.keys(before).filter((key) => !Object.hasOwn(after, key)),
   };
 }
 

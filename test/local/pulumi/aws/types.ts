@@ -11,6 +11,7 @@ import { role } from "./role.ts";
 import type { AwsSession } from "./session.ts";
 import { user } from "./user.ts";
 
+/** Each one serves by gRPC and in process alike. */
 export const awsTypes = {
   "aws:ecr/repository:Repository": repository,
   "aws:ecr/repositoryPolicy:RepositoryPolicy": repositoryPolicy,

@@ -16,6 +16,7 @@ const validName = (name: string): string | undefined =>
 /** The engine keeps a resource's id for as long as it lives, but UpdateUser renames: the state knows the name. */
 const nameOf = (id: string, state: Properties): string => text(state, "name") ?? id;
 
+/** Its id is the name that it was made with. */
 export const user = resourceType<AwsSession>({
   schema: {
     name: { type: "string", required: true, autoname: { maxLength: 255 }, validate: validName },

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Properties } from "../values.ts";
 import { assertDaemon, docker, hiding, withLogin, type DockerSession, type Login } from "./daemon.ts";
 
+/** A build: folders and files are relative to the program's, `options` are the command's. */
 export interface Build {
   readonly context: string;
   readonly dockerfile: string;

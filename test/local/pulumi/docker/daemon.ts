@@ -4,12 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run, succeeds } from "../../process.ts";
 
+/** A configured provider. `host` is the daemon's address, as DOCKER_HOST has it. */
 export interface DockerSession {
   readonly host: string;
   /** Messages to whoever runs pulumi. */
   readonly log: (severity: "info" | "warning", message: string) => void;
 }
 
+/** A login to a registry, which is named by its host. */
 export interface Login {
   readonly server: string;
   readonly username: string;

@@ -6,7 +6,6 @@ import type { CheckRequest, CheckResult, Known, Live, ResourceType } from "../re
 import type { DiffRequest, DiffResult } from "../diff.ts";
 import { failuresOf, type CheckFailure, type Schema } from "../schema.ts";
 import {
-  hasUnknown,
   isObject,
   isSame,
   markSecrets,
@@ -53,6 +52,7 @@ const schema: Schema = {
   },
 };
 
+/** docker:index/image:Image. */
 export const image: ResourceType<DockerSession> = {
   schema,
   check,
@@ -68,7 +68,7 @@ export const image: ResourceType<DockerSession> = {
 async function check({ inputs: given }: CheckRequest, session?: DockerSession): Promise<CheckResult> {
   const inputs = plainProperties(given);
   const failures = [...failuresOf(schema, inputs), ...nameFailures(inputs)];
-  if (failures.length > 0 || hasUnknown(Object.values(pathsOf(inputs)))) return { inputs: given, failures };
+  if (failures.length > 0 || areFilesUnknown(inputs)) return { inputs: given, failures };
   const { context, dockerfile } = buildOf(inputs);
   const missing = missingDockerfile(context, dockerfile);
   if (missing !== undefined) return { inputs: given, failures: [{ property: "build", reason: missing }] };
@@ -87,10 +87,11 @@ async function check({ inputs: given }: CheckRequest, session?: DockerSession): 
   return { inputs: markSecrets({ ...inputs, build: completed }, given), failures };
 }
 
-const pathsOf = (inputs: Properties): Properties => {
-  const { context, dockerfile } = buildOf(inputs);
-  return { context, dockerfile };
-};
+/** Whether it is not known yet where the build's files are. */
+function areFilesUnknown(inputs: Properties): boolean {
+  const { build: wanted } = inputs;
+  return wanted === unknown || (isObject(wanted) && [wanted["context"], wanted["dockerfile"]].includes(unknown));
+}
 
 /** A name must say its registry where the image is pushed (getRegistryAddrFromImage). */
 function nameFailures({ imageName, skipPush }: Properties): CheckFailure[] {
@@ -138,17 +139,23 @@ function preview(inputs: Properties): Properties {
 }
 
 function described(inputs: Properties): Properties {
-  const { context, dockerfile } = buildOf(inputs);
-  const { server } = (inputs["registry"] ?? {}) as { server?: string };
-  const { platform } = (inputs["build"] ?? {}) as { platform?: string };
+  const { imageName, registry } = inputs;
+  const files = areFilesUnknown(inputs) ? { context: unknown, dockerfile: unknown } : filesOf(inputs);
+  const platform = isObject(inputs["build"]) ? inputs["build"]["platform"] : undefined;
+  const server = isObject(registry) ? (registry["server"] ?? "") : "";
   return {
-    imageName: inputs["imageName"],
-    baseImageName: inputs["imageName"],
-    context,
-    dockerfile: hasUnknown([context, dockerfile]) ? unknown : relative(context, dockerfile),
-    registryServer: server ?? "",
+    imageName,
+    baseImageName: imageName,
+    ...files,
+    registryServer: registry === unknown ? unknown : server,
     ...(platform === undefined ? {} : { platform }),
   };
+}
+
+/** The Dockerfile is told relative to the context. */
+function filesOf(inputs: Properties): { context: string; dockerfile: string } {
+  const { context, dockerfile } = buildOf(inputs);
+  return { context, dockerfile: relative(context, dockerfile) };
 }
 
 async function create(inputs: Properties, session: DockerSession): Promise<Live> {

@@ -18,6 +18,7 @@ const failuresOf = (config: Properties): CheckFailure[] =>
     return [{ property, reason }];
   });
 
+/** The provider's types, by their tokens. */
 export const dockerTypes = { "docker:index/image:Image": image } as const;
 
 /** Opens a session with the daemon of the configuration, of DOCKER_HOST, or of the usual socket. */
@@ -27,6 +28,7 @@ export const dockerSession = (config: Properties = {}, log: DockerSession["log"]
   log,
 });
 
+/** What its plugin serves. */
 export const dockerProvider: Plugin<DockerSession> = {
   name: "docker",
   version: dockerPackage.version,
