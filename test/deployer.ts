@@ -40,7 +40,7 @@ export async function deployerPolicy(
 ): Promise<string> {
   const all = await deployerStatements(stack);
   const blind =
-    /^(ecr:(DescribeRepositories|(Unt|T)agResource)|eks:(Unt|T)agResource|iam:(CreatePolicy|\w+OpenIDConnectProvider))$/;
+    /^(ecr:(DescribeRepositories|ListTagsForResource|(Unt|T)agResource)|eks:(Unt|T)agResource|iam:(CreatePolicy|\w+OpenIDConnectProvider))$/;
   const statements = all.flatMap((statement) => {
     const Action = actionsOf(statement).filter(isAllowed);
     return [

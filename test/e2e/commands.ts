@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { keepFiles, recordSaid } from "../local/evidence.ts";
+import { home } from "../local/machine.ts";
 
 export interface Ended {
   code: number | null;
@@ -16,9 +17,11 @@ export interface Ended {
 
 export interface Checkout {
   readonly folder: string;
-  /** Starts a command, for the given stack unless it names another. */
+  /** Starts a command, for the given stack unless it names another, in a process group of its own. */
   readonly start: (...args: string[]) => { child: ChildProcess; ended: Promise<Ended> };
   readonly command: (...args: string[]) => Promise<Ended>;
+  /** Runs a shell script in the checkout, after `eval "$(npm run -s env)"`, on this stack instead of dev. */
+  readonly byHand: (script: string) => Promise<Ended>;
   readonly remove: () => Promise<void>;
 }
 
@@ -29,28 +32,48 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
     await cp(join(import.meta.dirname, "../..", part), join(folder, part), { recursive: true });
   }
   await symlink(join(import.meta.dirname, "../../node_modules"), join(folder, "node_modules"));
-  const start: Checkout["start"] = (...args) => {
+  const run = (program: string, args: readonly string[], said: string): ReturnType<Checkout["start"]> => {
     const since = performance.now();
     keepFiles();
-    const named = args[0] === "env" || args.includes("--stack");
-    const cli = ["test/local/cli.ts", ...args, ...(named ? [] : ["--stack", stack])];
-    const child = spawn(process.execPath, cli, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    // A group of its own: Ctrl-C reaches all of it.
+    const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"], detached: true });
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]).then(
       ([stdout, stderr]) => {
         // Its settings are the test's own, and may be a secret on purpose.
-        recordSaid("commands", [args[0], stdout, stderr].join("\n"));
+        recordSaid("commands", [said, stdout, stderr].join("\n"));
         keepFiles();
         return { code: child.exitCode, stdout, stderr, seconds: (performance.now() - since) / 1000 };
       },
     );
     return { child, ended };
   };
+  const start: Checkout["start"] = (...args) => {
+    const named = args[0] === "env" || args.includes("--stack");
+    const cli = ["test/local/cli.ts", ...args, ...(named ? [] : ["--stack", stack])];
+    return run(process.execPath, cli, args[0] ?? "");
+  };
   const command: Checkout["command"] = async (...args) => start(...args).ended;
-  return { folder, start, command, remove: async () => rm(folder, { recursive: true }) };
+  const byHand: Checkout["byHand"] = async (script) => {
+    const file = join(home, "stacks", stack, `Pulumi.${stack}.yaml`);
+    const own = `export PULUMI_STACK=${stack} PULUMI_OPTION_CONFIG_FILE=${file}`;
+    const env = `eval "$('${process.execPath}' test/local/cli.ts env)"`;
+    return run("sh", ["-ec", `${env}\n${own}\n${script}`], script).ended;
+  };
+  return { folder, start, command, byHand, remove: async () => rm(folder, { recursive: true }) };
 }
 
-/** What a command said that it changed, in its order: `created AccessKey ecr-helper-2`. */
+/**
+ * What the engine said that it changed, in its order: `created AccessKey ecr-helper-2`. A replacement is told in three steps:
+ * `created replacement ...`, `replaced ...`, `deleted original ...`. Components are left out: they are nothing of their own.
+ */
 export const changesOf = ({ stderr }: Pick<Ended, "stderr">): string[] =>
-  [...stderr.matchAll(/(created|updated|replaced|deleted) +\S+:(\S+ \S+)/g)].map(
-    ([, what, resource]) => `${String(what)} ${String(resource)}`,
-  );
+  [
+    ...stderr.matchAll(
+      /^ *[+~-]{1,2} +(\S+):(\S+) (\S+) (created replacement|deleted original|created|updated|replaced|deleted)\b/gm,
+    ),
+  ]
+    .filter(([, type]) => !/^(ecr-helper:|pulumi:pulumi$)/.test(type ?? ""))
+    .map(([, , type, name, what]) => `${String(what)} ${String(type)} ${String(name)}`);
+
+/** That the engine had nothing to do; matched against its output. */
+export const nothingToDo = /Resources:\n +\d+ unchanged\n(?! +\d)/;

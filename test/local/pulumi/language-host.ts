@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { status } from "@grpc/grpc-js";
+import * as grpc from "@grpc/grpc-js";
 import languageService from "@pulumi/pulumi/proto/language_grpc_pb.js";
 import language from "@pulumi/pulumi/proto/language_pb.js";
 import plugin from "@pulumi/pulumi/proto/plugin_pb.js";
@@ -64,7 +64,7 @@ function argumentsOf(request: language.RunRequest): string[] {
   return [...given.flatMap(([name, value]) => [`--${name}`, value]), ...dryRun, program, ...request.getArgsList()];
 }
 
-async function run(request: language.RunRequest): Promise<language.RunResponse> {
+async function run(request: language.RunRequest, over: AbortSignal): Promise<language.RunResponse> {
   const sdk = createRequire(join(request.getPwd(), "package.json")).resolve("@pulumi/pulumi/cmd/run");
   const env = {
     ...process.env,
@@ -80,6 +80,7 @@ async function run(request: language.RunRequest): Promise<language.RunResponse> 
     stdio: ["ignore", 2, 2],
   });
   running.add(program);
+  over.addEventListener("abort", () => program.kill("SIGKILL"));
   const [code, signal] = (await once(program, "exit")) as [number | null, NodeJS.Signals | null];
   running.delete(program);
   const response = new language.RunResponse();
@@ -99,7 +100,7 @@ async function install(request: language.InstallDependenciesRequest, write: (tex
 
 const unimplemented = (what: string): Error =>
   Object.assign(new Error(`${what} is a part of Pulumi's own language host for Node alone`), {
-    code: status.UNIMPLEMENTED,
+    code: grpc.status.UNIMPLEMENTED,
   });
 
 function about(): language.AboutResponse {
@@ -125,7 +126,15 @@ await serve(languageService.LanguageRuntimeService, {
     const packages = requiredPackages(request.getInfo()?.getProgramDirectory() ?? process.cwd());
     return Promise.resolve(new language.GetRequiredPackagesResponse().setPackagesList(packages));
   }),
-  run: unary(run),
+  run: (
+    call: grpc.ServerUnaryCall<language.RunRequest, language.RunResponse>,
+    answer: grpc.sendUnaryData<language.RunResponse>,
+  ): void => {
+    // The engine gives up the program when a resource fails: what it would say of that is no news.
+    const over = new AbortController();
+    call.on("cancelled", () => over.abort());
+    unary(async (request: language.RunRequest) => run(request, over.signal))(call, answer);
+  },
   about: unary(async () => Promise.resolve(about())),
   getProgramDependencies: unary(async (request: language.GetProgramDependenciesRequest) =>
     Promise.resolve(programDependencies(request)),

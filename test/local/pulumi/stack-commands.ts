@@ -49,7 +49,8 @@ export async function up(stack: Stack): Promise<void> {
   // In the stack's own folder, where its configuration is: none is written into the checkout.
   if (!isMade(stack.name)) await quietly(stack, "stack", "init", "--no-select");
   await unlock(stack);
-  await pulumi(stack, "up");
+  // What somebody deleted or changed is made again, as is what an interrupted command left.
+  await pulumi(stack, "up", "--refresh");
 }
 
 /** Deletes all of the stack, and the stack. */

@@ -84,12 +84,10 @@ interface Command {
   readonly version: string;
 }
 
-/** A command on PATH that is not npm's shim, which hides it in every npm script. */
+/** A command on PATH that is not npm's shim, which hides it in every npm script, nor a checkout's own. */
 async function installedCommand(complaints: string[]): Promise<Command | undefined> {
   const folders = (process.env["PATH"] ?? "").split(delimiter);
-  const foreign = folders.filter(
-    (folder) => !/node_modules\/\.bin\/?$/.test(folder) && resolve(folder) !== pulumiFolder,
-  );
+  const foreign = folders.filter((folder) => !/(node_modules\/\.bin|build\/pulumi\/bin)\/?$/.test(folder));
   for (const path of foreign.map((folder) => join(folder, "pulumi"))) {
     if (!(await succeeds(access(path, constants.X_OK)))) continue;
     const version = await versionOf(path);
