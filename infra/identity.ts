@@ -61,9 +61,12 @@ export class Identity extends pulumi.ComponentResource {
     super("ecr-helper:index:Identity", name, {}, opts);
     [this.#name, this.#args] = [name, args];
 
+    // What has a name in IAM has it in Pulumi, too: under another name it is another resource, which is made before the old
+    // one goes. As the same one, AWS' provider would delete it first, and the helper would be nobody until then:
+    // https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfbridge/provider.go, nameRequiresDeleteBeforeReplace
     const policy = JSON.stringify(policyDocument);
     const named = { name: args.policyName, description: "Helper to access to ECR", policy };
-    this.policyArn = new Policy(name, { ...named, ...this.#path(), tags: args.tags }, { parent: this }).arn;
+    this.policyArn = new Policy(args.policyName, { ...named, ...this.#path(), tags: args.tags }, { parent: this }).arn;
     if (args.identity.mode === "accessKey") {
       const user = this.#user(args.identity);
       this.userName = user.name;
@@ -74,6 +77,11 @@ export class Identity extends pulumi.ComponentResource {
       if (args.identity.mode === "podIdentity") this.#associate(role);
     }
     this.registerOutputs({ policyArn: this.policyArn });
+  }
+
+  /** The name of what attaches the policy to a user or role. */
+  #attachment(to: string): string {
+    return `${to}-${this.#args.policyName}`;
   }
 
   #path(): { path?: string } {
@@ -87,8 +95,9 @@ export class Identity extends pulumi.ComponentResource {
   }
 
   #user({ userName }: Of<"accessKey">): User {
-    const user = new User(this.#name, { name: userName, ...this.#hardening() }, { parent: this });
-    new UserPolicyAttachment(this.#name, { user: user.name, policyArn: this.policyArn }, { parent: this });
+    const user = new User(userName, { name: userName, ...this.#hardening() }, { parent: this });
+    const attached = { user: user.name, policyArn: this.policyArn };
+    new UserPolicyAttachment(this.#attachment(userName), attached, { parent: this });
     return user;
   }
 
@@ -101,11 +110,12 @@ export class Identity extends pulumi.ComponentResource {
   #role({ roleName }: { readonly roleName: string }, trust: pulumi.Input<TrustPolicy>): Role {
     const assumeRolePolicy = pulumi.output(trust).apply((document) => JSON.stringify(document));
     const role = new Role(
-      this.#name,
+      roleName,
       { name: roleName, description: "Helper to access to ECR", assumeRolePolicy, ...this.#hardening() },
       { parent: this },
     );
-    new RolePolicyAttachment(this.#name, { role: role.name, policyArn: this.policyArn }, { parent: this });
+    const attached = { role: role.name, policyArn: this.policyArn };
+    new RolePolicyAttachment(this.#attachment(roleName), attached, { parent: this });
     return role;
   }
 

@@ -47,8 +47,9 @@ export class Repository extends pulumi.ComponentResource {
     super("ecr-helper:index:Repository", name, {}, opts);
     const inside = { parent: this };
 
+    // By its name in ECR: one of another name is made before the old one goes, whose images are in use until then.
     const repository = new EcrRepository(
-      name,
+      args.name,
       {
         name: args.name,
         forceDelete: args.forceDelete,
@@ -57,8 +58,8 @@ export class Repository extends pulumi.ComponentResource {
       },
       inside,
     );
-    new RepositoryPolicy(name, { repository: repository.name, policy: repositoryPolicy(args) }, inside);
-    new LifecyclePolicy(name, { repository: repository.name, policy: JSON.stringify(lifecyclePolicy) }, inside);
+    new RepositoryPolicy(args.name, { repository: repository.name, policy: repositoryPolicy(args) }, inside);
+    new LifecyclePolicy(args.name, { repository: repository.name, policy: JSON.stringify(lifecyclePolicy) }, inside);
 
     this.url = repository.repositoryUrl;
     this.host = repository.repositoryUrl.apply((url) => url.split("/")[0] ?? "");

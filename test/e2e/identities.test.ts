@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import {
   AssociateAccessPolicyCommand,
@@ -10,6 +13,7 @@ import {
 import { AttachRolePolicyCommand, DetachRolePolicyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { connect, type KubeOptions } from "../../helper/kube.ts";
+import { Proxy } from "../faults/proxy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
@@ -102,14 +106,39 @@ describe("the identities, one after the other, for a deployer with the rights of
     return changesOf(ended).sort();
   };
 
-  it("accessKey, in the cluster that EKS names", async () => {
+  it("accessKey, in the cluster that a kubeconfig names", async () => {
     const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((one) => `${one}=${stack}`);
     const provider = [`aws:accessKey=${user.key.AccessKeyId}`, `aws:secretKey=${user.key.SecretAccessKey}`];
-    const where = ["kubeconfig=", `eksCluster=${cluster}`, `buildNamespaces=["${build}"]`, 'tags=["team=builds"]'];
-    const changes = await switchTo(...names, ...provider, ...where);
+    const changes = await switchTo(...names, ...provider, `buildNamespaces=["${build}"]`, 'tags=["team=builds"]');
     assert.ok(changes.includes("created AccessKey ecr-helper-1") && changes.includes("created Secret ecr-helper"));
     const { data } = await kube<Secret>({ method: "GET", path: `/api/v1/namespaces/${stack}/secrets/ecr-helper` });
     secrets.add(Buffer.from(data["aws_secret_access_key"] ?? "", "base64").toString());
+  });
+
+  it("accessKey in the same cluster by a context, at another address, and by its name in EKS, replaces nothing", async () => {
+    const proxy = await Proxy.start({ upstream: options.server, ca: options.ca });
+    const folder = await mkdtemp(join(tmpdir(), "ecr-helper-kubeconfig-"));
+    const elsewhere = join(folder, "kubeconfig");
+    const config = JSON.parse(await readFile(kubeconfig, "utf8")) as { clusters: object[]; "current-context": string };
+    const authority = Buffer.from(proxy.ca).toString("base64");
+    const clusterThere = { server: proxy.url, "certificate-authority-data": authority };
+    const there = { ...config, clusters: [{ name: "local", cluster: clusterThere }] };
+    await writeFile(elsewhere, JSON.stringify(there), { mode: 0o600 });
+    try {
+      for (const way of [
+        [`context=${config["current-context"]}`],
+        [`kubeconfig=${elsewhere}`],
+        ["kubeconfig=", "context=", `eksCluster=${cluster}`],
+      ]) {
+        const changes = changesOf(await up(...way));
+        const replaced = changes.filter((change) => !/^updated kubernetes cluster$| cluster-identity$/.test(change));
+        assert.deepEqual(replaced, []);
+        await unchanged();
+      }
+    } finally {
+      await proxy.close();
+      await rm(folder, { recursive: true });
+    }
   });
 
   it("is refused before anything is made where there is no OIDC provider, or no such cluster", async () => {
@@ -130,12 +159,12 @@ describe("the identities, one after the other, for a deployer with the rights of
   it("irsa, whose OIDC provider the stack makes", async () => {
     assert.deepEqual(await switchTo("identity=irsa", "createOidcProvider=true"), [
       "created OpenIdConnectProvider ecr-helper",
-      "created Role ecr-helper",
-      "created RolePolicyAttachment ecr-helper",
+      `created Role ${stack}`,
+      `created RolePolicyAttachment ${stack}-${stack}`,
       "deleted AccessKey ecr-helper-1",
       "deleted Secret ecr-helper",
-      "deleted User ecr-helper",
-      "deleted UserPolicyAttachment ecr-helper",
+      `deleted User ${stack}`,
+      `deleted UserPolicyAttachment ${stack}-${stack}`,
       "updated Deployment ecr-helper",
     ]);
   });
@@ -160,7 +189,7 @@ describe("the identities, one after the other, for a deployer with the rights of
       "created PodIdentityAssociation ecr-helper",
       "deleted OpenIdConnectProvider ecr-helper",
       "updated Deployment ecr-helper",
-      "updated Role ecr-helper",
+      `updated Role ${stack}`,
     ]);
   });
 
@@ -184,7 +213,7 @@ describe("the identities, one after the other, for a deployer with the rights of
       "deleted PodIdentityAssociation ecr-helper",
       "updated Deployment ecr-helper",
       "updated Namespace ecr-helper",
-      "updated Role ecr-helper",
+      `updated Role ${stack}`,
     ]);
   });
 
@@ -192,8 +221,8 @@ describe("the identities, one after the other, for a deployer with the rights of
     const ended = await up("identity=node", "trustedPrincipals=[]");
     assert.match(ended.stderr, new RegExp(`policyArn +: "${policyArn}"`));
     assert.deepEqual(changesOf(ended).sort(), [
-      "deleted Role ecr-helper",
-      "deleted RolePolicyAttachment ecr-helper",
+      `deleted Role ${stack}`,
+      `deleted RolePolicyAttachment ${stack}-${stack}`,
       "updated Deployment ecr-helper",
       "updated Namespace ecr-helper",
     ]);
@@ -208,8 +237,8 @@ describe("the identities, one after the other, for a deployer with the rights of
     assert.deepEqual(await switchTo("identity=accessKey"), [
       "created AccessKey ecr-helper-1",
       "created Secret ecr-helper",
-      "created User ecr-helper",
-      "created UserPolicyAttachment ecr-helper",
+      `created User ${stack}`,
+      `created UserPolicyAttachment ${stack}-${stack}`,
       "updated Deployment ecr-helper",
     ]);
   });

@@ -42,7 +42,8 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
       await preparePulumi();
       const overridden = Object.entries(stack.overrides)
         .filter(([key]) => key !== "aws:secretKey")
-        .map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+        // The content of a kubeconfig may hold a token.
+        .map(([key, value]) => `${key}=${/[\n{]/.test(String(value)) ? "[content]" : JSON.stringify(value)}`);
       if (overridden.length > 0) say(`Overrides of Pulumi.dev.yaml, kept until down: ${overridden.join(" ")}`);
       await up(stack);
       keepOverrides(stack);

@@ -45,8 +45,8 @@ const trustOfTokens = (partition: string): string =>
   });
 
 const roleWith = (partition: string, assumeRolePolicy: string, name = "ecr-helper"): Values => ({
-  "Role ecr-helper": { name, description: "Helper to access to ECR", assumeRolePolicy, tags: {} },
-  "RolePolicyAttachment ecr-helper": { role: name, policyArn: policyArnIn(partition) },
+  [`Role ${name}`]: { name, description: "Helper to access to ECR", assumeRolePolicy, tags: {} },
+  [`RolePolicyAttachment ${name}-ecr-helper-policy`]: { role: name, policyArn: policyArnIn(partition) },
 });
 
 const tokenFor = (audience: string): Values => {
@@ -66,7 +66,7 @@ const identities: Record<
     config: { ...cluster, accessKeyGeneration: "3" },
     made: {
       "User ecr-helper": { name: "ecr-helper", tags: {} },
-      "UserPolicyAttachment ecr-helper": { user: "ecr-helper", policyArn: policyArnIn(partition) },
+      "UserPolicyAttachment ecr-helper-ecr-helper-policy": { user: "ecr-helper", policyArn: policyArnIn(partition) },
       "AccessKey ecr-helper-3": { user: "ecr-helper" },
     },
     env: {
@@ -207,7 +207,7 @@ describe("an identity", () => {
         const all = program.resources.filter(({ type }) => /^aws:(iam|eks)\//.test(type));
         const policy = { name: "ecr-helper-policy", description: "Helper to access to ECR", policy: policyDocument };
         assert.deepEqual(Object.fromEntries(all.map((one) => [labelOf(one), one.inputs])), {
-          "Policy ecr-helper": { ...policy, tags: {} },
+          "Policy ecr-helper-policy": { ...policy, tags: {} },
           ...made,
         });
         assert.deepEqual(podOf(program), { ...noPod, ...pod, env: { AWS_REGION: place.region, ...env } });
