@@ -136,19 +136,6 @@ describe("the stack, end to end", () => {
     assert.match(stderr, new RegExp(`namespace +: "${stack}"`), "the overrides of the first run are kept");
   });
 
-  it("has nothing to do by hand either: preview, refresh, preview again, outputs", async () => {
-    const { code, stdout, stderr } = await byHand(
-      [
-        "pulumi preview --diff --expect-no-changes --non-interactive",
-        "pulumi refresh --yes --skip-preview --expect-no-changes --non-interactive",
-        "pulumi preview --diff --expect-no-changes --non-interactive",
-        "pulumi stack output namespace",
-      ].join("\n"),
-    );
-    assert.equal(code, 0, stdout + stderr);
-    assert.match(stdout, new RegExp(`\n${stack}\n$`));
-  });
-
   it("runs as nobody and can change nothing, in a namespace that takes no other kind of pod", async () => {
     const { metadata } = await kube<{ metadata: { labels: Record<string, string> } }>({
       method: "GET",

@@ -17,6 +17,8 @@ export const pulumiCommand = join(pulumiFolder, "pulumi");
 
 /** The environment in which the pulumi command finds these plugins, and looks for no others. */
 export const pulumiEnvironment = (): Record<string, string> => ({
+  // After an import it writes code by the official language host and plugins alone.
+  ...(existsSync(join(pulumiFolder, "pulumi-language-nodejs")) ? { PULUMI_OPTION_GENERATE_CODE: "false" } : {}),
   PULUMI_HOME: home,
   PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
   PULUMI_SKIP_UPDATE_CHECK: "true",

@@ -1,0 +1,220 @@
+// Every key of the configuration that can be changed on a running stack is changed once, while a build namespace pulls all
+// the time. The identities are changed in identities.test.ts, the access key in stack.test.ts.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { after, before, describe, it } from "node:test";
+import { parse } from "yaml";
+import { connect } from "../../helper/kube.ts";
+import { cloudEnvironment } from "../local/cloud.ts";
+import { docker } from "../local/docker.ts";
+import { readKubeconfig } from "../local/kubeconfig.ts";
+import { kubeconfig, ports, url } from "../local/machine.ts";
+import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
+
+const id = randomBytes(3).toString("hex");
+const stack = `ch-${id}`;
+const build = `build-${id}`;
+const { start, command, remove } = await makeCheckout(stack);
+
+interface Change {
+  readonly settings: readonly string[];
+  /** What the engine does, in any order. */
+  readonly changes: readonly string[];
+}
+
+const keysOf = (settings: readonly string[]): string[] => settings.map((setting) => setting.split("=")[0] ?? "");
+const onlyThePod = ["updated Deployment ecr-helper"];
+const rights = [`updated Role ecr-helper`, `updated Role ecr-helper-${build}`];
+
+/** One after the other; each stays. Keys that change the same resources are changed together. */
+const changes: readonly Change[] = [
+  {
+    settings: [
+      "logLevel=debug",
+      "logFormat=json",
+      'excludeNamespaces=["x-*"]',
+      "stsEndpointUrl=https://sts.example",
+      "networkPolicy=true",
+    ],
+    changes: [...onlyThePod, "created NetworkPolicy ecr-helper"],
+  },
+  {
+    settings: [
+      'registries=["123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
+      "basicAuthSecret=logins",
+      "serviceAccount=builders",
+      "networkPolicy=false",
+    ],
+    changes: [...onlyThePod, `updated Role ecr-helper-${build}`, "deleted NetworkPolicy ecr-helper"],
+  },
+  { settings: ["pullSecret=pulls"], changes: [...onlyThePod, ...rights] },
+  {
+    settings: [
+      'tags=["team=builds"]',
+      "permissionsBoundary=arn:aws:iam::aws:policy/PowerUserAccess",
+      'repositoryPrincipals=["*"]',
+      "forceDelete=false",
+    ],
+    changes: [
+      `updated Policy ${stack}`,
+      `updated Repository ${stack}`,
+      `updated RepositoryPolicy ${stack}`,
+      `updated User ${stack}`,
+    ],
+  },
+  {
+    // Another name of the same content: its digest is the same, and so is the pod.
+    settings: ["forceDelete=true", `baseImage=ecr-helper-base:${id}`],
+    changes: [`updated Repository ${stack}`, "updated Image ecr-helper"],
+  },
+  {
+    settings: [`policyName=${stack}-b`],
+    changes: [
+      `created Policy ${stack}-b`,
+      `created UserPolicyAttachment ${stack}-${stack}-b`,
+      `deleted Policy ${stack}`,
+      `deleted UserPolicyAttachment ${stack}-${stack}`,
+    ],
+  },
+  {
+    settings: [`userName=${stack}-b`],
+    changes: [
+      ...onlyThePod,
+      `created User ${stack}-b`,
+      `created UserPolicyAttachment ${stack}-b-${stack}-b`,
+      "created replacement AccessKey ecr-helper-1",
+      "deleted original AccessKey ecr-helper-1",
+      `deleted User ${stack}`,
+      `deleted UserPolicyAttachment ${stack}-${stack}-b`,
+      "replaced AccessKey ecr-helper-1",
+      "updated Secret ecr-helper",
+    ],
+  },
+  {
+    settings: [`repositoryName=${stack}-b`],
+    changes: [
+      ...onlyThePod,
+      ...["Repository", "RepositoryPolicy", "LifecyclePolicy"].flatMap((type) => [
+        `created ${type} ${stack}-b`,
+        `deleted ${type} ${stack}`,
+      ]),
+      "updated Image ecr-helper",
+    ],
+  },
+];
+
+/** Keys that are changed elsewhere, or whose other values this machine has not: each with the place, or the reason. */
+const elsewhere: Readonly<Record<string, string>> = {
+  identity: "identities.test.ts",
+  roleName: "identities.test.ts",
+  oidcIssuer: "a change of identity irsa: identities.test.ts",
+  oidcProviderArn: "a change of identity irsa: identities.test.ts",
+  createOidcProvider: "identities.test.ts",
+  trustedPrincipals: "identities.test.ts",
+  kubeconfig: "identities.test.ts",
+  context: "identities.test.ts",
+  eksCluster: "identities.test.ts",
+  accessKeyGeneration: "stack.test.ts",
+  buildNamespaces: "stack.test.ts",
+  namespaceSelector: "patterns to names and back: stack.test.ts",
+  namespace: "below",
+  createNamespace: "takes the namespace out of the stack, with all in it: Pulumi.yaml says so",
+  path: "makes policy, user or role anew under their names: Pulumi.yaml says so, and the emulator cannot move a user",
+  registryHost: "the local registry has one address",
+  platform: "this machine has one",
+  awsEndpointUrl: "the emulator has one address that pods reach",
+};
+
+describe("a change of the configuration", () => {
+  const options = readKubeconfig(kubeconfig);
+  const kube = connect(options);
+  const deployment = async (namespace = stack): Promise<{ metadata: { uid: string } }> =>
+    kube({ method: "GET", path: `/apis/apps/v1/namespaces/${namespace}/deployments/ecr-helper` });
+  let made: Ended;
+  let [uid, pullSecret] = ["", "ecr-creds-pull"];
+
+  before(async () => {
+    Object.assign(process.env, cloudEnvironment());
+    await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+    await docker(["tag", "ecr-helper-base:24", `ecr-helper-base:${id}`]);
+    const names = ["namespace", "repositoryName", "policyName", "userName"].map((key) => `${key}=${stack}`);
+    const settings = [...names, `buildNamespaces=["${build}"]`].flatMap((setting) => ["-c", setting]);
+    made = await command("up", ...settings);
+    assert.equal(made.code, 0, made.stderr);
+    ({ uid } = (await deployment()).metadata);
+  });
+
+  after(async () => {
+    await command("down");
+    await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
+    await docker(["rmi", `ecr-helper-base:${id}`]);
+    await remove();
+  });
+
+  /** The login in the pull secret that the helper keeps; undefined where there is none. */
+  const login = async (): Promise<string | undefined> => {
+    const path = `/api/v1/namespaces/${build}/secrets/${pullSecret}`;
+    const { data } = await kube<{ data: Record<string, string> }>({ method: "GET", path });
+    const config = Buffer.from(data[".dockerconfigjson"] ?? "", "base64").toString();
+    const { auths } = JSON.parse(config) as { auths: Record<string, { auth: string }> };
+    return Object.values(auths)[0]?.auth;
+  };
+
+  /** Logs in to the registry by the kept pull secret, again and again. Gives the answers' statuses. */
+  const pullUntil = async (ended: Promise<Ended>): Promise<number[]> => {
+    const statuses: number[] = [];
+    let over = false;
+    void ended.then(() => (over = true));
+    const isOver = (): boolean => over;
+    while (!isOver()) {
+      const headers = { authorization: `Basic ${(await login()) ?? ""}` };
+      const answer = await fetch(`${url(ports.registry)}/v2/`, { headers });
+      await answer.arrayBuffer();
+      statuses.push(answer.status);
+    }
+    return statuses;
+  };
+
+  const change = async (settings: readonly string[]): Promise<string[]> => {
+    const { ended } = start("up", ...settings.flatMap((setting) => ["-c", setting]));
+    const pulls = await pullUntil(ended);
+    const { code, stderr } = await ended;
+    assert.equal(code, 0, stderr);
+    assert.ok(pulls.length > 10 && pulls.every((status) => status === 200), JSON.stringify(pulls));
+    return changesOf({ stderr });
+  };
+
+  for (const { settings, changes: expected } of changes) {
+    it(`of ${keysOf(settings).join(", ")} replaces no helper before the next one runs, and no pull fails`, async (t) => {
+      const seen = await change(settings);
+      const renamed = /^pullSecret=(.*)$/.exec(settings[0] ?? "")?.[1];
+      if (renamed !== undefined) pullSecret = renamed;
+      assert.deepEqual([...seen].sort(), [...expected].sort());
+      assert.equal((await deployment()).metadata.uid, uid);
+      // What belonged to the old state goes last.
+      const firstGone = seen.findIndex((one) => one.startsWith("deleted "));
+      const rolled = seen.indexOf("updated Deployment ecr-helper");
+      if (firstGone >= 0) assert.ok(rolled < firstGone, seen.join(", "));
+      t.diagnostic(`outcome: ${settings.join(" ")} | ${seen.join(", ")} | no pull failed`);
+    });
+  }
+
+  it("of namespace makes the helper in the new one before the old one goes", async () => {
+    const seen = await change([`namespace=${stack}-b`]);
+    const rolled = seen.indexOf("created replacement Deployment ecr-helper");
+    const ended = seen.indexOf("deleted original Deployment ecr-helper");
+    assert.ok(rolled >= 0 && rolled < ended, seen.join(", "));
+    assert.ok(await login());
+  });
+
+  it("leaves nothing to do in the end", async () => {
+    assert.match((await command("up")).stderr, nothingToDo);
+  });
+
+  it("was tried of every key, here or elsewhere", async () => {
+    const declared = parse(await readFile("Pulumi.yaml", "utf8")) as { config: Record<string, unknown> };
+    const tried = changes.flatMap(({ settings }) => keysOf(settings));
+    assert.deepEqual([...new Set([...tried, ...Object.keys(elsewhere)])].sort(), Object.keys(declared.config).sort());
+  });
+});
