@@ -1,7 +1,9 @@
-// Global set-up of `npm test`: the local cloud, found or started; stopped again when nothing else uses it.
+// Global set-up of `npm test`: the local cloud, found or started, and Pulumi; the cloud is stopped again when nothing else
+// uses it.
 import { startCloud, stopCloud } from "./local/cloud.ts";
 import { runSince } from "./local/evidence.ts";
 import { exclusively, isCloudKept, keepCloud } from "./local/exclusive.ts";
+import { preparePulumi } from "./local/pulumi/toolchain.ts";
 import { stackNames } from "./local/stack.ts";
 
 let started = false;
@@ -9,7 +11,11 @@ let release = (): void => undefined;
 
 export const globalSetup = async (): Promise<void> => {
   release = await keepCloud();
-  started = await exclusively(startCloud);
+  started = await exclusively(async () => {
+    const isNew = await startCloud();
+    await preparePulumi();
+    return isNew;
+  });
   // For the tests that judge what all others before them have left behind (test/whole).
   process.env[runSince] = new Date().toISOString();
 };

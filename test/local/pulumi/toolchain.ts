@@ -5,7 +5,7 @@ import { access, chmod, constants, copyFile, link, mkdir, rename, rm, symlink, w
 import { homedir } from "node:os";
 import { delimiter, dirname, join, relative, resolve } from "node:path";
 import { buildGo, isAtLeast } from "../go-build.ts";
-import { LocalCloudError, run, succeeds } from "../process.ts";
+import { run, succeeds } from "../process.ts";
 import { say, step } from "../progress.ts";
 
 const project = resolve(import.meta.dirname, "../../..");
@@ -81,13 +81,13 @@ async function prepareCommand(): Promise<Found> {
   };
 }
 
-interface Command {
+export interface Command {
   readonly path: string;
   readonly version: string;
 }
 
 /** A command on PATH that is not npm's shim, which hides it in every npm script, nor a checkout's own. */
-async function installedCommand(complaints: string[]): Promise<Command | undefined> {
+export async function installedCommand(complaints: string[]): Promise<Command | undefined> {
   const folders = (process.env["PATH"] ?? "").split(delimiter);
   const foreign = folders.filter((folder) => !/(node_modules\/\.bin|build\/pulumi\/bin)\/?$/.test(folder));
   for (const path of foreign.map((folder) => join(folder, "pulumi"))) {
@@ -219,9 +219,8 @@ const linkAnew = async (target: string, path: string): Promise<void> =>
 /** A second name of the same file, or a copy where they are on two file systems. */
 const linkHard = async (target: string, path: string): Promise<void> =>
   replace(path, async (fresh) =>
-    link(target, fresh).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EXDEV")
-        throw new LocalCloudError(`cannot link ${target}: ${error.message}`, { cause: error });
+    link(target, fresh).catch(async (error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
       await copyFile(target, fresh);
     }),
   );
