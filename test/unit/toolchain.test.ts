@@ -46,7 +46,7 @@ describe("what is kept in the cache", () => {
       throw new Error("no network");
     };
     const remedy =
-      /^no network\nRemedy: mend what that says \(network, disk space\), then run the command again: it goes on/;
+      /no network\nRemedy: mend what that says \(network, disk space\), then run the command again: it goes on/;
     await assert.rejects(keep(kept({ make: half })), remedy);
     let found = "";
     await keep(kept({ make: async () => void (found = await readFile(program, "utf8")) }));

@@ -11,6 +11,9 @@ import { say, step } from "../progress.ts";
 const project = resolve(import.meta.dirname, "../../..");
 const home = join(project, "build/pulumi");
 
+/** Where the user's own pulumi keeps what it downloads. Read at once: this process goes over to `home`. */
+const userHome = process.env["PULUMI_HOME"] ?? join(homedir(), ".pulumi");
+
 /** The folder with the pulumi command: the first one on PATH. */
 export const pulumiFolder = join(home, "bin");
 export const pulumiCommand = join(pulumiFolder, "pulumi");
@@ -50,7 +53,7 @@ export async function preparePulumi(): Promise<void> {
   const command = await prepareCommand();
   const plugins: string[] = [];
   for (const name of providers) plugins.push(`${name} ${await preparePlugin(name, command)}`);
-  say(`Pulumi: command ${command.what}; providers ${plugins.join(", ")}. ${command.why}`);
+  say(`Pulumi: command ${command.what}; providers ${plugins.join(", ")}. ${command.why}`.trim());
 }
 
 /** The official command that this machine has, or npm's shim downloads; else one that is built. */
@@ -105,10 +108,10 @@ export async function installedCommand(complaints: string[]): Promise<Command | 
 async function downloadedCommand(complaints: string[]): Promise<Command | undefined> {
   const shim = join(project, "node_modules/pulumi");
   const { version } = JSON.parse(readFileSync(join(shim, "package.json"), "utf8")) as { version: string };
-  const path = join(userHome(), "versions", version, "bin", "pulumi");
+  const path = join(userHome, "versions", version, "bin", "pulumi");
   if (!existsSync(path)) {
     const failure = await step("looking for an official pulumi command", async () =>
-      run(process.execPath, [join(shim, "run.js"), "version"]).then(
+      run(process.execPath, [join(shim, "run.js"), "version"], { env: { ...process.env, PULUMI_HOME: userHome } }).then(
         () => undefined,
         (error: unknown) => lastLineOf(error),
       ),
@@ -120,9 +123,6 @@ async function downloadedCommand(complaints: string[]): Promise<Command | undefi
   }
   return { path, version };
 }
-
-/** Where the user's own pulumi keeps what it downloads. */
-const userHome = (): string => process.env["PULUMI_HOME"] ?? join(homedir(), ".pulumi");
 
 const lastLineOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error))
@@ -167,7 +167,7 @@ async function originOf(name: ProviderName, version: string, command: Found): Pr
   const plugin = `resource-${name}-v${version}`;
   const folder = join(home, "plugins", plugin);
   const standIn: Origin = name === "kubernetes" ? "built from Go modules" : "stand-in of this repository";
-  const [note, users] = [join(home, `${plugin}.origin`), join(userHome(), "plugins", plugin)];
+  const [note, users] = [join(home, `${plugin}.origin`), join(userHome, "plugins", plugin)];
   const known = existsSync(note) ? (readFileSync(note, "utf8") as Origin) : undefined;
   if (known !== undefined && existsSync(folder)) return known;
   await rm(folder, { recursive: true, force: true });
