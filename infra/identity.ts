@@ -66,7 +66,7 @@ export class Identity extends pulumi.ComponentResource {
     // https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfbridge/provider.go, nameRequiresDeleteBeforeReplace
     const policy = JSON.stringify(policyDocument);
     const named = { name: args.policyName, description: "Helper to access to ECR", policy };
-    this.policyArn = new Policy(args.policyName, { ...named, ...this.#path(), tags: args.tags }, { parent: this }).arn;
+    this.policyArn = new Policy(args.policyName, { ...named, ...this.#path(), tags: args.tags }, this.#renamed()).arn;
     if (args.identity.mode === "accessKey") {
       const user = this.#user(args.identity);
       this.userName = user.name;
@@ -84,6 +84,11 @@ export class Identity extends pulumi.ComponentResource {
     return `${to}-${this.#args.policyName}`;
   }
 
+  /** Of what had the stack's own name in Pulumi before. */
+  #renamed(): pulumi.CustomResourceOptions {
+    return { parent: this, aliases: [{ name: this.#name }] };
+  }
+
   #path(): { path?: string } {
     return this.#args.path === undefined ? {} : { path: this.#args.path };
   }
@@ -97,7 +102,7 @@ export class Identity extends pulumi.ComponentResource {
   #user({ userName }: Of<"accessKey">): User {
     const user = new User(userName, { name: userName, ...this.#hardening() }, { parent: this });
     const attached = { user: user.name, policyArn: this.policyArn };
-    new UserPolicyAttachment(this.#attachment(userName), attached, { parent: this });
+    new UserPolicyAttachment(this.#attachment(userName), attached, this.#renamed());
     return user;
   }
 
@@ -115,7 +120,7 @@ export class Identity extends pulumi.ComponentResource {
       { parent: this },
     );
     const attached = { role: role.name, policyArn: this.policyArn };
-    new RolePolicyAttachment(this.#attachment(roleName), attached, { parent: this });
+    new RolePolicyAttachment(this.#attachment(roleName), attached, this.#renamed());
     return role;
   }
 

@@ -1,38 +1,64 @@
-// A gRPC service as Pulumi's engine starts it: a process that tells its port on its first line of output.
+// A gRPC service as pulumi starts it: a process that tells its port on its first line of output, and ends with its parent.
+// https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/plugin/plugin.go
 import * as grpc from "@grpc/grpc-js";
 
+/** The engine sets no bound to a message either (rpcutil.GrpcChannelOptions). */
+const unbounded = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
+
+/** How long a call may take to end when the service is to end, in milliseconds: what it did should still be told. */
+const patience = 10_000;
+
 /**
- * Serves one service on a free port of loopback, which is then printed: the engine reads it there. Ends at SIGTERM and SIGINT.
- * Nothing else may go to standard output: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/plugin/plugin.go
+ * Serves one service on a free port of loopback and writes the port to standard output, where nothing else may ever go. Ends at
+ * SIGTERM, at SIGINT, with its parent, or by the function that it gives.
  */
 export async function serve(
   service: grpc.ServiceDefinition,
   implementation: grpc.UntypedServiceImplementation,
-): Promise<void> {
-  // What the engine takes, too: the state of a resource may be large.
-  const limit = 400 << 20;
-  const server = new grpc.Server({ "grpc.max_receive_message_length": limit, "grpc.max_send_message_length": limit });
+): Promise<() => void> {
+  const server = new grpc.Server(unbounded);
+  const end = (): void => {
+    server.tryShutdown(() => process.exit(0));
+    setTimeout(() => process.exit(0), patience).unref();
+  };
   server.addService(service, implementation);
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => server.forceShutdown());
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
-  });
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, end);
+  endWithParent();
+  const port = await bind(server);
   process.stdout.write(`${String(port)}\n`);
+  return end;
 }
 
-/** A handler of a unary call, from a function that gives the answer or rejects with what the engine is to show. */
+/** The engine kills what it started; one that was killed itself cannot. */
+function endWithParent(): void {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) process.exit(0);
+  }, 1_000).unref();
+}
+
+const bind = async (server: grpc.Server): Promise<number> =>
+  new Promise((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else reject(error);
+    });
+  });
+
+/** A handler of a unary call, from a function that gives the answer, or rejects with what becomes a gRPC status. */
 export const unary =
-  <Request, Response>(answer: (request: Request) => Promise<Response>): grpc.handleUnaryCall<Request, Response> =>
+  <Request, Response>(
+    answer: (request: Request) => Promise<Response>,
+    toStatus: (error: unknown) => Partial<grpc.StatusObject> = statusOf,
+  ): grpc.handleUnaryCall<Request, Response> =>
   ({ request }, callback) =>
     void answer(request).then(
       (response) => callback(null, response),
-      (error: unknown) => callback(asServiceError(error)),
+      (error: unknown) => callback(toStatus(error)),
     );
 
-/** What has a gRPC code is passed on with its details; anything else is an error of no known kind. */
-function asServiceError(error: unknown): Partial<grpc.ServiceError> {
-  const { message } = error instanceof Error ? error : new Error(String(error));
-  return { code: grpc.status.UNKNOWN, details: message, ...(typeof error === "object" ? error : {}), message };
-}
+/** An error that has a gRPC code keeps it; any other is of no known kind. */
+const statusOf = (error: unknown): Partial<grpc.StatusObject> => {
+  const { message, code = grpc.status.UNKNOWN } = error as Error & { code?: grpc.status };
+  return { code, details: message };
+};

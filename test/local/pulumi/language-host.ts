@@ -6,6 +6,8 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import * as grpc from "@grpc/grpc-js";
 import languageService from "@pulumi/pulumi/proto/language_grpc_pb.js";
@@ -73,12 +75,12 @@ async function run(request: language.RunRequest, over: AbortSignal): Promise<lan
     // Node runs TypeScript by itself; the SDK would load ts-node for it.
     PULUMI_NODEJS_TYPESCRIPT: "false",
   };
-  // The engine shows what comes on standard error; standard output was for the port.
   const program = spawn(process.execPath, [sdk, ...argumentsOf(request)], {
     cwd: request.getPwd(),
     env,
-    stdio: ["ignore", 2, 2],
+    stdio: ["ignore", "pipe", "pipe"],
   });
+  for (const output of [program.stdout, program.stderr]) passOn(output);
   running.add(program);
   over.addEventListener("abort", () => program.kill("SIGKILL"));
   const [code, signal] = (await once(program, "exit")) as [number | null, NodeJS.Signals | null];
@@ -88,6 +90,18 @@ async function run(request: language.RunRequest, over: AbortSignal): Promise<lan
   return code === 0
     ? response
     : response.setError(`Program exited with ${signal ?? `non-zero exit code: ${String(code)}`}`);
+}
+
+/**
+ * The engine shows what comes on standard error; standard output was for the port. Where a resource failed, the engine stops to
+ * listen while the program goes on for a moment, and the SDK dumps how it could not be heard: that is no news.
+ */
+function passOn(output: Readable): void {
+  let isHeard = true;
+  createInterface({ input: output }).on("line", (line) => {
+    isHeard &&= !line.startsWith("failed to deliver log message");
+    if (isHeard) process.stderr.write(`${line}\n`);
+  });
 }
 
 async function install(request: language.InstallDependenciesRequest, write: (text: string) => void): Promise<void> {
