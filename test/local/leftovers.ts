@@ -21,6 +21,8 @@ const collectionTimeout = 60_000;
 
 const rbac = "/apis/rbac.authorization.k8s.io/v1";
 
+type Check = [what: string, name: string | undefined, isThere: (name: string) => Promise<boolean>];
+
 /** Fails with the list of everything that a stack left. What one of the `others` has under the same name is that one's. */
 export async function proveNothingIsLeft({ name, config }: Stack, others: readonly Stack[]): Promise<void> {
   const options = readKubeconfig(kubeconfig);
@@ -30,7 +32,8 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
       : config[`ecr-helper:${key}`];
   const created = config["ecr-helper:createNamespace"] === "true" ? own("namespace") : undefined;
   const owner = `ecr-helper-${name}`;
-  const checks: [what: string, name: string | undefined, isThere: (name: string) => Promise<boolean>][] = [
+  const clusterRole = async (one: string): Promise<boolean> => hasObject(options, `${rbac}/clusterroles/${one}`);
+  const checks: Check[] = [
     ["ECR repository", own("repositoryName"), hasRepository],
     ["registry content of", own("repositoryName"), hasContent],
     ["IAM user", own("userName"), hasUser],
@@ -39,8 +42,9 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
     ["EKS pod identity association in", own("namespace"), hasAssociation],
     ["IAM policy", own("policyName"), hasPolicy],
     ["namespace", created, async (one) => hasObject(options, `/api/v1/namespaces/${one}`)],
-    ["ClusterRole", owner, async (one) => hasObject(options, `${rbac}/clusterroles/${one}`)],
-    ["ClusterRole", `${owner}-everywhere`, async (one) => hasObject(options, `${rbac}/clusterroles/${one}`)],
+    ["ClusterRole", owner, clusterRole],
+    ...["-stack", "-everywhere"].map((end): Check => ["ClusterRole", `${owner}${end}`, clusterRole]),
+    ["ClusterRoleBinding", owner, async (one) => hasObject(options, `${rbac}/clusterrolebindings/${one}`)],
     [
       "ClusterRoleBinding",
       `${owner}-everywhere`,

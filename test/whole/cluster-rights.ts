@@ -24,7 +24,7 @@ interface Rule {
 export type Place = "build" | "own" | "everywhere";
 
 /** Each right that the rules give in a place: `build: patch secrets ecr-creds`. */
-export const rightsOf = (place: Place, rules: readonly Rule[]): string[] =>
+export const rightsOf = (place: Place, rules: readonly Rule[] = []): string[] =>
   rules.flatMap(({ resources, resourceNames = [""], verbs }) =>
     resources.flatMap((resource) =>
       resourceNames.flatMap((name) => verbs.map((verb) => right(place, verb, resource, name))),
@@ -82,9 +82,12 @@ function helperOf({ user, requestURI }: AuditEvent): string | undefined {
   return /^system:serviceaccount:([^:]+):ecr-helper$/.exec(user.username)?.[1];
 }
 
-/** A login for builds of another region has the region in its name. */
+/** A login for builds of another region has the region in its name, and a stack's marker the stack's name. */
 function rightIn(place: Place, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string {
-  return right(place, verb, resource, name.replace(/^ecr-creds-\w+-\w+-\d$/, "ecr-creds"));
+  const named = name
+    .replace(/^ecr-creds-\w+-\w+-\d$/, "ecr-creds")
+    .replace(/^ecr-helper-.+-stack$/, "ecr-helper-test-stack");
+  return right(place, verb, resource, named);
 }
 
 const placesOf = ({ objectRef }: AuditEvent, helper: string): Place[] =>
