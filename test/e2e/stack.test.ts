@@ -106,7 +106,7 @@ describe("the stack, end to end", () => {
     child.stderr?.on("data", interrupt);
     const { code, stderr } = await ended;
     assert.equal(code, 1);
-    assert.match(stderr, /pulumi up ended with .*Remedy: .*run the command again: it goes on from there\./);
+    assert.match(stderr, /pulumi up --refresh ended with .*Remedy: .*run the command again: it goes on from there\./);
     assert.ok(isMade(stack));
   });
 

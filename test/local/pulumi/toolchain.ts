@@ -11,8 +11,13 @@ import { say, step } from "../progress.ts";
 const project = resolve(import.meta.dirname, "../../..");
 const home = join(project, "build/pulumi");
 
+/** Whether a folder is one that a checkout put together, as in a shell of `npm run env`. */
+const isOfCheckout = (folder: string): boolean => /\/build\/pulumi(\/bin)?\/?$/.test(folder);
+
 /** Where the user's own pulumi keeps what it downloads. Read at once: this process goes over to `home`. */
-const userHome = process.env["PULUMI_HOME"] ?? join(homedir(), ".pulumi");
+const userHome = ((given = "") => (given === "" || isOfCheckout(given) ? join(homedir(), ".pulumi") : given))(
+  process.env["PULUMI_HOME"],
+);
 
 /** The folder with the pulumi command: the first one on PATH. */
 export const pulumiFolder = join(home, "bin");
@@ -92,7 +97,7 @@ export interface Command {
 /** A command on PATH that is not npm's shim, which hides it in every npm script, nor a checkout's own. */
 export async function installedCommand(complaints: string[]): Promise<Command | undefined> {
   const folders = (process.env["PATH"] ?? "").split(delimiter);
-  const foreign = folders.filter((folder) => !/(node_modules\/\.bin|build\/pulumi\/bin)\/?$/.test(folder));
+  const foreign = folders.filter((folder) => !/node_modules\/\.bin\/?$/.test(folder) && !isOfCheckout(folder));
   for (const path of foreign.map((folder) => join(folder, "pulumi"))) {
     if (!(await succeeds(access(path, constants.X_OK)))) continue;
     const version = await versionOf(path);
@@ -171,6 +176,7 @@ async function originOf(name: ProviderName, version: string, command: Found): Pr
   const known = existsSync(note) ? (readFileSync(note, "utf8") as Origin) : undefined;
   if (known !== undefined && existsSync(folder)) return known;
   await rm(folder, { recursive: true, force: true });
+  await mkdir(dirname(folder), { recursive: true });
   const origin = existsSync(users) || (await isDownloaded(name, version, command)) ? "official" : standIn;
   if (origin === "official" && !existsSync(folder)) await linkAnew(users, folder);
   await writeFile(note, origin);
