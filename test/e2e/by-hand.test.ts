@@ -17,6 +17,8 @@ const id = randomBytes(3).toString("hex");
 const stack = `bh-${id}`;
 const build = `build-${id}`;
 const { command, byHand, remove } = await makeCheckout(stack);
+const { dependencies: needed } = JSON.parse(await readFile("package.json", "utf8")) as { dependencies: object };
+const dependencies = Object.keys(needed);
 const flags = "--yes --skip-preview --non-interactive";
 
 interface Kept {
@@ -102,6 +104,24 @@ describe("pulumi by hand", () => {
     const { stdout } = await done(`pulumi up --refresh ${flags}`);
     assert.ok(changesOf({ stderr: stdout }).includes("created Deployment ecr-helper"), stdout);
     assert.deepEqual(await kept(), before);
+  });
+
+  it("tells about itself and the program", async () => {
+    const about = JSON.parse((await done("pulumi about --json")).stdout) as {
+      runtime: { executable: string };
+      dependencies: { name: string }[];
+      plugins: { name: string }[];
+    };
+    assert.match(about.runtime.executable, /node$/);
+    assert.deepEqual(about.dependencies.map(({ name }) => name).sort(), [...dependencies].sort());
+    assert.deepEqual(about.plugins.map(({ name }) => name).sort(), ["aws", "docker", "kubernetes", "nodejs"]);
+  });
+
+  it("keeps a secret of the configuration secret, where it is wrong, too", async () => {
+    const said = await refused("pulumi config set --secret logLevel very-loud && pulumi preview");
+    assert.match(said, /ecr-helper:logLevel = \[secret\]: expected debug, info, warn, error/);
+    assert.ok(!said.includes("very-loud"));
+    await done("pulumi config rm logLevel");
   });
 
   it("says that a passphrase does not fit", async () => {

@@ -36,10 +36,10 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
   up: async ({ stack: name, config }) =>
     exclusively(async () => {
       const overrides = config.map(parseOverride);
-      await startCloud();
+      // Either may have to be built, which is not all work for every core.
+      await Promise.all([startCloud(), preparePulumi()]);
       useCloud();
       const stack = openStack(name, overrides);
-      await preparePulumi();
       const overridden = Object.entries(stack.overrides)
         .filter(([key]) => key !== "aws:secretKey")
         // The content of a kubeconfig may hold a token.
