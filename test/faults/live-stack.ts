@@ -1,71 +1,69 @@
-// The stack's parts that are quickly made (neither its image nor its pod), carried out one by one in this process.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { LiveResources, type Registration } from "../local/engine/live.ts";
-import { StateFile, type ResourceState } from "../local/engine/state.ts";
-import { aws, kubeconfig } from "../local/machine.ts";
-import { runProgram } from "../program.ts";
+// What a stack has in AWS and in the cluster, asked of these and not of Pulumi.
+import assert from "node:assert/strict";
+import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aws-sdk/client-iam";
+import { connect, orUndefined } from "../../helper/kube.ts";
+import { nothingToDo } from "../e2e/commands.ts";
+import { readKubeconfig } from "../local/kubeconfig.ts";
+import { account, aws, kubeconfig, ports } from "../local/machine.ts";
+import { waitForObject } from "../local/watch.ts";
+import { isLoginTaken } from "../registry-login.ts";
+import type { EngineStack } from "./engine-stack.ts";
 
-/** What the program registers, given a configuration, by a name that is all that it makes has. */
-export async function registrationsOf(
-  name: string,
-  config: Readonly<Record<string, string>> = {},
-): Promise<Registration[]> {
-  const own = { repositoryName: name, policyName: name, userName: name, namespace: name };
-  const { resources } = await runProgram({ kubeconfig, ...own, ...config }, { stack: name, region: aws.AWS_REGION });
-  return resources
-    .filter(({ type }) => !/^(pulumi|ecr-helper|docker):|:Deployment$/.test(type))
-    .map(({ type, name: resource, inputs }) => ({
-      type,
-      name: resource,
-      inputs,
-      provider: { kubeconfig },
-      ignoreChanges: [],
-    }));
+interface Secret {
+  metadata: { ownerReferences?: { uid: string }[] };
+  data: Record<string, string>;
 }
 
-/** How long some work took, in milliseconds, as outcomes tell it. */
-export async function timed(work: Promise<unknown>): Promise<string> {
-  const since = performance.now();
-  await work;
-  return `right again after ${String(Math.round(performance.now() - since))} ms`;
+Object.assign(process.env, aws);
+export const iam = new IAMClient();
+export const options = readKubeconfig(kubeconfig);
+export const kube = connect(options);
+export const rbac = "/apis/rbac.authorization.k8s.io/v1";
+
+const decode = (text = ""): string => Buffer.from(text, "base64").toString();
+
+export const arnOf = (policy: string): string => `arn:aws:iam::${account}:policy/${policy}`;
+
+/** The ids of a user's access keys. */
+export const keysOf = async (UserName: string): Promise<string[]> => {
+  const { AccessKeyMetadata = [] } = await iam.send(new ListAccessKeysCommand({ UserName }));
+  return AccessKeyMetadata.map(({ AccessKeyId }) => String(AccessKeyId));
+};
+
+const secret = async (namespace: string, name: string): Promise<Secret> =>
+  kube({ method: "GET", path: `/api/v1/namespaces/${namespace}/secrets/${name}` });
+
+/** The id of the access key that the helper has; undefined where it has none yet. */
+export async function keyInUse(stack: string): Promise<string | undefined> {
+  const found = await orUndefined(secret(stack, "ecr-helper"));
+  return found && decode(found.data["aws_access_key_id"]);
 }
 
-export class LiveStack {
-  readonly #folder = mkdtempSync(join(tmpdir(), "ecr-helper-faults-"));
+/** Whether the registry takes the login that a build namespace has. */
+export const hasGoodLogin = async (build: string): Promise<boolean> =>
+  isLoginTaken(ports.registry, decode((await secret(build, "ecr-creds")).data["password"]));
 
-  /** As the next command finds it. */
-  state(): StateFile {
-    return new StateFile(this.#folder);
-  }
+export const makeNamespace = async (name: string): Promise<void> =>
+  void (await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name } } }));
 
-  async up(registrations: readonly Registration[]): Promise<ResourceState[]> {
-    const live = new LiveResources(this.state());
-    const made: ResourceState[] = [];
-    for (const registration of registrations) made.push(await live.carryOut(registration));
-    return made;
-  }
+export const deleteObject = async (path: string): Promise<void> =>
+  void (await orUndefined(kube({ method: "DELETE", path })));
 
-  async down(): Promise<void> {
-    await new LiveResources(this.state()).deleteOthers(new AbortController().signal);
-  }
-
-  /** Writes down, as an `up` did that was killed, that a resource was about to be made. */
-  begin({ type, name, inputs, provider }: Registration, since: Date): void {
-    this.state().put({
-      type,
-      name,
-      custom: true,
-      id: "",
-      inputs,
-      outputs: {},
-      provider,
-      creating: since.toISOString(),
-    });
-  }
-
-  forget(): void {
-    rmSync(this.#folder, { recursive: true });
-  }
+/** A stack is whole: the namespace has a login that is good, the user has the one key that its secret has. */
+export async function assertWhole(stack: EngineStack, build: string): Promise<void> {
+  const { name } = stack;
+  const again = await stack.up();
+  assert.equal(again.code, 0, again.said);
+  assert.match(again.said, nothingToDo, `the next up changes nothing: ${again.said}`);
+  assert.deepEqual(await stack.pending(), []);
+  assert.deepEqual(await keysOf(name), [await keyInUse(name)]);
+  const { Versions } = await iam.send(new ListPolicyVersionsCommand({ PolicyArn: arnOf(name) }));
+  assert.equal(Versions?.length, 1);
+  // What the last one's owner took with it is there again a moment later.
+  const path = `${rbac}/clusterroles/ecr-helper-${name}`;
+  const { metadata } = await kube<{ metadata: { uid: string } }>({ method: "GET", path });
+  const isOwned = (one: Secret): boolean => one.metadata.ownerReferences?.[0]?.uid === metadata.uid;
+  const secrets = `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3Decr-creds`;
+  await waitForObject<Secret>(options, secrets, isOwned, 30_000);
+  assert.ok(await hasGoodLogin(build));
 }

@@ -2,201 +2,181 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
-import * as iam from "@aws-sdk/client-iam";
-import { connect } from "../../helper/kube.ts";
-import type { Registration } from "../local/engine/live.ts";
-import { readKubeconfig } from "../local/kubeconfig.ts";
-import { account, aws, kubeconfig } from "../local/machine.ts";
-import { LiveStack, registrationsOf, timed } from "./live-stack.ts";
+import {
+  CreateAccessKeyCommand,
+  CreatePolicyCommand,
+  CreateUserCommand,
+  DeleteAccessKeyCommand,
+  DeletePolicyCommand,
+  DeleteUserCommand,
+  GetPolicyCommand,
+  GetUserCommand,
+} from "@aws-sdk/client-iam";
+import { orUndefined } from "../../helper/kube.ts";
+import { EngineStack, type Ended } from "./engine-stack.ts";
+import { arnOf, deleteObject, iam, keyInUse, keysOf, kube, rbac } from "./live-stack.ts";
 
-Object.assign(process.env, aws);
-const [users, repositories] = [new iam.IAMClient(), new ecr.ECRClient()];
-const options = readKubeconfig(kubeconfig);
-const kube = connect(options);
-
+const repositories = new ecr.ECRClient();
 const name = `fn-${randomBytes(3).toString("hex")}`;
-const PolicyArn = `arn:aws:iam::${account}:policy/${name}`;
+const PolicyArn = arnOf(name);
 const PolicyDocument = JSON.stringify({
   Version: "2012-10-17",
   Statement: [{ Effect: "Allow", Action: "s3:ListAllMyBuckets", Resource: "*" }],
 });
-const clusterRoles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
-const minute = 60_000;
 
 /** Something of somebody else's, whom the stack meets in its way. */
 interface Foreign {
   readonly what: string;
-  /** `TYPE NAME` of the stack's own. */
-  readonly resource: RegExp;
-  /** The same and what it needs; made by other names they are in nobody's way. */
-  readonly withOtherNames?: RegExp;
   readonly make: () => Promise<unknown>;
   readonly read: () => Promise<object>;
   readonly remove: () => Promise<unknown>;
   readonly told: RegExp;
 }
 
-/** An object that another stack made: by the field manager that this one has, too. */
-const object = (path: string, body: object): Pick<Foreign, "make" | "read" | "remove"> => {
-  const { metadata } = body as { metadata: { name: string } };
-  return {
-    make: async () => kube({ method: "POST", path: `${path}?fieldManager=pulumi-kubernetes`, body }),
-    read: async () => (await kube<{ metadata: object }>({ method: "GET", path: `${path}/${metadata.name}` })).metadata,
-    remove: async () => kube({ method: "DELETE", path: `${path}/${metadata.name}` }),
-  };
-};
-
 const foreigners: readonly Foreign[] = [
   {
     what: "an IAM user",
-    resource: /:User /,
-    make: async () => users.send(new iam.CreateUserCommand({ UserName: name })),
-    read: async () => ({ ...(await users.send(new iam.GetUserCommand({ UserName: name }))).User }),
-    remove: async () => users.send(new iam.DeleteUserCommand({ UserName: name })),
-    told: new RegExp(`User with name ${name} already exists\\. Remedy: delete it, or choose another name`),
+    make: async () => iam.send(new CreateUserCommand({ UserName: name })),
+    read: async () => ({ ...(await iam.send(new GetUserCommand({ UserName: name }))).User }),
+    remove: async () => iam.send(new DeleteUserCommand({ UserName: name })),
+    told: new RegExp(`creating IAM User \\(${name}\\): .* EntityAlreadyExists: User with name ${name} already exists`),
   },
   {
     what: "an IAM policy",
-    resource: /:Policy /,
-    make: async () => users.send(new iam.CreatePolicyCommand({ PolicyName: name, PolicyDocument })),
-    read: async () => ({ ...(await users.send(new iam.GetPolicyCommand({ PolicyArn }))).Policy }),
-    remove: async () => users.send(new iam.DeletePolicyCommand({ PolicyArn })),
-    told: new RegExp(`policy called ${name} already exists.*\\. Remedy: delete it, or choose another name`),
+    make: async () => iam.send(new CreatePolicyCommand({ PolicyName: name, PolicyDocument })),
+    read: async () => ({ ...(await iam.send(new GetPolicyCommand({ PolicyArn }))).Policy }),
+    remove: async () => iam.send(new DeletePolicyCommand({ PolicyArn })),
+    told: new RegExp(
+      `creating IAM Policy \\(${name}\\): .* EntityAlreadyExists: A policy called ${name} already exists`,
+    ),
   },
   {
     what: "a repository",
-    resource: /:Repository /,
     make: async () => repositories.send(new ecr.CreateRepositoryCommand({ repositoryName: name })),
     read: async () => ({
       ...(await repositories.send(new ecr.DescribeRepositoriesCommand({ repositoryNames: [name] }))).repositories?.[0],
     }),
     remove: async () => repositories.send(new ecr.DeleteRepositoryCommand({ repositoryName: name })),
-    told: new RegExp(`repository with name '${name}' already exists.*\\. Remedy: delete it, or choose another name`),
-  },
-  {
-    what: "a ClusterRole",
-    resource: /:ClusterRole /,
-    ...object(clusterRoles, { metadata: { name: `ecr-helper-${name}` }, rules: [] }),
-    told: new RegExp(`ClusterRole ecr-helper-${name} exists .*Remedy: delete it, or choose another name of the stack`),
-  },
-  {
-    what: "a namespace",
-    resource: /:Namespace /,
-    ...object("/api/v1/namespaces", { metadata: { name } }),
-    told: new RegExp(`Namespace ${name} exists .*Remedy: set ecr-helper:createNamespace to false, or choose another`),
-  },
-  {
-    what: "a secret",
-    resource: /:Secret ecr-helper$/,
-    withOtherNames: /:(Namespace|Secret) ecr-helper$/,
-    ...object(`/api/v1/namespaces/${name}/secrets`, { metadata: { name: "ecr-helper" } }),
-    told: new RegExp(`Secret ecr-helper in namespace ${name} exists .*Remedy: delete it, or choose another namespace`),
+    told: new RegExp(`creating ECR Repository \\(${name}\\): .* RepositoryAlreadyExistsException: .*'${name}'`),
   },
 ];
 
+const outcome = ({ milliseconds }: Ended): string => `right again after ${String(milliseconds)} ms`;
+
 describe("a stack whose names are taken by somebody else", () => {
-  let registrations: Registration[];
-  /** By names that nobody has. */
-  let otherwise: Registration[];
-  const find = (all: readonly Registration[], wanted: RegExp): Registration[] =>
-    all.filter((one) => wanted.test(`${one.type} ${one.name}`));
+  let stack: EngineStack;
 
   before(async () => {
-    registrations = await registrationsOf(name);
-    otherwise = await registrationsOf(`${name}-b`);
     for (const { make } of foreigners) await make();
+    stack = await EngineStack.make(name, ['buildNamespaces=["default"]']);
   });
 
   after(async () => {
+    await stack.end();
     for (const { remove } of [...foreigners].reverse()) await remove();
   });
 
-  for (const { what, resource, withOtherNames, read, told } of foreigners) {
-    it(`names ${what} and what to do, and leaves it as it is, even where it was killed before it asked`, async (t) => {
-      const there = await read();
-      const stack = new LiveStack();
-      t.after(() => stack.forget());
-      const [wanted, ...more] = find(registrations, resource);
-      assert.ok(wanted !== undefined && more.length === 0);
-      await assert.rejects(stack.up([wanted]), told);
-      await stack.down();
-      // Killed before it asked; the other one was there before, or came afterwards.
-      for (const since of [Date.now() + minute, Date.now() - 10 * minute]) {
-        stack.begin(wanted, new Date(since));
-        await assert.rejects(stack.up([wanted]), told);
-        stack.begin(wanted, new Date(since));
-        await stack.down();
-      }
-      assert.deepEqual(stack.state().all, []);
-      assert.deepEqual(await read(), there);
-      const again = await timed(stack.up(find(otherwise, withOtherNames ?? resource)));
-      await stack.down();
-      t.diagnostic(`outcome: ${what} of that name | it is named and untouched, by up and by down | ${again}`);
-    });
-  }
+  it("names each of them, and leaves them as they are, through up and down", async (t) => {
+    const there = await Promise.all(foreigners.map(async ({ read }) => read()));
+    const { code, said } = await stack.up();
+    assert.notEqual(code, 0);
+    for (const { told } of foreigners) assert.match(said, told);
+    const down = await stack.destroy();
+    assert.equal(down.code, 0, down.said);
+    assert.deepEqual(await Promise.all(foreigners.map(async ({ read }) => read())), there);
+    t.diagnostic(
+      `outcome: ${foreigners.map(({ what }) => what).join(", ")} of that name | named and untouched | ${outcome(down)}`,
+    );
+  });
+
+  it("goes by other names", async () => {
+    const other = await EngineStack.make(`${name}-b`, ['buildNamespaces=["default"]']);
+    const { code, said } = await other.up();
+    assert.equal(code, 0, said);
+    await other.end();
+  });
+});
+
+/** What somebody made in the cluster, by the field manager `theirs`. */
+const make = async (path: string, body: object): Promise<unknown> =>
+  kube({ method: "POST", path: `${path}?fieldManager=theirs`, body });
+const read = async (path: string): Promise<object | undefined> => orUndefined(kube<object>({ method: "GET", path }));
+
+describe("a stack whose objects somebody else has", () => {
+  const own = `${name}-c`;
+  const clusterRoles = `${rbac}/clusterroles`;
+  const role = `${clusterRoles}/ecr-helper-${own}`;
+  const [namespace, secrets] = [`/api/v1/namespaces/${own}`, `/api/v1/namespaces/${own}/secrets`];
+  let stack: EngineStack;
+
+  before(async () => {
+    stack = await EngineStack.make(own, ['buildNamespaces=["default"]']);
+  });
+
+  after(async () => stack.end());
+
+  it("names a ClusterRole that grants something else, and who made it, and leaves it as it is", async (t) => {
+    const rules = [{ apiGroups: [""], resources: ["pods"], verbs: ["get"] }];
+    await make(clusterRoles, { metadata: { name: `ecr-helper-${own}` }, rules });
+    const there = await read(role);
+    const { code, said } = await stack.up();
+    assert.notEqual(code, 0);
+    assert.match(said, /ClusterRole \(ecr-helper\):[^]*conflict with "theirs" using rbac\S+: \.rules/);
+    const down = await stack.destroy();
+    assert.equal(down.code, 0, down.said);
+    assert.deepEqual(await read(role), there);
+    await deleteObject(role);
+    t.diagnostic(`outcome: a ClusterRole of that name | it is named and untouched | ${outcome(down)}`);
+  });
+
+  it("takes over, and deletes in the end, a namespace and a secret that say nothing else", async () => {
+    await make("/api/v1/namespaces", { metadata: { name: own } });
+    await make(secrets, { metadata: { name: "ecr-helper" }, data: { theirs: "" } });
+    const { code, said } = await stack.up();
+    assert.equal(code, 0, said);
+    const { data } = (await read(`${secrets}/ecr-helper`)) as { data: object };
+    assert.deepEqual(Object.keys(data).sort(), ["aws_access_key_id", "aws_secret_access_key", "theirs"]);
+    const down = await stack.destroy();
+    assert.equal(down.code, 0, down.said);
+    assert.equal(await read(namespace), undefined);
+  });
 });
 
 describe("a stack to which somebody else added something", () => {
   const own = `${name}-own`;
-  const key = { UserName: own };
-  let stack: LiveStack;
-  let registrations: Registration[];
-  const inAws = async (config: Readonly<Record<string, string>> = {}): Promise<Registration[]> =>
-    (await registrationsOf(own, config)).filter(({ type }) => type.startsWith("aws:"));
+  let stack: EngineStack;
 
   before(async () => {
-    registrations = await inAws();
-    stack = new LiveStack();
-    await stack.up(registrations);
+    stack = await EngineStack.make(own, ['buildNamespaces=["default"]', "forceDelete=false"]);
+    const { code, said } = await stack.up();
+    assert.equal(code, 0, said);
   });
 
-  after(async () => {
-    await stack.down();
-    stack.forget();
-  });
+  after(async () => stack.end());
 
-  it("keeps the key of somebody else while it takes back one of its own that nobody wrote down", async (t) => {
-    const keys = async (): Promise<(string | undefined)[]> =>
-      (await users.send(new iam.ListAccessKeysCommand(key))).AccessKeyMetadata?.map((one) => one.AccessKeyId) ?? [];
-    const remove = async (AccessKeyId = ""): Promise<unknown> =>
-      users.send(new iam.DeleteAccessKeyCommand({ ...key, AccessKeyId }));
-    const [ownKey] = await keys();
-    const foreign = (await users.send(new iam.CreateAccessKeyCommand(key))).AccessKey?.AccessKeyId;
-    // Killed before it asked for its own.
-    await remove(ownKey);
-    for (const one of registrations.filter(({ type }) => type.endsWith(":AccessKey"))) {
-      stack.begin(one, new Date(Date.now() - 10 * minute));
-    }
-    await stack.up(registrations);
-    assert.ok((await keys()).length === 2 && (await keys()).includes(foreign));
-    await assert.rejects(stack.down(), /:User ecr-helper: Cannot delete entity.* Remedy: take away from it what/);
-    assert.deepEqual(await keys(), [foreign]);
-    await remove(foreign);
-    const again = await timed(stack.up(registrations));
-    t.diagnostic(`outcome: a key of somebody else's | it is never taken back; down names the user | ${again}`);
-  });
+  it("keeps a repository with images unless it was told otherwise, and the key of somebody else in any case", async (t) => {
+    const key = { UserName: own };
+    const foreign = (await iam.send(new CreateAccessKeyCommand(key))).AccessKey?.AccessKeyId;
+    const again = await stack.up();
+    assert.equal(again.code, 0, again.said);
+    assert.deepEqual((await keysOf(own)).sort(), [await keyInUse(own), foreign].sort(), "up leaves it alone");
 
-  it("keeps a repository with images unless it was told otherwise, and goes on from there either way", async (t) => {
-    const config = {
-      mediaType: "application/vnd.oci.image.config.v1+json",
-      digest: `sha256:${"0".repeat(64)}`,
-      size: 2,
-    };
-    const imageManifest = JSON.stringify({ schemaVersion: 2, config, layers: [] });
-    const repository = { repositoryName: own };
-    await repositories.send(new ecr.PutImageCommand({ ...repository, imageManifest, imageTag: "theirs" }));
-    await assert.rejects(
-      stack.down(),
-      /Repository ecr-helper: .* Remedy: run up with -c forceDelete=true, .* then down/,
-    );
-    const again = await timed(stack.up(registrations));
-    const { imageDetails } = await repositories.send(new ecr.DescribeImagesCommand(repository));
-    assert.deepEqual(imageDetails?.[0]?.imageTags, ["theirs"]);
-    assert.equal(stack.state().all.length, registrations.length, "all the rest is there again");
-    await stack.up(await inAws({ forceDelete: "true" }));
-    await stack.down();
-    assert.deepEqual(stack.state().all, []);
-    await assert.rejects(repositories.send(new ecr.DescribeImagesCommand(repository)), ecr.RepositoryNotFoundException);
-    t.diagnostic(`outcome: down of a repository with images | refused with the remedy, the images stay | ${again}`);
+    const refused = await stack.destroy();
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.said, new RegExp(`ECR Repository \\(${own}\\) not empty, .*RepositoryNotEmptyException`));
+    assert.match(refused.said, new RegExp(`deleting IAM User \\(${own}\\): .* DeleteConflict: `));
+    assert.deepEqual(await keysOf(own), [foreign]);
+    const { imageDetails = [] } = await repositories.send(new ecr.DescribeImagesCommand({ repositoryName: own }));
+    assert.ok(imageDetails.length > 0, "the images stay");
+
+    await iam.send(new DeleteAccessKeyCommand({ ...key, AccessKeyId: foreign }));
+    stack.configure("forceDelete=true");
+    const up = await stack.up();
+    assert.equal(up.code, 0, up.said);
+    const down = await stack.destroy();
+    assert.equal(down.code, 0, down.said);
+    await stack.proveNothingIsLeft();
+    t.diagnostic(`outcome: down of a repository with images | refused, the images stay | ${outcome(down)}`);
+    t.diagnostic(`outcome: a key of somebody else's | never deleted; down names the user | ${outcome(down)}`);
   });
 });

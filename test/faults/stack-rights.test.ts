@@ -1,12 +1,18 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { IAMClient } from "@aws-sdk/client-iam";
+import { ECRClient, PutImageScanningConfigurationCommand } from "@aws-sdk/client-ecr";
+import {
+  EKSClient,
+  ListPodIdentityAssociationsCommand,
+  UpdatePodIdentityAssociationCommand,
+} from "@aws-sdk/client-eks";
+import { CreatePolicyVersionCommand, UpdateRoleCommand } from "@aws-sdk/client-iam";
 import { deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../deployer.ts";
-import { aws, cluster, nodeRole, roleArn } from "../local/machine.ts";
+import { cluster, nodeRole, roleArn } from "../local/machine.ts";
 import { ofTheProviderAlone, unknownToEmulator } from "../whole/aws-rights.ts";
-import { makeStack } from "./interrupted-stack.ts";
-import { LiveStack, registrationsOf } from "./live-stack.ts";
+import { commands, EngineStack, type Ended } from "./engine-stack.ts";
+import { arnOf, iam } from "./live-stack.ts";
 
 /** What the policy gives, and AWS does not ask for in so many words. */
 const unasked = {
@@ -24,136 +30,127 @@ const unasked = {
   ...ofTheProviderAlone,
 };
 
-/** The emulator does not know how to tag them once they are made. */
-const untaggable = /:(OpenIdConnectProvider|PodIdentityAssociation)$/;
+/** What a stack makes in AWS; the rest of it takes its time and asks AWS for nothing but the image's login. */
+const inAws = ["Repository", "Identity"].flatMap((one) => ["--target", `**ecr-helper:index:${one}**`]);
 
 describe("a deployer who begins without any right", () => {
   const name = `fr-${randomBytes(3).toString("hex")}`;
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region } = aws;
-  const root = new IAMClient({
-    endpoint: aws.AWS_ENDPOINT_URL,
-    region,
-    credentials: { accessKeyId, secretAccessKey },
-  });
-  const stack = new LiveStack();
   const allowed = new Set<string>();
+  const [ecr, eks] = [new ECRClient(), new EKSClient()];
   let deployer: Deployer;
+  let stack: EngineStack;
 
   before(async () => {
-    deployer = await makeDeployer(root, `deployer-${name}`);
-    // The engine's clients are made at their first use, with these.
-    Object.assign(process.env, aws, {
-      AWS_ACCESS_KEY_ID: deployer.key.AccessKeyId,
-      AWS_SECRET_ACCESS_KEY: deployer.key.SecretAccessKey,
-    });
+    deployer = await makeDeployer(iam, `deployer-${name}`);
+    const { AccessKeyId, SecretAccessKey } = deployer.key;
+    const key = [`aws:accessKey=${AccessKeyId}`, `aws:secretKey=${SecretAccessKey}`];
+    stack = await EngineStack.make(name, [...key, 'buildNamespaces=["default"]']);
   });
 
   after(async () => {
     await deployer.allow(await deployerPolicy(name));
-    await stack.down();
-    stack.forget();
+    await stack.end();
     await deployer.remove();
   });
 
-  /** Does some work again and again, and each time gives the right that it was refused for. */
-  const refused = async (work: () => Promise<unknown>): Promise<{ named: string[]; again: string }> => {
+  const upInAws = async (): Promise<Ended> => stack.try(...commands.up, ...inAws);
+
+  /** Runs a command again and again, and each time gives the rights that it was refused for. */
+  const refused = async (run: () => Promise<Ended>): Promise<{ named: string[]; again: string }> => {
     const named: string[] = [];
     for (;;) {
-      const since = performance.now();
-      const message = await work().then(
-        () => undefined,
-        (error: unknown) => (error as Error).message,
-      );
-      const again = `right again after ${String(Math.round(performance.now() - since))} ms`;
-      if (message === undefined) return { named, again };
-      const action = /not authorized to perform: (\w+:\w+)/.exec(message)?.[1];
-      assert.ok(action !== undefined && !allowed.has(action), message);
-      named.push(action);
-      allowed.add(action);
+      const { code, said, milliseconds } = await run();
+      if (code === 0) return { named, again: `right again after ${String(milliseconds)} ms` };
+      const told = [...said.matchAll(/not authorized to perform: (\w+:\w+)/g)].map(([, action = ""]) => action);
+      const actions = [...new Set(told)];
+      assert.ok(actions.length > 0 && actions.every((action) => !allowed.has(action)), said);
+      assert.ok(!said.includes(deployer.key.SecretAccessKey));
+      named.push(...actions);
+      for (const action of actions) allowed.add(action);
       await deployer.allow(await deployerPolicy(name, (one) => allowed.has(one)));
     }
   };
-  /** `change` gives the inputs of one type other values. */
-  const upOf = async (
-    config: Readonly<Record<string, string>>,
-    change: { readonly type: string; readonly inputs: object } = { type: "none", inputs: {} },
-  ): Promise<() => Promise<unknown>> => {
-    const all = await registrationsOf(name, { roleName: name, ...config });
-    const changed = all
-      .filter(({ type }) => type.startsWith("aws:"))
-      .map((one) => {
-        const tags = untaggable.test(one.type) ? { tags: {} } : {};
-        return { ...one, inputs: { ...one.inputs, ...tags, ...(one.type.endsWith(change.type) ? change.inputs : {}) } };
-      });
-    return async () => stack.up(changed);
+
+  const associations = async (): Promise<{ associationId?: string | undefined }[]> => {
+    const wanted = new ListPodIdentityAssociationsCommand({ clusterName: cluster, namespace: name });
+    return (await eks.send(wanted)).associations ?? [];
   };
 
-  /** What an `up` left that was killed while it made the association: EKS has to be asked for it. */
-  const killedUpOf = async (config: Readonly<Record<string, string>>): Promise<() => Promise<unknown>> => {
-    const up = await upOf(config);
-    const all = await registrationsOf(name, { roleName: name, ...config });
-    const association = all.find(({ type }) => type.endsWith(":PodIdentityAssociation"));
-    assert.ok(association !== undefined);
-    const since = new Date();
-    return async () => {
-      stack.begin(association, since);
-      await up();
-    };
+  /** What somebody changes behind the stack's back, and `up` puts right. */
+  const drift = {
+    policy: async (): Promise<unknown> =>
+      iam.send(
+        new CreatePolicyVersionCommand({
+          PolicyArn: arnOf(name),
+          PolicyDocument: JSON.stringify({
+            Version: "2012-10-17",
+            Statement: [{ Effect: "Allow", Action: "ecr:GetAuthorizationToken", Resource: "arn:aws:ecr:*:*:*" }],
+          }),
+          SetAsDefault: true,
+        }),
+      ),
+    scanning: async (): Promise<unknown> =>
+      ecr.send(
+        new PutImageScanningConfigurationCommand({
+          repositoryName: name,
+          imageScanningConfiguration: { scanOnPush: false },
+        }),
+      ),
+    role: async (): Promise<unknown> =>
+      iam.send(new UpdateRoleCommand({ RoleName: name, Description: "theirs", MaxSessionDuration: 7200 })),
+    association: async (): Promise<unknown> => {
+      const [{ associationId } = {}] = await associations();
+      const wanted = { clusterName: cluster, associationId, roleArn: roleArn(nodeRole) };
+      return eks.send(new UpdatePodIdentityAssociationCommand(wanted));
+    },
   };
 
   it("is told of each that he lacks, by its name, and goes on when he has it", async (t) => {
-    const hardened = { tags: '["team=builds"]', permissionsBoundary: "arn:aws:iam::aws:policy/PowerUserAccess" };
-    const irsa = { identity: "irsa", oidcIssuer: `https://oidc.example/${name}`, createOidcProvider: "true" };
-    const podIdentity = { identity: "podIdentity", eksCluster: cluster, kubeconfig: "" };
-    const another = { type: ":PodIdentityAssociation", inputs: { roleArn: roleArn(nodeRole) } };
-    const [first, other] = [["*"], ["arn:aws:ecr:*:*:*"]].map((Resource) =>
-      JSON.stringify({ Statement: [{ Effect: "Allow", Action: "ecr:GetAuthorizationToken", Resource }] }),
-    );
-    const commands: readonly [what: string, work: () => Promise<unknown>][] = [
-      ["up", await upOf({})],
-      ["up again", await upOf({})],
-      ["up with tags and a boundary", await upOf(hardened)],
-      ["up without them again", await upOf({})],
-      ["up with another policy", await upOf({}, { type: ":Policy", inputs: { policy: first } })],
-      ["up with a third one", await upOf({}, { type: ":Policy", inputs: { policy: other } })],
-      ["up as irsa", await upOf(irsa)],
-      ["up as irsa with tags and a boundary", await upOf({ ...irsa, ...hardened })],
-      ["up as podIdentity", await upOf(podIdentity)],
-      ["up as podIdentity for another role", await upOf(podIdentity, another)],
-      ["up as podIdentity after one that was killed", await killedUpOf(podIdentity)],
-      ["down", async () => stack.down()],
+    const hardened = ['tags=["team=builds"]', "permissionsBoundary=arn:aws:iam::aws:policy/PowerUserAccess"];
+    const irsa = ["identity=irsa", `oidcIssuer=https://oidc.example/${name}`, "createOidcProvider=true"];
+    const kube2iam = ["identity=kube2iam", `trustedPrincipals=["${roleArn(nodeRole)}"]`];
+    const podIdentity = ["identity=podIdentity", `eksCluster=${cluster}`, "kubeconfig="];
+    const steps: readonly [what: string, settings: readonly string[], change?: () => Promise<unknown>][] = [
+      ["up", []],
+      ["up with tags and a boundary", hardened],
+      ["up without them again", []],
+      ["up where policy and scanning were changed", [], async () => Promise.all([drift.policy(), drift.scanning()])],
+      ["up as irsa", irsa],
+      // The emulator knows no tags of a provider or an association but those that they are made with.
+      ["up as kube2iam", kube2iam],
+      ["up as kube2iam with tags and a boundary", [...kube2iam, ...hardened]],
+      ["up as kube2iam without them again", kube2iam],
+      ["up as podIdentity", podIdentity],
+      [
+        "up where role and association were changed",
+        podIdentity,
+        async () => Promise.all([drift.role(), drift.association()]),
+      ],
     ];
-    for (const [what, work] of commands) {
-      const { named, again } = await refused(work);
+    for (const [what, settings, change] of steps) {
+      stack.configure(...settings);
+      await change?.();
+      const { named, again } = await refused(upInAws);
       t.diagnostic(`outcome: ${what} without rights | each missing one is named: ${named.join(" ")} | ${again}`);
     }
-  });
-
-  it("lacks nothing then, and needs all that infra/deployer-policy.json gives him for what he makes", async () => {
-    const given = (await deployerStatements(name))
-      .filter(({ Sid = "" }) => !/^(LogIn|FindOidcProviderOfIrsa|EksCluster)$/.test(Sid))
-      .flatMap(({ Action }) => Action);
-    const asked = [...allowed, ...Object.values(unasked).flat()];
-    assert.deepEqual(asked.sort(), given.sort());
+    const { named, again } = await refused(async () => stack.destroy());
+    t.diagnostic(`outcome: down without rights | each missing one is named: ${named.join(" ")} | ${again}`);
+    await stack.proveNothingIsLeft();
   });
 
   it("is told of the one for the image's login by the whole program, which leaves nothing when it is taken down", async (t) => {
-    await deployer.allow(await deployerPolicy(name, (action) => action !== "ecr:GetAuthorizationToken"));
-    const { AccessKeyId, SecretAccessKey } = deployer.key;
-    const whole = await makeStack(name, "default");
-    const settings = [`aws:accessKey=${AccessKeyId}`, `aws:secretKey=${SecretAccessKey}`];
-    const { code, stderr } = await whole.run("up", { settings });
-    assert.equal(code, 1);
-    assert.match(
-      stderr,
-      /getAuthorizationToken: User: .* is not authorized to perform: ecr:GetAuthorizationToken .*Remedy: allow it/,
-    );
-    assert.ok(!stderr.includes(SecretAccessKey));
-    const down = await whole.run("destroy", { settings });
-    assert.equal(down.code, 0, down.stderr);
-    await whole.proveNothingIsLeft();
-    await whole.forget();
-    const again = `right again after ${String(down.milliseconds)} ms`;
+    stack.configure();
+    const { named, again } = await refused(async () => stack.up());
+    assert.deepEqual(named, ["ecr:GetAuthorizationToken"]);
+    const down = await stack.destroy();
+    assert.equal(down.code, 0, down.said);
+    await stack.proveNothingIsLeft();
     t.diagnostic(`outcome: no right to log in to the registry | the action is named, down leaves nothing | ${again}`);
+  });
+
+  it("needs all that infra/deployer-policy.json gives him, and nothing else", async () => {
+    const given = (await deployerStatements(name)).flatMap(({ Action }) => Action);
+    const asked = [...allowed, ...Object.values(unasked).flat()];
+    assert.deepEqual(asked.sort(), given.sort());
   });
 });

@@ -11,6 +11,7 @@ import {
 import type { KubeOptions } from "../../helper/kube.ts";
 import { connect, orUndefined } from "../../helper/kube.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
+import { clearingCommand, holdsEntries, type Account } from "./leftover-entries.ts";
 import { account, cluster, issuer, kubeconfig, ports, url } from "./machine.ts";
 import { LocalCloudError } from "./process.ts";
 import type { Stack } from "./stack.ts";
@@ -56,10 +57,18 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
   for (const [what, of, isThere] of checks) {
     if (of !== undefined && (await isThere(of))) left.push(`${what} ${of}`);
   }
+  const accounts = await accountsWithEntries(options, owner);
+  left.push(...accounts.map(({ metadata }) => `entries in service account ${metadata.namespace}/${metadata.name}`));
   if (left.length === 0) return;
+  // One command, on a line of its own.
+  const command = accounts.map((account) => clearingCommand(account, owner)).join(" && ");
+  const entries =
+    accounts.length === 0
+      ? ""
+      : ` The entries, which the helper takes away where it runs, are cleared by\n${command}\n`;
   throw new LocalCloudError(
     `The destroyed stack ${name} left, or somebody else made: ${left.join(", ")}. ` +
-      'Remedy: delete it (eval "$(npm run -s env)" sets up aws and kubectl), then run npm run down again.',
+      `Remedy: delete it (eval "$(npm run -s env)" sets up aws and kubectl), then run npm run down again.${entries}`,
   );
 }
 
@@ -100,19 +109,14 @@ async function hasPolicy(name: string): Promise<boolean> {
 const hasObject = async (options: KubeOptions, path: string): Promise<boolean> =>
   (await orUndefined(connect(options)({ method: "GET", path }))) !== undefined;
 
-interface Account {
-  metadata: { annotations?: Record<string, string>; ownerReferences?: object[] };
+/** Service accounts of others in which the helper noted what it added. */
+async function accountsWithEntries(options: KubeOptions, instance: string): Promise<Account[]> {
+  const { items } = await connect(options)<{ items: Account[] }>({ method: "GET", path: "/api/v1/serviceaccounts" });
+  return items.filter((account) => holdsEntries(account, instance));
 }
 
-/** What has an owner goes with it, in Kubernetes' own time. */
-const isOwned = ({ ownerReferences = [] }: Account["metadata"]): boolean => ownerReferences.length > 0;
-
-/** What the helper made, and service accounts of others in which it noted what it added. */
+/** What the helper made. */
 async function hasHelpersObjects(options: KubeOptions, instance: string): Promise<boolean> {
-  const accounts = await connect(options)<{ items: Account[] }>({ method: "GET", path: "/api/v1/serviceaccounts" });
-  const noted = `ecr-helper/${instance}`;
-  if (accounts.items.some(({ metadata }) => !isOwned(metadata) && metadata.annotations?.[noted] !== undefined))
-    return true;
   const selector = encodeURIComponent(`app.kubernetes.io/managed-by=ecr-helper,app.kubernetes.io/instance=${instance}`);
   const paths = ["secrets", "serviceaccounts"].map((plural) => `/api/v1/${plural}?labelSelector=${selector}`);
   return Promise.all(paths.map(async (path) => waitUntilGone(options, path, collectionTimeout))).then(

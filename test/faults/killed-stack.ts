@@ -1,0 +1,57 @@
+// What a user does after a command of Pulumi's was killed, by documented commands.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
+import type { EngineStack, Pending } from "./engine-stack.ts";
+import { arnOf, iam, keyInUse, keysOf } from "./live-stack.ts";
+
+/** By what `pulumi import` finds what would be there twice; undefined of what the next up makes again or takes over. */
+function importId({ type, inputs }: Pending["resource"]): string | undefined {
+  if (/:(User|Repository)$/.test(type)) return String(inputs["name"]);
+  return type.endsWith("iam/policy:Policy") ? arnOf(String(inputs["name"])) : undefined;
+}
+
+const lastOf = (urn: string): string => urn.split("::").at(-1) ?? "";
+
+/** The file that `pulumi import --file` reads: each with its place in the program, so that it is the same resource. */
+function importsOf(pending: readonly Pending[]): { nameTable: Record<string, string>; resources: object[] } {
+  const nameTable: Record<string, string> = {};
+  const resources = pending.flatMap(({ resource }) => {
+    const { type, urn, parent = "" } = resource;
+    const id = importId(resource);
+    if (id === undefined) return [];
+    const key = parent.replaceAll(/\W+/g, "-");
+    nameTable[key] = parent;
+    return [{ type, name: lastOf(urn), id, parent: key }];
+  });
+  return { nameTable, resources };
+}
+
+/**
+ * Mends the state after an `up` that was killed: takes away its lock, imports what it made in AWS and nobody wrote down, and
+ * clears the rest of what it had begun.
+ */
+export async function mend(stack: EngineStack): Promise<readonly Pending[]> {
+  await stack.pulumi("cancel", "--yes");
+  const pending = await stack.pending();
+  const imports = importsOf(pending);
+  if (imports.resources.length > 0) {
+    const file = join(stack.stack.folder, "imports.json");
+    writeFileSync(file, JSON.stringify(imports));
+    const quiet = ["--yes", "--skip-preview", "--protect=false", "--generate-code=false"];
+    await stack.pulumi("import", ...quiet, "--file", file);
+  }
+  if (pending.some(({ resource }) => resource.type.endsWith(":AccessKey"))) await deleteUnusedKeys(stack.name);
+  await stack.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
+  return pending;
+}
+
+/** Deletes the keys that the helper does not have: nobody knows what is secret of them. */
+export async function deleteUnusedKeys(name: string): Promise<void> {
+  const used = await keyInUse(name);
+  for (const AccessKeyId of (await keysOf(name)).filter((one) => one !== used))
+    await iam.send(new DeleteAccessKeyCommand({ UserName: name, AccessKeyId }));
+}
+
+/** The next up takes over what a killed one made in the cluster as another field manager. */
+export const takingOver = { PULUMI_K8S_ENABLE_PATCH_FORCE: "true" };

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { after, before, describe, it } from "node:test";
+import { changesOf } from "../e2e/commands.ts";
+import { ports, url } from "../local/machine.ts";
+import { awsCall, commands, EngineStack, objectCall, type Call } from "./engine-stack.ts";
+import { mend, takingOver } from "./killed-stack.ts";
+import { assertWhole, deleteObject, makeNamespace } from "./live-stack.ts";
+
+const name = `fs-${randomBytes(3).toString("hex")}`;
+const build = `build-${name}`;
+const role = `ecr-helper-${name}`;
+const made = (...ends: string[]): Call[] => ends.map((end) => objectCall("PATCH", end));
+const deleted = (...ends: string[]): Call[] => ends.map((end) => objectCall("DELETE", end));
+const calls = (...actions: string[]): Call[] => actions.map((action) => awsCall(action));
+
+/** What an `up` makes, in the order that it has to: each of a step has what it needs when the step before is made. */
+const creations: readonly Call[][] = [
+  [
+    ...calls("ecr:CreateRepository", "iam:CreatePolicy", "iam:CreateUser"),
+    ...made(`/namespaces/${name}`, `/clusterroles/${role}`),
+  ],
+  [
+    ...calls("ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy", "iam:AttachUserPolicy", "iam:CreateAccessKey"),
+    ...made("/serviceaccounts/ecr-helper", "/secrets/ecr-helper-image", `/${build}/roles/${role}`),
+    ...made(`/${name}/roles/${role}`),
+  ],
+  made(
+    "/secrets/ecr-helper",
+    `/clusterrolebindings/${role}`,
+    `/${build}/rolebindings/${role}`,
+    `/${name}/rolebindings/${role}`,
+  ),
+  made("/deployments/ecr-helper"),
+  made(`/clusterroles/${role}-stack`),
+];
+
+/** What `destroy` deletes, step by step. The image stays in the repository, and goes with that. */
+const deletions: readonly Call[][] = [
+  deleted(`/clusterroles/${role}-stack`),
+  deleted("/deployments/ecr-helper"),
+  deleted(`/clusterrolebindings/${role}`, `/${build}/rolebindings/${role}`, `/${name}/rolebindings/${role}`),
+  deleted("/secrets/ecr-helper", "/secrets/ecr-helper-image", "/serviceaccounts/ecr-helper", `/${name}/roles/${role}`),
+  deleted(`/namespaces/${name}`, `/clusterroles/${role}`, `/${build}/roles/${role}`),
+  calls("ecr:DeleteRepositoryPolicy", "ecr:DeleteLifecyclePolicy", "iam:DetachUserPolicy", "iam:DeleteAccessKey"),
+  calls("iam:DeletePolicy", "ecr:DeleteRepository", "iam:DeleteUser"),
+];
+
+const count = (steps: readonly Call[][]): number => steps.flat().length;
+
+/** Resolves when the registry has an image of the stack: whoever pushes it does not know yet. */
+async function isPushed(): Promise<void> {
+  const list = `${url(ports.emulator)}/v2/${name}/tags/list`;
+  const tags = async (): Promise<string[]> => ((await (await fetch(list)).json()) as { tags?: string[] }).tags ?? [];
+  while ((await tags()).length === 0) await sleep(10);
+}
+
+describe("a stack whose commands are killed at every resource", () => {
+  let stack: EngineStack;
+
+  before(async () => {
+    await makeNamespace(build);
+    stack = await EngineStack.make(name, [`buildNamespaces=["${build}"]`]);
+  });
+
+  after(async () => {
+    await stack.end();
+    await deleteObject(`/api/v1/namespaces/${build}`);
+  });
+
+  it("up killed before anything is made goes on when what it had begun is cleared", async () => {
+    await stack.killedAt(creations[0] ?? [], commands.up, "before");
+    await stack.pulumi("cancel", "--yes");
+    assert.equal((await stack.pending()).length, creations[0]?.length);
+    await stack.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
+    assert.deepEqual(await stack.pending(), []);
+  });
+
+  it("up killed when things are made and not written down goes on when they are imported, and makes nothing twice", async (t) => {
+    stack.environment = takingOver;
+    for (const step of creations) {
+      await stack.killedAt(step, commands.up);
+      const pending = await mend(stack);
+      assert.ok(pending.length >= step.length, JSON.stringify(pending));
+      if (step !== creations[2]) continue;
+      await stack.killedWhen(isPushed(), commands.up);
+      await mend(stack);
+    }
+    const { code, said, milliseconds } = await stack.up();
+    assert.equal(code, 0, said);
+    stack.environment = {};
+    assert.equal((await stack.up()).code, 0, "the provider's own configuration changes back");
+    await assertWhole(stack, build);
+    const held = `${String(count(creations) + 1)} resources in 6 kills; one user, key and policy version, nothing made twice`;
+    const again = `right again after ${String(milliseconds)} ms`;
+    t.diagnostic(`outcome: up killed at every resource | ${held} | ${again}`);
+  });
+
+  it("what a killed up made in the cluster is changed later when it is taken over once more", async () => {
+    stack.configure("logLevel=debug");
+    const refused = await stack.up();
+    assert.notEqual(refused.code, 0);
+    assert.match(
+      refused.said,
+      /Apply failed with \d conflicts?: conflict with "pulumi-kubernetes-\w+": \.spec\.template/,
+    );
+    stack.environment = takingOver;
+    const { code, said } = await stack.up();
+    assert.equal(code, 0, said);
+    assert.deepEqual(changesOf({ stderr: said }), ["updated Deployment ecr-helper"]);
+    stack.environment = {};
+  });
+
+  it("down goes on where it was killed, and nothing is left", async (t) => {
+    for (const step of deletions) {
+      await stack.killedAt(step, commands.destroy);
+      await stack.pulumi("cancel", "--yes");
+    }
+    const { code, said, milliseconds } = await stack.destroy();
+    assert.equal(code, 0, said);
+    await stack.proveNothingIsLeft();
+    const held = `${String(count(deletions))} resources in ${String(deletions.length)} kills; what was gone was no error`;
+    t.diagnostic(`outcome: down killed at every resource | ${held} | right again after ${String(milliseconds)} ms`);
+  });
+});

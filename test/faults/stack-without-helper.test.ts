@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { waitForObject, waitUntilGone } from "../local/watch.ts";
+import { EngineStack } from "./engine-stack.ts";
+import { deleteObject, kube, makeNamespace, options } from "./live-stack.ts";
+import { shell, type Said } from "./shell.ts";
+
+const name = `fw-${randomBytes(3).toString("hex")}`;
+const builds = ["a", "b"].map((end) => `build-${name}-${end}`);
+const merge = "application/merge-patch+json";
+
+interface Account {
+  metadata: { annotations?: Record<string, string> };
+  secrets?: { name: string }[];
+  imagePullSecrets?: { name: string }[];
+}
+
+const accountPath = (build: string): string => `/api/v1/namespaces/${build}/serviceaccounts`;
+const account = async (build: string): Promise<Account> =>
+  kube({ method: "GET", path: `${accountPath(build)}/builder-sa` });
+
+describe("down of a stack whose helper does not run", () => {
+  let stack: EngineStack;
+
+  before(async () => {
+    for (const build of builds) {
+      await makeNamespace(build);
+      const body = {
+        metadata: { name: "builder-sa" },
+        secrets: [{ name: "theirs" }],
+        imagePullSecrets: [{ name: "own" }],
+      };
+      await kube({ method: "POST", path: accountPath(build), body });
+    }
+    stack = await EngineStack.make(name, [`buildNamespaces=${JSON.stringify(builds)}`]);
+  });
+
+  after(async () => {
+    await stack.end();
+    for (const build of builds) await deleteObject(`/api/v1/namespaces/${build}`);
+  });
+
+  const down = async (): Promise<Said> => shell(`'${process.execPath}' test/local/cli.ts down --stack ${name}`);
+  const patchDeployment = async (spec: object): Promise<unknown> => {
+    const path = `/apis/apps/v1/namespaces/${name}/deployments/ecr-helper`;
+    return kube({ method: "PATCH", path, contentType: merge, body: { spec } });
+  };
+
+  it("names what is left in service accounts of others, with one command that clears it", async (t) => {
+    const up = await stack.up();
+    assert.equal(up.code, 0, up.said);
+    for (const build of builds) {
+      const isExtended = ({ secrets = [] }: Account): boolean => secrets.length === 2;
+      await waitForObject<Account>(options, accountPath(build), isExtended, 30_000);
+    }
+    // The helper ends, and its image is gone.
+    await patchDeployment({ replicas: 0 });
+    const pods = `/api/v1/namespaces/${name}/pods`;
+    await waitUntilGone(options, pods, 60_000);
+    const containers = [{ name: "ecr-helper", image: `127.77.77.1:5000/${name}:gone` }];
+    const path = `/apis/apps/v1/namespaces/${name}/deployments/ecr-helper`;
+    const body = { spec: { replicas: 1, template: { spec: { containers } } } };
+    await kube({ method: "PATCH", path, contentType: "application/strategic-merge-patch+json", body });
+    interface Pod {
+      status: { containerStatuses?: { state: { waiting?: { reason: string } } }[] };
+    }
+    const isWaiting = ({ status }: Pod): boolean =>
+      /ImagePull/.test(status.containerStatuses?.[0]?.state.waiting?.reason ?? "");
+    await waitForObject<Pod>(options, pods, isWaiting, 60_000);
+
+    const refused = await down();
+    assert.equal(refused.code, 1, refused.said);
+    for (const build of builds)
+      assert.ok(refused.said.includes(`entries in service account ${build}/builder-sa`), refused.said);
+    const [command = "", ...others] = refused.said.split("\n").filter((line) => line.startsWith("kubectl "));
+    assert.deepEqual(others, []);
+    const cleared = await shell(command);
+    assert.equal(cleared.code, 0, cleared.said);
+    for (const build of builds) {
+      const { metadata, secrets, imagePullSecrets } = await account(build);
+      assert.deepEqual(metadata.annotations ?? {}, {});
+      assert.deepEqual([secrets, imagePullSecrets], [[{ name: "theirs" }], [{ name: "own" }]]);
+    }
+    const again = await down();
+    assert.equal(again.code, 0, again.said);
+    await stack.proveNothingIsLeft();
+    const ended = `right again after ${String(cleared.milliseconds + again.milliseconds)} ms`;
+    t.diagnostic(`outcome: down without a helper | entries in service accounts of others are named | ${ended}`);
+  });
+});
