@@ -71,6 +71,7 @@ export class Observed {
   readonly #changed: (namespace: string) => void;
   /** The template of the Deployment as it was seen first, which made this helper, in JSON. */
   #template: string | undefined;
+  #isSucceeded = false;
   /** The only build namespaces that the next helper keeps; undefined where it may keep all. */
   #kept: ReadonlySet<string> | undefined;
 
@@ -101,6 +102,11 @@ export class Observed {
     const seen = this.namespaces.get(namespace);
     if (seen === undefined || seen.isEnding) return "gone";
     return isKept && seen.isBuild ? "build" : other;
+  }
+
+  /** Whether the Deployment makes other helpers by now: one of them may be at work beside this one. */
+  get isSucceeded(): boolean {
+    return this.#isSucceeded;
   }
 
   /** The namespaces that get something. */
@@ -189,7 +195,8 @@ export class Observed {
     const template = JSON.stringify(deployment.spec.template);
     this.#template ??= template;
     const before = this.targets();
-    this.#kept = template === this.#template ? undefined : keptNext(this.#config, deployment);
+    this.#isSucceeded = template !== this.#template;
+    this.#kept = this.#isSucceeded ? keptNext(this.#config, deployment) : undefined;
     const after = this.targets();
     const both = new Set([...before, ...after]);
     if (both.size === before.length && both.size === after.length) return;

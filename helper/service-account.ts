@@ -117,6 +117,17 @@ export function listsOnlyOwn(config: HelperConfig, found: ServiceAccount): boole
   return lists.every((list) => (found[list] ?? []).every(({ name }) => own[list].includes(name)));
 }
 
+/** Whether a service account still lists everything that a helper of this stack added, and a helper added anything. */
+export function listsAllAdded(config: HelperConfig, found: ServiceAccount): boolean {
+  const added = addedEntries(config, found);
+  const has = (list: (typeof lists)[number], name: string): boolean =>
+    (found[list] ?? []).some((entry) => entry.name === name);
+  return (
+    added.secrets.length + added.imagePullSecrets.length > 0 &&
+    lists.every((list) => added[list].every((name) => has(list, name)))
+  );
+}
+
 /** The merge patch that makes a service account somebody else's: it then stays when the stack goes. */
 export function disowningPatch(config: HelperConfig, { metadata }: ServiceAccount): object {
   const labels = Object.fromEntries(Object.keys(ownLabels(config)).map((key) => [key, null]));

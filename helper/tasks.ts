@@ -1,8 +1,8 @@
 // What is to be done in a namespace: what was seen there compared with what should be there. Decides, and does nothing.
 import type { HelperConfig } from "./config.ts";
 import { mostData, type DesiredSecret } from "./desired.ts";
-import type { Observed, SeenSecret } from "./observed.ts";
-import { serviceAccountPatch, type Entries } from "./service-account.ts";
+import type { Observed, SeenAccount, SeenSecret } from "./observed.ts";
+import { listsAllAdded, serviceAccountPatch, type Entries } from "./service-account.ts";
 
 interface Work {
   /** Kind and name as kubectl shows them, `secret/ecr-creds`. */
@@ -47,7 +47,7 @@ export function tasksOf(
   const secrets = config.secretNames.map((name) => {
     const seen = observed.secrets.get(name)?.get(namespace);
     if (role === "build" || (role === "own" && name === config.pullSecret)) {
-      return secretTask(desired, name, seen, settled);
+      return secretTask(observed, desired, name, seen, settled);
     }
     return seen?.own === true ? ({ kind: "removeSecret", object: `secret/${name}`, name, seen } as const) : undefined;
   });
@@ -56,6 +56,7 @@ export function tasksOf(
 }
 
 function secretTask(
+  observed: Observed,
   desired: Desired,
   name: string,
   seen: SeenSecret | undefined,
@@ -68,19 +69,19 @@ function secretTask(
   if (seen === undefined) return { ...task, drift: wasSettled ? "was deleted" : undefined };
   if (!seen.own) return task;
   if (seen.changedBy !== undefined) return { ...task, drift: `was changed by ${seen.changedBy}` };
-  const isRight = seen.revision === secret.revision || isOfAnother(seen, secret, desired, settled);
-  return isRight ? undefined : task;
+  return isRight(observed, seen, secret, wasSettled && settled?.desired === desired) ? undefined : task;
 }
 
-const wasRight = (settled: Settled | undefined, object: string): boolean => settled?.objects.includes(object) === true;
+/** `wasRight` says whether it was as this helper wants it: what is another now was written by another helper of this stack. */
+const isRight = (observed: Observed, seen: SeenSecret, secret: DesiredSecret, wasRight: boolean): boolean =>
+  seen.revision === secret.revision || (wasRight && (observed.isSucceeded || isNewer(seen, secret)));
 
 /**
- * Whether a secret was as this helper wants it, and another helper of this stack has put a newer login there since then. There
- * should be one helper, but where a node is cut off there are two for a while: each would overwrite the other for ever.
+ * Whether another helper's secret is the one to stay. There should be one helper, but where a node is cut off there are two for a
+ * while, and each would overwrite the other for ever: all give the same answer for the same two. Where this one has a
+ * successor, that one's stays in any case.
  */
-function isOfAnother(seen: SeenSecret, secret: DesiredSecret, desired: Desired, settled: Settled | undefined): boolean {
-  if (settled?.desired !== desired || !wasRight(settled, `secret/${secret.name}`)) return false;
-  // Every helper gives the same answer for the same two.
+function isNewer(seen: SeenSecret, secret: DesiredSecret): boolean {
   const isAsOld = seen.refreshedAt === secret.refreshedAt;
   return isAsOld ? seen.revision > secret.revision : seen.refreshedAt > secret.refreshedAt;
 }
@@ -103,7 +104,7 @@ function accountTask(
     secrets: [...config.basicAuthSecrets.values()].filter(isThere),
     imagePullSecrets: [config.pullSecret].filter(isThere),
   };
-  if (seen !== undefined && serviceAccountPatch(config, seen.account, entries) === undefined) return undefined;
+  if (seen !== undefined && isAccountRight(config, observed, seen, entries)) return undefined;
   const change = seen === undefined ? "was deleted" : "lost an entry";
   return {
     kind: "applyAccount",
@@ -112,3 +113,13 @@ function accountTask(
     drift: wasRight(settled, object) ? change : undefined,
   };
 }
+
+/** Other entries than this helper's are right, too, where the next one wrote them: what somebody else took of them is not. */
+const isAccountRight = (
+  config: HelperConfig,
+  observed: Observed,
+  { account }: SeenAccount,
+  entries: Entries,
+): boolean =>
+  serviceAccountPatch(config, account, entries) === undefined ||
+  (observed.isSucceeded && listsAllAdded(config, account));

@@ -149,6 +149,27 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
       );
       await clock.advance(0);
     },
+    /** The helper's Deployment is seen, with these variables of its pods. */
+    deployment: async (variables: Record<string, string>) => {
+      const metadata = {
+        name: "ecr-helper",
+        namespace: config.namespace,
+        uid: "d",
+        resourceVersion: String(++version),
+      };
+      const all = { ...helperEnvironment, ECR_HELPER_BUILD_NAMESPACES: "a,b", ...variables };
+      const containers = [{ env: Object.entries(all).map(([name, value]) => ({ name, value })) }];
+      const deployment = { metadata, spec: { template: { spec: { containers } } } };
+      sinkOf("deployments", config.namespace).set(deployment);
+      await clock.advance(0);
+    },
+    /** A service account is seen with these entries, which a helper added; `lost` are no more in its lists. */
+    accountWith: async (namespace: string, entries: Entries, lost: readonly string[] = []) => {
+      const { secrets = [], ...made } = account(namespace, entries);
+      const left = secrets.filter(({ name }) => !lost.includes(name));
+      sinkOf("serviceaccounts", namespace).set({ ...made, secrets: left } as ServiceAccount & KubeObject);
+      await clock.advance(0);
+    },
     loseEntries: async (namespace: string) => {
       sinkOf("serviceaccounts", namespace).set(account(namespace, noEntries));
       await clock.advance(0);
@@ -307,6 +328,64 @@ describe("what somebody else did", () => {
     assert.equal(controller.states().get("b"), "right");
     await change("a", "ecr-creds", "deleted");
     assert.equal(controller.states().get("a"), "right");
+  });
+});
+
+describe("a helper whose Deployment makes another one", () => {
+  const rolling = { ECR_HELPER_LOG_LEVEL: "debug" };
+
+  it("leaves the secrets that the other one wrote, and writes its own at the next token: the other may never be ready", async () => {
+    const { writes, newToken, otherHelper, deployment } = simulate();
+    await deployment({});
+    await newToken();
+    await deployment(rolling);
+    writes.length = 0;
+    await otherHelper("a", "ecr-creds", "2026-11-22T23:59:59.000Z");
+    assert.equal(writes.length, 0);
+    await newToken();
+    assert.ok(writes.some((write) => write === "0 apply ecr-creds in a"));
+    writes.length = 0;
+    await deployment({});
+    await otherHelper("a", "ecr-creds", "2026-11-22T23:59:59.000Z");
+    assert.deepEqual(writes, ["0 apply ecr-creds in a"], "the rollout was undone");
+  });
+
+  it("leaves the entries that the other one made, and puts back what somebody else took away", async () => {
+    const { writes, newToken, accountWith, deployment } = simulate();
+    await deployment({});
+    await newToken();
+    await deployment(rolling);
+    writes.length = 0;
+    const entries = { secrets: ["ecr-creds", "ecr-creds-us-east-1"], imagePullSecrets: ["ecr-creds-pull"] };
+    await accountWith("a", entries);
+    assert.deepEqual(writes, []);
+    await accountWith("a", entries, ["ecr-creds"]);
+    assert.deepEqual(writes, ["0 apply builder-sa in a"]);
+  });
+
+  it("takes back at once what the other one will not keep, and makes it again where the rollout is undone", async () => {
+    const { writes, newToken, deployment, controller } = simulate();
+    await deployment({});
+    await newToken();
+    writes.length = 0;
+    await deployment({ ECR_HELPER_BUILD_NAMESPACES: "a" });
+    assert.deepEqual(writes, ["0 remove ecr-creds in b", "0 remove ecr-creds-pull in b", "0 release builder-sa in b"]);
+    assert.deepEqual([...controller.states().keys()].sort(), ["a", "ecr-helper"]);
+    writes.length = 0;
+    await deployment({});
+    assert.deepEqual(writes, ofOne("b"));
+  });
+
+  it("takes nothing back where the other one decides by itself, or is of a kind that it does not understand", async () => {
+    for (const namespaces of ["a*", "?"]) {
+      const { writes, newToken, deployment } = simulate();
+      await deployment({});
+      await newToken();
+      writes.length = 0;
+      await deployment({ ECR_HELPER_BUILD_NAMESPACES: namespaces });
+      await deployment({ ECR_HELPER_BUILD_NAMESPACES: "a", ECR_HELPER_IDENTITY: "of-a-later-version" });
+      assert.deepEqual(writes, []);
+    }
   });
 });
 
