@@ -72,9 +72,11 @@ function secretTask(
   return isRight(observed, seen, secret, wasSettled && settled?.desired === desired) ? undefined : task;
 }
 
-/** `wasRight` says whether it was as this helper wants it: what is another now was written by another helper of this stack. */
-const isRight = (observed: Observed, seen: SeenSecret, secret: DesiredSecret, wasRight: boolean): boolean =>
-  seen.revision === secret.revision || (wasRight && (observed.isSucceeded || isNewer(seen, secret)));
+const wasRight = (settled: Settled | undefined, object: string): boolean => settled?.objects.includes(object) === true;
+
+/** `wasItsOwn` says whether it was as this helper wants it: what is another now was written by another helper of this stack. */
+const isRight = (observed: Observed, seen: SeenSecret, secret: DesiredSecret, wasItsOwn: boolean): boolean =>
+  seen.revision === secret.revision || (wasItsOwn && (observed.isSucceeded || isNewer(seen, secret)));
 
 /**
  * Whether another helper's secret is the one to stay. There should be one helper, but where a node is cut off there are two for a
