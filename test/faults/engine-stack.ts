@@ -195,7 +195,10 @@ export class EngineStack {
     try {
       if (isMade(this.name)) await this.#takeDown();
       // A command of somebody else's that looks at all stacks would make its folder anew.
-      await exclusively(async () => Promise.resolve(forgetStack(this.name)));
+      await exclusively(async () => {
+        forgetStack(this.name);
+        return Promise.resolve();
+      });
     } finally {
       rmSync(this.#folder, { recursive: true });
       await Promise.all(Object.values(this.#proxies).map(async (proxy) => proxy.close()));

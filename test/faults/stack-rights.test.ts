@@ -3,13 +3,16 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { ECRClient, PutImageScanningConfigurationCommand } from "@aws-sdk/client-ecr";
 import {
+  AssociateAccessPolicyCommand,
+  CreateAccessEntryCommand,
+  DeleteAccessEntryCommand,
   EKSClient,
   ListPodIdentityAssociationsCommand,
   UpdatePodIdentityAssociationCommand,
 } from "@aws-sdk/client-eks";
 import { CreatePolicyVersionCommand, UpdateRoleCommand } from "@aws-sdk/client-iam";
 import { deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../deployer.ts";
-import { cluster, nodeRole, roleArn } from "../local/machine.ts";
+import { account, cluster, nodeRole, roleArn } from "../local/machine.ts";
 import { ofTheProviderAlone, unknownToEmulator } from "../whole/aws-rights.ts";
 import { commands, EngineStack, type Ended } from "./engine-stack.ts";
 import { arnOf, iam } from "./live-stack.ts";
@@ -35,6 +38,7 @@ const inAws = ["Repository", "Identity"].flatMap((one) => ["--target", `**ecr-he
 
 describe("a deployer who begins without any right", () => {
   const name = `fr-${randomBytes(3).toString("hex")}`;
+  const principalArn = `arn:aws:iam::${account}:user/deployer-${name}`;
   const allowed = new Set<string>();
   const [ecr, eks] = [new ECRClient(), new EKSClient()];
   let deployer: Deployer;
@@ -45,11 +49,17 @@ describe("a deployer who begins without any right", () => {
     const { AccessKeyId, SecretAccessKey } = deployer.key;
     const key = [`aws:accessKey=${AccessKeyId}`, `aws:secretKey=${SecretAccessKey}`];
     stack = await EngineStack.make(name, [...key, 'buildNamespaces=["default"]']);
+    // What he may in the cluster is not the question.
+    await eks.send(new CreateAccessEntryCommand({ clusterName: cluster, principalArn }));
+    const policyArn = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy";
+    const access = { policyArn, accessScope: { type: "cluster" as const } };
+    await eks.send(new AssociateAccessPolicyCommand({ clusterName: cluster, principalArn, ...access }));
   });
 
   after(async () => {
     await deployer.allow(await deployerPolicy(name));
     await stack.end();
+    await eks.send(new DeleteAccessEntryCommand({ clusterName: cluster, principalArn }));
     await deployer.remove();
   });
 

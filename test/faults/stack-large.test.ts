@@ -1,0 +1,63 @@
+// A stack with a thousand build namespaces, in each of which somebody else has the service account that the helper extends.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { inParallel } from "../../helper/parallel.ts";
+import { waitFor } from "../local/watch.ts";
+import { EngineStack } from "./engine-stack.ts";
+import { deleteObject, kube, makeNamespace, options } from "./live-stack.ts";
+
+const size = 1_000;
+const name = `fl-${randomBytes(3).toString("hex")}`;
+const builds = Array.from({ length: size }, (_, index) => `build-${name}-${String(index)}`);
+
+interface Account {
+  metadata: { name: string; namespace: string; annotations?: Record<string, string> };
+  secrets?: { name: string }[];
+}
+
+describe(`destroy of a stack with ${String(size)} build namespaces`, () => {
+  let stack: EngineStack;
+
+  before(async () => {
+    await inParallel(builds, 32, async (build) => {
+      await makeNamespace(build);
+      const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
+      await kube({ method: "POST", path: `/api/v1/namespaces/${build}/serviceaccounts`, body });
+    });
+    stack = await EngineStack.make(name, [`buildNamespaces=["build-${name}-*"]`]);
+  });
+
+  after(async () => {
+    await stack.end();
+    await inParallel(builds, 32, async (build) => deleteObject(`/api/v1/namespaces/${build}`));
+  });
+
+  it("takes back what the helper added in all of them, and leaves nothing", async (t) => {
+    const up = await stack.up();
+    assert.equal(up.code, 0, up.said);
+    const accounts = "/api/v1/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa";
+    const extended = new Set<string>();
+    const areAll = ({ object }: { object: Account | undefined }): boolean => {
+      const { metadata, secrets = [] } = object ?? {};
+      if (metadata !== undefined && builds.includes(metadata.namespace) && secrets.length === 2)
+        extended.add(metadata.namespace);
+      return extended.size === size;
+    };
+    await waitFor<Account>(options, accounts, areAll, 120_000);
+
+    const down = await stack.destroy();
+    assert.equal(down.code, 0, down.said);
+    await stack.proveNothingIsLeft();
+    const { items } = await kube<{ items: Account[] }>({ method: "GET", path: accounts });
+    const own = items.filter(({ metadata }) => builds.includes(metadata.namespace));
+    assert.equal(own.length, size);
+    for (const { metadata, secrets } of own) {
+      assert.deepEqual([metadata.annotations ?? {}, secrets], [{}, [{ name: "theirs" }]]);
+    }
+    const held = `${String(size)} service accounts of others are as they were`;
+    t.diagnostic(
+      `outcome: destroy with ${String(size)} namespaces | ${held} | right again after ${String(down.milliseconds)} ms`,
+    );
+  });
+});
