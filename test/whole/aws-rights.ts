@@ -82,24 +82,19 @@ export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =
 
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
 
-/** What infra/deployer-policy.json grants, and the in-process engine never asks for: why, and which actions. */
+/** What infra/deployer-policy.json grants, and the stand-in of AWS' provider never asks for: why, and which actions. */
 export const ofTheProviderAlone: Readonly<Record<string, readonly string[]>> = {
-  "Pulumi's AWS provider calls these when it reads what is there, and before it deletes": [
-    "ecr:ListTagsForResource",
-    "iam:GetPolicyVersion",
-    "iam:ListGroupsForUser",
+  "Pulumi's AWS provider reads with these what else a role has, before it deletes it": [
     "iam:ListInstanceProfilesForRole",
     "iam:ListRolePolicies",
   ],
-  "Pulumi's AWS provider puts right with these what somebody else changed: path, description, length of sessions": [
-    "iam:UpdateRole",
-    "iam:UpdateRoleDescription",
+  "Pulumi's AWS provider puts the path right with this one; a user of another path is none that the policy is about": [
     "iam:UpdateUser",
+  ],
+  "it finds an association that somebody else made; the provider knows its own by its id": [
+    "eks:ListPodIdentityAssociations",
   ],
 };
 
 /** The emulator takes tags of these when they are made, and no others afterwards. */
 export const unknownToEmulator = ["eks:UntagResource", "iam:UntagOpenIDConnectProvider"] as const;
-
-/** It finds a provider by its issuer so; the in-process engine knows the ARN that such a one has. */
-export const toFindOidcProvider = "iam:ListOpenIDConnectProviders";

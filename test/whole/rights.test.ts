@@ -14,7 +14,6 @@ import {
   judgePrincipals,
   ofTheProviderAlone,
   principalsOf,
-  toFindOidcProvider,
   unknownToEmulator,
   type Principal,
 } from "./aws-rights.ts";
@@ -118,7 +117,7 @@ describe("what was asked of AWS in the whole run", () => {
     assert.deepEqual([beyond, denied], [[], []]);
     assert.deepEqual(
       without(granted, used),
-      [...Object.values(ofTheProviderAlone).flat(), ...unknownToEmulator, toFindOidcProvider].sort(),
+      [...Object.values(ofTheProviderAlone).flat(), ...unknownToEmulator].sort(),
     );
   });
 });
