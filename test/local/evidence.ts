@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { AwsRequest } from "./aws-requests.ts";
-import { home, logs } from "./machine.ts";
+import { backend, home, logs } from "./machine.ts";
 
 /** The name of the log of requests to AWS, one per line. */
 export const awsRequests = "aws-requests.log";
@@ -42,16 +42,15 @@ export const recordSaid = (by: string, text: string): void =>
 export const rememberSecrets = (secrets: readonly string[]): void =>
   append(issuedSecrets, secrets.map((secret) => `${secret}\n`).join(""), 0o600);
 
-/** Keeps what may be about to go: the logs of pods, and the states of stacks. */
+/** Keeps what may be about to go: the logs of pods, and the states of stacks, with what they were before their last change. */
 export function keepFiles(): void {
-  for (const [folder, wanted] of [
-    ["pod-logs", /\.log$/],
-    ["stacks", /\/state$/],
+  for (const [name, from, wanted] of [
+    ["pod-logs", join(home, "pod-logs"), /\.log$/],
+    ["states", join(backend, ".pulumi/stacks"), /\.json(\.bak)?$/],
   ] as const) {
-    const from = join(home, folder);
     if (!existsSync(from)) continue;
     for (const file of readdirSync(from, { recursive: true, encoding: "utf8" })) {
-      if (wanted.test(file)) keepFile(join(from, file), join(logs, folder, file));
+      if (wanted.test(file)) keepFile(join(from, file), join(logs, name, file));
     }
   }
 }

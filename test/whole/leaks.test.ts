@@ -23,7 +23,7 @@ const kinds = [
   ...["front", "eks", "emulator", "dockerd", "containerd", "etcd", "kubelet"],
   "kube-(apiserver|controller-manager|scheduler|proxy)",
 ].map((part) => new RegExp(`(^|/)${part}\\.log$`));
-kinds.push(/(^|\/)stacks\/.*\/state$/);
+kinds.push(/(^|\/)states\/.*\.json$/);
 
 describe("the secrets of the whole run", () => {
   let files: string[];
