@@ -67,8 +67,6 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
         const stack = openStack(name);
         await preparePulumi();
         await destroy(stack);
-        // The stack's provider may have been somebody with fewer rights.
-        useCloud();
         await step("checking that nothing is left of it", async () =>
           proveNothingIsLeft(
             stack,
@@ -124,6 +122,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
 
 /** Where stack dev has overrides, pulumi by hand reads them, too; else it reads Pulumi.dev.yaml as it is. */
 function overriding(): Record<string, string> {
+  if (!isMade("dev")) return {};
   const { overrides, configFile } = openStack("dev");
   return Object.keys(overrides).length === 0 ? {} : { PULUMI_OPTION_CONFIG_FILE: configFile };
 }
