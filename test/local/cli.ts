@@ -120,11 +120,11 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
   },
 };
 
-/** Where stack dev has overrides, pulumi by hand reads them, too; else it reads Pulumi.dev.yaml as it is. */
+/** Where stack dev has overrides, or another platform, pulumi by hand reads them, too; else it reads Pulumi.dev.yaml as it is. */
 function overriding(): Record<string, string> {
   if (!isMade("dev")) return {};
   const { overrides, configFile } = openStack("dev");
-  return Object.keys(overrides).length === 0 ? {} : { PULUMI_OPTION_CONFIG_FILE: configFile };
+  return Object.keys(overrides).length === 0 && process.arch === "x64" ? {} : { PULUMI_OPTION_CONFIG_FILE: configFile };
 }
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
