@@ -4,7 +4,7 @@ import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aw
 import { connect, orUndefined } from "../../helper/kube.ts";
 import { nothingToDo } from "../e2e/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { account, aws, kubeconfig, ports } from "../local/machine.ts";
+import { account, aws, kubeconfig, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../registry-login.ts";
 import type { EngineStack } from "./engine-stack.ts";
@@ -42,6 +42,12 @@ export async function keyInUse(stack: string): Promise<string | undefined> {
 /** Whether the registry takes the login that a build namespace has. */
 export const hasGoodLogin = async (build: string): Promise<boolean> =>
   isLoginTaken(ports.registry, decode((await secret(build, "ecr-creds")).data["password"]));
+
+/** The tags of the images in a repository, asked of the emulator behind the front. */
+export async function imagesOf(repository: string): Promise<readonly string[]> {
+  const answer = await fetch(`${url(ports.emulator)}/v2/${repository}/tags/list`);
+  return ((await answer.json()) as { tags?: string[] }).tags ?? [];
+}
 
 export const makeNamespace = async (name: string): Promise<void> =>
   void (await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name } } }));

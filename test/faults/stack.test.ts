@@ -19,6 +19,7 @@ import {
   deleteObject,
   hasGoodLogin,
   iam,
+  imagesOf,
   keyInUse,
   keysOf,
   makeNamespace,
@@ -134,10 +135,16 @@ describe("a stack that is changed behind its back", () => {
     );
   });
 
-  it("up makes everything again where everything was deleted", async (t) => {
+  it("up makes everything again where everything was deleted, and the image when it is told to", async (t) => {
     await deleteEverything();
     const ended = await stack.up();
     assert.equal(ended.code, 0, ended.said);
+    await assertWhole(stack, build);
+    // Docker's provider takes an image for there for ever: the nodes that have it go on, and others find none.
+    assert.deepEqual(await imagesOf(name), []);
+    const pushed = await stack.try(...commands.up, "--replace", "**docker:index/image:Image::ecr-helper");
+    assert.equal(pushed.code, 0, pushed.said);
+    assert.equal((await imagesOf(name)).length, 1);
     await assertWhole(stack, build);
     t.diagnostic(`outcome: everything deleted by hand | up says what it made again | ${again(ended)}`);
   });
