@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { awsCall, commands, EngineStack } from "./engine-stack.ts";
+import { arnOf, assertWhole, deleteObject, makeNamespace } from "./live-stack.ts";
+import { shell } from "./shell.ts";
+
+describe("a stack whose up was killed, and is run again as if nothing had been", () => {
+  const name = `fs-${randomBytes(3).toString("hex")}`;
+  const build = `build-${name}`;
+  let stack: EngineStack;
+
+  before(async () => {
+    await makeNamespace(build);
+    stack = await EngineStack.make(name, [`buildNamespaces=["${build}"]`]);
+  });
+
+  after(async () => {
+    await stack.end();
+    await deleteObject(`/api/v1/namespaces/${build}`);
+  });
+
+  it("is told by npm run up of each that exists already, and goes on when these are deleted", async (t) => {
+    const calls = ["ecr:CreateRepository", "iam:CreatePolicy", "iam:CreateUser"].map((action) => awsCall(action));
+    await stack.killedAt(calls, commands.up);
+    const { code, said } = await shell(`'${process.execPath}' test/local/cli.ts up --stack ${name}`);
+    assert.equal(code, 1, said);
+    assert.match(said, new RegExp(`A pulumi command on stack ${name} was killed; its lock is taken away`));
+    assert.match(said, new RegExp(`EntityAlreadyExists: User with name ${name} already exists`));
+    assert.match(said, new RegExp(`EntityAlreadyExists: A policy called ${name} already exists`));
+    assert.match(said, /RepositoryAlreadyExistsException: /);
+    assert.match(said, /Remedy: /);
+
+    // They were made a moment ago, and nothing is in them.
+    const deleted = await shell(
+      [
+        `aws iam delete-user --user-name ${name}`,
+        `aws iam delete-policy --policy-arn ${arnOf(name)}`,
+        `aws ecr delete-repository --repository-name ${name}`,
+      ].join("\n"),
+    );
+    assert.equal(deleted.code, 0, deleted.said);
+    await stack.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
+    const ended = await stack.up();
+    assert.equal(ended.code, 0, ended.said);
+    await assertWhole(stack, build);
+    const again = `right again after ${String(ended.milliseconds)} ms`;
+    t.diagnostic(`outcome: up killed, and run again at once | it names what exists already | ${again}`);
+  });
+});
