@@ -18,6 +18,7 @@ import { aws, backend, home, kubeconfig } from "../local/machine.ts";
 import { isMade } from "../local/pulumi/stack-commands.ts";
 import { pulumiCommand } from "../local/pulumi/toolchain.ts";
 import { forgetStack, keepOverrides, openStack, parseOverride, type Stack } from "../local/stack.ts";
+import { killEngine } from "./engine-process.ts";
 import type { Fault } from "./fault.ts";
 import { Proxy, type Matches, type Outage } from "./proxy.ts";
 
@@ -159,7 +160,7 @@ export class EngineStack {
       cwd: args[0] === "stack" ? folder : project,
       env: { ...process.env, ...cloudEnvironment(), AWS_ENDPOINT_URL: this.#proxies.aws.url, ...this.environment },
       stdio: ["ignore", "pipe", "pipe"],
-      // A group of its own: what kills it kills its plugins and its program, too.
+      // A group of its own, by which it is killed.
       detached: true,
     });
     const said = [text(child.stdout), text(child.stderr)] as const;
@@ -239,7 +240,7 @@ export class EngineStack {
     const timer = sleep(patience, "late", { signal: late.signal }).catch(() => "in time");
     const first = await Promise.race([happened.then(() => "happened"), ended.then(() => "ended"), timer]);
     late.abort();
-    if (first !== "ended" && child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    if (first !== "ended" && child.pid !== undefined) killEngine(child.pid);
     const killed = await ended;
     if (first !== "happened") throw new Error(`pulumi ${args.join(" ")} ${first}, and was not to be: ${killed.said}`);
     return killed;
