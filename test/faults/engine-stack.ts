@@ -47,14 +47,18 @@ export const awsCall = (...actions: readonly string[]): Call => ({
 });
 
 /** What is asked of Kubernetes for an object, by the end of its path; a preview asks for nothing. */
-export const objectCall = (method: "PATCH" | "DELETE", ...ends: readonly string[]): Call => ({
+export const objectCall = (method: "POST" | "PATCH" | "DELETE", end: string): Call => ({
   of: "kubernetes",
   matches: (asked) => {
     const { pathname, searchParams } = new URL(asked.path, "http://kubernetes");
-    const isMeant = asked.method === method && ends.some((end) => pathname.endsWith(end));
-    return isMeant && !searchParams.has("dryRun");
+    if (asked.method !== method || searchParams.has("dryRun")) return false;
+    return (method === "POST" ? `${pathname}/${nameIn(asked.body)}` : pathname).endsWith(end);
   },
 });
+
+/** The name of an object that is made: its path has none. */
+const nameIn = (body: Buffer): string =>
+  (JSON.parse(body.toString()) as { metadata?: { name?: string } }).metadata?.name ?? "";
 
 interface Kubeconfig {
   readonly clusters: readonly { readonly cluster: Record<string, string> }[];
@@ -80,6 +84,8 @@ export interface Pending {
     readonly type: string;
     readonly urn: string;
     readonly parent?: string;
+    /** `URN::ID` of its provider. */
+    readonly provider?: string;
     readonly inputs: Readonly<Record<string, unknown>>;
   };
 }

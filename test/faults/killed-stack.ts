@@ -5,31 +5,42 @@ import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
 import type { EngineStack, Pending } from "./engine-stack.ts";
 import { arnOf, iam, keyInUse, keysOf } from "./live-stack.ts";
 
-/** By what `pulumi import` finds what would be there twice; undefined of what the next up makes again or takes over. */
+/** By what `pulumi import` finds what would be there twice; undefined of what the next up makes again. */
 function importId({ type, inputs }: Pending["resource"]): string | undefined {
+  if (type.startsWith("kubernetes:")) {
+    const { name, namespace } = inputs["metadata"] as { name: string; namespace?: string };
+    return namespace === undefined ? name : `${namespace}/${name}`;
+  }
   if (/:(User|Repository)$/.test(type)) return String(inputs["name"]);
   return type.endsWith("iam/policy:Policy") ? arnOf(String(inputs["name"])) : undefined;
 }
 
 const lastOf = (urn: string): string => urn.split("::").at(-1) ?? "";
 
-/** The file that `pulumi import --file` reads: each with its place in the program, so that it is the same resource. */
+/**
+ * The file that `pulumi import --file` reads: each with its place in the program, so that it is the same resource, and by its
+ * provider where the program names one.
+ */
 function importsOf(pending: readonly Pending[]): { nameTable: Record<string, string>; resources: object[] } {
   const nameTable: Record<string, string> = {};
+  const keyOf = (urn: string): string => {
+    const key = urn.replaceAll(/\W+/g, "-");
+    nameTable[key] = urn;
+    return key;
+  };
   const resources = pending.flatMap(({ resource }) => {
-    const { type, urn, parent = "" } = resource;
+    const { type, urn, parent = "", provider = "" } = resource;
     const id = importId(resource);
     if (id === undefined) return [];
-    const key = parent.replaceAll(/\W+/g, "-");
-    nameTable[key] = parent;
-    return [{ type, name: lastOf(urn), id, parent: key }];
+    const by = type.startsWith("kubernetes:") ? { provider: keyOf(provider.replace(/::[^:]+$/, "")) } : {};
+    return [{ type, name: lastOf(urn), id, parent: keyOf(parent), ...by }];
   });
   return { nameTable, resources };
 }
 
 /**
- * Mends the state after an `up` that was killed: takes away its lock, imports what it made in AWS and nobody wrote down, and
- * clears the rest of what it had begun.
+ * Mends the state after an `up` that was killed: takes away its lock, imports what it made and nobody wrote down, and clears the
+ * rest of what it had begun.
  */
 export async function mend(stack: EngineStack): Promise<readonly Pending[]> {
   await stack.pulumi("cancel", "--yes");
@@ -52,6 +63,3 @@ export async function deleteUnusedKeys(name: string): Promise<void> {
   for (const AccessKeyId of (await keysOf(name)).filter((one) => one !== used))
     await iam.send(new DeleteAccessKeyCommand({ UserName: name, AccessKeyId }));
 }
-
-/** The next up takes over what a killed one made in the cluster as another field manager. */
-export const takingOver = { PULUMI_K8S_ENABLE_PATCH_FORCE: "true" };

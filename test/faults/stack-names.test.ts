@@ -106,7 +106,7 @@ describe("a stack whose objects somebody else has", () => {
   const own = `${name}-c`;
   const clusterRoles = `${rbac}/clusterroles`;
   const role = `${clusterRoles}/ecr-helper-${own}`;
-  const [namespace, secrets] = [`/api/v1/namespaces/${own}`, `/api/v1/namespaces/${own}/secrets`];
+  const secrets = `/api/v1/namespaces/${own}/secrets`;
   let stack: EngineStack;
 
   before(async () => {
@@ -115,30 +115,37 @@ describe("a stack whose objects somebody else has", () => {
 
   after(async () => stack.end());
 
-  it("names a ClusterRole that grants something else, and who made it, and leaves it as it is", async (t) => {
-    const rules = [{ apiGroups: [""], resources: ["pods"], verbs: ["get"] }];
-    await make(clusterRoles, { metadata: { name: `ecr-helper-${own}` }, rules });
-    const there = await read(role);
+  it("names each of them, and leaves them as they are, through up and down", async (t) => {
+    const namespace = `/api/v1/namespaces/${own}`;
+    const objects = [
+      [clusterRoles, { metadata: { name: `ecr-helper-${own}` }, rules: [] }],
+      ["/api/v1/namespaces", { metadata: { name: own } }],
+    ] as const;
+    for (const [path, body] of objects) await make(path, body);
+    const there = [await read(role), await read(namespace)];
     const { code, said } = await stack.up();
     assert.notEqual(code, 0);
-    assert.match(said, /ClusterRole \(ecr-helper\):[^]*conflict with "theirs" using rbac\S+: \.rules/);
+    assert.match(said, new RegExp(`clusterroles.rbac.authorization.k8s.io "ecr-helper-${own}" already exists`));
+    assert.match(said, new RegExp(`namespaces "${own}" already exists`));
     const down = await stack.destroy();
     assert.equal(down.code, 0, down.said);
-    assert.deepEqual(await read(role), there);
+    assert.deepEqual([await read(role), await read(namespace)], there);
     await deleteObject(role);
-    t.diagnostic(`outcome: a ClusterRole of that name | it is named and untouched | ${outcome(down)}`);
+    t.diagnostic(`outcome: a ClusterRole, a namespace of that name | named and untouched | ${outcome(down)}`);
   });
 
-  it("takes over, and deletes in the end, a namespace and a secret that say nothing else", async () => {
-    await make("/api/v1/namespaces", { metadata: { name: own } });
+  it("names a secret in a namespace that is there before, and leaves it as it is", async (t) => {
     await make(secrets, { metadata: { name: "ecr-helper" }, data: { theirs: "" } });
+    const there = await read(`${secrets}/ecr-helper`);
+    stack.configure("createNamespace=false");
     const { code, said } = await stack.up();
-    assert.equal(code, 0, said);
-    const { data } = (await read(`${secrets}/ecr-helper`)) as { data: object };
-    assert.deepEqual(Object.keys(data).sort(), ["aws_access_key_id", "aws_secret_access_key", "theirs"]);
+    assert.notEqual(code, 0);
+    assert.match(said, /secrets "ecr-helper" already exists/);
     const down = await stack.destroy();
     assert.equal(down.code, 0, down.said);
-    assert.equal(await read(namespace), undefined);
+    assert.deepEqual(await read(`${secrets}/ecr-helper`), there);
+    await deleteObject(`/api/v1/namespaces/${own}`);
+    t.diagnostic(`outcome: a secret of that name | named and untouched | ${outcome(down)}`);
   });
 });
 

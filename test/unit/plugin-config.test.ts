@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { awsProvider } from "../local/pulumi/aws/provider.ts";
 import { readConfig } from "../local/pulumi/aws/config.ts";
-import { configChanges, configOf } from "../local/pulumi/plugin-config.ts";
-import { secret, unknown } from "../local/pulumi/values.ts";
+import { configChanges, configOf, withSecrets } from "../local/pulumi/plugin-config.ts";
+import { isSecret, plainProperties, secret, unknown } from "../local/pulumi/values.ts";
 
 describe("the AWS provider's own configuration", () => {
   const environment = { ...process.env };
@@ -62,21 +62,23 @@ describe("the AWS provider's own configuration", () => {
     assert.equal(readConfig({}).region, "eu-west-1");
   });
 
-  it("changes in place: no key takes another provider", () => {
-    const changed = configChanges(
-      awsProvider,
-      { region: "a", token: "t" },
-      { region: "b", skipMetadataApiCheck: "true" },
+  it("has its secrets marked, whoever set them: the state is to have them encrypted", () => {
+    const marked = withSecrets(awsProvider, { region: "a", accessKey: "k", secretKey: "s", token: unknown });
+    assert.deepEqual(
+      Object.keys(marked).filter((key) => isSecret(marked[key])),
+      ["accessKey", "secretKey"],
     );
+    assert.equal(plainProperties(marked)["secretKey"], "s");
+  });
+
+  it("changes in place: no key takes another provider", () => {
+    const changed = configChanges({ region: "a", token: "t" }, { region: "b", skipMetadataApiCheck: "true" });
     assert.deepEqual(changed, {
       changes: true,
       detailed: { region: "UPDATE", token: "DELETE", skipMetadataApiCheck: "ADD" },
       replaces: [],
       deleteBeforeReplace: false,
     });
-    assert.equal(
-      configChanges(awsProvider, { region: "a", version: "1" }, { region: "a", version: "2" }).changes,
-      false,
-    );
+    assert.equal(configChanges({ region: "a", version: "1" }, { region: "a", version: "2" }).changes, false);
   });
 });

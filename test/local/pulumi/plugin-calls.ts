@@ -3,7 +3,7 @@ import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
 import pluginPb from "@pulumi/pulumi/proto/plugin_pb.js";
 import emptyPb from "google-protobuf/google/protobuf/empty_pb.js";
 import type structPb from "google-protobuf/google/protobuf/struct_pb.js";
-import { configChanges, configOf } from "./plugin-config.ts";
+import { configChanges, configOf, withSecrets } from "./plugin-config.ts";
 import { toStruct, UnimplementedError } from "./plugin-errors.ts";
 import { InvalidArgumentsError, type Plugin } from "./plugin.ts";
 import type { EngineLog } from "./plugin-server.ts";
@@ -59,11 +59,11 @@ function configCalls<Session>(
     attach: async () => Promise.resolve(new emptyPb.Empty()),
     checkConfig: async (request: providerPb.CheckRequest) => {
       const news = from(request.getNews());
-      return checked(news, await plugin.checkConfig(configOf(news)));
+      return checked(withSecrets(plugin, news), await plugin.checkConfig(configOf(news)));
     },
     diffConfig: async (request: providerPb.DiffRequest) => {
       const olds = request.hasOldInputs() ? request.getOldInputs() : request.getOlds();
-      return Promise.resolve(diffResponse(configChanges(plugin, from(olds), from(request.getNews()))));
+      return Promise.resolve(diffResponse(configChanges(from(olds), from(request.getNews()))));
     },
     configure: async (request: providerPb.ConfigureRequest) => {
       const variables = Object.fromEntries(

@@ -1,7 +1,7 @@
 // A provider's own configuration, as the engine sends it: text, JSON where it is more than text, secrets marked.
 import type { DiffKind, DiffResult } from "./diff.ts";
 import type { Plugin } from "./plugin.ts";
-import { isSame, plainProperties, unknown, type Properties } from "./values.ts";
+import { isSame, plainProperties, secret, unknown, type Properties } from "./values.ts";
 
 /** Keys of the engine's own, which come with every explicit provider. */
 const ofTheEngine = ["version", "pluginDownloadURL", "pluginChecksums", "parameterization"];
@@ -24,17 +24,22 @@ function parsed(value: unknown): unknown {
   }
 }
 
-/** What a change of a provider's configuration means: the provider is updated in place unless a key replaces it. */
-export function configChanges<Session>(plugin: Plugin<Session>, old: Properties, next: Properties): DiffResult {
+/** The configuration with its secrets marked. */
+export const withSecrets = <Session>({ secretConfig }: Plugin<Session>, properties: Properties): Properties =>
+  Object.fromEntries(
+    Object.entries(properties).map(([key, value]) => [
+      key,
+      secretConfig.includes(key) && value !== unknown ? secret(value) : value,
+    ]),
+  );
+
+/** What a change of a provider's configuration means: the provider is updated in place. */
+export function configChanges(old: Properties, next: Properties): DiffResult {
   const [before, after] = [configOf(old), configOf(next)];
   const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
     (key) => !isSame(before[key], after[key]),
   );
-  const replaces = changed.filter((key) => plugin.configThatReplaces.includes(key));
-  const kind = (key: string): DiffKind => {
-    const change = !(key in before) ? "ADD" : key in after ? "UPDATE" : "DELETE";
-    return replaces.includes(key) ? `${change}_REPLACE` : change;
-  };
+  const kind = (key: string): DiffKind => (!(key in before) ? "ADD" : key in after ? "UPDATE" : "DELETE");
   const detailed = Object.fromEntries(changed.map((key) => [key, kind(key)]));
-  return { changes: changed.length > 0, detailed, replaces, deleteBeforeReplace: false };
+  return { changes: changed.length > 0, detailed, replaces: [], deleteBeforeReplace: false };
 }

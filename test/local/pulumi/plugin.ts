@@ -18,8 +18,8 @@ export interface Plugin<Session> {
   readonly version: string;
   /** What is wrong with the provider's configuration, whose values may be JSON texts. */
   checkConfig(config: Properties): Promise<CheckFailure[]>;
-  /** Configuration keys whose change takes another provider, and with it all of its resources. */
-  readonly configThatReplaces: readonly string[];
+  /** Configuration keys that are secrets, whether they are marked or not: they are encrypted in the state. */
+  readonly secretConfig: readonly string[];
   /** Rejects where the provider cannot work by this configuration. */
   configure(config: Properties, log: Log): Promise<Session>;
   readonly types: Readonly<Record<string, ResourceType<Session>>>;

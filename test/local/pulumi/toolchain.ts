@@ -27,6 +27,9 @@ export const pulumiCommand = join(pulumiFolder, "pulumi");
 export const pulumiEnvironment = (): Record<string, string> => ({
   // After an import it writes code by the official language host and plugins alone.
   ...(existsSync(join(pulumiFolder, "pulumi-language-nodejs")) ? { PULUMI_OPTION_GENERATE_CODE: "false" } : {}),
+  // The provider that is built creates by server-side apply, which takes over what somebody else made. The official one refuses
+  // that since 4.29: https://github.com/pulumi/pulumi-kubernetes/pull/4278
+  ...(originOfPlugin("kubernetes") === "built from Go modules" ? { PULUMI_K8S_ENABLE_SERVER_SIDE_APPLY: "false" } : {}),
   PULUMI_HOME: home,
   PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
   PULUMI_SKIP_UPDATE_CHECK: "true",
@@ -43,6 +46,17 @@ type ProviderName = (typeof providers)[number];
 
 /** Where a part comes from, as the user is told. */
 type Origin = "official" | "built from Go modules" | "stand-in of this repository";
+
+const versionOfPackage = (name: ProviderName): string => {
+  const manifest = join(project, "node_modules/@pulumi", name, "package.json");
+  return (JSON.parse(readFileSync(manifest, "utf8")) as { version: string }).version;
+};
+
+/** The file that says where a provider's plugin comes from. */
+const originFile = (name: ProviderName): string => join(home, `resource-${name}-v${versionOfPackage(name)}.origin`);
+
+const originOfPlugin = (name: ProviderName): Origin | undefined =>
+  existsSync(originFile(name)) ? (readFileSync(originFile(name), "utf8") as Origin) : undefined;
 
 interface Found {
   /** What is told of it, `v3.274.1 (built from Go modules)`. */
@@ -144,8 +158,7 @@ const versionOf = async (command: string): Promise<string | undefined> =>
 
 /** Makes sure that a provider's plugin is there in the version of its npm package, and tells which one it is. */
 async function preparePlugin(name: ProviderName, command: Found): Promise<string> {
-  const manifest = join(project, "node_modules/@pulumi", name, "package.json");
-  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
+  const version = versionOfPackage(name);
   const kept = `resource-${name}-v${version}`;
   const folder = join(home, "plugins", kept);
   const program = join(folder, `pulumi-resource-${name}`);
@@ -172,14 +185,14 @@ async function originOf(name: ProviderName, version: string, command: Found): Pr
   const plugin = `resource-${name}-v${version}`;
   const folder = join(home, "plugins", plugin);
   const standIn: Origin = name === "kubernetes" ? "built from Go modules" : "stand-in of this repository";
-  const [note, users] = [join(home, `${plugin}.origin`), join(userHome, "plugins", plugin)];
-  const known = existsSync(note) ? (readFileSync(note, "utf8") as Origin) : undefined;
+  const users = join(userHome, "plugins", plugin);
+  const known = originOfPlugin(name);
   if (known !== undefined && existsSync(folder)) return known;
   await rm(folder, { recursive: true, force: true });
   await mkdir(dirname(folder), { recursive: true });
   const origin = existsSync(users) || (await isDownloaded(name, version, command)) ? "official" : standIn;
   if (origin === "official" && !existsSync(folder)) await linkAnew(users, folder);
-  await writeFile(note, origin);
+  await writeFile(originFile(name), origin);
   return origin;
 }
 

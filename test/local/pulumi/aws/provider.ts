@@ -14,7 +14,8 @@ export const awsProvider: Plugin<AwsSession> = {
   version: awsPackage.version,
   checkConfig: async (config) => Promise.resolve(configFailures(config)),
   // None of the original's arguments forces a new provider.
-  configThatReplaces: [],
+  // additionalSecretOutputs in node_modules/@pulumi/aws/provider.js
+  secretConfig: ["accessKey", "secretKey", "token"],
   configure: async (config) => {
     const [failure] = configFailures(config);
     if (failure !== undefined) throw new Error(failure.reason);

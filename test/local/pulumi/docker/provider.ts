@@ -33,7 +33,7 @@ export const dockerProvider: Plugin<DockerSession> = {
   name: "docker",
   version: dockerPackage.version,
   checkConfig: async (config) => Promise.resolve(failuresOf(config)),
-  configThatReplaces: [],
+  secretConfig: [],
   configure: async (config, log) => {
     const [failure] = failuresOf(config);
     if (failure !== undefined) throw new Error(failure.reason);
