@@ -91,7 +91,7 @@ describe("the local cloud", () => {
         );
         for (const family of ["iptables", "ip6tables"]) assert.ok(!(await run(`${family}-save`, [])).includes("KUBE-"));
         const ours = commandLines().filter((line) =>
-          /\/var\/lib\/ecr-helper|kubernetes-v|ministack|local\/front|\/pause/.test(line),
+          /\/var\/lib\/ecr-helper|\/kubernetes-v|ministack|local\/front|\/pause/.test(line),
         );
         assert.deepEqual(ours, []);
         assert.equal(await startCloud(), true);
