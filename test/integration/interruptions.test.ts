@@ -312,11 +312,7 @@ describe("the end of a helper", () => {
   });
 
   it("leaves no entry in a service account that was there before, when the stack is destroyed", async () => {
-    const lines = await runAndStop(async () => {
-      const marker = String(parts.env["ECR_HELPER_MARKER"]);
-      await parts.admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${marker}` });
-      await parts.admin({ method: "DELETE", path: deployment() });
-    });
+    const lines = await runAndStop(async () => parts.endStack());
     assert.ok(lines.includes("the stack is being destroyed: taking back what is not collected with it"));
     for (const namespace of names) {
       const { metadata, secrets, imagePullSecrets } = await parts.account(namespace);

@@ -51,6 +51,8 @@ export interface Parts {
   readonly owner: string;
   /** Attaches the policy to the helper's user, or detaches it. */
   readonly attach: (attached: boolean) => Promise<void>;
+  /** Deletes what `pulumi destroy` deletes first, before the helper ends: the stack's marker, then the Deployment. */
+  endStack(): Promise<void>;
   namespace(name: string, labels?: Record<string, string>): Promise<void>;
   /** Starts a helper; it is stopped by `remove` at the latest. */
   run(env?: Readonly<Record<string, string>>, cluster?: Cluster): HelperProcess;
@@ -153,6 +155,11 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
       const { iam } = awsSession();
       if (attached) await iam.send(new AttachUserPolicyCommand(to));
       else await iam.send(new DetachUserPolicyCommand(to));
+    },
+    endStack: async () => {
+      const marker = String(env["ECR_HELPER_MARKER"]);
+      await admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${marker}` });
+      await admin({ method: "DELETE", path: `/apis/apps/v1/namespaces/${name}/deployments/ecr-helper` });
     },
     namespace,
     run: (further = {}, from = cluster) => {
