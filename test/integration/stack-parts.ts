@@ -157,7 +157,7 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
       else await iam.send(new DetachUserPolicyCommand(to));
     },
     endStack: async () => {
-      const marker = String(env["ECR_HELPER_MARKER"]);
+      const marker = `${owner.name}-stack`;
       await admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${marker}` });
       await admin({ method: "DELETE", path: `/apis/apps/v1/namespaces/${name}/deployments/ecr-helper` });
     },
