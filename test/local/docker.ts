@@ -38,11 +38,10 @@ export async function startDocker(): Promise<void> {
     "--ip-forward=false",
     "--ip-masq=false",
   ];
-  startBackground({
-    name: "dockerd",
-    command: "dockerd",
-    args: [...args, ...isolated, "--pidfile", join(home, "docker.pid")],
-  });
+  // One that was killed left it, and its number may be another process' by now: dockerd would refuse to start.
+  const pidfile = join(home, "docker.pid");
+  if (!isRunning("dockerd")) await rm(pidfile, { force: true });
+  startBackground({ name: "dockerd", command: "dockerd", args: [...args, ...isolated, "--pidfile", pidfile] });
   await untilReady("dockerd", engineAnswers);
 }
 
