@@ -75,6 +75,9 @@ describe("down of a stack whose helper does not run", () => {
       assert.ok(refused.said.includes(`entries in service account ${build}/builder-sa`), refused.said);
     const [command = "", ...others] = refused.said.split("\n").filter((line) => line.startsWith("kubectl "));
     assert.deepEqual(others, []);
+    const still = await down();
+    assert.equal(still.code, 1, "it looks again");
+    assert.ok(still.said.includes(command), still.said);
     const cleared = await shell(command);
     assert.equal(cleared.code, 0, cleared.said);
     for (const build of builds) {
@@ -84,6 +87,7 @@ describe("down of a stack whose helper does not run", () => {
     }
     const again = await down();
     assert.equal(again.code, 0, again.said);
+    assert.match(again.said, /is destroyed and left nothing/);
     await stack.proveNothingIsLeft();
     const ended = `right again after ${String(cleared.milliseconds + again.milliseconds)} ms`;
     t.diagnostic(`outcome: down without a helper | entries in service accounts of others are named | ${ended}`);

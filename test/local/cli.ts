@@ -60,9 +60,10 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
         await step("clearing what a crash left", stopCloud);
         return void say("The local cloud had crashed, and its AWS with it; what was left is cleared.");
       }
-      const others = stackNames().filter((one) => one !== name);
+      const [all, others] = [stackNames(), stackNames().filter((one) => one !== name)];
       useCloud();
-      if (!isMade(name)) say(`There is no stack ${name}.`);
+      // One that is destroyed and left something is known until nothing is left.
+      if (!all.includes(name)) say(`There is no stack ${name}.`);
       else {
         const stack = openStack(name);
         await preparePulumi();
