@@ -76,9 +76,12 @@ export class Attachments {
   }
 }
 
-/** The principals that are helpers: all but the account's root, deployers, and the node, whose own role is not the stack's. */
+/**
+ * The principals that are helpers: all but the account's root, deployers, the node, whose own role is not the stack's, and those
+ * that the tests of the AWS plugin make.
+ */
 export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =>
-  kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole;
+  kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !name.startsWith("plugin-");
 
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
 

