@@ -7,8 +7,7 @@ import { orUndefined, type Kube } from "./kube.ts";
 import { reasonOf, type Log } from "./log.ts";
 import type { Observed } from "./observed.ts";
 import { inParallel } from "./parallel.ts";
-import { deploymentPath, successorOf, type Deployment } from "./successor.ts";
-import { isOpenEnded, namedNamespaces } from "./targets.ts";
+import { deploymentPath, keptBy, successorOf, type Deployment } from "./successor.ts";
 import { objectsOf } from "./tasks.ts";
 
 /** How long the look at the Deployment may take, in milliseconds: an end is not held up by an API server that is away. */
@@ -69,7 +68,7 @@ interface TakeBack {
 
 /** What is the helper's now and will be nobody's then. With the stack its secrets are collected: only accounts may stay. */
 function takeBacks(config: HelperConfig, observed: Observed, successor: HelperConfig | "none"): TakeBack[] {
-  const keeps = keptBy(config, successor);
+  const keeps = keepingOf(config, successor);
   const all: TakeBack[] = [];
   for (const namespace of observed.seenIn()) {
     for (const [name, collection] of successor === "none" ? [] : observed.secrets) {
@@ -89,16 +88,14 @@ function takeBacks(config: HelperConfig, observed: Observed, successor: HelperCo
   return all;
 }
 
-function keptBy(
+function keepingOf(
   config: HelperConfig,
   successor: HelperConfig | "none",
 ): (namespace: string, object: string) => boolean {
   if (successor === "none") return () => false;
   const objects = new Set(objectsOf(successor));
-  const named = new Set(namedNamespaces(successor));
+  const kept = keptBy(successor);
   const ownSecret = `secret/${successor.pullSecret}`;
   return (namespace, object) =>
-    objects.has(object) &&
-    // One that looks after namespaces by pattern sees by itself what it does not keep.
-    (isOpenEnded(successor) || named.has(namespace) || (namespace === config.namespace && object === ownSecret));
+    objects.has(object) && (kept?.has(namespace) !== false || (namespace === config.namespace && object === ownSecret));
 }

@@ -22,14 +22,14 @@ export function successorOf(config: HelperConfig, { spec }: Deployment): HelperC
   return readConfig({ ...env, ECR_HELPER_NAMESPACE: config.namespace, ECR_HELPER_POD: config.pod });
 }
 
-/**
- * The build namespaces that the next helper will keep; undefined where nothing is known against any: one that keeps namespaces
- * by pattern sees by itself what it does not keep.
- */
+/** The only build namespaces that a helper keeps; undefined of one that keeps them by pattern: it sees by itself which. */
+export const keptBy = (successor: HelperConfig): ReadonlySet<string> | undefined =>
+  isOpenEnded(successor) ? undefined : new Set(namedNamespaces(successor));
+
+/** The only build namespaces that the next helper will keep; undefined where nothing is known against any. */
 export function keptNext(config: HelperConfig, deployment: Deployment): ReadonlySet<string> | undefined {
   try {
-    const successor = successorOf(config, deployment);
-    return isOpenEnded(successor) ? undefined : new Set(namedNamespaces(successor));
+    return keptBy(successorOf(config, deployment));
   } catch {
     return undefined; // Of another version: what it means is its own to see to, and said by `handOver` when this one ends.
   }

@@ -7,7 +7,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../registry-login.ts";
-import type { EngineStack } from "./engine-stack.ts";
+import { EngineStack } from "./engine-stack.ts";
 
 interface Secret {
   metadata: { ownerReferences?: { uid: string }[] };
@@ -47,6 +47,18 @@ export const hasGoodLogin = async (build: string): Promise<boolean> =>
 export async function imagesOf(repository: string): Promise<readonly string[]> {
   const answer = await fetch(`${url(ports.emulator)}/v2/${repository}/tags/list`);
   return ((await answer.json()) as { tags?: string[] }).tags ?? [];
+}
+
+/** Makes a stack for one build namespace, which is made before it. */
+export async function makeStackFor(name: string, build: string): Promise<EngineStack> {
+  await makeNamespace(build);
+  return EngineStack.make(name, [`buildNamespaces=["${build}"]`]);
+}
+
+/** Takes both down. */
+export async function endStackFor(stack: EngineStack, build: string): Promise<void> {
+  await stack.end();
+  await deleteObject(`/api/v1/namespaces/${build}`);
 }
 
 export const makeNamespace = async (name: string): Promise<void> =>

@@ -3,9 +3,9 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { changesOf } from "../e2e/commands.ts";
-import { awsCall, commands, EngineStack, objectCall, type Call } from "./engine-stack.ts";
+import { awsCall, commands, type EngineStack, objectCall, type Call } from "./engine-stack.ts";
 import { mend } from "./killed-stack.ts";
-import { assertWhole, deleteObject, imagesOf, makeNamespace } from "./live-stack.ts";
+import { assertWhole, endStackFor, imagesOf, makeStackFor } from "./live-stack.ts";
 
 const name = `fs-${randomBytes(3).toString("hex")}`;
 const build = `build-${name}`;
@@ -56,15 +56,8 @@ async function isPushed(): Promise<void> {
 describe("a stack whose commands are killed at every resource", () => {
   let stack: EngineStack;
 
-  before(async () => {
-    await makeNamespace(build);
-    stack = await EngineStack.make(name, [`buildNamespaces=["${build}"]`]);
-  });
-
-  after(async () => {
-    await stack.end();
-    await deleteObject(`/api/v1/namespaces/${build}`);
-  });
+  before(async () => (stack = await makeStackFor(name, build)));
+  after(async () => endStackFor(stack, build));
 
   it("up killed before anything is made goes on when what it had begun is cleared", async () => {
     await stack.killedAt(creations[0] ?? [], commands.up, "before");

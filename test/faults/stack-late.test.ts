@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { awsCall, commands, EngineStack } from "./engine-stack.ts";
-import { arnOf, assertWhole, deleteObject, makeNamespace } from "./live-stack.ts";
+import { awsCall, commands, type EngineStack } from "./engine-stack.ts";
+import { arnOf, assertWhole, endStackFor, makeStackFor } from "./live-stack.ts";
 import { shell } from "./shell.ts";
 
 describe("a stack whose up was killed, and is run again as if nothing had been", () => {
@@ -10,15 +10,8 @@ describe("a stack whose up was killed, and is run again as if nothing had been",
   const build = `build-${name}`;
   let stack: EngineStack;
 
-  before(async () => {
-    await makeNamespace(build);
-    stack = await EngineStack.make(name, [`buildNamespaces=["${build}"]`]);
-  });
-
-  after(async () => {
-    await stack.end();
-    await deleteObject(`/api/v1/namespaces/${build}`);
-  });
+  before(async () => (stack = await makeStackFor(name, build)));
+  after(async () => endStackFor(stack, build));
 
   it("is told by npm run up of each that exists already, and goes on when these are deleted", async (t) => {
     const calls = ["ecr:CreateRepository", "iam:CreatePolicy", "iam:CreateUser"].map((action) => awsCall(action));

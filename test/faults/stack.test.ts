@@ -11,18 +11,19 @@ import {
 } from "@aws-sdk/client-iam";
 import { changesOf } from "../e2e/commands.ts";
 import { waitUntilGone } from "../local/watch.ts";
-import { awsCall, commands, EngineStack, objectCall, type Ended } from "./engine-stack.ts";
+import { awsCall, commands, type EngineStack, objectCall, type Ended } from "./engine-stack.ts";
 import { deleteUnusedKeys } from "./killed-stack.ts";
 import {
   arnOf,
   assertWhole,
   deleteObject,
+  endStackFor,
   hasGoodLogin,
   iam,
   imagesOf,
   keyInUse,
   keysOf,
-  makeNamespace,
+  makeStackFor,
   options,
   rbac,
 } from "./live-stack.ts";
@@ -57,15 +58,8 @@ async function deleteEverything(): Promise<void> {
 describe("a stack that is changed behind its back", () => {
   let stack: EngineStack;
 
-  before(async () => {
-    await makeNamespace(build);
-    stack = await EngineStack.make(name, [`buildNamespaces=["${build}"]`]);
-  });
-
-  after(async () => {
-    await stack.end();
-    await deleteObject(`/api/v1/namespaces/${build}`);
-  });
+  before(async () => (stack = await makeStackFor(name, build)));
+  after(async () => endStackFor(stack, build));
 
   it("comes up, and has nothing to do then", async () => {
     const { code, said } = await stack.up();
