@@ -1,9 +1,11 @@
 // The stack's configuration: read here and nowhere else, checked whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
-import { endpointUrl, policyName, principalOrAll, repositoryName } from "./aws-names.ts";
+import { endpointUrl, policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster-config.ts";
 import { ConfigReader } from "./config-reader.ts";
 import { readHardening, readIdentity, type IamHardening, type IdentityConfig } from "./identity-config.ts";
+import type { Registry } from "./registry.ts";
+import { readRepository, type RepositoryConfig } from "./repository-config.ts";
 import { formats, levels, reasonOf, type Format, type Level } from "../helper/log.ts";
 import {
   anyHost,
@@ -19,10 +21,7 @@ import {
 import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../helper/targets.ts";
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
-export interface StackConfig extends TargetRules, IamHardening {
-  readonly repositoryName: string;
-  readonly repositoryPrincipals: readonly string[];
-  readonly forceDelete: boolean;
+export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig {
   readonly identity: IdentityConfig;
   readonly policyName: string;
   readonly cluster: ClusterConfig;
@@ -57,20 +56,19 @@ const patterns = {
 };
 
 /**
- * Reads the stack's configuration. Throws one error that Pulumi shows without a stack trace and that names every mistake:
- * the key, its value, what would be right.
+ * Reads the stack's configuration; its own registry is known. Throws one error that Pulumi shows without a stack trace and
+ * that names every mistake: the key, its value, what would be right.
  */
-export function readConfig(): StackConfig {
+export function readConfig(own: Registry): StackConfig {
   const config = new ConfigReader();
-  const { string, strings, boolean } = config;
+  const { string, boolean } = config;
   const name = "a name of a Kubernetes object (lower case, digits, - and .)";
   const endpoint = "http://HOST[:PORT] or https://HOST[:PORT]";
   const cluster = readCluster(config);
+  const repository = readRepository(config, own);
 
   const result: StackConfig = {
-    repositoryName: string("repositoryName", repositoryName, "a name of an ECR repository (2 to 200, lower case)"),
-    repositoryPrincipals: strings("repositoryPrincipals", principalOrAll, 'account ids of 12 digits, IAM ARNs, or "*"'),
-    forceDelete: boolean("forceDelete"),
+    ...repository,
     identity: readIdentity(config, "eksCluster" in cluster),
     policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
     ...readHardening(config),
@@ -82,7 +80,7 @@ export function readConfig(): StackConfig {
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
     serviceAccount: string("serviceAccount", objectName, name),
-    registries: strings("registries", registryHost, "hosts ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
+    registries: config.strings("registries", registryHost, "hosts ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
     registryHost: config.optional("registryHost", anyHost, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),

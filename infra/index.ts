@@ -1,30 +1,22 @@
 // The stack: configuration -> AWS -> image -> cluster -> outputs.
-import { getCallerIdentityOutput } from "@pulumi/aws/getCallerIdentity.js";
-import { getPartitionOutput } from "@pulumi/aws/getPartition.js";
-import { getRegionOutput } from "@pulumi/aws/getRegion.js";
 import { clusterProvider, findEksCluster } from "./cluster.ts";
 import { app, readConfig } from "./config.ts";
 import { Workload } from "./deployment.ts";
 import { Identity } from "./identity.ts";
 import { HelperImage } from "./image.ts";
 import { findOidcProvider } from "./oidc.ts";
+import { findOwnRegistry } from "./registry.ts";
 import { Repository } from "./repository.ts";
 
-const config = readConfig();
+const own = await findOwnRegistry();
+const config = readConfig(own);
 const name = "ecr-helper";
 
 // Looked up before anything is made: what is not there is told, and nothing was changed.
 const eks = await findEksCluster(config.cluster);
 const oidc = config.identity.mode === "irsa" ? await findOidcProvider(config.identity, eks) : undefined;
 
-const repository = new Repository(name, {
-  name: config.repositoryName,
-  principals: config.repositoryPrincipals,
-  forceDelete: config.forceDelete,
-  tags: config.tags,
-  accountId: getCallerIdentityOutput().accountId,
-  partition: getPartitionOutput().partition,
-});
+const repository = new Repository(name, { ...config, registry: own });
 
 const serviceAccount = { namespace: config.namespace, name: app };
 const identity = new Identity(name, { ...config, serviceAccount, eks, oidc });
@@ -47,11 +39,11 @@ const workload = new Workload(name, {
   login: image.login,
   identity,
   eks,
-  region: getRegionOutput().region,
+  region: own.region,
   registries: repository.host.apply((host) => [...new Set([host, ...config.registries])]),
 });
 
-// Of an identity that does not have it an output is left out, and not told of as undefined.
+// An output that a stack does not have is left out, and not told of as undefined.
 export default {
   repositoryUrl: repository.url,
   imageRef: image.ref,

@@ -3,17 +3,13 @@ import { LifecyclePolicy } from "@pulumi/aws/ecr/lifecyclePolicy.js";
 import { Repository as EcrRepository } from "@pulumi/aws/ecr/repository.js";
 import { RepositoryPolicy } from "@pulumi/aws/ecr/repositoryPolicy.js";
 import * as pulumi from "@pulumi/pulumi";
+import type { Registry } from "./registry.ts";
+import type { RepositoryConfig } from "./repository-config.ts";
 
-export interface RepositoryArgs {
-  readonly name: string;
-  /** Account ids, IAM ARNs or `*`; nobody but the own account when empty. */
-  readonly principals: readonly string[];
-  readonly forceDelete: boolean;
+export interface RepositoryArgs extends RepositoryConfig {
   readonly tags: Readonly<Record<string, string>>;
-  /** The stack's own account. */
-  readonly accountId: pulumi.Input<string>;
-  /** `aws`, `aws-cn` or `aws-us-gov`. */
-  readonly partition: pulumi.Input<string>;
+  /** Where it is made. */
+  readonly registry: Registry;
 }
 
 /** The actions that the origin's repository policy allows. */
@@ -36,7 +32,7 @@ const actions = [
 
 const keptImages = 10;
 
-/** A repository that scans what is pushed, keeps its last images, and is open to its principals only. */
+/** A repository that keeps its last images and is open to its principals only. */
 export class Repository extends pulumi.ComponentResource {
   /** `HOST/NAME`, by which images are pushed and pulled. */
   readonly url: pulumi.Output<string>;
@@ -49,17 +45,20 @@ export class Repository extends pulumi.ComponentResource {
 
     // By its name in ECR: one of another name is made before the old one goes, whose images are in use until then.
     const repository = new EcrRepository(
-      args.name,
+      args.repositoryName,
       {
-        name: args.name,
+        name: args.repositoryName,
         forceDelete: args.forceDelete,
-        imageScanningConfiguration: { scanOnPush: true },
+        imageTagMutability: args.tagMutability,
+        imageScanningConfiguration: { scanOnPush: args.scanOnPush },
+        encryptionConfigurations: [encryptionBy(args.encryption)],
         tags: args.tags,
       },
       inside,
     );
-    new RepositoryPolicy(args.name, { repository: repository.name, policy: repositoryPolicy(args) }, inside);
-    new LifecyclePolicy(args.name, { repository: repository.name, policy: JSON.stringify(lifecyclePolicy) }, inside);
+    const own = { repository: repository.name };
+    new RepositoryPolicy(args.repositoryName, { ...own, policy: repositoryPolicy(args) }, inside);
+    new LifecyclePolicy(args.repositoryName, { ...own, policy: JSON.stringify(lifecyclePolicy) }, inside);
 
     this.url = repository.repositoryUrl;
     this.host = repository.repositoryUrl.apply((url) => url.split("/")[0] ?? "");
@@ -67,12 +66,16 @@ export class Repository extends pulumi.ComponentResource {
   }
 }
 
+/** Said also where it is the default: the provider takes no notice of an encryption that is not said any more. */
+const encryptionBy = (key: string): { encryptionType: string; kmsKey?: string } =>
+  key.startsWith("arn:") ? { encryptionType: "KMS", kmsKey: key } : { encryptionType: key };
+
 /** The own account by its root: a principal that was made a moment ago would be refused as not found. */
-function repositoryPolicy({ principals, accountId, partition }: RepositoryArgs): pulumi.Output<string> {
-  const own = pulumi.interpolate`arn:${partition}:iam::${accountId}:root`;
-  const principal = principals.includes("*") ? "*" : { AWS: principals.length === 0 ? [own] : [...principals] };
+function repositoryPolicy({ repositoryPrincipals: principals, registry }: RepositoryArgs): string {
+  const own = `arn:${registry.partition}:iam::${registry.accountId}:root`;
+  const principal = principals.includes("*") ? "*" : { AWS: principals.length === 0 ? [own] : principals };
   const statement = { Sid: "new policy", Effect: "Allow", Principal: principal, Action: actions };
-  return pulumi.jsonStringify({ Version: "2008-10-17", Statement: [statement] });
+  return JSON.stringify({ Version: "2008-10-17", Statement: [statement] });
 }
 
 const lifecyclePolicy = {

@@ -107,6 +107,21 @@ export const isRepository: Rule = (value) =>
   all(value.length >= 2, value.length <= 256) &&
   value.split("/").every((one) => consistsOf(`${lower}._-`)(one) && startsAndEndsIn(one, lower));
 
+/** AWS' keys, or a key's ARN in the region of the repository. */
+export const isEncryption =
+  ({ partition, region }: { partition: string; region: string }): Rule =>
+  (value) => {
+    if (value === "AES256" || value === "KMS") return true;
+    const [prefix, key = "", ...more] = value.split(":key/");
+    const account = prefix?.split(":").at(-1) ?? "";
+    return all(
+      prefix === `arn:${partition}:kms:${region}:${account}`,
+      more.length === 0,
+      consistsOf(digits, 12, 12)(account),
+      consistsOf(`${lower}-`)(key),
+    );
+  };
+
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html
 export const isTag: Rule = (value) => {
   const [key = "", ...rest] = value.split("=");

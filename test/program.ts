@@ -6,6 +6,7 @@ import { defaultConfig } from "./local/stack.ts";
 
 /** What the mocks answer for the account, the region and the token; a test that finds them elsewhere found a leak. */
 export const account = "123456789012";
+export const ownRegistry = { partition: "aws", accountId: account, region: "eu-central-1" };
 export const password = "the-password-of-the-registry";
 export const secretAccessKey = "the-secret-access-key";
 export const accessKeyId = "AKIAEXAMPLE";
@@ -124,8 +125,8 @@ export interface RunOptions extends Partial<Place> {
 export async function runProgram(
   overrides: Readonly<Record<string, string>>,
   {
-    partition = "aws",
-    region = "eu-central-1",
+    partition = ownRegistry.partition,
+    region = ownRegistry.region,
     stack = "test",
     answers = {},
     resources = [],

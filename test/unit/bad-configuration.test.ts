@@ -7,7 +7,7 @@ import * as rules from "../acceptable.ts";
 import { isSelector } from "../acceptable-selector.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { anyText, oddities, traps } from "../odd-values.ts";
-import { runProgram, type Registered } from "../program.ts";
+import { ownRegistry, runProgram, type Registered } from "../program.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");
@@ -33,6 +33,9 @@ const right: Record<string, string[]> = {
   identity: Object.keys(identities),
   repositoryName: ["builds/ecr-helper"],
   repositoryPrincipals: ['["*"]', `["123456789012","${nodes}"]`],
+  tagMutability: ["IMMUTABLE"],
+  scanOnPush: ["false"],
+  encryption: ["KMS", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
   oidcIssuer: ["https://oidc.example/id/MAIN", "https://10.0.0.1:6443/"],
   oidcProviderArn: ["arn:aws:iam::123456789012:oidc-provider/oidc.example/id/MAIN"],
   trustedPrincipals: [JSON.stringify([nodes]), '["arn:aws:sts::123456789012:assumed-role/a/b"]'],
@@ -115,6 +118,7 @@ function unusable(config: StackConfig): unknown[] {
     [(value) => value === "" || isSelector(value), config.namespaceSelector],
     [rules.isSubdomain, config.basicAuthSecret, config.pullSecret, config.serviceAccount],
     [rules.isRegistry, ...config.registries],
+    [rules.isEncryption(ownRegistry), config.encryption],
     [rules.isRegistryHost, config.registryHost],
     [rules.isImage, config.baseImage],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
@@ -144,7 +148,7 @@ function refused(values: Values, secrets: readonly string[] = []): string[] {
   pulumi.runtime.setAllConfig({ ...defaults, ...own }, prefixed);
   let config: StackConfig;
   try {
-    config = readConfig();
+    config = readConfig(ownRegistry);
   } catch (error) {
     assert.ok(pulumi.RunError.isInstance(error), `an error that Pulumi shows without a stack trace: ${String(error)}`);
     const [title, ...lines] = error.message.split("\n");
@@ -209,7 +213,7 @@ describe("a wrong configuration of the stack", () => {
         const own = { "ecr-helper:kubeconfig": "Pulumi.yaml", [`ecr-helper:${key}`]: value };
         pulumi.runtime.setAllConfig({ ...defaults, ...own }, [`ecr-helper:${key}`]);
         try {
-          readConfig();
+          readConfig(ownRegistry);
         } catch (error) {
           assert.ok(!String(error).includes(secret), String(error));
           assert.match(String(error), new RegExp(`ecr-helper:${key} = \\[secret\\]: expected `));
@@ -219,7 +223,7 @@ describe("a wrong configuration of the stack", () => {
     for (const kubeconfig of [`{"token":"${secret}"}`, `users:\n- token: ${secret}`]) {
       pulumi.runtime.setAllConfig({ ...defaults, "ecr-helper:kubeconfig": kubeconfig });
       assert.throws(
-        readConfig,
+        () => readConfig(ownRegistry),
         (error: Error) => /kubeconfig = \[secret\]: /.test(error.message) && !error.message.includes(secret),
       );
     }
@@ -228,10 +232,13 @@ describe("a wrong configuration of the stack", () => {
   it("has keys that do not exist, also those that every object has", () => {
     for (const key of oddities.filter((one) => one !== "")) {
       pulumi.runtime.setAllConfig({ ...defaults, "ecr-helper:kubeconfig": "Pulumi.yaml", [`ecr-helper:${key}`]: "x" });
-      assert.throws(readConfig, (error: Error) => {
-        assert.match(error.message, /^The stack's.*:\n {2}ecr-helper:(\S+|"[^\n]*"): there is no such key; [^\n]*$/);
-        return pulumi.RunError.isInstance(error);
-      });
+      assert.throws(
+        () => readConfig(ownRegistry),
+        (error: Error) => {
+          assert.match(error.message, /^The stack's.*:\n {2}ecr-helper:(\S+|"[^\n]*"): there is no such key; [^\n]*$/);
+          return pulumi.RunError.isInstance(error);
+        },
+      );
     }
   });
 

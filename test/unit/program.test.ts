@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import * as pulumi from "@pulumi/pulumi";
 import { isSecret } from "../local/pulumi/values.ts";
-import { account, digest, password, runProgram, type Program } from "../program.ts";
+import { account, digest, failedCall, password, runProgram, type Program, type Registered } from "../program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
 const { find, resources, outputs, secretOutputs } = await runProgram({
@@ -50,9 +51,27 @@ describe("the repository", () => {
     assert.deepEqual(inputs, {
       name: "ecr-helper",
       forceDelete: false,
+      imageTagMutability: "MUTABLE",
       imageScanningConfiguration: { scanOnPush: true },
+      encryptionConfigurations: [{ encryptionType: "AES256" }],
       tags: {},
     });
+  });
+
+  it("is what guard rails demand: tags that stay, a key of one's own, another scan", async () => {
+    const kmsKey = `arn:aws:kms:eu-central-1:${account}:key/mrk-1234abcd12ab34cd56ef1234567890ab`;
+    const encryptions = {
+      AES256: { encryptionType: "AES256" },
+      KMS: { encryptionType: "KMS" },
+      [kmsKey]: { encryptionType: "KMS", kmsKey },
+    };
+    for (const [encryption, given] of Object.entries(encryptions)) {
+      const program = await runProgram({ ...cluster, encryption, tagMutability: "IMMUTABLE", scanOnPush: "false" });
+      const { inputs } = program.find("aws:ecr/repository:Repository");
+      assert.deepEqual(inputs["encryptionConfigurations"], [given]);
+      assert.equal(inputs["imageTagMutability"], "IMMUTABLE");
+      assert.deepEqual(inputs["imageScanningConfiguration"], { scanOnPush: false });
+    }
   });
 
   it("allows the origin's 14 actions to the own account only", () => {
@@ -393,5 +412,27 @@ describe("the stack", () => {
       buildNamespaces: ["team-a", "team-b"],
     });
     assert.deepEqual(secretOutputs, []);
+  });
+
+  it("knows its account and region before anything is made, or says what is missing in one error", async () => {
+    for (const name of ["getCallerIdentity", "getPartition", "getRegion"]) {
+      const made: Registered[] = [];
+      const fail = (): never => {
+        throw failedCall("no EC2 IMDS role found");
+      };
+      const options = { answers: { [`aws:index/${name}:${name}`]: fail }, resources: made };
+      await assert.rejects(runProgram(cluster, options), (error: unknown) => {
+        assert.ok(pulumi.RunError.isInstance(error), "an error that Pulumi shows without a stack trace");
+        assert.match(
+          error.message,
+          /^The stack's AWS account and region are not known: expected .*Nothing was changed/,
+        );
+        return error.message.includes("no EC2 IMDS role found");
+      });
+      assert.deepEqual(
+        made.map(({ type }) => type),
+        ["pulumi:pulumi:Stack"],
+      );
+    }
   });
 });

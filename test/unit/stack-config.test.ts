@@ -4,7 +4,7 @@ import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config.ts";
 import { defaultConfig } from "../local/stack.ts";
-import { configure } from "../program.ts";
+import { configure, ownRegistry } from "../program.ts";
 
 const newResource = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource, call: newResource }, "ecr-helper", "test");
@@ -14,7 +14,7 @@ const cluster = { kubeconfig: "Pulumi.yaml" };
 function mistakesOf(overrides: Record<string, string>): string {
   configure(overrides);
   try {
-    readConfig();
+    readConfig(ownRegistry);
   } catch (error) {
     assert.ok(error instanceof pulumi.RunError, "an error that Pulumi shows without a stack trace");
     return error.message;
@@ -25,9 +25,10 @@ function mistakesOf(overrides: Record<string, string>): string {
 describe("the stack's configuration", () => {
   it("needs nothing but a cluster", () => {
     configure(cluster);
-    const config = readConfig();
+    const config = readConfig(ownRegistry);
     assert.equal(config.repositoryName, "ecr-helper");
     assert.equal(config.forceDelete, false);
+    assert.deepEqual([config.tagMutability, config.scanOnPush, config.encryption], ["MUTABLE", true, "AES256"]);
     assert.deepEqual(config.buildNamespaces, ["default"]);
     assert.deepEqual(config.identity, { mode: "accessKey", userName: "ecr-helper", generation: 1 });
     assert.deepEqual([config.path, config.permissionsBoundary, config.tags], [undefined, undefined, {}]);
@@ -54,6 +55,9 @@ describe("the stack's configuration", () => {
       repositoryName: "Upper",
       repositoryPrincipals: '["root"]',
       forceDelete: "maybe",
+      tagMutability: "immutable",
+      scanOnPush: "often",
+      encryption: "alias/aws/ecr",
       policyName: "a b",
       userName: "a/b",
       roleName: "a/b",
@@ -92,7 +96,7 @@ describe("the stack's configuration", () => {
       `123456789012.dkr.ecr.eu-central-1.amazonaws.com/base/node:24@${digest}`,
     ]) {
       configure({ ...cluster, baseImage });
-      assert.equal(readConfig().baseImage, baseImage);
+      assert.equal(readConfig(ownRegistry).baseImage, baseImage);
     }
     isOneMistake({ ...cluster, baseImage: "node@sha256:0a" }, 'baseImage = "node@sha256:0a": expected NAME[:TAG]');
   });
@@ -104,7 +108,7 @@ describe("the stack's configuration", () => {
       excludeNamespaces: '["team-?"]',
       namespaceSelector: "x in (a)",
     });
-    const { buildNamespaces, excludeNamespaces, namespaceSelector } = readConfig();
+    const { buildNamespaces, excludeNamespaces, namespaceSelector } = readConfig(ownRegistry);
     assert.deepEqual(
       [buildNamespaces, excludeNamespaces, namespaceSelector],
       [["a", "team-*"], ["team-?"], "x in (a)"],
@@ -196,7 +200,7 @@ describe("the configuration of an identity", () => {
     for (const [identity, own] of Object.entries(needs)) {
       const permissionsBoundary = identity === "node" ? "" : "arn:aws-cn:iam::aws:policy/PowerUserAccess";
       configure({ ...own, ...full, identity, permissionsBoundary });
-      const config = readConfig();
+      const config = readConfig(ownRegistry);
       assert.equal(config.identity.mode, identity);
       assert.deepEqual(config.tags, { team: "build", "cost center": "a=b", empty: "" });
     }
