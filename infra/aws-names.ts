@@ -26,6 +26,9 @@ export const tag = /^(?!aws:)(?!__proto__=)[\p{L}\p{N} _.:/+@-]{1,128}=[\p{L}\p{
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html has 256, but Docker takes no more than
 // 255 with the registry's host.
 export const repositoryName = /^(?=.{2,200}$)(?:[a-z0-9]+(?:[._-][a-z0-9]+)*\/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
+/** The same with `*` for any characters and `?` for one, wherever a name may have a letter; here 256 is the limit. */
+export const repositoryPattern =
+  /^(?=.{2,256}$|\*$)(?:[a-z0-9*?]+(?:[._-][a-z0-9*?]+)*\/)*[a-z0-9*?]+(?:[._-][a-z0-9*?]+)*$/;
 /** Not an alias of it. Its partition and its region are the first groups. */
 export const kmsKeyArn = new RegExp(
   `^arn:(${partition}):kms:([a-z]{2,10}(?:-[a-z]{1,20}){1,4}-\\d{1,2}):\\d{12}:key/(?:mrk-)?[\\da-f-]{1,64}$`,

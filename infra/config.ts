@@ -6,6 +6,7 @@ import { ConfigReader } from "./config-reader.ts";
 import { readHardening, readIdentity, type IamHardening, type IdentityConfig } from "./identity-config.ts";
 import type { Registry } from "./registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository-config.ts";
+import { readRights, type RightsConfig } from "./rights-config.ts";
 import { formats, levels, reasonOf, type Format, type Level } from "../helper/log.ts";
 import {
   anyHost,
@@ -16,12 +17,11 @@ import {
   objectName,
   portSuffix,
   regionsOf,
-  registryHost,
 } from "../helper/names.ts";
 import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../helper/targets.ts";
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
-export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig {
+export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig, RightsConfig {
   readonly identity: IdentityConfig;
   readonly policyName: string;
   readonly cluster: ClusterConfig;
@@ -31,7 +31,6 @@ export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   readonly serviceAccount: string;
-  readonly registries: readonly string[];
   readonly registryHost: string | undefined;
   readonly baseImage: string;
   readonly platform: string;
@@ -69,6 +68,7 @@ export function readConfig(own: Registry): StackConfig {
 
   const result: StackConfig = {
     ...repository,
+    ...readRights(config, own, repository.repositoryName),
     identity: readIdentity(config, "eksCluster" in cluster),
     policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
     ...readHardening(config),
@@ -80,7 +80,6 @@ export function readConfig(own: Registry): StackConfig {
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
     serviceAccount: string("serviceAccount", objectName, name),
-    registries: config.strings("registries", registryHost, "hosts ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
     registryHost: config.optional("registryHost", anyHost, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),

@@ -1,4 +1,4 @@
-// Who the helper is to AWS: the policy that lets it ask ECR for authorization tokens and nothing else, and who has it.
+// Who the helper is to AWS: the policy that says what it may do in ECR, and who has it.
 import { PodIdentityAssociation } from "@pulumi/aws/eks/podIdentityAssociation.js";
 import { AccessKey } from "@pulumi/aws/iam/accessKey.js";
 import { OpenIdConnectProvider } from "@pulumi/aws/iam/openIdConnectProvider.js";
@@ -10,7 +10,9 @@ import { UserPolicyAttachment } from "@pulumi/aws/iam/userPolicyAttachment.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { EksCluster } from "./cluster.ts";
 import type { IamHardening, IdentityConfig } from "./identity-config.ts";
+import type { HelperPolicy } from "./image-rights.ts";
 import type { OidcProvider } from "./oidc.ts";
+import type { Registry } from "./registry.ts";
 import {
   audience,
   podIdentityTrust,
@@ -22,6 +24,7 @@ import {
 
 export interface IdentityArgs extends IamHardening {
   readonly policyName: string;
+  readonly policy: HelperPolicy;
   readonly identity: IdentityConfig;
   /** The helper's own. */
   readonly serviceAccount: ServiceAccountName;
@@ -37,11 +40,15 @@ export interface AccessKeyPair {
   readonly secret: pulumi.Output<string>;
 }
 
-/** The origin's policy. ECR's tokens are per registry, not per repository: the action takes no other resource. */
-const policyDocument = {
-  Version: "2012-10-17",
-  Statement: [{ Sid: "ECRKnativeToken", Effect: "Allow", Resource: ["*"], Action: ["ecr:GetAuthorizationToken"] }],
-};
+/** The ARN of the user or role before it is made; undefined of the nodes' role, which the stack does not know. */
+export function helperArn(
+  { identity, path = "/" }: Pick<IdentityArgs, "identity" | "path">,
+  { partition, accountId }: Registry,
+): string | undefined {
+  if (identity.mode === "node") return undefined;
+  const entity = identity.mode === "accessKey" ? `user${path}${identity.userName}` : `role${path}${identity.roleName}`;
+  return `arn:${partition}:iam::${accountId}:${entity}`;
+}
 
 type Of<Mode> = Extract<IdentityConfig, { mode: Mode }>;
 
@@ -64,7 +71,7 @@ export class Identity extends pulumi.ComponentResource {
     // What has a name in IAM has it in Pulumi, too: under another name it is another resource, which is made before the old
     // one goes. As the same one, AWS' provider would delete it first, and the helper would be nobody until then:
     // https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfbridge/provider.go, nameRequiresDeleteBeforeReplace
-    const policy = JSON.stringify(policyDocument);
+    const policy = JSON.stringify(args.policy);
     const named = { name: args.policyName, description: "Helper to access to ECR", policy };
     this.policyArn = new Policy(args.policyName, { ...named, ...this.#path(), tags: args.tags }, this.#renamed()).arn;
     if (args.identity.mode === "accessKey") {

@@ -2,7 +2,8 @@
 import { clusterProvider, findEksCluster } from "./cluster.ts";
 import { app, readConfig } from "./config.ts";
 import { Workload } from "./deployment.ts";
-import { Identity } from "./identity.ts";
+import { helperArn, Identity } from "./identity.ts";
+import { crossAccountPolicies, helperPolicy } from "./image-rights.ts";
 import { HelperImage } from "./image.ts";
 import { findOidcProvider } from "./oidc.ts";
 import { findOwnRegistry } from "./registry.ts";
@@ -18,8 +19,10 @@ const oidc = config.identity.mode === "irsa" ? await findOidcProvider(config.ide
 
 const repository = new Repository(name, { ...config, registry: own });
 
+const rights = { ...config, own };
 const serviceAccount = { namespace: config.namespace, name: app };
-const identity = new Identity(name, { ...config, serviceAccount, eks, oidc });
+const identity = new Identity(name, { ...config, policy: helperPolicy(rights), serviceAccount, eks, oidc });
+const crossAccountPolicy = crossAccountPolicies(rights, helperArn(config, own));
 
 const image = new HelperImage(
   name,
@@ -58,4 +61,5 @@ export default {
   pullSecretName: config.pullSecret,
   buildServiceAccountName: config.serviceAccount,
   buildNamespaces: config.buildNamespaces,
+  ...(crossAccountPolicy && { crossAccountPolicy }),
 };

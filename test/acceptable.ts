@@ -48,6 +48,15 @@ export const isRegistry: Rule = (value) => {
   );
 };
 
+/** A registry in a region of a partition, of those that customers have by name. */
+export const isRegistryOf =
+  (partition: string): Rule =>
+  (value) => {
+    const region = value.split(".")[3] ?? "";
+    const isElsewhere = ["cn-", "us-gov-", "us-iso-", "us-isob-"].some((one) => region.startsWith(one));
+    return isRegistry(value) && isElsewhere === (partition !== "aws");
+  };
+
 /** What Docker takes for a host before the first slash: anything else is a part of the image's name on its own hub. */
 export const isRegistryHost: Rule = (value) => {
   const [host = "", port, ...more] = value.split(":");
@@ -106,6 +115,24 @@ export const isPrincipal: Rule = (value) => consistsOf(digits, 12, 12)(value) ||
 export const isRepository: Rule = (value) =>
   all(value.length >= 2, value.length <= 256) &&
   value.split("/").every((one) => consistsOf(`${lower}._-`)(one) && startsAndEndsIn(one, lower));
+
+/** A name, or a pattern that has its stars and question marks in the place of letters. */
+const isRepositoryPattern: Rule = (value) =>
+  value === "*" || all(value.length <= 256, isRepository(value.replaceAll(/[*?]/g, "a")));
+
+/** Names and patterns, and ARNs of one of the registries, which are given by their hosts or the beginning of these. */
+export const isRepositoryIn =
+  (registries: readonly string[]): Rule =>
+  (value) => {
+    if (!value.startsWith("arn:")) return isRepositoryPattern(value);
+    const [, partition, service, region = "", account = "", resource = "", ...more] = value.split(":");
+    const [type, ...name] = resource.split("/");
+    return all(
+      partition === "aws" && service === "ecr" && type === "repository" && more.length === 0,
+      registries.some((one) => `${one}.`.startsWith(`${account}.dkr.ecr.${region}.`)),
+      consistsOf(digits, 12, 12)(account) && isRepositoryPattern(name.join("/")),
+    );
+  };
 
 /** AWS' keys, or a key's ARN in the region of the repository. */
 export const isEncryption =

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig, type StackConfig } from "../../infra/config.ts";
+import { helperPolicy } from "../../infra/image-rights.ts";
 import * as rules from "../acceptable.ts";
 import { isSelector } from "../acceptable-selector.ts";
 import { defaultConfig } from "../local/stack.ts";
@@ -36,6 +37,12 @@ const right: Record<string, string[]> = {
   tagMutability: ["IMMUTABLE"],
   scanOnPush: ["false"],
   encryption: ["KMS", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+  pullRepositories: [
+    '["team-*","apps/?","arn:aws:ecr:eu-central-1:123456789012:repository/base/*"]',
+    '["arn:aws:ecr:us-east-1:111122223333:repository/shared"]',
+  ],
+  pushRepositories: ['["*","builds/app"]'],
+  pullThroughCache: ['["docker-hub/*","arn:aws:ecr:eu-west-1:123456789012:repository/quay/*"]'],
   oidcIssuer: ["https://oidc.example/id/MAIN", "https://10.0.0.1:6443/"],
   oidcProviderArn: ["arn:aws:iam::123456789012:oidc-provider/oidc.example/id/MAIN"],
   trustedPrincipals: [JSON.stringify([nodes]), '["arn:aws:sts::123456789012:assumed-role/a/b"]'],
@@ -45,7 +52,7 @@ const right: Record<string, string[]> = {
   buildNamespaces: ['["team-a","team-*"]'],
   excludeNamespaces: ['["kube-*"]'],
   namespaceSelector: ["builds=yes,team in (a, b),!x"],
-  registries: ['["111122223333.dkr.ecr.us-east-1.amazonaws.com","111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn"]'],
+  registries: ['["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]'],
   registryHost: ["127.0.0.1:5000", "localhost"],
   baseImage: [
     "ecr-helper-base:24",
@@ -104,6 +111,7 @@ const judgedOfCluster = ({ cluster: where }: StackConfig): Judged =>
 
 /** What of a configuration that was accepted nobody else would accept. */
 function unusable(config: StackConfig): unknown[] {
+  const registries = [`${ownRegistry.accountId}.dkr.ecr.${ownRegistry.region}`, ...config.registries];
   const judged: Judged[] = [
     ...judgedOfIdentity(config),
     judgedOfCluster(config),
@@ -117,7 +125,12 @@ function unusable(config: StackConfig): unknown[] {
     [rules.mayMeanNamespace, ...config.buildNamespaces, ...config.excludeNamespaces],
     [(value) => value === "" || isSelector(value), config.namespaceSelector],
     [rules.isSubdomain, config.basicAuthSecret, config.pullSecret, config.serviceAccount],
-    [rules.isRegistry, ...config.registries],
+    [rules.isRegistryOf(ownRegistry.partition), ...config.registries],
+    [rules.isRepositoryIn(registries), ...config.pullRepositories, ...config.pushRepositories],
+    [
+      rules.isRepositoryIn(registries.filter((one) => one.startsWith(ownRegistry.accountId))),
+      ...config.pullThroughCache,
+    ],
     [rules.isEncryption(ownRegistry), config.encryption],
     [rules.isRegistryHost, config.registryHost],
     [rules.isImage, config.baseImage],
@@ -125,7 +138,8 @@ function unusable(config: StackConfig): unknown[] {
   ];
   const wrong = judged.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
   const taken = [config.basicAuthSecret, "ecr-helper", "ecr-helper-image"].includes(config.pullSecret);
-  return [...wrong, ...(taken ? ["one name for two secrets"] : [])];
+  const size = JSON.stringify(helperPolicy({ ...config, own: ownRegistry })).length;
+  return [...wrong, ...(taken ? ["one name for two secrets"] : []), ...(size > 6144 ? ["a policy too large"] : [])];
 }
 
 const elements = (text: string): unknown[] => {

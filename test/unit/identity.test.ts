@@ -25,9 +25,11 @@ const getCluster = "aws:eks/getCluster:getCluster";
 const getProvider = "aws:iam/getOpenIdConnectProvider:getOpenIdConnectProvider";
 const tokenFile = "/var/run/secrets/ecr-helper/token";
 
-const policyDocument =
+const policyIn = ({ partition, region }: typeof home): string =>
   '{"Version":"2012-10-17","Statement":[{"Sid":"ECRKnativeToken","Effect":"Allow","Resource":["*"],' +
-  '"Action":["ecr:GetAuthorizationToken"]}]}';
+  '"Action":["ecr:GetAuthorizationToken"]},{"Sid":"PullImages","Effect":"Allow",' +
+  `"Resource":["arn:${partition}:ecr:${region}:${account}:repository/*"],` +
+  '"Action":["ecr:BatchCheckLayerAvailability","ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"]}]}';
 const trustPolicy = (statement: object): string => JSON.stringify({ Version: "2012-10-17", Statement: [statement] });
 const policyArnIn = (partition: string): string => `arn:${partition}:iam::${account}:policy/ecr-helper-policy`;
 const roleArnIn = (partition: string, name = "ecr-helper"): string => `arn:${partition}:iam::${account}:role/${name}`;
@@ -205,7 +207,8 @@ describe("an identity", () => {
         const program = await runProgram({ ...config, identity, namespace: "tools" }, place);
 
         const all = program.resources.filter(({ type }) => /^aws:(iam|eks)\//.test(type));
-        const policy = { name: "ecr-helper-policy", description: "Helper to access to ECR", policy: policyDocument };
+        const description = "Helper to access to ECR";
+        const policy = { name: "ecr-helper-policy", description, policy: policyIn(place) };
         assert.deepEqual(Object.fromEntries(all.map((one) => [labelOf(one), one.inputs])), {
           "Policy ecr-helper-policy": { ...policy, tags: {} },
           ...made,

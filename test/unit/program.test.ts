@@ -410,8 +410,30 @@ describe("the stack", () => {
       pullSecretName: "ecr-creds-pull",
       buildServiceAccountName: "builder-sa",
       buildNamespaces: ["team-a", "team-b"],
+      crossAccountPolicy: {
+        "444455556666.dkr.ecr.us-east-1.amazonaws.com": {
+          "*": {
+            Version: "2012-10-17",
+            Statement: [
+              {
+                Sid: "EcrHelper",
+                Effect: "Allow",
+                Principal: { AWS: `arn:aws:iam::${account}:root` },
+                Action: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                Condition: { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:user/ecr-helper` } },
+              },
+            ],
+          },
+        },
+      },
     });
     assert.deepEqual(secretOutputs, []);
+  });
+
+  it("asks nothing of other accounts where its registries are of its own", async () => {
+    for (const registries of ["[]", `["${account}.dkr.ecr.us-east-1.amazonaws.com"]`]) {
+      assert.ok(!("crossAccountPolicy" in (await runProgram({ ...cluster, registries })).outputs));
+    }
   });
 
   it("knows its account and region before anything is made, or says what is missing in one error", async () => {

@@ -29,6 +29,8 @@ describe("the stack's configuration", () => {
     assert.equal(config.repositoryName, "ecr-helper");
     assert.equal(config.forceDelete, false);
     assert.deepEqual([config.tagMutability, config.scanOnPush, config.encryption], ["MUTABLE", true, "AES256"]);
+    const { pullRepositories, pushRepositories, pullThroughCache } = config;
+    assert.deepEqual([pullRepositories, pushRepositories, pullThroughCache], [["*"], [], []]);
     assert.deepEqual(config.buildNamespaces, ["default"]);
     assert.deepEqual(config.identity, { mode: "accessKey", userName: "ecr-helper", generation: 1 });
     assert.deepEqual([config.path, config.permissionsBoundary, config.tags], [undefined, undefined, {}]);
@@ -58,6 +60,9 @@ describe("the stack's configuration", () => {
       tagMutability: "immutable",
       scanOnPush: "often",
       encryption: "alias/aws/ecr",
+      pullRepositories: '["Upper"]',
+      pushRepositories: '["a//b"]',
+      pullThroughCache: '["-a"]',
       policyName: "a b",
       userName: "a/b",
       roleName: "a/b",

@@ -1,0 +1,339 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import * as pulumi from "@pulumi/pulumi";
+import { readConfig } from "../../infra/config.ts";
+import { helperArn } from "../../infra/identity.ts";
+import { crossAccountPolicies, helperPolicy, type ImageRights } from "../../infra/image-rights.ts";
+import { registryOfHost, type Registry } from "../../infra/registry.ts";
+import { account, configure, ownRegistry } from "../program.ts";
+
+const refuse = (): never => assert.fail("a policy registers nothing");
+await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");
+
+const other = "444455556666";
+const cluster = { kubeconfig: "Pulumi.yaml" };
+
+const tokens = { Sid: "ECRKnativeToken", Effect: "Allow", Resource: ["*"], Action: ["ecr:GetAuthorizationToken"] };
+const actions = {
+  PullImages: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+  PushImages: [
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+  ],
+  PullThroughCache: ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"],
+};
+const allow = (Sid: keyof typeof actions, Resource: string[]): object => ({
+  Sid,
+  Effect: "Allow",
+  Resource,
+  Action: actions[Sid],
+});
+const policyOf = (...statements: object[]): object => ({ Version: "2012-10-17", Statement: [tokens, ...statements] });
+
+/** Each partition with two of its regions. */
+const partitions = [
+  { partition: "aws", region: "eu-central-1", further: "us-east-1", suffix: "amazonaws.com" },
+  { partition: "aws-cn", region: "cn-north-1", further: "cn-northwest-1", suffix: "amazonaws.com.cn" },
+  { partition: "aws-us-gov", region: "us-gov-west-1", further: "us-gov-east-1", suffix: "amazonaws.com" },
+];
+
+describe("the helper's policy", () => {
+  for (const { partition, region, further, suffix } of partitions) {
+    const own = { partition, accountId: account, region };
+    const arn = (name: string, inRegion = region, accountId = account): string =>
+      `arn:${partition}:ecr:${inRegion}:${accountId}:repository/${name}`;
+    const rights = (given: Partial<ImageRights>): ImageRights => ({
+      own,
+      repositoryName: "ecr-helper",
+      registries: [],
+      pullRepositories: [],
+      pushRepositories: [],
+      pullThroughCache: [],
+      ...given,
+    });
+    const registries = [`${account}.dkr.ecr.${further}.${suffix}`, `${other}.dkr.ecr.${region}.${suffix}`];
+
+    it(`in ${partition} opens what each combination of keys names, in the own registry`, () => {
+      const [pullRepositories, pushRepositories, pullThroughCache] = [["a", "b-*"], ["c/?"], ["hub/*"]];
+      const pull = (...names: string[]): object =>
+        allow(
+          "PullImages",
+          ["ecr-helper", ...names].map((one) => arn(one)),
+        );
+      const push = allow("PushImages", [arn("c/?")]);
+      const cache = allow("PullThroughCache", [arn("hub/*")]);
+      const cases: [Partial<ImageRights>, object[]][] = [
+        [{}, [pull()]],
+        [{ pullRepositories }, [pull("a", "b-*")]],
+        [{ pushRepositories }, [pull(), push]],
+        [{ pullThroughCache }, [pull("hub/*"), cache]],
+        [{ pullRepositories, pushRepositories }, [pull("a", "b-*"), push]],
+        [{ pullRepositories, pullThroughCache }, [pull("a", "b-*", "hub/*"), cache]],
+        [{ pushRepositories, pullThroughCache }, [pull("hub/*"), push, cache]],
+        [{ pullRepositories, pushRepositories, pullThroughCache }, [pull("a", "b-*", "hub/*"), push, cache]],
+        [
+          { pullRepositories: ["*"], pushRepositories: ["*"] },
+          [allow("PullImages", [arn("*")]), allow("PushImages", [arn("*")])],
+        ],
+      ];
+      for (const [given, statements] of cases) assert.deepEqual(helperPolicy(rights(given)), policyOf(...statements));
+    });
+
+    it(`in ${partition} means a pattern in every registry that is named, an ARN in its own, a cache in the own account`, () => {
+      const given = {
+        registries,
+        pullRepositories: ["team-*", arn("shared", region, other)],
+        pushRepositories: [arn("apps/*", further)],
+        pullThroughCache: ["hub/*", arn("quay/*", further)],
+      };
+      assert.deepEqual(
+        helperPolicy(rights(given)),
+        policyOf(
+          allow("PullImages", [
+            arn("ecr-helper"),
+            arn("team-*"),
+            arn("hub/*"),
+            arn("team-*", further),
+            arn("hub/*", further),
+            arn("quay/*", further),
+            arn("team-*", region, other),
+            arn("shared", region, other),
+          ]),
+          allow("PushImages", [arn("apps/*", further)]),
+          allow("PullThroughCache", [arn("hub/*"), arn("hub/*", further), arn("quay/*", further)]),
+        ),
+      );
+      assert.deepEqual(
+        helperPolicy(rights({ registries, pullRepositories: ["*", "team-*", arn("shared", region, other)] })),
+        policyOf(allow("PullImages", [arn("*"), arn("*", further), arn("*", region, other)])),
+        "* covers the rest",
+      );
+    });
+  }
+
+  it("names nothing twice, and nothing that another pattern of the same registry covers", () => {
+    const host = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
+    const arn = (name: string): string => `arn:aws:ecr:eu-central-1:${account}:repository/${name}`;
+    const cases: [names: string[], left: string[]][] = [
+      [
+        ["a", "a", arn("a")],
+        ["ecr-helper", "a"],
+      ],
+      [
+        ["ecr-*", "a**", "a*"],
+        ["ecr-*", "a**"],
+      ],
+      [
+        ["team-?", "team-*", "team-x"],
+        ["ecr-helper", "team-*"],
+      ],
+      [
+        ["team-?", "team-x", "team-xy"],
+        ["ecr-helper", "team-?", "team-xy"],
+      ],
+      [
+        ["a?", "a*?"],
+        ["ecr-helper", "a*?"],
+      ],
+      [
+        ["a??", "a*x"],
+        ["ecr-helper", "a??", "a*x"],
+      ],
+    ];
+    for (const [pullRepositories, left] of cases) {
+      const rights = { own: ownRegistry, repositoryName: "ecr-helper", registries: [host, host], pullRepositories };
+      const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] });
+      assert.deepEqual(policy.Statement[1]?.Resource, left.map(arn));
+    }
+  });
+});
+
+describe("the pulling statement", () => {
+  it("means what its patterns mean, whichever of them it leaves out", () => {
+    const short = (...letters: string[]): fc.Arbitrary<string> =>
+      fc.string({ unit: fc.constantFrom(...letters), minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(
+        fc.array(short("a", "b", "*", "?"), { maxLength: 5 }),
+        short("a", "b"),
+        (pullRepositories, repository) => {
+          const rights = { own: ownRegistry, repositoryName: "ecr-helper", registries: [], pullRepositories };
+          const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] });
+          const inList = pullRepositories.some((one) => means(`${prefix}${one}`, repository));
+          assert.equal(
+            policy.Statement[1]?.Resource.some((one) => means(one, repository)),
+            inList,
+          );
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+const name = fc.stringMatching(/^[a-z*?][a-z0-9*?]{1,8}(?:[-/._][a-z*?]{1,4}){0,2}$/);
+const often = (right: fc.Arbitrary<string>, ...wrong: string[]): fc.Arbitrary<string> =>
+  fc.oneof({ weight: 40, arbitrary: right }, { weight: 1, arbitrary: fc.constantFrom(...wrong) });
+const host = fc
+  .tuple(fc.constantFrom(account, other), often(fc.constantFrom("us-east-1", "eu-west-1"), "cn-north-1"))
+  .map(([accountId, region]) => `${accountId}.dkr.ecr.${region}.amazonaws.com`);
+
+/** ARNs in one of some registries, mostly: now and then a part is another one. */
+const arnIn = (registries: readonly Registry[]): fc.Arbitrary<string> =>
+  fc
+    .constantFrom(...registries)
+    .chain(({ partition, region, accountId }) =>
+      fc
+        .tuple(
+          often(fc.constant(partition), "aws-cn", "*", ""),
+          often(fc.constant(region), "eu-*", "ap-south-1", "", "a:b"),
+          often(fc.constant(accountId), "*", "000000000000", ""),
+          name,
+        )
+        .map(([p, r, a, repository]) => `arn:${p}:ecr:${r}:${a}:repository/${repository}`),
+    );
+
+const configuration = fc.array(host, { maxLength: 8 }).chain((registries) => {
+  const named = [ownRegistry, ...registries.map((one) => registryOfHost(one) ?? assert.fail(one))];
+  const anywhere = fc.array(fc.oneof(name, arnIn(named), fc.constant("*")), { maxLength: 8 });
+  const inOwnAccount = arnIn(named.filter(({ accountId }) => accountId === account));
+  return fc.record({
+    registries: fc.constant(registries),
+    pullRepositories: anywhere,
+    pushRepositories: anywhere,
+    pullThroughCache: fc.array(fc.oneof(name, inOwnAccount), { maxLength: 4 }),
+    repositoryName: fc.constantFrom("ecr-helper", "builds/ecr-helper"),
+  });
+});
+
+/** The registries that a configuration names, as `PARTITION:ecr:REGION:ACCOUNT`. */
+const namedIn = (registries: readonly string[]): string[] =>
+  [ownRegistry, ...registries.map((one) => registryOfHost(one) ?? assert.fail(one))].map(
+    ({ partition, region, accountId }) => `${partition}:ecr:${region}:${accountId}`,
+  );
+
+describe("a policy of any configuration that is accepted", () => {
+  it("is on named partitions, regions and accounts alone, has the own repository, and is not too large", (t) => {
+    let accepted = 0;
+    fc.assert(
+      fc.property(configuration, (given) => {
+        const lists = Object.entries(given).map(([key, value]) => [
+          key,
+          typeof value === "string" ? value : JSON.stringify(value),
+        ]);
+        configure({ ...cluster, ...(Object.fromEntries(lists) as Record<string, string>) });
+        let config;
+        try {
+          config = readConfig(ownRegistry);
+        } catch (error) {
+          return pulumi.RunError.isInstance(error);
+        }
+        accepted++;
+        const policy = helperPolicy({ ...config, own: ownRegistry });
+        const [first, pull, ...more] = policy.Statement;
+        assert.deepEqual(first, tokens);
+        assert.equal(pull?.Sid, "PullImages");
+        const named = namedIn(config.registries);
+        for (const { Resource, Sid } of [pull, ...more]) {
+          for (const one of Resource) {
+            const [, registry, repository = ""] = /^arn:([^*?]+):repository\/([^:]+)$/.exec(one) ?? [];
+            assert.ok(registry !== undefined && named.includes(registry), one);
+            assert.ok(Sid !== "PullThroughCache" || registry.endsWith(account), one);
+            assert.ok(repository !== "", one);
+          }
+          assert.equal(new Set(Resource).size, Resource.length);
+        }
+        assert.ok(
+          pull.Resource.some((one) => means(one, given.repositoryName)),
+          "the own repository",
+        );
+        assert.ok(JSON.stringify(policy).length <= 6144);
+        return true;
+      }),
+      { numRuns: 1000 },
+    );
+    t.diagnostic(`${String(accepted)} of 1000 were accepted`);
+    assert.ok(accepted > 100);
+  });
+});
+
+const prefix = `arn:aws:ecr:eu-central-1:${account}:repository/`;
+
+/** Whether an ARN of a policy means the repository of the own registry. */
+function means(resource: string, repository: string): boolean {
+  const pattern = resource
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("*", ".*")
+    .replaceAll("?", ".");
+  return new RegExp(`^${pattern}$`).test(`${prefix}${repository}`);
+}
+
+describe("what other accounts have to set", () => {
+  const host = `${other}.dkr.ecr.us-east-1.amazonaws.com`;
+  const rights: ImageRights = {
+    own: ownRegistry,
+    repositoryName: "ecr-helper",
+    registries: [`${account}.dkr.ecr.us-east-1.amazonaws.com`, host],
+    pullRepositories: ["base/*", "apps/api", `arn:aws:ecr:us-east-1:${other}:repository/shared`],
+    pushRepositories: ["apps/*", `arn:aws:ecr:us-east-1:${account}:repository/own`],
+    pullThroughCache: ["hub/*"],
+  };
+  const policy = (Action: string[], Condition?: object): object => ({
+    Version: "2012-10-17",
+    Statement: [
+      {
+        Sid: "EcrHelper",
+        Effect: "Allow",
+        Principal: { AWS: `arn:aws:iam::${account}:root` },
+        Action,
+        ...(Condition === undefined ? {} : { Condition }),
+      },
+    ],
+  });
+  const both = [...new Set([...actions.PullImages, ...actions.PushImages])].sort();
+
+  it("is a policy for exactly the helper, by host and pattern, with the actions that the pattern's lists have", () => {
+    const oidc = { oidc: "eks", createProvider: false } as const;
+    const cases = [
+      [{ mode: "accessKey", userName: "ecr-helper", generation: 1 }, undefined, "user/ecr-helper"],
+      [{ mode: "irsa", roleName: "puller", ...oidc }, "/builds/ci/", "role/builds/ci/puller"],
+      [{ mode: "podIdentity", roleName: "puller" }, "/", "role/puller"],
+      [{ mode: "kube2iam", roleName: "puller", trustedPrincipals: [] }, "/a*$?/", "role/a${*}${$}${?}/puller"],
+      [{ mode: "node" }, "/builds/", undefined],
+    ] as const;
+    for (const [identity, path, entity] of cases) {
+      const condition = entity && { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:${entity}` } };
+      const policies = crossAccountPolicies(rights, helperArn({ identity, path }, ownRegistry));
+      const expected = {
+        [host]: {
+          "base/*": policy(actions.PullImages, condition),
+          "apps/api": policy(both, condition),
+          shared: policy(actions.PullImages, condition),
+          "apps/*": policy(actions.PushImages, condition),
+        },
+      };
+      assert.equal(JSON.stringify(policies), JSON.stringify(expected), "the order, too");
+    }
+  });
+
+  it("is nothing where no repository of another account is named", () => {
+    const none = { pullRepositories: [], pushRepositories: [] };
+    assert.equal(crossAccountPolicies({ ...rights, ...none }, undefined), undefined);
+    assert.equal(crossAccountPolicies({ ...rights, registries: rights.registries.slice(0, 1) }, undefined), undefined);
+  });
+
+  it("is right in the other partitions", () => {
+    const own = { partition: "aws-cn", accountId: account, region: "cn-north-1" };
+    const registries = [`${other}.dkr.ecr.cn-northwest-1.amazonaws.com.cn`];
+    const arn = helperArn({ identity: { mode: "podIdentity", roleName: "puller" }, path: undefined }, own);
+    const text = JSON.stringify(crossAccountPolicies({ ...rights, own, registries }, arn));
+    assert.ok(text.includes(`{"AWS":"arn:aws-cn:iam::${account}:root"}`));
+    assert.ok(text.includes(`{"aws:PrincipalArn":"arn:aws-cn:iam::${account}:role/puller"}`));
+    assert.ok(!text.includes("arn:aws:"));
+  });
+});
