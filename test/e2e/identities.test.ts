@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import {
   AssociateAccessPolicyCommand,
   CreateAccessEntryCommand,
@@ -19,6 +20,7 @@ import { rememberSecrets } from "../local/evidence.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
+import { RegistryClient } from "../registry-client.ts";
 import { deployerPolicy, makeDeployer, type Deployer } from "../deployer.ts";
 import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
 
@@ -26,7 +28,12 @@ const id = randomBytes(3).toString("hex");
 const stack = `id-${id}`;
 const build = `build-${id}`;
 const deployer = `deployer-${id}`;
+const [builds, refused] = [`${stack}/builds`, `refused-${id}/app`];
 const { command, remove } = await makeCheckout(stack);
+
+interface Deployment {
+  spec: { template: { spec: { containers: { image: string }[] } } };
+}
 
 interface Secret {
   metadata: { annotations: Record<string, string> };
@@ -38,6 +45,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   const options: KubeOptions = readKubeconfig(kubeconfig);
   const kube = connect(options);
   const iam = new IAMClient({ endpoint: aws.AWS_ENDPOINT_URL });
+  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL });
   const eks = new EKSClient({ endpoint: aws.AWS_ENDPOINT_URL });
   const principalArn = `arn:aws:iam::${account}:user/${deployer}`;
   const policyArn = `arn:aws:iam::${account}:policy/${stack}`;
@@ -55,6 +63,7 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   before(async () => {
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+    for (const repositoryName of [builds, refused]) await ecr.send(new CreateRepositoryCommand({ repositoryName }));
     user = await makeDeployer(iam, deployer);
     await user.allow(await deployerPolicy(stack));
     secrets.add(user.key.SecretAccessKey);
@@ -69,6 +78,9 @@ describe("the identities, one after the other, for a deployer with the rights of
     await command("down");
     await eks.send(new DeleteAccessEntryCommand({ clusterName: cluster, principalArn }));
     await user.remove();
+    for (const repositoryName of [builds, refused]) {
+      await ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
+    }
     await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
     await remove();
   });
@@ -79,7 +91,23 @@ describe("the identities, one after the other, for a deployer with the rights of
     const isNew = ({ metadata }: Secret): boolean =>
       Date.parse(metadata.annotations["ecr-helper/refreshed-at"] ?? "") >= Math.floor(moment / 1000) * 1000;
     const secret = await waitForObject(options, secretPath, isNew, 30_000);
-    secrets.add(Buffer.from(secret.data["password"] ?? "", "base64").toString());
+    const password = Buffer.from(secret.data["password"] ?? "", "base64").toString();
+    secrets.add(password);
+    await opensWhatIsConfigured(password);
+  };
+  /** It pushes and pulls where the configuration says so, pulls the helper's own image, and nothing else. */
+  const opensWhatIsConfigured = async (password: string): Promise<void> => {
+    const client = new RegistryClient(ports.registry, password);
+    await client.push(builds, "1", randomBytes(8));
+    await client.pull(builds, "1");
+    const path = `/apis/apps/v1/namespaces/${stack}/deployments/ecr-helper`;
+    const { spec } = await kube<Deployment>({ method: "GET", path });
+    const [, digest = ""] = spec.template.spec.containers[0]?.image.split("@") ?? [];
+    await client.pull(stack, digest);
+    await assert.rejects(
+      client.pull(refused, "1"),
+      /403 DENIED User: .* is not authorized to perform: ecr:BatchGetImage/,
+    );
   };
   const unchanged = async (): Promise<void> =>
     assert.match((await up()).stderr, nothingToDo, "the second time nothing changes");
@@ -109,7 +137,9 @@ describe("the identities, one after the other, for a deployer with the rights of
   it("accessKey, in the cluster that a kubeconfig names", async () => {
     const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((one) => `${one}=${stack}`);
     const provider = [`aws:accessKey=${user.key.AccessKeyId}`, `aws:secretKey=${user.key.SecretAccessKey}`];
-    const changes = await switchTo(...names, ...provider, `buildNamespaces=["${build}"]`, 'tags=["team=builds"]');
+    const opened = [`pullRepositories=["${stack}/*"]`, `pushRepositories=["${stack}/*"]`];
+    const others = [`buildNamespaces=["${build}"]`, 'tags=["team=builds"]'];
+    const changes = await switchTo(...names, ...provider, ...opened, ...others);
     assert.ok(changes.includes("created AccessKey ecr-helper-1") && changes.includes("created Secret ecr-helper"));
     const { data } = await kube<Secret>({ method: "GET", path: `/api/v1/namespaces/${stack}/secrets/ecr-helper` });
     secrets.add(Buffer.from(data["aws_secret_access_key"] ?? "", "base64").toString());

@@ -4,12 +4,16 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
+import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { parse } from "yaml";
 import { connect } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { kubeconfig, ports, url } from "../local/machine.ts";
+import { rootOf } from "../local/front/principals.ts";
+import { account, aws, kubeconfig, ports } from "../local/machine.ts";
+import { passwordFor, RegistryClient } from "../registry-client.ts";
+import { pullPassword, pullUntil } from "./pulls.ts";
 import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -132,11 +136,16 @@ describe("a change of the configuration", () => {
   const deployment = async (namespace = stack): Promise<{ metadata: { uid: string } }> =>
     kube({ method: "GET", path: `/apis/apps/v1/namespaces/${namespace}/deployments/ecr-helper` });
   let made: Ended;
-  let [uid, pullSecret] = ["", "ecr-creds-pull"];
+  let [uid, pullSecret, image] = ["", "ecr-creds-pull", ""];
+  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
+  const app = { repositoryName: `${stack}-app` };
 
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+    await ecr.send(new CreateRepositoryCommand(app));
+    const registry = new RegistryClient(ports.registry, await passwordFor(rootOf(account), { api: ports.front }));
+    image = `registry/${app.repositoryName}@${await registry.push(app.repositoryName, "1", "an app")}`;
     await docker(["tag", "ecr-helper-base:24", `ecr-helper-base:${id}`]);
     const names = ["namespace", "repositoryName", "policyName", "userName"].map((key) => `${key}=${stack}`);
     const settings = [...names, `buildNamespaces=["${build}"]`].flatMap((setting) => ["-c", setting]);
@@ -149,39 +158,19 @@ describe("a change of the configuration", () => {
     await command("down");
     await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
     await docker(["rmi", `ecr-helper-base:${id}`]);
+    await ecr.send(new DeleteRepositoryCommand({ ...app, force: true }));
     await remove();
   });
 
-  /** The login in the pull secret that the helper keeps; undefined where there is none. */
-  const login = async (): Promise<string | undefined> => {
-    const path = `/api/v1/namespaces/${build}/secrets/${pullSecret}`;
-    const { data } = await kube<{ data: Record<string, string> }>({ method: "GET", path });
-    const config = Buffer.from(data[".dockerconfigjson"] ?? "", "base64").toString();
-    const { auths } = JSON.parse(config) as { auths: Record<string, { auth: string }> };
-    return Object.values(auths)[0]?.auth;
-  };
-
-  /** Logs in to the registry by the kept pull secret, again and again. Gives the answers' statuses. */
-  const pullUntil = async (ended: Promise<Ended>): Promise<number[]> => {
-    const statuses: number[] = [];
-    let over = false;
-    void ended.then(() => (over = true));
-    const isOver = (): boolean => over;
-    while (!isOver()) {
-      const headers = { authorization: `Basic ${(await login()) ?? ""}` };
-      const answer = await fetch(`${url(ports.registry)}/v2/`, { headers });
-      await answer.arrayBuffer();
-      statuses.push(answer.status);
-    }
-    return statuses;
-  };
+  const password = async (): Promise<string> => pullPassword(options, build, pullSecret);
 
   const change = async (settings: readonly string[]): Promise<string[]> => {
     const { ended } = start("up", ...settings.flatMap((setting) => ["-c", setting]));
-    const pulls = await pullUntil(ended);
+    const { pulled, refused } = await pullUntil(ended, image, password);
     const { code, stderr } = await ended;
     assert.equal(code, 0, stderr);
-    assert.ok(pulls.length > 10 && pulls.every((status) => status === 200), JSON.stringify(pulls));
+    assert.deepEqual(refused, []);
+    assert.ok(pulled > 10, String(pulled));
     return changesOf({ stderr });
   };
 
@@ -205,7 +194,7 @@ describe("a change of the configuration", () => {
     const rolled = seen.indexOf("created replacement Deployment ecr-helper");
     const ended = seen.indexOf("deleted original Deployment ecr-helper");
     assert.ok(rolled >= 0 && rolled < ended, seen.join(", "));
-    assert.ok(await login());
+    assert.ok(await password());
   });
 
   it("leaves nothing to do in the end", async () => {

@@ -1,32 +1,27 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { cp, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { text } from "node:stream/consumers";
-import {
-  CreateRepositoryCommand,
-  DeleteRepositoryCommand,
-  ECRClient,
-  GetAuthorizationTokenCommand,
-} from "@aws-sdk/client-ecr";
+import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { CreateAccessKeyCommand, DeleteAccessKeyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
 import { identities } from "../../helper/names.ts";
-import { parseToken } from "../../helper/token.ts";
 import type { EksCluster } from "../../infra/cluster.ts";
 import type { IdentityConfig } from "../../infra/identity-config.ts";
 import { networkPolicySpec } from "../../infra/network-policy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
-import { docker, importImage, push } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { aws, backend, kubeconfig, ports, url } from "../local/machine.ts";
-import { waitFor, waitForObject } from "../local/watch.ts";
-import { buildKubernetes } from "../local/install.ts";
+import { rootOf } from "../local/front/principals.ts";
+import { account, aws, backend, kubeconfig, ports, url } from "../local/machine.ts";
+import { waitForObject } from "../local/watch.ts";
 import { isMade } from "../local/pulumi/stack-commands.ts";
+import { passwordFor } from "../registry-client.ts";
 import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
+import { isRefused, isRunning, pushApp, runPod, waitingOf, type Pod } from "./pods.ts";
+import { pullPassword, pullUntil } from "./pulls.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `e2e-${id}`;
@@ -42,15 +37,6 @@ const settings = [
   `buildNamespaces=["${build}"]`,
   "networkPolicy=true",
 ].flatMap((setting) => ["-c", setting]);
-
-interface Pod {
-  metadata: { name: string; deletionTimestamp?: string };
-  spec: { containers: { image: string }[] };
-  status: {
-    phase: string;
-    containerStatuses?: { ready: boolean; state: { waiting?: { reason: string; message?: string } } }[];
-  };
-}
 
 describe("the stack, end to end", () => {
   const options: KubeOptions = readKubeconfig(kubeconfig);
@@ -222,60 +208,24 @@ describe("the stack, end to end", () => {
   describe("a private image", () => {
     const repository = `app-${id}`;
     const image = `${ports.registry.address}:${String(ports.registry.port)}/${repository}:1`;
-    const ecr = new ECRClient({
-      endpoint: aws.AWS_ENDPOINT_URL,
-      region: aws.AWS_REGION,
-      credentials: { accessKeyId: "test", secretAccessKey: "test" },
-    });
+    const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
 
     before(async () => {
       await ecr.send(new CreateRepositoryCommand({ repositoryName: repository }));
-      const { pause } = await buildKubernetes();
-      const folder = await mkdtemp(join(tmpdir(), "ecr-helper-app-"));
-      await cp(pause, join(folder, "app"));
-      await importImage(folder, image, ['ENTRYPOINT ["/app"]']);
-      const { authorizationData } = await ecr.send(new GetAuthorizationTokenCommand());
-      const [data] = authorizationData ?? [];
-      const { username, password } = parseToken(data?.authorizationToken, data?.expiresAt);
-      await push(image, image.split("/")[0] ?? "", username, password);
-      await docker(["image", "rm", image]);
-      await rm(folder, { recursive: true });
+      await pushApp(image, await passwordFor(rootOf(account), { api: ports.front }));
     });
 
     after(async () => void (await ecr.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }))));
 
-    const runPod = async (
-      name: string,
-      serviceAccountName: string,
-      wanted: (pod: Pod) => boolean,
-    ): Promise<Pod | undefined> => {
-      const path = `/api/v1/namespaces/${build}/pods`;
-      const spec = {
-        serviceAccountName,
-        terminationGracePeriodSeconds: 0,
-        containers: [{ name: "app", image, imagePullPolicy: "Always" }],
-      };
-      await kube({ method: "POST", path, body: { metadata: { name }, spec } });
-      const one = `${path}?fieldSelector=metadata.name%3D${name}`;
-      const { object } = await waitFor<Pod>(
-        options,
-        one,
-        (change) => change.object !== undefined && wanted(change.object),
-        60_000,
-      );
-      return object;
-    };
-    const waiting = (pod: Pod): { reason: string; message?: string } | undefined =>
-      pod.status.containerStatuses?.[0]?.state.waiting;
-
     it("is refused to a pod with the default service account", async () => {
-      const pod = await runPod("refused", "default", (one) => waiting(one)?.reason === "ErrImagePull");
-      assert.match((pod && waiting(pod)?.message) ?? "", /401|authorization failed|no basic auth credentials/i);
+      const asked = { name: "refused", image, serviceAccountName: "default" };
+      const { message = "" } = waitingOf(await runPod(options, build, asked, isRefused));
+      assert.match(message, /401|authorization failed|no basic auth credentials/i);
     });
 
     it("is pulled by a pod with builder-sa, which starts", async () => {
-      const pod = await runPod("allowed", "builder-sa", (one) => one.status.phase === "Running");
-      assert.equal(pod?.status.phase, "Running");
+      const asked = { name: "allowed", image, serviceAccountName: "builder-sa" };
+      assert.equal((await runPod(options, build, asked, isRunning)).status.phase, "Running");
     });
   });
 
@@ -320,31 +270,12 @@ describe("the stack, end to end", () => {
     assert.deepEqual(left, before, "the pod that could not start is gone");
   });
 
-  /** Pulls the helper's image by the pull secret of the build namespace, again and again. Gives the answers' statuses. */
-  const pullUntil = async (ended: Promise<Ended>): Promise<number[]> => {
-    const digest = /^[^/]+\/(\S+)@(\S+)$/.exec(imageOf(up) ?? "")?.slice(1) ?? [];
-    const statuses: number[] = [];
-    let over = false;
-    void ended.then(() => (over = true));
-    const isOver = (): boolean => over;
-    while (!isOver()) {
-      const path = `/api/v1/namespaces/${build}/secrets/ecr-creds-pull`;
-      const { data } = await kube<{ data: Record<string, string> }>({ method: "GET", path });
-      const config = Buffer.from(data[".dockerconfigjson"] ?? "", "base64").toString();
-      const { auths } = JSON.parse(config) as { auths: Record<string, { auth: string }> };
-      const [auth] = Object.values(auths).map((one) => one.auth);
-      const headers = { authorization: `Basic ${auth ?? ""}`, accept: "*/*" };
-      const answer = await fetch(`${url(ports.registry)}/v2/${digest.join("/manifests/")}`, { headers });
-      await answer.arrayBuffer();
-      statuses.push(answer.status);
-    }
-    return statuses;
-  };
-
   it("rotates the access key: a new one, a pod that uses it, and only then the end of the old one; pulls go on", async () => {
     const { ended } = start("up", "-c", "accessKeyGeneration=2");
-    const pulls = await pullUntil(ended);
-    assert.ok(pulls.length > 20 && pulls.every((status) => status === 200), JSON.stringify(pulls));
+    const image = imageOf(up) ?? "";
+    const { pulled, refused } = await pullUntil(ended, image, async () => pullPassword(options, build));
+    assert.deepEqual(refused, []);
+    assert.ok(pulled > 20, String(pulled));
     const rotated = await ended;
     assert.equal(rotated.code, 0, rotated.stderr);
     assert.deepEqual(changesOf(rotated), [

@@ -9,10 +9,11 @@ export interface AwsRequest {
   readonly action: string;
   /** Further actions that AWS allows or refuses with it. */
   readonly also?: readonly string[];
-  /** The id of the access key that signed it; none where nothing did. */
+  /** The id of the access key that signed it, and the region it was signed for; none where nothing did. */
   readonly key?: string;
-  /** True for a request to the registry by a token that this key was given. */
-  readonly byToken?: true;
+  readonly region?: string;
+  /** Of a request to the registry by a token that this key was given: the repository's ARN. */
+  readonly repository?: string;
   /** Names of what a request to IAM or STS is about. */
   readonly user?: string;
   readonly role?: string;
@@ -45,12 +46,13 @@ export function askedFor({ method = "", url = "/", headers }: Received, body: Bu
   const asked = form.has("Action")
     ? aboutForm(form, service)
     : about[service]?.(headers, `${method} ${pathname}`, body);
-  return asked && { ...asked, ...(signer === undefined ? {} : { key: signer.id }) };
+  return asked && { ...asked, ...(signer === undefined ? {} : { key: signer.id, region: signer.region }) };
 }
 
-function signedBy(text: string): { id: string; service: string } | undefined {
-  const [, id, service] = /(\w+)\/\d+\/[\w-]+\/(\w+)\//.exec(text) ?? [];
-  return id === undefined || service === undefined ? undefined : { id, service };
+function signedBy(text: string): { id: string; region: string; service: string } | undefined {
+  const [, id, region, service] = /(\w+)\/\d+\/([\w-]+)\/(\w+)\//.exec(text) ?? [];
+  if (id === undefined || region === undefined || service === undefined) return undefined;
+  return { id, region, service };
 }
 
 function aboutForm(form: URLSearchParams, service: string): Asked {
@@ -100,23 +102,6 @@ const eks: readonly [start: RegExp, action: string][] = [
   [/^POST \/tags\//, "TagResource"],
   [/^DELETE \/tags\//, "UntagResource"],
 ];
-
-/** What Amazon ECR's registry asks IAM for: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html */
-const registry: readonly [start: RegExp, action: string][] = [
-  [/^HEAD \/v2\/.+\/blobs\//, "BatchCheckLayerAvailability"],
-  [/^GET \/v2\/.+\/blobs\/sha256/, "GetDownloadUrlForLayer"],
-  [/^POST \/v2\/.+\/blobs\/uploads\//, "InitiateLayerUpload"],
-  [/^PATCH \/v2\/.+\/blobs\/uploads\//, "UploadLayerPart"],
-  [/^PUT \/v2\/.+\/blobs\/uploads\//, "CompleteLayerUpload"],
-  [/^(GET|HEAD) \/v2\/.+\/manifests\//, "BatchGetImage"],
-  [/^PUT \/v2\/.+\/manifests\//, "PutImage"],
-];
-
-/** What a request to the registry asks for; undefined for one that only asks whether the token is good. */
-export function askedOfRegistry({ method = "", url = "" }: Received, key: string): Asked | undefined {
-  const name = registry.find(([start]) => start.test(`${method} ${url}`))?.[1];
-  return name === undefined ? undefined : { action: `ecr:${name}`, key, byToken: true };
-}
 
 /** Of an answer of the API: the error's code, the id of an access key, and what is secret. */
 export function answered(status: number, body: Buffer): { error?: string; made?: string; secrets: string[] } {

@@ -1,11 +1,13 @@
 // The one containerd of the local cloud: the kubelet runs its pods in it, and an own Docker engine keeps its state there.
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bridge, containerdSocket, home } from "./machine.ts";
+import { account, bridge, containerdSocket, home, otherAccount, ports, registryHost, url } from "./machine.ts";
 import { isRunning, run, startBackground, succeeds, untilReady } from "./process.ts";
 
 /** Where the kubelet's pods find their network's configuration. */
 export const cniConfig = join(home, "cni");
+/** Where containerd finds which host it asks for the images of a registry. */
+const mirrors = join(home, "registries");
 export const pauseImage = "docker.io/library/ecr-helper-pause:1";
 
 /** Makes sure that containerd answers. */
@@ -22,6 +24,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   stream_server_address = "${bridge.address}"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "${mirrors}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "${cniConfig}"
@@ -29,9 +33,21 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     runtime_type = "io.containerd.runc.v2"
 `;
   const file = join(home, "containerd.toml");
-  if (!isRunning("containerd")) writeFileSync(file, config);
+  if (!isRunning("containerd")) {
+    writeFileSync(file, config);
+    writeMirrors();
+  }
   startBackground({ name: "containerd", command: "containerd", args: ["--config", file] });
   await untilReady("containerd", answers);
+}
+
+/** The local registry is both accounts', by the names that they have in AWS, too. */
+function writeMirrors(): void {
+  const local = `${ports.registry.address}:${String(ports.registry.port)}`;
+  for (const host of [local, registryHost(account), registryHost(otherAccount)]) {
+    mkdirSync(join(mirrors, host), { recursive: true });
+    writeFileSync(join(mirrors, host, "hosts.toml"), `server = "${url(ports.registry)}"\n`);
+  }
 }
 
 /** Runs containerd's command on the images of Kubernetes. */

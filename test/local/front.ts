@@ -1,15 +1,19 @@
 // The front of the local cloud's AWS: what the emulator does not do itself. Every authorization token it hands out is
 // one of its own and ends when it says, and the registry opens to nobody without a live one, as Amazon ECR does.
-import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
-import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
-import { answered, askedFor, askedOfRegistry, type Asked } from "./aws-requests.ts";
+import { answered, askedFor, type Asked } from "./aws-requests.ts";
 import { recordRequest, rememberSecrets } from "./evidence.ts";
-import { checkForm, type Refusal } from "./front-checks.ts";
+import { checkForm, type Refusal } from "./front/iam-checks.ts";
+import { checkEcr } from "./front/ecr-checks.ts";
+import { forward } from "./front/forward.ts";
+import { Principals } from "./front/principals.ts";
+import { Registry } from "./front/registry.ts";
+import { Rights } from "./front/rights.ts";
+import { Tokens } from "./front/tokens.ts";
 import { certificate, issuer, ports, url, type Endpoint } from "./machine.ts";
 
 export interface FrontOptions {
@@ -37,39 +41,27 @@ export async function startFront({
   registry,
   tokenLife = 12 * 3_600_000,
 }: FrontOptions): Promise<Front> {
-  /** Until when a token is good, and the id of the access key that asked for it. */
-  const live = new Map<string, { readonly until: number; readonly key: string }>();
-
-  const issueToken = (answer: Buffer, key = ""): Buffer => {
-    const body = JSON.parse(answer.toString()) as {
-      authorizationData: { authorizationToken: string; expiresAt: number }[];
-    };
-    for (const data of body.authorizationData) {
-      const password = randomBytes(512).toString("base64");
-      const expiresAt = Date.now() + tokenLife;
-      live.set(password, { until: expiresAt, key });
-      data.authorizationToken = Buffer.from(`AWS:${password}`).toString("base64");
-      rememberSecrets([password, data.authorizationToken]);
-      data.expiresAt = expiresAt / 1000;
-    }
-    for (const [password, { until }] of live) if (until < Date.now()) live.delete(password);
-    return Buffer.from(JSON.stringify(body));
-  };
+  const principals = new Principals(emulator);
+  const rights = new Rights(emulator, principals);
+  const tokens = new Tokens(tokenLife);
 
   const serveApi: Handler = async (incoming, response) => {
     const given = await buffer(incoming);
     const asked = askedFor(incoming, given);
     const isForm = String(incoming.headers["content-type"]).startsWith("application/x-www-form-urlencoded");
-    const sent = isForm ? await checkForm(given, emulator) : given;
+    const isEcr = asked?.action.startsWith("ecr:") === true;
+    const refused = isEcr ? await checkEcr(asked, given, { emulator, principals, rights }) : undefined;
+    const sent = refused ?? (isForm ? await checkForm(given, emulator) : given);
     if ("code" in sent) {
       record(asked, sent.status, { error: sent.code });
-      return void refuse(sent, response);
+      return void refuse(sent, response, isForm ? "xml" : "json");
     }
-    const answer = await forward(emulator, incoming, sent);
+    const answer = await forward(emulator, incoming, { body: sent });
     const status = answer.statusCode ?? 502;
     const said = await buffer(answer);
     const { secrets, ...known } = answered(status, said);
     rememberSecrets(secrets);
+    if (isForm) principals.learn(new URLSearchParams(given.toString()), said.toString());
     record(asked, status, known);
     const body = status === 200 ? await completed(asked, said) : said;
     delete answer.headers["transfer-encoding"];
@@ -78,26 +70,17 @@ export async function startFront({
 
   /** What the emulator does not know of an answer. */
   const completed = async (asked: Asked | undefined, answer: Buffer): Promise<Buffer> => {
-    if (asked?.action === "ecr:GetAuthorizationToken") return issueToken(answer, asked.key);
+    if (asked?.action === "ecr:GetAuthorizationToken") {
+      const { key = "", region = "" } = asked;
+      const principal = await principals.find(key);
+      if (principal === undefined) throw new Error(`nobody has the access key ${key}, and it got a token`);
+      return tokens.issue(answer, { principal, key, region });
+    }
     return asked?.action === "eks:DescribeCluster" ? describeCluster(answer) : answer;
   };
 
-  const serveRegistry: Handler = async (incoming, response) => {
-    const [user, password] = basicAuth(incoming.headers.authorization);
-    const token = live.get(password);
-    if (user === "AWS" && token !== undefined && token.until > Date.now()) {
-      const answer = await forward(emulator, incoming);
-      record(askedOfRegistry(incoming, token.key), answer.statusCode ?? 502);
-      return relay(answer, response);
-    }
-    incoming.resume();
-    const challenge = `Basic realm="${url(registry)}/",service="ecr.amazonaws.com"`;
-    const errors = [{ code: "UNAUTHORIZED", message: "the authorization token is missing, wrong or has expired" }];
-    response.writeHead(401, { "www-authenticate": challenge, "content-type": "application/json" });
-    response.end(JSON.stringify({ errors }));
-  };
-
-  const servers = await Promise.all([listen(api, serveApi), listen(registry, serveRegistry)]);
+  const { serve } = new Registry(emulator, registry, tokens, rights);
+  const servers = await Promise.all([listen(api, serveApi), listen(registry, serve)]);
   const [servedApi, servedRegistry] = servers.map((server) => server.address() as AddressInfo);
   return {
     api: { ...api, port: servedApi?.port ?? 0 },
@@ -108,31 +91,11 @@ export async function startFront({
   };
 }
 
-function basicAuth(header = ""): [user: string, password: string] {
-  const decoded = Buffer.from(header.replace(/^Basic /i, ""), "base64").toString();
-  const colon = decoded.indexOf(":");
-  return [decoded.slice(0, colon), decoded.slice(colon + 1)];
-}
-
-/** Sends a request on, its Host header untouched: the emulator checks the signature over it. */
-async function forward(
-  emulator: Endpoint,
-  incoming: IncomingMessage,
-  body: IncomingMessage | Buffer = incoming,
-): Promise<IncomingMessage> {
-  const { method, url: path, headers } = incoming;
-  const { authorization, ...rest } = headers;
-  // The registry's Basic credentials are checked here and mean nothing to the emulator, which would take them for AWS's.
-  const own = authorization?.startsWith("Basic ") === true ? rest : headers;
-  const sent = Buffer.isBuffer(body) ? { ...own, "content-length": body.length } : own;
-  return new Promise((resolve, reject) => {
-    const outgoing = request({ host: emulator.address, port: emulator.port, method, path, headers: sent }, resolve);
-    outgoing.on("error", reject);
-    pipeline(Buffer.isBuffer(body) ? [body] : body, outgoing).catch(reject);
-  });
-}
-
-function refuse({ status, code, message }: Refusal, response: ServerResponse): void {
+function refuse({ status, code, message }: Refusal, response: ServerResponse, form: "xml" | "json"): void {
+  if (form === "json") {
+    response.writeHead(status, { "content-type": "application/x-amz-json-1.1", "x-amzn-errortype": code });
+    return void response.end(JSON.stringify({ __type: code, message }));
+  }
   const error = `<Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error>`;
   response.writeHead(status, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
 }
@@ -151,11 +114,6 @@ async function describeCluster(answer: Buffer): Promise<Buffer> {
     certificateAuthority: { data },
   };
   return Buffer.from(JSON.stringify({ cluster: { ...cluster, ...known } }));
-}
-
-async function relay(answer: IncomingMessage, response: ServerResponse): Promise<void> {
-  response.writeHead(answer.statusCode ?? 502, answer.headers);
-  await pipeline(answer, response);
 }
 
 async function listen(endpoint: Endpoint, handle: Handler): Promise<Server> {

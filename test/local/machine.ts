@@ -72,3 +72,8 @@ export const aws = {
   AWS_SECRET_ACCESS_KEY: "test",
 };
 export const account = "123456789012";
+/** Somebody else's account. */
+export const otherAccount = "210987654321";
+/** Where an account's registry is in AWS; in the local cloud's region by default. */
+export const registryHost = (of: string, region: string = aws.AWS_REGION): string =>
+  `${of}.dkr.ecr.${region}.amazonaws.com`;

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AwsRequest } from "../local/aws-requests.ts";
-import { Attachments, isDeployer, isHelper, judgePrincipals, principalsOf } from "../whole/aws-rights.ts";
+import {
+  Attachments,
+  isDeployer,
+  isHelper,
+  isRefusedOnPurpose,
+  judgePrincipals,
+  principalsOf,
+} from "../whole/aws-rights.ts";
 import { judgeHelpers, rightsOf, type AuditEvent } from "../whole/cluster-rights.ts";
 
 const rules = [{ resources: ["secrets"], resourceNames: ["ecr-creds"], verbs: ["list", "create", "patch", "delete"] }];
@@ -128,9 +135,10 @@ describe("the rights that were used in AWS", () => {
     const { used, ...verdict } = judgePrincipals(
       all,
       new Set([token]),
-      ({ key = "", byToken }) => {
-        const principal = principals.get(key);
-        return principal !== undefined && byToken !== true && isHelper(principal, "node") ? principal : undefined;
+      (one) => {
+        const principal = principals.get(one.key ?? "");
+        const isJudged = principal !== undefined && isHelper(principal, "node") && !isRefusedOnPurpose(one);
+        return isJudged ? principal : undefined;
       },
       (one, principal) => attachments.isInForce(one, principal),
     );
@@ -145,6 +153,13 @@ describe("the rights that were used in AWS", () => {
       assert.deepEqual(judge(request(9, "ecr:PutImage", { key })), { used: [], beyond: [], denied: [] });
     }
     assert.ok(isDeployer({ kind: "user", name: "deployer-a" }));
+  });
+
+  it("are those of their tokens, too, but for repositories that tests expect to be refused", () => {
+    const pull = (repository: string): AwsRequest =>
+      request(9, "ecr:BatchGetImage", { key: "AKIA1", status: 403, error: "AccessDenied", repository });
+    assert.equal(judge(pull("arn:aws:ecr:us-east-1:1:repository/app")).beyond.length, 1);
+    assert.equal(judge(pull("arn:aws:ecr:us-east-1:1:repository/refused-app")).beyond.length, 0);
   });
 
   it("do not hide what the policy does not grant, allowed or not", () => {

@@ -25,8 +25,8 @@ export interface Verdict {
   readonly denied: readonly string[];
 }
 
-const tell = ({ time, action, error = "" }: AwsRequest, { name }: Principal): string =>
-  `${time} ${name} ${action} ${error}`.trimEnd();
+const tell = ({ time, action, error = "", repository = "" }: AwsRequest, { name }: Principal): string =>
+  [time, name, action, repository, error].filter((part) => part !== "").join(" ");
 
 const isDenied = ({ error = "" }: AwsRequest): boolean => error.startsWith("AccessDenied");
 
@@ -82,6 +82,10 @@ export class Attachments {
  */
 export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =>
   kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !name.startsWith("plugin-");
+
+/** Of repositories with such a name the tests expect that the stack's policy does not open them. */
+export const isRefusedOnPurpose = ({ repository = "" }: AwsRequest): boolean =>
+  /:repository\/refused-/.test(repository);
 
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
 

@@ -2,7 +2,7 @@
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { IAMClient, ListAccessKeysCommand } from "@aws-sdk/client-iam";
-import { aws, serviceAccountKey, url, type Endpoint } from "./machine.ts";
+import { aws, serviceAccountKey, url, type Endpoint } from "../machine.ts";
 
 /** A refusal as AWS words it. */
 export interface Refusal {

@@ -1,0 +1,59 @@
+// Pods of an image of the tests' own: how it gets into a registry, and what becomes of a pod that pulls it.
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, type KubeOptions } from "../../helper/kube.ts";
+import { docker, importImage, push } from "../local/docker.ts";
+import { buildKubernetes } from "../local/install.ts";
+import { waitForObject } from "../local/watch.ts";
+
+export interface Pod {
+  metadata: { name: string; deletionTimestamp?: string };
+  spec: { containers: { image: string }[] };
+  status: {
+    phase: string;
+    containerStatuses?: { ready: boolean; state: { waiting?: { reason: string; message?: string } } }[];
+  };
+}
+
+/** Makes an image of a program that waits, and gives it to `use`; nothing of it is left in the engine. */
+export async function withImage<T>(image: string, use: () => Promise<T>): Promise<T> {
+  const { pause } = await buildKubernetes();
+  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-app-"));
+  try {
+    await cp(pause, join(folder, "app"));
+    await importImage(folder, image, ['ENTRYPOINT ["/app"]']);
+    return await use();
+  } finally {
+    await docker(["image", "rm", image]);
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Pushes such an image with a password of ECR. */
+export const pushApp = async (image: string, password: string): Promise<void> =>
+  withImage(image, async () => push(image, image.split("/")[0] ?? "", "AWS", password));
+
+/** Why the first container of a pod waits. */
+export const waitingOf = (pod: Pod): { reason: string; message?: string } =>
+  pod.status.containerStatuses?.[0]?.state.waiting ?? { reason: "" };
+
+export const isRunning = (pod: Pod): boolean => pod.status.phase === "Running";
+export const isRefused = (pod: Pod): boolean => waitingOf(pod).reason === "ErrImagePull";
+
+/** Starts a pod that pulls its image whatever the node has, and gives it as soon as it is as `wanted`. */
+export async function runPod(
+  options: KubeOptions,
+  namespace: string,
+  { name, image, serviceAccountName }: { name: string; image: string; serviceAccountName: string },
+  wanted: (pod: Pod) => boolean,
+): Promise<Pod> {
+  const path = `/api/v1/namespaces/${namespace}/pods`;
+  const spec = {
+    serviceAccountName,
+    terminationGracePeriodSeconds: 0,
+    containers: [{ name: "app", image, imagePullPolicy: "Always" }],
+  };
+  await connect(options)({ method: "POST", path, body: { metadata: { name }, spec } });
+  return waitForObject<Pod>(options, `${path}?fieldSelector=metadata.name%3D${name}`, wanted, 60_000);
+}

@@ -1,0 +1,381 @@
+// The local cloud's registry and ECR judge as AWS does: every request by the principal whose token it carries.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import * as ecr from "@aws-sdk/client-ecr";
+import * as iam from "@aws-sdk/client-iam";
+import * as sts from "@aws-sdk/client-sts";
+import { rememberSecrets } from "../local/evidence.ts";
+import { startFront, type Front } from "../local/front.ts";
+import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/machine.ts";
+import { passwordFor, RegistryClient, sha256, type Credentials } from "../registry-client.ts";
+
+Object.assign(process.env, aws);
+
+const id = `plugin-rights-${randomBytes(3).toString("hex")}`;
+const [repository, other] = [`${id}/app`, `${id}/other`];
+const arnOf = (name: string, of = account, region = "us-east-1"): string =>
+  `arn:aws:ecr:${region}:${of}:repository/${name}`;
+const userArn = `arn:aws:iam::${account}:user/builds/${id}`;
+const roleArn = `arn:aws:iam::${account}:role/builds/${id}`;
+const rootOf = (of: string): Credentials => ({ accessKeyId: of, secretAccessKey: aws.AWS_SECRET_ACCESS_KEY });
+
+const pulling = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+const pushing = [
+  "ecr:BatchCheckLayerAvailability",
+  "ecr:CompleteLayerUpload",
+  "ecr:InitiateLayerUpload",
+  "ecr:PutImage",
+  "ecr:UploadLayerPart",
+];
+
+type Statement = Record<string, unknown>;
+const allow = (Action: unknown, Resource: unknown = arnOf(repository), more: Statement = {}): Statement => ({
+  Effect: "Allow",
+  Action,
+  Resource,
+  ...more,
+});
+const deny = (Action: unknown, Resource: unknown = "*", more: Statement = {}): Statement => ({
+  ...allow(Action, Resource, more),
+  Effect: "Deny",
+});
+const document = (...Statement: Statement[]): string => JSON.stringify({ Version: "2012-10-17", Statement });
+const opened = (Principal: unknown, more: Statement = {}): string =>
+  document({ Effect: "Allow", Principal, Action: [...pulling, ...pushing], ...more });
+
+const refused = (action: string, why: string, who = userArn, where = arnOf(repository)): string =>
+  `403 DENIED User: ${who} is not authorized to perform: ${action} on resource: ${where} ${why}`;
+const noIdentity = (action: string): string => `because no identity-based policy allows the ${action} action`;
+
+describe("the registry of the local cloud", () => {
+  const clients = { iam: new iam.IAMClient(), ecr: new ecr.ECRClient(), sts: new sts.STSClient() };
+  let front: Front;
+  let user: Credentials;
+
+  const inline = async (...statements: Statement[]): Promise<void> => {
+    const PolicyDocument = document(allow("ecr:GetAuthorizationToken", "*"), ...statements);
+    await clients.iam.send(new iam.PutUserPolicyCommand({ UserName: id, PolicyName: "inline", PolicyDocument }));
+  };
+  const ofRepository = async (policyText: string | undefined, repositoryName = repository): Promise<void> => {
+    if (policyText !== undefined) {
+      await clients.ecr.send(new ecr.SetRepositoryPolicyCommand({ repositoryName, policyText }));
+    } else {
+      await clients.ecr.send(new ecr.DeleteRepositoryPolicyCommand({ repositoryName }));
+    }
+  };
+  const client = async (of: Credentials = user, host?: string): Promise<RegistryClient> =>
+    new RegistryClient(front.registry, await passwordFor(of, { api: front.api }), host);
+  const pull = async (of?: Credentials, host?: string): Promise<string> =>
+    (await client(of, host)).pull(repository, "1").then(
+      () => "pulled",
+      (error: unknown) => (error as Error).message,
+    );
+  const push = async (tag = "2", of?: Credentials): Promise<string> =>
+    (await client(of)).push(repository, tag, `layer of ${tag}`).then(
+      () => "pushed",
+      (error: unknown) => (error as Error).message,
+    );
+
+  before(async () => {
+    const any = { address: loopback, port: 0 };
+    front = await startFront({ emulator: ports.emulator, api: any, registry: any });
+    await clients.iam.send(new iam.CreateUserCommand({ UserName: id, Path: "/builds/" }));
+    const { AccessKey: key } = await clients.iam.send(new iam.CreateAccessKeyCommand({ UserName: id }));
+    user = { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
+    const AssumeRolePolicyDocument = document({
+      Effect: "Allow",
+      Principal: { AWS: userArn },
+      Action: "sts:AssumeRole",
+    });
+    const role = { RoleName: id, Path: "/builds/", AssumeRolePolicyDocument };
+    await clients.iam.send(new iam.CreateRoleCommand(role));
+    for (const repositoryName of [repository, other]) {
+      const tags = [{ Key: "team", Value: "a" }];
+      await clients.ecr.send(new ecr.CreateRepositoryCommand({ repositoryName, tags }));
+      await (await client(rootOf(account))).push(repositoryName, "1", "the first layer");
+    }
+  });
+
+  after(async () => {
+    for (const repositoryName of [repository, other]) {
+      await clients.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName, force: true }));
+    }
+    for (const PolicyName of ["inline"]) {
+      await clients.iam.send(new iam.DeleteUserPolicyCommand({ UserName: id, PolicyName }));
+      await clients.iam.send(new iam.DeleteRolePolicyCommand({ RoleName: id, PolicyName }));
+    }
+    await clients.iam.send(new iam.DeleteRoleCommand({ RoleName: id }));
+    await clients.iam.send(new iam.DeleteAccessKeyCommand({ UserName: id, AccessKeyId: user.accessKeyId }));
+    await clients.iam.send(new iam.DeleteUserCommand({ UserName: id }));
+    await front.close();
+  });
+
+  it("opens nothing by a token alone", async () => {
+    await inline();
+    assert.equal((await (await client()).ask("GET", "/v2/")).status, 200);
+    assert.equal(await pull(), refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage")));
+    assert.equal(await push(), "403 HEAD of a blob");
+  });
+
+  it("asks for each action that ECR asks for, and no other", async () => {
+    const asks: readonly (readonly [action: string, method: string, path: string])[] = [
+      ["BatchCheckLayerAvailability", "HEAD", `blobs/${sha256("x")}`],
+      ["GetDownloadUrlForLayer", "GET", `blobs/${sha256("x")}`],
+      ["InitiateLayerUpload", "POST", "blobs/uploads/"],
+      ["UploadLayerPart", "PATCH", "blobs/uploads/1"],
+      ["CompleteLayerUpload", "PUT", `blobs/uploads/1?digest=${sha256("x")}`],
+      ["BatchGetImage", "HEAD", "manifests/1"],
+      ["BatchGetImage", "GET", "manifests/none"],
+      ["PutImage", "PUT", "manifests/new"],
+      ["BatchDeleteImage", "DELETE", `manifests/${sha256("x")}`],
+      ["ListImages", "GET", "tags/list"],
+    ];
+    for (const [action, method, path] of asks) {
+      await inline(allow("ecr:*"), deny(`ecr:${action}`));
+      const denied = await (await client()).ask(method, `/v2/${repository}/${path}`);
+      assert.equal(denied.status, 403, `${method} ${path} without ecr:${action}`);
+      const also = action === "CompleteLayerUpload" ? ["ecr:UploadLayerPart"] : [];
+      await inline(allow([`ecr:${action}`, ...also]));
+      const allowed = await (await client()).ask(method, `/v2/${repository}/${path}`);
+      assert.notEqual(allowed.status, 403, `${method} ${path} with ecr:${action}`);
+    }
+  });
+
+  it("lets pull and push who may, in the repositories he may", async () => {
+    await inline(allow(pulling));
+    assert.equal(await pull(), "pulled");
+    assert.equal(await push(), "403 HEAD of a blob");
+    await inline(allow([...pulling, ...pushing]));
+    assert.equal(await push(), "pushed");
+    const elsewhere = (await client()).pull(other, "1");
+    const why = refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"), userArn, arnOf(other));
+    await assert.rejects(elsewhere, { message: why });
+  });
+
+  it("knows wildcards, conditions, explicit denials, attached policies, groups and boundaries", async () => {
+    await inline(allow("ecr:*Get*", `arn:aws:ecr:*:${account}:repository/${id}/*`), allow("ecr:GetDownload*"));
+    assert.equal(await pull(), "pulled");
+    await inline(allow("*", "*"), deny("ecr:BatchGetImage"));
+    assert.equal(await pull(), refused("ecr:BatchGetImage", "with an explicit deny in an identity-based policy"));
+    const ofTeam = (team: string): Statement => ({ Condition: { StringEquals: { "aws:ResourceTag/team": team } } });
+    await inline(allow(pulling, "*", ofTeam("b")));
+    assert.equal(await pull(), refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage")));
+    await inline(allow(pulling, "*", ofTeam("a")));
+    assert.equal(await pull(), "pulled");
+
+    await inline();
+    const made = await clients.iam.send(
+      new iam.CreatePolicyCommand({ PolicyName: id, PolicyDocument: document(allow(pulling)) }),
+    );
+    const PolicyArn = made.Policy?.Arn ?? "";
+    await clients.iam.send(new iam.AttachUserPolicyCommand({ UserName: id, PolicyArn }));
+    assert.equal(await pull(), "pulled");
+    await clients.iam.send(new iam.DetachUserPolicyCommand({ UserName: id, PolicyArn }));
+    await clients.iam.send(new iam.CreateGroupCommand({ GroupName: id }));
+    await clients.iam.send(new iam.AttachGroupPolicyCommand({ GroupName: id, PolicyArn }));
+    await clients.iam.send(new iam.AddUserToGroupCommand({ GroupName: id, UserName: id }));
+    assert.equal(await pull(), "pulled");
+    await clients.iam.send(new iam.RemoveUserFromGroupCommand({ GroupName: id, UserName: id }));
+    await clients.iam.send(new iam.DetachGroupPolicyCommand({ GroupName: id, PolicyArn }));
+    await clients.iam.send(new iam.DeleteGroupCommand({ GroupName: id }));
+
+    const bounded = document(allow(["ecr:GetAuthorizationToken", "ecr:Put*"], "*"));
+    const version = { PolicyArn, PolicyDocument: bounded, SetAsDefault: true };
+    await clients.iam.send(new iam.CreatePolicyVersionCommand(version));
+    await clients.iam.send(new iam.PutUserPermissionsBoundaryCommand({ UserName: id, PermissionsBoundary: PolicyArn }));
+    await inline(allow("ecr:*", "*"));
+    assert.equal(
+      await pull(),
+      refused("ecr:BatchGetImage", "because no permissions boundary allows the ecr:BatchGetImage action"),
+    );
+    await clients.iam.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName: id }));
+    assert.equal(await pull(), "pulled");
+    await clients.iam.send(new iam.DeletePolicyVersionCommand({ PolicyArn, VersionId: "v1" }));
+    await clients.iam.send(new iam.DeletePolicyCommand({ PolicyArn }));
+  });
+
+  it("knows sessions of roles, and what they are limited to", async () => {
+    await inline(allow("sts:AssumeRole", roleArn));
+    const PolicyDocument = document(allow("ecr:*", "*"));
+    await clients.iam.send(new iam.PutRolePolicyCommand({ RoleName: id, PolicyName: "inline", PolicyDocument }));
+    const assumed = async (Policy?: string): Promise<Credentials> => {
+      const client = new sts.STSClient({ endpoint: url(front.api), credentials: user });
+      const answer = await client.send(new sts.AssumeRoleCommand({ RoleArn: roleArn, RoleSessionName: "pod", Policy }));
+      const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "" } = answer.Credentials ?? {};
+      rememberSecrets([SecretAccessKey, SessionToken]);
+      return { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
+    };
+    assert.equal(await pull(await assumed()), "pulled");
+    const session = `arn:aws:sts::${account}:assumed-role/${id}/pod`;
+    const limited = await assumed(document(allow(["ecr:GetAuthorizationToken", "ecr:PutImage"], "*")));
+    const why = "because no session policy allows the ecr:BatchGetImage action";
+    assert.equal(await pull(limited), refused("ecr:BatchGetImage", why, session));
+    await clients.iam.send(
+      new iam.PutRolePolicyCommand({
+        RoleName: id,
+        PolicyName: "inline",
+        PolicyDocument: document(allow("ecr:GetAuthorizationToken", "*")),
+      }),
+    );
+    const noRight = refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"), session);
+    assert.equal(await pull(await assumed()), noRight);
+    await ofRepository(opened({ AWS: roleArn }));
+    assert.equal(await pull(await assumed()), "pulled");
+    await ofRepository(undefined);
+  });
+
+  it("lets a repository's policy grant to whom it names, and the account's root to nobody", async () => {
+    await inline();
+    const root = `arn:aws:iam::${account}:root`;
+    const denied = refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"));
+    for (const [principal, said] of [
+      [{ AWS: root }, denied],
+      [{ AWS: [account] }, denied],
+      [{ AWS: [userArn] }, "pulled"],
+      ["*", "pulled"],
+      [{ AWS: roleArn }, denied],
+    ] as const) {
+      await ofRepository(opened(principal));
+      assert.equal(await pull(), said, JSON.stringify(principal));
+    }
+    await inline(allow(pulling));
+    await ofRepository(document({ Effect: "Deny", Principal: "*", Action: "ecr:BatchGetImage" }));
+    assert.equal(await pull(), refused("ecr:BatchGetImage", "with an explicit deny in a resource-based policy"));
+    await ofRepository(undefined);
+  });
+
+  it("asks both accounts where the repository is another's", async () => {
+    const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
+    await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
+    const where = arnOf(repository, otherAccount);
+    const policy = async (policyText: string): Promise<unknown> =>
+      theirs.send(new ecr.SetRepositoryPolicyCommand({ repositoryName: repository, policyText }));
+    try {
+      await (await client(rootOf(otherAccount), registryHost(otherAccount))).push(repository, "1", "theirs");
+      await inline(allow("ecr:*", where));
+      const noResource = "because no resource-based policy allows the ecr:BatchGetImage action";
+      const here = registryHost(otherAccount);
+      assert.equal(await pull(user, here), refused("ecr:BatchGetImage", noResource, userArn, where));
+      const root = `arn:aws:iam::${account}:root`;
+      const only = (arn: string): Statement => ({ Condition: { ArnEquals: { "aws:PrincipalArn": arn } } });
+      for (const [text, said] of [
+        [opened({ AWS: root }), "pulled"],
+        [opened({ AWS: root }, only(userArn)), "pulled"],
+        [opened({ AWS: root }, only(roleArn)), refused("ecr:BatchGetImage", noResource, userArn, where)],
+        [opened({ AWS: userArn }), "pulled"],
+      ] as const) {
+        await policy(text);
+        assert.equal(await pull(user, here), said, text);
+      }
+      await inline(allow("ecr:*"));
+      assert.equal(
+        await pull(user, here),
+        refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"), userArn, where),
+      );
+    } finally {
+      await theirs.send(new ecr.DeleteRepositoryCommand({ repositoryName: repository, force: true }));
+    }
+  });
+
+  it("takes a tag once where tags are immutable, with the same content, too", async () => {
+    await inline(allow([...pulling, ...pushing]));
+    const mutability = async (imageTagMutability: "MUTABLE" | "IMMUTABLE"): Promise<unknown> =>
+      clients.ecr.send(new ecr.PutImageTagMutabilityCommand({ repositoryName: repository, imageTagMutability }));
+    await mutability("IMMUTABLE");
+    assert.equal(await push("immutable"), "pushed");
+    const said = `The image tag 'immutable' already exists in the '${repository}' repository`;
+    assert.equal(
+      await push("immutable"),
+      `400 TAG_INVALID ${said} and cannot be overwritten because the tag is immutable.`,
+    );
+    await mutability("MUTABLE");
+    assert.equal(await push("immutable"), "pushed");
+  });
+
+  it("gives no blob of a repository that the token cannot read", async () => {
+    await inline(allow([...pulling, ...pushing]));
+    const secret = "only in the other repository";
+    await (await client(rootOf(account))).push(other, "secret", secret);
+    const digest = sha256(secret);
+    const uploads = `/v2/${repository}/blobs/uploads/?mount=${digest}&from=${encodeURIComponent(other)}`;
+    assert.equal((await (await client()).get("POST", uploads)).status, 202);
+    assert.equal((await (await client()).ask("HEAD", `/v2/${repository}/blobs/${digest}`)).status, 404);
+    // Names that the emulator would read otherwise.
+    const escaped = `/v2/${repository}%2F..%2Fother/manifests/1`;
+    for (const path of [escaped, `/v2/${id}%2fother/manifests/1`, `/v2//${other}/manifests/1`]) {
+      assert.ok([403, 404].includes((await (await client()).ask("GET", path)).status), path);
+    }
+  });
+
+  it("tells what is missing, a wrong token, an ended one and one of another region apart", async () => {
+    await inline(allow("ecr:*", `arn:aws:ecr:us-east-1:${account}:repository/${id}/*`));
+    const there = await client();
+    const unknown = `The repository with name '${id}/none' does not exist in the registry with id '${account}'`;
+    await assert.rejects(there.pull(`${id}/none`, "1"), { message: `404 NAME_UNKNOWN ${unknown}` });
+    await assert.rejects(there.pull(repository, "none"), { message: "404 MANIFEST_UNKNOWN Requested image not found" });
+    for (const password of [undefined, "wrong", await passwordFor(user, { api: front.api, region: "eu-west-1" })]) {
+      const answer = await new RegistryClient(front.registry, password).ask("GET", `/v2/${repository}/manifests/1`);
+      assert.equal(answer.status, 401);
+      assert.match(answer.headers.get("www-authenticate") ?? "", /^Basic realm="http:.*",service="ecr.amazonaws.com"$/);
+    }
+    const any = { address: loopback, port: 0 };
+    const brief = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife: 0 });
+    const ended = new RegistryClient(brief.registry, await passwordFor(user, { api: brief.api }));
+    const message = "403 DENIED Your authorization token has expired. Reauthenticate and try again.";
+    await assert.rejects(ended.pull(repository, "1"), { message });
+    await brief.close();
+  });
+
+  it("gives a user that is made anew nothing of an earlier one's tokens", async () => {
+    const UserName = `${id}-again`;
+    const make = async (): Promise<Credentials> => {
+      await clients.iam.send(new iam.CreateUserCommand({ UserName }));
+      const PolicyDocument = document(allow("ecr:*", "*"));
+      await clients.iam.send(new iam.PutUserPolicyCommand({ UserName, PolicyName: "inline", PolicyDocument }));
+      const { AccessKey: key } = await clients.iam.send(new iam.CreateAccessKeyCommand({ UserName }));
+      return { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
+    };
+    const remove = async ({ accessKeyId: AccessKeyId }: Credentials): Promise<void> => {
+      await clients.iam.send(new iam.DeleteAccessKeyCommand({ UserName, AccessKeyId }));
+      await clients.iam.send(new iam.DeleteUserPolicyCommand({ UserName, PolicyName: "inline" }));
+      await clients.iam.send(new iam.DeleteUserCommand({ UserName }));
+    };
+    const first = await make();
+    const old = await client(first);
+    await old.pull(repository, "1");
+    await remove(first);
+    const second = await make();
+    await assert.rejects(old.pull(repository, "1"), /403 DENIED/);
+    await (await client(second)).pull(repository, "1");
+    await remove(second);
+  });
+
+  it("judges ECR's API by a repository's policy, and takes no policy that is none", async () => {
+    await inline(allow("ecr:*"));
+    const theirs = new ecr.ECRClient({ endpoint: url(front.api), credentials: user });
+    const images = { repositoryName: repository, imageIds: [{ imageTag: "1" }] };
+    const get = async (): Promise<unknown> => theirs.send(new ecr.BatchGetImageCommand(images));
+    await get();
+    await ofRepository(document({ Effect: "Deny", Principal: { AWS: userArn }, Action: "ecr:BatchGetImage" }));
+    await assert.rejects(get(), {
+      name: "AccessDeniedException",
+      message: /with an explicit deny in a resource-based policy$/,
+    });
+    await ofRepository(undefined);
+    const elsewhere = new ecr.BatchGetImageCommand({ ...images, registryId: otherAccount });
+    await assert.rejects(theirs.send(elsewhere), { name: "InvalidParameterException" });
+    for (const policyText of [
+      "{",
+      "{}",
+      document({ Effect: "Allow", Principal: "*", Action: "ecr:BatchGetImage", Resource: "*" }),
+      document({ Effect: "Allow", Action: "ecr:BatchGetImage" }),
+      opened({ AWS: "builder" }),
+      opened({ AWS: `${userArn}-that-there-is-not` }),
+      opened({ AWS: [userArn, `arn:aws:iam::${account}:role/that-there-is-not`] }),
+    ]) {
+      const message = /'Invalid repository policy provided'/;
+      await assert.rejects(ofRepository(policyText), { name: "InvalidParameterException", message }, policyText);
+    }
+  });
+});

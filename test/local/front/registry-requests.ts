@@ -1,0 +1,74 @@
+// What a request to the registry is for, in ECR's words. Pure.
+import { account as ownAccount, aws, registryHost } from "../machine.ts";
+import type { RepositoryId } from "./rights.ts";
+import type { Received } from "../aws-requests.ts";
+
+/** One request about a repository. */
+export interface RegistryRequest {
+  readonly repository: RepositoryId;
+  /** What ECR asks IAM for: `ecr:BatchGetImage`. */
+  readonly actions: readonly string[];
+  /** The path and query that the emulator is to be asked for. */
+  readonly path: string;
+  /** The tag that a manifest is written under. */
+  readonly writtenTag?: string;
+}
+
+/** Which registry a request is for: its account and region. */
+export type RegistryId = Omit<RepositoryId, "name">;
+
+type Route = readonly [method: string, path: RegExp, actions: readonly string[]];
+
+/**
+ * https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
+ * https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+ */
+const routes: readonly Route[] = [
+  ["HEAD", /^blobs\/sha256:[0-9a-f]{64}$/, ["BatchCheckLayerAvailability"]],
+  ["GET", /^blobs\/sha256:[0-9a-f]{64}$/, ["GetDownloadUrlForLayer"]],
+  ["POST", /^blobs\/uploads\/?$/, ["InitiateLayerUpload"]],
+  ["PATCH", /^blobs\/uploads\/[^/]+$/, ["UploadLayerPart"]],
+  ["GET", /^blobs\/uploads\/[^/]+$/, ["UploadLayerPart"]],
+  ["DELETE", /^blobs\/uploads\/[^/]+$/, ["UploadLayerPart"]],
+  ["PUT", /^blobs\/uploads\/[^/]+$/, ["UploadLayerPart", "CompleteLayerUpload"]],
+  ["GET", /^manifests\/[^/]+$/, ["BatchGetImage"]],
+  ["HEAD", /^manifests\/[^/]+$/, ["BatchGetImage"]],
+  ["PUT", /^manifests\/[^/]+$/, ["PutImage"]],
+  ["DELETE", /^manifests\/[^/]+$/, ["BatchDeleteImage"]],
+  ["GET", /^tags\/list$/, ["ListImages"]],
+];
+
+const host = /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com$/;
+
+/** The registry that a request is for: by the host that a mirror is asked in the name of (`ns`), else the local cloud's own. */
+export function registryOf({ url = "/" }: Received): RegistryId {
+  const name = new URL(url, "http://registry").searchParams.get("ns") ?? "";
+  const [, account = ownAccount, region = aws.AWS_REGION] = host.exec(name) ?? [];
+  return { account, region };
+}
+
+/** What a request asks for; undefined for a path or a method that ECR's registry does not have. */
+export function askedOfRegistry(received: Received): RegistryRequest | undefined {
+  const { method = "", url = "/" } = received;
+  const { pathname: encoded, searchParams } = new URL(url, "http://registry");
+  const pathname = encoded.replaceAll(/%3a/gi, ":");
+  // Nothing else that is escaped: the emulator must not read another name out of it than is judged here.
+  const [, name, rest = ""] = /^\/v2\/([a-z0-9._/-]+?)\/((?:blobs|manifests|tags)\/[\w./:-]*)$/.exec(pathname) ?? [];
+  const found = routes.find(([of, path]) => of === method && path.test(rest));
+  if (name === undefined || found === undefined) return undefined;
+  const registry = registryOf(received);
+  const [, writtenTag] = /^PUT manifests\/(?!sha256:)(.*)$/.exec(`${method} ${rest}`) ?? [];
+  return {
+    repository: { ...registry, name },
+    actions: found[2].map((action) => `ecr:${action}`),
+    path: `${pathname}?${queryFor(method, searchParams, registry)}`,
+    ...(writtenTag === undefined ? {} : { writtenTag }),
+  };
+}
+
+/** ECR mounts nothing from other repositories, for which the token may have no right, and takes no upload in one request. */
+function queryFor(method: string, query: URLSearchParams, { account, region }: RegistryId): string {
+  for (const ignored of ["mount", "from", ...(method === "POST" ? ["digest"] : [])]) query.delete(ignored);
+  query.set("ns", registryHost(account, region));
+  return query.toString();
+}

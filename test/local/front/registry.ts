@@ -1,0 +1,125 @@
+// The registry of the local cloud: the emulator's, behind what Amazon ECR asks before it. Who has no live token is refused,
+// and who has one may do what the token's principal may.
+import { DescribeRepositoriesCommand } from "@aws-sdk/client-ecr";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { buffer } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import { recordRequest } from "../evidence.ts";
+import { ecrOf, repositoryArn, unlessMissing, type Rights } from "./rights.ts";
+import { forward } from "./forward.ts";
+import type { Token, Tokens } from "./tokens.ts";
+import { registryHost, url, type Endpoint } from "../machine.ts";
+import { askedOfRegistry, registryOf, type RegistryRequest } from "./registry-requests.ts";
+
+interface RegistryError {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+export class Registry {
+  readonly #emulator: Endpoint;
+  readonly #own: Endpoint;
+  readonly #tokens: Tokens;
+  readonly #rights: Rights;
+
+  /** `own` is where it is served. */
+  constructor(emulator: Endpoint, own: Endpoint, tokens: Tokens, rights: Rights) {
+    [this.#emulator, this.#own, this.#tokens, this.#rights] = [emulator, own, tokens, rights];
+  }
+
+  readonly serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const token = this.#tokens.find(incoming.headers.authorization);
+    const isPing = /^\/v2\/?(\?|$)/.test(incoming.url ?? "");
+    // A token opens the registries of its own region only.
+    const isOfAnother = !isPing && token?.region !== registryOf(incoming).region;
+    if (token === undefined || isOfAnother) this.#challenge(incoming, response);
+    else if (token.until < Date.now()) refuse(expired, incoming, response);
+    else if (isPing) await relay(await forward(this.#emulator, incoming), response);
+    else await this.#answer(token, incoming, response);
+  };
+
+  async #answer(token: Token, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const asked = askedOfRegistry(incoming);
+    const refused = asked === undefined ? unsupported : await this.#refusal(token, asked);
+    if (asked === undefined || refused !== undefined) {
+      if (asked !== undefined) record(asked, token, refused ?? unsupported);
+      refuse(refused ?? unsupported, incoming, response);
+      return;
+    }
+    const answer = await forward(this.#emulator, incoming, { path: asked.path });
+    record(asked, token, { status: answer.statusCode ?? 502 });
+    const isMissing = answer.statusCode === 404 && incoming.method !== "HEAD";
+    if (isMissing) refuse(missing(await buffer(answer), asked), incoming, response);
+    else await relay(answer, response);
+  }
+
+  #challenge(incoming: IncomingMessage, response: ServerResponse): void {
+    incoming.resume();
+    const challenge = `Basic realm="${url(this.#own)}/",service="ecr.amazonaws.com"`;
+    response.writeHead(401, { "www-authenticate": challenge, "content-type": "text/plain" }).end("Not Authorized\n");
+  }
+
+  async #refusal({ principal }: Token, asked: RegistryRequest): Promise<RegistryError | undefined> {
+    const denied = await this.#rights.refusal(principal, asked.actions, asked.repository);
+    if (denied !== undefined) return { status: 403, code: "DENIED", message: denied };
+    return asked.writtenTag === undefined ? undefined : this.#immutable(asked, asked.writtenTag);
+  }
+
+  /**
+   * In a repository whose tags are immutable a tag is written once, and not again with the same content either:
+   * https://github.com/aws/containers-roadmap/issues/2380
+   */
+  async #immutable({ repository }: RegistryRequest, tag: string): Promise<RegistryError | undefined> {
+    const ecr = ecrOf(this.#emulator, repository);
+    const { name } = repository;
+    const described = await unlessMissing(ecr.send(new DescribeRepositoriesCommand({ repositoryNames: [name] })));
+    if (described?.repositories?.[0]?.imageTagMutability !== "IMMUTABLE") return undefined;
+    const registry = registryHost(repository.account, repository.region);
+    const there = await fetch(`${url(this.#emulator)}/v2/${name}/manifests/${tag}?ns=${registry}`, { method: "HEAD" });
+    if (there.status === 404) return undefined;
+    const where = `already exists in the '${name}' repository`;
+    const message = `The image tag '${tag}' ${where} and cannot be overwritten because the tag is immutable.`;
+    return { status: 400, code: "TAG_INVALID", message };
+  }
+}
+
+const expired: RegistryError = {
+  status: 403,
+  code: "DENIED",
+  message: "Your authorization token has expired. Reauthenticate and try again.",
+};
+
+const unsupported: RegistryError = { status: 404, code: "UNSUPPORTED", message: "The operation is unsupported." };
+
+/** What ECR says where the emulator has nothing. */
+function missing(answer: Buffer, { repository: { account, name } }: RegistryRequest): RegistryError {
+  const { errors } = JSON.parse(answer.toString()) as { errors: { code: string; message: string }[] };
+  const { code, message } = errors[0] ?? { code: "UNSUPPORTED", message: "" };
+  const words: Readonly<Record<string, string>> = {
+    NAME_UNKNOWN: `The repository with name '${name}' does not exist in the registry with id '${account}'`,
+    MANIFEST_UNKNOWN: "Requested image not found",
+  };
+  return { status: 404, code, message: words[code] ?? message };
+}
+
+function record(
+  { actions, repository }: RegistryRequest,
+  { key }: Token,
+  { status, code }: { status: number; code?: string },
+): void {
+  const [action = "", ...also] = actions;
+  const asked = { time: new Date().toISOString(), action, also, key, repository: repositoryArn(repository), status };
+  recordRequest(code === "DENIED" ? { ...asked, error: "AccessDenied" } : asked);
+}
+
+function refuse({ status, code, message }: RegistryError, incoming: IncomingMessage, response: ServerResponse): void {
+  incoming.resume();
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(JSON.stringify({ errors: [{ code, message }] }));
+}
+
+async function relay(answer: IncomingMessage, response: ServerResponse): Promise<void> {
+  response.writeHead(answer.statusCode ?? 502, answer.headers);
+  await pipeline(answer, response);
+}

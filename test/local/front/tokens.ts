@@ -1,0 +1,53 @@
+// The authorization tokens that the local cloud's front hands out: each is one of its own, ends when it says, and is tied to
+// the principal that asked for it and to its region, as Amazon ECR's are.
+import { randomBytes } from "node:crypto";
+import { rememberSecrets } from "../evidence.ts";
+import type { Principal } from "./principals.ts";
+
+export interface Token {
+  readonly principal: Principal;
+  /** The id of the access key that asked for it. */
+  readonly key: string;
+  readonly region: string;
+  /** Milliseconds since the epoch. */
+  readonly until: number;
+}
+
+/** How long an ended token is known for one that has been good. */
+const remembered = 3_600_000;
+
+export class Tokens {
+  readonly #life: number;
+  readonly #byPassword = new Map<string, Token>();
+
+  /** `life` is in milliseconds. */
+  constructor(life: number) {
+    this.#life = life;
+  }
+
+  /** Puts tokens of its own into an answer to GetAuthorizationToken. */
+  issue(answer: Buffer, of: Omit<Token, "until">): Buffer {
+    const body = JSON.parse(answer.toString()) as {
+      authorizationData: { authorizationToken: string; expiresAt: number }[];
+    };
+    for (const data of body.authorizationData) {
+      const password = randomBytes(512).toString("base64");
+      const until = Date.now() + this.#life;
+      this.#byPassword.set(password, { ...of, until });
+      data.authorizationToken = Buffer.from(`AWS:${password}`).toString("base64");
+      rememberSecrets([password, data.authorizationToken]);
+      data.expiresAt = until / 1000;
+    }
+    for (const [password, { until }] of this.#byPassword) {
+      if (until + remembered < Date.now()) this.#byPassword.delete(password);
+    }
+    return Buffer.from(JSON.stringify(body));
+  }
+
+  /** The token in an Authorization header, which may have ended; undefined for none that was ever given. */
+  find(header = ""): Token | undefined {
+    const decoded = Buffer.from(header.replace(/^Basic /i, ""), "base64").toString();
+    const colon = decoded.indexOf(":");
+    return decoded.slice(0, colon) === "AWS" ? this.#byPassword.get(decoded.slice(colon + 1)) : undefined;
+  }
+}

@@ -1,0 +1,124 @@
+// A client of the registry protocol, by one token of Amazon ECR: what docker, containerd and builders ask for, step by step.
+import { createHash } from "node:crypto";
+import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
+import { aws, url, type Endpoint } from "./local/machine.ts";
+
+export interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
+/** The password of a new authorization token. */
+export async function passwordFor(
+  credentials: Credentials,
+  { api, region = aws.AWS_REGION }: { api: Endpoint; region?: string },
+): Promise<string> {
+  const ecr = new ECRClient({ endpoint: url(api), region, credentials });
+  const { authorizationData: [data] = [] } = await ecr.send(new GetAuthorizationTokenCommand());
+  return Buffer.from(data?.authorizationToken ?? "", "base64")
+    .toString()
+    .replace(/^AWS:/, "");
+}
+
+/** A refusal: `403 DENIED User: ... is not authorized to perform: ...`. */
+export class RegistryRefusal extends Error {
+  override readonly name = "RegistryRefusal";
+}
+
+export const sha256 = (content: string | Buffer): string =>
+  `sha256:${createHash("sha256").update(content).digest("hex")}`;
+
+const manifestType = "application/vnd.oci.image.manifest.v1+json";
+
+export interface Ask {
+  readonly body?: string | Buffer;
+  readonly type?: string;
+}
+
+export class RegistryClient {
+  readonly #registry: string;
+  readonly #authorization: string | undefined;
+  readonly #host: string | undefined;
+
+  /** `host` is the registry's real one, for which the local cloud's is a mirror; the local cloud's own by default. */
+  constructor(registry: Endpoint, password: string | undefined, host?: string) {
+    this.#registry = url(registry);
+    this.#authorization =
+      password === undefined ? undefined : `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
+    this.#host = host;
+  }
+
+  /** Sends one request and gives the answer, whatever it is. */
+  async ask(method: string, path: string, { body, type = "application/octet-stream" }: Ask = {}): Promise<Response> {
+    const target = new URL(path, this.#registry);
+    if (this.#host !== undefined) target.searchParams.set("ns", this.#host);
+    const headers = {
+      ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }),
+      ...(body === undefined ? {} : { "content-type": type }),
+    };
+    return fetch(target, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: new Uint8Array(Buffer.from(body)) }),
+    });
+  }
+
+  /** Sends one request and gives the answer; rejects with a RegistryRefusal where it is an error. */
+  async get(method: string, path: string, ask: Ask = {}): Promise<Response> {
+    const answer = await this.ask(method, path, ask);
+    if (answer.ok) return answer;
+    throw new RegistryRefusal(await refusalOf(answer));
+  }
+
+  /** Pushes an image of one layer, as docker does. Gives the manifest's digest. */
+  async push(repository: string, tag: string, layer: string | Buffer): Promise<string> {
+    const config = JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [] } });
+    const described = [config, layer].map((content) => ({
+      mediaType: "application/vnd.oci.image.layer.v1.tar",
+      digest: sha256(content),
+      size: Buffer.byteLength(content),
+    }));
+    for (const content of [config, layer]) await this.upload(repository, content);
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: manifestType,
+      config: { ...described[0], mediaType: "application/vnd.oci.image.config.v1+json" },
+      layers: [described[1]],
+    });
+    await this.get("PUT", `/v2/${repository}/manifests/${tag}`, { body: manifest, type: manifestType });
+    return sha256(manifest);
+  }
+
+  /** Uploads a blob that is not there yet. */
+  async upload(repository: string, content: string | Buffer): Promise<void> {
+    const there = await this.ask("HEAD", `/v2/${repository}/blobs/${sha256(content)}`);
+    if (there.ok) return;
+    if (there.status !== 404) throw new RegistryRefusal(`${String(there.status)} HEAD of a blob`);
+    const begun = await this.get("POST", `/v2/${repository}/blobs/uploads/`);
+    const location = begun.headers.get("location") ?? "";
+    await this.get("PATCH", location, { body: content });
+    await this.get("PUT", `${location}?digest=${sha256(content)}`);
+  }
+
+  /** Pulls an image, as containerd does. Gives its config and layers. */
+  async pull(repository: string, reference: string): Promise<Buffer[]> {
+    const manifest = await this.get("GET", `/v2/${repository}/manifests/${reference}`);
+    const { config, layers } = (await manifest.json()) as Record<"config", Blob> & Record<"layers", Blob[]>;
+    const blobs = [config, ...layers].map(async ({ digest }) => this.get("GET", `/v2/${repository}/blobs/${digest}`));
+    return Promise.all(blobs.map(async (blob) => Buffer.from(await (await blob).arrayBuffer())));
+  }
+}
+
+interface Blob {
+  readonly digest: string;
+}
+
+async function refusalOf(answer: Response): Promise<string> {
+  const text = await answer.text();
+  const isJson = answer.headers.get("content-type") === "application/json";
+  const { errors: [error] = [] } = isJson ? (JSON.parse(text) as { errors?: { code: string; message: string }[] }) : {};
+  return error === undefined
+    ? `${String(answer.status)} ${text}`
+    : `${String(answer.status)} ${error.code} ${error.message}`;
+}
