@@ -187,7 +187,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   });
 
   it("irsa, whose OIDC provider the stack makes", async () => {
-    assert.deepEqual(await switchTo("identity=irsa", "createOidcProvider=true"), [
+    assert.deepEqual(await switchTo("identity=irsa", "createOidcProvider=true", "tagMutability=IMMUTABLE"), [
       "created OpenIdConnectProvider ecr-helper",
       `created Role ${stack}`,
       `created RolePolicyAttachment ${stack}-${stack}`,
@@ -196,6 +196,7 @@ describe("the identities, one after the other, for a deployer with the rights of
       `deleted User ${stack}`,
       `deleted UserPolicyAttachment ${stack}-${stack}`,
       "updated Deployment ecr-helper",
+      `updated Repository ${stack}`,
     ]);
   });
 

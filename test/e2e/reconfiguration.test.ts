@@ -4,7 +4,12 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
-import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
+import {
+  BatchDeleteImageCommand,
+  CreateRepositoryCommand,
+  DeleteRepositoryCommand,
+  ECRClient,
+} from "@aws-sdk/client-ecr";
 import { parse } from "yaml";
 import { connect } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
@@ -68,6 +73,16 @@ const changes: readonly Change[] = [
     ],
   },
   {
+    settings: [
+      `pullRepositories=["${stack}-*","${stack}/*"]`,
+      `pushRepositories=["${stack}/*"]`,
+      `pullThroughCache=["${stack}/hub/*"]`,
+      "tagMutability=IMMUTABLE",
+      "scanOnPush=false",
+    ],
+    changes: [`updated Policy ${stack}`, `updated Repository ${stack}`],
+  },
+  {
     // Another name of the same content: its digest is the same, and so is the pod.
     settings: ["forceDelete=true", `baseImage=ecr-helper-base:${id}`],
     changes: [`updated Repository ${stack}`, "updated Image ecr-helper"],
@@ -96,7 +111,7 @@ const changes: readonly Change[] = [
     ],
   },
   {
-    settings: [`repositoryName=${stack}-b`],
+    settings: [`repositoryName=${stack}-b`, "encryption=KMS"],
     changes: [
       ...onlyThePod,
       ...["Repository", "RepositoryPolicy", "LifecyclePolicy"].flatMap((type) => [
@@ -188,6 +203,22 @@ describe("a change of the configuration", () => {
       t.diagnostic(`outcome: ${settings.join(" ")} | ${seen.join(", ")} | no pull failed`);
     });
   }
+
+  it("to what was pushed once needs its tag deleted where tags are immutable, as README.md says", async () => {
+    const settings = ["tagMutability=IMMUTABLE", "baseImage=ecr-helper-base:24"];
+    await change(settings);
+    const back = [`baseImage=ecr-helper-base:${id}`];
+    const refused = await command("up", "-c", back.join());
+    assert.equal(refused.code, 1);
+    const message = new RegExp(
+      `The image tag '(\\w+)' already exists in the '${stack}-b' repository .* the tag is immutable`,
+    );
+    const [, imageTag] = message.exec(refused.stderr) ?? [];
+    assert.ok(imageTag, refused.stderr);
+    const images = { repositoryName: `${stack}-b`, imageIds: [{ imageTag }] };
+    await ecr.send(new BatchDeleteImageCommand(images));
+    assert.deepEqual(await change(back), ["updated Image ecr-helper"]);
+  });
 
   it("of namespace makes the helper in the new one before the old one goes", async () => {
     const seen = await change([`namespace=${stack}-b`]);

@@ -53,7 +53,9 @@ export function askedOfRegistry(received: Received): RegistryRequest | undefined
   const { pathname: encoded, searchParams } = new URL(url, "http://registry");
   const pathname = encoded.replaceAll(/%3a/gi, ":");
   // Nothing else that is escaped: the emulator must not read another name out of it than is judged here.
-  const [, name, rest = ""] = /^\/v2\/([a-z0-9._/-]+?)\/((?:blobs|manifests|tags)\/[\w./:-]*)$/.exec(pathname) ?? [];
+  const [, name, rest = ""] =
+    /^\/v2\/(?!(?:blobs|manifests|tags)\/)([a-z0-9._/-]+?)\/((?:blobs|manifests|tags)\/[\w./:-]*)$/.exec(pathname) ??
+    [];
   const found = routes.find(([of, path]) => of === method && path.test(rest));
   if (name === undefined || found === undefined) return undefined;
   const registry = registryOf(received);

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { askedOfRegistry, registryOf } from "../local/front/registry-requests.ts";
+import { account, otherAccount, registryHost } from "../local/machine.ts";
+
+const digest = `sha256:${"0".repeat(64)}`;
+const own = { account, region: "us-east-1" };
+
+describe("a request to the registry", () => {
+  it("is for a repository and an action, in the own registry or in the one that a mirror stands for", () => {
+    const asked = askedOfRegistry({ method: "GET", url: "/v2/team/app/manifests/1", headers: {} });
+    assert.deepEqual(asked, {
+      repository: { ...own, name: "team/app" },
+      actions: ["ecr:BatchGetImage"],
+      path: `/v2/team/app/manifests/1?ns=${registryHost(account)}`,
+    });
+    const there = registryHost(otherAccount, "eu-west-1");
+    const url = `/v2/app/blobs/uploads/?mount=${digest}&from=secret&ns=${there}`;
+    assert.deepEqual(askedOfRegistry({ method: "POST", url, headers: {} }), {
+      repository: { account: otherAccount, region: "eu-west-1", name: "app" },
+      actions: ["ecr:InitiateLayerUpload"],
+      path: `/v2/app/blobs/uploads/?ns=${there}`,
+    });
+    assert.deepEqual(registryOf({ url: "/v2/?ns=docker.io", headers: {} }), own);
+  });
+
+  it("says which tag it writes, and none where it writes by digest or reads", () => {
+    const tagOf = (method: string, reference: string): string | undefined =>
+      askedOfRegistry({ method, url: `/v2/app/manifests/${reference}`, headers: {} })?.writtenTag;
+    assert.equal(tagOf("PUT", "1.0"), "1.0");
+    for (const [method, reference] of [
+      ["PUT", digest],
+      ["PUT", encodeURIComponent(digest)],
+      ["GET", "1.0"],
+    ] as const) {
+      assert.equal(tagOf(method, reference), undefined);
+    }
+  });
+
+  it("is none of ECR's by any other method or path", () => {
+    for (const [method, url] of [
+      ["GET", "/v2/_catalog"],
+      ["DELETE", `/v2/app/blobs/${digest}`],
+      ["POST", "/v2/app/manifests/1"],
+      ["GET", "/v2/app/blobs/latest"],
+      ["GET", "/v2//manifests/1"],
+      ["GET", "/app/manifests/1"],
+      ["GET", "/v2/Upper/manifests/1"],
+    ] as const) {
+      assert.equal(askedOfRegistry({ method, url, headers: {} }), undefined, `${method} ${url}`);
+    }
+  });
+
+  it("is sent on for the very repository that is judged, however its path is written", () => {
+    const piece = fc.constantFrom(
+      "app",
+      "..",
+      ".",
+      "",
+      "%2e%2e",
+      "%2F",
+      "%252f",
+      "blobs",
+      "manifests",
+      "tags",
+      "A",
+      "a%2fb",
+      "1",
+    );
+    fc.assert(
+      fc.property(
+        fc.array(piece, { maxLength: 6 }),
+        fc.constantFrom("GET", "HEAD", "PUT", "DELETE"),
+        (pieces, method) => {
+          const asked = askedOfRegistry({ method, url: `/v2/${pieces.join("/")}/manifests/1`, headers: {} });
+          if (asked === undefined) return;
+          // The emulator takes what stands before the first of these words.
+          const sent = decodeURIComponent(new URL(asked.path, "http://emulator").pathname);
+          const parts = sent.replace("/v2/", "").split("/");
+          const end = parts.findIndex((part) => ["blobs", "manifests", "tags"].includes(part));
+          assert.equal(parts.slice(0, end).join("/"), asked.repository.name);
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+});
