@@ -14,9 +14,9 @@ export class LackingDeployer {
   readonly stack: EngineStack;
   /** Those of which he was told. */
   readonly told = new Set<string>();
-  readonly #given: ReadonlySet<string>;
+  readonly #given: Set<string>;
 
-  private constructor(user: Deployer, stack: EngineStack, given: ReadonlySet<string>) {
+  private constructor(user: Deployer, stack: EngineStack, given: Set<string>) {
     [this.user, this.stack, this.#given] = [user, stack, given];
   }
 
@@ -42,6 +42,12 @@ export class LackingDeployer {
     await this.user.allow(await deployerPolicy(this.stack.name));
     await this.stack.end();
     await this.user.remove();
+  }
+
+  /** Gives him rights that nobody tells of. */
+  async give(actions: readonly string[]): Promise<void> {
+    for (const action of actions) this.#given.add(action);
+    await this.#allow();
   }
 
   async #allow(): Promise<void> {

@@ -1,23 +1,19 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { ECRClient, PutImageScanningConfigurationCommand } from "@aws-sdk/client-ecr";
+import { ECRClient, PutImageScanningConfigurationCommand, PutImageTagMutabilityCommand } from "@aws-sdk/client-ecr";
 import { CreatePolicyVersionCommand } from "@aws-sdk/client-iam";
 import { ofTheProviderAlone } from "../whole/aws-rights.ts";
+import { commands } from "./engine-stack.ts";
 import { actionsOf, LackingDeployer } from "./lacking-deployer.ts";
 import { arnOf, iam } from "./live-stack.ts";
 
+/** What the registry asks for where nobody is told: by a HEAD request, whose answer has no message, and when a node pulls. */
+const unseen = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+
 /** What the policy gives, and AWS does not ask for in so many words. */
 const unasked = {
-  "a registry of AWS asks for these whose token pushes; the emulator's registry asks for the token alone": [
-    "ecr:BatchCheckLayerAvailability",
-    "ecr:BatchGetImage",
-    "ecr:CompleteLayerUpload",
-    "ecr:GetDownloadUrlForLayer",
-    "ecr:InitiateLayerUpload",
-    "ecr:PutImage",
-    "ecr:UploadLayerPart",
-  ],
+  "asked for in silence": unseen,
   "everybody may ask who he is": ["sts:GetCallerIdentity"],
   ...ofTheProviderAlone,
 };
@@ -46,7 +42,13 @@ describe("a deployer of identity accessKey who begins without any right", () => 
     await new ECRClient().send(
       new PutImageScanningConfigurationCommand({ repositoryName: name, imageScanningConfiguration }),
     );
+    const imageTagMutability = "IMMUTABLE";
+    await new ECRClient().send(new PutImageTagMutabilityCommand({ repositoryName: name, imageTagMutability }));
     await deployer.up(t, "up where somebody changed policy and repository");
+    await deployer.give(unseen);
+    await deployer.refused(t, "push", async () =>
+      deployer.stack.try(...commands.up, "--target", "**ecr-helper:index:HelperImage**"),
+    );
     await deployer.refused(t, "down", async () => deployer.stack.destroy());
   });
 

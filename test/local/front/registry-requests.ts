@@ -47,15 +47,17 @@ export function registryOf({ url = "/" }: Received): RegistryId {
   return { account, region };
 }
 
+const word = "(?!(?:blobs|manifests|tags)/)[a-z0-9]+(?:[._-]+[a-z0-9]+)*";
+/** A repository's name, in whose words no other part of a path begins, and what is asked for in it. */
+const pattern = new RegExp(`^/v2/(${word}(?:/${word})*)/((?:blobs|manifests|tags)/[\\w./:-]*)$`);
+
 /** What a request asks for; undefined for a path or a method that ECR's registry does not have. */
 export function askedOfRegistry(received: Received): RegistryRequest | undefined {
   const { method = "", url = "/" } = received;
   const { pathname: encoded, searchParams } = new URL(url, "http://registry");
   const pathname = encoded.replaceAll(/%3a/gi, ":");
   // Nothing else that is escaped: the emulator must not read another name out of it than is judged here.
-  const [, name, rest = ""] =
-    /^\/v2\/(?!(?:blobs|manifests|tags)\/)([a-z0-9._/-]+?)\/((?:blobs|manifests|tags)\/[\w./:-]*)$/.exec(pathname) ??
-    [];
+  const [, name, rest = ""] = pattern.exec(pathname) ?? [];
   const found = routes.find(([of, path]) => of === method && path.test(rest));
   if (name === undefined || found === undefined) return undefined;
   const registry = registryOf(received);
