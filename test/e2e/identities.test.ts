@@ -250,7 +250,7 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   it("node, as soon as the policy is attached to the nodes' role", async () => {
     const ended = await up("identity=node", "trustedPrincipals=[]");
-    assert.match(ended.stderr, new RegExp(`policyArn +: "${policyArn}"`));
+    assert.equal((await command("output", "policyArn")).stdout, `${policyArn}\n`);
     assert.deepEqual(changesOf(ended).sort(), [
       `deleted Role ${stack}`,
       `deleted RolePolicyAttachment ${stack}-${stack}`,

@@ -46,7 +46,8 @@ function writeMirrors(): void {
   const local = `${ports.registry.address}:${String(ports.registry.port)}`;
   for (const host of [local, registryHost(account), registryHost(otherAccount)]) {
     mkdirSync(join(mirrors, host), { recursive: true });
-    writeFileSync(join(mirrors, host, "hosts.toml"), `server = "${url(ports.registry)}"\n`);
+    const asked = `[host."${url(ports.registry)}"]\n  capabilities = ["pull", "resolve"]\n`;
+    writeFileSync(join(mirrors, host, "hosts.toml"), asked);
   }
 }
 
