@@ -23,12 +23,20 @@ export const oidcProviderArn = new RegExp(`^arn:${partition}:iam::\\d{12}:oidc-p
 // https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 export const tag = /^(?!aws:)(?!__proto__=)[\p{L}\p{N} _.:/+@-]{1,128}=[\p{L}\p{N} _.:/=+@-]{0,256}$/iu;
 
-// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html has 256, but Docker takes no more than
-// 255 with the registry's host.
-export const repositoryName = /^(?=.{2,200}$)(?:[a-z0-9]+(?:[._-][a-z0-9]+)*\/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
+// The names of repositories, as ECR's service model has them: the pages of its API are older, and refuse `a__b` and `a--b`.
+// https://github.com/boto/botocore/blob/develop/botocore/data/ecr/2015-09-21/service-2.json, RepositoryName
+// https://github.com/distribution/reference/blob/main/regexp.go, path-component
+const pathOf = (letter: string): string => {
+  const component = `${letter}+(?:(?:[._]|__|-+)${letter}+)*`;
+  return `${component}(?:/${component})*`;
+};
+
+/** The path of an image's name, which is the name of its repository. */
+export const imagePath = pathOf("[a-z0-9]");
+/** ECR takes 256 characters, but Docker takes no more than 255 with the registry's host. */
+export const repositoryName = new RegExp(`^(?=.{2,200}$)${imagePath}$`);
 /** The same with `*` for any characters and `?` for one, wherever a name may have a letter; here 256 is the limit. */
-export const repositoryPattern =
-  /^(?=.{2,256}$|\*$)(?:[a-z0-9*?]+(?:[._-][a-z0-9*?]+)*\/)*[a-z0-9*?]+(?:[._-][a-z0-9*?]+)*$/;
+export const repositoryPattern = new RegExp(`^(?=.{2,256}$|\\*$)${pathOf("[a-z0-9*?]")}$`);
 /** Not an alias of it. Its partition and its region are the first groups. */
 export const kmsKeyArn = new RegExp(
   `^arn:(${partition}):kms:([a-z]{2,10}(?:-[a-z]{1,20}){1,4}-\\d{1,2}):\\d{12}:key/(?:mrk-)?[\\da-f-]{1,64}$`,

@@ -1,6 +1,6 @@
 // The stack's configuration: read here and nowhere else, checked whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
-import { endpointUrl, policyName } from "./aws-names.ts";
+import { endpointUrl, imagePath, policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster-config.ts";
 import { ConfigReader } from "./config-reader.ts";
 import { readHardening, readIdentity, type IamHardening, type IdentityConfig } from "./identity-config.ts";
@@ -44,10 +44,9 @@ export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig
 export const app = "ecr-helper";
 
 // https://github.com/distribution/reference/blob/main/regexp.go
-const word = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
 const patterns = {
   image: new RegExp(
-    `^(?=.{1,500}$)(?:(?=[^/]*[.:])${dnsName}${portSuffix}/|localhost/)?${word}(?:/${word})*` +
+    `^(?=.{1,500}$)(?:(?=[^/]*[.:])${dnsName}${portSuffix}/|localhost/)?${imagePath}` +
       "(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$",
   ),
   platform: /^linux\/(amd64|arm64)$/,

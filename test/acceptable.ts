@@ -67,12 +67,19 @@ export const isRegistryHost: Rule = (value) => {
   );
 };
 
+/** Letters and digits; between them one point, one or two underscores, or any number of dashes. */
+const isPathComponent: Rule = (value) =>
+  startsAndEndsIn(value, lower) &&
+  value
+    .split(/[a-z0-9]+/)
+    .slice(1, -1)
+    .every((separator) => [".", "_", "__"].includes(separator) || consistsOf("-")(separator));
+const isImagePath: Rule = (value) => value.split("/").every(isPathComponent);
+
 // https://docs.docker.com/reference/cli/docker/image/tag/#description
 const isTagOfImage: Rule = (value) => consistsOf(`${alphanumeric}_.-`, 1, 128)(value) && !/^[.-]/.test(value);
 const isDigest: Rule = (value) =>
   value.startsWith("sha256:") && consistsOf(`${digits}abcdef`, 64, 64)(value.slice("sha256:".length));
-const isImagePath: Rule = (value) =>
-  value.split("/").every((one) => consistsOf(`${lower}._-`)(one) && startsAndEndsIn(one, lower));
 export const isImage: Rule = (value) => {
   const [tagged = "", ...digests] = value.split("@");
   const [host = "", ...folders] = tagged.split("/");
@@ -111,10 +118,7 @@ export const isArn =
 const isPrincipalArn = isArn(["iam", "sts"], ["root", "user/", "role/", "assumed-role/", "federated-user/"]);
 export const isPrincipal: Rule = (value) => consistsOf(digits, 12, 12)(value) || isPrincipalArn(value);
 
-// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
-export const isRepository: Rule = (value) =>
-  all(value.length >= 2, value.length <= 256) &&
-  value.split("/").every((one) => consistsOf(`${lower}._-`)(one) && startsAndEndsIn(one, lower));
+export const isRepository: Rule = (value) => all(value.length >= 2, value.length <= 256, isImagePath(value));
 
 /** A name, or a pattern that has its stars and question marks in the place of letters. */
 const isRepositoryPattern: Rule = (value) =>

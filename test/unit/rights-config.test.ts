@@ -35,7 +35,17 @@ const lists = ["pullRepositories", "pushRepositories", "pullThroughCache"];
 describe("the repositories of a configuration", () => {
   it("are names, patterns, or ARNs in the registries that it names", () => {
     const registries = [hostOf(account, "us-east-1"), hostOf(other, "eu-west-1")];
-    const some = ["app", "team-*", "*", "a/?/c_d", "*-dev", "ab".repeat(128), arnOf(account, "us-east-1", "hub/*")];
+    const some = [
+      "app",
+      "team-*",
+      "*",
+      "a/?/c_d",
+      "*-dev",
+      "a__b",
+      "my--*/c---?",
+      "ab".repeat(128),
+      arnOf(account, "us-east-1", "hub/*"),
+    ];
     const all = {
       pullRepositories: [...some, arnOf(other, "eu-west-1")],
       pushRepositories: [arnOf(account, "eu-central-1")],
@@ -50,9 +60,24 @@ describe("the repositories of a configuration", () => {
     const registry = "an ARN of one registry, with its partition, region and account and no * or ? in them: ";
     const unnamed = "an ARN in the stack's own registry, or in one of registries: add its host, ";
     const wrong: [value: string, expected: string][] = [
-      ...["", "a", "?", "Upper", "-a", "a-", "a//b", "/a", "a/", "a b", "a".repeat(257), "é", "a:1"].map(
-        (one): [string, string] => [one, name],
-      ),
+      ...[
+        "",
+        "a",
+        "?",
+        "Upper",
+        "-a",
+        "a-",
+        "a//b",
+        "/a",
+        "a/",
+        "a b",
+        "a".repeat(257),
+        "é",
+        "a:1",
+        "a..b",
+        "a___*",
+        "a.-b",
+      ].map((one): [string, string] => [one, name]),
       [arnOf(account, "eu-central-1", "Upper"), name],
       [arnOf(account, "eu-central-1", ""), name],
       [`${hostOf(account, "eu-central-1")}/app`, "the repository's name without the registry's host"],
