@@ -15,9 +15,12 @@ export const dnsName = `(?=[^:/]{1,253}(?:[:/]|$))${label}(?:\\.${label})*`;
 /** A port after a host, or none. URL says which are too high. */
 export const portSuffix = "(?::[1-9]\\d{0,4})?";
 
-/** An ECR registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`; its region is the first group. */
+/** A region of AWS: `eu-central-1`, `us-gov-west-1`, `eusc-de-east-1`. */
+export const region = "[a-z]{2,10}(?:-[a-z]{1,20}){1,4}-\\d{1,2}";
+
+/** An ECR registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`; its region is the first group. The suffix may be any. */
 export const registryHost = new RegExp(
-  `^(?=.{1,253}$)\\d{12}\\.dkr\\.ecr\\.(?=[^.]{1,63}\\.)([a-z]{2}(?:-[a-z]+)+-\\d+)(?:\\.${label})+$`,
+  `^(?=.{1,253}$)\\d{12}\\.dkr\\.ecr\\.(?=[^.]{1,63}\\.)(${region})(?:\\.${label})+$`,
 );
 
 const hostAndPort = new RegExp(`^(?:localhost$|(?=.*[.:]))${dnsName}${portSuffix}$`);

@@ -1,7 +1,7 @@
 // What AWS takes for a name, an ARN, a principal or an address.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
-import { dnsName, portSuffix } from "../helper/names.ts";
+import { dnsName, portSuffix, region } from "../helper/names.ts";
 
 const partition = "aws(?:-[a-z]+)*";
 const path = "(?:[!-~]{1,510}/)?";
@@ -38,9 +38,7 @@ export const repositoryName = new RegExp(`^(?=.{2,200}$)${imagePath}$`);
 /** The same with `*` for any characters and `?` for one, wherever a name may have a letter; here 256 is the limit. */
 export const repositoryPattern = new RegExp(`^(?=.{2,256}$|\\*$)${pathOf("[a-z0-9*?]")}$`);
 /** Not an alias of it. Its partition and its region are the first groups. */
-export const kmsKeyArn = new RegExp(
-  `^arn:(${partition}):kms:([a-z]{2,10}(?:-[a-z]{1,20}){1,4}-\\d{1,2}):\\d{12}:key/(?:mrk-)?[\\da-f-]{1,64}$`,
-);
+export const kmsKeyArn = new RegExp(`^arn:(${partition}):kms:(${region}):\\d{12}:key/(?:mrk-)?[\\da-f-]{1,64}$`);
 // https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
 export const eksClusterName = /^[0-9A-Za-z][\w-]{0,99}$/;
 

@@ -32,8 +32,21 @@ export async function findOwnRegistry(): Promise<Registry> {
   }
 }
 
-/** The registry of a host `ACCOUNT.dkr.ecr.REGION.SUFFIX`; undefined for any other host. */
+/** The host of a registry. Its suffix is that of the partition: `amazonaws.com`, `amazonaws.com.cn`, `amazonaws.eu`. */
+export const hostOfRegistry = ({ accountId, region }: Pick<Registry, "accountId" | "region">): string =>
+  `${accountId}.dkr.ecr.${region}.${partitionOf(region).dnsSuffix}`;
+
+/** How the hosts of a partition's registries look, as messages have it; the partition is that of a region. */
+export const hostForm = (region: string): string => `ACCOUNT.dkr.ecr.REGION.${partitionOf(region).dnsSuffix}`;
+
+/** The registry of a host; undefined for any other host, also for one whose suffix is none of AWS. */
 export function registryOfHost(host: string): Registry | undefined {
+  const registry = registryNamedBy(host);
+  return registry !== undefined && hostOfRegistry(registry) === host ? registry : undefined;
+}
+
+/** The registry that the beginning of a host names, `ACCOUNT.dkr.ecr.REGION`, whatever its suffix is. */
+export function registryNamedBy(host: string): Registry | undefined {
   const region = registryHost.exec(host)?.[1];
   if (region === undefined) return undefined;
   return { partition: partitionOf(region).name, accountId: host.slice(0, host.indexOf(".")), region };

@@ -3,7 +3,7 @@ import { registryHost } from "../helper/names.ts";
 import { repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { helperPolicy, registriesOf, type ImageRights, type RepositoryLists } from "./image-rights.ts";
-import { isSameRegistry, registryOfHost, type Registry } from "./registry.ts";
+import { hostForm, hostOfRegistry, isSameRegistry, registryNamedBy, type Registry } from "./registry.ts";
 
 /** Which images, in which registries. */
 export interface RightsConfig extends RepositoryLists {
@@ -27,7 +27,7 @@ export function readRights(config: ConfigReader, own: Registry, repositoryName: 
     // What is wrong with an entry is said for each one below.
     const entries = [...new Set(config.strings(key, /^/, listForm))];
     return entries.filter((entry) => {
-      const expected = complaintOf(entry, known) ?? (key === "pullThroughCache" ? foreign(entry, own) : undefined);
+      const expected = complaintOf(entry, known, own) ?? (key === "pullThroughCache" ? foreign(entry, own) : undefined);
       if (expected !== undefined) config.mistake(key, entry, expected);
       return expected === undefined;
     });
@@ -41,20 +41,33 @@ export function readRights(config: ConfigReader, own: Registry, repositoryName: 
   return { ...lists, registries };
 }
 
-/** IAM refuses a policy that names another partition's ARNs, and nobody of this partition is anybody there. */
 function readRegistries(config: ConfigReader, own: Registry): readonly string[] {
-  const hosts = config.strings("registries", registryHost, "hosts ACCOUNT.dkr.ecr.REGION.amazonaws.com");
+  const hosts = config.strings("registries", registryHost, `hosts ${hostForm(own.region)}`);
   for (const host of hosts) {
-    const partition = registryOfHost(host)?.partition ?? own.partition;
-    if (partition === own.partition) continue;
-    const expected = `a registry in the stack's partition, ${own.partition}: in ${partition} its identity is none`;
-    config.mistake("registries", host, `${expected}; a stack there can keep it`);
+    const registry = registryNamedBy(host);
+    const expected = registry && registryComplaint(registry, host, own);
+    if (expected !== undefined) config.mistake("registries", host, expected);
   }
   return hosts;
 }
 
+/**
+ * What would be right in the place of a host; undefined of one that is right. IAM refuses a policy that names another
+ * partition's ARNs. A host with another suffix is somebody else's, and would be given the login.
+ */
+function registryComplaint(registry: Registry, host: string, own: Registry): string | undefined {
+  if (registry.partition !== own.partition) {
+    return (
+      `a registry in the stack's partition, ${own.partition}: an identity of ${own.partition} is unknown in ` +
+      `${registry.partition}; run a second stack there`
+    );
+  }
+  const right = hostOfRegistry(registry);
+  return right === host ? undefined : `${right}, the host of that account's registry in ${registry.region}`;
+}
+
 /** What would be right in the place of an entry; undefined of one that is right. */
-function complaintOf(entry: string, known: readonly Registry[]): string | undefined {
+function complaintOf(entry: string, known: readonly Registry[], own: Registry): string | undefined {
   if (!entry.startsWith("arn:")) return repositoryComplaint(entry);
   const [, partition = "", service, region = "", accountId = "", ...rest] = entry.split(":");
   const [type, ...name] = rest.join(":").split("/");
@@ -63,7 +76,7 @@ function complaintOf(entry: string, known: readonly Registry[]): string | undefi
     return `an ARN of one registry, with its partition, region and account and no * or ? in them: ${arnForm}`;
   }
   if (!known.some((one) => isSameRegistry(one, { partition, region, accountId }))) {
-    return "an ARN in the stack's own registry, or in one of registries: add its host, ACCOUNT.dkr.ecr.REGION.amazonaws.com, there";
+    return `an ARN in the stack's own registry, or in one of registries: add its host, ${hostForm(own.region)}, there`;
   }
   return repositoryComplaint(name.join("/"));
 }

@@ -42,19 +42,33 @@ export const isRegistry: Rule = (value) => {
   return all(
     consistsOf(digits, 12, 12)(account),
     dkr === "dkr" && ecr === "ecr" && suffix.length > 0,
-    words.length > 1 && words[0]?.length === 2 && words.every(consistsOf(letters)),
+    words.length > 1 && consistsOf(letters, 2, 10)(words[0] ?? "") && words.every(consistsOf(letters)),
     consistsOf(digits)(number),
     isHostName(value),
   );
 };
 
-/** A registry in a region of a partition, of those that customers have by name. */
+/** How the regions of the partitions begin, and how their hosts end; those of `aws` begin in any other way. */
+const partitions: Readonly<Record<string, readonly [regions: string, suffix: string]>> = {
+  "aws-cn": ["cn-", "amazonaws.com.cn"],
+  "aws-us-gov": ["us-gov-", "amazonaws.com"],
+  "aws-iso": ["us-iso-", "c2s.ic.gov"],
+  "aws-iso-b": ["us-isob-", "sc2s.sgov.gov"],
+  "aws-iso-e": ["eu-isoe-", "cloud.adc-e.uk"],
+  "aws-iso-f": ["us-isof-", "csp.hci.ic.gov"],
+  "aws-eusc": ["eusc-", "amazonaws.eu"],
+};
+
+/** A registry in a region of a partition, by the one host that it has. */
 export const isRegistryOf =
   (partition: string): Rule =>
   (value) => {
-    const region = value.split(".")[3] ?? "";
-    const isElsewhere = ["cn-", "us-gov-", "us-iso-", "us-isob-"].some((one) => region.startsWith(one));
-    return isRegistry(value) && isElsewhere === (partition !== "aws");
+    const [, , , region = "", ...suffix] = value.split(".");
+    const [found, [, expected]] = Object.entries(partitions).find(([, [regions]]) => region.startsWith(regions)) ?? [
+      "aws",
+      ["", "amazonaws.com"],
+    ];
+    return all(isRegistry(value), found === partition, suffix.join(".") === expected);
   };
 
 /** What Docker takes for a host before the first slash: anything else is a part of the image's name on its own hub. */

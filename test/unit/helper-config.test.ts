@@ -9,13 +9,13 @@ describe("the helper's configuration", () => {
     const config = readConfig({
       ...helperEnvironment,
       ECR_HELPER_REGISTRIES:
-        "111122223333.dkr.ecr.eu-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
+        "111122223333.dkr.ecr.eu-west-1.amazonaws.com,111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu",
       ECR_HELPER_BUILD_NAMESPACES: "a,b,a",
       ECR_HELPER_REGISTRY_HOST: "127.0.0.1:5000",
     });
     assert.deepEqual(config.registries, [
       { host: "111122223333.dkr.ecr.eu-west-1.amazonaws.com", region: "eu-west-1" },
-      { host: "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn", region: "cn-north-1" },
+      { host: "111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu", region: "eusc-de-east-1" },
     ]);
     assert.deepEqual(config.buildNamespaces, ["a", "b"]);
     assert.equal(config.registryHost, "127.0.0.1:5000");

@@ -5,7 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config.ts";
 import { helperArn } from "../../infra/identity.ts";
 import { crossAccountPolicies, helperPolicy, type ImageRights } from "../../infra/image-rights.ts";
-import { registryOfHost, type Registry } from "../../infra/registry.ts";
+import type { Registry } from "../../infra/registry.ts";
 import { account, configure, ownRegistry } from "../program.ts";
 
 const refuse = (): never => assert.fail("a policy registers nothing");
@@ -164,7 +164,9 @@ describe("the pulling statement", () => {
         (pullRepositories, repository) => {
           const rights = { own: ownRegistry, repositoryName: "ecr-helper", registries: [], pullRepositories };
           const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] });
-          const inList = pullRepositories.some((one) => means(`${prefix}${one}`, repository));
+          const inList = pullRepositories.some((one) =>
+            means(`arn:aws:ecr:eu-central-1:${account}:repository/${one}`, repository),
+          );
           assert.equal(
             policy.Statement[1]?.Resource.some((one) => means(one, repository)),
             inList,
@@ -179,9 +181,30 @@ describe("the pulling statement", () => {
 const name = fc.stringMatching(/^[a-z*?][a-z0-9*?]{1,8}(?:[-/._][a-z*?]{1,4}){0,2}$/);
 const often = (right: fc.Arbitrary<string>, ...wrong: string[]): fc.Arbitrary<string> =>
   fc.oneof({ weight: 40, arbitrary: right }, { weight: 1, arbitrary: fc.constantFrom(...wrong) });
-const host = fc
-  .tuple(fc.constantFrom(account, other), often(fc.constantFrom("us-east-1", "eu-west-1"), "cn-north-1"))
-  .map(([accountId, region]) => `${accountId}.dkr.ecr.${region}.amazonaws.com`);
+
+/** Hosts of registries and where these are, as AWS documents them. The first one of a partition is the stack's own there. */
+const table = [
+  ["123456789012.dkr.ecr.eu-central-1.amazonaws.com", "aws", "eu-central-1", account],
+  ["123456789012.dkr.ecr.us-east-1.amazonaws.com", "aws", "us-east-1", account],
+  ["444455556666.dkr.ecr.us-east-1.amazonaws.com", "aws", "us-east-1", other],
+  ["444455556666.dkr.ecr.eu-west-1.amazonaws.com", "aws", "eu-west-1", other],
+  ["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "aws-cn", "cn-north-1", account],
+  ["123456789012.dkr.ecr.cn-northwest-1.amazonaws.com.cn", "aws-cn", "cn-northwest-1", account],
+  ["444455556666.dkr.ecr.cn-north-1.amazonaws.com.cn", "aws-cn", "cn-north-1", other],
+  ["123456789012.dkr.ecr.us-gov-west-1.amazonaws.com", "aws-us-gov", "us-gov-west-1", account],
+  ["444455556666.dkr.ecr.us-gov-east-1.amazonaws.com", "aws-us-gov", "us-gov-east-1", other],
+  ["123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "aws-iso", "us-iso-east-1", account],
+  ["444455556666.dkr.ecr.us-iso-west-1.c2s.ic.gov", "aws-iso", "us-iso-west-1", other],
+  ["123456789012.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "aws-iso-b", "us-isob-east-1", account],
+  ["444455556666.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "aws-iso-b", "us-isob-east-1", other],
+  ["123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "aws-eusc", "eusc-de-east-1", account],
+  ["444455556666.dkr.ecr.eusc-de-east-1.amazonaws.eu", "aws-eusc", "eusc-de-east-1", other],
+].map(([host = "", partition = "", region = "", accountId = ""]) => ({ host, partition, region, accountId }));
+const tablePartitions = [...new Set(table.map(({ partition }) => partition))];
+const inTable = (host: string): (typeof table)[number] => table.find((one) => one.host === host) ?? assert.fail(host);
+
+/** Hosts of nobody, or of somebody else. */
+const strangers = ["444455556666.dkr.ecr.us-east-1.evil.example", "444455556666.dkr.ecr.us-east-1.amazonaws.com.cn"];
 
 /** ARNs in one of some registries, mostly: now and then a part is another one. */
 const arnIn = (registries: readonly Registry[]): fc.Arbitrary<string> =>
@@ -190,7 +213,7 @@ const arnIn = (registries: readonly Registry[]): fc.Arbitrary<string> =>
     .chain(({ partition, region, accountId }) =>
       fc
         .tuple(
-          often(fc.constant(partition), "aws-cn", "*", ""),
+          often(fc.constant(partition), "aws-iso-f", "*", ""),
           often(fc.constant(region), "eu-*", "ap-south-1", "", "a:b"),
           often(fc.constant(accountId), "*", "000000000000", ""),
           name,
@@ -198,30 +221,32 @@ const arnIn = (registries: readonly Registry[]): fc.Arbitrary<string> =>
         .map(([p, r, a, repository]) => `arn:${p}:ecr:${r}:${a}:repository/${repository}`),
     );
 
-const configuration = fc.array(host, { maxLength: 8 }).chain((registries) => {
-  const named = [ownRegistry, ...registries.map((one) => registryOfHost(one) ?? assert.fail(one))];
-  const anywhere = fc.array(fc.oneof(name, arnIn(named), fc.constant("*")), { maxLength: 8 });
-  const inOwnAccount = arnIn(named.filter(({ accountId }) => accountId === account));
-  return fc.record({
-    registries: fc.constant(registries),
-    pullRepositories: anywhere,
-    pushRepositories: anywhere,
-    pullThroughCache: fc.array(fc.oneof(name, inOwnAccount), { maxLength: 4 }),
-    repositoryName: fc.constantFrom("ecr-helper", "builds/ecr-helper"),
+/** The registry that a stack in a partition is in, and a configuration there. */
+const configuration = fc.constantFrom(...tablePartitions).chain((partition) => {
+  const there = table.filter((one) => one.partition === partition);
+  const elsewhere = table.filter((one) => one.partition !== partition).map(({ host }) => host);
+  const own = there[0] ?? assert.fail(partition);
+  const host = often(fc.constantFrom(...there.map((one) => one.host)), ...elsewhere, ...strangers);
+  return fc.array(host, { maxLength: 8 }).chain((registries) => {
+    const named = [own, ...there.filter((one) => registries.includes(one.host))];
+    const anywhere = fc.array(fc.oneof(name, arnIn(named), fc.constant("*")), { maxLength: 8 });
+    const inOwnAccount = arnIn(named.filter(({ accountId }) => accountId === account));
+    const given = fc.record({
+      registries: fc.constant(registries),
+      pullRepositories: anywhere,
+      pushRepositories: anywhere,
+      pullThroughCache: fc.array(fc.oneof(name, inOwnAccount), { maxLength: 4 }),
+      repositoryName: fc.constantFrom("ecr-helper", "builds/ecr-helper"),
+    });
+    return fc.tuple(fc.constant(own), given);
   });
 });
 
-/** The registries that a configuration names, as `PARTITION:ecr:REGION:ACCOUNT`. */
-const namedIn = (registries: readonly string[]): string[] =>
-  [ownRegistry, ...registries.map((one) => registryOfHost(one) ?? assert.fail(one))].map(
-    ({ partition, region, accountId }) => `${partition}:ecr:${region}:${accountId}`,
-  );
-
 describe("a policy of any configuration that is accepted", () => {
   it("is on named partitions, regions and accounts alone, has the own repository, and is not too large", (t) => {
-    let accepted = 0;
+    const accepted = new Map<string, number>();
     fc.assert(
-      fc.property(configuration, (given) => {
+      fc.property(configuration, ([{ host, ...own }, given]) => {
         const lists = Object.entries(given).map(([key, value]) => [
           key,
           typeof value === "string" ? value : JSON.stringify(value),
@@ -229,16 +254,18 @@ describe("a policy of any configuration that is accepted", () => {
         configure({ ...cluster, ...(Object.fromEntries(lists) as Record<string, string>) });
         let config;
         try {
-          config = readConfig(ownRegistry);
+          config = readConfig(own);
         } catch (error) {
           return pulumi.RunError.isInstance(error);
         }
-        accepted++;
-        const policy = helperPolicy({ ...config, own: ownRegistry });
+        accepted.set(own.partition, (accepted.get(own.partition) ?? 0) + 1);
+        const policy = helperPolicy({ ...config, own });
         const [first, pull, ...more] = policy.Statement;
         assert.deepEqual(first, tokens);
         assert.equal(pull?.Sid, "PullImages");
-        const named = namedIn(config.registries);
+        const named = [host, ...config.registries]
+          .map(inTable)
+          .map(({ partition, region, accountId }) => `${partition}:ecr:${region}:${accountId}`);
         for (const { Resource, Sid } of [pull, ...more]) {
           for (const one of Resource) {
             const [, registry, repository = ""] = /^arn:([^*?]+):repository\/([^:]+)$/.exec(one) ?? [];
@@ -249,7 +276,7 @@ describe("a policy of any configuration that is accepted", () => {
           assert.equal(new Set(Resource).size, Resource.length);
         }
         assert.ok(
-          pull.Resource.some((one) => means(one, given.repositoryName)),
+          pull.Resource.some((one) => means(one, given.repositoryName, own)),
           "the own repository",
         );
         assert.ok(JSON.stringify(policy).length <= 6144);
@@ -257,20 +284,18 @@ describe("a policy of any configuration that is accepted", () => {
       }),
       { numRuns: 1000 },
     );
-    t.diagnostic(`${String(accepted)} of 1000 were accepted`);
-    assert.ok(accepted > 100);
+    t.diagnostic(`of 1000 were accepted: ${JSON.stringify(Object.fromEntries(accepted))}`);
+    for (const partition of tablePartitions) assert.ok((accepted.get(partition) ?? 0) > 30, partition);
   });
 });
 
-const prefix = `arn:aws:ecr:eu-central-1:${account}:repository/`;
-
 /** Whether an ARN of a policy means the repository of the own registry. */
-function means(resource: string, repository: string): boolean {
+function means(resource: string, repository: string, { partition, region }: Registry = ownRegistry): boolean {
   const pattern = resource
     .replace(/[.+^${}()|[\]\\]/g, "\\$&")
     .replaceAll("*", ".*")
     .replaceAll("?", ".");
-  return new RegExp(`^${pattern}$`).test(`${prefix}${repository}`);
+  return new RegExp(`^${pattern}$`).test(`arn:${partition}:ecr:${region}:${account}:repository/${repository}`);
 }
 
 describe("what other accounts have to set", () => {

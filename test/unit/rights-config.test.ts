@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config.ts";
+import type { Registry } from "../../infra/registry.ts";
 import { account, configure, ownRegistry } from "../program.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
@@ -10,14 +11,14 @@ await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper
 type Values = Record<string, string | readonly string[]>;
 
 /** The lines of the one error; none of a configuration that is right. */
-function mistakesOf(given: Values): string[] {
+function mistakesOf(given: Values, own: Registry = ownRegistry): string[] {
   const texts = Object.entries(given).map(([key, value]) => [
     key,
     typeof value === "string" ? value : JSON.stringify(value),
   ]);
   configure({ kubeconfig: "Pulumi.yaml", ...(Object.fromEntries(texts) as Record<string, string>) });
   try {
-    readConfig(ownRegistry);
+    readConfig(own);
   } catch (error) {
     assert.ok(pulumi.RunError.isInstance(error), String(error));
     return error.message.split("\n  ").slice(1);
@@ -122,10 +123,47 @@ describe("the repositories of a configuration", () => {
         [government, "aws-us-gov"],
       ].map(
         ([host, partition]) =>
-          `ecr-helper:registries = "${String(host)}": expected a registry in the stack's partition, aws: in ` +
-          `${String(partition)} its identity is none; a stack there can keep it`,
+          `ecr-helper:registries = "${String(host)}": expected a registry in the stack's partition, aws: an identity of ` +
+          `aws is unknown in ${String(partition)}; run a second stack there`,
       ),
     );
+  });
+
+  it("are in registries by the hosts that these have in their partition, and by no other", () => {
+    const partitions: [partition: string, regions: string[], suffix: string][] = [
+      ["aws", ["us-west-2", "ap-southeast-7", "mx-central-1"], "amazonaws.com"],
+      ["aws-cn", ["cn-north-1", "cn-northwest-1"], "amazonaws.com.cn"],
+      ["aws-us-gov", ["us-gov-west-1", "us-gov-east-1"], "amazonaws.com"],
+      ["aws-iso", ["us-iso-east-1"], "c2s.ic.gov"],
+      ["aws-iso-b", ["us-isob-east-1"], "sc2s.sgov.gov"],
+      ["aws-iso-e", ["eu-isoe-west-1"], "cloud.adc-e.uk"],
+      ["aws-iso-f", ["us-isof-south-1"], "csp.hci.ic.gov"],
+      ["aws-eusc", ["eusc-de-east-1"], "amazonaws.eu"],
+    ];
+    for (const [partition, regions, suffix] of partitions) {
+      for (const region of regions) {
+        const own = { partition, accountId: account, region: regions[0] ?? "" };
+        const right = `${other}.dkr.ecr.${region}.${suffix}`;
+        assert.deepEqual(mistakesOf({ registries: [right] }, own), []);
+        const others = partitions.map(([, , one]) => one).filter((one) => one !== suffix);
+        for (const wrong of [...others, "evil.example", `${suffix}.evil.example`, "com"]) {
+          const host = `${other}.dkr.ecr.${region}.${wrong}`;
+          assert.deepEqual(mistakesOf({ registries: [host] }, own), [
+            `ecr-helper:registries = "${host}": expected ${right}, the host of that account's registry in ${region}`,
+          ]);
+        }
+        const form = `ACCOUNT.dkr.ecr.REGION.${suffix}`;
+        for (const host of [right.replace("ecr", "ecr-fips"), region, `${right}:443`, `${right}.`]) {
+          const expected = `ecr-helper:registries = "${host}": expected hosts ${form}`;
+          assert.deepEqual(mistakesOf({ registries: [host] }, own), [expected]);
+        }
+        const arn = `arn:${partition}:ecr:${region}:${other}:repository/app`;
+        assert.deepEqual(mistakesOf({ pullRepositories: [arn] }, own), [
+          `ecr-helper:pullRepositories = "${arn}": expected an ARN in the stack's own registry, or in one of registries: ` +
+            `add its host, ${form}, there`,
+        ]);
+      }
+    }
   });
 
   it("fit into a policy of IAM", () => {
