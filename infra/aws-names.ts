@@ -37,8 +37,10 @@ export const imagePath = pathOf("[a-z0-9]");
 export const repositoryName = new RegExp(`^(?=.{2,200}$)${imagePath}$`);
 /** The same with `*` for any characters and `?` for one, wherever a name may have a letter; here 256 is the limit. */
 export const repositoryPattern = new RegExp(`^(?=.{2,256}$|\\*$)${pathOf("[a-z0-9*?]")}$`);
+// https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id
+const kmsKeyId = "(?:[\\da-f]{8}(?:-[\\da-f]{4}){3}-[\\da-f]{12}|mrk-[\\da-f]{32})";
 /** Not an alias of it. Its partition and its region are the first groups. */
-export const kmsKeyArn = new RegExp(`^arn:(${partition}):kms:(${region}):\\d{12}:key/(?:mrk-)?[\\da-f-]{1,64}$`);
+export const kmsKeyArn = new RegExp(`^arn:(${partition}):kms:(${region}):\\d{12}:key/${kmsKeyId}$`);
 // https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
 export const eksClusterName = /^[0-9A-Za-z][\w-]{0,99}$/;
 

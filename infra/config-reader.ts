@@ -17,10 +17,20 @@ export class ConfigReader {
   readonly #known = new Set<string>();
 
   readonly mistake = (key: string, value: string, expected: string): void => {
-    this.#mistakes.push(`${this.#prefix}${key} = ${this.#shown(key, value)}: expected ${expected}`);
+    this.#add(key, this.#shown(key, value), expected);
+  };
+
+  /** A mistake in a list as a whole, which may be long. */
+  readonly mistakeOfList = (key: string, list: readonly string[], expected: string): void => {
+    const count = `[${String(list.length)} ${list.length === 1 ? "entry" : "entries"}]`;
+    this.#add(key, this.isSecret(key) ? "[secret]" : count, expected);
   };
 
   readonly isSecret = (key: string): boolean => isConfigSecret(`${this.#prefix}${key}`);
+
+  #add(key: string, shown: string, expected: string): void {
+    this.#mistakes.push(`${this.#prefix}${key} = ${shown}: expected ${expected}`);
+  }
 
   /** The content of a kubeconfig has keys in it; its path has one line. */
   #shown(key: string, value: string): string {

@@ -5,30 +5,13 @@ import { RepositoryPolicy } from "@pulumi/aws/ecr/repositoryPolicy.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { Registry } from "./registry.ts";
 import type { RepositoryConfig } from "./repository-config.ts";
+import { repositoryPolicy } from "./repository-policy.ts";
 
 export interface RepositoryArgs extends RepositoryConfig {
   readonly tags: Readonly<Record<string, string>>;
   /** Where it is made. */
   readonly registry: Registry;
 }
-
-/** The actions that the origin's repository policy allows. */
-const actions = [
-  "ecr:BatchCheckLayerAvailability",
-  "ecr:BatchDeleteImage",
-  "ecr:BatchGetImage",
-  "ecr:CompleteLayerUpload",
-  "ecr:DeleteRepository",
-  "ecr:DeleteRepositoryPolicy",
-  "ecr:DescribeRepositories",
-  "ecr:GetDownloadUrlForLayer",
-  "ecr:GetRepositoryPolicy",
-  "ecr:InitiateLayerUpload",
-  "ecr:ListImages",
-  "ecr:PutImage",
-  "ecr:SetRepositoryPolicy",
-  "ecr:UploadLayerPart",
-];
 
 const keptImages = 10;
 
@@ -57,7 +40,8 @@ export class Repository extends pulumi.ComponentResource {
       inside,
     );
     const own = { repository: repository.name };
-    new RepositoryPolicy(args.repositoryName, { ...own, policy: repositoryPolicy(args) }, inside);
+    const policy = repositoryPolicy(args.repositoryPrincipals, args.registry);
+    new RepositoryPolicy(args.repositoryName, { ...own, policy }, inside);
     new LifecyclePolicy(args.repositoryName, { ...own, policy: JSON.stringify(lifecyclePolicy) }, inside);
 
     this.url = repository.repositoryUrl;
@@ -69,14 +53,6 @@ export class Repository extends pulumi.ComponentResource {
 /** Said also where it is the default: the provider takes no notice of an encryption that is not said any more. */
 const encryptionBy = (key: string): { encryptionType: string; kmsKey?: string } =>
   key.startsWith("arn:") ? { encryptionType: "KMS", kmsKey: key } : { encryptionType: key };
-
-/** The own account by its root: a principal that was made a moment ago would be refused as not found. */
-function repositoryPolicy({ repositoryPrincipals: principals, registry }: RepositoryArgs): string {
-  const own = `arn:${registry.partition}:iam::${registry.accountId}:root`;
-  const principal = principals.includes("*") ? "*" : { AWS: principals.length === 0 ? [own] : principals };
-  const statement = { Sid: "new policy", Effect: "Allow", Principal: principal, Action: actions };
-  return JSON.stringify({ Version: "2008-10-17", Statement: [statement] });
-}
 
 const lifecyclePolicy = {
   rules: [

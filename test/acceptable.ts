@@ -152,6 +152,19 @@ export const isRepositoryIn =
     );
   };
 
+const isKmsKeyId: Rule = (value) => {
+  const isHex = (length: number): Rule => consistsOf(`${digits}abcdef`, length, length);
+  if (value.startsWith("mrk-")) return isHex(32)(value.slice("mrk-".length));
+  const [lengths, parts] = [[8, 4, 4, 4, 12], value.split("-")];
+  return parts.length === lengths.length && lengths.every((length, index) => isHex(length)(parts[index] ?? ""));
+};
+
+/** Who a policy in a partition may name: accounts and ARNs of that partition, or everybody. */
+export const isPrincipalOf =
+  (partition: string): Rule =>
+  (value) =>
+    value === "*" || all(isPrincipal(value), !value.startsWith("arn:") || value.split(":")[1] === partition);
+
 /** AWS' keys, or a key's ARN in the region of the repository. */
 export const isEncryption =
   ({ partition, region }: { partition: string; region: string }): Rule =>
@@ -163,7 +176,7 @@ export const isEncryption =
       prefix === `arn:${partition}:kms:${region}:${account}`,
       more.length === 0,
       consistsOf(digits, 12, 12)(account),
-      consistsOf(`${lower}-`)(key),
+      isKmsKeyId(key),
     );
   };
 

@@ -116,7 +116,7 @@ function unusable(config: StackConfig): unknown[] {
     ...judgedOfIdentity(config),
     judgedOfCluster(config),
     [(value) => rules.isRepository(value) && value.length <= 200, config.repositoryName],
-    [(value) => value === "*" || rules.isPrincipal(value), ...config.repositoryPrincipals],
+    [rules.isPrincipalOf(ownRegistry.partition), ...config.repositoryPrincipals],
     [rules.isIamName(128), config.policyName],
     [rules.isArn(["iam"], ["policy/"], ["aws"]), config.permissionsBoundary],
     [rules.isIamPath, config.path],
@@ -170,10 +170,12 @@ function refused(values: Values, secrets: readonly string[] = []): string[] {
     return lines.map((line) => {
       // Not `.`, for which Unicode's line separators end a line: they are shown as they are.
       const [, key = "", value = "", cut] =
-        /^ {2}ecr-helper:(\w+) = ("[^\n]*"|\[secret\])(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(line) ??
-        [];
+        /^ {2}ecr-helper:(\w+) = ("[^\n]*"|\[secret\]|\[\d+ entr(?:y|ies)\])(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(
+          line,
+        ) ?? [];
       const given = values[key] ?? defaults[`ecr-helper:${key}`] ?? "";
-      if (value === "[secret]") assert.ok(secrets.includes(key) || key === "kubeconfig");
+      if (/^\[\d/.test(value)) assert.equal(value.split(" ")[0], `[${String(elements(given).length)}`);
+      else if (value === "[secret]") assert.ok(secrets.includes(key) || key === "kubeconfig");
       else assert.ok(cut !== undefined || isPartOf(JSON.parse(value) as string, given), line.slice(0, 2000));
       return key;
     });
