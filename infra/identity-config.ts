@@ -127,7 +127,7 @@ export function readHardening(config: ConfigReader): IamHardening {
     .filter((tag) => tag.includes("="))
     .map((tag) => [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)] as const);
   const keys = pairs.map(([key]) => key);
-  if (tags.length > maxTags) config.mistake("tags", JSON.stringify(tags), `at most ${String(maxTags)} tags`);
+  if (tags.length > maxTags) config.mistakeOfList("tags", tags, `at most ${String(maxTags)} tags`);
   const twice = keys.find((key, index) => keys.indexOf(key) !== index);
   if (twice !== undefined) config.mistake("tags", twice, "each KEY once");
   return {

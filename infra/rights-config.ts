@@ -17,7 +17,9 @@ const keys = ["pullRepositories", "pushRepositories", "pullThroughCache"] as con
 const maxPolicySize = 6144;
 
 const arnForm = "arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME";
-const listForm = `names of ECR repositories, patterns of them (* for any characters, ? for one) or ARNs, ${arnForm}`;
+const listForm =
+  "names of ECR repositories (2 to 256 characters, lower case), patterns of them (* for any characters, ? for one) or " +
+  `ARNs, ${arnForm}`;
 
 /** Reads what the credentials open beside the stack's own repository. */
 export function readRights(config: ConfigReader, own: Registry, repositoryName: string): RightsConfig {
@@ -84,7 +86,7 @@ function complaintOf(entry: string, known: readonly Registry[], own: Registry): 
 function repositoryComplaint(pattern: string): string | undefined {
   // ECR takes such a name, but it is always the beginning of an image's name.
   if (/^\d{12}\.dkr\.ecr\./.test(pattern)) return "the repository's name without the registry's host";
-  return repositoryPattern.test(pattern) ? undefined : `${listForm} (2 to 256, lower case)`;
+  return repositoryPattern.test(pattern) ? undefined : listForm;
 }
 
 /** Of the repositories that a pull through cache fills; rules of other accounts fill theirs. */
@@ -102,9 +104,9 @@ function checkSize(config: ConfigReader, rights: ImageRights): void {
     JSON.stringify(helperPolicy({ ...rights, ...empty, [key]: rights[key] })).length;
   const [largest] = [...keys].sort((one, other) => sizeOf(other) - sizeOf(one));
   const key = largest ?? "pullRepositories";
-  config.mistake(
+  config.mistakeOfList(
     key,
-    JSON.stringify(rights[key]),
+    rights[key],
     `fewer or broader patterns, or a second stack for some of the registries: the policy would have ${String(size)} ` +
       `characters, and IAM takes ${String(maxPolicySize)}`,
   );

@@ -265,6 +265,8 @@ describe("the configuration of an identity", () => {
       'createOidcProvider = "true": expected false, as oidcProviderArn says that the provider is there',
     );
     isOneMistake({ ...cluster, tags: '["a=1","b=2","a=3"]' }, 'tags = "a": expected each KEY once');
+    const tags = JSON.stringify(Array.from({ length: 51 }, (_, index) => `key-${String(index)}=`));
+    isOneMistake({ ...cluster, tags }, "tags = [51 entries]: expected at most 50 tags");
   });
 
   it("says which value is malformed", () => {
