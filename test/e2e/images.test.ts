@@ -2,6 +2,9 @@
 // account, in another one, and for the helper's own image.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import {
@@ -13,9 +16,9 @@ import {
 import { connect } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { ctr } from "../local/containerd.ts";
-import { push } from "../local/docker.ts";
+import { docker, push } from "../local/docker.ts";
 import { startFront, type Front } from "../local/front.ts";
-import { rootOf } from "../local/front/principals.ts";
+import { rootOf } from "../local/front/emulator.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import {
   account,
@@ -30,6 +33,7 @@ import {
 } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
 import { passwordFor, RegistryClient } from "../registry-client.ts";
+import { requestsToAws } from "../whole/left-behind.ts";
 import { changesOf, makeCheckout, type Checkout } from "./commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, withImage, type Pod } from "./pods.ts";
 import { pullPassword } from "./pulls.ts";
@@ -48,6 +52,15 @@ async function bringUp({ command }: Checkout, name: string, ...more: string[]): 
   assert.equal(code, 0, stderr);
 }
 
+/** Makes a base image that nobody else has. */
+async function makeBaseOf(name: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-base-"));
+  await writeFile(join(folder, "name"), name);
+  await writeFile(join(folder, "Dockerfile"), "FROM ecr-helper-base:24\nCOPY name /name\n");
+  await docker(["build", "--quiet", "--tag", name, folder]);
+  await rm(folder, { recursive: true });
+}
+
 const makeNamespace = async (name: string): Promise<unknown> =>
   kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name } } });
 const removeNamespace = async (name: string): Promise<unknown> =>
@@ -63,6 +76,8 @@ describe("the kept credentials", async () => {
   const there = registryHost(otherAccount);
   const [app, pulledOnly, refused] = [`${stack}/app`, `shared-${id}/base`, `refused-${id}/app`];
   const own = [app, pulledOnly, refused];
+  /** Which the other account does not open, though the configuration names it. */
+  const closed = `refused-${id}/theirs`;
 
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
@@ -72,32 +87,36 @@ describe("the kept credentials", async () => {
       await ecr.send(new CreateRepositoryCommand({ repositoryName }));
       await pushApp(`${local}/${repositoryName}:1`, password);
     }
-    await theirs.send(new CreateRepositoryCommand({ repositoryName: app }));
-    await copyImage(app, password);
+    for (const repositoryName of [app, closed]) {
+      await theirs.send(new CreateRepositoryCommand({ repositoryName }));
+      await copyImage(app, repositoryName, password);
+    }
     await bringUp(
       checkout,
       stack,
-      `pullRepositories=["${stack}/*","shared-${id}/*"]`,
+      `pullRepositories=["${stack}/*","shared-${id}/*","${closed}"]`,
       `pushRepositories=["${stack}/*"]`,
       `registries=["${there}"]`,
     );
   });
 
-  /** Copies an image into the other account's registry, as its root. */
-  const copyImage = async (repository: string, password: string): Promise<void> => {
+  /** Copies an own image into the other account's registry, as its root. */
+  const copyImage = async (own: string, their: string, password: string): Promise<void> => {
     const from = new RegistryClient(ports.registry, password);
     const theirPassword = await passwordFor(rootOf(otherAccount), { api: ports.front });
     const to = new RegistryClient(ports.registry, theirPassword, there);
-    for (const blob of await from.pull(repository, "1")) await to.upload(repository, blob);
-    const manifest = await from.get("GET", `/v2/${repository}/manifests/1`);
+    for (const blob of await from.pull(own, "1")) await to.upload(their, blob);
+    const manifest = await from.get("GET", `/v2/${own}/manifests/1`);
     const type = manifest.headers.get("content-type") ?? "";
-    await to.get("PUT", `/v2/${repository}/manifests/1`, { body: Buffer.from(await manifest.arrayBuffer()), type });
+    await to.get("PUT", `/v2/${their}/manifests/1`, { body: Buffer.from(await manifest.arrayBuffer()), type });
   };
 
   after(async () => {
     await command("down");
     for (const repositoryName of own) await ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
-    await theirs.send(new DeleteRepositoryCommand({ repositoryName: app, force: true }));
+    for (const repositoryName of [app, closed]) {
+      await theirs.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
+    }
     await removeNamespace(build);
     await checkout.remove();
   });
@@ -141,16 +160,15 @@ describe("the kept credentials", async () => {
     assert.equal((await client.ask("HEAD", `/v2/${pulledOnly}/blobs/sha256:${"0".repeat(64)}`)).status, 404);
   });
 
-  it("open a repository of another account once that account has set the policy of the output", async () => {
-    const image = `${there}/${app}:1`;
-    const before = await run("theirs-refused", image, isRefused);
-    assert.match(waitingOf(before).message ?? "", /403 Forbidden/);
+  it("open a repository of another account that has set the policy of the output, and none that has not", async () => {
+    const pod = await run("theirs-refused", `${there}/${closed}:1`, isRefused);
+    assert.match(waitingOf(pod).message ?? "", /403 Forbidden/);
     const { code, stdout, stderr } = await command("output", "crossAccountPolicy", "--json");
     assert.equal(code, 0, stderr);
     const policies = JSON.parse(stdout) as Record<string, Record<string, object>>;
     const policyText = JSON.stringify(policies[there]?.[`${stack}/*`]);
     await theirs.send(new SetRepositoryPolicyCommand({ repositoryName: app, policyText }));
-    await run("theirs-allowed", image, isRunning);
+    await run("theirs-allowed", `${there}/${app}:1`, isRunning);
     const client = new RegistryClient(ports.registry, await login(), there);
     await client.push(app, "pushed", "by a build");
   });
@@ -176,9 +194,13 @@ describe("the helper's own image, when the login that pushed it has ended", asyn
   const tokenLife = 40_000;
   let front: Front;
 
+  /** One of its own, so that no other image on the node has all of its layers. */
+  const baseImage = `ecr-helper-base:${stack}`;
+
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await makeNamespace(build);
+    await makeBaseOf(baseImage);
     const any = { port: 0 };
     const registry = { address: loopback, ...any };
     front = await startFront({
@@ -193,6 +215,7 @@ describe("the helper's own image, when the login that pushed it has ended", asyn
       `aws:endpoints=${JSON.stringify([{ ecr: url(front.api) }])}`,
       `awsEndpointUrl=${url(front.api)}`,
       `registryHost=${front.registry.address}:${String(front.registry.port)}`,
+      `baseImage=${baseImage}`,
       // Nothing but its own.
       "pullRepositories=[]",
     );
@@ -201,6 +224,7 @@ describe("the helper's own image, when the login that pushed it has ended", asyn
   after(async () => {
     await checkout.command("down");
     await front.close();
+    await docker(["image", "rm", baseImage]);
     await removeNamespace(build);
     await checkout.remove();
   });
@@ -212,10 +236,13 @@ describe("the helper's own image, when the login that pushed it has ended", asyn
     const pods = `/api/v1/namespaces/${stack}/pods`;
     const { items } = await kube<{ items: Pod[] }>({ method: "GET", path: pods });
     const [pod] = items;
-    const names = (await ctr("images", "list", "--quiet")).split("\n");
-    for (const name of names.filter((one) => one.includes(`/${stack}@`) || one.includes(`/${stack}:`))) {
-      await ctr("images", "rm", "--sync", name);
-    }
+    // The node keeps it by the digest of its config as well, which says what is in it.
+    const [, digest = ""] = pod?.spec.containers[0]?.image.split("@") ?? [];
+    const lines = (await ctr("images", "list")).split("\n").map((line) => line.split(/ +/));
+    const names = lines.filter(([, , of]) => of === digest).map(([name = ""]) => name);
+    assert.ok(names.length > 0, "the node has it");
+    for (const name of names) await ctr("images", "rm", "--sync", name);
+    const since = new Date().toISOString();
     await kube({ method: "DELETE", path: `${pods}/${pod?.metadata.name ?? ""}` });
     const isNext = ({ metadata, status }: Pod): boolean =>
       metadata.name !== pod?.metadata.name && status.containerStatuses?.[0]?.ready === true;
@@ -224,5 +251,17 @@ describe("the helper's own image, when the login that pushed it has ended", asyn
     const events = `/api/v1/namespaces/${stack}/events?fieldSelector=${about}`;
     const pulled = await waitForObject<{ message: string }>(options, events, () => true, 10_000);
     assert.match(pulled.message, /^Successfully pulled image/);
+
+    // By the helper's own key, and not from what the node still had.
+    const key = await kube<{ data: Record<string, string> }>({
+      method: "GET",
+      path: `/api/v1/namespaces/${stack}/secrets/ecr-helper`,
+    });
+    const id = Buffer.from(key.data["aws_access_key_id"] ?? "", "base64").toString();
+    const asked = requestsToAws().ever.filter(
+      (one) => one.key === id && one.time >= since && one.repository !== undefined,
+    );
+    const actions = new Set(asked.filter(({ status }) => status === 200).map(({ action }) => action));
+    assert.deepEqual([...actions].sort(), ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]);
   });
 });

@@ -4,18 +4,13 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
-import {
-  BatchDeleteImageCommand,
-  CreateRepositoryCommand,
-  DeleteRepositoryCommand,
-  ECRClient,
-} from "@aws-sdk/client-ecr";
+import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { parse } from "yaml";
 import { connect } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { rootOf } from "../local/front/principals.ts";
+import { rootOf } from "../local/front/emulator.ts";
 import { account, aws, kubeconfig, ports } from "../local/machine.ts";
 import { passwordFor, RegistryClient } from "../registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
@@ -55,7 +50,12 @@ const changes: readonly Change[] = [
       "serviceAccount=builders",
       "networkPolicy=false",
     ],
-    changes: [...onlyThePod, `updated Role ecr-helper-${build}`, "deleted NetworkPolicy ecr-helper"],
+    changes: [
+      ...onlyThePod,
+      `updated Policy ${stack}`,
+      `updated Role ecr-helper-${build}`,
+      "deleted NetworkPolicy ecr-helper",
+    ],
   },
   { settings: ["pullSecret=pulls"], changes: [...onlyThePod, ...rights] },
   {
@@ -119,6 +119,7 @@ const changes: readonly Change[] = [
         `deleted ${type} ${stack}`,
       ]),
       "updated Image ecr-helper",
+      `updated Policy ${stack}-b`,
     ],
   },
 ];
@@ -204,20 +205,15 @@ describe("a change of the configuration", () => {
     });
   }
 
-  it("to what was pushed once needs its tag deleted where tags are immutable, as README.md says", async () => {
-    const settings = ["tagMutability=IMMUTABLE", "baseImage=ecr-helper-base:24"];
-    await change(settings);
-    const back = [`baseImage=ecr-helper-base:${id}`];
-    const refused = await command("up", "-c", back.join());
+  it("back to what was pushed once is refused while tags are immutable, and goes on as README.md says", async () => {
+    await change(["tagMutability=IMMUTABLE", "baseImage=ecr-helper-base:24"]);
+    const back = `baseImage=ecr-helper-base:${id}`;
+    const refused = await command("up", "-c", back);
     assert.equal(refused.code, 1);
-    const message = new RegExp(
-      `The image tag '(\\w+)' already exists in the '${stack}-b' repository .* the tag is immutable`,
-    );
-    const [, imageTag] = message.exec(refused.stderr) ?? [];
-    assert.ok(imageTag, refused.stderr);
-    const images = { repositoryName: `${stack}-b`, imageIds: [{ imageTag }] };
-    await ecr.send(new BatchDeleteImageCommand(images));
-    assert.deepEqual(await change(back), ["updated Image ecr-helper"]);
+    assert.match(refused.stderr, /The image tag '\w+' already exists in the '\S+' repository .* the tag is immutable/);
+    const mended = await change([back, "tagMutability=MUTABLE"]);
+    assert.deepEqual(mended.sort(), ["updated Image ecr-helper", `updated Repository ${stack}-b`]);
+    assert.deepEqual(await change(["tagMutability=IMMUTABLE"]), [`updated Repository ${stack}-b`]);
   });
 
   it("of namespace makes the helper in the new one before the old one goes", async () => {

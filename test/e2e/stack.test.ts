@@ -14,7 +14,7 @@ import type { IdentityConfig } from "../../infra/identity-config.ts";
 import { networkPolicySpec } from "../../infra/network-policy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { rootOf } from "../local/front/principals.ts";
+import { rootOf } from "../local/front/emulator.ts";
 import { account, aws, backend, kubeconfig, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isMade } from "../local/pulumi/stack-commands.ts";

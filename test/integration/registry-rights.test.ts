@@ -1,6 +1,8 @@
 // The local cloud's registry and ECR judge as AWS does: every request by the principal whose token it carries.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { request, type IncomingMessage } from "node:http";
 import { after, before, describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import * as iam from "@aws-sdk/client-iam";
@@ -49,7 +51,7 @@ const refused = (action: string, why: string, who = userArn, where = arnOf(repos
 const noIdentity = (action: string): string => `because no identity-based policy allows the ${action} action`;
 
 describe("the registry of the local cloud", () => {
-  const clients = { iam: new iam.IAMClient(), ecr: new ecr.ECRClient(), sts: new sts.STSClient() };
+  const clients = { iam: new iam.IAMClient(), ecr: new ecr.ECRClient() };
   let front: Front;
   let user: Credentials;
 
@@ -80,6 +82,7 @@ describe("the registry of the local cloud", () => {
   before(async () => {
     const any = { address: loopback, port: 0 };
     front = await startFront({ emulator: ports.emulator, api: any, registry: any });
+    clients.ecr = new ecr.ECRClient({ endpoint: url(front.api) });
     await clients.iam.send(new iam.CreateUserCommand({ UserName: id, Path: "/builds/" }));
     const { AccessKey: key } = await clients.iam.send(new iam.CreateAccessKeyCommand({ UserName: id }));
     user = { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
@@ -101,10 +104,8 @@ describe("the registry of the local cloud", () => {
     for (const repositoryName of [repository, other]) {
       await clients.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName, force: true }));
     }
-    for (const PolicyName of ["inline"]) {
-      await clients.iam.send(new iam.DeleteUserPolicyCommand({ UserName: id, PolicyName }));
-      await clients.iam.send(new iam.DeleteRolePolicyCommand({ RoleName: id, PolicyName }));
-    }
+    await clients.iam.send(new iam.DeleteUserPolicyCommand({ UserName: id, PolicyName: "inline" }));
+    await clients.iam.send(new iam.DeleteRolePolicyCommand({ RoleName: id, PolicyName: "inline" }));
     await clients.iam.send(new iam.DeleteRoleCommand({ RoleName: id }));
     await clients.iam.send(new iam.DeleteAccessKeyCommand({ UserName: id, AccessKeyId: user.accessKeyId }));
     await clients.iam.send(new iam.DeleteUserCommand({ UserName: id }));
@@ -162,6 +163,13 @@ describe("the registry of the local cloud", () => {
     await inline(allow(pulling, "*", ofTeam("b")));
     assert.equal(await pull(), refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage")));
     await inline(allow(pulling, "*", ofTeam("a")));
+    assert.equal(await pull(), "pulled");
+    const guarded = {
+      Bool: { "aws:ViaAWSService": "false", "aws:SecureTransport": "true" },
+      IpAddress: { "aws:SourceIp": "127.0.0.0/8" },
+      StringEquals: { "aws:PrincipalAccount": account, "aws:RequestedRegion": "us-east-1", "aws:username": id },
+    };
+    await inline(allow(pulling, "*", { Condition: guarded }));
     assert.equal(await pull(), "pulled");
 
     await inline();
@@ -301,6 +309,21 @@ describe("the registry of the local cloud", () => {
     const uploads = `/v2/${repository}/blobs/uploads/?mount=${digest}&from=${encodeURIComponent(other)}`;
     assert.equal((await (await client()).get("POST", uploads)).status, 202);
     assert.equal((await (await client()).ask("HEAD", `/v2/${repository}/blobs/${digest}`)).status, 404);
+    // A registry that the emulator would read otherwise: AWS knows it by the host.
+    const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
+    await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
+    try {
+      await (await client(rootOf(otherAccount), registryHost(otherAccount))).push(repository, "theirs", "their layer");
+      const path = `/v2/${repository}/manifests/theirs?ns=${registryHost(account)}`;
+      const authorization = `Basic ${Buffer.from(`AWS:${await passwordFor(user, { api: front.api })}`).toString("base64")}`;
+      const headers = { authorization, host: registryHost(otherAccount) };
+      const { address: host, port } = front.registry;
+      const [answer] = (await once(request({ host, port, path, headers }).end(), "response")) as [IncomingMessage];
+      answer.resume();
+      assert.equal(answer.statusCode, 403);
+    } finally {
+      await theirs.send(new ecr.DeleteRepositoryCommand({ repositoryName: repository, force: true }));
+    }
     // Names that the emulator would read otherwise.
     const escaped = `/v2/${repository}%2F..%2Fother/manifests/1`;
     for (const path of [escaped, `/v2/${id}%2fother/manifests/1`, `/v2//${other}/manifests/1`]) {
@@ -327,7 +350,7 @@ describe("the registry of the local cloud", () => {
     await brief.close();
   });
 
-  it("gives a user that is made anew nothing of an earlier one's tokens", async () => {
+  it("gives a user that is made anew nothing of an earlier one's tokens, nor of what a repository's policy gave it", async () => {
     const UserName = `${id}-again`;
     const make = async (): Promise<Credentials> => {
       await clients.iam.send(new iam.CreateUserCommand({ UserName }));
@@ -344,38 +367,89 @@ describe("the registry of the local cloud", () => {
     const first = await make();
     const old = await client(first);
     await old.pull(repository, "1");
+    const arn = `arn:aws:iam::${account}:user/${UserName}`;
+    for (const principal of [{ AWS: arn }, "*"]) {
+      await ofRepository(opened(principal));
+      await old.pull(repository, "1");
+    }
+    await ofRepository(opened({ AWS: arn }));
     await remove(first);
+    await assert.rejects(old.pull(repository, "1"), /403 DENIED/);
     const second = await make();
     await assert.rejects(old.pull(repository, "1"), /403 DENIED/);
+    await clients.iam.send(
+      new iam.PutUserPolicyCommand({
+        UserName,
+        PolicyName: "inline",
+        PolicyDocument: document(allow("ecr:GetAuthorizationToken", "*")),
+      }),
+    );
+    // Who was named is gone, and the name is somebody else's: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+    await assert.rejects((await client(second)).pull(repository, "1"), /403 DENIED/);
+    await ofRepository(opened({ AWS: arn }));
     await (await client(second)).pull(repository, "1");
+    await ofRepository(opened("*"));
+    const last = await client(second);
+    await last.pull(repository, "1");
     await remove(second);
+    await assert.rejects(last.pull(repository, "1"), /403 DENIED/);
+    await ofRepository(undefined);
   });
 
-  it("judges ECR's API by a repository's policy, and takes no policy that is none", async () => {
-    await inline(allow("ecr:*"));
+  it("judges what a request to ECR's API names as a list or by its ARN, and the tags of what is made", async () => {
     const theirs = new ecr.ECRClient({ endpoint: url(front.api), credentials: user });
-    const images = { repositoryName: repository, imageIds: [{ imageTag: "1" }] };
-    const get = async (): Promise<unknown> => theirs.send(new ecr.BatchGetImageCommand(images));
-    await get();
-    await ofRepository(document({ Effect: "Deny", Principal: { AWS: userArn }, Action: "ecr:BatchGetImage" }));
-    await assert.rejects(get(), {
+    const resourceArn = arnOf(repository);
+    const describe = new ecr.DescribeRepositoriesCommand({ repositoryNames: [repository] });
+    const tag = new ecr.TagResourceCommand({ resourceArn, tags: [{ Key: "team", Value: "b" }] });
+    const make = new ecr.CreateRepositoryCommand({ repositoryName: `${id}/made`, tags: [{ Key: "team", Value: "a" }] });
+    await inline(allow("ecr:*", "*"), deny(["ecr:DescribeRepositories", "ecr:TagResource"], arnOf(`${id}/*`)));
+    const denied = (action: string): object => ({
       name: "AccessDeniedException",
-      message: /with an explicit deny in a resource-based policy$/,
+      message: new RegExp(
+        `^User: ${userArn} is not authorized to perform: ${action} .* with an explicit deny in an identity`,
+      ),
     });
-    await ofRepository(undefined);
-    const elsewhere = new ecr.BatchGetImageCommand({ ...images, registryId: otherAccount });
-    await assert.rejects(theirs.send(elsewhere), { name: "InvalidParameterException" });
+    await assert.rejects(theirs.send(describe), denied("ecr:DescribeRepositories"));
+    await assert.rejects(theirs.send(tag), denied("ecr:TagResource"));
+    await assert.rejects(theirs.send(make), denied("ecr:TagResource"));
+    const images = { repositoryName: repository, imageIds: [{ imageTag: "1" }], registryId: otherAccount };
+    const elsewhere = theirs.send(new ecr.BatchGetImageCommand(images));
+    await assert.rejects(elsewhere, { name: "InvalidParameterException" });
+  });
+
+  it("takes no policy of a repository that ECR does not take", async () => {
+    const one = { Effect: "Allow", Principal: "*", Action: "ecr:BatchGetImage" };
+    const session = (role: string): string => `arn:aws:sts::${account}:assumed-role/${role}/pod`;
     for (const policyText of [
       "{",
       "{}",
-      document({ Effect: "Allow", Principal: "*", Action: "ecr:BatchGetImage", Resource: "*" }),
-      document({ Effect: "Allow", Action: "ecr:BatchGetImage" }),
+      document(),
+      document({ ...one, Resource: "*" }),
+      document({ ...one, NotResource: "*" }),
+      document({ ...one, Principal: undefined }),
+      document({ ...one, Sid: "x".repeat(10_240) }),
+      opened({}),
+      opened({ AWS: [] }),
       opened({ AWS: "builder" }),
+      opened({ AWS: userArn.replace("arn:aws:", "arn:aws-cn:") }),
+      opened({ AWS: userArn.replace("/builds/", "/") }),
+      opened({ AWS: roleArn.replace("/builds/", "/") }),
       opened({ AWS: `${userArn}-that-there-is-not` }),
       opened({ AWS: [userArn, `arn:aws:iam::${account}:role/that-there-is-not`] }),
+      opened({ AWS: session("that-there-is-not") }),
     ]) {
       const message = /'Invalid repository policy provided'/;
       await assert.rejects(ofRepository(policyText), { name: "InvalidParameterException", message }, policyText);
     }
+    for (const principal of [
+      session(id),
+      `arn:aws:sts::${account}:federated-user/someone`,
+      account,
+      userArn,
+      roleArn,
+    ]) {
+      await ofRepository(opened({ AWS: principal }));
+    }
+    await ofRepository(undefined);
   });
 });

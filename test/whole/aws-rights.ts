@@ -46,7 +46,7 @@ export function judgePrincipals(
     if (principal === undefined) continue;
     const { action, also = [], status } = request;
     if (status < 400) for (const one of [action, ...also]) verdict.used.add(one);
-    if (!granted.has(action)) verdict.beyond.push(tell(request, principal));
+    if (![action, ...also].every((one) => granted.has(one))) verdict.beyond.push(tell(request, principal));
     else if (isDenied(request) && isInForce(request, principal)) verdict.denied.push(tell(request, principal));
   }
   return verdict;

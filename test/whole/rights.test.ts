@@ -111,6 +111,10 @@ describe("what was asked of AWS in the whole run", () => {
     );
     assert.deepEqual([beyond, denied], [[], []]);
     assert.deepEqual(without(granted, used), []);
+    const onPurpose = requests.filter(
+      (one) => isRefusedOnPurpose(one) && principals.get(one.key ?? "")?.kind !== "root",
+    );
+    assert.ok(onPurpose.length > 0 && onPurpose.every(({ status }) => status === 403), JSON.stringify(onPurpose));
   });
 
   it("is what infra/deployer-policy.json grants, where it was a deployer, and all of that is needed", async () => {

@@ -1,12 +1,12 @@
-// What Amazon ECR checks in requests to its API, and the emulator does not: the repository's policy beside the principal's
-// own, and what such a policy may say.
-import { GetRoleCommand, GetUserCommand, IAMClient } from "@aws-sdk/client-iam";
+// What Amazon ECR checks in requests to its API, and the emulator does not: rights on repositories that a request names
+// otherwise than by repositoryName, the right to tag what is made, and what a repository's policy may say.
+import { GetRoleCommand, GetUserCommand, type IAMClient } from "@aws-sdk/client-iam";
 import { validateResourcePolicy } from "@cloud-copilot/iam-policy";
 import type { Asked } from "../aws-requests.ts";
+import type { Emulator } from "./emulator.ts";
 import type { Refusal } from "./iam-checks.ts";
-import { rootOf, type Principal, type Principals } from "./principals.ts";
-import type { Rights } from "./rights.ts";
-import { aws, url, type Endpoint } from "../machine.ts";
+import { unlessNone, type Principal, type Principals } from "./principals.ts";
+import type { RepositoryId, Rights } from "./rights.ts";
 
 interface EcrRequest {
   readonly registryId?: string;
@@ -16,104 +16,157 @@ interface EcrRequest {
   readonly policyText?: string;
 }
 
-interface Front {
-  readonly emulator: Endpoint;
+/** What the checks need of the front. */
+export interface EcrFront {
+  readonly emulator: Emulator;
   readonly principals: Principals;
   readonly rights: Rights;
+  /** The address that the request comes from. */
+  readonly address: string;
 }
 
-const badParameter = (message: string): Refusal => ({ status: 400, code: "InvalidParameterException", message });
+const refusal = (code: string, message: string): Refusal => ({ status: 400, code, message });
 
-/** Refuses a request as ECR does; gives undefined for what the emulator may answer. */
-export async function checkEcr(asked: Asked, body: Buffer, front: Front): Promise<Refusal | undefined> {
-  const principal = await front.principals.find(asked.key ?? "");
-  // Who nobody is, the emulator refuses.
+const noOther = "the local cloud has no API for another account";
+
+/** Refuses a request as ECR does; gives undefined for what the emulator may judge and answer. */
+export async function checkEcr(asked: Asked, body: Buffer, front: EcrFront): Promise<Refusal | undefined> {
+  // A key that nobody has is refused by the emulator.
+  const principal = await front.principals.find(asked.key);
   if (principal === undefined || asked.action === "ecr:GetAuthorizationToken") return undefined;
-  const request = JSON.parse(body.toString()) as EcrRequest;
-  const denied = await checkRights(asked, request, principal, front.rights);
-  if (denied !== undefined || asked.action !== "ecr:SetRepositoryPolicy") return denied;
-  return checkPolicy(request.policyText ?? "", principal, front.emulator);
+  const request = parse(body.toString()) as EcrRequest | undefined;
+  if (request === undefined) return refusal("SerializationException", "the body is no JSON");
+  const { registryId: account = principal.account } = request;
+  if (account !== principal.account) return refusal("InvalidParameterException", `${noOther}: ${account}`);
+  return (await checkRights(asked, request, principal, front)) ?? checkPolicy(asked, request, front);
 }
 
-/** What is about no repository the emulator judges by itself. */
+async function checkPolicy(
+  { action }: Asked,
+  { policyText = "" }: EcrRequest,
+  { emulator }: EcrFront,
+): Promise<Refusal | undefined> {
+  if (action !== "ecr:SetRepositoryPolicy") return undefined;
+  return (await idsIn(policyText, emulator)) === undefined ? invalidPolicy : undefined;
+}
+
+/** Takes note of whom a policy means that the emulator has set. */
+export async function notePolicy({ key = "", region = "" }: Asked, body: Buffer, front: EcrFront): Promise<void> {
+  const { repositoryName: name = "", policyText = "" } = JSON.parse(body.toString()) as EcrRequest;
+  const [principal, ids] = [await front.principals.find(key), await idsIn(policyText, front.emulator)];
+  if (principal !== undefined && ids !== undefined)
+    front.rights.means({ account: principal.account, region, name }, ids);
+}
+
 async function checkRights(
   { action, also = [], region = "" }: Asked,
-  { registryId, repositoryName, repositoryNames = [], resourceArn }: EcrRequest,
+  { repositoryName, repositoryNames = [], resourceArn = "" }: EcrRequest,
   principal: Principal,
-  rights: Rights,
+  { rights, address }: EcrFront,
 ): Promise<Refusal | undefined> {
   const { account } = principal;
-  if (registryId !== undefined && registryId !== account) {
-    return badParameter(`the local cloud serves no API of another account's registry: ${registryId}`);
-  }
-  for (const name of [repositoryName ?? [], repositoryNames, nameIn(resourceArn)].flat()) {
-    const message = await rights.refusal(principal, [action, ...also], { account, region, name });
-    if (message !== undefined) return { status: 400, code: "AccessDeniedException", message };
+  const named = repositoryNames.map((name) => ({ account, region, name }));
+  const made = repositoryName === undefined ? [] : [{ account, region, name: repositoryName }];
+  const asked: (readonly [readonly string[], readonly RepositoryId[]])[] = [
+    [[action], [...named, ...repositoryIn(resourceArn)]],
+    [also, made],
+  ];
+  for (const [actions, repositories] of asked) {
+    for (const repository of repositories) {
+      const message = await rights.refusal({ principal, address, actions, repository });
+      if (message !== undefined) return refusal("AccessDeniedException", message);
+    }
   }
   return undefined;
 }
 
-const nameIn = (arn = ""): string[] => /:repository\/(.+)$/.exec(arn)?.slice(1) ?? [];
+function repositoryIn(arn: string): RepositoryId[] {
+  const [, region, account, name] = /^arn:aws:ecr:([^:]+):(\d{12}):repository\/(.+)$/.exec(arn) ?? [];
+  return region === undefined || account === undefined || name === undefined ? [] : [{ account, region, name }];
+}
 
-const principalArn =
-  /^arn:aws[a-z-]*:(?:iam::(\d{12}):(?:root|(user|role)\/(?:.*\/)?([^/]+))|sts::\d{12}:assumed-role\/.+)$/;
+const invalidPolicy = refusal(
+  "InvalidParameterException",
+  "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
+);
+
+/** In characters: the API's own model says so (PolicyText). */
+const maxPolicySize = 10_240;
 
 interface Statement {
-  readonly Principal?: string | { readonly AWS?: string | readonly string[] };
+  readonly Principal?: string | Readonly<Record<string, string | readonly string[]>>;
   readonly NotPrincipal?: unknown;
   readonly Resource?: unknown;
+  readonly NotResource?: unknown;
 }
 
-/** Refuses what is no policy of a repository to ECR. The users and roles in it are looked up when it is set. */
-async function checkPolicy(text: string, { account }: Principal, emulator: Endpoint): Promise<Refusal | undefined> {
-  const named = principalsIn(text);
-  const known = await Promise.all((named ?? []).map(async (one) => isPrincipal(one, account, emulator)));
-  if (named !== undefined && known.every(Boolean)) return undefined;
-  return badParameter(
-    "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
-  );
-}
-
-/** Whom a repository's policy names; undefined for what is none. */
-function principalsIn(text: string): string[] | undefined {
+/** The unique ids of the users and roles in a repository's policy, by ARN; undefined for what ECR takes for no policy. */
+async function idsIn(text: string, emulator: Emulator): Promise<ReadonlyMap<string, string> | undefined> {
   const document = parse(text);
-  if (document === undefined || validateResourcePolicy(document).length > 0) return undefined;
+  if (text.length > maxPolicySize || document === undefined || validateResourcePolicy(document).length > 0)
+    return undefined;
   const statements = [(document as { Statement: Statement | Statement[] }).Statement].flat();
-  // The resource is the repository that the policy is put on.
-  const isWhole = statements.every(
-    ({ Principal, NotPrincipal, Resource }) => Resource === undefined && (Principal ?? NotPrincipal) !== undefined,
-  );
-  return isWhole ? statements.flatMap(namedBy) : undefined;
+  if (statements.length === 0 || !statements.every(isWhole)) return undefined;
+  const ids = new Map<string, string>();
+  for (const arn of new Set(statements.flatMap(principalsIn))) {
+    const id = await idOf(arn, emulator);
+    if (id === undefined) return undefined;
+    ids.set(arn, id);
+  }
+  return ids;
 }
 
-const namedBy = ({ Principal }: Statement): string[] =>
-  typeof Principal === "string" ? [Principal] : [Principal?.AWS ?? []].flat();
+/** It says to whom, and not to what: that is the repository that the policy is put on. */
+const isWhole = (statement: Statement): boolean =>
+  statement.Resource === undefined &&
+  statement.NotResource === undefined &&
+  (statement.NotPrincipal !== undefined ||
+    typeof statement.Principal === "string" ||
+    Object.values(statement.Principal ?? {}).flat().length > 0);
+
+const principalsIn = ({ Principal }: Statement): string[] =>
+  typeof Principal === "string" ? [Principal] : [Principal?.["AWS"] ?? []].flat();
+
+/** The unique id of a principal; what it is called by where it has none (`*`, an account). Undefined where there is none such. */
+async function idOf(principal: string, emulator: Emulator): Promise<string | undefined> {
+  if (/^(\*|\d{12}|arn:aws:(iam::\d{12}:root|sts::\d{12}:federated-user\/.+))$/.test(principal)) return principal;
+  for (const [pattern, look] of lookUps) {
+    const [, account, name = ""] = pattern.exec(principal) ?? [];
+    if (account === undefined) continue;
+    const found = await look(name, emulator.iam(account));
+    // A session's ARN is without the path of its role.
+    return found?.arn === principal || pattern === ofSession ? found?.id : undefined;
+  }
+  return undefined;
+}
+
+const ofSession = /^arn:aws:sts::(\d{12}):assumed-role\/([^/]+)\/[^/]+$/;
+
+interface Entity {
+  readonly arn: string | undefined;
+  readonly id: string | undefined;
+}
+
+async function userNamed(UserName: string, iam: IAMClient): Promise<Entity | undefined> {
+  const answer = await unlessNone(iam.send(new GetUserCommand({ UserName })));
+  return answer && { arn: answer.User?.Arn, id: answer.User?.UserId };
+}
+
+async function roleNamed(RoleName: string, iam: IAMClient): Promise<Entity | undefined> {
+  const answer = await unlessNone(iam.send(new GetRoleCommand({ RoleName })));
+  return answer && { arn: answer.Role?.Arn, id: answer.Role?.RoleId };
+}
+
+const lookUps = [
+  [/^arn:aws:iam::(\d{12}):user\/(?:.*\/)?([^/]+)$/, userNamed],
+  [/^arn:aws:iam::(\d{12}):role\/(?:.*\/)?([^/]+)$/, roleNamed],
+  [ofSession, roleNamed],
+] as const;
 
 function parse(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return undefined; // No JSON: the refusal says that it is no policy.
-  }
-}
-
-async function isPrincipal(one: string, ownAccount: string, emulator: Endpoint): Promise<boolean> {
-  if (one === "*" || /^\d{12}$/.test(one)) return true;
-  const found = principalArn.exec(one);
-  if (found === null) return false;
-  const [, account = ownAccount, kind, name = ""] = found;
-  const iam = new IAMClient({ endpoint: url(emulator), region: aws.AWS_REGION, credentials: rootOf(account) });
-  const sent =
-    kind === "user"
-      ? iam.send(new GetUserCommand({ UserName: name }))
-      : kind === "role"
-        ? iam.send(new GetRoleCommand({ RoleName: name }))
-        : Promise.resolve();
-  try {
-    await sent;
-    return true;
-  } catch (error) {
-    if ((error as Error).name === "NoSuchEntityException") return false;
-    throw error;
+    return undefined; // No JSON: the refusal says so.
   }
 }

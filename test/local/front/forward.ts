@@ -3,20 +3,21 @@ import { request, type IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Endpoint } from "../machine.ts";
 
-/**
- * Sends a request on, with another path or body where one is given, and its Host header untouched: the emulator checks the
- * signature over it.
- */
+/** Sends a request on, with another path, host or body where one is given: the emulator checks the signature over its own. */
 export async function forward(
   emulator: Endpoint,
   incoming: IncomingMessage,
-  { path = incoming.url, body }: { path?: string | undefined; body?: Buffer } = {},
+  { path = incoming.url, host, body }: { path?: string | undefined; host?: string; body?: Buffer } = {},
 ): Promise<IncomingMessage> {
   const { method, headers } = incoming;
   const { authorization, ...rest } = headers;
   // The registry's Basic credentials are checked here and mean nothing to the emulator, which would take them for AWS's.
-  const own = authorization?.startsWith("Basic ") === true ? rest : headers;
-  const sent = body === undefined ? own : { ...own, "content-length": body.length };
+  const own = /^basic /i.test(authorization ?? "") ? rest : headers;
+  const sent = {
+    ...own,
+    ...(host === undefined ? {} : { host }),
+    ...(body === undefined ? {} : { "content-length": body.length }),
+  };
   return new Promise((resolve, reject) => {
     const outgoing = request({ host: emulator.address, port: emulator.port, method, path, headers: sent }, resolve);
     outgoing.on("error", reject);

@@ -6,13 +6,14 @@ import {
   GetPolicyVersionCommand,
   GetRoleCommand,
   GetUserCommand,
-  IAMClient,
+  type IAMClient,
   type AttachedPolicy,
   type GetAccountAuthorizationDetailsResponse,
   type PolicyDetail,
   type Tag,
 } from "@aws-sdk/client-iam";
-import { account as ownAccount, aws, url, type Endpoint } from "../machine.ts";
+import { account as ownAccount, aws } from "../machine.ts";
+import type { Emulator } from "./emulator.ts";
 
 export interface Principal {
   readonly kind: "root" | "user" | "session";
@@ -24,7 +25,7 @@ export interface Principal {
   readonly name: string;
   /** IAM's unique id of the user or the role: what is made anew under a name is somebody else. */
   readonly id: string;
-  /** What AssumeRole was given: limits of the session, and its tags. */
+  /** Of a session: what AssumeRole was given. */
   readonly session?: SessionLimits;
 }
 
@@ -32,6 +33,8 @@ export interface SessionLimits {
   readonly policy: string | undefined;
   readonly policyArns: readonly string[];
   readonly tags: readonly Tag[];
+  /** When the session began, in ISO 8601. */
+  readonly since: string;
 }
 
 export interface Policy {
@@ -49,52 +52,41 @@ export interface Policies {
   readonly tags: readonly Tag[];
 }
 
-/** The emulator takes an account's id for the access key of its root. */
-export const rootOf = (account: string): { accessKeyId: string; secretAccessKey: string } => ({
-  accessKeyId: account,
-  secretAccessKey: aws.AWS_SECRET_ACCESS_KEY,
-});
-
 type Details = GetAccountAuthorizationDetailsResponse;
 
 export class Principals {
-  readonly #emulator: Endpoint;
-  /** By the access keys that STS gave. */
-  readonly #sessions = new Map<string, Principal>();
+  readonly #emulator: Emulator;
+  /** By the access keys that STS gave, with the end of each in milliseconds since the epoch. */
+  readonly #sessions = new Map<string, { readonly principal: Principal; readonly until: number }>();
 
-  constructor(emulator: Endpoint) {
+  constructor(emulator: Emulator) {
     this.#emulator = emulator;
   }
 
   /** Takes note of whom an answer of STS to a request for a session is about. */
   learn(form: URLSearchParams, answer: string): void {
-    const [, arn, account, name] = assumedRole.exec(answer) ?? [];
-    const [, key] = /<AccessKeyId>([^<]+)</.exec(answer) ?? [];
-    const [, id] = /<AssumedRoleId>([^<:]+)/.exec(answer) ?? [];
-    if (!arn || !account || !name || !key || !id) return;
-    this.#sessions.set(key, { kind: "session", arn, account, name, id, session: limitsOf(form) });
+    const begun = sessionIn(answer);
+    if (begun === undefined) return;
+    const session = { ...limitsOf(form), since: new Date().toISOString() };
+    this.#sessions.set(begun.key, { principal: { ...begun.principal, session }, until: begun.until });
+    for (const [old, { until }] of this.#sessions) if (until < Date.now()) this.#sessions.delete(old);
   }
 
   /** The principal that an access key is of; undefined where nobody has it. */
-  async find(key: string): Promise<Principal | undefined> {
+  async find(key = ""): Promise<Principal | undefined> {
     const account = key === aws.AWS_ACCESS_KEY_ID ? ownAccount : key;
     if (/^\d{12}$/.test(account)) {
       return { kind: "root", arn: `arn:aws:iam::${account}:root`, account, name: "root", id: account };
     }
-    return this.#sessions.get(key) ?? this.#userOf(key);
+    return this.#sessions.get(key)?.principal ?? this.#userOf(key);
   }
 
   async #userOf(key: string): Promise<Principal | undefined> {
-    const iam = this.#iam(ownAccount);
-    try {
-      const { UserName } = await iam.send(new GetAccessKeyLastUsedCommand({ AccessKeyId: key }));
-      const { User: user } = await iam.send(new GetUserCommand({ UserName }));
-      if (!user?.Arn || !user.UserId || !user.UserName) return undefined;
-      return { kind: "user", arn: user.Arn, account: ownAccount, name: user.UserName, id: user.UserId };
-    } catch (error) {
-      if ((error as Error).name === "NoSuchEntityException") return undefined;
-      throw error;
-    }
+    const iam = this.#emulator.iam(ownAccount);
+    const used = await unlessNone(iam.send(new GetAccessKeyLastUsedCommand({ AccessKeyId: key })));
+    const answer = used && (await unlessNone(iam.send(new GetUserCommand({ UserName: used.UserName }))));
+    const { Arn: arn, UserId: id, UserName: name } = answer?.User ?? {};
+    return arn && id && name ? { kind: "user", arn, account: ownAccount, name, id } : undefined;
   }
 
   /** What holds for a principal now; undefined where there is no such user or role any more. */
@@ -103,7 +95,7 @@ export class Principals {
     if (kind === "root") {
       return { principalArn: arn, identity: [everything], boundary: undefined, session: undefined, tags: [] };
     }
-    const iam = this.#iam(account);
+    const iam = this.#emulator.iam(account);
     const details = await iam.send(new GetAccountAuthorizationDetailsCommand());
     const found = kind === "user" ? userOf(details, name) : roleOf(details, name);
     if (found?.id !== id) return undefined;
@@ -121,15 +113,34 @@ export class Principals {
       tags: [...tags, ...(session?.tags ?? [])],
     };
   }
+}
 
-  #iam(account: string): IAMClient {
-    return new IAMClient({ endpoint: url(this.#emulator), region: aws.AWS_REGION, credentials: rootOf(account) });
+/** Undefined where IAM has no such user, role or key. */
+export async function unlessNone<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if ((error as Error).name === "NoSuchEntityException") return undefined;
+    throw error;
   }
 }
 
 const assumedRole = /<AssumedRoleUser>.*?<Arn>(arn:[\w-]+:sts::(\d{12}):assumed-role\/([^/<]+)\/[^<]+)<\/Arn>/s;
 
-function limitsOf(form: URLSearchParams): SessionLimits {
+/** The session of a role that an answer of STS gives. */
+function sessionIn(answer: string): { key: string; principal: Principal; until: number } | undefined {
+  const [, arn, account, name] = assumedRole.exec(answer) ?? [];
+  if (arn === undefined || account === undefined || name === undefined) return undefined;
+  const [id] = elementOf(answer, "AssumedRoleId").split(":");
+  const until = Date.parse(elementOf(answer, "Expiration"));
+  const principal: Principal = { kind: "session", arn, account, name, id: id ?? "" };
+  return { key: elementOf(answer, "AccessKeyId"), principal, until };
+}
+
+const elementOf = (answer: string, name: string): string =>
+  new RegExp(`<${name}>([^<]+)</${name}>`).exec(answer)?.[1] ?? "";
+
+function limitsOf(form: URLSearchParams): Omit<SessionLimits, "since"> {
   const fields = [...form];
   return {
     policy: form.get("Policy") ?? undefined,

@@ -1,5 +1,6 @@
 // What a request to the registry is for, in ECR's words. Pure.
 import { account as ownAccount, aws, registryHost } from "../machine.ts";
+import type { RegistryId } from "./emulator.ts";
 import type { RepositoryId } from "./rights.ts";
 import type { Received } from "../aws-requests.ts";
 
@@ -8,14 +9,12 @@ export interface RegistryRequest {
   readonly repository: RepositoryId;
   /** What ECR asks IAM for: `ecr:BatchGetImage`. */
   readonly actions: readonly string[];
-  /** The path and query that the emulator is to be asked for. */
+  /** The path and query that the emulator is to be asked for, and the host by which it knows the registry. */
   readonly path: string;
+  readonly host: string;
   /** The tag that a manifest is written under. */
   readonly writtenTag?: string;
 }
-
-/** Which registry a request is for: its account and region. */
-export type RegistryId = Omit<RepositoryId, "name">;
 
 type Route = readonly [method: string, path: RegExp, actions: readonly string[]];
 
@@ -38,12 +37,15 @@ const routes: readonly Route[] = [
   ["GET", /^tags\/list$/, ["ListImages"]],
 ];
 
-const host = /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com$/;
+const host = /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?::\d+)?$/;
 
-/** The registry that a request is for: by the host that a mirror is asked in the name of (`ns`), else the local cloud's own. */
-export function registryOf({ url = "/" }: Received): RegistryId {
-  const name = new URL(url, "http://registry").searchParams.get("ns") ?? "";
-  const [, account = ownAccount, region = aws.AWS_REGION] = host.exec(name) ?? [];
+/**
+ * The registry that a request is for: by its host, as in AWS, or by the host that a mirror is asked in the name of (`ns`), else
+ * the local cloud's own.
+ */
+export function registryOf({ url = "/", headers }: Received): RegistryId {
+  const ns = new URL(url, "http://registry").searchParams.get("ns") ?? "";
+  const [, account = ownAccount, region = aws.AWS_REGION] = host.exec(headers.host ?? "") ?? host.exec(ns) ?? [];
   return { account, region };
 }
 
@@ -65,14 +67,17 @@ export function askedOfRegistry(received: Received): RegistryRequest | undefined
   return {
     repository: { ...registry, name },
     actions: found[2].map((action) => `ecr:${action}`),
-    path: `${pathname}?${queryFor(method, searchParams, registry)}`,
+    path: `${pathname}?${queryFor(method, searchParams)}`,
+    host: registryHost(registry.account, registry.region),
     ...(writtenTag === undefined ? {} : { writtenTag }),
   };
 }
 
-/** ECR mounts nothing from other repositories, for which the token may have no right, and takes no upload in one request. */
-function queryFor(method: string, query: URLSearchParams, { account, region }: RegistryId): string {
-  for (const ignored of ["mount", "from", ...(method === "POST" ? ["digest"] : [])]) query.delete(ignored);
-  query.set("ns", registryHost(account, region));
+/**
+ * Without what ECR takes no notice of: an upload in one request, and a mount from another repository, for which the token may
+ * have no right. (Who wants mounts enables them for his account in AWS; the local cloud has no such setting.)
+ */
+function queryFor(method: string, query: URLSearchParams): string {
+  for (const ignored of ["mount", "from", "ns", ...(method === "POST" ? ["digest"] : [])]) query.delete(ignored);
   return query.toString();
 }

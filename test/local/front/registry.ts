@@ -1,14 +1,16 @@
 // The registry of the local cloud: the emulator's, behind what Amazon ECR asks before it. Who has no live token is refused,
 // and who has one may do what the token's principal may.
-import { DescribeRepositoriesCommand } from "@aws-sdk/client-ecr";
+import { BatchGetImageCommand, DescribeRepositoriesCommand } from "@aws-sdk/client-ecr";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { recordRequest } from "../evidence.ts";
-import { ecrOf, repositoryArn, unlessMissing, type Rights } from "./rights.ts";
+import type { Shared } from "./api.ts";
+import type { Emulator } from "./emulator.ts";
+import { repositoryArn, unlessMissing, type Rights } from "./rights.ts";
 import { forward } from "./forward.ts";
 import type { Token, Tokens } from "./tokens.ts";
-import { registryHost, url, type Endpoint } from "../machine.ts";
+import { url, type Endpoint } from "../machine.ts";
 import { askedOfRegistry, registryOf, type RegistryRequest } from "./registry-requests.ts";
 
 interface RegistryError {
@@ -18,13 +20,13 @@ interface RegistryError {
 }
 
 export class Registry {
-  readonly #emulator: Endpoint;
+  readonly #emulator: Emulator;
   readonly #own: Endpoint;
   readonly #tokens: Tokens;
   readonly #rights: Rights;
 
   /** `own` is where it is served. */
-  constructor(emulator: Endpoint, own: Endpoint, tokens: Tokens, rights: Rights) {
+  constructor(own: Endpoint, { emulator, tokens, rights }: Shared) {
     [this.#emulator, this.#own, this.#tokens, this.#rights] = [emulator, own, tokens, rights];
   }
 
@@ -35,23 +37,23 @@ export class Registry {
     const isOfAnother = !isPing && token?.region !== registryOf(incoming).region;
     if (token === undefined || isOfAnother) this.#challenge(incoming, response);
     else if (token.until < Date.now()) refuse(expired, incoming, response);
-    else if (isPing) await relay(await forward(this.#emulator, incoming), response);
+    else if (isPing) await relay(await forward(this.#emulator.endpoint, incoming), response);
     else await this.#answer(token, incoming, response);
   };
 
   async #answer(token: Token, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const asked = askedOfRegistry(incoming);
-    const refused = asked === undefined ? unsupported : await this.#refusal(token, asked);
-    if (asked === undefined || refused !== undefined) {
-      if (asked !== undefined) record(asked, token, refused ?? unsupported);
-      refuse(refused ?? unsupported, incoming, response);
+    if (asked === undefined) {
+      refuse(unsupported, incoming, response);
       return;
     }
-    const answer = await forward(this.#emulator, incoming, { path: asked.path });
-    record(asked, token, { status: answer.statusCode ?? 502 });
-    const isMissing = answer.statusCode === 404 && incoming.method !== "HEAD";
-    if (isMissing) refuse(missing(await buffer(answer), asked), incoming, response);
-    else await relay(answer, response);
+    const refused = await this.#refusal(token, incoming.socket.remoteAddress ?? "", asked);
+    const answer = refused ?? (await forward(this.#emulator.endpoint, incoming, asked));
+    record(asked, token, answer);
+    if ("code" in answer) refuse(answer, incoming, response);
+    else if (answer.statusCode === 404 && incoming.method !== "HEAD") {
+      refuse(missing(await buffer(answer), asked), incoming, response);
+    } else await relay(answer, response);
   }
 
   #challenge(incoming: IncomingMessage, response: ServerResponse): void {
@@ -60,8 +62,8 @@ export class Registry {
     response.writeHead(401, { "www-authenticate": challenge, "content-type": "text/plain" }).end("Not Authorized\n");
   }
 
-  async #refusal({ principal }: Token, asked: RegistryRequest): Promise<RegistryError | undefined> {
-    const denied = await this.#rights.refusal(principal, asked.actions, asked.repository);
+  async #refusal({ principal }: Token, address: string, asked: RegistryRequest): Promise<RegistryError | undefined> {
+    const denied = await this.#rights.refusal({ ...asked, principal, address });
     if (denied !== undefined) return { status: 403, code: "DENIED", message: denied };
     return asked.writtenTag === undefined ? undefined : this.#immutable(asked, asked.writtenTag);
   }
@@ -70,16 +72,16 @@ export class Registry {
    * In a repository whose tags are immutable a tag is written once, and not again with the same content either:
    * https://github.com/aws/containers-roadmap/issues/2380
    */
-  async #immutable({ repository }: RegistryRequest, tag: string): Promise<RegistryError | undefined> {
-    const ecr = ecrOf(this.#emulator, repository);
+  async #immutable({ repository }: RegistryRequest, imageTag: string): Promise<RegistryError | undefined> {
+    const ecr = this.#emulator.ecr(repository);
     const { name } = repository;
     const described = await unlessMissing(ecr.send(new DescribeRepositoriesCommand({ repositoryNames: [name] })));
     if (described?.repositories?.[0]?.imageTagMutability !== "IMMUTABLE") return undefined;
-    const registry = registryHost(repository.account, repository.region);
-    const there = await fetch(`${url(this.#emulator)}/v2/${name}/manifests/${tag}?ns=${registry}`, { method: "HEAD" });
-    if (there.status === 404) return undefined;
+    const asked = { repositoryName: name, imageIds: [{ imageTag }] };
+    const { images = [] } = await ecr.send(new BatchGetImageCommand(asked));
+    if (images.length === 0) return undefined;
     const where = `already exists in the '${name}' repository`;
-    const message = `The image tag '${tag}' ${where} and cannot be overwritten because the tag is immutable.`;
+    const message = `The image tag '${imageTag}' ${where} and cannot be overwritten because the tag is immutable.`;
     return { status: 400, code: "TAG_INVALID", message };
   }
 }
@@ -106,11 +108,13 @@ function missing(answer: Buffer, { repository: { account, name } }: RegistryRequ
 function record(
   { actions, repository }: RegistryRequest,
   { key }: Token,
-  { status, code }: { status: number; code?: string },
+  answer: RegistryError | IncomingMessage,
 ): void {
   const [action = "", ...also] = actions;
-  const asked = { time: new Date().toISOString(), action, also, key, repository: repositoryArn(repository), status };
-  recordRequest(code === "DENIED" ? { ...asked, error: "AccessDenied" } : asked);
+  const asked = { time: new Date().toISOString(), action, also, key, repository: repositoryArn(repository) };
+  if (!("code" in answer)) recordRequest({ ...asked, status: answer.statusCode ?? 502 });
+  else
+    recordRequest({ ...asked, status: answer.status, error: answer.code === "DENIED" ? "AccessDenied" : answer.code });
 }
 
 function refuse({ status, code, message }: RegistryError, incoming: IncomingMessage, response: ServerResponse): void {

@@ -1,45 +1,53 @@
 // Whether AWS lets a principal do something to a repository: by IAM's evaluation of the principal's policies and the
 // repository's own, in one account and across accounts.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
-import { ECRClient, GetRepositoryPolicyCommand, ListTagsForResourceCommand, type Tag } from "@aws-sdk/client-ecr";
+import { GetRepositoryPolicyCommand, ListTagsForResourceCommand, type Tag } from "@aws-sdk/client-ecr";
 import { getDenialReasons, runSimulation, type RequestDenial } from "@cloud-copilot/iam-simulate";
-import { rootOf, type Policies, type Principal, type Principals } from "./principals.ts";
-import { url, type Endpoint } from "../machine.ts";
+import type { Emulator, RegistryId } from "./emulator.ts";
+import type { Policies, Principal, Principals } from "./principals.ts";
 
 /** A repository that there is, or that there may be. */
-export interface RepositoryId {
-  readonly account: string;
-  readonly region: string;
+export interface RepositoryId extends RegistryId {
   readonly name: string;
 }
 
 export const repositoryArn = ({ account, region, name }: RepositoryId): string =>
   `arn:aws:ecr:${region}:${account}:repository/${name}`;
 
-/** ECR as the root of an account sees it in a region. */
-export const ecrOf = (emulator: Endpoint, { account, region }: Omit<RepositoryId, "name">): ECRClient =>
-  new ECRClient({ endpoint: url(emulator), region, credentials: rootOf(account) });
+/** Who asks for what. */
+export interface Request {
+  readonly principal: Principal;
+  /** The address that the request comes from. */
+  readonly address: string;
+  /** As policies name them: `ecr:PutImage`. */
+  readonly actions: readonly string[];
+  readonly repository: RepositoryId;
+}
 
 export class Rights {
-  readonly #emulator: Endpoint;
+  readonly #emulator: Emulator;
   readonly #principals: Principals;
+  /** Whom the policy of a repository meant when it was set, by the repository's ARN: the unique id of each ARN in it. */
+  readonly #meant = new Map<string, ReadonlyMap<string, string>>();
 
-  constructor(emulator: Endpoint, principals: Principals) {
+  constructor(emulator: Emulator, principals: Principals) {
     [this.#emulator, this.#principals] = [emulator, principals];
   }
 
-  /** Why a principal may not do one of these actions (`ecr:PutImage`) to a repository, in AWS' words; undefined where it may. */
-  async refusal(
-    principal: Principal,
-    actions: readonly string[],
-    repository: RepositoryId,
-  ): Promise<string | undefined> {
-    const [policies, resource] = await Promise.all([
-      this.#principals.policiesOf(principal),
-      this.#resourceOf(repository),
-    ]);
+  /** Takes note of whom a policy that was set now means. */
+  means(repository: RepositoryId, ids: ReadonlyMap<string, string>): void {
+    this.#meant.set(repositoryArn(repository), ids);
+  }
+
+  /** Why somebody may not do all that is asked for, in AWS' words; undefined where he may. */
+  async refusal(request: Request): Promise<string | undefined> {
+    const { principal, actions, repository } = request;
+    const policies = await this.#principals.policiesOf(principal);
+    const resource = await this.#resourceOf(repository, principal, policies?.principalArn);
     for (const action of actions) {
-      const why = await whyNot(principal, policies ?? nothing(principal), action, repository, resource);
+      // Who is gone may do nothing, whomever the repository's policy names.
+      const why =
+        policies === undefined ? reasonOf(action, [], true) : await whyNot(request, action, policies, resource);
       if (why !== undefined) {
         const what = `perform: ${action} on resource: ${repositoryArn(repository)}`;
         return `User: ${principal.arn} is not authorized to ${what} ${why}`;
@@ -48,15 +56,19 @@ export class Rights {
     return undefined;
   }
 
-  /** A repository's policy and tags; of one that there is not, none. */
-  async #resourceOf(repository: RepositoryId): Promise<Resource> {
-    const ecr = ecrOf(this.#emulator, repository);
+  /** A repository's policy, as it is to be read for a principal, and its tags; of one that there is not, none. */
+  async #resourceOf(repository: RepositoryId, principal: Principal, arn = principal.arn): Promise<Resource> {
+    const ecr = this.#emulator.ecr(repository);
+    const resourceArn = repositoryArn(repository);
     const [policy, tags] = await Promise.all([
       unlessMissing(ecr.send(new GetRepositoryPolicyCommand({ repositoryName: repository.name }))),
-      unlessMissing(ecr.send(new ListTagsForResourceCommand({ resourceArn: repositoryArn(repository) }))),
+      unlessMissing(ecr.send(new ListTagsForResourceCommand({ resourceArn }))),
     ]);
     const text = policy?.policyText;
-    return { policy: text === undefined ? undefined : (JSON.parse(text) as unknown), tags: tags?.tags ?? [] };
+    // IAM writes the unique id of who is gone in the place of his ARN: who has the name now is somebody else.
+    const meant = this.#meant.get(resourceArn)?.get(arn) ?? principal.id;
+    const read = meant === principal.id ? text : text?.replaceAll(JSON.stringify(arn), JSON.stringify(meant));
+    return { policy: read === undefined ? undefined : (JSON.parse(read) as unknown), tags: tags?.tags ?? [] };
   }
 }
 
@@ -64,15 +76,6 @@ interface Resource {
   readonly policy: unknown;
   readonly tags: readonly Tag[];
 }
-
-/** Of a user or a role that is gone. */
-const nothing = ({ arn }: Principal): Policies => ({
-  principalArn: arn,
-  identity: [],
-  boundary: undefined,
-  session: undefined,
-  tags: [],
-});
 
 /** Undefined where there is no such repository, or no policy of it. */
 export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
@@ -85,10 +88,9 @@ export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined
 }
 
 async function whyNot(
-  principal: Principal,
-  policies: Policies,
+  { principal, address, repository }: Request,
   action: string,
-  repository: RepositoryId,
+  policies: Policies,
   resource: Resource,
 ): Promise<string | undefined> {
   const { identity, boundary, session } = policies;
@@ -98,7 +100,11 @@ async function whyNot(
         principal: principal.arn,
         action,
         resource: { resource: repositoryArn(repository), accountId: repository.account },
-        contextVariables: contextOf(principal, policies, repository, resource),
+        contextVariables: {
+          ...contextOfPrincipal(principal, policies),
+          ...contextOfRequest(address, repository),
+          ...tagsAs(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags),
+        },
       },
       identityPolicies: [...identity],
       serviceControlPolicies: [],
@@ -131,28 +137,31 @@ function reasonOf(action: string, denials: readonly RequestDenial[], isOwnAccoun
     : `with an explicit deny in ${article} ${kind}`;
 }
 
-/** What conditions may ask for: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html */
-function contextOf(
-  { arn, kind, account, name, id }: Principal,
+/** What conditions may ask for of the principal: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html */
+function contextOfPrincipal(
+  { arn, kind, account, name, id, session }: Principal,
   { principalArn, tags }: Policies,
-  { region }: RepositoryId,
-  resource: Resource,
 ): Record<string, string> {
+  const isSession = kind === "session";
   return {
     "aws:PrincipalArn": principalArn,
     "aws:PrincipalAccount": account,
     "aws:PrincipalType": { root: "Account", user: "User", session: "AssumedRole" }[kind],
-    "aws:userid": kind === "session" ? `${id}:${arn.split("/").at(-1) ?? ""}` : id,
+    "aws:PrincipalIsAWSService": "false",
+    "aws:userid": isSession ? `${id}:${arn.split("/").at(-1) ?? ""}` : id,
     ...(kind === "user" ? { "aws:username": name } : {}),
-    "aws:RequestedRegion": region,
-    "aws:CurrentTime": new Date().toISOString(),
-    "aws:SecureTransport": "true",
-    ...Object.fromEntries(tags.map(({ Key = "", Value = "" }) => [`aws:PrincipalTag/${Key}`, Value])),
-    ...Object.fromEntries(
-      resource.tags.flatMap(({ Key = "", Value = "" }) => [
-        [`aws:ResourceTag/${Key}`, Value],
-        [`ecr:ResourceTag/${Key}`, Value],
-      ]),
-    ),
+    ...(session === undefined ? {} : { "aws:TokenIssueTime": session.since, "aws:MultiFactorAuthPresent": "false" }),
+    ...tagsAs(["aws:PrincipalTag"], tags),
   };
 }
+
+const contextOfRequest = (address: string, { region }: RepositoryId): Record<string, string> => ({
+  "aws:RequestedRegion": region,
+  "aws:CurrentTime": new Date().toISOString(),
+  "aws:SecureTransport": "true",
+  "aws:SourceIp": address,
+  "aws:ViaAWSService": "false",
+});
+
+const tagsAs = (keys: readonly string[], tags: readonly Tag[]): Record<string, string> =>
+  Object.fromEntries(keys.flatMap((key) => tags.map(({ Key = "", Value = "" }) => [`${key}/${Key}`, Value])));

@@ -46,8 +46,8 @@ export class Tokens {
 
   /** The token in an Authorization header, which may have ended; undefined for none that was ever given. */
   find(header = ""): Token | undefined {
-    const decoded = Buffer.from(header.replace(/^Basic /i, ""), "base64").toString();
-    const colon = decoded.indexOf(":");
-    return decoded.slice(0, colon) === "AWS" ? this.#byPassword.get(decoded.slice(colon + 1)) : undefined;
+    const [, encoded = ""] = /^Basic (.+)$/i.exec(header) ?? [];
+    const [, user, password = ""] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, "base64").toString()) ?? [];
+    return user === "AWS" ? this.#byPassword.get(password) : undefined;
   }
 }

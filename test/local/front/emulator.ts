@@ -1,0 +1,49 @@
+// The emulator as the front asks it: as the root of an account, with one client for each.
+import { ECRClient } from "@aws-sdk/client-ecr";
+import { IAMClient } from "@aws-sdk/client-iam";
+import { aws, url, type Endpoint } from "../machine.ts";
+
+/** A registry of ECR. */
+export interface RegistryId {
+  /** The account's id, 12 digits. */
+  readonly account: string;
+  readonly region: string;
+}
+
+/** The emulator takes an account's id for the access key of its root. */
+export const rootOf = (account: string): { accessKeyId: string; secretAccessKey: string } => ({
+  accessKeyId: account,
+  secretAccessKey: aws.AWS_SECRET_ACCESS_KEY,
+});
+
+export class Emulator {
+  readonly endpoint: Endpoint;
+  readonly #iam = new Map<string, IAMClient>();
+  readonly #ecr = new Map<string, ECRClient>();
+
+  constructor(endpoint: Endpoint) {
+    this.endpoint = endpoint;
+  }
+
+  /** IAM of an account. */
+  iam(account: string): IAMClient {
+    const client =
+      this.#iam.get(account) ??
+      new IAMClient({ endpoint: url(this.endpoint), region: aws.AWS_REGION, credentials: rootOf(account) });
+    this.#iam.set(account, client);
+    return client;
+  }
+
+  /** ECR of an account in a region. */
+  ecr({ account, region }: RegistryId): ECRClient {
+    const key = `${account} ${region}`;
+    const client =
+      this.#ecr.get(key) ?? new ECRClient({ endpoint: url(this.endpoint), region, credentials: rootOf(account) });
+    this.#ecr.set(key, client);
+    return client;
+  }
+
+  close(): void {
+    for (const client of [...this.#iam.values(), ...this.#ecr.values()]) client.destroy();
+  }
+}
