@@ -37,12 +37,15 @@ export interface HelperPolicy {
   readonly Statement: readonly Statement[];
 }
 
-/** What another account sets on a repository, so that the helper's credentials open it. */
+/**
+ * What another account sets on the repositories of a pattern, so that the helper's credentials open them. A repository that
+ * several patterns match needs the statements of all: those with the same `Sid` are the same.
+ */
 export interface CrossAccountPolicy {
   readonly Version: "2012-10-17";
   readonly Statement: readonly [
     {
-      readonly Sid: "EcrHelper";
+      readonly Sid: "EcrHelperPull" | "EcrHelperPush" | "EcrHelperPullAndPush";
       readonly Effect: "Allow";
       readonly Principal: { readonly AWS: string };
       readonly Action: readonly string[];
@@ -147,8 +150,7 @@ export function crossAccountPolicies(
     const pushed = patternsIn(registry, rights.pushRepositories);
     const policies = [...new Set([...pulled, ...pushed])].map((pattern) => {
       const isIn = (patterns: readonly string[]): boolean => patterns.some((one) => covers(one, pattern));
-      const actions = [...(isIn(pulled) ? pull : []), ...(isIn(pushed) ? push : [])];
-      return [pattern, crossAccountPolicy(rights.own, helperArn, actions)] as const;
+      return [pattern, crossAccountPolicy(rights.own, helperArn, isIn(pulled), isIn(pushed))] as const;
     });
     return policies.length === 0 ? [] : [[host, Object.fromEntries(policies)] as const];
   });
@@ -160,12 +162,18 @@ export function crossAccountPolicies(
  * user or role that is named as the principal itself must be there already, or ECR refuses the policy; and when it is
  * deleted IAM writes its unique id in its place, so that one that is made anew under the name is refused.
  */
-function crossAccountPolicy(own: Registry, helperArn: string | undefined, actions: string[]): CrossAccountPolicy {
+function crossAccountPolicy(
+  own: Registry,
+  helperArn: string | undefined,
+  isPulled: boolean,
+  isPushed: boolean,
+): CrossAccountPolicy {
+  const actions = [...(isPulled ? pull : []), ...(isPushed ? push : [])];
   return {
     Version: "2012-10-17",
     Statement: [
       {
-        Sid: "EcrHelper",
+        Sid: isPulled ? (isPushed ? "EcrHelperPullAndPush" : "EcrHelperPull") : "EcrHelperPush",
         Effect: "Allow",
         Principal: { AWS: `arn:${own.partition}:iam::${own.accountId}:root` },
         Action: [...new Set(actions)].sort(),

@@ -308,11 +308,11 @@ describe("what other accounts have to set", () => {
     pushRepositories: ["apps/*", `arn:aws:ecr:us-east-1:${account}:repository/own`],
     pullThroughCache: ["hub/*"],
   };
-  const policy = (Action: string[], Condition?: object): object => ({
+  const policy = (Sid: string, Action: string[], Condition?: object): object => ({
     Version: "2012-10-17",
     Statement: [
       {
-        Sid: "EcrHelper",
+        Sid,
         Effect: "Allow",
         Principal: { AWS: `arn:aws:iam::${account}:root` },
         Action,
@@ -336,14 +336,28 @@ describe("what other accounts have to set", () => {
       const policies = crossAccountPolicies(rights, helperArn({ identity, path }, ownRegistry));
       const expected = {
         [host]: {
-          "base/*": policy(actions.PullImages, condition),
-          "apps/api": policy(both, condition),
-          shared: policy(actions.PullImages, condition),
-          "apps/*": policy(actions.PushImages, condition),
+          "base/*": policy("EcrHelperPull", actions.PullImages, condition),
+          "apps/api": policy("EcrHelperPullAndPush", both, condition),
+          shared: policy("EcrHelperPull", actions.PullImages, condition),
+          "apps/*": policy("EcrHelperPush", actions.PushImages, condition),
         },
       };
       assert.equal(JSON.stringify(policies), JSON.stringify(expected), "the order, too");
     }
+  });
+
+  it("has the statements of a repository that several patterns match in the policies of these, each by a Sid of its own", () => {
+    const lists = { pullRepositories: ["team-*", "*-lib"], pushRepositories: ["*-app", "team-x-app"] };
+    const policies = crossAccountPolicies({ ...rights, ...lists }, undefined)?.[host] ?? assert.fail(host);
+    const statements = Object.values(policies).flatMap(({ Statement }) => Statement);
+    const different = new Set(statements.map((one) => JSON.stringify(one)));
+    assert.equal(new Set(statements.map(({ Sid }) => Sid)).size, different.size);
+    assert.deepEqual(policies, {
+      "team-*": policy("EcrHelperPull", actions.PullImages),
+      "*-lib": policy("EcrHelperPull", actions.PullImages),
+      "*-app": policy("EcrHelperPush", actions.PushImages),
+      "team-x-app": policy("EcrHelperPullAndPush", both),
+    });
   });
 
   it("is nothing where no repository of another account is named", () => {

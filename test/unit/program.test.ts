@@ -416,7 +416,7 @@ describe("the stack", () => {
             Version: "2012-10-17",
             Statement: [
               {
-                Sid: "EcrHelper",
+                Sid: "EcrHelperPull",
                 Effect: "Allow",
                 Principal: { AWS: `arn:aws:iam::${account}:root` },
                 Action: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
