@@ -107,7 +107,8 @@ function madeIn({ partition, region }: Place): Readonly<Record<string, (given: V
 }
 
 /** These take their time: what does not wait for them is registered first, and a test sees that. */
-const slow = /:(Namespace|RolePolicyAttachment|UserPolicyAttachment|PodIdentityAssociation)$/;
+const slow =
+  /:(Repository|RepositoryPolicy|Namespace|RolePolicyAttachment|UserPolicyAttachment|PodIdentityAssociation)$/;
 
 let runs = 0;
 

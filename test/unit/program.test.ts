@@ -133,6 +133,17 @@ describe("the image", () => {
     assert.deepEqual(pod.imagePullSecrets, [{ name: "ecr-helper-image" }, { name: "ecr-creds-pull" }]);
   });
 
+  it("is pushed to a repository that is as the configuration has it by then, also where only its host is known", async () => {
+    const { resources } = await runProgram({ ...cluster, registryHost: "registry.example:5000" });
+    const order = resources.map(({ type }) => type.split(":").at(-1));
+    const made = ["Repository", "RepositoryPolicy"].map((type) => order.indexOf(type));
+    const pushed = order.indexOf("Image");
+    assert.ok(
+      made.every((index) => index >= 0 && index < pushed),
+      order.join(", "),
+    );
+  });
+
   it("is pushed to another host where the registry has one", async () => {
     const program = await runProgram({ ...cluster, registryHost: "registry.example:5000" });
     assert.match(
@@ -241,7 +252,7 @@ describe("the helper's rights in the cluster", () => {
     const targets = { buildNamespaces: '["team-a","team-b"]', excludeNamespaces: '["*-b"]' };
     const { resources: all } = await runProgram({ ...cluster, ...targets });
     const roles = all.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
-    assert.deepEqual(roles, ["ecr-helper-team-a", "ecr-helper"]);
+    assert.deepEqual(roles.sort(), ["ecr-helper", "ecr-helper-team-a"]);
   });
 
   it("are one Role where builds run in its own namespace", async () => {
