@@ -75,7 +75,7 @@ const alsoAskedByForm = (form: URLSearchParams, kind: string): string[] => [
 const about: Readonly<Record<string, (headers: IncomingHttpHeaders, line: string, body: Buffer) => Asked>> = {
   ecr: (headers, _line, body) => {
     const [name = ""] = String(headers["x-amz-target"]).split(".").slice(-1);
-    const isTagged = name === "CreateRepository" && body.includes('"tags"');
+    const isTagged = name === "CreateRepository" && /"tags": *\[ *\{/.test(body.toString());
     return { action: `ecr:${name}`, also: isTagged ? ["ecr:TagResource"] : [] };
   },
   eks: (_headers, line, body) => {
