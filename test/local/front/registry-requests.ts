@@ -49,7 +49,7 @@ export function registryOf({ url = "/", headers }: Received): RegistryId {
   return { account, region };
 }
 
-const word = "(?!(?:blobs|manifests|tags)/)[a-z0-9]+(?:[._-]+[a-z0-9]+)*";
+const word = "(?!(?:blobs|manifests|tags)/)[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*";
 /** A repository's name, in whose words no other part of a path begins, and what is asked for in it. */
 const pattern = new RegExp(`^/v2/(${word}(?:/${word})*)/((?:blobs|manifests|tags)/[\\w./:-]*)$`);
 
