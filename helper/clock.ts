@@ -10,14 +10,17 @@ export interface Clock {
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
+/** A timer of Node's that is to wait longer than this, in milliseconds, does not wait at all. */
+const maximumTimer = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: Date.now,
   after: (milliseconds, call) => {
-    const timer = setTimeout(call, milliseconds);
+    const timer = setTimeout(call, Math.min(milliseconds, maximumTimer));
     return () => clearTimeout(timer);
   },
   sleep: async (milliseconds, signal) =>
-    delay(milliseconds, undefined, { signal }).catch((error: unknown) => {
+    delay(Math.min(milliseconds, maximumTimer), undefined, { signal }).catch((error: unknown) => {
       if (!signal.aborted) throw error;
     }),
 };

@@ -14,6 +14,8 @@ interface CollectionOptions<T, O> {
   readonly judge: (object: O) => T;
   /** Called with the key of everything that becomes another, in more than its version. */
   readonly changed: (key: string) => void;
+  /** Called with the key of an object that cannot be judged. What was known of it stays, and all others go on. */
+  readonly broken: (key: string, error: unknown) => void;
 }
 
 /** Keeps a T of every object O. */
@@ -63,14 +65,24 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
   }
 
   #set(object: O): void {
-    const { keyOf, judge, changed } = this.#options;
+    const { keyOf, changed } = this.#options;
     const key = keyOf(object.metadata);
     const known = this.#items.get(key);
     if (known !== undefined && known.version >= versionOf(object)) return;
-    const found = judge(object);
+    const found = this.#judge(key, object);
+    if (found === undefined) return;
     this.#items.set(key, found);
     // The news of the helper's own writes is what was assumed already, and nothing has to be done about it.
     if (known === undefined || !isAlike(known, found)) changed(key);
+  }
+
+  #judge(key: string, object: O): T | undefined {
+    try {
+      return this.#options.judge(object);
+    } catch (error) {
+      this.#options.broken(key, error);
+      return undefined;
+    }
   }
 
   #delete(key: string, version: number): void {

@@ -1,4 +1,5 @@
 // Kubernetes Events: `kubectl describe` and `kubectl get events` tell what the log does.
+import { tame } from "./log.ts";
 import { fieldManager } from "./ownership.ts";
 import type { Kube } from "./kube.ts";
 
@@ -6,6 +7,15 @@ const kinds: Record<string, [apiVersion: string, kind: string]> = {
   secret: ["v1", "Secret"],
   serviceaccount: ["v1", "ServiceAccount"],
   deployment: ["apps/v1", "Deployment"],
+};
+
+/** The API server takes no longer message, in bytes. */
+const maxMessage = 1024;
+
+/** The beginning of a text that has so many bytes at the most; no character is cut. */
+const withinBytes = (text: string, most: number): string => {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(most));
+  return text.slice(0, read);
 };
 
 /** Records an Event of type Warning on an object, named as kubectl does: `secret/ecr-creds`. */
@@ -26,8 +36,7 @@ export async function recordWarning(
     involvedObject: { apiVersion, kind, namespace, name },
     type: "Warning",
     reason,
-    // The API server takes no longer one.
-    message: message.slice(0, 1024),
+    message: withinBytes(tame(message), maxMessage),
     source: { component: fieldManager },
     firstTimestamp: now,
     lastTimestamp: now,

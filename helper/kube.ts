@@ -4,6 +4,7 @@ import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader }
 import { text } from "node:stream/consumers";
 import { Connections } from "./connection.ts";
 import { parseRetryAfter } from "./retry-after.ts";
+import { fieldsIn, isText, listIn, parseFields } from "./shape.ts";
 
 export interface KubeOptions {
   /** The API server's address, `https://HOST:PORT`. */
@@ -26,7 +27,12 @@ export interface Call {
   readonly signal?: AbortSignal;
   /** Whether all that matters is that the call succeeds: what is answered then is not read, and undefined is given. */
   readonly answerUnread?: boolean;
+  /** A longer answer, in bytes, is not taken: the call rejects with AnswerTooLargeError. */
+  readonly mostBytes?: number;
 }
+
+/** An answer that is longer than the call takes. Nothing of it is kept. */
+export class AnswerTooLargeError extends Error {}
 
 /** Resolves to the parsed answer (a log: its text), or rejects with KubeError or the network's error. */
 export type Kube = <T>(call: Call) => Promise<T>;
@@ -41,9 +47,9 @@ export class KubeError extends Error {
   readonly retryAfter: number;
   constructor(call: Call, status: number, body: string, retryAfter = 0) {
     const answer = parseStatus(body);
-    // A refused object's values stand in the messages of 400 and 422, and ours are secrets: there only the reason is safe,
-    // and who refused.
-    const safe = status === 400 || status === 422 ? `${answer.reason}${refuserIn(answer.message)}` : answer.message;
+    // What was sent may stand in the message, and it holds secrets: then only the reason is shown, and who refused.
+    const isQuoting = call.body !== undefined || status === 400 || status === 422;
+    const safe = isQuoting ? `${answer.reason}${refuserIn(answer.message)}` : answer.message;
     super(`${call.method} ${call.path} was answered ${String(status)} ${safe}`);
     this.status = status;
     this.reason = answer.reason;
@@ -51,26 +57,35 @@ export class KubeError extends Error {
   }
 }
 
-const refuserIn = (message: string): string => {
-  const [refuser] = /ValidatingAdmissionPolicy '[^']{1,253}'|admission webhook "[^"]{1,253}"/.exec(message) ?? [];
-  return refuser === undefined ? "" : `, refused by ${refuser}`;
-};
+/** A name as Kubernetes has them: nothing that was sent passes for one. */
+const name = "[\\w.:*/-]{1,253}";
+const refusers = [
+  new RegExp(`ValidatingAdmissionPolicy '${name}'|admission webhook "${name}"`),
+  new RegExp(
+    `User "${name}" cannot ${name} resource "${name}" in API group "(?:${name})?"(?: in the namespace "${name}")?`,
+  ),
+];
+
+/** Who refused, by the parts of a message that quote nothing else. */
+function refuserIn(message: string): string {
+  const [refuser] = refusers.flatMap((one) => one.exec(message.slice(0, maxMessage))?.[0] ?? []);
+  return refuser === undefined ? "" : `, refused by ${refuser}`.replace("refused by User", "User");
+}
+
+/** No more of a message is looked at, in characters. */
+const maxMessage = 4_096;
 
 function parseStatus(body: string): { reason: string; message: string } {
-  try {
-    const { reason, message, details } = JSON.parse(body) as Status;
-    const cause = details?.causes?.find((one) => one.reason === "NamespaceTerminating")?.reason;
-    return { reason: cause ?? reason ?? "", message: message ?? reason ?? "" };
-  } catch {
+  const { reason, message, details } = parseFields(body);
+  if (reason === undefined && message === undefined) {
     return { reason: "", message: "with something that is not Kubernetes' status" };
   }
+  const reasons = listIn(fieldsIn(details)["causes"]).map((cause) => fieldsIn(cause)["reason"]);
+  const known = reasons.includes(terminating) ? terminating : isText(reason) && /^\w{1,64}$/.test(reason) ? reason : "";
+  return { reason: known, message: isText(message) ? message : known };
 }
 
-interface Status {
-  reason?: string;
-  message?: string;
-  details?: { causes?: { reason?: string }[] };
-}
+const terminating = "NamespaceTerminating";
 
 /** What every pod with a mounted service account finds: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
 export function inCluster(env: Readonly<Record<string, string | undefined>>): KubeOptions {
@@ -104,7 +119,7 @@ const patience = 1_000;
 export function connect(options: KubeOptions): Kube {
   const connections = new Connections(options.server, options.ca);
   return async <T>(call: Call) => {
-    const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"), call.answerUnread);
+    const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"), call);
     if (!isSuccess(status)) throw refusal(call, { status, headers }, body);
     return parse(call, headers, body) as T;
   };
@@ -117,11 +132,16 @@ export function connectStreams(options: KubeOptions): KubeStream {
     const stream = send(options, connections, call, "response");
     const { status, headers } = await beginning(stream);
     if (status !== 200) throw refusal(call, { status, headers }, await text(stream));
-    let rest = "";
+    // A line may be megabytes long and come in hundreds of chunks: they are put together once.
+    let parts: string[] = [];
     for await (const chunk of stream.setEncoding("utf8")) {
-      const lines = (rest + String(chunk)).split("\n");
-      rest = lines.pop() ?? "";
-      yield* lines;
+      const [first = "", ...others] = String(chunk).split("\n");
+      parts.push(first);
+      if (others.length === 0) continue;
+      const last = others.pop() ?? "";
+      yield parts.join("");
+      yield* others;
+      parts = [last];
     }
   };
 }
@@ -181,20 +201,30 @@ const beginning = async (stream: ClientHttp2Stream): Promise<Beginning> =>
 const isSuccess = (status: number): boolean => status >= 200 && status <= 299;
 
 /**
- * Listens for everything at once: by the time an await goes on, an answer may have come and gone. One that is `unread` is
+ * Listens for everything at once: by the time an await goes on, an answer may have come and gone. One that is unread is
  * thrown away, unless it says what is wrong.
  */
-const wholeAnswer = async (stream: ClientHttp2Stream, unread = false): Promise<Beginning & { readonly body: string }> =>
+const wholeAnswer = async (
+  stream: ClientHttp2Stream,
+  { answerUnread = false, mostBytes = Infinity, path }: Call,
+): Promise<Beginning & { readonly body: string }> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
+    let size = 0;
     let headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
-    let isKept = !unread;
+    let isKept = !answerUnread;
     stream
       .once("response", (all) => {
         headers = all;
         isKept ||= !isSuccess(all[":status"] ?? 0);
       })
-      .on("data", (chunk: Buffer) => isKept && chunks.push(chunk))
+      .on("data", (chunk: Buffer) => {
+        if (isKept) chunks.push(chunk);
+        size += chunk.length;
+        if (size <= mostBytes) return;
+        chunks.length = 0;
+        stream.destroy(new AnswerTooLargeError(`${path} was answered with more than ${String(mostBytes)} bytes`));
+      })
       .once("end", () => {
         // A connection that is closed in peace ends what it never answered.
         const { ":status": status } = headers;

@@ -13,11 +13,28 @@ export type Log = (level: Level, message: string, fields?: Fields) => void;
 export function createLog(format: Format, least: Level, write: (line: string) => void): Log {
   return (level, message, fields = {}) => {
     if (levels.indexOf(level) < levels.indexOf(least)) return;
-    const text = level === "warn" || level === "error" ? `${level}: ${message}` : message;
-    const json = (): string => JSON.stringify({ time: new Date().toISOString(), level, message, ...fields });
+    const said = tame(message);
+    const text = level === "warn" || level === "error" ? `${level}: ${said}` : said;
+    const json = (): string => JSON.stringify({ time: new Date().toISOString(), level, message: said, ...fields });
     write(`${format === "json" ? json() : text}\n`);
   };
 }
+
+/** No message is longer, in characters. */
+const maxMessage = 4_096;
+
+/**
+ * A message that may quote others, as one line that a terminal shows as it is: what would end the line, move the cursor or turn the
+ * writing is escaped, and no more is said than a line should hold.
+ */
+export function tame(message: string): string {
+  const [begun, length] = [message.slice(0, maxMessage), message.length];
+  const text = length > maxMessage ? `${begun}... (${String(length)} characters)` : message;
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, escaped);
+}
+
+const escaped = (character: string): string =>
+  character === "\n" ? "\\n" : `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 
 /** What an error says, with what caused it. */
 export function reasonOf(error: unknown): string {

@@ -2,13 +2,14 @@
 // for every field who wrote it last. https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
 import type { Secret } from "./desired.ts";
 import { fieldManager } from "./ownership.ts";
+import { fieldsIn, isText, listIn } from "./shape.ts";
 
-/** An entry of metadata.managedFields. */
+/** An entry of metadata.managedFields. Clients can write them, too: none of it need be there, or be what it should. */
 export interface ManagedFields {
-  readonly manager?: string;
-  readonly operation?: string;
-  readonly time?: string;
-  readonly fieldsV1?: Fields;
+  readonly manager?: unknown;
+  readonly operation?: unknown;
+  readonly time?: unknown;
+  readonly fieldsV1?: unknown;
 }
 
 /** A tree of fields: keys are `f:NAME` for a field, `k:{...}` for an item of a list. */
@@ -34,9 +35,11 @@ export function fieldsOf({ metadata, data }: Secret): Fields {
 }
 
 /** Whether all wanted fields are there. */
-function has(fields: Fields | undefined, wanted: Fields): boolean {
-  if (fields === undefined) return false;
-  for (const key in wanted) if (!has(fields[key], wanted[key] ?? {})) return false;
+function has(found: unknown, wanted: Fields): boolean {
+  if (typeof found !== "object" || found === null) return false;
+  for (const key in wanted) {
+    if (!Object.hasOwn(found, key) || !has((found as Fields)[key], wanted[key] ?? {})) return false;
+  }
   return true;
 }
 
@@ -44,9 +47,14 @@ function has(fields: Fields | undefined, wanted: Fields): boolean {
  * Who took one of these fields from the helper, changed or removed: the name of the manager that wrote last. Undefined
  * when the helper still has them all.
  */
-export function otherWriter(entries: readonly ManagedFields[], wanted: Fields): string | undefined {
-  const own = entries.find(({ manager, operation }) => manager === fieldManager && operation === "Apply");
+export function otherWriter(entries: unknown, wanted: Fields): string | undefined {
+  const all = listIn(entries).map((entry): ManagedFields => fieldsIn(entry));
+  const own = all.find(({ manager, operation }) => manager === fieldManager && operation === "Apply");
   if (has(own?.fieldsV1, wanted)) return undefined;
-  const [last] = entries.filter((entry) => entry !== own).sort((a, b) => (b.time ?? "").localeCompare(a.time ?? ""));
-  return last?.manager ?? "somebody who left no name";
+  const timeOf = ({ time }: ManagedFields): string => (isText(time) ? time : "");
+  const [last] = all.filter((entry) => entry !== own).sort((a, b) => timeOf(b).localeCompare(timeOf(a)));
+  return isText(last?.manager) ? last.manager.slice(0, maxName) : "somebody who left no name";
 }
+
+/** The API server takes no longer name of a manager. */
+const maxName = 128;

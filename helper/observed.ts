@@ -75,21 +75,29 @@ export class Observed {
   /** The only build namespaces that the next helper keeps; undefined where it may keep all. */
   #kept: ReadonlySet<string> | undefined;
 
-  /** Calls `changed` with every namespace where something may have to be done. */
-  constructor(config: HelperConfig, changed: (namespace: string) => void) {
+  /**
+   * Calls `changed` with every namespace where something may have to be done, and `broken` with every one that holds what cannot
+   * be judged.
+   */
+  constructor(
+    config: HelperConfig,
+    changed: (namespace: string) => void,
+    broken: (namespace: string, error: unknown) => void,
+  ) {
     this.#config = config;
     this.#changed = changed;
     this.#named = new Set(namedNamespaces(config));
     this.#isOpenEnded = isOpenEnded(config);
     this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldsOf(secret)]));
-    this.namespaces = new Collection({ keyOf: ({ name }) => name, judge: this.#judgeNamespace(), changed });
+    this.namespaces = new Collection({ keyOf: ({ name }) => name, judge: this.#judgeNamespace(), changed, broken });
     const secrets = (name: string): Collection<SeenSecret, MetadataOnly> =>
-      new Collection({ keyOf: inNamespace, judge: (object) => this.judgeSecret(name, object), changed });
+      new Collection({ keyOf: inNamespace, judge: (object) => this.judgeSecret(name, object), changed, broken });
     this.secrets = new Map(config.secretNames.map((name) => [name, secrets(name)]));
     this.accounts = new Collection({
       keyOf: inNamespace,
       judge: (account) => this.#judgeAccount(account as ServiceAccount & KubeObject),
       changed,
+      broken,
     });
     const followed = this.#isOpenEnded ? [this.#followNamespaces(), ...this.#follow()] : this.#followNamed();
     this.followings = [...followed, this.#followDeployment()];
@@ -120,15 +128,21 @@ export class Observed {
     return new Set([this.accounts, ...this.secrets.values()].flatMap((collection) => [...collection.keys()]));
   }
 
+  /** Of a secret that another one made nothing is kept, and of an own one only what the helper may have written there. */
   judgeSecret(name: string, secret: MetadataOnly): SeenSecret {
-    const { metadata } = secret;
+    const { uid, labels, annotations: notes = {}, managedFields } = secret.metadata;
+    const own = isOwn(this.#config, labels);
+    const written = (key: string, form: RegExp): string => {
+      const value = own ? (notes[key] ?? "") : "";
+      return form.test(value) ? this.#intern(value) : "";
+    };
     return {
-      uid: metadata.uid,
+      uid,
       version: versionOf(secret),
-      own: isOwn(this.#config, metadata.labels),
-      revision: this.#intern(metadata.annotations?.[annotations.revision] ?? ""),
-      refreshedAt: this.#intern(metadata.annotations?.[annotations.refreshedAt] ?? ""),
-      changedBy: otherWriter(metadata.managedFields ?? [], this.#fields.get(name) ?? {}),
+      own,
+      revision: written(annotations.revision, revisionForm),
+      refreshedAt: written(annotations.refreshedAt, momentForm),
+      changedBy: own ? otherWriter(managedFields, this.#fields.get(name) ?? {}) : undefined,
     };
   }
 
@@ -209,6 +223,10 @@ export class Observed {
     return { path, metadataOnly: false, sink, namespace };
   }
 }
+
+/** As the helper writes them: a hash, and a moment or none. What is longer would be kept for every namespace. */
+const revisionForm = /^[0-9a-f]{16}$/;
+const momentForm = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z|unknown)$/;
 
 const inNamespace = ({ namespace = "" }: ObjectMeta): string => namespace;
 

@@ -1,7 +1,15 @@
 // Follows a collection of the Kubernetes API: lists it, watches it from there, and never stops doing so.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 import type { Clock } from "./clock.ts";
-import { isForbidden, isUnwell, KubeError, metadataOnly, type Kube, type KubeStream } from "./kube.ts";
+import {
+  AnswerTooLargeError,
+  isForbidden,
+  isUnwell,
+  KubeError,
+  metadataOnly,
+  type Kube,
+  type KubeStream,
+} from "./kube.ts";
 import { retryAfterOf } from "./retry-after.ts";
 import { retryDelay, serverRetryLimit } from "./schedule.ts";
 
@@ -56,8 +64,9 @@ interface WatchEvent<T> {
   object: T;
 }
 
-/** How many objects one call lists: memory stays flat however many there are. */
+/** How many objects one call lists, and how many bytes it takes: memory stays flat however many there are, and how large. */
 const pageSize = 1_000;
+const pageBytes = 4 << 20;
 /** The API server sends a bookmark once a minute: a watch that is silent for longer than this, in milliseconds, is dead. */
 export const silenceLimit = 90_000;
 /** The collection is listed anew after this long, in milliseconds, should a watch ever have missed something. */
@@ -84,14 +93,22 @@ export async function reflect<T extends KubeObject>(
 
   const list = async (): Promise<string> => {
     const uids = new Set<string>();
-    let next = "";
+    let [next, limit] = ["", pageSize];
     for (;;) {
       const page = await kube<List<T>>({
         method: "GET",
-        path: `${path}${join}limit=${String(pageSize)}${next}`,
+        path: `${path}${join}limit=${String(limit)}${next}`,
         signal,
         ...accept("PartialObjectMetadataList"),
+        ...(limit > 1 ? { mostBytes: pageBytes } : {}),
+      }).catch((error: unknown) => {
+        if (!(error instanceof AnswerTooLargeError)) throw error;
+        return undefined;
       });
+      if (page === undefined) {
+        limit = Math.ceil(limit / 10);
+        continue;
+      }
       for (const object of page.items ?? []) {
         uids.add(object.metadata.uid);
         sink.set(object);

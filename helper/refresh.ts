@@ -4,7 +4,7 @@ import type { Tokens } from "./desired.ts";
 import { firstLine, inSeconds, type Log } from "./log.ts";
 import { isRefusal, spreadTime } from "./refusal.ts";
 import { retryAfterOf } from "./retry-after.ts";
-import { maximumRetry, refreshDelay, requestLimit, retryDelay, retryLimit } from "./schedule.ts";
+import { refreshDelay, requestLimit, retryDelay, retryLimit } from "./schedule.ts";
 import type { AuthorizationToken, TokenSource } from "./token.ts";
 
 export interface RefreshEffects {
@@ -56,8 +56,9 @@ export async function keepTokens(
   const { log, clock, random } = effects;
   const tokens = new Map(left);
   const started = clock.now();
+  /** One that is said to have been asked for in the future was so by another clock. */
   const dueOf = ({ issuedAt, expiresAt }: AuthorizationToken): number =>
-    issuedAt + refreshDelay(expiresAt - issuedAt, random());
+    issuedAt > started ? started : issuedAt + refreshDelay(expiresAt - issuedAt, random());
   const all = regions.map((name): Region => {
     const token = tokens.get(name);
     // One that another identity asked for is long since due.
@@ -77,7 +78,7 @@ export async function keepTokens(
     const retry = maySpread
       ? retryDelay(++region.refusals, random(), refusalRetry)
       : retryDelay(++region.failures, random(), retryLimit(remaining(name)));
-    const wait = Math.max(retry, Math.min(maximumRetry, retryAfterOf(error)));
+    const wait = Math.max(retry, retryAfterOf(error));
     region.due = clock.now() + wait;
     const reason = firstLine(error);
     effects.asked(name, "failure");

@@ -1,4 +1,5 @@
 // How long a service asks to be left alone: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+import { maximumRetry } from "./schedule.ts";
 
 /** Seconds or a date, as in the header, into milliseconds; 0 for none and for anything else. */
 export function parseRetryAfter(header: string | undefined, now: number): number {
@@ -7,6 +8,11 @@ export function parseRetryAfter(header: string | undefined, now: number): number
   return Number.isFinite(milliseconds) ? Math.max(0, milliseconds) : 0;
 }
 
-/** What the service asked for that refused with this error, in milliseconds; 0 where it asked for nothing. */
+/**
+ * What the service asked for that refused with this error, in milliseconds; 0 where it asked for nothing. Nobody is waited for
+ * longer than `maximumRetry`, whatever he asks for.
+ */
 export const retryAfterOf = (error: unknown): number =>
-  error instanceof Error && "retryAfter" in error && typeof error.retryAfter === "number" ? error.retryAfter : 0;
+  error instanceof Error && "retryAfter" in error && typeof error.retryAfter === "number" && error.retryAfter > 0
+    ? Math.min(maximumRetry, error.retryAfter)
+    : 0;

@@ -52,9 +52,18 @@ export async function runHelper(
       log("warn", `no Event could be recorded in namespace ${namespace}: ${reasonOf(error)}`),
     );
 
-  const observed: Observed = new Observed(config, (namespace) => {
-    if (watches.knowledgeOf(namespace) === "known") controller.changed(namespace, true);
-  });
+  const broken = new Set<string>();
+  const observed: Observed = new Observed(
+    config,
+    (namespace) => {
+      if (watches.knowledgeOf(namespace) === "known") controller.changed(namespace, true);
+    },
+    (namespace, error) => {
+      const level = broken.has(namespace) ? "debug" : "error";
+      broken.add(namespace);
+      log(level, `an object in namespace ${namespace} is not understood: ${reasonOf(error)}`, { namespace });
+    },
+  );
   const watches = new Watches(observed);
   const writer = new Writer(kube, config, observed);
   const effects = { writer, warn, log, metrics, clock, random, concurrency: () => limit.value };

@@ -1,7 +1,9 @@
 // The service account of a build namespace: pure functions that extend and shorten its lists and never lose, double or
 // move an entry of somebody else's.
 import type { HelperConfig } from "./config.ts";
+import { objectName } from "./names.ts";
 import { isOwn, ownLabels, ownMetadata, type Metadata } from "./ownership.ts";
+import { isText, listIn, parseFields } from "./shape.ts";
 
 export interface NameReference {
   name: string;
@@ -40,14 +42,18 @@ export const newServiceAccount = (config: HelperConfig, entries: Entries): Servi
   };
 };
 
-/** The entries that the helper added, as the annotation tells. */
-export function addedEntries(config: HelperConfig, { metadata }: ServiceAccount): Entries {
-  try {
-    const text = metadata.annotations?.[entriesAnnotation(config)] ?? "{}";
-    return { ...noEntries, ...(JSON.parse(text) as Partial<Entries>) };
-  } catch {
-    return noEntries; // Somebody wrote something else there: nothing is known to be the helper's.
-  }
+/** No more is taken for the helper's entries, in characters: a hundred regions' names are a tenth of it. */
+const maxAnnotation = 1 << 16;
+
+/** Names of secrets in a list, and nothing else that may stand there. */
+const namesIn = (value: unknown): string[] =>
+  listIn(value).filter((name) => isText(name) && objectName.test(name)) as string[];
+
+/** The entries that the helper added, as the annotation tells. Where somebody wrote something else none are known to be the helper's. */
+export function addedEntries(config: HelperConfig, { metadata }: Pick<ServiceAccount, "metadata">): Entries {
+  const text = metadata.annotations?.[entriesAnnotation(config)] ?? "";
+  const { secrets, imagePullSecrets } = text.length > maxAnnotation ? {} : parseFields(text);
+  return { secrets: namesIn(secrets), imagePullSecrets: namesIn(imagePullSecrets) };
 }
 
 /** A list with these names added at its end and those removed: the very same list where nothing changes. */
@@ -95,21 +101,27 @@ export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount,
 export const holdsOwn = (config: HelperConfig, { metadata }: ServiceAccount): boolean =>
   isOwn(config, metadata.labels) || metadata.annotations?.[entriesAnnotation(config)] !== undefined;
 
-/** A service account with nothing in it but what decides whether the helper has to change it. */
-export function onlyNames(
-  config: HelperConfig,
-  { apiVersion, kind, metadata, ...found }: ServiceAccount,
-): ServiceAccount {
+/**
+ * A service account with nothing in it but what decides whether the helper has to change it, and nothing that others can make
+ * large: each name once, and of an annotation that the helper did not write no more than that it is there.
+ */
+export function onlyNames(config: HelperConfig, found: ServiceAccount): ServiceAccount {
+  const { apiVersion, kind, metadata } = found;
   const key = entriesAnnotation(config);
   const annotation = metadata.annotations?.[key];
-  const before = addedEntries(config, { apiVersion, kind, metadata });
-  const own = (list: (typeof lists)[number]): NameReference[] =>
-    (found[list] ?? [])
-      .filter(({ name }) => config.secretNames.includes(name) || before[list].includes(name))
-      .map(({ name }) => ({ name }));
-  const kept = { name: metadata.name, ...(annotation === undefined ? {} : { annotations: { [key]: annotation } }) };
+  const before = addedEntries(config, found);
+  const own = (list: (typeof lists)[number]): NameReference[] => {
+    const known = new Set([...config.secretNames, ...before[list]]);
+    const names = new Set((found[list] ?? []).map(({ name }) => name));
+    return [...names].filter((name) => known.has(name)).map((name) => ({ name }));
+  };
+  const annotations = { [key]: annotation === JSON.stringify(before) ? annotation : foreign };
+  const kept = { name: metadata.name, ...(annotation === undefined ? {} : { annotations }) };
   return { apiVersion, kind, metadata: kept, secrets: own("secrets"), imagePullSecrets: own("imagePullSecrets") };
 }
+
+/** In the place of an annotation that the helper did not write so. */
+const foreign = "something else";
 
 /** Whether a service account lists nothing but what the helper added. */
 export function listsOnlyOwn(config: HelperConfig, found: ServiceAccount): boolean {

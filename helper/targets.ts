@@ -9,7 +9,12 @@ export interface TargetRules {
   readonly excludeNamespaces: readonly string[];
   /** Namespaces that are meant besides, in the syntax of `kubectl get --selector`; "" for none. */
   readonly namespaceSelector: string;
+  /** The helper's own. */
+  readonly namespace: string;
 }
+
+/** Where the cluster itself runs. Like the helper's own namespace they are meant by their names only. */
+const systemNamespaces = ["kube-system", "kube-public", "kube-node-lease"];
 
 export const isPattern = (name: string): boolean => /[*?]/.test(name);
 
@@ -29,7 +34,12 @@ export function createMatcher(rules: TargetRules): (name: string, labels: Labels
   const isMeant = matchesAny(rules.buildNamespaces);
   const isExcluded = matchesAny(rules.excludeNamespaces);
   const isSelected = rules.namespaceSelector === "" ? () => false : parseSelector(rules.namespaceSelector);
-  return (name, labels) => !isExcluded(name) && (isMeant(name) || isSelected(labels));
+  const reserved = new Set([...systemNamespaces, rules.namespace]);
+  return (name, labels) => {
+    if (isExcluded(name)) return false;
+    if (reserved.has(name)) return rules.buildNamespaces.includes(name);
+    return isMeant(name) || isSelected(labels);
+  };
 }
 
 function matchesAny(patterns: readonly string[]): (name: string) => boolean {

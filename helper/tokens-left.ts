@@ -6,14 +6,9 @@ import { annotations, isOwn } from "./ownership.ts";
 import { orUndefined, type Kube } from "./kube.ts";
 import type { MetadataOnly } from "./observed.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
+import { fieldsIn, isText, parseFields } from "./shape.ts";
 import { isWorthALine, retryDelay, serverRetryLimit } from "./schedule.ts";
 import { parseLogin, type AuthorizationToken } from "./token.ts";
-
-/** Times of one region's token, in milliseconds since 1970; `expiresAt` is null when ECR did not say. */
-interface TokenTimes {
-  issuedAt: number;
-  expiresAt: number | null;
-}
 
 /** What the annotation of a pull secret says of the tokens in it. */
 export const describeTokens = (config: HelperConfig, tokens: Tokens): string =>
@@ -35,39 +30,33 @@ export function tokensOf(
   const tokens = new Map<string, AuthorizationToken>();
   if (!isOwn(config, secret.metadata.labels)) return tokens;
   const times = timesIn(config, secret);
-  const { auths = {} } = parse<{ auths: Record<string, { auth?: string }> }>(
-    Buffer.from(secret.data[".dockerconfigjson"] ?? "", "base64").toString(),
-  );
+  const { [dockerConfig]: encoded } = fieldsIn(secret.data);
+  const { auths } = parseFields(isText(encoded) ? Buffer.from(encoded, "base64").toString() : "");
   for (const { host, region } of config.registries) {
-    const [found, login] = [times.get(region), parseLogin(auths[host]?.auth ?? "")];
+    const { auth } = fieldsIn(fieldsIn(auths)[host]);
+    const [found, login] = [times.get(region), isText(auth) ? parseLogin(auth) : undefined];
     if (found !== undefined && login !== undefined) tokens.set(region, { ...login, ...found });
   }
   return tokens;
 }
 
-function timesIn(
-  config: HelperConfig,
-  { metadata }: Pick<Secret, "metadata">,
-): Map<string, Pick<AuthorizationToken, "issuedAt" | "expiresAt">> {
-  const { identity, regions = {} } = parse<{ identity: string; regions: Record<string, TokenTimes> }>(
-    metadata.annotations?.[annotations.tokens],
-  );
-  const isSame = identity === config.fingerprint;
-  return new Map(
-    Object.entries(regions).map(([region, { issuedAt, expiresAt }]) => [
-      region,
-      { issuedAt: isSame ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN },
-    ]),
-  );
+const dockerConfig = ".dockerconfigjson";
+
+type Times = Pick<AuthorizationToken, "issuedAt" | "expiresAt">;
+
+function timesIn(config: HelperConfig, { metadata }: Pick<Secret, "metadata">): Map<string, Times> {
+  const { identity, regions } = parseFields(metadata.annotations?.[annotations.tokens]);
+  const times = Object.entries(fieldsIn(regions)).flatMap(([region, value]): [string, Times][] => {
+    const { issuedAt, expiresAt } = fieldsIn(value);
+    if (!isMoment(issuedAt) || !(isMoment(expiresAt) || expiresAt === null)) return [];
+    return [[region, { issuedAt: identity === config.fingerprint ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
+  });
+  return new Map(times);
 }
 
-function parse<T>(text = ""): Partial<T> {
-  try {
-    return JSON.parse(text) as Partial<T>;
-  } catch {
-    return {}; // Not what the helper writes: there is nothing in it to go on from.
-  }
-}
+/** Whether a value is a time in milliseconds since 1970, as `Date` knows them. */
+const isMoment = (value: unknown): value is number =>
+  typeof value === "number" && value >= 0 && value <= 8_640_000_000_000_000;
 
 interface LookEffects {
   /** Whether a secret is as the helper wrote it: else it may hold anybody's tokens. */

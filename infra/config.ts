@@ -72,10 +72,12 @@ export function readConfig(own: Registry): StackConfig {
     policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
     ...readHardening(config),
     cluster,
-    namespace: string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
     createNamespace: boolean("createNamespace"),
     networkPolicy: boolean("networkPolicy"),
-    ...readTargets(config),
+    ...readTargets(
+      config,
+      string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
+    ),
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
     serviceAccount: string("serviceAccount", objectName, name),
@@ -113,12 +115,13 @@ function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, r
   }
 }
 
-function readTargets(config: ConfigReader): TargetRules {
+function readTargets(config: ConfigReader, namespace: string): TargetRules {
   const expected = "names of namespaces or patterns of them (lower case, digits, -, and * or ? for any)";
   const targets = {
     buildNamespaces: [...new Set(config.strings("buildNamespaces", namespacePattern, expected))],
     excludeNamespaces: [...new Set(config.strings("excludeNamespaces", namespacePattern, expected))],
     namespaceSelector: readSelector(config),
+    namespace,
   };
   if (!isOpenEnded(targets) && namedNamespaces(targets).length === 0) {
     const value = JSON.stringify(targets.buildNamespaces);

@@ -58,7 +58,7 @@ describe("build namespaces by pattern and selector, with the stack's own rights"
     };
     const what = Object.entries({ patterns, exclusions, selector }).filter(([, given]) => given === true);
     it(`are those of ${what.map(([name]) => name).join(", ")}; those of the helper before are cleared`, async () => {
-      const matches = createMatcher(chosen);
+      const matches = createMatcher({ ...chosen, namespace: "" });
       const wanted = Object.entries(namespaces).filter(([name, own]) => matches(name, own));
       const helper = parts.run({
         ECR_HELPER_BUILD_NAMESPACES: chosen.buildNamespaces.join(","),

@@ -10,12 +10,32 @@ const object = (key: string, version: number, uid = `${key} of ${String(version)
 const judge = (object: KubeObject): Seen => ({ uid: object.metadata.uid, version: versionOf(object) });
 
 function collection() {
-  const changed: string[] = [];
-  const all = new Collection<Seen>({ keyOf: ({ name }) => name, judge, changed: (key) => changed.push(key) });
-  return { all, sink: all.sink(() => true), changed };
+  const [changed, broken]: [string[], string[]] = [[], []];
+  const all = new Collection<Seen>({
+    keyOf: ({ name }) => name,
+    judge: (object) => (object.metadata.uid === "poison" ? assert.fail("cannot be judged") : judge(object)),
+    changed: (key) => changed.push(key),
+    broken: (key, error) => broken.push(`${key}: ${String(error)}`),
+  });
+  return { all, sink: all.sink(() => true), changed, broken };
 }
 
 describe("what was seen", () => {
+  it("stays where an object comes that cannot be judged, and all others go on", () => {
+    const { all, sink, changed, broken } = collection();
+    sink.set(object("a", 5));
+    for (const key of ["a", "b"]) sink.set(object(key, 6, "poison"));
+    sink.set(object("c", 7));
+    sink.listed(new Set(["a of 5", "poison", "c of 7"]), 8);
+    assert.deepEqual([...all.keys()], ["a", "c"]);
+    assert.equal(all.get("a")?.version, 5);
+    assert.deepEqual(changed, ["a", "c"]);
+    assert.deepEqual(
+      broken.map((one) => one.slice(0, 2)),
+      ["a:", "b:"],
+    );
+  });
+
   it("is the newest, and news of what is known already changes nothing", () => {
     const { all, sink, changed } = collection();
     sink.set(object("a", 5));

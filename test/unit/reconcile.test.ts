@@ -27,7 +27,11 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
   const drifted: string[] = [];
   let version = 0;
   let knowledge: (namespace: string) => Knowledge = () => "known";
-  const observed: Observed = new Observed(config, (namespace) => controller.changed(namespace, true));
+  const observed: Observed = new Observed(
+    config,
+    (namespace) => controller.changed(namespace, true),
+    (namespace, error) => assert.fail(`${namespace}: ${String(error)}`),
+  );
   const sinkOf = (resource: string, namespace: string) => {
     const found = observed.followings.find(
       (one) => one.path.includes(resource) && (one.namespace ?? namespace) === namespace,

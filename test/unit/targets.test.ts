@@ -10,7 +10,7 @@ import {
   type TargetRules,
 } from "../../helper/targets.ts";
 
-const namespaces = "default team team-a team-b team-ab team-a-dev other-a a kube-system kube-public".split(" ");
+const namespaces = "default team team-a team-b team-ab team-a-dev other-a a kube-dns".split(" ");
 /** What each pattern means, written down by hand. */
 const meanings: Record<string, string> = {
   default: "default",
@@ -21,12 +21,13 @@ const meanings: Record<string, string> = {
   "*-a*": "team-a team-ab team-a-dev other-a",
   "?": "a",
   "*": namespaces.join(" "),
-  "kube-*": "kube-system kube-public",
+  "kube-*": "kube-dns",
 };
 const rules = (over: Partial<TargetRules>): TargetRules => ({
   buildNamespaces: [],
   excludeNamespaces: [],
   namespaceSelector: "",
+  namespace: "ecr-helper",
   ...over,
 });
 const meant = (over: Partial<TargetRules>): string[] => {
@@ -35,6 +36,18 @@ const meant = (over: Partial<TargetRules>): string[] => {
 };
 
 describe("build namespaces", () => {
+  it("are those of the cluster and the helper's own by their names only", () => {
+    const system = ["kube-system", "kube-public", "kube-node-lease", "ecr-helper"];
+    const byRule = createMatcher(rules({ buildNamespaces: ["*", "kube-*"], namespaceSelector: "builds" }));
+    for (const name of system) {
+      assert.equal(byRule(name, { builds: "yes" }), false);
+      assert.equal(createMatcher(rules({ buildNamespaces: [name] }))(name, {}), true);
+      assert.equal(createMatcher(rules({ buildNamespaces: ["team-*", name] }))(name, {}), true);
+      assert.equal(createMatcher(rules({ buildNamespaces: [name], excludeNamespaces: [name] }))(name, {}), false);
+    }
+    assert.equal(byRule("kube-dns", {}), true);
+  });
+
   const patterns = Object.keys(meanings);
   const subsets = patterns.reduce<string[][]>((all, one) => [...all, ...all.map((set) => [...set, one])], [[]]);
   const union = (set: readonly string[]): Set<string> =>

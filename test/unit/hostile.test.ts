@@ -1,0 +1,213 @@
+// What whoever may write in a namespace can put where the helper reads: nothing of it breaks anything, or is kept without a bound.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { readConfig } from "../../helper/config.ts";
+import { createLog, tame } from "../../helper/log.ts";
+import { KubeError } from "../../helper/kube.ts";
+import { otherWriter } from "../../helper/managed-fields.ts";
+import { Observed } from "../../helper/observed.ts";
+import {
+  addedEntries,
+  holdsOwn,
+  listsAllAdded,
+  listsOnlyOwn,
+  onlyNames,
+  serviceAccountPatch,
+  type ServiceAccount,
+} from "../../helper/service-account.ts";
+import { tokensOf } from "../../helper/tokens-left.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+import { oddities } from "../odd-values.ts";
+
+const config = readConfig(helperEnvironment);
+const key = "ecr-helper/ecr-helper-test";
+const own = { "app.kubernetes.io/managed-by": "ecr-helper", "app.kubernetes.io/instance": "ecr-helper-test" };
+const wanted = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
+
+/** JSON of any shape, and what stands nearly where the helper's own stands. */
+const anyJson = fc.oneof(
+  fc.json(),
+  fc.constantFrom(
+    "null",
+    "[]",
+    "7",
+    '"x"',
+    "{",
+    '{"secrets":null}',
+    '{"secrets":{"length":9}}',
+    '{"secrets":[null,7,{}]}',
+  ),
+  fc.record({ secrets: fc.jsonValue(), imagePullSecrets: fc.jsonValue() }).map((value) => JSON.stringify(value)),
+  fc.constantFrom(...oddities),
+);
+const references = fc.option(
+  fc.array(
+    fc.oneof(
+      fc.constant({ name: "ecr-creds" }),
+      fc.record({ name: fc.string() }),
+      // The API server leaves an empty name out.
+      fc.constant({} as { name: string }),
+    ),
+    { maxLength: 5 },
+  ),
+  { nil: undefined },
+);
+const account = (
+  annotation: string,
+  secrets?: { name: string }[],
+  imagePullSecrets?: { name: string }[],
+): ServiceAccount => ({
+  apiVersion: "v1",
+  kind: "ServiceAccount",
+  metadata: { name: "builder-sa", namespace: "team", resourceVersion: "7", annotations: { [key]: annotation } },
+  ...(secrets && { secrets }),
+  ...(imagePullSecrets && { imagePullSecrets }),
+});
+
+describe("a service account of somebody hostile", () => {
+  it("is read whatever its annotation says, and keeps all of its own entries that the helper is not said to have added", () => {
+    fc.assert(
+      fc.property(anyJson, references, references, (annotation, secrets, pulls) => {
+        const found = account(annotation, secrets, pulls);
+        for (const entries of [wanted, { secrets: [], imagePullSecrets: [] }]) {
+          const patch = serviceAccountPatch(config, found, entries) as { secrets?: object[] } | undefined;
+          const added = addedEntries(config, found).secrets;
+          const theirs = (secrets ?? []).filter(({ name }) => !added.includes(name));
+          for (const one of theirs) assert.ok((patch?.secrets ?? secrets ?? []).includes(one));
+        }
+        assert.equal(holdsOwn(config, found), true);
+        listsOnlyOwn(config, found);
+        listsAllAdded(config, found);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("takes no room for what it holds beside the helper's names", () => {
+    const names = Array.from({ length: 30_000 }, () => ({ name: "ecr-creds" }));
+    const large = JSON.stringify({ secrets: Array.from({ length: 20_000 }, (_, index) => `name-${String(index)}`) });
+    for (const annotation of ["x".repeat(240 * 1024), large, `{"secrets":["${"a".repeat(250 * 1024)}"]}`]) {
+      assert.ok(JSON.stringify(onlyNames(config, account(annotation, names, names))).length < 500);
+    }
+  });
+
+  it("is put right where its annotation is not the helper's, and what is kept of it says so", () => {
+    for (const annotation of ['{"secrets":null}', "null", '{"secrets":["ecr-creds"]}', "{ }"]) {
+      const found = account(annotation, [{ name: "ecr-creds" }], [{ name: "ecr-creds-pull" }]);
+      const [fromAll, fromKept] = [found, onlyNames(config, found)].map(
+        (one) => serviceAccountPatch(config, one, wanted) !== undefined,
+      );
+      assert.equal(fromKept, fromAll, annotation);
+    }
+  });
+});
+
+describe("a secret of somebody hostile", () => {
+  const never = (): never => assert.fail("nothing is followed");
+  const judge = (metadata: Record<string, unknown>): object =>
+    new Observed(config, never, never).judgeSecret("ecr-creds", {
+      metadata: { name: "ecr-creds", namespace: "team", uid: "uid", resourceVersion: "7", ...metadata },
+    });
+
+  it("is judged whatever its metadata says", () => {
+    const odd = fc.record({
+      labels: fc.oneof(fc.constant(own), fc.constant(undefined), fc.dictionary(fc.string(), fc.string())),
+      annotations: fc.option(
+        fc.dictionary(fc.constantFrom("ecr-helper/revision", "ecr-helper/refreshed-at"), fc.string()),
+        {
+          nil: undefined,
+        },
+      ),
+      managedFields: fc.oneof(
+        fc.jsonValue(),
+        fc.array(
+          fc.record({
+            manager: fc.constant("ecr-helper"),
+            operation: fc.constant("Apply"),
+            time: fc.jsonValue(),
+            fieldsV1: fc.jsonValue(),
+          }),
+        ),
+      ),
+    });
+    fc.assert(
+      fc.property(odd, (metadata) => assert.ok(JSON.stringify(judge(metadata)).length < 1_000)),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("takes no room for its annotations, whoever made it", () => {
+    const annotations = {
+      "ecr-helper/revision": "x".repeat(240 * 1024),
+      "ecr-helper/refreshed-at": "9".repeat(10_000),
+    };
+    for (const labels of [own, {}]) assert.ok(JSON.stringify(judge({ labels, annotations })).length < 300);
+  });
+
+  it("has no fields that are on their prototype", () => {
+    const fieldsV1 = { "f:type": {}, "f:data": {}, "f:metadata": {} };
+    const entries = [{ manager: "ecr-helper", operation: "Apply", fieldsV1 }];
+    assert.equal(otherWriter(entries, { "f:data": { constructor: {} } }), "somebody who left no name");
+  });
+
+  it("gives no tokens but whole ones, whatever stands in it", () => {
+    fc.assert(
+      fc.property(anyJson, anyJson, (annotation, data) => {
+        const metadata = { name: "ecr-creds-pull", labels: own, annotations: { "ecr-helper/tokens": annotation } };
+        const encoded = { ".dockerconfigjson": Buffer.from(data).toString("base64") };
+        for (const token of tokensOf(config, { metadata, data: encoded }).values()) {
+          assert.ok(token.issuedAt >= 0 && token.password !== "");
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe("what others say", () => {
+  it("is one line of the log, and nothing in it moves a terminal's cursor or turns the writing", () => {
+    const lines: string[] = [];
+    for (const format of ["text", "json"] as const) {
+      const log = createLog(format, "info", (line) => lines.push(line));
+      fc.assert(
+        fc.property(fc.string({ unit: "binary" }), fc.constantFrom(...oddities), (text, odd) => {
+          log("error", `${text}${odd}\u001b[2J\r\n${text}`);
+          const line = lines.pop() ?? "";
+          assert.ok(
+            line.endsWith("\n") && !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(line.slice(0, -1)),
+            JSON.stringify(line),
+          );
+        }),
+      );
+    }
+    assert.equal(tame("a\nb\u001b[2J\u202e"), "a\\nb\\u{1b}[2J\\u{202e}");
+    assert.ok(tame("x".repeat(10_000_000)).length < 5_000);
+  });
+
+  it("is shown of no refusal of a call that sent an object, but the reason and who refused", () => {
+    const secret = "c2VjcmV0";
+    for (const status of [400, 403, 409, 413, 422, 500, 503]) {
+      const body = JSON.stringify({
+        reason: "Invalid",
+        message: `Secret "x" is invalid: data: "${secret}"`,
+        details: {},
+      });
+      for (const method of ["POST", "PATCH", "PUT", "DELETE"] as const) {
+        const { message } = new KubeError({ method, path: "/x", body: { data: secret } }, status, body);
+        assert.ok(!message.includes(secret) && message.includes("Invalid"), message);
+      }
+    }
+    const call = { method: "PATCH", path: "/x", body: {} } as const;
+    const said = (message: string): string =>
+      new KubeError(call, 403, JSON.stringify({ reason: "Forbidden", message })).message;
+    assert.match(
+      said(`admission webhook "a.example" denied the request: ${secret}`),
+      / Forbidden, refused by admission webhook "a.example"$/,
+    );
+    const user =
+      'User "system:serviceaccount:a:b" cannot patch resource "secrets" in API group "" in the namespace "team"';
+    assert.match(said(`secrets "x" is forbidden: ${user}: ${secret}`), new RegExp(` Forbidden, ${user}$`));
+    assert.match(said(`admission webhook "${secret} \n" denied`), / Forbidden$/);
+  });
+});
