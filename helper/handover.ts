@@ -41,8 +41,11 @@ export async function handOver(
     );
     const limit = AbortSignal.timeout(workLimit);
     await inParallel(work, concurrency, async ({ namespace, object, run }) => {
-      const outcome = await run(writer, limit).catch((error: unknown) => reasonOf(error));
-      log("info", `${object} in namespace ${namespace}: ${outcome}`, { namespace, object });
+      const [level, outcome] = await run(writer, limit).then(
+        (done) => ["info", done] as const,
+        (error: unknown) => ["warn", `it is left: ${reasonOf(error)}`] as const,
+      );
+      log(level, `${object} in namespace ${namespace}: ${outcome}`, { namespace, object });
     });
   } catch (error) {
     log("warn", `left everything as it is: what comes next is not known: ${reasonOf(error)}`);

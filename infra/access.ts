@@ -1,4 +1,5 @@
 // What the helper may do in the cluster: keep its objects, by their names, in the build namespaces, and nothing else.
+import { createHash } from "node:crypto";
 import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import { ClusterRoleBinding } from "@pulumi/kubernetes/rbac/v1/clusterRoleBinding.js";
 import { Role } from "@pulumi/kubernetes/rbac/v1/role.js";
@@ -43,6 +44,10 @@ const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs
 /** Names and labels of namespaces; the helper asks for no more of them. */
 const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
 
+/** The name of the roles by which a stack's helper keeps objects of these names: other names, another role. */
+export const roleName = (stack: string, objects: readonly string[]): string =>
+  `${stack}-${createHash("sha256").update(JSON.stringify(objects)).digest("hex").slice(0, 8)}`;
+
 export class Access extends pulumi.ComponentResource {
   /**
    * The cluster-scoped object that owns what the helper creates: Kubernetes collects it all when the stack is destroyed.
@@ -64,6 +69,11 @@ export class Access extends pulumi.ComponentResource {
       rule("secrets", args.secrets, keepingAndTakingBack),
       rule("serviceaccounts", [args.serviceAccount], ["get", ...keepingAndTakingBack]),
     ];
+    // Roles for other names are other roles: they are made before the rollout, and the last ones go after it, so that the helper
+    // that ends can still take back what had the old names.
+    const named = pulumi
+      .output(args.secrets)
+      .apply((secrets) => roleName(args.name, [...secrets, args.serviceAccount]));
     const everywhere = isOpenEnded(args.targets);
     const subjects = [{ kind: "ServiceAccount", ...args.subject }];
     const apiGroup = "rbac.authorization.k8s.io";
@@ -79,8 +89,8 @@ export class Access extends pulumi.ComponentResource {
     new ClusterRoleBinding(name, { metadata: { name: args.name }, roleRef: ownerRef, subjects }, inside);
     if (everywhere) {
       // There is no narrower right for namespaces that are not known beforehand. A role of its own: where it is not needed
-      // any more it is deleted after the rollout, so that the helper that ends can still clear what it kept by it.
-      const metadata = { name: `${args.name}-everywhere` };
+      // any more it is deleted after the rollout, too.
+      const metadata = { name: pulumi.interpolate`${named}-everywhere` };
       const rules = [...keep, recordEvents, watchNamespaces];
       const role = new ClusterRole(`${name}-everywhere`, { metadata, rules }, inside);
       const roleRef = { apiGroup, kind: "ClusterRole", name: role.metadata.name };
@@ -88,11 +98,11 @@ export class Access extends pulumi.ComponentResource {
     }
 
     const grant = (resourceName: string, namespace: pulumi.Input<string>, rules: PolicyRule[]): void => {
-      const role = new Role(resourceName, { metadata: { name: args.name, namespace }, rules }, inside);
+      const role = new Role(resourceName, { metadata: { name: named, namespace }, rules }, inside);
       new RoleBinding(
         resourceName,
         {
-          metadata: { name: args.name, namespace },
+          metadata: { name: named, namespace },
           roleRef: { apiGroup, kind: "Role", name: role.metadata.name },
           subjects,
         },
@@ -100,13 +110,13 @@ export class Access extends pulumi.ComponentResource {
       );
     };
 
-    const named = namedNamespaces(args.targets);
-    for (const namespace of named.filter((one) => one !== args.ownNamespace)) {
+    const builds = namedNamespaces(args.targets);
+    for (const namespace of builds.filter((one) => one !== args.ownNamespace)) {
       grant(`${name}-${namespace}`, namespace, [...keep, recordEvents]);
     }
     // Builds may run in the helper's own namespace, which this stack may be about to make. Else its pull secret there is
     // taken back by nobody but Kubernetes, with its owner.
-    const own = named.includes(args.ownNamespace) ? keep : [rule("secrets", [args.pullSecret], keeping)];
+    const own = builds.includes(args.ownNamespace) ? keep : [rule("secrets", [args.pullSecret], keeping)];
     // A new helper goes on with the tokens that the last one left in its pull secret.
     const readTokens = rule("secrets", [args.pullSecret], ["get"]);
     const followDeployment = {

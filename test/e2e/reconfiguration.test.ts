@@ -29,7 +29,14 @@ interface Change {
 
 const keysOf = (settings: readonly string[]): string[] => settings.map((setting) => setting.split("=")[0] ?? "");
 const onlyThePod = ["updated Deployment ecr-helper"];
-const rights = [`updated Role ecr-helper`, `updated Role ecr-helper-${build}`];
+/** Other names are the names of other roles, which are made before the rollout. */
+const otherRights = ["Role", "RoleBinding"].flatMap((type) =>
+  ["ecr-helper", `ecr-helper-${build}`].flatMap((name) => [
+    `created replacement ${type} ${name}`,
+    `replaced ${type} ${name}`,
+    `deleted original ${type} ${name}`,
+  ]),
+);
 
 /** One after the other; each stays. Keys that change the same resources are changed together. */
 const changes: readonly Change[] = [
@@ -50,14 +57,9 @@ const changes: readonly Change[] = [
       "serviceAccount=builders",
       "networkPolicy=false",
     ],
-    changes: [
-      ...onlyThePod,
-      `updated Policy ${stack}`,
-      `updated Role ecr-helper-${build}`,
-      "deleted NetworkPolicy ecr-helper",
-    ],
+    changes: [...onlyThePod, ...otherRights, `updated Policy ${stack}`, "deleted NetworkPolicy ecr-helper"],
   },
-  { settings: ["pullSecret=pulls"], changes: [...onlyThePod, ...rights] },
+  { settings: ["pullSecret=pulls"], changes: [...onlyThePod, ...otherRights] },
   {
     settings: [
       'tags=["team=builds"]',
@@ -152,7 +154,7 @@ describe("a change of the configuration", () => {
   const deployment = async (namespace = stack): Promise<{ metadata: { uid: string } }> =>
     kube({ method: "GET", path: `/apis/apps/v1/namespaces/${namespace}/deployments/ecr-helper` });
   let made: Ended;
-  let [uid, pullSecret, image] = ["", "ecr-creds-pull", ""];
+  let [uid, pullSecret, next, image] = ["", "ecr-creds-pull", "ecr-creds-pull", ""];
   const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
   const app = { repositoryName: `${stack}-app` };
 
@@ -178,7 +180,15 @@ describe("a change of the configuration", () => {
     await remove();
   });
 
-  const password = async (): Promise<string> => pullPassword(options, build, pullSecret);
+  /** By the secret's next name as soon as it is there. */
+  const password = async (): Promise<string> =>
+    pullPassword(options, build, next).catch(async (error: unknown) => {
+      if (next === pullSecret) throw error;
+      return pullPassword(options, build, pullSecret);
+    });
+  const secrets = `/api/v1/namespaces/${build}/secrets?labelSelector=${encodeURIComponent("app.kubernetes.io/managed-by=ecr-helper")}`;
+  let isRenamed = false;
+  const logins = (): string[] => (isRenamed ? ["logins", "logins-eu-west-1"] : ["ecr-creds"]);
 
   const change = async (settings: readonly string[]): Promise<string[]> => {
     const { ended } = start("up", ...settings.flatMap((setting) => ["-c", setting]));
@@ -192,12 +202,16 @@ describe("a change of the configuration", () => {
 
   for (const { settings, changes: expected } of changes) {
     it(`of ${keysOf(settings).join(", ")} replaces no helper before the next one runs, and no pull fails`, async (t) => {
+      next = /^pullSecret=(.*)$/.exec(settings[0] ?? "")?.[1] ?? pullSecret;
       const seen = await change(settings);
-      const renamed = /^pullSecret=(.*)$/.exec(settings[0] ?? "")?.[1];
-      if (renamed !== undefined) pullSecret = renamed;
+      pullSecret = next;
+      isRenamed ||= settings.includes("basicAuthSecret=logins");
       assert.deepEqual([...seen].sort(), [...expected].sort());
       assert.equal((await deployment()).metadata.uid, uid);
-      // What belonged to the old state goes last.
+      // What belonged to the old state goes last, and with it what the last helper kept for it alone.
+      const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path: secrets });
+      const left = items.map(({ metadata }) => metadata.name).sort();
+      assert.deepEqual(left, [...logins(), pullSecret].sort());
       const firstGone = seen.findIndex((one) => one.startsWith("deleted "));
       const rolled = seen.indexOf("updated Deployment ecr-helper");
       if (firstGone >= 0) assert.ok(rolled < firstGone, seen.join(", "));

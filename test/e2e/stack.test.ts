@@ -323,10 +323,10 @@ describe("the stack, end to end", () => {
   });
 
   it("makes again, by up --refresh, what was deleted behind its back", async () => {
-    await kube({
-      method: "DELETE",
-      path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles/ecr-helper-${stack}`,
-    });
+    const roles = `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles`;
+    const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path: roles });
+    const [role] = items.filter(({ metadata }) => metadata.name.startsWith(`ecr-helper-${stack}-`));
+    await kube({ method: "DELETE", path: `${roles}/${role?.metadata.name ?? ""}` });
     const { code, stdout, stderr } = await byHand("pulumi up --refresh --yes --skip-preview --non-interactive");
     assert.equal(code, 0, stderr);
     assert.ok(changesOf({ stderr: stdout }).includes(`created Role ecr-helper-${build}`), stdout);

@@ -5,11 +5,13 @@ import { after, before, describe, it } from "node:test";
 import { changesOf } from "../e2e/commands.ts";
 import { awsCall, commands, type EngineStack, objectCall, type Call } from "./engine-stack.ts";
 import { mend } from "./killed-stack.ts";
+import { usualRole } from "../role-name.ts";
 import { assertWhole, endStackFor, imagesOf, makeStackFor } from "./live-stack.ts";
 
 const name = `fs-${randomBytes(3).toString("hex")}`;
 const build = `build-${name}`;
-const role = `ecr-helper-${name}`;
+const owner = `ecr-helper-${name}`;
+const role = usualRole(owner);
 const made = (...ends: string[]): Call[] => ends.map((end) => objectCall("POST", end));
 const deleted = (...ends: string[]): Call[] => ends.map((end) => objectCall("DELETE", end));
 const calls = (...actions: string[]): Call[] => actions.map((action) => awsCall(action));
@@ -18,7 +20,7 @@ const calls = (...actions: string[]): Call[] => actions.map((action) => awsCall(
 const creations: readonly Call[][] = [
   [
     ...calls("ecr:CreateRepository", "iam:CreatePolicy", "iam:CreateUser"),
-    ...made(`/namespaces/${name}`, `/clusterroles/${role}`),
+    ...made(`/namespaces/${name}`, `/clusterroles/${owner}`),
   ],
   [
     ...calls("ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy", "iam:AttachUserPolicy", "iam:CreateAccessKey"),
@@ -27,21 +29,21 @@ const creations: readonly Call[][] = [
   ],
   made(
     "/secrets/ecr-helper",
-    `/clusterrolebindings/${role}`,
+    `/clusterrolebindings/${owner}`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,
   ),
   made("/deployments/ecr-helper"),
-  made(`/clusterroles/${role}-stack`),
+  made(`/clusterroles/${owner}-stack`),
 ];
 
 /** What `destroy` deletes, step by step. The image stays in the repository, and goes with that. */
 const deletions: readonly Call[][] = [
-  deleted(`/clusterroles/${role}-stack`),
+  deleted(`/clusterroles/${owner}-stack`),
   deleted("/deployments/ecr-helper"),
-  deleted(`/clusterrolebindings/${role}`, `/${build}/rolebindings/${role}`, `/${name}/rolebindings/${role}`),
+  deleted(`/clusterrolebindings/${owner}`, `/${build}/rolebindings/${role}`, `/${name}/rolebindings/${role}`),
   deleted("/secrets/ecr-helper", "/secrets/ecr-helper-image", "/serviceaccounts/ecr-helper", `/${name}/roles/${role}`),
-  deleted(`/namespaces/${name}`, `/clusterroles/${role}`, `/${build}/roles/${role}`),
+  deleted(`/namespaces/${name}`, `/clusterroles/${owner}`, `/${build}/roles/${role}`),
   calls("ecr:DeleteRepositoryPolicy", "ecr:DeleteLifecyclePolicy", "iam:DetachUserPolicy", "iam:DeleteAccessKey"),
   calls("iam:DeletePolicy", "ecr:DeleteRepository", "iam:DeleteUser"),
 ];

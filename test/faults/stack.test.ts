@@ -11,6 +11,7 @@ import {
 } from "@aws-sdk/client-iam";
 import { changesOf } from "../e2e/commands.ts";
 import { waitUntilGone } from "../local/watch.ts";
+import { usualRole } from "../role-name.ts";
 import { awsCall, commands, type EngineStack, objectCall, type Ended } from "./engine-stack.ts";
 import { deleteUnusedKeys } from "./killed-stack.ts";
 import {
@@ -44,7 +45,9 @@ async function deleteKeys(): Promise<void> {
 async function deleteEverything(): Promise<void> {
   await deleteObject(`/api/v1/namespaces/${name}`);
   const cluster = ["clusterroles", "clusterrolebindings"].map((kind) => `${kind}/ecr-helper-${name}`);
-  const inBuild = ["roles", "rolebindings"].map((kind) => `namespaces/${build}/${kind}/ecr-helper-${name}`);
+  const inBuild = ["roles", "rolebindings"].map(
+    (kind) => `namespaces/${build}/${kind}/${usualRole(`ecr-helper-${name}`)}`,
+  );
   for (const path of [...cluster, `clusterroles/ecr-helper-${name}-stack`, ...inBuild])
     await deleteObject(`${rbac}/${path}`);
   await ecr.send(new DeleteRepositoryCommand({ repositoryName: name, force: true }));
@@ -107,7 +110,7 @@ describe("a stack that is changed behind its back", () => {
     await ecr.send(new DeleteLifecyclePolicyCommand({ repositoryName: name }));
     await deleteObject(`/api/v1/namespaces/${name}/secrets/ecr-helper`);
     await deleteObject(`/apis/apps/v1/namespaces/${name}/deployments/ecr-helper`);
-    await deleteObject(`${rbac}/namespaces/${build}/rolebindings/ecr-helper-${name}`);
+    await deleteObject(`${rbac}/namespaces/${build}/rolebindings/${usualRole(`ecr-helper-${name}`)}`);
     assert.ok(await hasGoodLogin(build), "the login goes on without all these");
     const ended = await stack.up();
     assert.equal(ended.code, 0, ended.said);

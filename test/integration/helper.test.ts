@@ -7,6 +7,7 @@ import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
 import { loginStatus } from "../registry-login.ts";
+import { usualRole } from "../role-name.ts";
 import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "./stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -75,7 +76,7 @@ describe("the helper, with the stack's own rights", () => {
     await helper.line(new RegExp(`namespace ${late} cannot be read: .*403.*pulumi up --refresh`));
     await parts.namespace(late);
     const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${late}`;
-    const name = parts.owner;
+    const name = usualRole(parts.owner);
     const source = await parts.admin<{ rules: object[] }>({
       method: "GET",
       path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${first}/roles/${name}`,

@@ -33,7 +33,6 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
       : config[`ecr-helper:${key}`];
   const created = config["ecr-helper:createNamespace"] === "true" ? own("namespace") : undefined;
   const owner = `ecr-helper-${name}`;
-  const clusterRole = async (one: string): Promise<boolean> => hasObject(options, `${rbac}/clusterroles/${one}`);
   const checks: Check[] = [
     ["ECR repository", own("repositoryName"), hasRepository],
     ["registry content of", own("repositoryName"), hasContent],
@@ -43,14 +42,11 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
     ["EKS pod identity association in", own("namespace"), hasAssociation],
     ["IAM policy", own("policyName"), hasPolicy],
     ["namespace", created, async (one) => hasObject(options, `/api/v1/namespaces/${one}`)],
-    ["ClusterRole", owner, clusterRole],
-    ...["-stack", "-everywhere"].map((end): Check => ["ClusterRole", `${owner}${end}`, clusterRole]),
-    ["ClusterRoleBinding", owner, async (one) => hasObject(options, `${rbac}/clusterrolebindings/${one}`)],
-    [
-      "ClusterRoleBinding",
-      `${owner}-everywhere`,
-      async (one) => hasObject(options, `${rbac}/clusterrolebindings/${one}`),
-    ],
+    ...["clusterroles", "clusterrolebindings"].map((kind): Check => [
+      kind,
+      owner,
+      async (one) => hasNamed(options, `${rbac}/${kind}`, one),
+    ]),
     ["objects in build namespaces of", owner, async (one) => hasHelpersObjects(options, one)],
   ];
   const left: string[] = [];
@@ -70,6 +66,14 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
     `The destroyed stack ${name} left, or somebody else made: ${left.join(", ")}. ` +
       `Remedy: delete it (eval "$(npm run -s env)" sets up aws and kubectl), then run npm run down again.${entries}`,
   );
+}
+
+/** Whether there is an object with a name of the stack's: its own, that of its marker, or that of a role by pattern. */
+async function hasNamed(options: KubeOptions, path: string, owner: string): Promise<boolean> {
+  const { items } = await connect(options)<{ items: { metadata: { name: string } }[] }>({ method: "GET", path });
+  const isOwn = (name: string): boolean =>
+    name.startsWith(owner) && /^(-stack|-[0-9a-f]{8}-everywhere)?$/.test(name.slice(owner.length));
+  return items.some(({ metadata }) => isOwn(metadata.name));
 }
 
 const missing = (error: unknown): false => {

@@ -183,13 +183,18 @@ describe("the helper's rights in the cluster", () => {
     name,
   });
 
+  const nameOf = ({ inputs }: Registered): string => (inputs["metadata"] as { name: string }).name;
+
   for (const namespace of ["team-a", "team-b"]) {
     it(`are its objects by name in ${namespace}, and to record Events there`, () => {
       const { metadata, rules } = find(`${rbac}:Role`, `ecr-helper-${namespace}`).inputs;
-      assert.deepEqual(metadata, { name: "ecr-helper-test", namespace });
+      const { name } = metadata as { name: string };
+      assert.match(name, /^ecr-helper-test-[0-9a-f]{8}$/);
+      assert.deepEqual(metadata, { name, namespace });
       assert.deepEqual(rules, [...builds("ecr-creds-us-east-1"), recordEvents]);
       const binding = find(`${rbac}:RoleBinding`, `ecr-helper-${namespace}`).inputs;
-      assert.deepEqual(binding["roleRef"], roleRef("Role"));
+      assert.deepEqual(binding["metadata"], { name, namespace });
+      assert.deepEqual(binding["roleRef"], roleRef("Role", name));
       assert.deepEqual(binding["subjects"], subjects);
     });
   }
@@ -240,12 +245,31 @@ describe("the helper's rights in the cluster", () => {
       const binding = program.find(`${rbac}:ClusterRoleBinding`, "ecr-helper-everywhere").inputs;
       assert.deepEqual(
         [binding["roleRef"], binding["subjects"]],
-        [roleRef("ClusterRole", "ecr-helper-test-everywhere"), subjects],
+        [roleRef("ClusterRole", nameOf(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere"))), subjects],
+      );
+      assert.match(
+        nameOf(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere")),
+        /^ecr-helper-test-[0-9a-f]{8}-everywhere$/,
       );
       assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], ownerRules);
       const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
       assert.deepEqual(roles, ["ecr-helper"], "no Role in any build namespace");
     }
+  });
+
+  it("are another Role for other names: the helper that ends still has its own, to take back what had the last ones", async () => {
+    const nameFor = async (config: Record<string, string>): Promise<string> =>
+      nameOf((await runProgram({ ...cluster, ...config })).find(`${rbac}:Role`, "ecr-helper-default"));
+    const usual = await nameFor({});
+    for (const config of [
+      { pullSecret: "pulls" },
+      { basicAuthSecret: "logins" },
+      { serviceAccount: "builders" },
+      { registries: '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]' },
+    ]) {
+      assert.notEqual(await nameFor(config), usual);
+    }
+    assert.equal(await nameFor({ logLevel: "debug", buildNamespaces: '["default","team"]' }), usual);
   });
 
   it("are none in a namespace that is excluded", async () => {
