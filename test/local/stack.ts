@@ -52,7 +52,9 @@ export function parseOverride(override: string): [key: string, value: unknown] {
   const declared = declarations()[key.replace(/^ecr-helper:/, "")];
   if (declared?.type !== "array") return [key, value];
   try {
-    return [key, JSON.parse(value)];
+    const list: unknown = JSON.parse(value);
+    if (Array.isArray(list)) return [key, list];
+    throw new TypeError("It is JSON, but no list.");
   } catch (cause) {
     throw new LocalCloudError(`-c ${override}: expected a list as JSON, for example -c '${given}=["one","two"]'.`, {
       cause,

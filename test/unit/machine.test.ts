@@ -64,9 +64,12 @@ describe("an override on the command line", () => {
 
   it("is refused with an example", () => {
     assert.throws(() => parseOverride("logLevel"), /-c logLevel: expected key=value, for example/);
-    assert.throws(
-      () => parseOverride("buildNamespaces=a"),
-      /-c buildNamespaces=a: expected a list as JSON, for example -c 'buildNamespaces=\["one","two"\]'/,
-    );
+    for (const value of ["a", "", '"*"', '{"0":"a"}', "null", "1"]) {
+      const message = `-c buildNamespaces=${value}: expected a list as JSON, for example -c 'buildNamespaces=["one","two"]'.`;
+      assert.throws(
+        () => parseOverride(`buildNamespaces=${value}`),
+        (error) => error instanceof LocalCloudError && error.message === message,
+      );
+    }
   });
 });
