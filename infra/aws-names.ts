@@ -37,6 +37,8 @@ export const imagePath = pathOf("[a-z0-9]");
 export const repositoryName = new RegExp(`^(?=.{2,200}$)${imagePath}$`);
 /** The same with `*` for any characters and `?` for one, wherever a name may have a letter; here 256 is the limit. */
 export const repositoryPattern = new RegExp(`^(?=.{2,256}$|\\*$)${pathOf("[a-z0-9*?]")}$`);
+/** The groups are its partition, region and account, and the name, which may be any text. */
+export const repositoryArn = new RegExp(`^arn:(${partition}):ecr:(${region}):(\\d{12}):repository/(.*)$`, "s");
 // https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id
 const kmsKeyId = "(?:[\\da-f]{8}(?:-[\\da-f]{4}){3}-[\\da-f]{12}|mrk-[\\da-f]{32})";
 /** Not an alias of it. Its partition and its region are the first groups. */

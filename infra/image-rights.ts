@@ -9,7 +9,7 @@ import { isSameRegistry, registryOfHost, type Registry } from "./registry.ts";
 export interface RepositoryLists {
   /** Whose images may be pulled. The stack's own repository is one of them in any case. */
   readonly pullRepositories: readonly string[];
-  /** What may be pushed to. */
+  /** What may be pushed to, and be pulled from as well. */
   readonly pushRepositories: readonly string[];
   /** Those of the own account that pull through cache rules fill; they may be pulled from, too. */
   readonly pullThroughCache: readonly string[];
@@ -39,13 +39,13 @@ export interface HelperPolicy {
 
 /**
  * What another account sets on the repositories of a pattern, so that the helper's credentials open them. A repository that
- * several patterns match needs the statements of all: those with the same `Sid` are the same.
+ * several patterns match needs one of theirs: one that has pushing in it, where there is one.
  */
 export interface CrossAccountPolicy {
   readonly Version: "2012-10-17";
   readonly Statement: readonly [
     {
-      readonly Sid: "EcrHelperPull" | "EcrHelperPush" | "EcrHelperPullAndPush";
+      readonly Sid: "EcrHelperPull" | "EcrHelperPullAndPush";
       readonly Effect: "Allow";
       readonly Principal: { readonly AWS: string };
       readonly Action: readonly string[];
@@ -80,7 +80,7 @@ export function helperPolicy(rights: ImageRights): HelperPolicy {
   const { own, repositoryName, pullRepositories, pushRepositories, pullThroughCache } = rights;
   const all = registriesOf(rights);
   const ofOwnAccount = all.filter(({ accountId }) => accountId === own.accountId);
-  const pulled = [repositoryArn(own, repositoryName), ...pullRepositories];
+  const pulled = [repositoryArn(own, repositoryName), ...pullRepositories, ...pushRepositories];
   const cached = resources(ofOwnAccount, pullThroughCache);
   const statements = [
     { Sid: "PullImages", Resource: resources(all, [...pulled, ...cached]), Action: pull },
@@ -146,11 +146,11 @@ export function crossAccountPolicies(
   const ofHosts = rights.registries.flatMap((host) => {
     const registry = registryOfHost(host);
     if (registry === undefined || registry.accountId === rights.own.accountId) return [];
-    const pulled = patternsIn(registry, rights.pullRepositories);
     const pushed = patternsIn(registry, rights.pushRepositories);
-    const policies = [...new Set([...pulled, ...pushed])].map((pattern) => {
-      const isIn = (patterns: readonly string[]): boolean => patterns.some((one) => covers(one, pattern));
-      return [pattern, crossAccountPolicy(rights.own, helperArn, isIn(pulled), isIn(pushed))] as const;
+    const all = new Set([...patternsIn(registry, rights.pullRepositories), ...pushed]);
+    const policies = [...all].map((pattern) => {
+      const isPushed = pushed.some((one) => covers(one, pattern));
+      return [pattern, crossAccountPolicy(rights.own, helperArn, isPushed)] as const;
     });
     return policies.length === 0 ? [] : [[host, Object.fromEntries(policies)] as const];
   });
@@ -162,21 +162,15 @@ export function crossAccountPolicies(
  * user or role that is named as the principal itself must be there already, or ECR refuses the policy; and when it is
  * deleted IAM writes its unique id in its place, so that one that is made anew under the name is refused.
  */
-function crossAccountPolicy(
-  own: Registry,
-  helperArn: string | undefined,
-  isPulled: boolean,
-  isPushed: boolean,
-): CrossAccountPolicy {
-  const actions = [...(isPulled ? pull : []), ...(isPushed ? push : [])];
+function crossAccountPolicy(own: Registry, helperArn: string | undefined, isPushed: boolean): CrossAccountPolicy {
   return {
     Version: "2012-10-17",
     Statement: [
       {
-        Sid: isPulled ? (isPushed ? "EcrHelperPullAndPush" : "EcrHelperPull") : "EcrHelperPush",
+        Sid: isPushed ? "EcrHelperPullAndPush" : "EcrHelperPull",
         Effect: "Allow",
         Principal: { AWS: `arn:${own.partition}:iam::${own.accountId}:root` },
-        Action: [...new Set(actions)].sort(),
+        Action: isPushed ? [...new Set([...pull, ...push])].sort() : pull,
         ...(helperArn === undefined ? {} : { Condition: { ArnEquals: { "aws:PrincipalArn": literal(helperArn) } } }),
       },
     ],

@@ -1,6 +1,7 @@
 // The part of the configuration that says which images the kept credentials open, in which registries.
+import { partition as partitionOf } from "@aws-sdk/util-endpoints";
 import { registryHost } from "../helper/names.ts";
-import { repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
+import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { helperPolicy, registriesOf, type ImageRights, type RepositoryLists } from "./image-rights.ts";
 import { hostForm, hostOfRegistry, isSameRegistry, registryNamedBy, type Registry } from "./registry.ts";
@@ -17,9 +18,10 @@ const keys = ["pullRepositories", "pushRepositories", "pullThroughCache"] as con
 const maxPolicySize = 6144;
 
 const arnForm = "arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME";
-const listForm =
-  "names of ECR repositories (2 to 256 characters, lower case), patterns of them (* for any characters, ? for one) or " +
-  `ARNs, ${arnForm}`;
+const nameForm = "2 to 256 characters: lower case letters and digits, separated by one of . _ __ - /";
+const patternForm = "* for any characters, ? for one";
+const listForm = `names of ECR repositories (${nameForm}), patterns of them (${patternForm}) or ARNs, ${arnForm}`;
+const nameInArnForm = `a repository's name in the ARN (${nameForm}) or a pattern of names (${patternForm})`;
 
 /** Reads what the credentials open beside the stack's own repository. */
 export function readRights(config: ConfigReader, own: Registry, repositoryName: string): RightsConfig {
@@ -29,7 +31,9 @@ export function readRights(config: ConfigReader, own: Registry, repositoryName: 
     // What is wrong with an entry is said for each one below.
     const entries = [...new Set(config.strings(key, /^/, listForm))];
     return entries.filter((entry) => {
-      const expected = complaintOf(entry, known, own) ?? (key === "pullThroughCache" ? foreign(entry, own) : undefined);
+      const expected = entry.startsWith("arn:")
+        ? arnComplaint(entry, known, own, key === "pullThroughCache")
+        : nameComplaint(entry, listForm);
       if (expected !== undefined) config.mistake(key, entry, expected);
       return expected === undefined;
     });
@@ -44,7 +48,8 @@ export function readRights(config: ConfigReader, own: Registry, repositoryName: 
 }
 
 function readRegistries(config: ConfigReader, own: Registry): readonly string[] {
-  const hosts = config.strings("registries", registryHost, `hosts ${hostForm(own.region)}`);
+  const form = `hosts ${hostForm(own.region)}: 12 digits, lower case, no https:// and no path`;
+  const hosts = config.strings("registries", registryHost, form);
   for (const host of hosts) {
     const registry = registryNamedBy(host);
     const expected = registry && registryComplaint(registry, host, own);
@@ -58,41 +63,63 @@ function readRegistries(config: ConfigReader, own: Registry): readonly string[] 
  * partition's ARNs. A host with another suffix is somebody else's, and would be given the login.
  */
 function registryComplaint(registry: Registry, host: string, own: Registry): string | undefined {
-  if (registry.partition !== own.partition) {
-    return (
-      `a registry in the stack's partition, ${own.partition}: an identity of ${own.partition} is unknown in ` +
-      `${registry.partition}; run a second stack there`
-    );
-  }
+  if (registry.partition !== own.partition) return inOwnPartition("a registry", own, registry.partition);
   const right = hostOfRegistry(registry);
   return right === host ? undefined : `${right}, the host of that account's registry in ${registry.region}`;
 }
 
-/** What would be right in the place of an entry; undefined of one that is right. */
-function complaintOf(entry: string, known: readonly Registry[], own: Registry): string | undefined {
-  if (!entry.startsWith("arn:")) return repositoryComplaint(entry);
-  const [, partition = "", service, region = "", accountId = "", ...rest] = entry.split(":");
-  const [type, ...name] = rest.join(":").split("/");
-  if (service !== "ecr" || type !== "repository") return `an ARN of repositories of ECR, ${arnForm}`;
-  if ([partition, region, accountId].some((one) => one === "" || /[*?]/.test(one))) {
-    return `an ARN of one registry, with its partition, region and account and no * or ? in them: ${arnForm}`;
+const inOwnPartition = (what: string, own: Registry, partition: string): string =>
+  `${what} in the stack's partition, ${own.partition}: an identity of ${own.partition} is unknown in ${partition}; ` +
+  "run a second stack there";
+
+/** What would be right in the place of an ARN; undefined of one that is right. */
+function arnComplaint(arn: string, known: readonly Registry[], own: Registry, isCache: boolean): string | undefined {
+  if (!/^arn:[^:]*:ecr:[^:]*:[^:]*:repository\//.test(arn)) return `an ARN of repositories of ECR, ${arnForm}`;
+  const parsed = parseArn(arn);
+  if (parsed === undefined) {
+    return `an ARN of one registry, with its partition, region and account (12 digits) and no * or ? in them: ${arnForm}`;
   }
-  if (!known.some((one) => isSameRegistry(one, { partition, region, accountId }))) {
-    return `an ARN in the stack's own registry, or in one of registries: add its host, ${hostForm(own.region)}, there`;
-  }
-  return repositoryComplaint(name.join("/"));
+  const { registry, name } = parsed;
+  return (
+    partitionComplaint(registry, own) ??
+    (isCache ? foreign(registry, own) : undefined) ??
+    unnamed(registry, known, own) ??
+    nameComplaint(name, nameInArnForm)
+  );
 }
 
-function repositoryComplaint(pattern: string): string | undefined {
-  // ECR takes such a name, but it is always the beginning of an image's name.
-  if (/^\d{12}\.dkr\.ecr\./.test(pattern)) return "the repository's name without the registry's host";
-  return repositoryPattern.test(pattern) ? undefined : listForm;
+/** The name may be any text. */
+function parseArn(arn: string): { registry: Registry; name: string } | undefined {
+  const [, partition = "", region = "", accountId = "", name] = repositoryArn.exec(arn) ?? [];
+  return name === undefined ? undefined : { registry: { partition, region, accountId }, name };
+}
+
+/** A region is of one partition only: in an ARN the two may contradict each other. */
+function partitionComplaint({ partition, region }: Registry, own: Registry): string | undefined {
+  if (partition !== own.partition) return inOwnPartition("an ARN", own, partition);
+  const ofRegion = partitionOf(region).name;
+  return ofRegion === partitionOf(own.region).name ? undefined : inOwnPartition("an ARN", own, ofRegion);
 }
 
 /** Of the repositories that a pull through cache fills; rules of other accounts fill theirs. */
-function foreign(entry: string, own: Registry): string | undefined {
-  const isForeign = entry.startsWith("arn:") && entry.split(":")[4] !== own.accountId;
-  return isForeign ? "repositories of the stack's own account: rules of another account fill those there" : undefined;
+const foreign = ({ accountId }: Registry, own: Registry): string | undefined =>
+  accountId === own.accountId
+    ? undefined
+    : `repositories of the stack's own account, ${own.accountId}: rules of another account fill those there`;
+
+const unnamed = (registry: Registry, known: readonly Registry[], own: Registry): string | undefined =>
+  known.some((one) => isSameRegistry(one, registry))
+    ? undefined
+    : `an ARN in the stack's own registry, or in one of registries: add its host, ${hostForm(own.region)}, there`;
+
+/** What would be right in the place of a name or a pattern; undefined of one that is right. The form is for the rest. */
+function nameComplaint(pattern: string, form: string): string | undefined {
+  // ECR takes such a name, but it is always the beginning of an image's name.
+  if (/^\d{12}\.dkr\.ecr\./.test(pattern)) return "the repository's name without the registry's host";
+  if (repositoryPattern.test(pattern)) return undefined;
+  if (repositoryPattern.test(pattern.toLowerCase())) return "the name in lower case: ECR takes no upper case letters";
+  const isTagged = repositoryPattern.test(pattern.replace(/[:@][^/]*$/, "").toLowerCase());
+  return isTagged ? "the repository's name without its tag or digest" : form;
 }
 
 /** Said of the list that takes most of the room. */
@@ -104,10 +131,15 @@ function checkSize(config: ConfigReader, rights: ImageRights): void {
     JSON.stringify(helperPolicy({ ...rights, ...empty, [key]: rights[key] })).length;
   const [largest] = [...keys].sort((one, other) => sizeOf(other) - sizeOf(one));
   const key = largest ?? "pullRepositories";
+  const names = new Set(keys.flatMap((one) => rights[one])).size;
+  const registries = registriesOf(rights).length;
   config.mistakeOfList(
     key,
     rights[key],
     `fewer or broader patterns, or a second stack for some of the registries: the policy would have ${String(size)} ` +
-      `characters, and IAM takes ${String(maxPolicySize)}`,
+      `characters for ${counted(names, "name", "names")} in ${counted(registries, "registry", "registries")}, and IAM ` +
+      `takes ${String(maxPolicySize)}`,
   );
 }
+
+const counted = (count: number, one: string, many: string): string => `${String(count)} ${count === 1 ? one : many}`;

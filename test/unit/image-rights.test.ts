@@ -4,7 +4,7 @@ import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config.ts";
 import { helperArn } from "../../infra/identity.ts";
-import { crossAccountPolicies, helperPolicy, type ImageRights } from "../../infra/image-rights.ts";
+import { crossAccountPolicies, helperPolicy, type HelperPolicy, type ImageRights } from "../../infra/image-rights.ts";
 import type { Registry } from "../../infra/registry.ts";
 import { account, configure, ownRegistry } from "../program.ts";
 
@@ -70,12 +70,12 @@ describe("the helper's policy", () => {
       const cases: [Partial<ImageRights>, object[]][] = [
         [{}, [pull()]],
         [{ pullRepositories }, [pull("a", "b-*")]],
-        [{ pushRepositories }, [pull(), push]],
+        [{ pushRepositories }, [pull("c/?"), push]],
         [{ pullThroughCache }, [pull("hub/*"), cache]],
-        [{ pullRepositories, pushRepositories }, [pull("a", "b-*"), push]],
+        [{ pullRepositories, pushRepositories }, [pull("a", "b-*", "c/?"), push]],
         [{ pullRepositories, pullThroughCache }, [pull("a", "b-*", "hub/*"), cache]],
-        [{ pushRepositories, pullThroughCache }, [pull("hub/*"), push, cache]],
-        [{ pullRepositories, pushRepositories, pullThroughCache }, [pull("a", "b-*", "hub/*"), push, cache]],
+        [{ pushRepositories, pullThroughCache }, [pull("c/?", "hub/*"), push, cache]],
+        [{ pullRepositories, pushRepositories, pullThroughCache }, [pull("a", "b-*", "c/?", "hub/*"), push, cache]],
         [
           { pullRepositories: ["*"], pushRepositories: ["*"] },
           [allow("PullImages", [arn("*")]), allow("PushImages", [arn("*")])],
@@ -99,6 +99,7 @@ describe("the helper's policy", () => {
             arn("team-*"),
             arn("hub/*"),
             arn("team-*", further),
+            arn("apps/*", further),
             arn("hub/*", further),
             arn("quay/*", further),
             arn("team-*", region, other),
@@ -266,6 +267,7 @@ describe("a policy of any configuration that is accepted", () => {
         const named = [host, ...config.registries]
           .map(inTable)
           .map(({ partition, region, accountId }) => `${partition}:ecr:${region}:${accountId}`);
+        assertPulledToo(policy);
         for (const { Resource, Sid } of [pull, ...more]) {
           for (const one of Resource) {
             const [, registry, repository = ""] = /^arn:([^*?]+):repository\/([^:]+)$/.exec(one) ?? [];
@@ -289,13 +291,28 @@ describe("a policy of any configuration that is accepted", () => {
   });
 });
 
+/** That what is pushed to is pulled from, too: a name that each of the patterns means. */
+function assertPulledToo({ Statement }: HelperPolicy): void {
+  const of = (sid: string): readonly string[] => Statement.find(({ Sid }) => Sid === sid)?.Resource ?? [];
+  for (const pushed of of("PushImages")) {
+    const one = pushed.replaceAll("*", "x").replaceAll("?", "y");
+    assert.ok(
+      of("PullImages").some((resource) => meansArn(resource, one)),
+      pushed,
+    );
+  }
+}
+
 /** Whether an ARN of a policy means the repository of the own registry. */
-function means(resource: string, repository: string, { partition, region }: Registry = ownRegistry): boolean {
+const means = (resource: string, repository: string, { partition, region }: Registry = ownRegistry): boolean =>
+  meansArn(resource, `arn:${partition}:ecr:${region}:${account}:repository/${repository}`);
+
+function meansArn(resource: string, arn: string): boolean {
   const pattern = resource
     .replace(/[.+^${}()|[\]\\]/g, "\\$&")
     .replaceAll("*", ".*")
     .replaceAll("?", ".");
-  return new RegExp(`^${pattern}$`).test(`arn:${partition}:ecr:${region}:${account}:repository/${repository}`);
+  return new RegExp(`^${pattern}$`).test(arn);
 }
 
 describe("what other accounts have to set", () => {
@@ -339,14 +356,14 @@ describe("what other accounts have to set", () => {
           "base/*": policy("EcrHelperPull", actions.PullImages, condition),
           "apps/api": policy("EcrHelperPullAndPush", both, condition),
           shared: policy("EcrHelperPull", actions.PullImages, condition),
-          "apps/*": policy("EcrHelperPush", actions.PushImages, condition),
+          "apps/*": policy("EcrHelperPullAndPush", both, condition),
         },
       };
       assert.equal(JSON.stringify(policies), JSON.stringify(expected), "the order, too");
     }
   });
 
-  it("has the statements of a repository that several patterns match in the policies of these, each by a Sid of its own", () => {
+  it("has all of a repository that several patterns match in one of these: in one that has pushing, where there is one", () => {
     const lists = { pullRepositories: ["team-*", "*-lib"], pushRepositories: ["*-app", "team-x-app"] };
     const policies = crossAccountPolicies({ ...rights, ...lists }, undefined)?.[host] ?? assert.fail(host);
     const statements = Object.values(policies).flatMap(({ Statement }) => Statement);
@@ -355,7 +372,7 @@ describe("what other accounts have to set", () => {
     assert.deepEqual(policies, {
       "team-*": policy("EcrHelperPull", actions.PullImages),
       "*-lib": policy("EcrHelperPull", actions.PullImages),
-      "*-app": policy("EcrHelperPush", actions.PushImages),
+      "*-app": policy("EcrHelperPullAndPush", both),
       "team-x-app": policy("EcrHelperPullAndPush", both),
     });
   });

@@ -56,33 +56,50 @@ describe("the repositories of a configuration", () => {
   });
 
   it("are told of one by one where ECR cannot have them, where they are not ECR's, or where nobody named the registry", () => {
+    const rules = "(2 to 256 characters: lower case letters and digits, separated by one of . _ __ - /)";
     const name =
-      "names of ECR repositories (2 to 256 characters, lower case), patterns of them (* for any characters, ? for one) or " +
-      "ARNs, arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME";
+      `names of ECR repositories ${rules}, patterns of them (* for any characters, ? for one) or ARNs, ` +
+      "arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME";
+    const nameInArn = `a repository's name in the ARN ${rules} or a pattern of names (* for any characters, ? for one)`;
+    const lower = "the name in lower case: ECR takes no upper case letters";
+    const tagged = "the repository's name without its tag or digest";
     const service = "an ARN of repositories of ECR, arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME";
-    const registry = "an ARN of one registry, with its partition, region and account and no * or ? in them: ";
+    const registry =
+      "an ARN of one registry, with its partition, region and account (12 digits) and no * or ? in them: ";
     const unnamed = "an ARN in the stack's own registry, or in one of registries: add its host, ";
+    const elsewhere = (partition: string): string =>
+      `an ARN in the stack's partition, aws: an identity of aws is unknown in ${partition}; run a second stack there`;
     const wrong: [value: string, expected: string][] = [
       ...[
         "",
         "a",
         "?",
-        "Upper",
         "-a",
         "a-",
         "a//b",
         "/a",
+        "/",
         "a/",
+        "[ab]",
+        "A//b",
+        ":1",
+        "a//b:1",
         "a b",
         "a".repeat(257),
         "é",
-        "a:1",
         "a..b",
         "a___*",
         "a.-b",
       ].map((one): [string, string] => [one, name]),
-      [arnOf(account, "eu-central-1", "Upper"), name],
-      [arnOf(account, "eu-central-1", ""), name],
+      ...["Upper", "Team-A/app", "Team-*", arnOf(account, "eu-central-1", "Upper")].map((one): [string, string] => [
+        one,
+        lower,
+      ]),
+      ...["app:1", "team-*:latest", "App:1", `app@sha256:${"0".repeat(64)}`, "app:1@sha256:0"].map(
+        (one): [string, string] => [one, tagged],
+      ),
+      [arnOf(account, "eu-central-1", "app:1"), tagged],
+      ...["", "a//b", "[ab]", "a"].map((one): [string, string] => [arnOf(account, "eu-central-1", one), nameInArn]),
       [`${hostOf(account, "eu-central-1")}/app`, "the repository's name without the registry's host"],
       ["arn:aws:s3:::bucket", service],
       [`arn:aws:ecr-public::${account}:repository/app`, service],
@@ -93,13 +110,18 @@ describe("the repositories of a configuration", () => {
       [arnOf("*", "eu-central-1"), registry],
       [arnOf(account, "eu-*"), registry],
       [`arn:aws-?:ecr:eu-central-1:${account}:repository/app`, registry],
-      [arnOf(other, "eu-central-1"), unnamed],
+      [arnOf("12345678901", "eu-central-1"), registry],
+      [arnOf(account, "Frankfurt"), registry],
       [arnOf(account, "us-east-1"), unnamed],
-      [`arn:aws-cn:ecr:eu-central-1:${account}:repository/app`, unnamed],
+      [arnOf(account, "us-east-1", "Upper"), unnamed],
+      [`arn:aws-cn:ecr:eu-central-1:${account}:repository/app`, elsewhere("aws-cn")],
+      [`arn:aws-cn:ecr:cn-north-1:${other}:repository/app`, elsewhere("aws-cn")],
+      [arnOf(other, "us-gov-west-1"), elsewhere("aws-us-gov")],
     ];
     for (const key of lists) {
       const told = mistakesOf({ [key]: wrong.map(([value]) => value) });
       assert.equal(told.length, wrong.length);
+      assert.equal(new Set(wrong.map(([value]) => value)).size, wrong.length);
       for (const [index, [value, expected]] of wrong.entries()) {
         const line = `ecr-helper:${key} = ${JSON.stringify(value)}: expected ${expected}`;
         assert.ok(told[index]?.startsWith(line), `${line} in ${String(told[index])}`);
@@ -108,12 +130,15 @@ describe("the repositories of a configuration", () => {
   });
 
   it("are filled by pull through cache in the own account alone", () => {
-    const pullThroughCache = [arnOf(other, "eu-west-1", "hub/*")];
-    const registries = [hostOf(other, "eu-west-1")];
-    assert.deepEqual(mistakesOf({ registries, pullThroughCache }), [
-      `ecr-helper:pullThroughCache = "${arnOf(other, "eu-west-1", "hub/*")}": expected repositories of the stack's own ` +
-        "account: rules of another account fill those there",
-    ]);
+    for (const name of ["hub/*", "Hub"]) {
+      const pullThroughCache = [arnOf(other, "eu-west-1", name)];
+      for (const registries of [[], [hostOf(other, "eu-west-1")]]) {
+        assert.deepEqual(mistakesOf({ registries, pullThroughCache }), [
+          `ecr-helper:pullThroughCache = "${pullThroughCache.join()}": expected repositories of the stack's own account, ` +
+            `${account}: rules of another account fill those there`,
+        ]);
+      }
+    }
   });
 
   it("are not in registries of another partition", () => {
@@ -155,9 +180,23 @@ describe("the repositories of a configuration", () => {
           ]);
         }
         const form = `ACCOUNT.dkr.ecr.REGION.${suffix}`;
-        for (const host of [right.replace("ecr", "ecr-fips"), region, `${right}:443`, `${right}.`]) {
-          const expected = `ecr-helper:registries = "${host}": expected hosts ${form}`;
-          assert.deepEqual(mistakesOf({ registries: [host] }, own), [expected]);
+        const otherForms = [
+          right.replace("ecr", "ecr-fips"),
+          `${other}.dkr-ecr.${region}.on.aws`,
+          right.toUpperCase(),
+          `https://${right}`,
+          `${right}/app`,
+          ` ${right}`,
+          right.slice(1),
+          region,
+          `${right}:443`,
+          `${right}.`,
+          "",
+        ];
+        for (const host of otherForms) {
+          assert.deepEqual(mistakesOf({ registries: [host] }, own), [
+            `ecr-helper:registries = "${host}": expected hosts ${form}: 12 digits, lower case, no https:// and no path`,
+          ]);
         }
         const arn = `arn:${partition}:ecr:${region}:${other}:repository/app`;
         assert.deepEqual(mistakesOf({ pullRepositories: [arn] }, own), [
@@ -172,15 +211,38 @@ describe("the repositories of a configuration", () => {
     const names = (count: number): string[] =>
       Array.from({ length: count }, (_, index) => `repository-${String(index)}`);
     assert.deepEqual(mistakesOf({ pullRepositories: names(80) }), []);
-    const [line, ...others] = mistakesOf({ pullRepositories: names(20), pushRepositories: names(90) });
+    const [line, ...others] = mistakesOf({ pullRepositories: names(20), pushRepositories: names(100) });
     assert.match(
       line ?? "",
-      /^ecr-helper:pushRepositories = \[90 entries\]: expected fewer or broader patterns, or a second stack for some of the registries: the policy would have \d{4} characters, and IAM takes 6144$/,
+      /^ecr-helper:pushRepositories = \[100 entries\]: expected fewer or broader patterns, or a second stack for some of the registries: the policy would have \d{5} characters for 100 names in 1 registry, and IAM takes 6144$/,
     );
     assert.deepEqual(others, []);
     const registries = Array.from({ length: 120 }, (_, index) => hostOf(String(100_000_000_000 + index), "eu-west-1"));
     assert.equal(mistakesOf({ registries: registries.slice(0, 80) }).length, 0);
-    assert.match(mistakesOf({ registries })[0] ?? "", /^ecr-helper:pullRepositories = \[1 entry\]: expected fewer or/);
+    assert.match(
+      mistakesOf({ registries })[0] ?? "",
+      /^ecr-helper:pullRepositories = \[1 entry\]: expected fewer or .* characters for 1 name in 121 registries, and/,
+    );
+    const one = [hostOf(other, "eu-west-1")];
+    assert.match(
+      mistakesOf({ registries: one, pullRepositories: names(130) })[0] ?? "",
+      / characters for 130 names in 2 registries, and IAM takes 6144$/,
+    );
+  });
+
+  it("have the room that README.md says: names of 29 characters in one registry, in two, and to push to", () => {
+    const names = (count: number): string[] =>
+      Array.from({ length: count }, (_, index) => `${"a".repeat(27)}${String(index + 10)}`);
+    const registries = [hostOf(other, "eu-central-1")];
+    const cases: [count: number, given: (count: number) => Values][] = [
+      [71, (count) => ({ pullRepositories: names(count) })],
+      [35, (count) => ({ pullRepositories: names(count), registries })],
+      [34, (count) => ({ pullRepositories: [], pushRepositories: names(count) })],
+    ];
+    for (const [count, given] of cases) {
+      assert.deepEqual(mistakesOf(given(count)), []);
+      assert.equal(mistakesOf(given(count + 1)).length, 1);
+    }
   });
 
   it("are told of together with everything else", () => {
