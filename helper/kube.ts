@@ -49,7 +49,8 @@ export class KubeError extends Error {
     const answer = parseStatus(body);
     // What was sent may stand in the message, and it holds secrets: then only the reason is shown, and who refused.
     const isQuoting = call.body !== undefined || status === 400 || status === 422;
-    const safe = isQuoting ? `${answer.reason}${refuserIn(answer.message)}` : answer.message;
+    const said = isQuoting ? `${answer.reason}${refuserIn(answer.message)}` : answer.message;
+    const safe = answer.isStatus ? said : "with something that is not Kubernetes' status";
     super(`${call.method} ${call.path} was answered ${String(status)} ${safe}`);
     this.status = status;
     this.reason = answer.reason;
@@ -75,14 +76,12 @@ function refuserIn(message: string): string {
 /** No more of a message is looked at, in characters. */
 const maxMessage = 4_096;
 
-function parseStatus(body: string): { reason: string; message: string } {
+function parseStatus(body: string): { isStatus: boolean; reason: string; message: string } {
   const { reason, message, details } = parseFields(body);
-  if (reason === undefined && message === undefined) {
-    return { reason: "", message: "with something that is not Kubernetes' status" };
-  }
+  const isStatus = reason !== undefined || message !== undefined;
   const reasons = listIn(fieldsIn(details)["causes"]).map((cause) => fieldsIn(cause)["reason"]);
   const known = reasons.includes(terminating) ? terminating : isText(reason) && /^\w{1,64}$/.test(reason) ? reason : "";
-  return { reason: known, message: isText(message) ? message : known };
+  return { isStatus, reason: known, message: isText(message) ? message : known };
 }
 
 const terminating = "NamespaceTerminating";

@@ -34,17 +34,17 @@ interface Case {
 describe("the Kubernetes API", { concurrency: true }, () => {
   describe("writes that fail, in a namespace each", { concurrency: true }, () => {
     const cases: Readonly<Record<string, Case>> = {
-      "403": { fault: status(403, "Forbidden"), says: /answered 403 the test; trying/ },
+      "403": { fault: status(403, "Forbidden"), says: /answered 403 Forbidden; trying/ },
       "404": { fault: status(404, "NotFound") },
-      "409 again and again": { fault: status(409, "Conflict"), says: /answered 409 the test; trying/ },
-      "410": { fault: status(410, "Expired"), says: /answered 410 the test; trying/ },
+      "409 again and again": { fault: status(409, "Conflict"), says: /answered 409 Conflict; trying/ },
+      "410": { fault: status(410, "Expired"), says: /answered 410 Expired; trying/ },
       "422": { fault: status(422, "Invalid"), says: /answered 422 Invalid; trying/ },
       "429 with Retry-After": {
         fault: status(429, "TooManyRequests", { "retry-after": "3" }),
-        says: /answered 429 the test; trying/,
+        says: /answered 429 TooManyRequests; trying/,
         pause: 3_000,
       },
-      "500": { fault: status(500, "InternalError"), says: /answered 500 the test; trying/ },
+      "500": { fault: status(500, "InternalError"), says: /answered 500 InternalError; trying/ },
       "503 by somebody else": {
         fault: answer(503, "busy"),
         says: /answered 503 with something that is not Kubernetes'/,

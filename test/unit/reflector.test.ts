@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { KubeError, type Call, type Kube, type KubeStream } from "../../helper/kube.ts";
+import { AnswerTooLargeError, KubeError, type Call, type Kube, type KubeStream } from "../../helper/kube.ts";
 import { fullPassInterval, reflect, silenceLimit, type KubeObject } from "../../helper/reflector.ts";
 import { VirtualClock } from "../virtual-clock.ts";
 
@@ -29,6 +29,7 @@ async function follow(
   const over = new AbortController();
   const told: string[] = [];
   const calls: string[] = [];
+  const limits: string[] = [];
   const waits: number[] = [];
   const next = <T>(all: readonly T[], count: number): T => all[Math.min(count, all.length - 1)] as T;
   let [listCount, watchCount, page] = [0, 0, 0];
@@ -40,6 +41,7 @@ async function follow(
     assert.equal(query.get("fieldSelector"), "metadata.name=a");
     assert.match(call.accept ?? "", /as=PartialObjectMetadataList/);
     calls.push(`list${query.get("continue") ?? ""}`);
+    limits.push(query.get("limit") ?? "");
     if (pages instanceof Error) {
       listCount++;
       throw pages;
@@ -81,7 +83,7 @@ async function follow(
   over.abort();
   await clock.advance(0);
   await followed;
-  return { told, calls, waits };
+  return { told, calls, waits, limits };
 }
 
 describe("a followed collection", () => {
@@ -101,6 +103,14 @@ describe("a followed collection", () => {
     );
     assert.deepEqual(calls, ["list", "list-1", "watch 100"]);
     assert.deepEqual(told, ["set a 3", "set b 4", "listed uid-a uid-b at 100", "set a 101", "delete b", "set c 103"]);
+  });
+
+  it("is listed in smaller pages where its objects are so large that a page would take too much memory", async () => {
+    const tooLarge = new AnswerTooLargeError("more than 4 MiB");
+    const { calls, waits, limits } = await follow([tooLarge, tooLarge, [[object("a", 1)]]], [{}], 10);
+    assert.deepEqual(calls, ["list", "list", "list", "watch 300"]);
+    assert.deepEqual(limits, ["1000", "100", "10"]);
+    assert.deepEqual(waits, []);
   });
 
   it("is watched on from where it was when the server ends the watch, bookmarks included", async () => {
