@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { request, type IncomingMessage } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
-import { answer } from "../../helper/health.ts";
+import { answer, serveHealth } from "../../helper/health.ts";
 import { createLog, formatDate, reasonOf } from "../../helper/log.ts";
 import type { State } from "../../helper/reconcile.ts";
 import { Status, stuckAfter } from "../../helper/status.ts";
@@ -96,6 +99,36 @@ describe("health", () => {
     is.now = 0;
     is.states.set("a", "failing");
     assert.equal(status.isAllRight(), false);
+  });
+
+  it("is served while others send what they never end, or send too much", async (t) => {
+    const { status } = helper();
+    const server = await serveHealth(status, async () => Promise.resolve({ type: "t", body: "m" }), 0);
+    const { port } = server.address() as AddressInfo;
+    const ask = async (localAddress: string, headers = {}): Promise<number | undefined> => {
+      const asked = request({ host: "127.0.0.1", port, path: "/healthz", localAddress, headers, agent: false }).end();
+      const [{ statusCode }] = (await once(asked, "response")) as [IncomingMessage];
+      return statusCode;
+    };
+    const closed = async (socket: Socket): Promise<unknown> =>
+      socket.closed || new Promise((resolve) => socket.once("close", resolve));
+    const sockets = Array.from({ length: 500 }, () => {
+      const socket = connect({ host: "127.0.0.1", port, localAddress: "127.0.0.2" });
+      socket.on("error", () => undefined).resume();
+      socket.write("GET /healthz HTTP/1.1\r\nX: ");
+      return socket;
+    });
+    t.after(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      server.closeAllConnections();
+    });
+    // All but sixteen are closed at once.
+    await Promise.all(sockets.slice(16).map(closed));
+    assert.equal(await ask("127.0.0.1"), 200);
+    assert.equal(await ask("127.0.0.1", { large: "x".repeat(5_000) }), 431);
+    // The others are when they took too long.
+    await Promise.all(sockets.map(closed));
   });
 
   it("is served beside the metrics, and nothing else is", async () => {

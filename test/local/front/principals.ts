@@ -104,7 +104,7 @@ export class Principals {
       name: arn,
       policy: await managedPolicy(iam, details, arn),
     });
-    const boundary = await boundaryOf(iam, principal);
+    const boundary = await unlessNone(boundaryOf(iam, principal));
     return {
       principalArn: found.arn ?? arn,
       identity: [...inline, ...(await Promise.all(attached.map(async ({ PolicyArn = "" }) => managed(PolicyArn))))],
