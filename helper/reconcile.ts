@@ -79,8 +79,9 @@ export function createController(
       metrics.applied(object, outcome);
       const text = `${object} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
       log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object, outcome });
-      if (drift === undefined) troubles.written(namespace, object);
-      else troubles.repaired(namespace, object, drift);
+      if (drift !== undefined) troubles.repaired(namespace, object, drift);
+      else if (outcome === "removed") troubles.takenBack(namespace, object);
+      else troubles.written(namespace, object);
       return true;
     } catch (error) {
       if (signal.aborted) return false;
@@ -91,9 +92,15 @@ export function createController(
   };
 
   const objects = objectsOf(config);
-  const forget = (namespace: string): void => {
+  /** There is nothing to do in a namespace. */
+  const leave = (namespace: string): void => {
     states.delete(namespace);
     settled.delete(namespace);
+    troubles.settle(namespace, objects);
+  };
+  /** A namespace is gone. */
+  const forget = (namespace: string): void => {
+    leave(namespace);
     uids.delete(namespace);
     troubles.forget(namespace, objects);
   };
@@ -135,7 +142,7 @@ export function createController(
       const kept = right.length === objects.length ? objects : right;
       settled.set(namespace, { objects: kept, desired: comparedWith });
     }
-    if (!isTarget && wrong.size === 0) forget(namespace);
+    if (!isTarget && wrong.size === 0) leave(namespace);
     else states.set(namespace, wrong.size === 0 ? "right" : "failing");
   };
 

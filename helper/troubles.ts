@@ -5,7 +5,14 @@ import { isUnwell, KubeError } from "./kube.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { retryAfterOf } from "./retry-after.ts";
-import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "./schedule.ts";
+import {
+  contestMemory,
+  isWorthALine,
+  maximumObjectRetry,
+  repairDelay,
+  retryDelay,
+  serverRetryLimit,
+} from "./schedule.ts";
 
 export interface TroubleEffects {
   /** Makes something visible on the object itself: an Event of type Warning. */
@@ -59,13 +66,17 @@ export class Troubles {
     if (trouble !== undefined) this.#calm(trouble);
   }
 
+  /** An object was taken out of where it is not meant to be. Who puts it there again and again is met more and more slowly. */
+  takenBack(namespace: string, object: string): void {
+    const trouble = this.#calm(this.#of(namespace, object));
+    this.#contest(trouble, trouble.repairs);
+  }
+
   /** An object was put back after what somebody else did to it. */
   repaired(namespace: string, object: string, drift: string): void {
-    const { clock, random, metrics, log, warn } = this.#effects;
+    const { metrics, log, warn } = this.#effects;
     const trouble = this.#calm(this.#of(namespace, object));
-    trouble.repairs++;
-    trouble.repairedAt = clock.now();
-    trouble.notBefore = clock.now() + repairDelay(trouble.repairs, random());
+    this.#contest(trouble, trouble.repairs + 1);
     metrics.drifted(object);
     log("warn", `${object} in namespace ${namespace} ${drift}; it was put back`, { namespace, object });
     if (trouble.repairs !== contestedAfter) return;
@@ -80,9 +91,7 @@ export class Troubles {
     const trouble = this.#of(namespace, object);
     const reason = reasonOf(error);
     if (error instanceof LastingError) {
-      // A watch or other tokens will tell when it has changed: until then it is no use to try.
-      metrics.failed(object, error.reason);
-      this.#tell(namespace, object, trouble, { reason, next: "", event: error.reason });
+      this.#lasts(namespace, object, trouble, error);
       return undefined;
     }
     // Of two that wrote at once the other may be done any moment, too.
@@ -104,6 +113,26 @@ export class Troubles {
     return wait;
   }
 
+  /**
+   * A watch or other tokens will tell when it has changed: until then it is no use to try. What becomes so again and again is
+   * somebody's doing.
+   */
+  #lasts(namespace: string, object: string, trouble: Trouble, error: LastingError): void {
+    this.#effects.metrics.failed(object, error.reason);
+    if (trouble.said === "") this.#contest(trouble, trouble.repairs);
+    const event = isWorthALine(trouble.repairs) ? error.reason : undefined;
+    this.#tell(namespace, object, trouble, { reason: reasonOf(error), next: "", event, isQuiet: event === undefined });
+  }
+
+  /** Forgets objects in a namespace where the helper has nothing to do, but for those that somebody else does not leave alone. */
+  settle(namespace: string, objects: readonly string[]): void {
+    const now = this.#effects.clock.now();
+    const isCalm = (object: string): boolean =>
+      now - (this.#all.get(`${namespace}/${object}`)?.repairedAt ?? -Infinity) > contestMemory;
+    this.forget(namespace, objects.filter(isCalm));
+  }
+
+  /** Forgets objects in a namespace that is gone. */
   forget(namespace: string, objects: readonly string[]): void {
     for (const object of objects) {
       const key = `${namespace}/${object}`;
@@ -121,6 +150,14 @@ export class Troubles {
     return trouble;
   }
 
+  /** Somebody else had a hand in it: it is left alone as long as after so many repairs. */
+  #contest(trouble: Trouble, repairs: number): void {
+    const { clock, random } = this.#effects;
+    trouble.repairs++;
+    trouble.repairedAt = clock.now();
+    trouble.notBefore = clock.now() + repairDelay(repairs, random());
+  }
+
   /** It is written now, and if it was left alone for long, nobody contests it any more. */
   #calm(trouble: Trouble): Trouble {
     if (this.#effects.clock.now() - trouble.repairedAt > contestMemory) trouble.repairs = 0;
@@ -128,9 +165,9 @@ export class Troubles {
     return Object.assign(trouble, { failures: 0, said: "" });
   }
 
-  #tell(namespace: string, object: string, trouble: Trouble, { reason, next, event }: Message): void {
+  #tell(namespace: string, object: string, trouble: Trouble, { reason, next, event, isQuiet = false }: Message): void {
     const text = `${object} failed in namespace ${namespace}: ${reason}${next}`;
-    this.#effects.log(trouble.said === reason ? "debug" : "error", text, { namespace, object });
+    this.#effects.log(isQuiet || trouble.said === reason ? "debug" : "error", text, { namespace, object });
     if (trouble.said === "" && event !== undefined) this.#effects.warn(namespace, object, event, reason);
     trouble.said = reason;
   }
@@ -141,6 +178,8 @@ interface Message {
   readonly next: string;
   /** The reason of the Event; undefined for none. */
   readonly event: string | undefined;
+  /** Whether it was told before, and often. */
+  readonly isQuiet?: boolean;
 }
 
 /** Whether a failure tells something about the object: not that the API server is unwell, which then needs no Events. */

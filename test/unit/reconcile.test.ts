@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ForeignObjectError } from "../../helper/apply.ts";
 import { readConfig } from "../../helper/config.ts";
-import { fieldManager, type Metadata } from "../../helper/ownership.ts";
+import { fieldManager, ownMetadata, type Metadata } from "../../helper/ownership.ts";
 import { KubeError } from "../../helper/kube.ts";
 import { fieldsOf } from "../../helper/managed-fields.ts";
 import { Observed, type MetadataOnly } from "../../helper/observed.ts";
@@ -142,6 +142,11 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
         sinkOf(`%3D${name}`, namespace).set(
           ownSecret(namespace, how === "theirs" ? { name } : metadata, "kubectl-edit"),
         );
+      await clock.advance(0);
+    },
+    /** Somebody makes a secret with the helper's labels. */
+    ownIn: async (namespace: string, name: string) => {
+      sinkOf(`%3D${name}`, namespace).set(ownSecret(namespace, ownMetadata(config, name), "replicator"));
       await clock.advance(0);
     },
     /** Another helper of the same stack applies a secret, with a token it asked for at this time. */
@@ -333,6 +338,22 @@ describe("what somebody else did", () => {
     await change("a", "ecr-creds", "deleted");
     assert.equal(controller.states().get("a"), "right");
   });
+
+  it("is met more and more slowly where they make one and delete it again and again, in few words", async () => {
+    const { writes, newToken, change, clock, warned, lines, controller } = simulate();
+    await newToken();
+    writes.length = lines.length = 0;
+    for (let count = 0; count < 300; count++) {
+      await change("a", "ecr-creds", "theirs");
+      await change("a", "ecr-creds", "deleted");
+      await clock.advance(18);
+    }
+    assert.ok(writes.length <= 12, String(writes.length));
+    assert.ok(warned.length <= 6 && lines.length <= 30, `${String(warned.length)} ${String(lines.length)}`);
+    assert.equal(controller.states().get("b"), "right");
+    await clock.advance(10 * minute);
+    assert.equal(controller.states().get("a"), "right", "it is right in the end");
+  });
 });
 
 describe("a helper whose Deployment makes another one", () => {
@@ -492,6 +513,20 @@ describe("namespaces meant by pattern or selector", () => {
       "0 release builder-sa in other",
     ]);
     assert.equal(controller.states().has("other"), false);
+  });
+
+  it("that are not meant are cleared more and more slowly of what somebody labels as the helper's again and again", async () => {
+    const { writes, newToken, namespace, ownIn, clock } = simulate(env);
+    await newToken();
+    await namespace("other");
+    writes.length = 0;
+    for (let count = 0; count < 300; count++) {
+      await ownIn("other", "ecr-creds");
+      await clock.advance(18);
+    }
+    assert.ok(writes.length <= 8, String(writes.length));
+    await clock.advance(10 * minute);
+    assert.equal(writes.at(-1)?.split(" ").slice(1).join(" "), "remove ecr-creds in other", "in the end it is cleared");
   });
 
   it("begin with a clean slate where one of the same name has taken the place of another, even unseen", async () => {
