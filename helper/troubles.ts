@@ -5,14 +5,7 @@ import { isUnwell, KubeError } from "./kube.ts";
 import { inSeconds, reasonOf, type Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { retryAfterOf } from "./retry-after.ts";
-import {
-  contestMemory,
-  isWorthALine,
-  maximumObjectRetry,
-  repairDelay,
-  retryDelay,
-  serverRetryLimit,
-} from "./schedule.ts";
+import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "./schedule.ts";
 
 export interface TroubleEffects {
   /** Makes something visible on the object itself: an Event of type Warning. */
@@ -91,7 +84,11 @@ export class Troubles {
     const trouble = this.#of(namespace, object);
     const reason = reasonOf(error);
     if (error instanceof LastingError) {
-      this.#lasts(namespace, object, trouble, error);
+      // A watch or other tokens will tell when it has changed: until then it is no use to try. What becomes so again and again
+      // is somebody's doing.
+      metrics.failed(object, error.reason);
+      this.#contestAnew(trouble);
+      this.#tell(namespace, object, trouble, { reason, next: "", event: error.reason });
       return undefined;
     }
     // Of two that wrote at once the other may be done any moment, too.
@@ -111,17 +108,6 @@ export class Troubles {
     const event = isOfTheObject(error) ? "ApplyFailed" : undefined;
     this.#tell(namespace, object, trouble, { reason, next: `; trying again in ${inSeconds(wait)}`, event });
     return wait;
-  }
-
-  /**
-   * A watch or other tokens will tell when it has changed: until then it is no use to try. What becomes so again and again is
-   * somebody's doing.
-   */
-  #lasts(namespace: string, object: string, trouble: Trouble, error: LastingError): void {
-    this.#effects.metrics.failed(object, error.reason);
-    if (trouble.said === "") this.#contest(trouble, trouble.repairs);
-    const event = isWorthALine(trouble.repairs) ? error.reason : undefined;
-    this.#tell(namespace, object, trouble, { reason: reasonOf(error), next: "", event, isQuiet: event === undefined });
   }
 
   /** Forgets objects in a namespace where the helper has nothing to do, but for those that somebody else does not leave alone. */
@@ -158,6 +144,10 @@ export class Troubles {
     trouble.notBefore = clock.now() + repairDelay(repairs, random());
   }
 
+  #contestAnew(trouble: Trouble): void {
+    if (trouble.said === "") this.#contest(trouble, trouble.repairs);
+  }
+
   /** It is written now, and if it was left alone for long, nobody contests it any more. */
   #calm(trouble: Trouble): Trouble {
     if (this.#effects.clock.now() - trouble.repairedAt > contestMemory) trouble.repairs = 0;
@@ -165,9 +155,9 @@ export class Troubles {
     return Object.assign(trouble, { failures: 0, said: "" });
   }
 
-  #tell(namespace: string, object: string, trouble: Trouble, { reason, next, event, isQuiet = false }: Message): void {
+  #tell(namespace: string, object: string, trouble: Trouble, { reason, next, event }: Message): void {
     const text = `${object} failed in namespace ${namespace}: ${reason}${next}`;
-    this.#effects.log(isQuiet || trouble.said === reason ? "debug" : "error", text, { namespace, object });
+    this.#effects.log(trouble.said === reason ? "debug" : "error", text, { namespace, object });
     if (trouble.said === "" && event !== undefined) this.#effects.warn(namespace, object, event, reason);
     trouble.said = reason;
   }
@@ -178,8 +168,6 @@ interface Message {
   readonly next: string;
   /** The reason of the Event; undefined for none. */
   readonly event: string | undefined;
-  /** Whether it was told before, and often. */
-  readonly isQuiet?: boolean;
 }
 
 /** Whether a failure tells something about the object: not that the API server is unwell, which then needs no Events. */
