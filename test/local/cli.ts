@@ -44,7 +44,8 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
         .filter(([key]) => key !== "aws:secretKey")
         // The content of a kubeconfig may hold a token.
         .map(([key, value]) => `${key}=${/[\n{]/.test(String(value)) ? "[content]" : JSON.stringify(value)}`);
-      if (overridden.length > 0) say(`Overrides of Pulumi.dev.yaml, kept until down where this succeeds: ${overridden.join(" ")}`);
+      if (overridden.length > 0)
+        say(`Overrides of Pulumi.dev.yaml, kept until down where this succeeds: ${overridden.join(" ")}`);
       await up(stack);
       keepOverrides(stack);
       const log = await helperLog(await outputs(stack));
