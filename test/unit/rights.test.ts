@@ -149,10 +149,14 @@ describe("the rights that were used in AWS", () => {
     for (const key of ["AKIA1", "ASIA1"]) {
       assert.deepEqual(judge(request(9, token, { key })), { used: [token], beyond: [], denied: [] });
     }
-    for (const key of ["AKIA2", "ASIA2", "test", "unknown"]) {
+    for (const key of ["AKIA2", "ASIA2", "test", "123456789012", "unknown"]) {
       assert.deepEqual(judge(request(9, "ecr:PutImage", { key })), { used: [], beyond: [], denied: [] });
     }
     assert.ok(isDeployer({ kind: "user", name: "deployer-a" }));
+    assert.equal(
+      principalsOf([request(9, "ecr:PutImage", { key: "123456789012" })], "test").get("123456789012")?.kind,
+      "root",
+    );
   });
 
   it("are those of their tokens, too, but for repositories that tests expect to be refused", () => {

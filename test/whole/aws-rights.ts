@@ -8,8 +8,11 @@ export interface Principal {
 
 /** Whose each access key is, as the answers tell it that gave them. */
 export function principalsOf(requests: readonly AwsRequest[], rootKey: string): ReadonlyMap<string, Principal> {
-  const known = new Map<string, Principal>([[rootKey, { kind: "root", name: "root" }]]);
-  for (const { made, user, role } of requests) {
+  const root: Principal = { kind: "root", name: "root" };
+  const known = new Map([[rootKey, root]]);
+  for (const { key = "", made, user, role } of requests) {
+    // The id of an account is the key of its root to the emulator.
+    if (/^\d{12}$/.test(key)) known.set(key, root);
     if (made === undefined) continue;
     known.set(made, user === undefined ? { kind: "role", name: role ?? "" } : { kind: "user", name: user });
   }
