@@ -10,13 +10,15 @@ export type ClusterConfig =
 /** One line that is not blank. */
 const contextName = /^(?=.*\S)[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+$/u;
 
+/** Whether a kubeconfig is given by its content, which has keys in it, and not by its path. */
+export const isContent = (kubeconfig: string): boolean => kubeconfig.includes("clusters");
+
 export function readCluster(config: ConfigReader): ClusterConfig {
   const kubeconfig = config.optional("kubeconfig", /./s, "the path of a kubeconfig, or its content");
   const context = config.optional("context", contextName, "the name of a context");
   const eksCluster = config.optional("eksCluster", eksClusterName, "the name of an EKS cluster");
   const anyKubeconfig = kubeconfig ?? context;
-  const isContent = kubeconfig?.includes("clusters") === true;
-  if (kubeconfig !== undefined && !isContent && !isFile(kubeconfig)) {
+  if (kubeconfig !== undefined && !isContent(kubeconfig) && !isFile(kubeconfig)) {
     config.mistake(
       "kubeconfig",
       kubeconfig,

@@ -1,10 +1,10 @@
 // The Kubernetes provider of the cluster that the configuration names, and of no other.
 import { getCluster } from "@pulumi/aws/eks/getCluster.js";
 import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
-import { Provider } from "@pulumi/kubernetes/provider.js";
+import { Provider, type ProviderArgs } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/log.ts";
-import type { ClusterConfig } from "./cluster-config.ts";
+import { isContent, type ClusterConfig } from "./cluster-config.ts";
 
 /** What EKS says of a cluster. */
 export interface EksCluster {
@@ -57,10 +57,13 @@ export function clusterProvider(config: ClusterConfig, eks: EksCluster | undefin
   });
 }
 
-function accessOf(config: ClusterConfig, eks: EksCluster | undefined): { kubeconfig?: string; context?: string } {
+function accessOf(config: ClusterConfig, eks: EksCluster | undefined): ProviderArgs {
   if (eks !== undefined) return { kubeconfig: eksKubeconfig(eks) };
   const { kubeconfig, context } = "kubeconfig" in config ? config : {};
-  return { ...(kubeconfig === undefined ? {} : { kubeconfig }), ...(context === undefined ? {} : { context }) };
+  return {
+    ...(kubeconfig === undefined ? {} : { kubeconfig: isContent(kubeconfig) ? pulumi.secret(kubeconfig) : kubeconfig }),
+    ...(context === undefined ? {} : { context }),
+  };
 }
 
 /** A kubeconfig whose token is made by the AWS command line at every use: it holds no secret and does not age. */

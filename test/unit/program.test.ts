@@ -400,6 +400,21 @@ describe("the stack", () => {
     assert.equal(clusterOf({ find }).kubeconfig, "Pulumi.yaml");
   });
 
+  it("keeps the content of a kubeconfig a secret, which has keys in it, however it was set; a path is none", async () => {
+    const content = '{"apiVersion":"v1","clusters":[],"users":[{"user":{"token":"hunter2"}}]}';
+    for (const [kubeconfig, isKept] of [
+      [content, true],
+      ["Pulumi.yaml", false],
+    ] as const) {
+      const program = await runProgram({ kubeconfig });
+      for (const name of ["cluster", "cluster-identity"]) {
+        const { raw } = program.find("pulumi:providers:kubernetes", name);
+        assert.equal(isSecret(raw["kubeconfig"]), isKept);
+      }
+      assert.equal(program.secretOutputs.length, 0);
+    }
+  });
+
   it("knows the cluster by its own uid, whichever way it is reached, and changes a secret in place", async () => {
     for (const way of [cluster, { context: "main" }, { eksCluster: "main" }]) {
       const { clusterIdentifier, enableSecretMutable } = clusterOf(await runProgram(way));
