@@ -262,6 +262,7 @@ describe("the stack, end to end", () => {
       process.kill(-child.pid, "SIGINT");
     });
     const broken = await ended;
+    await writeFile(file, source);
     assert.equal(broken.code, 1);
     assert.match(seen, /\[Pod \S+\]: containers with unready status: \[ecr-helper\]\[CrashLoopBackOff\]/);
     const running = (await helperPods()).filter(({ status }) => status.containerStatuses?.[0]?.ready === true);
@@ -269,7 +270,6 @@ describe("the stack, end to end", () => {
       running.map(({ metadata }) => metadata.name),
       before,
     );
-    await writeFile(file, source);
     const mended = await command("up");
     assert.equal(mended.code, 0, mended.stderr);
     const left = (await helperPods()).map(({ metadata }) => metadata.name);
