@@ -60,17 +60,18 @@ export class KubeError extends Error {
 
 /** A name as Kubernetes has them: nothing that was sent passes for one. */
 const name = "[\\w.:*/-]{1,253}";
-const refusers = [
-  new RegExp(`ValidatingAdmissionPolicy '${name}'|admission webhook "${name}"`),
-  new RegExp(
-    `User "${name}" cannot ${name} resource "${name}" in API group "(?:${name})?"(?: in the namespace "${name}")?`,
-  ),
-];
+const admission = new RegExp(`ValidatingAdmissionPolicy '${name}'|admission webhook "${name}"`);
+const authorization = new RegExp(
+  `User "${name}" cannot ${name} resource "${name}" in API group "(?:${name})?"(?: in the namespace "${name}")?`,
+);
 
 /** Who refused, by the parts of a message that quote nothing else. */
 function refuserIn(message: string): string {
-  const [refuser] = refusers.flatMap((one) => one.exec(message.slice(0, maxMessage))?.[0] ?? []);
-  return refuser === undefined ? "" : `, refused by ${refuser}`.replace("refused by User", "User");
+  const begun = message.slice(0, maxMessage);
+  const [refuser] = admission.exec(begun) ?? [];
+  if (refuser !== undefined) return `, refused by ${refuser}`;
+  const [lack] = authorization.exec(begun) ?? [];
+  return lack === undefined ? "" : `, ${lack}`;
 }
 
 /** No more of a message is looked at, in characters. */

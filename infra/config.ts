@@ -99,7 +99,7 @@ export function readConfig(own: Registry): StackConfig {
 }
 
 function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, registries }: StackConfig): void {
-  // Of the own registry the region is not known here, but its login has the plain name.
+  // The login of the own registry has the plain name, whatever its region is.
   const logins = [...basicAuthNames(basicAuthSecret, ["", ...regionsOf(registries)]).values()];
   const own = [app, `${app}-image`];
   if (objectName.test(basicAuthSecret) && !logins.every((one) => objectName.test(one))) {

@@ -1,10 +1,10 @@
 // What a registry says to a helper's logins.
-import { url, type Endpoint } from "./local/machine.ts";
+import type { Endpoint } from "./local/machine.ts";
+import { RegistryClient } from "./registry-client.ts";
 
-/** The status that a registry answers to a password: 200 where it takes it, 401 where not. */
+/** The status that a registry answers to a password: 200 where it takes it, 401 where not, 403 where it has ended. */
 export async function loginStatus(registry: Endpoint, password: string): Promise<number> {
-  const authorization = `Basic ${Buffer.from(`AWS:${password}`).toString("base64")}`;
-  const answer = await fetch(`${url(registry)}/v2/`, { headers: { authorization } });
+  const answer = await new RegistryClient(registry, password).ask("GET", "/v2/");
   await answer.body?.cancel();
   return answer.status;
 }

@@ -1,24 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
-import { readConfig } from "../../infra/config.ts";
 import type { Registry } from "../../infra/registry.ts";
-import { account, configure, ownRegistry, runProgram } from "../program.ts";
+import { account, runProgram } from "../program.ts";
+import { mistakesOf } from "../mistakes.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");
-
-/** The lines of the one error; none where it is right. */
-function mistakesOf(given: Readonly<Record<string, string>>, own: Registry = ownRegistry): string[] {
-  configure({ kubeconfig: "Pulumi.yaml", ...given });
-  try {
-    readConfig(own);
-  } catch (error) {
-    assert.ok(pulumi.RunError.isInstance(error), String(error));
-    return error.message.split("\n  ").slice(1);
-  }
-  return [];
-}
 
 describe("the name of the repository", () => {
   it("is what ECR's service model has, as long as Docker takes it with the host", () => {

@@ -1,30 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
-import { readConfig } from "../../infra/config.ts";
-import type { Registry } from "../../infra/registry.ts";
-import { account, configure, ownRegistry } from "../program.ts";
+import { account } from "../program.ts";
+import { mistakesOf } from "../mistakes.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");
 
 type Values = Record<string, string | readonly string[]>;
-
-/** The lines of the one error; none of a configuration that is right. */
-function mistakesOf(given: Values, own: Registry = ownRegistry): string[] {
-  const texts = Object.entries(given).map(([key, value]) => [
-    key,
-    typeof value === "string" ? value : JSON.stringify(value),
-  ]);
-  configure({ kubeconfig: "Pulumi.yaml", ...(Object.fromEntries(texts) as Record<string, string>) });
-  try {
-    readConfig(own);
-  } catch (error) {
-    assert.ok(pulumi.RunError.isInstance(error), String(error));
-    return error.message.split("\n  ").slice(1);
-  }
-  return [];
-}
 
 const other = "444455556666";
 const hostOf = (accountId: string, region: string): string => `${accountId}.dkr.ecr.${region}.amazonaws.com`;
