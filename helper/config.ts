@@ -21,6 +21,15 @@ export interface Registry {
   readonly region: string;
 }
 
+/** A token that is asked for. */
+export interface TokenRequest {
+  readonly region: string;
+  /** The ARN of the role that asks; undefined where the helper asks as itself. */
+  readonly role: string | undefined;
+  /** What it is for: where nothing is pushed, builds have the one for pulls. */
+  readonly login: "pull" | "push";
+}
+
 export interface HelperConfig extends TargetRules {
   /** The registries whose credentials are kept; the first one is the stack's own. */
   readonly registries: readonly Registry[];
@@ -31,6 +40,12 @@ export interface HelperConfig extends TargetRules {
   readonly pullSecret: string;
   /** The names of all secrets that are kept in a build namespace. */
   readonly secretNames: readonly string[];
+  /** Those that are kept in the helper's own: each token is in one of them, so that the next helper finds it. */
+  readonly ownSecretNames: readonly string[];
+  /** By the names that tokens have here and in the log. */
+  readonly tokenRequests: ReadonlyMap<string, TokenRequest>;
+  /** The ARN of the role that asks for the logins of builds; undefined where nothing is pushed. */
+  readonly pushRole: string | undefined;
   readonly serviceAccount: string;
   /** Where the helper itself runs; its own image is pulled with the pull secret there. */
   readonly namespace: string;
@@ -42,6 +57,8 @@ export interface HelperConfig extends TargetRules {
   readonly principal: string;
   /** Of both and the key: tokens that another one asked for may end with it. */
   readonly fingerprint: string;
+  /** The same of the role that pushes. */
+  readonly pushFingerprint: string;
   /** The cluster-scoped object that owns what the helper creates, so that it goes with the stack. */
   readonly owner: { readonly name: string; readonly uid: string };
   /** The ClusterRole by whose absence a helper that ends knows that the stack is being destroyed. */
@@ -83,6 +100,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
     reader.mistake("ECR_HELPER_PULL_SECRET", pullSecret, "another name: a login for builds has this one");
   }
 
+  const pushRole = read("ECR_HELPER_PUSH_ROLE", "nothing, or the ARN of a role", matching(/^[!-~]*$/)) || undefined;
+
   const config: HelperConfig = {
     registries,
     registryHost:
@@ -103,6 +122,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
     basicAuthSecrets,
     pullSecret,
     secretNames: [...logins, pullSecret],
+    ownSecretNames: [...(pushRole === undefined ? [] : logins), pullSecret],
+    tokenRequests: tokenRequests([...basicAuthSecrets.keys()], pushRole),
+    pushRole,
     serviceAccount: read("ECR_HELPER_SERVICE_ACCOUNT", name, matching(objectName), "builder-sa"),
     namespace: read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(namespaceName)),
     pod: read("ECR_HELPER_POD", "the helper's own pod", matching(objectName)),
@@ -113,7 +135,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
       "nothing, or the name of an IAM user, or the ARN of a role",
       matching(/^[!-~]*$/),
     ),
-    fingerprint: fingerprint(env),
+    fingerprint: fingerprint(env, identityVariables),
+    pushFingerprint: fingerprint(env, [...identityVariables, "ECR_HELPER_PUSH_ROLE"]),
     owner: {
       name: read(
         "ECR_HELPER_OWNER_NAME",
@@ -156,7 +179,18 @@ function parsedSelector(value: string): string | undefined {
   }
 }
 
-function fingerprint(env: Readonly<Record<string, string | undefined>>): string {
-  const known = ["ECR_HELPER_IDENTITY", "ECR_HELPER_PRINCIPAL", "AWS_ACCESS_KEY_ID"].map((name) => env[name]);
+const identityVariables = ["ECR_HELPER_IDENTITY", "ECR_HELPER_PRINCIPAL", "AWS_ACCESS_KEY_ID"];
+
+function fingerprint(env: Readonly<Record<string, string | undefined>>, variables: readonly string[]): string {
+  const known = variables.map((name) => env[name]);
   return createHash("sha256").update(JSON.stringify(known)).digest("hex").slice(0, 16);
+}
+
+/** The name of a region's token for pulls is the region itself. */
+export const pushTokenName = (region: string): string => `${region} (push)`;
+
+function tokenRequests(regions: readonly string[], pushRole: string | undefined): ReadonlyMap<string, TokenRequest> {
+  const pulls = regions.map((region) => [region, { region, role: undefined, login: "pull" }] as const);
+  const pushes = regions.map((region) => [pushTokenName(region), { region, role: pushRole, login: "push" }] as const);
+  return new Map<string, TokenRequest>(pushRole === undefined ? pulls : [...pulls, ...pushes]);
 }

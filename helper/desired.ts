@@ -1,11 +1,11 @@
 // What should exist: pure functions from tokens and configuration to the objects of a namespace.
 import { createHash } from "node:crypto";
-import type { HelperConfig } from "./config.ts";
+import { pushTokenName, type HelperConfig } from "./config.ts";
 import { annotations, ownMetadata, type Metadata } from "./ownership.ts";
 import { firstEnd, type AuthorizationToken } from "./token.ts";
 import { describeTokens } from "./tokens-left.ts";
 
-/** The live tokens by region. */
+/** The live tokens by the names of their requests. */
 export type Tokens = ReadonlyMap<string, AuthorizationToken>;
 
 export interface Secret {
@@ -55,6 +55,10 @@ const times = (tokens: readonly AuthorizationToken[]): Record<string, string> =>
 function basicAuthSecret(config: HelperConfig, name: string, region: string, token: AuthorizationToken): Secret {
   const metadata = ownMetadata(config, name);
   metadata.annotations = times([token]);
+  if (config.pushRole !== undefined) {
+    const left = new Map([[pushTokenName(region), token]]);
+    metadata.annotations[annotations.tokens] = describeTokens(config.pushFingerprint, left);
+  }
   for (const [index, host] of hostsOf(config, region).entries()) {
     metadata.annotations[`build.knative.dev/docker-${String(index)}`] = `https://${host}`;
     metadata.annotations[`tekton.dev/docker-${String(index)}`] = `https://${host}`;
@@ -74,23 +78,27 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
     for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
   }
   const metadata = ownMetadata(config, config.pullSecret);
-  metadata.annotations = { ...times([...tokens.values()]), [annotations.tokens]: describeTokens(config, tokens) };
+  metadata.annotations = {
+    ...times([...tokens.values()]),
+    [annotations.tokens]: describeTokens(config.fingerprint, tokens),
+  };
   const data = { ".dockerconfigjson": base64(JSON.stringify({ auths })) };
   return { metadata, apiVersion: "v1", kind: "Secret", type: "kubernetes.io/dockerconfigjson", data };
 }
 
+const buildTokenName = ({ pushRole }: HelperConfig, region: string): string =>
+  pushRole === undefined ? region : pushTokenName(region);
+
 /** All secrets of a build namespace that there is a token for. The order of the tokens makes no difference. */
 export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
   const known = new Map<string, AuthorizationToken>();
-  for (const region of config.basicAuthSecrets.keys()) {
-    const token = tokens.get(region);
-    if (token !== undefined) known.set(region, token);
+  const secrets: Secret[] = [];
+  for (const [region, name] of config.basicAuthSecrets) {
+    const [pull, build] = [tokens.get(region), tokens.get(buildTokenName(config, region))];
+    if (pull !== undefined) known.set(region, pull);
+    if (build !== undefined) secrets.push(basicAuthSecret(config, name, region, build));
   }
-  if (known.size === 0) return [];
-  const logins = [...known].map(([region, token]) =>
-    basicAuthSecret(config, config.basicAuthSecrets.get(region) ?? "", region, token),
-  );
-  const secrets = [...logins, pullSecret(config, known)];
+  if (known.size > 0) secrets.push(pullSecret(config, known));
   for (const secret of secrets) {
     const revision = createHash("sha256").update(JSON.stringify(secret)).digest("hex").slice(0, 16);
     secret.metadata.annotations = { ...secret.metadata.annotations, [annotations.revision]: revision };
@@ -113,14 +121,11 @@ export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSec
     };
   });
 
-/** The secrets as they would be with tokens of every region: their fields are the same whatever the tokens are. */
+/** The secrets as they would be with all tokens: their fields are the same whatever the tokens are. */
 export const exampleSecrets = (config: HelperConfig): Secret[] =>
   secretsOf(
     config,
     new Map(
-      [...config.basicAuthSecrets.keys()].map((region) => [
-        region,
-        { username: "", password: "", issuedAt: 0, expiresAt: 0 },
-      ]),
+      [...config.tokenRequests.keys()].map((name) => [name, { username: "", password: "", issuedAt: 0, expiresAt: 0 }]),
     ),
   );

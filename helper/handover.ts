@@ -98,7 +98,8 @@ function keepingOf(
   if (successor === "none") return () => false;
   const objects = new Set(objectsOf(successor));
   const kept = keptBy(successor);
-  const ownSecret = `secret/${successor.pullSecret}`;
+  const ownSecrets = new Set(successor.ownSecretNames.map((name) => `secret/${name}`));
   return (namespace, object) =>
-    objects.has(object) && (kept?.has(namespace) !== false || (namespace === config.namespace && object === ownSecret));
+    objects.has(object) &&
+    (kept?.has(namespace) !== false || (namespace === config.namespace && ownSecrets.has(object)));
 }

@@ -8,8 +8,8 @@ import type { State } from "./reconcile.ts";
 export class Metrics {
   readonly #registry = new Registry();
   readonly #config: HelperConfig;
-  readonly #expiry: Gauge<"registry" | "region">;
-  readonly #ecr: Counter<"region" | "result">;
+  readonly #expiry: Gauge<"registry" | "region" | "login">;
+  readonly #ecr: Counter<"region" | "login" | "result">;
   readonly #kube: Counter<"verb" | "resource" | "code">;
   readonly #applies: Counter<"object" | "outcome">;
   readonly #failures: Counter<"object" | "reason">;
@@ -26,13 +26,13 @@ export class Metrics {
     this.#expiry = new Gauge({
       name: "ecr_helper_token_expiry_timestamp_seconds",
       help: "When the authorization token of a registry ends, in seconds since 1970.",
-      labelNames: ["registry", "region"],
+      labelNames: ["registry", "region", "login"],
       registers,
     });
     this.#ecr = new Counter({
       name: "ecr_helper_token_requests_total",
       help: "Requests for authorization tokens to Amazon ECR.",
-      labelNames: ["region", "result"],
+      labelNames: ["region", "login", "result"],
       registers,
     });
     this.#kube = new Counter({
@@ -66,8 +66,8 @@ export class Metrics {
       registers,
     });
     // From nothing on, so that the first of each is an increase too.
-    for (const { region } of config.registries) {
-      for (const result of ["success", "failure"]) this.#ecr.inc({ region, result }, 0);
+    for (const { region, login } of config.tokenRequests.values()) {
+      for (const result of ["success", "failure"]) this.#ecr.inc({ region, login, result }, 0);
     }
     new Gauge({
       name: "ecr_helper_last_success_timestamp_seconds",
@@ -99,14 +99,19 @@ export class Metrics {
   }
 
   tokens(tokens: Tokens): void {
-    for (const { host, region } of this.#config.registries) {
-      const end = tokens.get(region)?.expiresAt;
-      if (end !== undefined && !Number.isNaN(end)) this.#expiry.set({ registry: host, region }, end / 1000);
+    for (const [name, { region, login }] of this.#config.tokenRequests) {
+      const end = tokens.get(name)?.expiresAt;
+      if (end === undefined || Number.isNaN(end)) continue;
+      for (const { host } of this.#config.registries.filter((one) => one.region === region)) {
+        this.#expiry.set({ registry: host, region, login }, end / 1000);
+      }
     }
   }
 
-  asked(region: string, result: "success" | "failure"): void {
-    this.#ecr.inc({ region, result });
+  /** `name` is that of a token. */
+  asked(name: string, result: "success" | "failure"): void {
+    const { region = "", login } = this.#config.tokenRequests.get(name) ?? {};
+    this.#ecr.inc({ region, ...(login === undefined ? {} : { login }), result });
   }
 
   called({ method, path, contentType }: Call, status: number): void {

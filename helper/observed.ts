@@ -182,9 +182,11 @@ export class Observed {
   }
 
   #followNamed(): Following[] {
-    const { namespace, pullSecret } = this.#config;
+    const { namespace, ownSecretNames } = this.#config;
     const builds = [...this.#named].flatMap((one) => this.#follow(one));
-    return this.#named.has(namespace) ? builds : [...builds, this.#followSecret(pullSecret, namespace)];
+    return this.#named.has(namespace)
+      ? builds
+      : [...builds, ...ownSecretNames.map((name) => this.#followSecret(name, namespace))];
   }
 
   #followSecret(name: string, namespace: string | undefined): Following {

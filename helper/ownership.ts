@@ -9,7 +9,7 @@ export const annotations = {
   revision: "ecr-helper/revision",
   /** When the last of its tokens was asked for: two helpers know by it whose is the newer. */
   refreshedAt: "ecr-helper/refreshed-at",
-  /** The tokens' times by region, in the pull secret: a helper that starts anew goes on from there. */
+  /** The tokens' times by their names: a helper that starts anew goes on from there. */
   tokens: "ecr-helper/tokens",
 } as const;
 

@@ -14,7 +14,7 @@ const refusals =
 export const isRefusal = (error: unknown): boolean => error instanceof Error && refusals.test(error.name);
 
 /** What to check where AWS refuses a helper of this configuration. */
-export function whatToCheck({ identity, principal, namespace, deployment }: HelperConfig): string {
+export function whatToCheck({ identity, principal, pushRole, namespace, deployment }: HelperConfig): string {
   const policy = "has the policy that the stack's output policyArn names";
   const limits = "no permissions boundary or service control policy denies ecr:GetAuthorizationToken";
   const account = `system:serviceaccount:${namespace}:${deployment}`;
@@ -40,5 +40,6 @@ export function whatToCheck({ identity, principal, namespace, deployment }: Help
     ],
     node: [`the nodes' role ${policy}`, "pods reach the instance metadata service (a hop limit of 2)"],
   };
-  return `check that ${[...checks[identity], limits].join("; that ")}`;
+  const push = pushRole === undefined ? [] : [`it may assume the role ${pushRole}, which the logins that push are for`];
+  return `check that ${[...checks[identity], ...push, limits].join("; that ")}`;
 }

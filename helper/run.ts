@@ -36,7 +36,7 @@ export async function runHelper(
     log("warn", `${String(lines)} lines of the log were lost before this one: nobody read them`),
   );
   const [clock, random] = [systemClock, Math.random];
-  const regions = [...config.basicAuthSecrets.keys()];
+  const tokenNames = [...config.tokenRequests.keys()];
   let tokens: Tokens = new Map();
 
   const metrics = new Metrics(config, { states: () => controller.states(), isAllRight: () => status.isAllRight() });
@@ -68,7 +68,7 @@ export async function runHelper(
   const writer = new Writer(kube, config, observed);
   const effects = { writer, warn, log, metrics, clock, random, concurrency: () => limit.value };
   const controller = createController(config, observed, (namespace) => watches.knowledgeOf(namespace), effects, signal);
-  const status = new Status(config.namespace, regions, {
+  const status = new Status(config.namespace, tokenNames, {
     tokens: () => tokens,
     targets: () => observed.targets(),
     states: () => controller.states(),
@@ -94,13 +94,13 @@ export async function runHelper(
     },
     signal,
   );
-  const isIntact = (found: MetadataOnly): boolean =>
-    observed.judgeSecret(config.pullSecret, found).changedBy === undefined;
+  const isIntact = (name: string, found: MetadataOnly): boolean =>
+    observed.judgeSecret(name, found).changedBy === undefined;
   const refreshing = keepTokens(
-    regions,
+    tokenNames,
     await readTokensLeft(config, kube, { isIntact, log, clock, random }, signal),
     {
-      tokenSource: ecrTokenSource(),
+      tokenSource: ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? ""),
       log,
       clock,
       random,
@@ -109,7 +109,7 @@ export async function runHelper(
         metrics.tokens(next);
         controller.refresh(next);
       },
-      asked: (region, result) => metrics.asked(region, result),
+      asked: (name, result) => metrics.asked(name, result),
       failing: (_, reason) => warn(config.namespace, `deployment/${config.deployment}`, "NoAuthorizationToken", reason),
       whatToCheck: whatToCheck(config),
     },

@@ -18,13 +18,13 @@ export const stuckAfter = 5 * 60_000;
 
 export class Status {
   readonly #namespace: string;
-  readonly #regions: readonly string[];
+  readonly #tokenNames: readonly string[];
   readonly #source: StatusSource;
   #wasReady = false;
 
   /** `namespace` is the helper's own. */
-  constructor(namespace: string, regions: readonly string[], source: StatusSource) {
-    [this.#namespace, this.#regions, this.#source] = [namespace, regions, source];
+  constructor(namespace: string, tokenNames: readonly string[], source: StatusSource) {
+    [this.#namespace, this.#tokenNames, this.#source] = [namespace, tokenNames, source];
   }
 
   /** Undefined when the helper is alive, else what is wrong. */
@@ -34,7 +34,7 @@ export class Status {
   }
 
   /**
-   * Undefined when the helper is ready, else what it waits for: a token of every region that its own identity was given, and a
+   * Undefined when the helper is ready, else what it waits for: every token, as its own identity was given it, and a
    * look at every namespace. One that fails is no reason to wait, unless it is the helper's own. Once ready it stays so.
    */
   unready(): string | undefined {
@@ -44,19 +44,19 @@ export class Status {
     return missing;
   }
 
-  /** Whether every namespace is right and every region's token alive, at this moment. */
+  /** Whether every namespace is right and every token alive, at this moment. */
   isAllRight(): boolean {
     const [tokens, states, now] = [this.#source.tokens(), this.#source.states(), this.#source.now()];
     // A token that does not say when it ends counts as alive.
-    const isAlive = (region: string): boolean => tokens.has(region) && !((tokens.get(region)?.expiresAt ?? 0) <= now);
-    return this.#regions.every(isAlive) && this.#source.targets().every((one) => states.get(one) === "right");
+    const isAlive = (name: string): boolean => tokens.has(name) && !((tokens.get(name)?.expiresAt ?? 0) <= now);
+    return this.#tokenNames.every(isAlive) && this.#source.targets().every((one) => states.get(one) === "right");
   }
 
   #missing(): string | undefined {
     const [tokens, states] = [this.#source.tokens(), this.#source.states()];
     // What another identity was given does not show that this one will be: the other one goes when this helper is ready.
-    const region = this.#regions.find((one) => !((tokens.get(one)?.issuedAt ?? 0) > 0));
-    if (region !== undefined) return `there is no authorization token for ${region} yet`;
+    const name = this.#tokenNames.find((one) => !((tokens.get(one)?.issuedAt ?? 0) > 0));
+    if (name !== undefined) return `there is no authorization token for ${name} yet`;
     const pending = this.#source.targets().filter((one) => (states.get(one) ?? "pending") === "pending");
     if (pending.length > 0) return `namespaces that were not looked at yet: ${String(pending.length)}`;
     const own = states.get(this.#namespace);

@@ -46,7 +46,7 @@ export function tasksOf(
   if (role === "gone") return [];
   const secrets = config.secretNames.map((name) => {
     const seen = observed.secrets.get(name)?.get(namespace);
-    if (role === "build" || (role === "own" && name === config.pullSecret)) {
+    if (role === "build" || (role === "own" && config.ownSecretNames.includes(name))) {
       return secretTask(observed, desired, name, seen, settled);
     }
     return seen?.own === true ? ({ kind: "removeSecret", object: `secret/${name}`, name, seen } as const) : undefined;

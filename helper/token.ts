@@ -1,6 +1,8 @@
 // Authorization tokens of Amazon ECR: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_AuthorizationData.html
 import { isUtf8 } from "node:buffer";
 import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
+import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
+import type { TokenRequest } from "./config.ts";
 import { parseRetryAfter } from "./retry-after.ts";
 
 export interface AuthorizationToken {
@@ -12,20 +14,23 @@ export interface AuthorizationToken {
   readonly expiresAt: number;
 }
 
-/** Asks for a new token of a region; it opens every registry there that the principal may read. Rejects when refused. */
-export type TokenSource = (region: string, signal: AbortSignal) => Promise<AuthorizationToken>;
+/** Asks for a new token; it opens every registry of its region that the principal may read. Rejects when refused. */
+export type TokenSource = (name: string, signal: AbortSignal) => Promise<AuthorizationToken>;
 
-/** A source that asks Amazon ECR, by the SDK's default credentials, with one client (and its connections) per region. */
-export function ecrTokenSource(): TokenSource {
+/**
+ * A source that asks Amazon ECR, by the SDK's default credentials or by those of a role that these may assume, with one client
+ * (and its connections) for each name. STS is asked in the home region.
+ */
+export function ecrTokenSource(requests: ReadonlyMap<string, TokenRequest>, homeRegion: string): TokenSource {
   const clients = new Map<string, ECRClient>();
-  return async (region, signal) => {
-    const client = clients.get(region) ?? createClient(region);
-    clients.set(region, client);
+  return async (name, signal) => {
+    const client = clients.get(name) ?? createClient(requests.get(name), homeRegion);
+    clients.set(name, client);
     const issuedAt = Date.now();
     // It keeps the credentials that were refused until they end, and waits for those that do not come: the next one looks
     // for others.
     const forget = (): void => {
-      if (clients.get(region) === client) clients.delete(region);
+      if (clients.get(name) === client) clients.delete(name);
       client.destroy();
     };
     signal.addEventListener("abort", forget);
@@ -58,12 +63,45 @@ function explained(error: unknown, status: number | undefined): Error {
 }
 
 // One attempt: the reconcile loop repeats what failed, with a backoff it can be seen to keep.
-const createClient = (region: string): ECRClient =>
-  new ECRClient({
-    region,
-    maxAttempts: 1,
-    requestHandler: { connectionTimeout: 5_000, requestTimeout: 15_000, throwOnRequestTimeout: true },
-  });
+const oneAttempt = {
+  maxAttempts: 1,
+  requestHandler: { connectionTimeout: 5_000, requestTimeout: 15_000, throwOnRequestTimeout: true },
+};
+
+function createClient(request: TokenRequest | undefined, homeRegion: string): ECRClient {
+  if (request === undefined) throw new Error("there is no such token");
+  const { region, role } = request;
+  const credentials = role === undefined ? {} : { credentials: async () => assume(role, homeRegion) };
+  return new ECRClient({ region, ...credentials, ...oneAttempt });
+}
+
+/** As the SDK takes them. */
+interface SessionCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string;
+  readonly expiration?: Date;
+}
+
+/** Credentials of a role, for an hour: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html */
+async function assume(RoleArn: string, region: string): Promise<SessionCredentials> {
+  const sts = new STSClient({ region, ...oneAttempt });
+  try {
+    const { Credentials } = await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "ecr-helper" }));
+    const { AccessKeyId, SecretAccessKey, SessionToken, Expiration } = Credentials ?? {};
+    if (AccessKeyId === undefined || SecretAccessKey === undefined || SessionToken === undefined) {
+      throw new Error(`STS answered without credentials of ${RoleArn}`);
+    }
+    return {
+      accessKeyId: AccessKeyId,
+      secretAccessKey: SecretAccessKey,
+      sessionToken: SessionToken,
+      ...(Expiration === undefined ? {} : { expiration: Expiration }),
+    };
+  } finally {
+    sts.destroy();
+  }
+}
 
 /** A token as ECR gives it. Never shows it in an error. */
 export function parseToken(

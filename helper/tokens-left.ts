@@ -1,6 +1,6 @@
-// The tokens that one helper leaves to the next: in the pull secret of its own namespace, with their times beside them.
+// The tokens that one helper leaves to the next: in the secrets of its own namespace, with their times beside them.
 import type { Clock } from "./clock.ts";
-import type { HelperConfig } from "./config.ts";
+import { pushTokenName, type HelperConfig } from "./config.ts";
 import type { Secret, Tokens } from "./desired.ts";
 import { annotations, isOwn } from "./ownership.ts";
 import { orUndefined, type Kube } from "./kube.ts";
@@ -10,18 +10,16 @@ import { fieldsIn, isText, parseFields } from "./shape.ts";
 import { isWorthALine, retryDelay, serverRetryLimit } from "./schedule.ts";
 import { parseLogin, type AuthorizationToken } from "./token.ts";
 
-/** What the annotation of a pull secret says of the tokens in it. */
-export const describeTokens = (config: HelperConfig, tokens: Tokens): string =>
+/** What the annotation of a secret says of the tokens in it, which the identity of the fingerprint asked for. */
+export const describeTokens = (identity: string, tokens: Tokens): string =>
   JSON.stringify({
-    identity: config.fingerprint,
-    regions: Object.fromEntries(
-      [...tokens].map(([region, { issuedAt, expiresAt }]) => [region, { issuedAt, expiresAt }]),
-    ),
+    identity,
+    tokens: Object.fromEntries([...tokens].map(([name, { issuedAt, expiresAt }]) => [name, { issuedAt, expiresAt }])),
   });
 
 /**
- * The tokens in a pull secret that a helper of this stack made. Those that another identity asked for are given as long
- * since due: they may end with it. None where the secret holds anything else.
+ * The tokens in a secret that a helper of this stack made. Those that another identity asked for are given as long since
+ * due: they may end with it. None where the secret holds anything else.
  */
 export function tokensOf(
   config: HelperConfig,
@@ -29,27 +27,46 @@ export function tokensOf(
 ): Map<string, AuthorizationToken> {
   const tokens = new Map<string, AuthorizationToken>();
   if (!isOwn(config, secret.metadata.labels)) return tokens;
-  const times = timesIn(config, secret);
-  const { [dockerConfig]: encoded } = fieldsIn(secret.data);
-  const { auths } = parseFields(isText(encoded) ? Buffer.from(encoded, "base64").toString() : "");
-  for (const { host, region } of config.registries) {
-    const { auth } = fieldsIn(fieldsIn(auths)[host]);
-    const [found, login] = [times.get(region), isText(auth) ? parseLogin(auth) : undefined];
-    if (found !== undefined && login !== undefined) tokens.set(region, { ...login, ...found });
+  const isPull = secret.metadata.name === config.pullSecret;
+  const times = timesIn(secret, isPull ? config.fingerprint : config.pushFingerprint);
+  for (const [name, login] of isPull ? pullLogins(config, secret) : pushLogin(config, secret)) {
+    const found = times.get(name);
+    if (found !== undefined && login !== undefined) tokens.set(name, { ...login, ...found });
   }
   return tokens;
 }
 
-const dockerConfig = ".dockerconfigjson";
+type Login = Pick<AuthorizationToken, "username" | "password">;
+type Content = Pick<Secret, "metadata" | "data">;
+
+const decoded = (value: unknown): string => (isText(value) ? Buffer.from(value, "base64").toString() : "");
+
+function pullLogins({ registries }: HelperConfig, { data }: Content): [string, Login | undefined][] {
+  const { auths } = parseFields(decoded(fieldsIn(data)[".dockerconfigjson"]));
+  return registries.map(({ host, region }) => {
+    const { auth } = fieldsIn(fieldsIn(auths)[host]);
+    return [region, isText(auth) ? parseLogin(auth) : undefined];
+  });
+}
+
+/** Of the secret of one region. */
+function pushLogin({ basicAuthSecrets }: HelperConfig, { metadata, data }: Content): [string, Login | undefined][] {
+  const fields = fieldsIn(data);
+  const [username, password] = [decoded(fields["username"]), decoded(fields["password"])];
+  const login = username === "" || password === "" ? undefined : { username, password };
+  return [...basicAuthSecrets].flatMap(([region, name]): [string, Login | undefined][] =>
+    name === metadata.name ? [[pushTokenName(region), login]] : [],
+  );
+}
 
 type Times = Pick<AuthorizationToken, "issuedAt" | "expiresAt">;
 
-function timesIn(config: HelperConfig, { metadata }: Pick<Secret, "metadata">): Map<string, Times> {
-  const { identity, regions } = parseFields(metadata.annotations?.[annotations.tokens]);
-  const times = Object.entries(fieldsIn(regions)).flatMap(([region, value]): [string, Times][] => {
+function timesIn({ metadata }: Content, fingerprint: string): Map<string, Times> {
+  const { identity, tokens } = parseFields(metadata.annotations?.[annotations.tokens]);
+  const times = Object.entries(fieldsIn(tokens)).flatMap(([name, value]): [string, Times][] => {
     const { issuedAt, expiresAt } = fieldsIn(value);
     if (!isMoment(issuedAt) || !(isMoment(expiresAt) || expiresAt === null)) return [];
-    return [[region, { issuedAt: identity === config.fingerprint ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
+    return [[name, { issuedAt: identity === fingerprint ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
   });
   return new Map(times);
 }
@@ -60,7 +77,7 @@ const isMoment = (value: unknown): value is number =>
 
 interface LookEffects {
   /** Whether a secret is as the helper wrote it: else it may hold anybody's tokens. */
-  readonly isIntact: (secret: Secret & MetadataOnly) => boolean;
+  readonly isIntact: (name: string, secret: MetadataOnly) => boolean;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: () => number;
@@ -73,17 +90,31 @@ interface LookEffects {
 export async function readTokensLeft(
   config: HelperConfig,
   kube: Kube,
+  effects: LookEffects,
+  signal: AbortSignal,
+): Promise<Tokens> {
+  const left = new Map<string, AuthorizationToken>();
+  for (const name of config.ownSecretNames) {
+    for (const [token, value] of await readFrom(name, config, kube, effects, signal)) left.set(token, value);
+  }
+  return left;
+}
+
+async function readFrom(
+  name: string,
+  config: HelperConfig,
+  kube: Kube,
   { isIntact, log, clock, random }: LookEffects,
   signal: AbortSignal,
 ): Promise<Tokens> {
-  const path = `/api/v1/namespaces/${config.namespace}/secrets/${config.pullSecret}`;
+  const path = `/api/v1/namespaces/${config.namespace}/secrets/${name}`;
   const isOver = (): boolean => signal.aborted;
   for (let failures = 1; !isOver(); failures++) {
     try {
       const found = await orUndefined(kube<Secret & MetadataOnly>({ method: "GET", path, signal }));
       if (found === undefined) return new Map();
-      if (isIntact(found)) return tokensOf(config, found);
-      log("warn", `secret ${config.namespace}/${config.pullSecret} was changed by somebody: its tokens are not used`);
+      if (isIntact(name, found)) return tokensOf(config, found);
+      log("warn", `secret ${config.namespace}/${name} was changed by somebody: its tokens are not used`);
       return new Map();
     } catch (error) {
       if (isOver()) break;

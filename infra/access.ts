@@ -16,7 +16,7 @@ export interface AccessArgs {
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
   readonly targets: TargetRules;
-  /** The helper's own namespace, where it keeps a pull secret for its own image: its name, and when it is there. */
+  /** The helper's own namespace, where it keeps its tokens for the next helper: its name, and when it is there. */
   readonly ownNamespace: string;
   readonly namespace: pulumi.Input<string>;
   /** The helper's Deployment, which tells it what comes next. */
@@ -24,6 +24,8 @@ export interface AccessArgs {
   /** The names of all secrets in a build namespace. */
   readonly secrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
+  /** Whether the helper keeps all of them in its own namespace, too, and not the pull secret alone. */
+  readonly keepsAllInOwn: boolean;
   readonly serviceAccount: string;
 }
 
@@ -73,7 +75,9 @@ export class Access extends pulumi.ComponentResource {
     // that ends can still take back what had the old names.
     const named = pulumi
       .output(args.secrets)
-      .apply((secrets) => roleName(args.name, [...secrets, args.serviceAccount]));
+      .apply((secrets) =>
+        roleName(args.name, [...secrets, args.serviceAccount, ...(args.keepsAllInOwn ? secrets : [])]),
+      );
     const everywhere = isOpenEnded(args.targets);
     const subjects = [{ kind: "ServiceAccount", ...args.subject }];
     const apiGroup = "rbac.authorization.k8s.io";
@@ -116,9 +120,12 @@ export class Access extends pulumi.ComponentResource {
     }
     // Builds may run in the helper's own namespace, which this stack may be about to make. Else its pull secret there is
     // taken back by nobody but Kubernetes, with its owner.
-    const own = builds.includes(args.ownNamespace) ? keep : [rule("secrets", [args.pullSecret], keeping)];
-    // A new helper goes on with the tokens that the last one left in its pull secret.
-    const readTokens = rule("secrets", [args.pullSecret], ["get"]);
+    const ownSecrets = args.keepsAllInOwn
+      ? rule("secrets", args.secrets, keepingAndTakingBack)
+      : rule("secrets", [args.pullSecret], keeping);
+    const own = builds.includes(args.ownNamespace) ? keep : [ownSecrets];
+    // A new helper goes on with the tokens that the last one left there.
+    const readTokens = { ...ownSecrets, verbs: ["get"] };
     const followDeployment = {
       apiGroups: ["apps"],
       resources: ["deployments"],

@@ -60,3 +60,6 @@ const url = (pattern: RegExp): Pick<RegExp, "test"> => ({
 // https://openid.net/specs/openid-connect-core-1_0.html#IssuerIdentifier
 export const issuerUrl = url(new RegExp(`^(?=.{1,255}$)https://${issuer}$`, "i"));
 export const endpointUrl = url(new RegExp(`^https?://(?:${dnsName}|\\[[0-9a-f:.]{2,45}\\])${portSuffix}/?$`, "i"));
+
+/** An ARN in a condition, where `*`, `?` and `$` of a path would have a meaning. */
+export const literalArn = (arn: string): string => arn.replace(/[*?$]/g, (one) => `\${${one}}`);

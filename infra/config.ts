@@ -3,7 +3,14 @@ import * as pulumi from "@pulumi/pulumi";
 import { endpointUrl, imagePath, policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster-config.ts";
 import { ConfigReader } from "./config-reader.ts";
-import { readHardening, readIdentity, type IamHardening, type IdentityConfig } from "./identity-config.ts";
+import {
+  readHardening,
+  readIdentity,
+  readPushRole,
+  type IamHardening,
+  type IdentityConfig,
+  type PushRoleConfig,
+} from "./identity-config.ts";
 import type { Registry } from "./registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository-config.ts";
 import { readRights, type RightsConfig } from "./rights-config.ts";
@@ -24,6 +31,8 @@ import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from ".
 export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig, RightsConfig {
   readonly identity: IdentityConfig;
   readonly policyName: string;
+  /** Undefined where nothing is pushed. */
+  readonly pushRole: PushRoleConfig | undefined;
   readonly cluster: ClusterConfig;
   readonly namespace: string;
   readonly createNamespace: boolean;
@@ -64,12 +73,14 @@ export function readConfig(own: Registry): StackConfig {
   const endpoint = "http://HOST[:PORT] or https://HOST[:PORT]";
   const cluster = readCluster(config);
   const repository = readRepository(config, own);
+  const rights = readRights(config, own, repository.repositoryName);
 
   const result: StackConfig = {
     ...repository,
-    ...readRights(config, own, repository.repositoryName),
+    ...rights,
     identity: readIdentity(config, "eksCluster" in cluster),
     policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
+    pushRole: rights.pushRepositories.length === 0 ? undefined : readPushRole(config),
     ...readHardening(config),
     cluster,
     createNamespace: boolean("createNamespace"),

@@ -90,6 +90,7 @@ export class Workload extends pulumi.ComponentResource {
           .output(args.registries)
           .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values(), config.pullSecret]),
         pullSecret: config.pullSecret,
+        keepsAllInOwn: config.pushRole !== undefined,
         serviceAccount: config.serviceAccount,
       },
       inside,
@@ -198,6 +199,7 @@ function environment({ config, identity, region, registries }: WorkloadArgs, acc
     ...(config.stsEndpointUrl === undefined ? {} : { AWS_ENDPOINT_URL_STS: config.stsEndpointUrl }),
     ECR_HELPER_IDENTITY: config.identity.mode,
     ECR_HELPER_PRINCIPAL: identity.userName ?? identity.roleArn ?? "",
+    ECR_HELPER_PUSH_ROLE: identity.pushRoleArn ?? "",
     ECR_HELPER_REGISTRIES: pulumi.output(registries).apply((hosts) => hosts.join(",")),
     ECR_HELPER_REGISTRY_HOST: config.registryHost ?? "",
     ECR_HELPER_BUILD_NAMESPACES: config.buildNamespaces.join(","),

@@ -39,6 +39,12 @@ export interface IamHardening {
   readonly tags: Readonly<Record<string, string>>;
 }
 
+/** The role that pushes, and its policy: of the names of the helper's own. */
+export interface PushRoleConfig {
+  readonly roleName: string;
+  readonly policyName: string;
+}
+
 /** Which identity uses a key that has no meaning for the others. */
 const usedBy: Readonly<Record<string, (typeof identities)[number]>> = {
   oidcIssuer: "irsa",
@@ -112,6 +118,20 @@ function readOidc(
     mistake("oidcIssuer", "", "the issuer of the cluster's tokens, or oidcProviderArn, or eksCluster, which knows it");
   }
   return { oidc: "eks", createProvider };
+}
+
+const pushSuffix = "-push";
+
+/** Reads the names of what pushes, whatever the identity is. */
+export function readPushRole(config: ConfigReader): PushRoleConfig {
+  const read = (key: string, limit: number): string => {
+    const name = config.string(key, /^/, "a name");
+    const isLong = name.length <= limit && name.length + pushSuffix.length > limit;
+    const why = `${pushSuffix} is put after it where pushRepositories says that something is pushed`;
+    if (isLong) config.mistake(key, name, `at most ${String(limit - pushSuffix.length)} characters: ${why}`);
+    return `${name}${pushSuffix}`;
+  };
+  return { roleName: read("roleName", 64), policyName: read("policyName", 128) };
 }
 
 /** AWS takes no more on anything. */

@@ -15,6 +15,7 @@ import type { OidcProvider } from "./oidc.ts";
 import type { Registry } from "./registry.ts";
 import {
   audience,
+  helperTrust,
   podIdentityTrust,
   principalTrust,
   webIdentityTrust,
@@ -26,6 +27,10 @@ export interface IdentityArgs extends IamHardening {
   readonly policyName: string;
   readonly policy: HelperPolicy;
   readonly identity: IdentityConfig;
+  /** The role that pushes; undefined where nothing is pushed. */
+  readonly push: PushRole | undefined;
+  /** The stack's account. */
+  readonly own: Registry;
   /** The helper's own. */
   readonly serviceAccount: ServiceAccountName;
   /** Needed by podIdentity. */
@@ -34,21 +39,34 @@ export interface IdentityArgs extends IamHardening {
   readonly oidc: OidcProvider | undefined;
 }
 
+/** A role that the helper assumes for the logins that push, so that those that pull cannot. */
+export interface PushRole {
+  readonly roleName: string;
+  readonly policyName: string;
+  readonly policy: HelperPolicy;
+}
+
 export interface AccessKeyPair {
   readonly id: pulumi.Output<string>;
   /** A Pulumi secret. */
   readonly secret: pulumi.Output<string>;
 }
 
+type Named = Pick<IdentityArgs, "identity" | "path">;
+
 /** The ARN of the user or role before it is made; undefined of the nodes' role, which the stack does not know. */
-export function helperArn(
-  { identity, path = "/" }: Pick<IdentityArgs, "identity" | "path">,
-  { partition, accountId }: Registry,
-): string | undefined {
+export function helperArn({ identity, path = "/" }: Named, own: Registry): string | undefined {
   if (identity.mode === "node") return undefined;
   const entity = identity.mode === "accessKey" ? `user${path}${identity.userName}` : `role${path}${identity.roleName}`;
-  return `arn:${partition}:iam::${accountId}:${entity}`;
+  return iamArn(own, entity);
 }
+
+/** The ARN of a role before it is made. */
+export const roleArn = (roleName: string, { path = "/" }: Pick<Named, "path">, own: Registry): string =>
+  iamArn(own, `role${path}${roleName}`);
+
+const iamArn = ({ partition, accountId }: Registry, entity: string): string =>
+  `arn:${partition}:iam::${accountId}:${entity}`;
 
 type Of<Mode> = Extract<IdentityConfig, { mode: Mode }>;
 
@@ -61,6 +79,8 @@ export class Identity extends pulumi.ComponentResource {
   readonly accessKey: AccessKeyPair | undefined;
   /** Of the identities with a role. */
   readonly roleArn: pulumi.Output<string> | undefined;
+  /** Of the role that pushes. */
+  readonly pushRoleArn: pulumi.Output<string> | undefined;
   readonly #name: string;
   readonly #args: IdentityArgs;
 
@@ -71,24 +91,24 @@ export class Identity extends pulumi.ComponentResource {
     // What has a name in IAM has it in Pulumi, too: under another name it is another resource, which is made before the old
     // one goes. As the same one, AWS' provider would delete it first, and the helper would be nobody until then:
     // https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfbridge/provider.go, nameRequiresDeleteBeforeReplace
-    const policy = JSON.stringify(args.policy);
-    const named = { name: args.policyName, description: "Helper to access to ECR", policy };
-    this.policyArn = new Policy(args.policyName, { ...named, ...this.#path(), tags: args.tags }, this.#renamed()).arn;
+    this.policyArn = this.#policy(args.policyName, args.policy, this.#renamed());
     if (args.identity.mode === "accessKey") {
       const user = this.#user(args.identity);
       this.userName = user.name;
       this.accessKey = this.#key(user, args.identity.generation);
     } else if (args.identity.mode !== "node") {
-      const role = this.#role(args.identity, this.#trust(args.identity));
+      const policy = { name: args.policyName, arn: this.policyArn };
+      const role = this.#role(args.identity.roleName, this.#trust(args.identity), policy, this.#renamed());
       this.roleArn = role.arn;
       if (args.identity.mode === "podIdentity") this.#associate(role);
     }
+    if (args.push !== undefined) this.pushRoleArn = this.#pushRole(args.push);
     this.registerOutputs({ policyArn: this.policyArn });
   }
 
-  /** The name of what attaches the policy to a user or role. */
-  #attachment(to: string): string {
-    return `${to}-${this.#args.policyName}`;
+  #policy(name: string, policy: HelperPolicy, opts: pulumi.CustomResourceOptions): pulumi.Output<string> {
+    const named = { name, description: "Helper to access to ECR", policy: JSON.stringify(policy) };
+    return new Policy(name, { ...named, ...this.#path(), tags: this.#args.tags }, opts).arn;
   }
 
   /** Of what had the stack's own name in Pulumi before. */
@@ -109,7 +129,7 @@ export class Identity extends pulumi.ComponentResource {
   #user({ userName }: Of<"accessKey">): User {
     const user = new User(userName, { name: userName, ...this.#hardening() }, { parent: this });
     const attached = { user: user.name, policyArn: this.policyArn };
-    new UserPolicyAttachment(this.#attachment(userName), attached, this.#renamed());
+    new UserPolicyAttachment(`${userName}-${this.#args.policyName}`, attached, this.#renamed());
     return user;
   }
 
@@ -119,16 +139,24 @@ export class Identity extends pulumi.ComponentResource {
     return { id: key.id, secret: pulumi.secret(key.secret) };
   }
 
-  #role({ roleName }: { readonly roleName: string }, trust: pulumi.Input<TrustPolicy>): Role {
+  /** A role with a policy attached. */
+  #role(
+    name: string,
+    trust: pulumi.Input<TrustPolicy>,
+    policy: { readonly name: string; readonly arn: pulumi.Input<string> },
+    attaching: pulumi.CustomResourceOptions = { parent: this },
+  ): Role {
     const assumeRolePolicy = pulumi.output(trust).apply((document) => JSON.stringify(document));
-    const role = new Role(
-      roleName,
-      { name: roleName, description: "Helper to access to ECR", assumeRolePolicy, ...this.#hardening() },
-      { parent: this },
-    );
-    const attached = { role: role.name, policyArn: this.policyArn };
-    new RolePolicyAttachment(this.#attachment(roleName), attached, this.#renamed());
+    const made = { name, description: "Helper to access to ECR", assumeRolePolicy, ...this.#hardening() };
+    const role = new Role(name, made, { parent: this });
+    new RolePolicyAttachment(`${name}-${policy.name}`, { role: role.name, policyArn: policy.arn }, attaching);
     return role;
+  }
+
+  #pushRole({ roleName, policyName, policy }: PushRole): pulumi.Output<string> {
+    const arn = this.#policy(policyName, policy, { parent: this });
+    const { own } = this.#args;
+    return this.#role(roleName, helperTrust(own, helperArn(this.#args, own)), { name: policyName, arn }).arn;
   }
 
   #trust(identity: Of<"irsa" | "podIdentity" | "kube2iam">): pulumi.Input<TrustPolicy> {

@@ -2,8 +2,9 @@
 import { clusterProvider, findEksCluster } from "./cluster.ts";
 import { app, readConfig } from "./config.ts";
 import { Workload } from "./deployment.ts";
-import { helperArn, Identity } from "./identity.ts";
-import { crossAccountPolicies, helperPolicy } from "./image-rights.ts";
+import { crossAccountPolicies } from "./cross-account.ts";
+import { helperArn, Identity, roleArn } from "./identity.ts";
+import { helperPolicy, pushPolicy } from "./image-rights.ts";
 import { HelperImage } from "./image.ts";
 import { findOidcProvider } from "./oidc.ts";
 import { findOwnRegistry } from "./registry.ts";
@@ -21,8 +22,17 @@ const repository = new Repository(name, { ...config, registry: own });
 
 const rights = { ...config, own };
 const serviceAccount = { namespace: config.namespace, name: app };
-const identity = new Identity(name, { ...config, policy: helperPolicy(rights), serviceAccount, eks, oidc });
-const crossAccountPolicy = crossAccountPolicies(rights, helperArn(config, own));
+const pushRole = config.pushRole && roleArn(config.pushRole.roleName, config, own);
+const identity = new Identity(name, {
+  ...config,
+  policy: helperPolicy(rights, pushRole),
+  push: config.pushRole && { ...config.pushRole, policy: pushPolicy(rights) },
+  own,
+  serviceAccount,
+  eks,
+  oidc,
+});
+const crossAccountPolicy = crossAccountPolicies(rights, { helper: helperArn(config, own), pushRole });
 
 const image = new HelperImage(
   name,
@@ -56,6 +66,7 @@ export default {
   policyArn: identity.policyArn,
   ...(identity.userName && { userName: identity.userName }),
   ...(identity.roleArn && { roleArn: identity.roleArn }),
+  ...(identity.pushRoleArn && { pushRoleArn: identity.pushRoleArn }),
   ...(workload.credentialsSecretName && { credentialsSecretName: workload.credentialsSecretName }),
   basicAuthSecretName: config.basicAuthSecret,
   pullSecretName: config.pullSecret,

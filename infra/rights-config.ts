@@ -3,7 +3,14 @@ import { partition as partitionOf } from "@aws-sdk/util-endpoints";
 import { registryHost } from "../helper/names.ts";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
-import { helperPolicy, registriesOf, type ImageRights, type RepositoryLists } from "./image-rights.ts";
+import {
+  helperPolicy,
+  pushPolicy,
+  registriesOf,
+  type HelperPolicy,
+  type ImageRights,
+  type RepositoryLists,
+} from "./image-rights.ts";
 import { hostForm, hostOfRegistry, isSameRegistry, registryNamedBy, type Registry } from "./registry.ts";
 
 /** Which images, in which registries. */
@@ -43,6 +50,7 @@ export function readRights(config: ConfigReader, own: Registry, repositoryName: 
     pushRepositories: read("pushRepositories"),
     pullThroughCache: read("pullThroughCache"),
   };
+  checkOwnRepository(config, lists.pushRepositories, own, repositoryName);
   if (nameOfRepository.test(repositoryName)) checkSize(config, { ...lists, own, repositoryName, registries });
   return { ...lists, registries };
 }
@@ -122,13 +130,22 @@ function nameComplaint(pattern: string, form: string): string | undefined {
   return isTagged ? "the repository's name without its tag or digest" : form;
 }
 
+/** A pattern may mean it too, and is taken: what it gives there is denied. */
+function checkOwnRepository(config: ConfigReader, entries: readonly string[], own: Registry, name: string): void {
+  const arn = `arn:${own.partition}:ecr:${own.region}:${own.accountId}:repository/${name}`;
+  for (const entry of entries.filter((one) => one === name || one === arn)) {
+    const expected = "another repository: none of the kept credentials may push to the one of the helper's own image";
+    config.mistake("pushRepositories", entry, expected);
+  }
+}
+
 /** Said of the list that takes most of the room. */
 function checkSize(config: ConfigReader, rights: ImageRights): void {
-  const size = JSON.stringify(helperPolicy(rights)).length;
+  const sizeOfPolicy = (lists: ImageRights): number => JSON.stringify(policyOf(lists)).length;
+  const size = sizeOfPolicy(rights);
   if (size <= maxPolicySize) return;
   const empty = { pullRepositories: [], pushRepositories: [], pullThroughCache: [] };
-  const sizeOf = (key: (typeof keys)[number]): number =>
-    JSON.stringify(helperPolicy({ ...rights, ...empty, [key]: rights[key] })).length;
+  const sizeOf = (key: (typeof keys)[number]): number => sizeOfPolicy({ ...rights, ...empty, [key]: rights[key] });
   const [largest] = [...keys].sort((one, other) => sizeOf(other) - sizeOf(one));
   const key = largest ?? "pullRepositories";
   const names = new Set(keys.flatMap((one) => rights[one])).size;
@@ -141,5 +158,9 @@ function checkSize(config: ConfigReader, rights: ImageRights): void {
       `takes ${String(maxPolicySize)}`,
   );
 }
+
+/** The larger one of the policies: where there are two, the one that pushes has all that the other has. */
+const policyOf = (rights: ImageRights): HelperPolicy =>
+  rights.pushRepositories.length === 0 ? helperPolicy(rights, undefined) : pushPolicy(rights);
 
 const counted = (count: number, one: string, many: string): string => `${String(count)} ${count === 1 ? one : many}`;

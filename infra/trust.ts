@@ -1,6 +1,8 @@
 // Who may assume the helper's role: the trust policies, as pure documents.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-idp_oidc.html
 // https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
+import { literalArn } from "./aws-names.ts";
+import type { Registry } from "./registry.ts";
 
 export interface ServiceAccountName {
   readonly namespace: string;
@@ -11,7 +13,7 @@ interface Statement {
   readonly Effect: "Allow";
   readonly Principal: Readonly<Record<string, string | readonly string[]>>;
   readonly Action: string | readonly string[];
-  readonly Condition?: { readonly StringEquals: Readonly<Record<string, string>> };
+  readonly Condition?: Readonly<Partial<Record<"StringEquals" | "ArnEquals", Readonly<Record<string, string>>>>>;
 }
 
 export interface TrustPolicy {
@@ -56,3 +58,15 @@ export const podIdentityTrust = (clusterArn: string, account: ServiceAccountName
 /** ARNs of roles and users, or account ids: kube2iam and kiam assume the role by the one that their node has. */
 export const principalTrust = (principals: readonly string[]): TrustPolicy =>
   policy({ Effect: "Allow", Principal: { AWS: principals }, Action: "sts:AssumeRole" });
+
+/**
+ * The helper alone, by its ARN: as the principal itself it would have to be there before the role, and be another one when it
+ * is made anew. Where the stack does not know it, whoever the account gives the right to assume the role.
+ */
+export const helperTrust = ({ partition, accountId }: Registry, helper: string | undefined): TrustPolicy =>
+  policy({
+    Effect: "Allow",
+    Principal: { AWS: `arn:${partition}:iam::${accountId}:root` },
+    Action: "sts:AssumeRole",
+    ...(helper === undefined ? {} : { Condition: { ArnEquals: { "aws:PrincipalArn": literalArn(helper) } } }),
+  });

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig, type StackConfig } from "../../infra/config.ts";
-import { helperPolicy } from "../../infra/image-rights.ts";
+import { pushPolicy } from "../../infra/image-rights.ts";
 import * as rules from "../acceptable.ts";
 import { isSelector } from "../acceptable-selector.ts";
 import { defaultConfig } from "../local/stack.ts";
@@ -138,7 +138,7 @@ function unusable(config: StackConfig): unknown[] {
   ];
   const wrong = judged.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
   const taken = [config.basicAuthSecret, "ecr-helper", "ecr-helper-image"].includes(config.pullSecret);
-  const size = JSON.stringify(helperPolicy({ ...config, own: ownRegistry })).length;
+  const size = JSON.stringify(pushPolicy({ ...config, own: ownRegistry })).length;
   return [...wrong, ...(taken ? ["one name for two secrets"] : []), ...(size > 6144 ? ["a policy too large"] : [])];
 }
 

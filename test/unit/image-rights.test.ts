@@ -3,8 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config.ts";
-import { helperArn } from "../../infra/identity.ts";
-import { crossAccountPolicies, helperPolicy, type HelperPolicy, type ImageRights } from "../../infra/image-rights.ts";
+import { helperPolicy, pushPolicy, type HelperPolicy, type ImageRights } from "../../infra/image-rights.ts";
 import type { Registry } from "../../infra/registry.ts";
 import { account, configure, ownRegistry } from "../program.ts";
 
@@ -33,6 +32,9 @@ const allow = (Sid: keyof typeof actions, Resource: string[]): object => ({
   Resource,
   Action: actions[Sid],
 });
+const uploads = actions.PushImages.filter((one) => !actions.PullImages.includes(one));
+const pushRole = `arn:aws:iam::${account}:role/ecr-helper-push`;
+const assume = { Sid: "AssumePushRole", Effect: "Allow", Resource: [pushRole], Action: ["sts:AssumeRole"] };
 const policyOf = (...statements: object[]): object => ({ Version: "2012-10-17", Statement: [tokens, ...statements] });
 
 /** Each partition with two of its regions. */
@@ -56,6 +58,7 @@ describe("the helper's policy", () => {
       pullThroughCache: [],
       ...given,
     });
+    const keep = { Sid: "KeepHelperImage", Effect: "Deny", Resource: [arn("ecr-helper")], Action: uploads };
     const registries = [`${account}.dkr.ecr.${further}.${suffix}`, `${other}.dkr.ecr.${region}.${suffix}`];
 
     it(`in ${partition} opens what each combination of keys names, in the own registry`, () => {
@@ -65,23 +68,28 @@ describe("the helper's policy", () => {
           "PullImages",
           ["ecr-helper", ...names].map((one) => arn(one)),
         );
-      const push = allow("PushImages", [arn("c/?")]);
+      const push = [allow("PushImages", [arn("c/?")])];
       const cache = allow("PullThroughCache", [arn("hub/*")]);
-      const cases: [Partial<ImageRights>, object[]][] = [
+      const cases: [Partial<ImageRights>, object[], object[]?][] = [
         [{}, [pull()]],
         [{ pullRepositories }, [pull("a", "b-*")]],
-        [{ pushRepositories }, [pull("c/?"), push]],
+        [{ pushRepositories }, [pull("c/?")], push],
         [{ pullThroughCache }, [pull("hub/*"), cache]],
-        [{ pullRepositories, pushRepositories }, [pull("a", "b-*", "c/?"), push]],
+        [{ pullRepositories, pushRepositories }, [pull("a", "b-*", "c/?")], push],
         [{ pullRepositories, pullThroughCache }, [pull("a", "b-*", "hub/*"), cache]],
-        [{ pushRepositories, pullThroughCache }, [pull("c/?", "hub/*"), push, cache]],
-        [{ pullRepositories, pushRepositories, pullThroughCache }, [pull("a", "b-*", "c/?", "hub/*"), push, cache]],
+        [{ pushRepositories, pullThroughCache }, [pull("c/?", "hub/*"), cache], push],
+        [{ pullRepositories, pushRepositories, pullThroughCache }, [pull("a", "b-*", "c/?", "hub/*"), cache], push],
         [
           { pullRepositories: ["*"], pushRepositories: ["*"] },
-          [allow("PullImages", [arn("*")]), allow("PushImages", [arn("*")])],
+          [allow("PullImages", [arn("*")])],
+          [allow("PushImages", [arn("*")])],
         ],
       ];
-      for (const [given, statements] of cases) assert.deepEqual(helperPolicy(rights(given)), policyOf(...statements));
+      for (const [given, pulling, pushing] of cases) {
+        const role = pushing && pushRole;
+        assert.deepEqual(helperPolicy(rights(given), role), policyOf(...pulling, ...(pushing ? [assume] : [])));
+        if (pushing) assert.deepEqual(pushPolicy(rights(given)), policyOf(...pulling, ...pushing, keep));
+      }
     });
 
     it(`in ${partition} means a pattern in every registry that is named, an ARN in its own, a cache in the own account`, () => {
@@ -92,7 +100,7 @@ describe("the helper's policy", () => {
         pullThroughCache: ["hub/*", arn("quay/*", further)],
       };
       assert.deepEqual(
-        helperPolicy(rights(given)),
+        pushPolicy(rights(given)),
         policyOf(
           allow("PullImages", [
             arn("ecr-helper"),
@@ -105,12 +113,16 @@ describe("the helper's policy", () => {
             arn("team-*", region, other),
             arn("shared", region, other),
           ]),
-          allow("PushImages", [arn("apps/*", further)]),
           allow("PullThroughCache", [arn("hub/*"), arn("hub/*", further), arn("quay/*", further)]),
+          allow("PushImages", [arn("apps/*", further)]),
+          keep,
         ),
       );
       assert.deepEqual(
-        helperPolicy(rights({ registries, pullRepositories: ["*", "team-*", arn("shared", region, other)] })),
+        helperPolicy(
+          rights({ registries, pullRepositories: ["*", "team-*", arn("shared", region, other)] }),
+          undefined,
+        ),
         policyOf(allow("PullImages", [arn("*"), arn("*", further), arn("*", region, other)])),
         "* covers the rest",
       );
@@ -148,7 +160,7 @@ describe("the helper's policy", () => {
     ];
     for (const [pullRepositories, left] of cases) {
       const rights = { own: ownRegistry, repositoryName: "ecr-helper", registries: [host, host], pullRepositories };
-      const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] });
+      const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] }, undefined);
       assert.deepEqual(policy.Statement[1]?.Resource, left.map(arn));
     }
   });
@@ -164,7 +176,7 @@ describe("the pulling statement", () => {
         short("a", "b"),
         (pullRepositories, repository) => {
           const rights = { own: ownRegistry, repositoryName: "ecr-helper", registries: [], pullRepositories };
-          const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] });
+          const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] }, undefined);
           const inList = pullRepositories.some((one) =>
             means(`arn:aws:ecr:eu-central-1:${account}:repository/${one}`, repository),
           );
@@ -260,7 +272,7 @@ describe("a policy of any configuration that is accepted", () => {
           return pulumi.RunError.isInstance(error);
         }
         accepted.set(own.partition, (accepted.get(own.partition) ?? 0) + 1);
-        const policy = helperPolicy({ ...config, own });
+        const policy = pushPolicy({ ...config, own });
         const [first, pull, ...more] = policy.Statement;
         assert.deepEqual(first, tokens);
         assert.equal(pull?.Sid, "PullImages");
@@ -314,82 +326,3 @@ function meansArn(resource: string, arn: string): boolean {
     .replaceAll("?", ".");
   return new RegExp(`^${pattern}$`).test(arn);
 }
-
-describe("what other accounts have to set", () => {
-  const host = `${other}.dkr.ecr.us-east-1.amazonaws.com`;
-  const rights: ImageRights = {
-    own: ownRegistry,
-    repositoryName: "ecr-helper",
-    registries: [`${account}.dkr.ecr.us-east-1.amazonaws.com`, host],
-    pullRepositories: ["base/*", "apps/api", `arn:aws:ecr:us-east-1:${other}:repository/shared`],
-    pushRepositories: ["apps/*", `arn:aws:ecr:us-east-1:${account}:repository/own`],
-    pullThroughCache: ["hub/*"],
-  };
-  const policy = (Sid: string, Action: string[], Condition?: object): object => ({
-    Version: "2012-10-17",
-    Statement: [
-      {
-        Sid,
-        Effect: "Allow",
-        Principal: { AWS: `arn:aws:iam::${account}:root` },
-        Action,
-        ...(Condition === undefined ? {} : { Condition }),
-      },
-    ],
-  });
-  const both = [...new Set([...actions.PullImages, ...actions.PushImages])].sort();
-
-  it("is a policy for exactly the helper, by host and pattern, with the actions that the pattern's lists have", () => {
-    const oidc = { oidc: "eks", createProvider: false } as const;
-    const cases = [
-      [{ mode: "accessKey", userName: "ecr-helper", generation: 1 }, undefined, "user/ecr-helper"],
-      [{ mode: "irsa", roleName: "puller", ...oidc }, "/builds/ci/", "role/builds/ci/puller"],
-      [{ mode: "podIdentity", roleName: "puller" }, "/", "role/puller"],
-      [{ mode: "kube2iam", roleName: "puller", trustedPrincipals: [] }, "/a*$?/", "role/a${*}${$}${?}/puller"],
-      [{ mode: "node" }, "/builds/", undefined],
-    ] as const;
-    for (const [identity, path, entity] of cases) {
-      const condition = entity && { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:${entity}` } };
-      const policies = crossAccountPolicies(rights, helperArn({ identity, path }, ownRegistry));
-      const expected = {
-        [host]: {
-          "base/*": policy("EcrHelperPull", actions.PullImages, condition),
-          "apps/api": policy("EcrHelperPullAndPush", both, condition),
-          shared: policy("EcrHelperPull", actions.PullImages, condition),
-          "apps/*": policy("EcrHelperPullAndPush", both, condition),
-        },
-      };
-      assert.equal(JSON.stringify(policies), JSON.stringify(expected), "the order, too");
-    }
-  });
-
-  it("has all of a repository that several patterns match in one of these: in one that has pushing, where there is one", () => {
-    const lists = { pullRepositories: ["team-*", "*-lib"], pushRepositories: ["*-app", "team-x-app"] };
-    const policies = crossAccountPolicies({ ...rights, ...lists }, undefined)?.[host] ?? assert.fail(host);
-    const statements = Object.values(policies).flatMap(({ Statement }) => Statement);
-    const different = new Set(statements.map((one) => JSON.stringify(one)));
-    assert.equal(new Set(statements.map(({ Sid }) => Sid)).size, different.size);
-    assert.deepEqual(policies, {
-      "team-*": policy("EcrHelperPull", actions.PullImages),
-      "*-lib": policy("EcrHelperPull", actions.PullImages),
-      "*-app": policy("EcrHelperPullAndPush", both),
-      "team-x-app": policy("EcrHelperPullAndPush", both),
-    });
-  });
-
-  it("is nothing where no repository of another account is named", () => {
-    const none = { pullRepositories: [], pushRepositories: [] };
-    assert.equal(crossAccountPolicies({ ...rights, ...none }, undefined), undefined);
-    assert.equal(crossAccountPolicies({ ...rights, registries: rights.registries.slice(0, 1) }, undefined), undefined);
-  });
-
-  it("is right in the other partitions", () => {
-    const own = { partition: "aws-cn", accountId: account, region: "cn-north-1" };
-    const registries = [`${other}.dkr.ecr.cn-northwest-1.amazonaws.com.cn`];
-    const arn = helperArn({ identity: { mode: "podIdentity", roleName: "puller" }, path: undefined }, own);
-    const text = JSON.stringify(crossAccountPolicies({ ...rights, own, registries }, arn));
-    assert.ok(text.includes(`{"AWS":"arn:aws-cn:iam::${account}:root"}`));
-    assert.ok(text.includes(`{"aws:PrincipalArn":"arn:aws-cn:iam::${account}:role/puller"}`));
-    assert.ok(!text.includes("arn:aws:"));
-  });
-});

@@ -220,7 +220,7 @@ describe("the repositories of a configuration", () => {
     const cases: [count: number, given: (count: number) => Values][] = [
       [71, (count) => ({ pullRepositories: names(count) })],
       [35, (count) => ({ pullRepositories: names(count), registries })],
-      [34, (count) => ({ pullRepositories: [], pushRepositories: names(count) })],
+      [33, (count) => ({ pullRepositories: [], pushRepositories: names(count) })],
     ];
     for (const [count, given] of cases) {
       assert.deepEqual(mistakesOf(given(count)), []);

@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { readConfig } from "../../helper/config.ts";
+import { secretsOf, type Secret } from "../../helper/desired.ts";
+import { whatToCheck } from "../../helper/refusal.ts";
+import type { AuthorizationToken } from "../../helper/token.ts";
+import { tokensOf } from "../../helper/tokens-left.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+import { mistakesOf } from "../mistakes.ts";
+import { account, runProgram, type Program, type Registered } from "../program.ts";
+
+const cluster = { kubeconfig: "Pulumi.yaml" };
+const pushing = { ...cluster, pushRepositories: '["apps/*"]' };
+const root = `arn:aws:iam::${account}:root`;
+const pushRole = `arn:aws:iam::${account}:role/ecr-helper-push`;
+
+interface Statement {
+  readonly Sid: string;
+  readonly Effect: string;
+  readonly Resource: string[];
+  readonly Action: string[];
+}
+
+const statementsOf = ({ inputs }: Registered): Statement[] =>
+  (JSON.parse(String(inputs["policy"])) as { Statement: Statement[] }).Statement;
+const policyNamed = (program: Program, name: string): Statement[] =>
+  statementsOf(program.find("aws:iam/policy:Policy", name));
+const envOf = (program: Program): Record<string, unknown> => {
+  const { inputs } = program.find("kubernetes:apps/v1:Deployment");
+  const { spec } = inputs as {
+    spec: { template: { spec: { containers: { env: { name: string; value?: unknown }[] }[] } } };
+  };
+  return Object.fromEntries(
+    spec.template.spec.containers.flatMap(({ env }) => env).map((one) => [one.name, one.value]),
+  );
+};
+
+describe("the role that pushes", () => {
+  it("is made where something is pushed to, and the helper's own user or role has no right to push then", async () => {
+    const nodes = `["arn:aws:iam::${account}:role/nodes"]`;
+    const cases: [config: Record<string, string>, condition: object | undefined][] = [
+      [{}, { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:user/ecr-helper` } }],
+      [
+        { identity: "kube2iam", trustedPrincipals: nodes, path: "/a$/" },
+        { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:role/a\${$}/ecr-helper` } },
+      ],
+      [{ identity: "node" }, undefined],
+    ];
+    for (const [config, Condition] of cases) {
+      const program = await runProgram({ ...pushing, ...config });
+      const arn = pushRole.replace("role/", `role${config["path"] ?? "/"}`);
+      const { inputs } = program.find("aws:iam/role:Role", "ecr-helper-push");
+      const trust = { Effect: "Allow", Principal: { AWS: root }, Action: "sts:AssumeRole" };
+      assert.deepEqual((JSON.parse(String(inputs["assumeRolePolicy"])) as { Statement: unknown }).Statement, [
+        { ...trust, ...(Condition && { Condition }) },
+      ]);
+      const { role } = program.find(
+        "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+        "ecr-helper-push-ecr-helper-policy-push",
+      ).inputs;
+      assert.equal(role, "ecr-helper-push");
+      const own = policyNamed(program, "ecr-helper-policy");
+      assert.ok(!own.some(({ Action }) => Action.includes("ecr:PutImage")));
+      assert.deepEqual(own.at(-1), {
+        Sid: "AssumePushRole",
+        Effect: "Allow",
+        Resource: [arn],
+        Action: ["sts:AssumeRole"],
+      });
+      assert.ok(policyNamed(program, "ecr-helper-policy-push").some(({ Sid }) => Sid === "PushImages"));
+      assert.equal(envOf(program)["ECR_HELPER_PUSH_ROLE"], program.outputs["pushRoleArn"]);
+    }
+  });
+
+  it("is not made where nothing is pushed to, and the helper may assume none", async () => {
+    const program = await runProgram(cluster);
+    assert.ok(!program.resources.some(({ name }) => name.endsWith("-push")));
+    assert.ok(!policyNamed(program, "ecr-helper-policy").some(({ Action }) => Action.includes("sts:AssumeRole")));
+    assert.ok(!("pushRoleArn" in program.outputs));
+  });
+
+  it("has what the helper's own has of boundary, path and tags", async () => {
+    const permissionsBoundary = `arn:aws:iam::${account}:policy/limit`;
+    const config = { ...pushing, permissionsBoundary, path: "/builds/", tags: '["team=build"]' };
+    const { inputs } = (await runProgram(config)).find("aws:iam/role:Role", "ecr-helper-push");
+    assert.deepEqual([inputs["permissionsBoundary"], inputs["path"]], [permissionsBoundary, "/builds/"]);
+    assert.deepEqual(inputs["tags"], { team: "build" });
+  });
+
+  it("never pushes to the repository of the helper's image, whatever the patterns mean", async () => {
+    const program = await runProgram({ ...pushing, pushRepositories: '["*"]' });
+    const [keep] = policyNamed(program, "ecr-helper-policy-push").filter(({ Effect }) => Effect === "Deny");
+    assert.deepEqual(keep?.Resource, [`arn:aws:ecr:eu-central-1:${account}:repository/ecr-helper`]);
+    assert.ok(keep.Action.includes("ecr:PutImage"));
+    for (const entry of ["ecr-helper", `arn:aws:ecr:eu-central-1:${account}:repository/ecr-helper`]) {
+      const [mistake = ""] = mistakesOf({ pushRepositories: [entry] });
+      assert.match(mistake, /^ecr-helper:pushRepositories = .*: expected another repository/);
+    }
+  });
+
+  it("has names that IAM takes", () => {
+    const long = { roleName: "r".repeat(60), policyName: "p".repeat(124) };
+    assert.deepEqual(mistakesOf(long), []);
+    const mistakes = mistakesOf({ ...long, pushRepositories: ["apps/*"] });
+    assert.match(mistakes.join("\n"), /roleName = .*at most 59 characters[^]*policyName = .*at most 123 characters/);
+  });
+
+  it("lets the helper keep the logins that push in its own namespace, for the next one", async () => {
+    const rulesOf = async (config: Record<string, string>): Promise<unknown> =>
+      (await runProgram(config)).find("kubernetes:rbac.authorization.k8s.io/v1:Role", "ecr-helper").inputs["rules"];
+    const [keep, read] = (await rulesOf(pushing)) as { resourceNames: string[]; verbs: string[] }[];
+    assert.deepEqual(keep?.resourceNames, ["ecr-creds", "ecr-creds-pull"]);
+    assert.deepEqual([read?.resourceNames, read?.verbs], [keep.resourceNames, ["get"]]);
+  });
+});
+
+const region = "eu-west-1";
+const environment = { ...helperEnvironment, AWS_ACCESS_KEY_ID: "AKIAEXAMPLE", ECR_HELPER_PUSH_ROLE: pushRole };
+const config = readConfig(environment);
+const token = (password: string): AuthorizationToken => ({
+  username: "AWS",
+  password,
+  issuedAt: Date.parse("2026-11-23T06:00:00Z"),
+  expiresAt: Date.parse("2026-11-23T18:00:00Z"),
+});
+const [pull, push] = [token("pull"), token("push")];
+const pushName = `${region} (push)`;
+const decode = (text = ""): string => Buffer.from(text, "base64").toString();
+
+describe("the tokens of a helper that pushes", () => {
+  const both = new Map([
+    [region, pull],
+    [pushName, push],
+  ]);
+  const [builds, pulls] = secretsOf(config, both) as [Secret, Secret];
+
+  it("are two of each region: builds have the one that the role asked for, and pulls the other", () => {
+    assert.deepEqual([...config.tokenRequests.keys()], [region, pushName]);
+    assert.equal(config.tokenRequests.get(pushName)?.role, pushRole);
+    assert.equal(decode(builds.data["password"]), "push");
+    assert.ok(decode(pulls.data[".dockerconfigjson"]).includes(Buffer.from("AWS:pull").toString("base64")));
+    assert.ok(!decode(pulls.data[".dockerconfigjson"]).includes(Buffer.from("AWS:push").toString("base64")));
+  });
+
+  it("hold up no other: each secret is written that there is a token for", () => {
+    const names = (tokens: ReadonlyMap<string, AuthorizationToken>): string[] =>
+      secretsOf(config, tokens).map(({ metadata }) => metadata.name);
+    assert.deepEqual(names(new Map([[region, pull]])), ["ecr-creds-pull"]);
+    assert.deepEqual(names(new Map([[pushName, push]])), ["ecr-creds"]);
+  });
+
+  it("are left to the next helper, each in its secret", () => {
+    assert.deepEqual(config.ownSecretNames, ["ecr-creds", "ecr-creds-pull"]);
+    assert.deepEqual(tokensOf(config, builds), new Map([[pushName, push]]));
+    assert.deepEqual(tokensOf(config, pulls), new Map([[region, pull]]));
+  });
+
+  it("are long since due where another role asked for them, and those for pulls are not", () => {
+    const next = readConfig({ ...environment, ECR_HELPER_PUSH_ROLE: `${pushRole}-other` });
+    assert.equal(tokensOf(next, builds).get(pushName)?.issuedAt, 0);
+    assert.equal(tokensOf(next, pulls).get(region)?.issuedAt, pull.issuedAt);
+  });
+
+  it("are none where somebody wrote something else", () => {
+    for (const data of [{}, { username: "" }, { username: "QVdT" }, { password: null, username: [1] }]) {
+      assert.equal(tokensOf(config, { ...builds, data: data as Record<string, string> }).size, 0);
+    }
+  });
+
+  it("are refused with the role among what to check", () => {
+    assert.ok(whatToCheck(config).includes(`it may assume the role ${pushRole}`));
+    assert.ok(!whatToCheck(readConfig(helperEnvironment)).includes("assume the role"));
+  });
+});
