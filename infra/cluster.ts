@@ -41,20 +41,27 @@ export async function findEksCluster(config: ClusterConfig): Promise<EksCluster 
   };
 }
 
+/** The providers of one cluster. */
+export interface ClusterProviders {
+  readonly objects: Provider;
+  /** Of patches of objects, which Pulumi makes by server-side apply alone. */
+  readonly patches: Provider;
+}
+
 /**
- * The provider of the cluster. Which cluster it is, is told by the uid of its namespace kube-system, by whatever address,
+ * The providers of the cluster. Which cluster it is, is told by the uid of its namespace kube-system, by whatever address,
  * context or credentials it is reached: another way to the same cluster replaces nothing, another cluster everything.
  */
-export function clusterProvider(config: ClusterConfig, eks: EksCluster | undefined): Provider {
+export function clusterProviders(config: ClusterConfig, eks: EksCluster | undefined): ClusterProviders {
   const access = accessOf(config, eks);
   const lookup = new Provider("cluster-identity", access);
   const system = Namespace.get("kube-system", "kube-system", { provider: lookup });
-  return new Provider("cluster", {
-    ...access,
-    clusterIdentifier: system.metadata.uid,
+  const identified = { ...access, clusterIdentifier: system.metadata.uid };
+  return {
     // Else a rotated key would be another Secret of the same name, and all that uses the old one deleted before it.
-    enableSecretMutable: true,
-  });
+    objects: new Provider("cluster", { ...identified, enableSecretMutable: true }),
+    patches: new Provider("cluster-patches", { ...identified, enableServerSideApply: true }),
+  };
 }
 
 function accessOf(config: ClusterConfig, eks: EksCluster | undefined): ProviderArgs {

@@ -80,12 +80,19 @@ export class ConfigReader {
       if (this.#known.has(key)) continue;
       this.#mistakes.push(`${this.#prefix}${shownKey(key)}: there is no such key; \`pulumi config\` lists them`);
     }
+    for (const key of [...this.#known].filter((one) => this.isSecret(one) && !maySecret.has(one))) {
+      const why = "names, policies and environments that are made of it stand in Pulumi's state";
+      this.mistake(key, "", `a value that is set without --secret: ${why}`);
+    }
     if (this.#mistakes.length === 0) return;
     throw new pulumi.RunError(
       `The stack's configuration is wrong, and nothing was changed:\n  ${this.#mistakes.join("\n  ")}`,
     );
   };
 }
+
+/** What stays a secret in the state. */
+const maySecret = new Set(["kubeconfig"]);
 
 const shownKey = (key: string): string => (/^[\w.-]{1,100}$/.test(key) ? key : quoted(key));
 

@@ -11,6 +11,7 @@ import {
   type IdentityConfig,
   type PushRoleConfig,
 } from "./identity-config.ts";
+import { networkPolicies } from "./network-policy.ts";
 import type { Registry } from "./registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository-config.ts";
 import { readRights, type RightsConfig } from "./rights-config.ts";
@@ -36,7 +37,9 @@ export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig
   readonly cluster: ClusterConfig;
   readonly namespace: string;
   readonly createNamespace: boolean;
-  readonly networkPolicy: boolean;
+  readonly networkPolicy: (typeof networkPolicies)[number];
+  /** Whose pods may ask for metrics; all, where none is named. */
+  readonly monitoringNamespaces: readonly string[];
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   readonly serviceAccount: string;
@@ -70,7 +73,6 @@ export function readConfig(own: Registry): StackConfig {
   const config = new ConfigReader();
   const { string, boolean } = config;
   const name = "a name of a Kubernetes object (lower case, digits, - and .)";
-  const endpoint = "http://HOST[:PORT] or https://HOST[:PORT]";
   const cluster = readCluster(config);
   const repository = readRepository(config, own);
   const rights = readRights(config, own, repository.repositoryName);
@@ -84,7 +86,8 @@ export function readConfig(own: Registry): StackConfig {
     ...readHardening(config),
     cluster,
     createNamespace: boolean("createNamespace"),
-    networkPolicy: boolean("networkPolicy"),
+    networkPolicy: config.oneOf("networkPolicy", networkPolicies),
+    monitoringNamespaces: readMonitoring(config),
     ...readTargets(
       config,
       string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
@@ -95,8 +98,7 @@ export function readConfig(own: Registry): StackConfig {
     registryHost: config.optional("registryHost", anyHost, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
-    awsEndpointUrl: config.optional("awsEndpointUrl", endpointUrl, endpoint),
-    stsEndpointUrl: config.optional("stsEndpointUrl", endpointUrl, endpoint),
+    ...readEndpoints(config),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),
   };
@@ -124,6 +126,30 @@ function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, r
   for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
     if (own.includes(name)) config.mistake(key, name, `another name: the stack's own secrets are ${own.join(" and ")}`);
   }
+}
+
+/** What goes over http:// is read by whoever is on the way: a token opens all that the helper's identity may. */
+function readEndpoints(config: ConfigReader): Pick<StackConfig, "awsEndpointUrl" | "stsEndpointUrl"> {
+  const isInsecure = config.boolean("insecureEndpoints");
+  const read = (key: string): string | undefined => {
+    const url = config.optional(key, endpointUrl, "https://HOST[:PORT]");
+    if (url?.toLowerCase().startsWith("http:") === true && !isInsecure) {
+      const why =
+        "the tokens would come over the network in the clear. insecureEndpoints = true allows it, for an emulator";
+      config.mistake(key, url, `https://HOST[:PORT]: ${why}`);
+    }
+    return url;
+  };
+  return { awsEndpointUrl: read("awsEndpointUrl"), stsEndpointUrl: read("stsEndpointUrl") };
+}
+
+function readMonitoring(config: ConfigReader): readonly string[] {
+  const key = "monitoringNamespaces";
+  const namespaces = config.strings(key, namespaceName, "names of namespaces (at most 63, lower case, digits and -)");
+  if (namespaces.length > 0 && config.given("networkPolicy") === "none") {
+    config.mistake(key, JSON.stringify(namespaces), "nothing: networkPolicy is none");
+  }
+  return [...new Set(namespaces)];
 }
 
 function readTargets(config: ConfigReader, namespace: string): TargetRules {

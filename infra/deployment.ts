@@ -5,23 +5,23 @@ import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
 import { ServiceAccount } from "@pulumi/kubernetes/core/v1/serviceAccount.js";
 import { NetworkPolicy } from "@pulumi/kubernetes/networking/v1/networkPolicy.js";
-import type { Provider } from "@pulumi/kubernetes/provider.js";
 import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { basicAuthNames, regionsOf } from "../helper/names.ts";
 import { namedNamespaces, type TargetRules } from "../helper/targets.ts";
 import { Access } from "./access.ts";
-import type { EksCluster } from "./cluster.ts";
+import type { ClusterProviders, EksCluster } from "./cluster.ts";
 import { app, type StackConfig } from "./config.ts";
 import { namespaceAnnotations, podCredentials } from "./credentials.ts";
+import { FirstPull } from "./first-pull.ts";
 import type { AccessKeyPair, Identity } from "./identity.ts";
 import type { RegistryLogin } from "./image.ts";
 import { networkPolicySpec } from "./network-policy.ts";
 
 export interface WorkloadArgs {
   readonly config: StackConfig;
-  readonly provider: Provider;
+  readonly providers: ClusterProviders;
   readonly imageRef: pulumi.Input<string>;
   readonly login: RegistryLogin;
   readonly identity: Identity;
@@ -56,7 +56,7 @@ export class Workload extends pulumi.ComponentResource {
   readonly credentialsSecretName: pulumi.Output<string> | undefined;
 
   constructor(name: string, args: WorkloadArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("ecr-helper:index:Workload", name, {}, { ...opts, providers: { kubernetes: args.provider } });
+    super("ecr-helper:index:Workload", name, {}, { ...opts, providers: { kubernetes: args.providers.objects } });
     const { config, identity } = args;
     const inside = { parent: this };
 
@@ -101,21 +101,14 @@ export class Workload extends pulumi.ComponentResource {
         ? undefined
         : new Secret(name, { metadata, stringData: keyData(identity.accessKey) }, inside);
     const aws = podCredentials(config.identity, identity, args.eks, credentials?.metadata.name);
-    const imagePull = new Secret(
-      `${name}-image`,
-      {
-        metadata: { ...metadata, name: `${app}-image` },
-        type: "kubernetes.io/dockerconfigjson",
-        stringData: { ".dockerconfigjson": dockerConfig(args.login) },
-      },
-      // For the first pull only: it ends after 12 hours, but by then the helper keeps a pull secret here itself.
-      { ...inside, ignoreChanges: ["data", "stringData"] },
-    );
+    const imageMetadata = { ...metadata, name: `${app}-image` };
+    const firstPull = new FirstPull(`${name}-image`, { metadata: imageMetadata, login: args.login }, this);
 
     // No pod of the helper is without it for a moment, not even the last one.
-    const policies = config.networkPolicy
-      ? [new NetworkPolicy(name, { metadata, spec: networkPolicySpec(config, args.eks, labels, port) }, inside)]
-      : [];
+    const policies =
+      config.networkPolicy !== "none"
+        ? [new NetworkPolicy(name, { metadata, spec: networkPolicySpec(config, args.eks, labels, port) }, inside)]
+        : [];
 
     const deployment = new Deployment(
       name,
@@ -130,7 +123,7 @@ export class Workload extends pulumi.ComponentResource {
           template: {
             metadata: {
               labels,
-              annotations: { ...keyAnnotation(identity), ...aws.annotations, ...scraped },
+              annotations: { ...keyAnnotation(identity), ...firstPull.annotations, ...aws.annotations, ...scraped },
             },
             spec: {
               serviceAccountName: serviceAccount.metadata.name,
@@ -138,7 +131,7 @@ export class Workload extends pulumi.ComponentResource {
               enableServiceLinks: false,
               // A helper ends within a second, but where the stack is destroyed it has something to take back.
               terminationGracePeriodSeconds: 30,
-              imagePullSecrets: [{ name: imagePull.metadata.name }, { name: config.pullSecret }],
+              imagePullSecrets: [{ name: firstPull.secretName }, { name: config.pullSecret }],
               securityContext: {
                 runAsNonRoot: true,
                 runAsUser: nonroot,
@@ -173,6 +166,9 @@ export class Workload extends pulumi.ComponentResource {
       },
       { ...inside, dependsOn: [access, identity, ...policies] },
     );
+
+    // With identity node nothing waits for the pull.
+    if (config.identity.mode !== "node") firstPull.emptyAfter(deployment, args.providers.patches);
 
     // Made when all stands, and so the first that destroy deletes.
     new ClusterRole(`${name}-stack`, { metadata: { name: access.marker } }, { ...inside, dependsOn: deployment });
@@ -222,14 +218,6 @@ function environment({ config, identity, region, registries }: WorkloadArgs, acc
     { name: "ECR_HELPER_POD", valueFrom: fromPod("metadata.name") },
   ];
 }
-
-const dockerConfig = ({ server, username, password }: RegistryLogin): pulumi.Output<string> =>
-  pulumi.secret(
-    pulumi.all([server, username, password]).apply(([host, user, word]) => {
-      const auth = Buffer.from(`${user}:${word}`).toString("base64");
-      return JSON.stringify({ auths: { [host]: { auth } } });
-    }),
-  );
 
 const keyData = ({ id, secret }: AccessKeyPair): Record<string, pulumi.Output<string>> => ({
   aws_access_key_id: id,

@@ -1,5 +1,5 @@
 // The stack: configuration -> AWS -> image -> cluster -> outputs.
-import { clusterProvider, findEksCluster } from "./cluster.ts";
+import { clusterProviders, findEksCluster } from "./cluster.ts";
 import { app, readConfig } from "./config.ts";
 import { Workload } from "./deployment.ts";
 import { crossAccountPolicies } from "./cross-account.ts";
@@ -47,7 +47,7 @@ const image = new HelperImage(
 
 const workload = new Workload(name, {
   config,
-  provider: clusterProvider(config.cluster, eks),
+  providers: clusterProviders(config.cluster, eks),
   imageRef: image.ref,
   login: image.login,
   identity,

@@ -23,33 +23,52 @@ const agentPort = 8181;
  */
 const apiServer = [443, 6443];
 
+/** Which traffic of the helper's pod is limited. */
+export const networkPolicies = ["none", "ingress", "all"] as const;
+
+type NetworkConfig = Pick<
+  StackConfig,
+  "networkPolicy" | "monitoringNamespaces" | "identity" | "awsEndpointUrl" | "stsEndpointUrl"
+>;
+
 /**
- * Nothing comes in but to `port`, nothing goes out but to DNS, the API server, AWS, and what gives the identity its
- * credentials. Where an address is not known the rule has none, and no block of all addresses instead: to Cilium nodes and
- * the API server are in no block.
+ * Nothing comes in but to `port`, and from pods: those of the monitoring namespaces, or of any where none is named. The pod's
+ * own node, which probes it, always may: https://kubernetes.io/docs/concepts/services-networking/network-policies/
  */
 export function networkPolicySpec(
-  { identity, awsEndpointUrl, stsEndpointUrl }: Pick<StackConfig, "identity" | "awsEndpointUrl" | "stsEndpointUrl">,
+  config: NetworkConfig,
   eks: EksCluster | undefined,
   podLabels: Readonly<Record<string, string>>,
   port: number,
 ): input.networking.v1.NetworkPolicySpec {
+  const isNamed = { key: "kubernetes.io/metadata.name", operator: "In", values: [...config.monitoringNamespaces] };
+  const namespaceSelector = isNamed.values.length === 0 ? {} : { matchExpressions: [isNamed] };
+  const ingress = [{ from: [{ namespaceSelector }], ports: tcp(port) }];
+  const podSelector = { matchLabels: podLabels };
+  return config.networkPolicy === "all"
+    ? { podSelector, policyTypes: ["Ingress", "Egress"], ingress, egress: egressRules(config, eks) }
+    : { podSelector, policyTypes: ["Ingress"], ingress };
+}
+
+/**
+ * Nothing goes out but to DNS, the API server, AWS, and what gives the identity its credentials. Where an address is not known
+ * the rule has none, and no block of all addresses instead: to Cilium nodes and the API server are in no block.
+ */
+function egressRules(
+  { identity, awsEndpointUrl, stsEndpointUrl }: NetworkConfig,
+  eks: EksCluster | undefined,
+): EgressRule[] {
   const endpoints = [awsEndpointUrl, stsEndpointUrl].filter((url) => url !== undefined).map(portOf);
   const credentials: Readonly<Partial<Record<typeof identity.mode, EgressRule[]>>> = {
     podIdentity: [only(podIdentityAgent(eks), 80)],
     kube2iam: [only(metadataService, 80), { ports: tcp(agentPort) }],
     node: [only(metadataService, 80)],
   };
-  return {
-    podSelector: { matchLabels: podLabels },
-    policyTypes: ["Ingress", "Egress"],
-    ingress: [{ ports: tcp(port) }],
-    egress: [
-      { ports: [{ protocol: "UDP", port: 53 }, ...tcp(53)] },
-      { ports: tcp(...new Set([...apiServer, ...endpoints])) },
-      ...(credentials[identity.mode] ?? []),
-    ],
-  };
+  return [
+    { ports: [{ protocol: "UDP", port: 53 }, ...tcp(53)] },
+    { ports: tcp(...new Set([...apiServer, ...endpoints])) },
+    ...(credentials[identity.mode] ?? []),
+  ];
 }
 
 function portOf(url: string): number {

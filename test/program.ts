@@ -88,8 +88,9 @@ function madeIn({ partition, region }: Place): Readonly<Record<string, (given: V
     ({ name, path = "/" }: Values): Values => ({
       arn: `arn:${partition}:iam::${account}:${kind}${String(path)}${String(name)}`,
     });
-  const clusterScoped = ({ metadata }: Values): Values => ({ metadata: { ...(metadata as object), uid: mockedUid } });
+  const withUid = ({ metadata }: Values): Values => ({ metadata: { ...(metadata as object), uid: mockedUid } });
   return {
+    "kubernetes:core/v1:Secret": withUid,
     "aws:ecr/repository:Repository": ({ name }) => ({ repositoryUrl: `${host}/${String(name)}` }),
     "aws:iam/policy:Policy": named("policy"),
     "aws:iam/user:User": named("user"),
@@ -101,8 +102,8 @@ function madeIn({ partition, region }: Place): Readonly<Record<string, (given: V
     "docker:index/image:Image": ({ imageName }) => ({
       repoDigest: `${String(imageName).split(":").slice(0, -1).join(":")}@${digest}`,
     }),
-    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole": clusterScoped,
-    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding": clusterScoped,
+    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole": withUid,
+    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding": withUid,
   };
 }
 

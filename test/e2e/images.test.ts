@@ -2,10 +2,9 @@
 // account, in another one, and for the helper's own image.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import {
   CreateRepositoryCommand,
@@ -16,21 +15,11 @@ import {
 import { connect } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { ctr } from "../local/containerd.ts";
-import { docker, push } from "../local/docker.ts";
-import { startFront, type Front } from "../local/front.ts";
+import { docker, dockerHost, push } from "../local/docker.ts";
 import { rootOf } from "../local/front/emulator.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import {
-  account,
-  aws,
-  bridge,
-  kubeconfig,
-  loopback,
-  otherAccount,
-  ports,
-  registryHost,
-  url,
-} from "../local/machine.ts";
+import { account, aws, kubeconfig, otherAccount, ports, registryHost } from "../local/machine.ts";
+import { run as runCommand } from "../local/process.ts";
 import { waitForObject } from "../local/watch.ts";
 import { passwordFor, RegistryClient } from "../registry-client.ts";
 import { requestsToAws } from "../whole/left-behind.ts";
@@ -46,7 +35,7 @@ const userArn = (name: string): string => `arn:aws:iam::${account}:user/${name}`
 
 /** Brings a stack of its own names up. */
 async function bringUp({ command }: Checkout, name: string, ...more: string[]): Promise<void> {
-  const names = ["namespace", "repositoryName", "policyName", "userName"].map((key) => `${key}=${name}`);
+  const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((key) => `${key}=${name}`);
   const settings = [...names, `buildNamespaces=["build-${name}"]`, ...more];
   const { code, stderr } = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
   assert.equal(code, 0, stderr);
@@ -153,11 +142,38 @@ describe("the kept credentials", async () => {
     };
     await pushTo(app);
     await run("pushed", `${local}/${app}:2`, isRunning);
+    const pulls = new RegistryClient(ports.registry, await pullPassword(options, build));
+    await assert.rejects(pulls.push(app, "3", "by the login for pulls"), /403 DENIED User: .* ecr:InitiateLayerUpload/);
     await assert.rejects(pushTo(refused), /denied: User: \S+ is not authorized to perform: ecr:\w+ on resource/);
     // As builders do that ask first whether there is anything to upload: what may be pulled may be looked at.
     const client = new RegistryClient(ports.registry, password);
     await assert.rejects(client.upload(refused, "a layer"), { message: "403 HEAD of a blob" });
     assert.equal((await client.ask("HEAD", `/v2/${pulledOnly}/blobs/sha256:${"0".repeat(64)}`)).status, 404);
+  });
+
+  it("pull what the command that renews the base image pins: what its tag means now", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "ecr-helper-renew-"));
+    const image = `${local}/${app}:1`;
+    const pulumi = join(folder, "Pulumi.yaml");
+    const project = await readFile("Pulumi.yaml", "utf8");
+    await writeFile(
+      pulumi,
+      project.replace(/(baseImage:\n.*\n.*\n {4}default: )\S+/, `$1${image}@sha256:${"0".repeat(64)}`),
+    );
+    const auth = Buffer.from(`AWS:${await login()}`).toString("base64");
+    await writeFile(join(folder, "config.json"), JSON.stringify({ auths: { [local]: { auth } } }));
+    const renew = async (): Promise<string> =>
+      runCommand(process.execPath, [resolve("infra/renew-base-image.ts")], {
+        cwd: folder,
+        env: { ...process.env, DOCKER_CONFIG: folder, DOCKER_HOST: dockerHost() },
+      });
+    assert.match(await renew(), /`pulumi up` builds on it/);
+    const { headers } = await new RegistryClient(ports.registry, await login()).get("HEAD", `/v2/${app}/manifests/1`);
+    assert.ok(
+      (await readFile(pulumi, "utf8")).includes(`default: ${image}@${headers.get("docker-content-digest") ?? ""}\n`),
+    );
+    assert.match(await renew(), /is still the one/);
+    await rm(folder, { recursive: true });
   });
 
   it("open a repository of another account that has set the policy of the output, and none that has not", async () => {
@@ -186,13 +202,10 @@ describe("the kept credentials", async () => {
   });
 });
 
-describe("the helper's own image, when the login that pushed it has ended", async () => {
+describe("the helper's own image", async () => {
   const stack = `own-${id}`;
   const build = `build-${stack}`;
   const checkout = await makeCheckout(stack);
-  /** Long enough for the stack to come up. */
-  const tokenLife = 40_000;
-  let front: Front;
 
   /** One of its own, so that no other image on the node has all of its layers. */
   const baseImage = `ecr-helper-base:${stack}`;
@@ -201,37 +214,24 @@ describe("the helper's own image, when the login that pushed it has ended", asyn
     Object.assign(process.env, cloudEnvironment());
     await makeNamespace(build);
     await makeBaseOf(baseImage);
-    const any = { port: 0 };
-    const registry = { address: loopback, ...any };
-    front = await startFront({
-      emulator: ports.emulator,
-      api: { address: bridge.address, ...any },
-      registry,
-      tokenLife,
-    });
-    await bringUp(
-      checkout,
-      stack,
-      `aws:endpoints=${JSON.stringify([{ ecr: url(front.api) }])}`,
-      `awsEndpointUrl=${url(front.api)}`,
-      `registryHost=${front.registry.address}:${String(front.registry.port)}`,
-      `baseImage=${baseImage}`,
-      // Nothing but its own.
-      "pullRepositories=[]",
-    );
+    // Nothing but its own.
+    await bringUp(checkout, stack, `baseImage=${baseImage}`, "pullRepositories=[]");
   });
 
   after(async () => {
     await checkout.command("down");
-    await front.close();
     await docker(["image", "rm", baseImage]);
     await removeNamespace(build);
     await checkout.remove();
   });
 
   it("is pulled by what the helper keeps, on a node that does not have it", async () => {
-    const first = new RegistryClient(front.registry, await pullPassword(options, stack, "ecr-helper-image"));
-    while ((await first.ask("GET", "/v2/")).status !== 403) await delay(500);
+    // The login of who brought the stack up was there for the first pull only.
+    const first = await kube<{ data: Record<string, string> }>({
+      method: "GET",
+      path: `/api/v1/namespaces/${stack}/secrets/ecr-helper-image`,
+    });
+    assert.equal(Buffer.from(first.data[".dockerconfigjson"] ?? "", "base64").toString(), '{"auths":{}}');
 
     const pods = `/api/v1/namespaces/${stack}/pods`;
     const { items } = await kube<{ items: Pod[] }>({ method: "GET", path: pods });

@@ -35,7 +35,7 @@ const settings = [
   `userName=${stack}`,
   `namespace=${stack}`,
   `buildNamespaces=["${build}"]`,
-  "networkPolicy=true",
+  "networkPolicy=all",
 ].flatMap((setting) => ["-c", setting]);
 
 describe("the stack, end to end", () => {
@@ -168,6 +168,8 @@ describe("the stack, end to end", () => {
     const labels = { "app.kubernetes.io/name": "ecr-helper" };
     const specOf = (mode: IdentityConfig["mode"], isIpv6 = false): object => {
       const config = {
+        networkPolicy: "all" as const,
+        monitoringNamespaces: [],
         identity: { mode } as IdentityConfig,
         awsEndpointUrl: url(ports.front),
         stsEndpointUrl: undefined,

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { containerdSocket, dockerSocket, home } from "./machine.ts";
 import { isRunning, LocalCloudError, run, startBackground, succeeds, untilReady, type RunOptions } from "./process.ts";
 import { step } from "./progress.ts";
+import { defaultConfig } from "./stack.ts";
 
 const ownHost = `unix://${dockerSocket}`;
 const machineHost = (): string => process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
@@ -49,7 +50,8 @@ export async function startDocker(): Promise<void> {
 export const hasImage = async (name: string): Promise<boolean> => succeeds(docker(["image", "inspect", name]));
 
 const baseImage = "ecr-helper-base:24";
-const distroless = "gcr.io/distroless/nodejs24-debian13:nonroot";
+/** By its digest, as Pulumi.yaml has it. */
+const distroless = defaultConfig()["ecr-helper:baseImage"] ?? "";
 
 /** Makes sure that the engine holds `baseImage`: distroless where it can be pulled, else this Node and what it links. */
 export async function makeBaseImage(): Promise<void> {

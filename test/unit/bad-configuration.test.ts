@@ -60,7 +60,10 @@ const right: Record<string, string[]> = {
     `registry.example:5000/a/b@sha256:${"f".repeat(64)}`,
   ],
   platform: ["linux/arm64"],
-  awsEndpointUrl: ["https://vpce.example", "http://10.0.0.1:4566/", "http://[fd00::1]:80"],
+  awsEndpointUrl: ["https://vpce.example", "https://10.0.0.1:4566/", "https://[fd00::1]:80", "http://10.0.0.1"],
+  insecureEndpoints: ["true"],
+  networkPolicy: ["none", "all"],
+  monitoringNamespaces: ['["monitoring"]'],
   stsEndpointUrl: ["https://sts.example:8443"],
 };
 const keys = Object.keys(defaults).map((key) => key.replace("ecr-helper:", ""));
@@ -134,6 +137,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isEncryption(ownRegistry), config.encryption],
     [rules.isRegistryHost, config.registryHost],
     [rules.isImage, config.baseImage],
+    [rules.isLabel, ...config.monitoringNamespaces],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
   ];
   const wrong = judged.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
@@ -219,6 +223,15 @@ describe("a wrong configuration of the stack", () => {
     }
     t.diagnostic(`the longest look at a long value took ${longest.toFixed(0)} ms`);
     assert.ok(longest < 5000, "no pattern tries all combinations");
+  });
+
+  it("takes no value but a kubeconfig that is set with --secret: it would stand in the state in the clear", () => {
+    for (const [key, values = []] of Object.entries(right)) {
+      for (const value of values) {
+        const told = refused({ ...cluster, [key]: value }, [key]);
+        assert.equal(told.includes(key), key !== "kubeconfig", key);
+      }
+    }
   });
 
   it("never shows what is secret: a value set with --secret, or the content of a kubeconfig", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { mistakesOf } from "../mistakes.ts";
 import { eksCluster, runProgram, type RunOptions } from "../program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
@@ -10,26 +11,50 @@ const dns = { ports: [{ protocol: "UDP", port: 53 }, ...tcp(53)] };
 const metadataService = at("169.254.169.254/32", 80);
 
 const egressOf = async (config: Record<string, string>, options?: RunOptions): Promise<unknown> => {
-  const { inputs } = (await runProgram({ ...config, networkPolicy: "true" }, options)).find(type);
+  const { inputs } = (await runProgram({ ...config, networkPolicy: "all", insecureEndpoints: "true" }, options)).find(
+    type,
+  );
   return (inputs["spec"] as { egress: unknown }).egress;
 };
 
 describe("the NetworkPolicy", () => {
-  it("is not there unless it is asked for", async () => {
-    assert.ok(!(await runProgram(cluster)).resources.some((one) => one.type === type));
+  const labels = { "app.kubernetes.io/name": "ecr-helper" };
+  const podSelector = { matchLabels: labels };
+  const specOf = async (config: Record<string, string>): Promise<unknown> =>
+    (await runProgram({ ...cluster, ...config })).find(type).inputs["spec"];
+
+  it("is not there where it is not wanted", async () => {
+    assert.ok(!(await runProgram({ ...cluster, networkPolicy: "none" })).resources.some((one) => one.type === type));
+  });
+
+  it("lets pods of the cluster ask for metrics, and limits nothing else, unless it is asked for", async () => {
+    const ingress = [{ from: [{ namespaceSelector: {} }], ports: tcp(8080) }];
+    assert.deepEqual(await specOf({}), { podSelector, policyTypes: ["Ingress"], ingress });
+  });
+
+  it("lets the monitoring alone ask where that is named", async () => {
+    const monitoringNamespaces = '["monitoring","cattle-monitoring-system","monitoring"]';
+    const values = ["monitoring", "cattle-monitoring-system"];
+    const matchExpressions = [{ key: "kubernetes.io/metadata.name", operator: "In", values }];
+    const ingress = [{ from: [{ namespaceSelector: { matchExpressions } }], ports: tcp(8080) }];
+    assert.deepEqual(await specOf({ monitoringNamespaces }), { podSelector, policyTypes: ["Ingress"], ingress });
+    const mistakes = mistakesOf({ monitoringNamespaces, networkPolicy: "none" });
+    assert.match(
+      mistakes.join("\n"),
+      /^ecr-helper:monitoringNamespaces = .*: expected nothing: networkPolicy is none$/,
+    );
   });
 
   it("closes the helper's pod in both directions, but for its metrics, DNS, the API server and AWS", async () => {
-    const { find, resources } = await runProgram({ ...cluster, networkPolicy: "true", namespace: "tools" });
-    const labels = { "app.kubernetes.io/name": "ecr-helper" };
+    const { find, resources } = await runProgram({ ...cluster, networkPolicy: "all", namespace: "tools" });
     assert.deepEqual(find(type).inputs, {
       apiVersion: "networking.k8s.io/v1",
       kind: "NetworkPolicy",
       metadata: { name: "ecr-helper", namespace: "tools", labels },
       spec: {
-        podSelector: { matchLabels: labels },
+        podSelector,
         policyTypes: ["Ingress", "Egress"],
-        ingress: [{ ports: tcp(8080) }],
+        ingress: [{ from: [{ namespaceSelector: {} }], ports: tcp(8080) }],
         egress: [dns, { ports: tcp(443, 6443) }],
       },
     });

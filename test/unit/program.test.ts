@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { isSecret } from "../local/pulumi/values.ts";
+import { defaultConfig } from "../local/stack.ts";
 import { account, digest, failedCall, password, runProgram, type Program, type Registered } from "../program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
@@ -100,7 +101,8 @@ describe("the image", () => {
   const { raw, inputs } = find("docker:index/image:Image");
 
   it("is built for the platform on the base image, from paths that no checkout changes", () => {
-    const args = { BASE_IMAGE: "gcr.io/distroless/nodejs24-debian13:nonroot" };
+    const args = { BASE_IMAGE: defaultConfig()["ecr-helper:baseImage"] ?? "" };
+    assert.match(args.BASE_IMAGE, /^gcr\.io\/distroless\/nodejs24-debian13:nonroot@sha256:[0-9a-f]{64}$/);
     const build = { context: "build/helper", dockerfile: "helper/Dockerfile", platform: "linux/amd64", args };
     assert.deepEqual(inputs["build"], build);
   });
@@ -125,6 +127,21 @@ describe("the image", () => {
     const auth = Buffer.from(`AWS:${password}`).toString("base64");
     assert.deepEqual(JSON.parse(config), { auths: { [registry]: { auth } } });
     assert.deepEqual(pod.imagePullSecrets, [{ name: "ecr-helper-image" }, { name: "ecr-creds-pull" }]);
+  });
+
+  it("has that login in the cluster no longer than the rollout takes, where one is waited for", async () => {
+    const type = "kubernetes:core/v1:SecretPatch";
+    const { inputs } = find(type, "ecr-helper-image-emptied");
+    const { data, metadata } = inputs as {
+      data: Record<string, string>;
+      metadata: { name: string; annotations: object };
+    };
+    assert.equal(Buffer.from(data[".dockerconfigjson"] ?? "", "base64").toString(), '{"auths":{}}');
+    assert.equal(metadata.name, "ecr-helper-image");
+    assert.deepEqual(metadata.annotations, { "pulumi.com/patchForce": "true", "ecr-helper/emptied": "the-uid" });
+    assert.ok(resources.indexOf(find("kubernetes:apps/v1:Deployment")) < resources.indexOf(find(type)));
+    const node = await runProgram({ ...cluster, identity: "node" });
+    assert.ok(!node.resources.some((one) => one.type === type));
   });
 
   it("is pushed to a repository that is as the configuration has it by then, also where only its host is known", async () => {
@@ -391,7 +408,10 @@ describe("the stack", () => {
   it("gives every Kubernetes resource the provider of the named cluster", () => {
     const inCluster = resources.filter(({ type }) => type.startsWith("kubernetes:"));
     assert.ok(inCluster.length > 8);
-    for (const { provider, name } of inCluster) assert.match(provider, /pulumi:providers:kubernetes::cluster::/, name);
+    for (const { provider, name, type } of inCluster) {
+      const own = type.endsWith("Patch") ? "cluster-patches" : "cluster";
+      assert.ok(provider.includes(`pulumi:providers:kubernetes::${own}::`), name);
+    }
     assert.equal(clusterOf({ find }).kubeconfig, "Pulumi.yaml");
   });
 
@@ -402,7 +422,7 @@ describe("the stack", () => {
       ["Pulumi.yaml", false],
     ] as const) {
       const program = await runProgram({ kubeconfig });
-      for (const name of ["cluster", "cluster-identity"]) {
+      for (const name of ["cluster", "cluster-patches", "cluster-identity"]) {
         const { raw } = program.find("pulumi:providers:kubernetes", name);
         assert.equal(isSecret(raw["kubeconfig"]), isKept);
       }
@@ -414,6 +434,8 @@ describe("the stack", () => {
     for (const way of [cluster, { context: "main" }, { eksCluster: "main" }]) {
       const { clusterIdentifier, enableSecretMutable } = clusterOf(await runProgram(way));
       assert.deepEqual([clusterIdentifier, enableSecretMutable], ["the-uid", "true"]);
+      const patches = (await runProgram(way)).find("pulumi:providers:kubernetes", "cluster-patches").inputs;
+      assert.deepEqual([patches["clusterIdentifier"], patches["enableServerSideApply"]], ["the-uid", "true"]);
     }
   });
 

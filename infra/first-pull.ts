@@ -1,0 +1,55 @@
+// How the cluster pulls the helper's image before the helper keeps a login for it: by the login of who runs `pulumi up`, which is
+// in the cluster for that pull only.
+import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
+import { SecretPatch } from "@pulumi/kubernetes/core/v1/secretPatch.js";
+import type { Provider } from "@pulumi/kubernetes/provider.js";
+import type { input } from "@pulumi/kubernetes/types/index.js";
+import * as pulumi from "@pulumi/pulumi";
+import type { RegistryLogin } from "./image.ts";
+
+export interface FirstPullArgs {
+  /** Of the secret. */
+  readonly metadata: input.meta.v1.ObjectMeta & { readonly name: string };
+  readonly login: RegistryLogin;
+}
+
+const dockerConfig = ".dockerconfigjson";
+
+/** The pull secret of the first pod. */
+export class FirstPull {
+  readonly secretName: pulumi.Output<string>;
+  /** Of the pod template: another secret is another rollout, which is over when its login was of use. */
+  readonly annotations: Readonly<Record<string, pulumi.Output<string>>>;
+  readonly #name: string;
+  readonly #secret: Secret;
+  readonly #parent: pulumi.Resource;
+
+  constructor(name: string, { metadata, login }: FirstPullArgs, parent: pulumi.Resource) {
+    [this.#name, this.#parent] = [name, parent];
+    const stringData = { [dockerConfig]: configOf(login) };
+    // Another login at every run: none of them is of use once the helper keeps its own.
+    const opts = { parent, ignoreChanges: ["data", "stringData"] };
+    this.#secret = new Secret(name, { metadata, type: "kubernetes.io/dockerconfigjson", stringData }, opts);
+    this.secretName = this.#secret.metadata.name;
+    this.annotations = { "ecr-helper/first-pull": this.#secret.metadata.uid };
+  }
+
+  /** Takes the login out of the secret when a rollout is over: by then the helper keeps a pull secret here itself. */
+  emptyAfter(rollout: pulumi.Resource, provider: Provider): void {
+    const { name, namespace, uid } = this.#secret.metadata;
+    // The uid makes it another patch for another secret. Without force the login would stay its first writer's.
+    const annotations = { "pulumi.com/patchForce": "true", "ecr-helper/emptied": uid };
+    const data = { [dockerConfig]: Buffer.from('{"auths":{}}').toString("base64") };
+    // To take the patch back would be to take the key out, without which Kubernetes takes no such secret.
+    const opts = { parent: this.#parent, provider, dependsOn: rollout, retainOnDelete: true };
+    new SecretPatch(`${this.#name}-emptied`, { metadata: { name, namespace, annotations }, data }, opts);
+  }
+}
+
+const configOf = ({ server, username, password }: RegistryLogin): pulumi.Output<string> =>
+  pulumi.secret(
+    pulumi.all([server, username, password]).apply(([host, user, word]) => {
+      const auth = Buffer.from(`${user}:${word}`).toString("base64");
+      return JSON.stringify({ auths: { [host]: { auth } } });
+    }),
+  );
