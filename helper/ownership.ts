@@ -3,6 +3,9 @@ import type { HelperConfig } from "./config.ts";
 
 export const fieldManager = "ecr-helper";
 
+/** The prefix of the keys of all annotations that only the helper writes. */
+export const annotationPrefix = "ecr-helper/";
+
 /** The annotations that the helper reads again. */
 export const annotations = {
   /** A hash of all that the helper wrote: what has another one is out of date. */
@@ -21,17 +24,27 @@ export interface Metadata {
   ownerReferences?: object[];
 }
 
+/** The stack, by what owns the objects that its helper makes. */
+type Owned = Pick<HelperConfig, "owner">;
+
 /** The labels by which the helper of one stack knows what it made. */
-export const ownLabels = (config: HelperConfig): Record<string, string> => ({
+export const ownLabels = (config: Owned): Record<string, string> => ({
   "app.kubernetes.io/managed-by": "ecr-helper",
   "app.kubernetes.io/instance": config.owner.name,
 });
 
-export const ownMetadata = (config: HelperConfig, name: string): Metadata => ({
-  name,
-  labels: ownLabels(config),
-  ownerReferences: [{ apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", ...config.owner }],
+/** The reference to the stack's ClusterRole that everything has that the helper makes. */
+export const ownerReference = ({ owner }: Owned): Record<"apiVersion" | "kind" | "name" | "uid", string> => ({
+  apiVersion: "rbac.authorization.k8s.io/v1",
+  kind: "ClusterRole",
+  ...owner,
 });
 
-export const isOwn = (config: HelperConfig, labels: Readonly<Record<string, string>> = {}): boolean =>
+export const ownMetadata = (config: Owned, name: string): Metadata => ({
+  name,
+  labels: ownLabels(config),
+  ownerReferences: [ownerReference(config)],
+});
+
+export const isOwn = (config: Owned, labels: Readonly<Record<string, string>> = {}): boolean =>
   Object.entries(ownLabels(config)).every(([key, value]) => labels[key] === value);

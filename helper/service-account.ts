@@ -2,7 +2,7 @@
 // move an entry of somebody else's.
 import type { HelperConfig } from "./config.ts";
 import { objectName } from "./names.ts";
-import { isOwn, ownLabels, ownMetadata, type Metadata } from "./ownership.ts";
+import { annotationPrefix, isOwn, ownLabels, ownMetadata, type Metadata } from "./ownership.ts";
 import { isText, listIn, parseFields } from "./shape.ts";
 
 export interface NameReference {
@@ -24,7 +24,7 @@ export interface Entries {
 }
 
 /** Which entries the helper added, so that it takes away those and no others. */
-const entriesAnnotation = (config: HelperConfig): string => `ecr-helper/${config.owner.name}`;
+export const entriesAnnotation = ({ owner }: Pick<HelperConfig, "owner">): string => `${annotationPrefix}${owner.name}`;
 
 export const noEntries: Entries = { secrets: [], imagePullSecrets: [] };
 
@@ -43,7 +43,7 @@ export const newServiceAccount = (config: HelperConfig, entries: Entries): Servi
 };
 
 /** No more is taken for the helper's entries, in characters: a hundred regions' names are a tenth of it. */
-const maxAnnotation = 1 << 16;
+export const maxAnnotation = 1 << 16;
 
 /** Names of secrets in a list, and nothing else that may stand there. */
 const namesIn = (value: unknown): string[] =>
