@@ -40,6 +40,7 @@ export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig
   readonly networkPolicy: (typeof networkPolicies)[number];
   /** Whose pods may ask for metrics; all, where none is named. */
   readonly monitoringNamespaces: readonly string[];
+  readonly admissionPolicy: boolean;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   readonly serviceAccount: string;
@@ -88,6 +89,7 @@ export function readConfig(own: Registry): StackConfig {
     createNamespace: boolean("createNamespace"),
     networkPolicy: config.oneOf("networkPolicy", networkPolicies),
     monitoringNamespaces: readMonitoring(config),
+    admissionPolicy: boolean("admissionPolicy"),
     ...readTargets(
       config,
       string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),

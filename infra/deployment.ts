@@ -11,6 +11,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { basicAuthNames, regionsOf } from "../helper/names.ts";
 import { namedNamespaces, type TargetRules } from "../helper/targets.ts";
 import { Access } from "./access.ts";
+import { Admission } from "./admission.ts";
 import type { ClusterProviders, EksCluster } from "./cluster.ts";
 import { app, type StackConfig } from "./config.ts";
 import { namespaceAnnotations, podCredentials } from "./credentials.ts";
@@ -77,18 +78,22 @@ export class Workload extends pulumi.ComponentResource {
     const metadata = { name: app, namespace, labels };
 
     const serviceAccount = new ServiceAccount(name, { metadata, automountServiceAccountToken: false }, inside);
+    const basicAuthSecrets = pulumi
+      .output(args.registries)
+      .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values()]);
+    const inCluster = {
+      name: `${pulumi.getProject()}-${pulumi.getStack()}`,
+      subject: { name: serviceAccount.metadata.name, namespace },
+    };
     const access = new Access(
       name,
       {
-        name: `${pulumi.getProject()}-${pulumi.getStack()}`,
-        subject: { name: serviceAccount.metadata.name, namespace },
+        ...inCluster,
         targets: config,
         ownNamespace: config.namespace,
         namespace,
         deployment: app,
-        secrets: pulumi
-          .output(args.registries)
-          .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values(), config.pullSecret]),
+        secrets: basicAuthSecrets.apply((logins) => [...logins, config.pullSecret]),
         pullSecret: config.pullSecret,
         keepsAllInOwn: config.pushRole !== undefined,
         serviceAccount: config.serviceAccount,
@@ -109,6 +114,8 @@ export class Workload extends pulumi.ComponentResource {
       config.networkPolicy !== "none"
         ? [new NetworkPolicy(name, { metadata, spec: networkPolicySpec(config, args.eks, labels, port) }, inside)]
         : [];
+    const kept = { targets: config, basicAuthSecrets, pullSecret: config.pullSecret, owner: access.owner };
+    const admission = config.admissionPolicy ? [new Admission(name, { ...inCluster, ...kept }, inside)] : [];
 
     const deployment = new Deployment(
       name,
@@ -164,7 +171,7 @@ export class Workload extends pulumi.ComponentResource {
           },
         },
       },
-      { ...inside, dependsOn: [access, identity, ...policies] },
+      { ...inside, dependsOn: [access, identity, ...policies, ...admission] },
     );
 
     // With identity node nothing waits for the pull.
