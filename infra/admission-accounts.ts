@@ -101,7 +101,7 @@ const keepsTheRest = (isOwnLabel: string, isNote: string): Validation => ({
 export function accountRules(kept: KeptObjects): Rules {
   const names = [...kept.basicAuthSecrets, kept.pullSecret];
   const key = entriesAnnotation(kept);
-  const noted = `variables.annotationsBefore[?${literal(key)}].optMap(v, size(v) <= ${String(maxAnnotation)} ? v : "").orValue("")`;
+  const noted = `variables.annotationsBefore[?${literal(key)}].optMap(v, size(string(v)) <= ${String(maxAnnotation)} ? string(v) : "").orValue("")`;
   const isOwnLabel = `k in ${literal(Object.keys(ownLabels(kept)))}`;
   const takesNone = allOf([
     `variables.labels.all(k, !(${isOwnLabel}) || variables.labelsBefore[?k].orValue("") == variables.labels[k])`,

@@ -38,6 +38,14 @@ const otherRights = ["Role", "RoleBinding"].flatMap((type) =>
   ]),
 );
 
+const ofPolicies = (what: string, type = "ValidatingAdmissionPolicy"): string[] =>
+  ["secrets", "serviceaccounts"].map((resource) => `${what} ${type} ecr-helper-${resource}`);
+const policies = (what: string): string[] => ofPolicies(what);
+const policiesAndBindings = (what: string): string[] => [
+  ...policies(what),
+  ...ofPolicies(what, "ValidatingAdmissionPolicyBinding"),
+];
+
 /** One after the other; each stays. Keys that change the same resources are changed together. */
 const changes: readonly Change[] = [
   {
@@ -48,7 +56,7 @@ const changes: readonly Change[] = [
       "stsEndpointUrl=https://sts.example",
       "networkPolicy=all",
     ],
-    changes: [...onlyThePod, "created NetworkPolicy ecr-helper"],
+    changes: [...onlyThePod, ...policies("updated"), "created NetworkPolicy ecr-helper"],
   },
   {
     settings: [
@@ -57,17 +65,25 @@ const changes: readonly Change[] = [
       "serviceAccount=builders",
       "networkPolicy=none",
     ],
-    changes: [...onlyThePod, ...otherRights, `updated Policy ${stack}`, "deleted NetworkPolicy ecr-helper"],
+    changes: [
+      ...onlyThePod,
+      ...otherRights,
+      ...policies("updated"),
+      `updated Policy ${stack}`,
+      "deleted NetworkPolicy ecr-helper",
+    ],
   },
-  { settings: ["pullSecret=pulls"], changes: [...onlyThePod, ...otherRights] },
+  { settings: ["pullSecret=pulls"], changes: [...onlyThePod, ...otherRights, ...policies("updated")] },
   {
     settings: [
       'tags=["team=builds"]',
       "permissionsBoundary=arn:aws:iam::aws:policy/PowerUserAccess",
       'repositoryPrincipals=["*"]',
       "forceDelete=false",
+      "admissionPolicy=false",
     ],
     changes: [
+      ...policiesAndBindings("deleted"),
       `updated Policy ${stack}`,
       `updated Repository ${stack}`,
       `updated RepositoryPolicy ${stack}`,
@@ -81,8 +97,9 @@ const changes: readonly Change[] = [
       `pullThroughCache=["${stack}/hub/*"]`,
       "tagMutability=IMMUTABLE",
       "scanOnPush=false",
+      "admissionPolicy=true",
     ],
-    changes: [`updated Policy ${stack}`, `updated Repository ${stack}`],
+    changes: [...policiesAndBindings("created"), `updated Policy ${stack}`, `updated Repository ${stack}`],
   },
   {
     // Another name of the same content: its digest is the same, and so is the pod.

@@ -319,6 +319,8 @@ describe("the stack, end to end", () => {
       `deleted Role ecr-helper-${build}`,
       `deleted RoleBinding ecr-helper-${build}`,
       "updated Deployment ecr-helper",
+      "updated ValidatingAdmissionPolicy ecr-helper-secrets",
+      "updated ValidatingAdmissionPolicy ecr-helper-serviceaccounts",
     ]);
     await makeNamespace(late);
     const isLogin = ({ type }: { type: string }): boolean => type === "kubernetes.io/basic-auth";

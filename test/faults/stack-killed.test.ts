@@ -15,6 +15,8 @@ const role = usualRole(owner);
 const made = (...ends: string[]): Call[] => ends.map((end) => objectCall("POST", end));
 const deleted = (...ends: string[]): Call[] => ends.map((end) => objectCall("DELETE", end));
 const calls = (...actions: string[]): Call[] => actions.map((action) => awsCall(action));
+const policies = (kind: string): string[] =>
+  ["secrets", "serviceaccounts"].map((resource) => `/${kind}/${owner}-${resource}`);
 
 /** What an `up` makes, in the order that it has to: each of a step has what it needs when the step before is made. */
 const creations: readonly Call[][] = [
@@ -32,7 +34,9 @@ const creations: readonly Call[][] = [
     `/clusterrolebindings/${owner}`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,
+    ...policies("validatingadmissionpolicies"),
   ),
+  made(...policies("validatingadmissionpolicybindings")),
   made("/deployments/ecr-helper"),
   made(`/clusterroles/${owner}-stack`),
 ];
@@ -41,7 +45,13 @@ const creations: readonly Call[][] = [
 const deletions: readonly Call[][] = [
   deleted(`/clusterroles/${owner}-stack`),
   deleted("/deployments/ecr-helper"),
-  deleted(`/clusterrolebindings/${owner}`, `/${build}/rolebindings/${role}`, `/${name}/rolebindings/${role}`),
+  deleted(...policies("validatingadmissionpolicybindings")),
+  deleted(
+    `/clusterrolebindings/${owner}`,
+    `/${build}/rolebindings/${role}`,
+    `/${name}/rolebindings/${role}`,
+    ...policies("validatingadmissionpolicies"),
+  ),
   deleted("/secrets/ecr-helper", "/secrets/ecr-helper-image", "/serviceaccounts/ecr-helper", `/${name}/roles/${role}`),
   deleted(`/namespaces/${name}`, `/clusterroles/${owner}`, `/${build}/roles/${role}`),
   calls("ecr:DeleteRepositoryPolicy", "ecr:DeleteLifecyclePolicy", "iam:DetachUserPolicy", "iam:DeleteAccessKey"),

@@ -50,6 +50,9 @@ async function deleteEverything(): Promise<void> {
   );
   for (const path of [...cluster, `clusterroles/ecr-helper-${name}-stack`, ...inBuild])
     await deleteObject(`${rbac}/${path}`);
+  for (const kind of ["validatingadmissionpolicybindings", "validatingadmissionpolicies"])
+    for (const resource of ["secrets", "serviceaccounts"])
+      await deleteObject(`/apis/admissionregistration.k8s.io/v1/${kind}/ecr-helper-${name}-${resource}`);
   await ecr.send(new DeleteRepositoryCommand({ repositoryName: name, force: true }));
   await deleteKeys();
   await iam.send(new DetachUserPolicyCommand({ UserName: name, PolicyArn: arnOf(name) }));

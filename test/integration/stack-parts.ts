@@ -13,6 +13,7 @@ import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
 import { mockedUid, runProgram, type Program } from "../program.ts";
+import { untilEnforced } from "./enforced.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
 Object.assign(process.env, aws);
@@ -86,7 +87,7 @@ export function pullPasswords({ data }: Pick<Secret, "data">): Record<string, st
   return Object.fromEntries(Object.entries(auths).map(([host, { auth }]) => [host, decode(auth).replace(/^AWS:/, "")]));
 }
 
-const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*))$/;
+const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*|admissionregistration\..*))$/;
 
 let turn: Promise<unknown> = Promise.resolve();
 
@@ -114,7 +115,12 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   for (const one of buildNamespaces.filter((each) => !absent.includes(each))) await namespace(one);
 
   const names = { namespace: name, userName: name, policyName: name };
-  const config = { kubeconfig, ...names, buildNamespaces: JSON.stringify(buildNamespaces), ...options.config };
+  const config: Record<string, string> = {
+    kubeconfig,
+    ...names,
+    buildNamespaces: JSON.stringify(buildNamespaces),
+    ...options.config,
+  };
   const program = await inTurn(async () => runProgram(config, { stack: id, region: aws.AWS_REGION }));
   const made = await carryOut(program, absent, admin);
   const removeMade = async (types: RegExp): Promise<void> => {
@@ -127,13 +133,15 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
     return found.outputs;
   };
   const owner = find("ClusterRole", "ecr-helper")["metadata"] as { name: string; uid: string };
-  const deployment = JSON.parse(
-    JSON.stringify(program.find("kubernetes:apps/v1:Deployment").inputs).replaceAll(mockedUid, owner.uid),
-  ) as Deployment;
+  const deployment = withUid(program.find("kubernetes:apps/v1:Deployment").inputs, owner.uid) as unknown as Deployment;
   // Without a pod: the helper only asks whether its Deployment is there, and what the next one will be given.
   const body = { ...deployment, spec: { ...deployment.spec, replicas: 0 } };
   await admin({ method: "POST", path: `/apis/apps/v1/namespaces/${name}/deployments`, body });
-  const cluster = { server: kubeOptions.server, ca: kubeOptions.ca, token: await tokenOf(admin, name) };
+  const token = await tokenOf(admin, name);
+  const cluster = { server: kubeOptions.server, ca: kubeOptions.ca, token };
+  if (made.some(isPolicy)) {
+    await untilEnforced(cluster, name, config["pullSecret"] ?? "ecr-creds-pull");
+  }
   const env = {
     ...environmentOf(deployment),
     AWS_ENDPOINT_URL: aws.AWS_ENDPOINT_URL,
@@ -187,13 +195,28 @@ interface Made {
   readonly remove: () => Promise<unknown>;
 }
 
-async function carryOut(program: Program, absent: readonly string[], admin: Kube): Promise<Made[]> {
+const isPolicy = ({ type }: Pick<Made, "type">): boolean => type.includes(":admissionregistration.");
+
+/** What the program was given for a uid that was not known before, by the real one. */
+const withUid = (inputs: Properties, uid: string): Properties =>
+  JSON.parse(JSON.stringify(inputs).replaceAll(mockedUid, uid)) as Properties;
+
+async function carryOut({ resources }: Program, absent: readonly string[], admin: Kube): Promise<Made[]> {
   const made: Made[] = [];
-  for (const { type, name, inputs } of program.resources.filter((one) => wanted.test(one.type))) {
+  let uid = "";
+  const all = resources.filter((one) => wanted.test(one.type));
+  // The policy for secrets is the last: where that one is in force the other one is, too.
+  const policies = all.filter(isPolicy).sort((a, b) => b.name.localeCompare(a.name) || a.type.localeCompare(b.type));
+  for (const { type, name, inputs } of [...all.filter((one) => !isPolicy(one)), ...policies]) {
     const target = (inputs["metadata"] as { namespace?: string } | undefined)?.namespace ?? "";
     if (absent.includes(target)) continue;
-    const carried = type.startsWith("aws:") ? await makeInAws(type, inputs) : await makeInCluster(admin, inputs);
+    const carried = type.startsWith("aws:")
+      ? await makeInAws(type, inputs)
+      : await makeInCluster(admin, withUid(inputs, uid));
     made.push({ type, name, ...carried });
+    if (type.endsWith(":ClusterRole") && name === "ecr-helper") {
+      ({ uid } = carried.outputs["metadata"] as { uid: string });
+    }
   }
   return made;
 }
@@ -219,7 +242,7 @@ async function makeInCluster(admin: Kube, body: Properties): Promise<Carried> {
   const { apiVersion, kind, metadata } = body as { apiVersion: string; kind: string; metadata: Record<string, string> };
   const group = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   const scope = metadata["namespace"] === undefined ? "" : `/namespaces/${metadata["namespace"]}`;
-  const path = `${group}${scope}/${kind.toLowerCase()}s`;
+  const path = `${group}${scope}/${`${kind.toLowerCase()}s`.replace(/ys$/, "ies")}`;
   const outputs = await admin<Properties>({ method: "POST", path: `${path}?fieldManager=pulumi-kubernetes`, body });
   return {
     outputs,

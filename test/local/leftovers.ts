@@ -47,6 +47,13 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
       owner,
       async (one) => hasNamed(options, `${rbac}/${kind}`, one),
     ]),
+    ...["validatingadmissionpolicies", "validatingadmissionpolicybindings"].flatMap((kind) =>
+      ["secrets", "serviceaccounts"].map((resource): Check => [
+        kind,
+        `${owner}-${resource}`,
+        async (one) => hasObject(options, `/apis/admissionregistration.k8s.io/v1/${kind}/${one}`),
+      ]),
+    ),
     ["objects in build namespaces of", owner, async (one) => hasHelpersObjects(options, one)],
   ];
   const left: string[] = [];

@@ -1,0 +1,115 @@
+// What somebody can do who has the helper's token: with the stack's admission policies what the helper does, and no more.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { readConfig, type HelperConfig } from "../../helper/config.ts";
+import { newServiceAccount } from "../../helper/service-account.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { apply, attacksBy, secretNamed, type Attack, type Places } from "./attacks.ts";
+import { refusalOf } from "./enforced.ts";
+import { accountPath, makeParts, secretPath, type Parts, type PartsOptions } from "./stack-parts.ts";
+
+const id = randomBytes(3).toString("hex");
+
+interface Scene {
+  readonly parts: Parts;
+  readonly config: HelperConfig;
+  readonly places: Places;
+}
+
+const placesOf = (name: string): Places => ({
+  kept: `${name}-${id}-kept`,
+  shared: `${name}-${id}-shared`,
+  foreign: `${name}-${id}-foreign`,
+  empty: `${name}-${id}-empty`,
+  outside: `${name}-${id}-outside`,
+});
+
+/** A stack's helper has done its work in the build namespaces, and ended. */
+async function setScene(cluster: OwnCluster, name: string, byPattern: boolean, config = {}): Promise<Scene> {
+  const places = placesOf(name);
+  const { outside, ...builds } = places;
+  const options: PartsOptions = { ...cluster, config: { excludeNamespaces: JSON.stringify([outside]), ...config } };
+  const parts = await makeParts(byPattern ? [`${name}-${id}-*`] : Object.values(builds), options);
+  for (const one of byPattern ? Object.values(places) : [outside]) await parts.namespace(one);
+  const make = async (namespace: string, collection: string, body: object): Promise<unknown> =>
+    parts.admin({ method: "POST", path: `/api/v1/namespaces/${namespace}/${collection}`, body });
+  await make(places.foreign, "secrets", { metadata: { name: "ecr-creds" } });
+  const theirs = { labels: { theirs: "yes" }, annotations: { theirs: "yes" } };
+  await make(places.shared, "serviceaccounts", {
+    metadata: { name: "builder-sa", ...theirs },
+    secrets: [{ name: "theirs" }],
+  });
+  const helper = parts.run();
+  await helper.line(/the secret will expire/);
+  await helper.stop();
+  const { empty } = places;
+  for (const path of [...["ecr-creds", "ecr-creds-pull"].map((one) => secretPath(empty, one)), accountPath(empty)])
+    await parts.admin({ method: "DELETE", path });
+  return { parts, config: readConfig(parts.env), places };
+}
+
+/** Gives the helper a role for further secrets in a namespace, as another configuration did. */
+async function grant({ admin, env }: Parts, namespace: string, resourceNames: string[]): Promise<void> {
+  const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
+  const metadata = { name: "old" };
+  const rules = [{ apiGroups: [""], resources: ["secrets"], resourceNames, verbs: ["create", "patch", "delete"] }];
+  await admin({ method: "POST", path: `${path}/roles`, body: { metadata, rules } });
+  const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: env["ECR_HELPER_NAMESPACE"] }];
+  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "old" };
+  await admin({ method: "POST", path: `${path}/rolebindings`, body: { metadata, roleRef, subjects } });
+}
+
+describe("whoever has the helper's token", () => {
+  let cluster: OwnCluster;
+  const scenes = new Map<string, Scene>();
+  const sceneOf = (name: string): Scene => {
+    const scene = scenes.get(name);
+    if (scene === undefined) throw new Error(`there is no scene ${name}`);
+    return scene;
+  };
+
+  before(async () => {
+    cluster = await startOwnCluster();
+    scenes.set("patterns", await setScene(cluster, "patterns", true));
+    scenes.set("names", await setScene(cluster, "names", false));
+    scenes.set("free", await setScene(cluster, "free", true, { admissionPolicy: "false" }));
+  });
+
+  after(async () => {
+    for (const { parts } of scenes.values()) await parts.removeFromAws();
+    await cluster.end();
+  });
+
+  /** The answer to an attack in a scene: nothing where the API server would do it, else what it says. */
+  const answerTo = async (name: string, { what }: Attack): Promise<string> => {
+    const { parts, config, places } = sceneOf(name);
+    const attack = attacksBy(config, places).find((one) => one.what === what);
+    if (attack === undefined) throw new Error(`there is no attack that ${what}`);
+    return refusalOf(parts.cluster, attack.call);
+  };
+
+  for (const attack of attacksBy(readConfig(helperEnvironment), placesOf("any"))) {
+    it(`${attack.what} by the rights of patterns, but not with a policy, and not by names`, async () => {
+      assert.equal(await answerTo("free", attack), "");
+      assert.match(await answerTo("patterns", attack), attack.refusal);
+      assert.match(await answerTo("names", attack), attack.isOutside === true ? /cannot patch/ : attack.refusal);
+    });
+  }
+
+  it("goes on with the names of its own role until that one goes, and takes back what was noted by them", async () => {
+    const { parts, places } = sceneOf("names");
+    const { empty } = places;
+    const env = { ...parts.env, ECR_HELPER_BASIC_AUTH_SECRET: "old", ECR_HELPER_PULL_SECRET: "old-pull" };
+    const old = readConfig(env);
+    const login = apply(secretPath(empty, "old"), secretNamed(old, "old"));
+    const pull = apply(secretPath(empty, "old-pull"), secretNamed(old, "old-pull"));
+    const entries = { secrets: ["old"], imagePullSecrets: ["old-pull"] };
+    const account = apply(accountPath(empty), newServiceAccount(old, entries));
+    for (const call of [login, pull]) assert.match(await refusalOf(parts.cluster, call), /cannot patch/);
+    assert.match(await refusalOf(parts.cluster, account), /only add and remove its own secrets/);
+    await grant(parts, empty, ["old", "old-pull"]);
+    for (const call of [login, pull, account]) assert.equal(await refusalOf(parts.cluster, call), "");
+  });
+});

@@ -1,0 +1,39 @@
+// What an API server says to whoever has a helper's token.
+import type { IncomingMessage } from "node:http";
+import { request } from "node:https";
+import { text } from "node:stream/consumers";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Call } from "../../helper/kube.ts";
+import type { Cluster } from "../helper-process.ts";
+
+/** The message with which a call is refused; empty where it is not. `KubeError` keeps it from the log, which may be read by others. */
+export async function refusalOf(
+  { server, ca, token }: Cluster,
+  { method, path, contentType, body }: Call,
+): Promise<string> {
+  const sent = JSON.stringify(body);
+  const headers = {
+    authorization: `Bearer ${token}`,
+    "content-type": contentType ?? "application/json",
+    "content-length": Buffer.byteLength(sent),
+  };
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    request(`${server}${path}`, { method, ca, headers }, resolve).once("error", reject).end(sent);
+  });
+  const said = await text(answer);
+  return (answer.statusCode ?? 0) < 300 ? "" : (JSON.parse(said) as { message: string }).message;
+}
+
+/** What no helper writes, tried by its token in its own namespace; it is never made. */
+const tried = (namespace: string, pullSecret: string): Call => ({
+  method: "PATCH",
+  path: `/api/v1/namespaces/${namespace}/secrets/${pullSecret}?fieldManager=ecr-helper&dryRun=All`,
+  contentType: "application/apply-patch+yaml",
+  body: { apiVersion: "v1", kind: "Secret", metadata: { name: pullSecret }, type: "Opaque" },
+});
+
+/** Resolves when the policy for secrets is in force: an API server takes a second or so until it follows one that was made. */
+export async function untilEnforced(cluster: Cluster, namespace: string, pullSecret: string): Promise<void> {
+  while (!(await refusalOf(cluster, tried(namespace, pullSecret))).includes("ValidatingAdmissionPolicy"))
+    await delay(20);
+}
