@@ -1,6 +1,5 @@
 // Parts of expressions in the language of the API server's policies: https://kubernetes.io/docs/reference/using-api/cel/
-import type { Requirement } from "../helper/label-selector.ts";
-import { parseRequirements } from "../helper/label-selector.ts";
+import { parseRequirements, type Requirement } from "../helper/label-selector.ts";
 import { isPattern, reservedNamespaces, type TargetRules } from "../helper/targets.ts";
 
 /** A string or a list of strings as a literal: the escapes of JSON are among those of CEL. */
@@ -15,10 +14,11 @@ export const allOf = (conditions: readonly string[]): string =>
 /** Whether the namespace of a request is a build namespace: the same that `createMatcher` decides. */
 export function isBuildNamespace(rules: TargetRules): string {
   const { buildNamespaces, excludeNamespaces, namespaceSelector } = rules;
-  const isNamed = `request.namespace in ${literal(buildNamespaces)}`;
+  const reserved = reservedNamespaces(rules);
+  const isNamed = `request.namespace in ${literal(reserved.filter((one) => buildNamespaces.includes(one)))}`;
   const isSelected = namespaceSelector === "" ? [] : [allOf(parseRequirements(namespaceSelector).map(isMet))];
   const isMeant = anyOf([...matchesAny(buildNamespaces), ...isSelected]);
-  const isReserved = `request.namespace in ${literal(reservedNamespaces(rules))}`;
+  const isReserved = `request.namespace in ${literal(reserved)}`;
   return `!${anyOf(matchesAny(excludeNamespaces))} && (${isReserved} ? ${isNamed} : ${isMeant})`;
 }
 

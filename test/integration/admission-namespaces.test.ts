@@ -129,7 +129,7 @@ describe("the policies decide about namespaces as the helper", () => {
     for (const [name, labels] of Object.entries(namespaces)) {
       await make("/api/v1/namespaces", { metadata: { name, labels } });
     }
-    const all = [...special, ...fc.sample(arbitraryRules, 60)];
+    const all = [...special, ...fc.sample(arbitraryRules, 25)];
     for (const [index, one] of all.entries()) stacks.push(await makeStack(one, index));
     for (const { config, cluster } of stacks) await untilEnforced(cluster, config.namespace, "ecr-creds-pull");
     const { items } = await admin<{ items: { metadata: { name: string; labels: Labels } }[] }>({

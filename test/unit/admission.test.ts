@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { runProgram, type Program } from "../program.ts";
+
+const registration = "kubernetes:admissionregistration.k8s.io/v1";
+const cluster = { kubeconfig: "Pulumi.yaml" };
+
+interface Spec {
+  readonly failurePolicy: string;
+  readonly matchConstraints: { readonly resourceRules: readonly object[] };
+  readonly matchConditions: readonly { readonly expression: string }[];
+  readonly variables: readonly { readonly name: string; readonly expression: string }[];
+  readonly validations: readonly { readonly expression: string; readonly message: string; readonly reason: string }[];
+}
+
+const resources = ["secrets", "serviceaccounts"];
+const specOf = (program: Program, resource: string): Spec =>
+  program.find(`${registration}:ValidatingAdmissionPolicy`, `ecr-helper-${resource}`).inputs["spec"] as Spec;
+
+describe("the policies that hold the helper to its objects", () => {
+  for (const resource of resources) {
+    it(`concern nobody but the helper, and all of its writes of ${resource}`, async () => {
+      const program = await runProgram({ ...cluster, namespace: "tools" });
+      const spec = specOf(program, resource);
+      assert.equal(spec.failurePolicy, "Fail");
+      assert.deepEqual(spec.matchConstraints, {
+        resourceRules: [
+          { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE", "UPDATE", "DELETE"], resources: [resource] },
+        ],
+      });
+      assert.deepEqual(spec.matchConditions, [
+        { name: "helper", expression: 'request.userInfo.username == "system:serviceaccount:tools:ecr-helper"' },
+      ]);
+    });
+
+    it(`deny, by the stack's name, what is wrong of ${resource}, and say what`, async () => {
+      const program = await runProgram(cluster);
+      const name = `ecr-helper-test-${resource}`;
+      const { inputs } = program.find(`${registration}:ValidatingAdmissionPolicyBinding`, `ecr-helper-${resource}`);
+      assert.deepEqual(inputs["metadata"], { name });
+      assert.deepEqual(inputs["spec"], { policyName: name, validationActions: ["Deny"] });
+      const { validations } = specOf(program, resource);
+      assert.ok(validations.length >= 5);
+      for (const { message, reason } of validations) {
+        assert.match(message, /helper/);
+        assert.equal(reason, "Forbidden");
+      }
+      assert.equal(new Set(validations.map(({ message }) => message)).size, validations.length);
+    });
+  }
+
+  it("know the names of all secrets, and the owner, as they are made", async () => {
+    const registries = '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]';
+    const program = await runProgram({ ...cluster, registries, basicAuthSecret: "logins", pullSecret: "pulls" });
+    const said = JSON.stringify(specOf(program, "secrets").validations);
+    for (const part of ['["logins","logins-us-east-1"]', '"pulls"', '"ecr-helper-test"', '"the-uid"']) {
+      assert.ok(said.includes(JSON.stringify(part).slice(1, -1)), part);
+    }
+  });
+
+  it("are there before the Deployment, and are none where the API server has no such policies", async () => {
+    const { resources: all } = await runProgram(cluster);
+    const types = all.map(({ type }) => type);
+    const deployed = types.indexOf("kubernetes:apps/v1:Deployment");
+    const bound = types.lastIndexOf(`${registration}:ValidatingAdmissionPolicyBinding`);
+    assert.ok(bound >= 0 && bound < deployed, types.join(", "));
+    const without = await runProgram({ ...cluster, admissionPolicy: "false" });
+    assert.ok(!without.resources.some(({ type }) => type.startsWith(registration)));
+  });
+
+  const expressionOf = async (config: Record<string, string>): Promise<string> =>
+    specOf(await runProgram({ ...cluster, ...config }), "serviceaccounts").variables.find(
+      ({ name }) => name === "isBuild",
+    )?.expression ?? "";
+
+  // What these mean to an API server is tried in test/integration/admission-namespaces.test.ts.
+  for (const [what, config, parts] of [
+    ["names", { buildNamespaces: '["a","b"]' }, ['request.namespace in ["a","b"]', "!false"]],
+    ["patterns", { buildNamespaces: '["t-*","x?"]' }, ['request.namespace.matches("^(t-.*|x.)$")']],
+    [
+      "exclusions",
+      { buildNamespaces: '["*"]', excludeNamespaces: '["c","*-d"]' },
+      ['!(request.namespace in ["c"] || '],
+    ],
+    [
+      "a selector",
+      { namespaceSelector: "a=1,!b" },
+      ['.?labels[?"a"].optMap(v, v in ["1"])', '!namespaceObject.metadata.?labels[?"b"]'],
+    ],
+    ["numbers", { namespaceSelector: "a>007" }, ["int(v) > 7)"]],
+  ] as const) {
+    it(`have the stack's rules for build namespaces: ${what}`, async () => {
+      const expression = await expressionOf(config);
+      for (const part of parts) assert.ok(expression.includes(part), expression);
+    });
+  }
+});
