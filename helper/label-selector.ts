@@ -75,23 +75,23 @@ function parseRequirement(text: string): Requirement {
 
 const longPrefix = /^[^/]{254,}\//;
 
+type Test = (found: string | undefined, values: readonly string[]) => boolean;
+
+const isIn: Test = (found, values) => found !== undefined && values.includes(found);
+const compared =
+  (holds: (found: bigint, limit: bigint) => boolean): Test =>
+  (found = "", [limit = ""]) =>
+    isInteger(found) && holds(BigInt(found), BigInt(limit));
+
+const tests: Readonly<Record<Requirement["operator"], Test>> = {
+  Exists: (found) => found !== undefined,
+  DoesNotExist: (found) => found === undefined,
+  In: isIn,
+  NotIn: (found, values) => !isIn(found, values),
+  Gt: compared((found, limit) => found > limit),
+  Lt: compared((found, limit) => found < limit),
+};
+
 /** Whether labels meet a requirement. */
-export function meets(labels: Labels, { key: name, operator, values }: Requirement): boolean {
-  const found = Object.hasOwn(labels, name) ? labels[name] : undefined;
-  const isIn = found !== undefined && values.includes(found);
-  const [limit = ""] = values;
-  switch (operator) {
-    case "Exists":
-      return found !== undefined;
-    case "DoesNotExist":
-      return found === undefined;
-    case "In":
-      return isIn;
-    case "NotIn":
-      return !isIn;
-    case "Gt":
-      return found !== undefined && isInteger(found) && BigInt(found) > BigInt(limit);
-    case "Lt":
-      return found !== undefined && isInteger(found) && BigInt(found) < BigInt(limit);
-  }
-}
+export const meets = (labels: Labels, { key: name, operator, values }: Requirement): boolean =>
+  tests[operator](Object.hasOwn(labels, name) ? labels[name] : undefined, values);

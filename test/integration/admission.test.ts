@@ -27,24 +27,29 @@ const placesOf = (name: string): Places => ({
 });
 
 /** A stack's helper has done its work in the build namespaces, and ended. */
-async function setScene(cluster: OwnCluster, name: string, byPattern: boolean, config = {}): Promise<Scene> {
+async function setScene(
+  cluster: OwnCluster,
+  name: string,
+  byPattern: boolean,
+  config: PartsOptions["config"] = {},
+): Promise<Scene> {
   const places = placesOf(name);
-  const { outside, ...builds } = places;
+  const { kept, shared, foreign, empty, outside } = places;
+  const builds = [kept, shared, foreign, empty];
   const options: PartsOptions = { ...cluster, config: { excludeNamespaces: JSON.stringify([outside]), ...config } };
-  const parts = await makeParts(byPattern ? [`${name}-${id}-*`] : Object.values(builds), options);
-  for (const one of byPattern ? Object.values(places) : [outside]) await parts.namespace(one);
+  const parts = await makeParts(byPattern ? [`${name}-${id}-*`] : builds, options);
+  for (const one of byPattern ? [...builds, outside] : [outside]) await parts.namespace(one);
   const make = async (namespace: string, collection: string, body: object): Promise<unknown> =>
     parts.admin({ method: "POST", path: `/api/v1/namespaces/${namespace}/${collection}`, body });
-  await make(places.foreign, "secrets", { metadata: { name: "ecr-creds" } });
+  await make(foreign, "secrets", { metadata: { name: "ecr-creds" } });
   const theirs = { labels: { theirs: "yes" }, annotations: { theirs: "yes" } };
-  await make(places.shared, "serviceaccounts", {
+  await make(shared, "serviceaccounts", {
     metadata: { name: "builder-sa", ...theirs },
     secrets: [{ name: "theirs" }],
   });
   const helper = parts.run();
   await helper.line(/the secret will expire/);
   await helper.stop();
-  const { empty } = places;
   for (const path of [...["ecr-creds", "ecr-creds-pull"].map((one) => secretPath(empty, one)), accountPath(empty)])
     await parts.admin({ method: "DELETE", path });
   return { parts, config: readConfig(parts.env), places };
