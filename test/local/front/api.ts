@@ -5,12 +5,14 @@ import { buffer } from "node:stream/consumers";
 import { answered, askedFor, type Asked } from "../aws-requests.ts";
 import { recordRequest, rememberSecrets } from "../evidence.ts";
 import { certificate, issuer, ports, url } from "../machine.ts";
+import { Access } from "./access.ts";
 import { checkEcr, notePolicy, type EcrFront } from "./ecr-checks.ts";
 import type { Emulator } from "./emulator.ts";
 import { forward } from "./forward.ts";
 import { checkForm, type Refusal } from "./iam-checks.ts";
-import type { Principals } from "./principals.ts";
+import type { Principal, Principals } from "./principals.ts";
 import type { Rights } from "./rights.ts";
+import { signedAsRoot } from "./sign.ts";
 import type { Tokens } from "./tokens.ts";
 
 /** What the API and the registry have in common. */
@@ -23,9 +25,11 @@ export interface Shared {
 
 export class Api {
   readonly #shared: Shared;
+  readonly #access: Access;
 
   constructor(shared: Shared) {
     this.#shared = shared;
+    this.#access = new Access(shared.emulator, shared.principals);
   }
 
   readonly serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -33,14 +37,16 @@ export class Api {
     const asked = askedFor(incoming, given);
     const isForm = asked === undefined || /^(iam|sts):/.test(asked.action);
     const own = { ...this.#shared, address: incoming.socket.remoteAddress ?? "" };
-    const sent = await checked(asked, given, own);
+    const principal = await own.principals.find(asked?.key);
+    const sent =
+      (await this.#refusal(asked, incoming, given, { ...own, principal })) ?? (await checked(asked, given, own));
     if ("code" in sent) {
       record(asked, sent.status, { error: sent.code });
       refuse(sent, response, isForm);
       return;
     }
-    const answer = await forward(own.emulator.endpoint, incoming, { body: sent });
-    const [status = 502, said] = [answer.statusCode, await buffer(answer)];
+    const answer = await this.#forward(incoming, sent, asked, principal);
+    const [status = 502, said] = [answer.statusCode, answer.said];
     const { secrets, ...known } = answered(status, said);
     rememberSecrets(secrets);
     record(asked, status, known);
@@ -50,6 +56,45 @@ export class Api {
     if ("code" in body) refuse(body, response, isForm);
     else response.writeHead(status, { ...answer.headers, "content-length": body.length }).end(body);
   };
+
+  /** Why AWS does not let a principal do this; undefined where it does, or where the emulator is the one to say. */
+  async #refusal(
+    asked: Asked | undefined,
+    { url = "/" }: IncomingMessage,
+    body: Buffer,
+    own: EcrFront & { readonly principal: Principal | undefined },
+  ): Promise<Refusal | undefined> {
+    const { principal, address } = own;
+    // A key that nobody has is refused by the emulator.
+    if (asked === undefined || principal === undefined) return undefined;
+    if (asked.action.startsWith("ecr:")) return checkEcr(asked, body, { ...own, principal });
+    return principal.kind === "root" ? undefined : this.#access.refusal({ asked, principal, address, url, body });
+  }
+
+  /**
+   * Asks the emulator, which checks the signature first. Where it then refuses what AWS allows, as it knows neither all
+   * condition keys nor all resources, it is asked once more by the account's root.
+   */
+  async #forward(
+    incoming: IncomingMessage,
+    body: Buffer,
+    asked: Asked | undefined,
+    principal: Principal | undefined,
+  ): Promise<IncomingMessage & { said: Buffer }> {
+    const { endpoint } = this.#shared.emulator;
+    const answer = await forward(endpoint, incoming, { body });
+    const said = await buffer(answer);
+    const { error = "" } = answered(answer.statusCode ?? 502, said);
+    if (principal === undefined || !isJudged(asked) || !error.startsWith("AccessDenied")) {
+      return Object.assign(answer, { said });
+    }
+    const { method = "", url: path = "", headers } = incoming;
+    const [service = ""] = asked.action.split(":");
+    const { account } = principal;
+    const own = signedAsRoot({ method, path, headers, body, account, region: asked.region ?? "", service });
+    const again = await forward(endpoint, incoming, { body, headers: own });
+    return Object.assign(again, { said: await buffer(again) });
+  }
 
   /** What the emulator does not know of an answer. */
   async #completed(
@@ -68,10 +113,12 @@ export class Api {
 
 /** What the emulator is to be sent, or a refusal. */
 async function checked(asked: Asked | undefined, given: Buffer, own: EcrFront): Promise<Buffer | Refusal> {
-  if (asked === undefined) return given;
-  if (/^(iam|sts):/.test(asked.action)) return checkForm(given, own.emulator.endpoint);
-  return (asked.action.startsWith("ecr:") ? await checkEcr(asked, given, own) : undefined) ?? given;
+  return asked !== undefined && /^(iam|sts):/.test(asked.action) ? checkForm(given, own.emulator.endpoint) : given;
 }
+
+/** Whether the front's verdict on a request is the whole one. What STS answers depends on who asks it. */
+const isJudged = (asked: Asked | undefined): asked is Asked =>
+  asked !== undefined && /^(iam|eks|ecr):/.test(asked.action) && asked.action !== "ecr:GetAuthorizationToken";
 
 /** A session that was begun elsewhere: whose it is, is not known here. */
 const stranger: Refusal = {

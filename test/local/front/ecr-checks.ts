@@ -3,7 +3,7 @@
 import { GetRoleCommand, GetUserCommand, type IAMClient } from "@aws-sdk/client-iam";
 import { validateResourcePolicy } from "@cloud-copilot/iam-policy";
 import type { Asked } from "../aws-requests.ts";
-import type { Emulator } from "./emulator.ts";
+import type { Emulator, RegistryId } from "./emulator.ts";
 import type { Refusal } from "./iam-checks.ts";
 import { unlessNone, type Principal, type Principals } from "./principals.ts";
 import type { RepositoryId, Rights } from "./rights.ts";
@@ -27,13 +27,17 @@ export interface EcrFront {
 
 const refusal = (code: string, message: string): Refusal => ({ status: 400, code, message });
 
+const noRepository = "the local cloud does not know which rights a request needs that names no repository";
 const noOther = "the local cloud has no API for another account";
 
 /** Refuses a request as ECR does; gives undefined for what the emulator may judge and answer. */
-export async function checkEcr(asked: Asked, body: Buffer, front: EcrFront): Promise<Refusal | undefined> {
-  // A key that nobody has is refused by the emulator.
-  const principal = await front.principals.find(asked.key);
-  if (principal === undefined || asked.action === "ecr:GetAuthorizationToken") return undefined;
+export async function checkEcr(
+  asked: Asked,
+  body: Buffer,
+  front: EcrFront & { readonly principal: Principal },
+): Promise<Refusal | undefined> {
+  const { principal } = front;
+  if (asked.action === "ecr:GetAuthorizationToken") return undefined;
   const request = parse(body.toString()) as EcrRequest | undefined;
   if (request === undefined) return refusal("SerializationException", "the body is no JSON");
   const { registryId: account = principal.account } = request;
@@ -60,24 +64,27 @@ export async function notePolicy({ key = "", region = "" }: Asked, body: Buffer,
 
 async function checkRights(
   { action, also = [], region = "" }: Asked,
-  { repositoryName, repositoryNames = [], resourceArn = "" }: EcrRequest,
+  request: EcrRequest,
   principal: Principal,
   { rights, address }: EcrFront,
 ): Promise<Refusal | undefined> {
-  const { account } = principal;
-  const named = repositoryNames.map((name) => ({ account, region, name }));
-  const made = repositoryName === undefined ? [] : [{ account, region, name: repositoryName }];
-  const asked: (readonly [readonly string[], readonly RepositoryId[]])[] = [
-    [[action], [...named, ...repositoryIn(resourceArn)]],
-    [also, made],
-  ];
-  for (const [actions, repositories] of asked) {
-    for (const repository of repositories) {
-      const message = await rights.refusal({ principal, address, actions, repository });
-      if (message !== undefined) return refusal("AccessDeniedException", message);
-    }
+  const repositories = repositoriesOf(request, { account: principal.account, region });
+  if (repositories.length === 0 && principal.kind !== "root")
+    return refusal("InvalidParameterException", `${noRepository}: ${action}`);
+  for (const repository of repositories) {
+    const message = await rights.refusal({ principal, address, actions: [action, ...also], repository });
+    if (message !== undefined) return refusal("AccessDeniedException", message);
   }
   return undefined;
+}
+
+/** The repositories that a request names, in whichever way. */
+function repositoriesOf(
+  { repositoryName, repositoryNames = [], resourceArn = "" }: EcrRequest,
+  registry: RegistryId,
+): RepositoryId[] {
+  const names = repositoryName === undefined ? repositoryNames : [repositoryName, ...repositoryNames];
+  return [...names.map((name) => ({ ...registry, name })), ...repositoryIn(resourceArn)];
 }
 
 function repositoryIn(arn: string): RepositoryId[] {

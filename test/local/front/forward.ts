@@ -1,15 +1,22 @@
 // Sends a request on from the local cloud's front to the emulator.
-import { request, type IncomingMessage } from "node:http";
+import { request, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Endpoint } from "../machine.ts";
 
-/** Sends a request on, with another path, host or body where one is given: the emulator checks the signature over its own. */
+export interface Changes {
+  readonly path?: string | undefined;
+  readonly host?: string;
+  readonly body?: Buffer;
+  readonly headers?: IncomingHttpHeaders;
+}
+
+/** Sends a request on, with another path, host, body or other headers where they are given: the emulator checks the signature over its own. */
 export async function forward(
   emulator: Endpoint,
   incoming: IncomingMessage,
-  { path = incoming.url, host, body }: { path?: string | undefined; host?: string; body?: Buffer } = {},
+  { path = incoming.url, host, body, headers = incoming.headers }: Changes = {},
 ): Promise<IncomingMessage> {
-  const { method, headers } = incoming;
+  const { method } = incoming;
   const { authorization, ...rest } = headers;
   // The registry's Basic credentials are checked here and mean nothing to the emulator, which would take them for AWS's.
   const own = /^basic /i.test(authorization ?? "") ? rest : headers;

@@ -72,8 +72,9 @@ export class Principals {
     for (const [old, { until }] of this.#sessions) if (until < Date.now()) this.#sessions.delete(old);
   }
 
-  /** The principal that an access key is of; undefined where nobody has it. */
-  async find(key = ""): Promise<Principal | undefined> {
+  /** The principal that an access key is of; undefined where nobody has it, or where there is none. */
+  async find(key: string | undefined): Promise<Principal | undefined> {
+    if (key === undefined) return undefined;
     const account = key === aws.AWS_ACCESS_KEY_ID ? ownAccount : key;
     if (/^\d{12}$/.test(account)) {
       return { kind: "root", arn: `arn:aws:iam::${account}:root`, account, name: "root", id: account };

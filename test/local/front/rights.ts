@@ -2,9 +2,9 @@
 // repository's own, in one account and across accounts.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 import { GetRepositoryPolicyCommand, ListTagsForResourceCommand, type Tag } from "@aws-sdk/client-ecr";
-import { getDenialReasons, runSimulation, type RequestDenial } from "@cloud-copilot/iam-simulate";
 import type { Emulator, RegistryId } from "./emulator.ts";
-import type { Policies, Principal, Principals } from "./principals.ts";
+import { reasonOf, tagsAs, whyNot } from "./evaluation.ts";
+import type { Principal, Principals } from "./principals.ts";
 
 /** A repository that there is, or that there may be. */
 export interface RepositoryId extends RegistryId {
@@ -41,17 +41,17 @@ export class Rights {
 
   /** Why somebody may not do all that is asked for, in AWS' words; undefined where he may. */
   async refusal(request: Request): Promise<string | undefined> {
-    const { principal, actions, repository } = request;
+    const { principal, address, actions, repository } = request;
+    const [where, { account, region }] = [repositoryArn(repository), repository];
     const policies = await this.#principals.policiesOf(principal);
     const resource = await this.#resourceOf(repository, principal, policies?.principalArn);
+    const context = tagsAs(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags);
+    const asked = { principal, address, region, resource: where, account, context, resourcePolicy: resource.policy };
     for (const action of actions) {
       // Who is gone may do nothing, whomever the repository's policy names.
-      const why =
-        policies === undefined ? reasonOf(action, [], true) : await whyNot(request, action, policies, resource);
-      if (why !== undefined) {
-        const what = `perform: ${action} on resource: ${repositoryArn(repository)}`;
-        return `User: ${principal.arn} is not authorized to ${what} ${why}`;
-      }
+      const why = policies === undefined ? reasonOf(action, [], true) : await whyNot({ ...asked, action }, policies);
+      if (why !== undefined)
+        return `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${where} ${why}`;
     }
     return undefined;
   }
@@ -86,82 +86,3 @@ export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined
     throw error;
   }
 }
-
-async function whyNot(
-  { principal, address, repository }: Request,
-  action: string,
-  policies: Policies,
-  resource: Resource,
-): Promise<string | undefined> {
-  const { identity, boundary, session } = policies;
-  const simulated = await runSimulation(
-    {
-      request: {
-        principal: principal.arn,
-        action,
-        resource: { resource: repositoryArn(repository), accountId: repository.account },
-        contextVariables: {
-          ...contextOfPrincipal(principal, policies),
-          ...contextOfRequest(address, repository),
-          ...tagsAs(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags),
-        },
-      },
-      identityPolicies: [...identity],
-      serviceControlPolicies: [],
-      resourceControlPolicies: [],
-      ...(boundary === undefined ? {} : { permissionBoundaryPolicies: [...boundary] }),
-      ...(session === undefined ? {} : { sessionPolicy: session }),
-      ...(resource.policy === undefined ? {} : { resourcePolicy: resource.policy }),
-    },
-    {},
-  );
-  if (simulated.resultType === "error")
-    throw new Error(`no policy that AWS takes: ${JSON.stringify(simulated.errors)}`);
-  if (simulated.overallResult === "Allowed") return undefined;
-  const analyses = simulated.resultType === "single" ? [simulated.result] : simulated.results;
-  const denials = analyses.flatMap(({ analysis }) => getDenialReasons(analysis));
-  return reasonOf(action, denials, principal.account === repository.account);
-}
-
-/** https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
-function reasonOf(action: string, denials: readonly RequestDenial[], isOwnAccount: boolean): string {
-  const kinds: Readonly<Record<string, string>> = { pb: "permissions boundary", session: "session policy" };
-  const explicit = denials.find(({ denialType }) => denialType === "Explicit");
-  const implicit = denials.find(({ policyType }) => policyType in kinds) ?? denials[0];
-  // Across accounts the evaluator names no policy where the repository has none.
-  const of = (explicit ?? implicit)?.policyType ?? (isOwnAccount ? "session" : "resource");
-  const kind = kinds[of] ?? `${of}-based policy`;
-  const article = /^[aeiou]/.test(kind) ? "an" : "a";
-  return explicit === undefined
-    ? `because no ${kind} allows the ${action} action`
-    : `with an explicit deny in ${article} ${kind}`;
-}
-
-/** What conditions may ask for of the principal: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html */
-function contextOfPrincipal(
-  { arn, kind, account, name, id, session }: Principal,
-  { principalArn, tags }: Policies,
-): Record<string, string> {
-  const isSession = kind === "session";
-  return {
-    "aws:PrincipalArn": principalArn,
-    "aws:PrincipalAccount": account,
-    "aws:PrincipalType": { root: "Account", user: "User", session: "AssumedRole" }[kind],
-    "aws:PrincipalIsAWSService": "false",
-    "aws:userid": isSession ? `${id}:${arn.split("/").at(-1) ?? ""}` : id,
-    ...(kind === "user" ? { "aws:username": name } : {}),
-    ...(session === undefined ? {} : { "aws:TokenIssueTime": session.since, "aws:MultiFactorAuthPresent": "false" }),
-    ...tagsAs(["aws:PrincipalTag"], tags),
-  };
-}
-
-const contextOfRequest = (address: string, { region }: RepositoryId): Record<string, string> => ({
-  "aws:RequestedRegion": region,
-  "aws:CurrentTime": new Date().toISOString(),
-  "aws:SecureTransport": "true",
-  "aws:SourceIp": address,
-  "aws:ViaAWSService": "false",
-});
-
-const tagsAs = (keys: readonly string[], tags: readonly Tag[]): Record<string, string> =>
-  Object.fromEntries(keys.flatMap((key) => tags.map(({ Key = "", Value = "" }) => [`${key}/${Key}`, Value])));

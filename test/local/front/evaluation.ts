@@ -1,0 +1,106 @@
+// IAM's evaluation of one action on one resource: the principal's policies, its permissions boundary, its session policy and
+// the resource's own policy, with the condition keys that AWS knows for the action.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+import { getDenialReasons, runSimulation, type RequestDenial } from "@cloud-copilot/iam-simulate";
+import type { Policies, Principal } from "./principals.ts";
+
+/** A tag as IAM and ECR have it. */
+export interface Tag {
+  readonly Key?: string | undefined;
+  readonly Value?: string | undefined;
+}
+
+/** One action that a request asks for. */
+export interface Question {
+  readonly principal: Principal;
+  /** The address that the request comes from. */
+  readonly address: string;
+  /** The region that the request is signed for. */
+  readonly region: string;
+  /** As policies name it: `ecr:PutImage`. */
+  readonly action: string;
+  /** An ARN; `*` for an action that takes no resource. */
+  readonly resource: string;
+  /** The id of the resource's account, 12 digits. */
+  readonly account: string;
+  /** Condition keys of the request and the resource; those that the action does not have are left out as AWS does. */
+  readonly context: Readonly<Record<string, string | string[]>>;
+  readonly resourcePolicy?: unknown;
+}
+
+/** AWS' words for why a principal may not do something; undefined where it may. Rejects where a policy is none. */
+export async function whyNot(question: Question, policies: Policies): Promise<string | undefined> {
+  const { principal, action, resource, account, resourcePolicy } = question;
+  const { identity, boundary, session } = policies;
+  const simulated = await runSimulation(
+    {
+      request: {
+        principal: principal.arn,
+        action,
+        resource: { resource, accountId: account },
+        contextVariables: {
+          ...contextOfPrincipal(principal, policies),
+          ...contextOfRequest(question),
+          ...question.context,
+        },
+      },
+      identityPolicies: [...identity],
+      serviceControlPolicies: [],
+      resourceControlPolicies: [],
+      ...(boundary === undefined ? {} : { permissionBoundaryPolicies: [...boundary] }),
+      ...(session === undefined ? {} : { sessionPolicy: session }),
+      ...(resourcePolicy === undefined ? {} : { resourcePolicy }),
+    },
+    {},
+  );
+  if (simulated.resultType === "error")
+    throw new Error(`${action} on ${resource} cannot be judged: ${JSON.stringify(simulated.errors)}`);
+  if (simulated.overallResult === "Allowed") return undefined;
+  const analyses = simulated.resultType === "single" ? [simulated.result] : simulated.results;
+  const denials = analyses.flatMap(({ analysis }) => getDenialReasons(analysis));
+  return reasonOf(action, denials, principal.account === account);
+}
+
+/** https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
+export function reasonOf(action: string, denials: readonly RequestDenial[], isOwnAccount: boolean): string {
+  const kinds: Readonly<Record<string, string>> = { pb: "permissions boundary", session: "session policy" };
+  const explicit = denials.find(({ denialType }) => denialType === "Explicit");
+  const implicit = denials.find(({ policyType }) => policyType in kinds) ?? denials[0];
+  // Across accounts the evaluator names no policy where the repository has none.
+  const of = (explicit ?? implicit)?.policyType ?? (isOwnAccount ? "session" : "resource");
+  const kind = kinds[of] ?? `${of}-based policy`;
+  const article = /^[aeiou]/.test(kind) ? "an" : "a";
+  return explicit === undefined
+    ? `because no ${kind} allows the ${action} action`
+    : `with an explicit deny in ${article} ${kind}`;
+}
+
+/** What conditions may ask for of the principal: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html */
+function contextOfPrincipal(
+  { arn, kind, account, name, id, session }: Principal,
+  { principalArn, tags }: Policies,
+): Record<string, string> {
+  const isSession = kind === "session";
+  return {
+    "aws:PrincipalArn": principalArn,
+    "aws:PrincipalAccount": account,
+    "aws:PrincipalType": { root: "Account", user: "User", session: "AssumedRole" }[kind],
+    "aws:PrincipalIsAWSService": "false",
+    "aws:userid": isSession ? `${id}:${arn.split("/").at(-1) ?? ""}` : id,
+    ...(kind === "user" ? { "aws:username": name } : {}),
+    ...(session === undefined ? {} : { "aws:TokenIssueTime": session.since, "aws:MultiFactorAuthPresent": "false" }),
+    ...tagsAs(["aws:PrincipalTag"], tags),
+  };
+}
+
+const contextOfRequest = ({ address, region }: Question): Record<string, string> => ({
+  "aws:RequestedRegion": region,
+  "aws:CurrentTime": new Date().toISOString(),
+  "aws:SecureTransport": "true",
+  "aws:SourceIp": address,
+  "aws:ViaAWSService": "false",
+});
+
+/** Tags as condition keys: `aws:ResourceTag/KEY` and the like. */
+export const tagsAs = (keys: readonly string[], tags: readonly Tag[]): Record<string, string> =>
+  Object.fromEntries(keys.flatMap((key) => tags.map(({ Key = "", Value = "" }) => [`${key}/${Key}`, Value])));

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { askedFor } from "../local/aws-requests.ts";
+import { authorizationsOf, type Authorization } from "../local/front/authorizations.ts";
+import { account } from "../local/machine.ts";
+
+const arn = (resource: string): string => `arn:aws:iam::${account}:${resource}`;
+const eksArn = (resource: string): string => `arn:aws:eks:us-east-1:${account}:${resource}`;
+
+/** What a request signed for a service asks for. */
+async function asked(
+  service: string,
+  line: string,
+  content: Readonly<Record<string, unknown>>,
+): Promise<readonly Authorization[] | undefined> {
+  const [method = "", url = ""] = line.split(" ");
+  const authorization = `AWS4-HMAC-SHA256 Credential=AKIA1/20261126/us-east-1/${service}/aws4_request`;
+  const form = new URLSearchParams(content as Record<string, string>).toString();
+  const body = Buffer.from(service === "eks" ? JSON.stringify(content) : form);
+  const request = askedFor({ method, url, headers: { authorization } }, body);
+  return request && authorizationsOf(request, { url, body, account });
+}
+const iam = async (Action: string, content: Readonly<Record<string, string>> = {}) =>
+  asked("iam", "POST /", { Action, ...content });
+
+describe("what AWS authorizes in a request", () => {
+  it("to IAM is the action on the resource that it names, with the condition keys that it tells", async () => {
+    const boundary = arn("policy/b");
+    const tags = { "Tags.member.1.Key": "team", "Tags.member.1.Value": "builds" };
+    const made = await iam("CreateUser", { UserName: "u", Path: "/p/", PermissionsBoundary: boundary, ...tags });
+    const context = { "iam:PermissionsBoundary": boundary, "aws:RequestTag/team": "builds", "aws:TagKeys": ["team"] };
+    const actions = ["iam:CreateUser", "iam:TagUser", "iam:PutUserPermissionsBoundary"];
+    assert.deepEqual(
+      made,
+      actions.map((action) => ({ action, resource: arn("user/p/u"), context })),
+    );
+    assert.deepEqual(await iam("AttachRolePolicy", { RoleName: "r", PolicyArn: boundary }), [
+      { action: "iam:AttachRolePolicy", resource: arn("role/r"), context: { "iam:PolicyARN": boundary } },
+    ]);
+    assert.deepEqual(await iam("UntagPolicy", { PolicyArn: boundary, "TagKeys.member.1": "team" }), [
+      {
+        action: "iam:UntagPolicy",
+        resource: boundary,
+        context: { "iam:PolicyARN": boundary, "aws:TagKeys": ["team"] },
+      },
+    ]);
+    const provider = await iam("CreateOpenIDConnectProvider", { Url: "https://oidc.example/a" });
+    assert.equal(provider?.[0]?.resource, arn("oidc-provider/oidc.example/a"));
+    assert.equal((await iam("ListOpenIDConnectProviders"))?.[0]?.resource, "*");
+  });
+
+  it("to IAM for another name is the old one and the new one", async () => {
+    const renamed = await iam("UpdateUser", { UserName: "a", NewUserName: "b", NewPath: "/p/" });
+    assert.deepEqual(
+      renamed?.map(({ resource }) => resource),
+      [arn("user/a"), arn("user/p/b")],
+    );
+  });
+
+  it("to EKS is on what the path names, and on the role that is passed", async () => {
+    const path = "/clusters/c/pod-identity-associations";
+    const content = { roleArn: arn("role/r"), tags: { team: "builds" } };
+    assert.deepEqual(await asked("eks", `POST ${path}`, content), [
+      {
+        action: "eks:CreatePodIdentityAssociation",
+        resource: eksArn("cluster/c"),
+        context: { "aws:RequestTag/team": "builds", "aws:TagKeys": ["team"] },
+      },
+      {
+        action: "iam:PassRole",
+        resource: arn("role/r"),
+        context: { "iam:PassedToService": "pods.eks.amazonaws.com" },
+      },
+      {
+        action: "eks:TagResource",
+        resource: eksArn("podidentityassociation/c/made-by-this-request"),
+        context: { "aws:RequestTag/team": "builds", "aws:TagKeys": ["team"] },
+      },
+    ]);
+    const association = eksArn("podidentityassociation/c/a-1");
+    assert.equal((await asked("eks", `DELETE ${path}/a-1`, {}))?.[0]?.resource, association);
+    assert.equal(
+      (await asked("eks", `DELETE /tags/${encodeURIComponent(association)}`, {}))?.[0]?.resource,
+      association,
+    );
+  });
+
+  it("to STS is the role, and the tags of its session; who one is may be asked by everybody", async () => {
+    const session = { Action: "AssumeRole", RoleArn: arn("role/r"), RoleSessionName: "s" };
+    const tags = { "Tags.member.1.Key": "team", "Tags.member.1.Value": "builds" };
+    const assumed = await asked("sts", "POST /", { ...session, ...tags });
+    assert.deepEqual(
+      assumed?.map(({ action, resource }) => [action, resource]),
+      [
+        ["sts:AssumeRole", arn("role/r")],
+        ["sts:TagSession", arn("role/r")],
+      ],
+    );
+    assert.deepEqual(await asked("sts", "GET /?Action=GetCallerIdentity", {}), []);
+  });
+
+  it("is unknown where nothing says what it is about", async () => {
+    assert.equal(await iam("CreateAccessKey"), undefined, "the user is who asks");
+    assert.equal(await iam("CreateGroup", { GroupName: "g" }), undefined);
+    assert.equal(await iam("NoAction", { UserName: "u" }), undefined);
+    assert.equal(await asked("sts", "POST /", { Action: "GetSessionToken" }), undefined);
+    assert.equal(await asked("eks", "POST /clusters/c/addons", {}), undefined);
+  });
+});
