@@ -1,15 +1,19 @@
-// An IAM user that deploys stacks and has no more rights than infra/deployer-policy.json gives.
+// An IAM user that deploys stacks, with the rights of infra/deployer-policy.json and no others, and the permissions boundary
+// that an administrator makes for what it deploys.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   CreateAccessKeyCommand,
+  CreatePolicyCommand,
   CreateUserCommand,
   DeleteAccessKeyCommand,
+  DeletePolicyCommand,
   DeleteUserCommand,
   DeleteUserPolicyCommand,
   PutUserPolicyCommand,
   type IAMClient,
 } from "@aws-sdk/client-iam";
+import { account, aws, cluster, issuer } from "./local/machine.ts";
 
 export interface Statement {
   readonly Sid?: string;
@@ -21,38 +25,44 @@ interface Policy {
   readonly Statement: readonly Statement[];
 }
 
-/** The policy for a stack's own names. */
-export async function deployerStatements(stack: string): Promise<readonly Statement[]> {
-  const file = await readFile(join(import.meta.dirname, "../infra/deployer-policy.json"), "utf8");
-  const named = file.replaceAll(/(repository|policy|user|role)\/ecr-helper(-policy)?"/g, `$1/${stack}"`);
-  return (JSON.parse(named) as Policy).Statement;
+export interface DeployerRights {
+  /** Those that are left of the document; all by default. */
+  readonly isAllowed?: (action: string) => boolean;
+  /** Whose tokens the OIDC provider is for, without `https://`; the local cluster's by default. */
+  readonly oidcIssuer?: string;
 }
 
-const actionsOf = ({ Action }: Statement): readonly string[] => [Action].flat();
+/** A document of infra/ as the README fills it in, for a stack whose resources all have its name. */
+async function filledIn(file: string, stack: string, oidcIssuer = issuer.replace("https://", "")): Promise<string> {
+  const document = await readFile(join(import.meta.dirname, "../infra", file), "utf8");
+  return document
+    .replaceAll(/ecr-helper(-policy)?/g, stack)
+    .replaceAll("ACCOUNT", account)
+    .replaceAll("REGION", aws.AWS_REGION)
+    .replaceAll("CLUSTER", cluster)
+    .replaceAll("ISSUER", oidcIssuer);
+}
 
-/**
- * The policy for a stack's own names, less the actions that are not allowed, and without what the emulator does not tell
- * of a request: condition keys, some resources.
- */
+/** The statements for a stack's own names. */
+export async function deployerStatements(stack: string, oidcIssuer?: string): Promise<readonly Statement[]> {
+  return (JSON.parse(await filledIn("deployer-policy.json", stack, oidcIssuer)) as Policy).Statement;
+}
+
+/** The policy for a stack's own names, less the actions that are not allowed. */
 export async function deployerPolicy(
   stack: string,
-  isAllowed: (action: string) => boolean = () => true,
+  { isAllowed = () => true, oidcIssuer }: DeployerRights = {},
 ): Promise<string> {
-  const all = await deployerStatements(stack);
-  const blind =
-    /^(ecr:(DescribeRepositories|ListTagsForResource|(Unt|T)agResource)|eks:(Unt|T)agResource|iam:(CreatePolicy|\w+OpenIDConnectProvider))$/;
-  const statements = all.flatMap((statement) => {
-    const Action = actionsOf(statement).filter(isAllowed);
-    return [
-      { ...statement, Condition: undefined, Action },
-      { Effect: "Allow", Action: Action.filter((action) => blind.test(action)), Resource: "*" },
-    ];
-  });
+  const all = await deployerStatements(stack, oidcIssuer);
+  const statements = all.map((statement) => ({ ...statement, Action: [statement.Action].flat().filter(isAllowed) }));
   return JSON.stringify({
     Version: "2012-10-17",
     Statement: statements.filter(({ Action }) => Action.length > 0),
   });
 }
+
+/** The ARN of the permissions boundary of a stack's user and roles. */
+export const boundaryArn = (stack: string): string => `arn:aws:iam::${account}:policy/${stack}-boundary`;
 
 export interface Deployer {
   readonly key: { readonly AccessKeyId: string; readonly SecretAccessKey: string };
@@ -60,8 +70,10 @@ export interface Deployer {
   readonly remove: () => Promise<void>;
 }
 
-/** Makes a user by the rights of `iam`. It may do nothing yet. */
-export async function makeDeployer(iam: IAMClient, UserName: string): Promise<Deployer> {
+/** Makes a user by the rights of `iam`, which may do nothing yet, and the boundary for a stack. */
+export async function makeDeployer(iam: IAMClient, UserName: string, stack: string): Promise<Deployer> {
+  const PolicyDocument = await filledIn("permissions-boundary.json", stack);
+  await iam.send(new CreatePolicyCommand({ PolicyName: `${stack}-boundary`, PolicyDocument }));
   await iam.send(new CreateUserCommand({ UserName }));
   const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName }));
   const key = { AccessKeyId: AccessKey?.AccessKeyId ?? "", SecretAccessKey: AccessKey?.SecretAccessKey ?? "" };
@@ -74,6 +86,7 @@ export async function makeDeployer(iam: IAMClient, UserName: string): Promise<De
       await iam.send(new DeleteAccessKeyCommand({ UserName, AccessKeyId: key.AccessKeyId }));
       await iam.send(new DeleteUserPolicyCommand({ UserName, PolicyName }));
       await iam.send(new DeleteUserCommand({ UserName }));
+      await iam.send(new DeletePolicyCommand({ PolicyArn: boundaryArn(stack) }));
     },
   };
 }

@@ -21,7 +21,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../registry-client.ts";
-import { deployerPolicy, makeDeployer, type Deployer } from "../deployer.ts";
+import { boundaryArn, deployerPolicy, makeDeployer, type Deployer } from "../deployer.ts";
 import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -49,6 +49,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   const eks = new EKSClient({ endpoint: aws.AWS_ENDPOINT_URL });
   const principalArn = `arn:aws:iam::${account}:user/${deployer}`;
   const policyArn = `arn:aws:iam::${account}:policy/${stack}`;
+  const boundary = `permissionsBoundary=${boundaryArn(stack)}`;
   /** Whatever must not be seen: keys and tokens as they come up. */
   const secrets = new Set<string>();
   const said: string[] = [];
@@ -64,7 +65,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   before(async () => {
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
     for (const repositoryName of [builds, refused]) await ecr.send(new CreateRepositoryCommand({ repositoryName }));
-    user = await makeDeployer(iam, deployer);
+    user = await makeDeployer(iam, deployer, stack);
     await user.allow(await deployerPolicy(stack));
     secrets.add(user.key.SecretAccessKey);
     await eks.send(new CreateAccessEntryCommand({ clusterName: cluster, principalArn }));
@@ -138,7 +139,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((one) => `${one}=${stack}`);
     const provider = [`aws:accessKey=${user.key.AccessKeyId}`, `aws:secretKey=${user.key.SecretAccessKey}`];
     const opened = [`pullRepositories=["${stack}/*"]`, `pushRepositories=["${stack}/*"]`];
-    const others = [`buildNamespaces=["${build}"]`, 'tags=["team=builds"]'];
+    const others = [`buildNamespaces=["${build}"]`, 'tags=["team=builds"]', boundary];
     const changes = await switchTo(...names, ...provider, ...opened, ...others);
     assert.ok(changes.includes("created AccessKey ecr-helper-1") && changes.includes("created Secret ecr-helper"));
     const { data } = await kube<Secret>({ method: "GET", path: `/api/v1/namespaces/${stack}/secrets/ecr-helper` });
@@ -249,7 +250,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   });
 
   it("node, as soon as the policy is attached to the nodes' role", async () => {
-    const ended = await up("identity=node", "trustedPrincipals=[]");
+    const ended = await up("identity=node", "trustedPrincipals=[]", "permissionsBoundary=");
     assert.equal((await command("output", "policyArn")).stdout, `${policyArn}\n`);
     assert.deepEqual(changesOf(ended).sort(), [
       `deleted Role ${stack}`,
@@ -265,7 +266,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   });
 
   it("accessKey again", async () => {
-    assert.deepEqual(await switchTo("identity=accessKey"), [
+    assert.deepEqual(await switchTo("identity=accessKey", boundary), [
       "created AccessKey ecr-helper-1",
       "created Secret ecr-helper",
       `created User ${stack}`,

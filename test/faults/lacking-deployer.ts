@@ -1,10 +1,13 @@
 // A deployer who has none of the rights that are in question, and is given each when he was told of it.
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
-import { deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../deployer.ts";
+import { boundaryArn, deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../deployer.ts";
 import { aws } from "../local/machine.ts";
 import { commands, EngineStack, type Ended } from "./engine-stack.ts";
 import { iam } from "./live-stack.ts";
+
+/** Whose tokens the OIDC provider of a stack is for, without `https://`. */
+export const issuerOf = (stack: string): string => `oidc.example/${stack}`;
 
 /** What a stack makes in AWS; the rest of it takes its time and asks AWS for nothing but the image's login. */
 const inAws = ["Repository", "Identity"].flatMap((one) => ["--target", `**ecr-helper:index:${one}**`]);
@@ -22,9 +25,10 @@ export class LackingDeployer {
 
   /** Makes him, and a stack of his. He begins with the rights of these statements of infra/deployer-policy.json. */
   static async make(name: string, statements: RegExp): Promise<LackingDeployer> {
-    const user = await makeDeployer(iam, `deployer-${name}`);
+    const user = await makeDeployer(iam, `deployer-${name}`, name);
     // By the environment: what is in the configuration is in the state, too.
-    const settings = ["aws:accessKey=", "aws:secretKey=", 'buildNamespaces=["default"]'];
+    const boundary = `permissionsBoundary=${boundaryArn(name)}`;
+    const settings = ["aws:accessKey=", "aws:secretKey=", 'buildNamespaces=["default"]', boundary];
     const stack = await EngineStack.make(name, settings);
     const { AccessKeyId, SecretAccessKey } = user.key;
     stack.environment = {
@@ -39,7 +43,7 @@ export class LackingDeployer {
   }
 
   async end(): Promise<void> {
-    await this.user.allow(await deployerPolicy(this.stack.name));
+    await this.user.allow(await deployerPolicy(this.stack.name, { oidcIssuer: issuerOf(this.stack.name) }));
     await this.stack.end();
     await this.user.remove();
   }
@@ -52,7 +56,7 @@ export class LackingDeployer {
 
   async #allow(): Promise<void> {
     const isAllowed = (action: string): boolean => this.#given.has(action) || this.told.has(action);
-    await this.user.allow(await deployerPolicy(this.stack.name, isAllowed));
+    await this.user.allow(await deployerPolicy(this.stack.name, { isAllowed, oidcIssuer: issuerOf(this.stack.name) }));
   }
 
   /** Brings up what is in AWS, with these settings, and tells what he lacked for it. */

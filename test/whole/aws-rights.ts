@@ -80,11 +80,11 @@ export class Attachments {
 }
 
 /**
- * The principals that are helpers: all but the account's root, deployers, the node, whose own role is not the stack's, and those
- * that the tests of the AWS plugin make.
+ * The principals that are helpers: all but the account's root, deployers, the node, whose own role is not the stack's, those
+ * that the tests of the AWS plugin make, and those that try to get more rights than they have.
  */
 export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =>
-  kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !name.startsWith("plugin-");
+  kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !/^(plugin|intruder)-/.test(name);
 
 /** Of repositories with such a name the tests expect that the stack's policy does not open them. */
 export const isRefusedOnPurpose = ({ repository = "" }: AwsRequest): boolean =>

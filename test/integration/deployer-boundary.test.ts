@@ -1,0 +1,121 @@
+// The chain that makes an administrator of whoever may make policies, users and keys, against the permissions boundary that
+// infra/deployer-policy.json demands. https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import * as ecr from "@aws-sdk/client-ecr";
+import * as eks from "@aws-sdk/client-eks";
+import * as iam from "@aws-sdk/client-iam";
+import { AssumeRoleCommand } from "@aws-sdk/client-sts";
+import { boundaryArn } from "../deployer.ts";
+import { cluster, roleArn } from "../local/machine.ts";
+import {
+  administrator,
+  clientsOf,
+  everything,
+  makeIntruder,
+  policyArn,
+  policyOf,
+  refused,
+  root,
+  trusting,
+  type Clients,
+  type Intruder,
+} from "./intruder.ts";
+
+describe("whoever has the rights of infra/deployer-policy.json, and made a policy that allows everything, a user and a role with it", () => {
+  let intruder: Intruder;
+  let [id, theirs, lax, UserName, RoleName] = ["", "", "", "", ""];
+  let policy: { PolicyArn: string };
+  let own: Clients;
+  let made: Clients;
+  let key = "";
+
+  before(async () => {
+    intruder = await makeIntruder();
+    ({ id, theirs, lax, own } = intruder);
+    [UserName, RoleName, policy] = [id, id, { PolicyArn: policyArn(id) }];
+    const PermissionsBoundary = boundaryArn(id);
+    await own.iam.send(new iam.CreatePolicyCommand({ PolicyName: id, PolicyDocument: everything }));
+    await own.iam.send(new iam.CreateUserCommand({ UserName, PermissionsBoundary }));
+    const mine = trusting(intruder.userArn);
+    await own.iam.send(new iam.CreateRoleCommand({ RoleName, AssumeRolePolicyDocument: mine, PermissionsBoundary }));
+    await own.iam.send(new iam.AttachUserPolicyCommand({ UserName, ...policy }));
+    await own.iam.send(new iam.AttachRolePolicyCommand({ RoleName, ...policy }));
+    const { AccessKey } = await own.iam.send(new iam.CreateAccessKeyCommand({ UserName }));
+    key = AccessKey?.AccessKeyId ?? "";
+    made = clientsOf(AccessKey);
+  });
+
+  after(async () => {
+    await own.iam.send(new iam.DeleteAccessKeyCommand({ UserName, AccessKeyId: key }));
+    await own.iam.send(new iam.DetachUserPolicyCommand({ UserName, ...policy }));
+    await own.iam.send(new iam.DetachRolePolicyCommand({ RoleName, ...policy }));
+    await own.iam.send(new iam.DeleteUserCommand({ UserName }));
+    await own.iam.send(new iam.DeleteRoleCommand({ RoleName }));
+    await own.iam.send(new iam.DeletePolicyCommand(policy));
+    await intruder.remove();
+  });
+
+  /** They log in to ECR, and do nothing that the boundary leaves out. */
+  const isBounded = async (who: Clients): Promise<void> => {
+    const denied = "with an explicit deny in a permissions boundary";
+    assert.ok((await who.ecr.send(new ecr.GetAuthorizationTokenCommand())).authorizationData);
+    await refused(who.iam.send(new iam.CreateUserCommand({ UserName: `${id}-3` })), "iam:CreateUser", denied);
+    const version = { ...policy, PolicyDocument: everything };
+    await refused(who.iam.send(new iam.CreatePolicyVersionCommand(version)), "iam:CreatePolicyVersion", denied);
+    const unbounded = who.iam.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName }));
+    await refused(unbounded, "iam:DeleteUserPermissionsBoundary", denied);
+    const [repositoryName, asked] = [id, { RoleArn: roleArn(theirs), RoleSessionName: id }];
+    await refused(who.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName })), "ecr:DeleteRepository", denied);
+    await refused(who.eks.send(new eks.DescribeClusterCommand({ name: cluster })), "eks:DescribeCluster", denied);
+    await refused(who.sts.send(new AssumeRoleCommand(asked)), "sts:AssumeRole", denied);
+  };
+
+  it("has a key that opens no more than the boundary", async () => isBounded(made));
+
+  it("has a session that opens no more than the boundary", async () => {
+    const RoleArn = roleArn(RoleName);
+    // AWS lets in whoever the role trusts by name; the emulator wants it allowed on both sides.
+    const assume = { UserName: `${id}-user`, PolicyName: "assume" };
+    const PolicyDocument = policyOf({ Effect: "Allow", Action: "sts:AssumeRole", Resource: RoleArn });
+    await root.send(new iam.PutUserPolicyCommand({ ...assume, PolicyDocument }));
+    const { Credentials } = await own.sts
+      .send(new AssumeRoleCommand({ RoleArn, RoleSessionName: id }))
+      .finally(async () => root.send(new iam.DeleteUserPolicyCommand(assume)));
+    await isBounded(clientsOf(Credentials));
+  });
+
+  it("does not take the boundary away, nor put another one in its place", async () => {
+    const ofUser = own.iam.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName }));
+    await refused(ofUser, "iam:DeleteUserPermissionsBoundary");
+    const ofRole = own.iam.send(new iam.DeleteRolePermissionsBoundaryCommand({ RoleName }));
+    await refused(ofRole, "iam:DeleteRolePermissionsBoundary");
+    const other = { PermissionsBoundary: lax };
+    const user = own.iam.send(new iam.PutUserPermissionsBoundaryCommand({ UserName, ...other }));
+    await refused(user, "iam:PutUserPermissionsBoundary");
+    const role = own.iam.send(new iam.PutRolePermissionsBoundaryCommand({ RoleName, ...other }));
+    await refused(role, "iam:PutRolePermissionsBoundary");
+  });
+
+  it("attaches no other policy to them, and puts none in them", async () => {
+    for (const PolicyArn of [administrator, lax]) {
+      await refused(own.iam.send(new iam.AttachUserPolicyCommand({ UserName, PolicyArn })), "iam:AttachUserPolicy");
+      await refused(own.iam.send(new iam.AttachRolePolicyCommand({ RoleName, PolicyArn })), "iam:AttachRolePolicy");
+    }
+    const inline = { PolicyName: "more", PolicyDocument: everything };
+    await refused(own.iam.send(new iam.PutUserPolicyCommand({ UserName, ...inline })), "iam:PutUserPolicy");
+    await refused(own.iam.send(new iam.PutRolePolicyCommand({ RoleName, ...inline })), "iam:PutRolePolicy");
+  });
+
+  it("neither attaches its policy to those that have no boundary, nor lets anybody assume them", async () => {
+    await root.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName }));
+    await root.send(new iam.DeleteRolePermissionsBoundaryCommand({ RoleName }));
+    await refused(own.iam.send(new iam.AttachUserPolicyCommand({ UserName, ...policy })), "iam:AttachUserPolicy");
+    await refused(own.iam.send(new iam.AttachRolePolicyCommand({ RoleName, ...policy })), "iam:AttachRolePolicy");
+    const trusted = own.iam.send(new iam.UpdateAssumeRolePolicyCommand({ RoleName, PolicyDocument: trusting() }));
+    await refused(trusted, "iam:UpdateAssumeRolePolicy");
+    const PermissionsBoundary = boundaryArn(id);
+    await own.iam.send(new iam.PutUserPermissionsBoundaryCommand({ UserName, PermissionsBoundary }));
+    await own.iam.send(new iam.PutRolePermissionsBoundaryCommand({ RoleName, PermissionsBoundary }));
+  });
+});
