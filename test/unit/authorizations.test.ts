@@ -79,10 +79,9 @@ describe("what AWS authorizes in a request", () => {
     ]);
     const association = eksArn("podidentityassociation/c/a-1");
     assert.equal((await asked("eks", `DELETE ${path}/a-1`, {}))?.[0]?.resource, association);
-    assert.equal(
-      (await asked("eks", `DELETE /tags/${encodeURIComponent(association)}`, {}))?.[0]?.resource,
-      association,
-    );
+    const untagged = await asked("eks", `DELETE /tags/${encodeURIComponent(association)}?tagKeys=team`, {});
+    const context = { "aws:TagKeys": ["team"] };
+    assert.deepEqual(untagged, [{ action: "eks:UntagResource", resource: association, context }]);
   });
 
   it("to STS is the role, and the tags of its session; who one is may be asked by everybody", async () => {

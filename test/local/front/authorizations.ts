@@ -31,7 +31,7 @@ export async function authorizationsOf(
   const { pathname, searchParams } = new URL(url, "http://aws");
   const [service = "", name = ""] = asked.action.split(":");
   if (!(await iamActionExists(service, name))) return undefined;
-  if (service === "eks") return ofEks(asked, { pathname, body, account });
+  if (service === "eks") return ofEks(asked, { pathname, body, account, untagged: searchParams.getAll("tagKeys") });
   const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body.toString())]);
   return service === "iam" ? ofIam(asked, form, account) : ofSts(asked.action, form);
 }
@@ -117,10 +117,10 @@ interface EksBody {
 /** EKS has what a request is about in its path: `/clusters/CLUSTER/pod-identity-associations/ID`, or `/tags/ARN`. */
 function ofEks(
   { action, also = [], region = "" }: Asked,
-  { pathname, body, account }: { pathname: string; body: Buffer; account: string },
+  { pathname, body, account, untagged }: { pathname: string; body: Buffer; account: string; untagged: string[] },
 ): readonly Authorization[] {
   const { roleArn = "", tags = {} } = (body.length === 0 ? {} : JSON.parse(body.toString())) as EksBody;
-  const context = asRequestTags(Object.entries(tags));
+  const context = asRequestTags(Object.entries(tags), untagged);
   const { resource, made } = namedInPath(pathname, `arn:aws:eks:${region}:${account}`);
   const further: Readonly<Record<string, Authorization>> = {
     "iam:PassRole": {
