@@ -13,6 +13,7 @@ import { waitFor } from "../local/watch.ts";
 import { docker } from "../local/docker.ts";
 import { keepingEvidence } from "../local/evidence.ts";
 import { exclusively } from "../local/exclusive.ts";
+import { chain } from "../local/firewall.ts";
 import { bridge, home, kubeconfig, ports, url } from "../local/machine.ts";
 import { isRunning, run, stopBackground } from "../local/process.ts";
 import { stackNames } from "../local/stack.ts";
@@ -89,7 +90,8 @@ describe("the local cloud", () => {
           interfaces(),
           before.filter((name) => name !== bridge.name),
         );
-        for (const family of ["iptables", "ip6tables"]) assert.ok(!(await run(`${family}-save`, [])).includes("KUBE-"));
+        for (const family of ["iptables", "ip6tables"])
+          assert.doesNotMatch(await run(`${family}-save`, []), new RegExp(`KUBE-|${chain}|${bridge.name}`));
         const ours = commandLines().filter((line) =>
           /\/var\/lib\/ecr-helper|\/kubernetes-v|ministack|local\/front|\/pause/.test(line),
         );

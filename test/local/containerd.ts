@@ -1,7 +1,7 @@
 // The one containerd of the local cloud: the kubelet runs its pods in it, and an own Docker engine keeps its state there.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { account, bridge, containerdSocket, home, otherAccount, ports, registryHost, url } from "./machine.ts";
+import { account, containerdSocket, home, loopback, otherAccount, ports, registryHost, url } from "./machine.ts";
 import { isRunning, run, startBackground, succeeds, untilReady } from "./process.ts";
 
 /** Where the kubelet's pods find their network's configuration. */
@@ -23,7 +23,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   sandbox_image = "${pauseImage}"
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
-  stream_server_address = "${bridge.address}"
+  stream_server_address = "${loopback}"
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "${mirrors}"
   [plugins."io.containerd.grpc.v1.cri".cni]

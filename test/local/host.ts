@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { chain, closeToOthers } from "./firewall.ts";
 import { agentAddresses, bridge, home, ports } from "./machine.ts";
 import { LocalCloudError, run } from "./process.ts";
 
@@ -21,7 +22,7 @@ const settings = [
   "vm/panic_on_oom",
 ];
 
-/** Prepares the machine: remembers its kernel settings, makes the bridge. Fails where another Kubernetes runs. */
+/** Prepares the machine: remembers its kernel settings, makes the firewall's rules and the bridge. Fails where another Kubernetes runs. */
 export async function prepareHost(): Promise<void> {
   if (!existsSync(settingsFile)) {
     if ((await run("iptables-save", ["-t", "nat"])).includes(":KUBE-SERVICES")) {
@@ -36,6 +37,8 @@ export async function prepareHost(): Promise<void> {
     }
     await writeFile(settingsFile, JSON.stringify(values));
   }
+  // Before anything listens.
+  await closeToOthers();
   if (!existsSync(`/sys/class/net/${bridge.name}`)) await makeBridge();
 }
 
@@ -71,12 +74,13 @@ export async function restoreHost(): Promise<void> {
 }
 
 /**
- * Removes the rules for the bridge, and kube-proxy's, whose chains are all named KUBE-: its own clean-up leaves one of
+ * Removes the cloud's own rules, and kube-proxy's, whose chains are all named KUBE-: its own clean-up leaves one of
  * them, with the rules that lead there.
  */
 async function removeRules(family: string): Promise<void> {
   const rules = (await run(`${family}-save`, [])).split("\n");
-  const others = rules.filter((line) => !line.includes("KUBE-") && !line.includes(`-i ${bridge.name} `));
+  const own = ["KUBE-", chain, `-i ${bridge.name} `];
+  const others = rules.filter((line) => !own.some((part) => line.includes(part)));
   if (others.length === rules.length) return;
   await run(`${family}-restore`, [], { input: others.join("\n") });
 }

@@ -28,8 +28,8 @@ export const ports = {
   authenticator: { address: loopback, port: 8443 },
   nodeAgents: { address: bridge.address, port: 8170 },
   kubelet: { address: bridge.address, port: 10250 },
-  kubeProxyHealth: { address: bridge.address, port: 10256 },
-  kubeProxyMetrics: { address: bridge.address, port: 10249 },
+  kubeProxyHealth: { address: loopback, port: 10256 },
+  kubeProxyMetrics: { address: loopback, port: 10249 },
 } as const;
 
 export type Endpoint = { address: string; port: number };
