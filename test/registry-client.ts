@@ -9,9 +9,12 @@ export interface Credentials {
   readonly sessionToken?: string;
 }
 
+/** Credentials, or what reads them when they are needed. */
+export type CredentialSource = Credentials | (() => Promise<Credentials>);
+
 /** The password of a new authorization token. */
 export async function passwordFor(
-  credentials: Credentials,
+  credentials: CredentialSource,
   { api, region = aws.AWS_REGION }: { api: Endpoint; region?: string },
 ): Promise<string> {
   const ecr = new ECRClient({ endpoint: url(api), region, credentials });

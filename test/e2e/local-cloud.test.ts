@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { adminKube } from "../local/control-plane.ts";
 import { startCloud, stopCloud } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
@@ -14,8 +15,9 @@ import { docker } from "../local/docker.ts";
 import { keepingEvidence } from "../local/evidence.ts";
 import { exclusively } from "../local/exclusive.ts";
 import { chain } from "../local/firewall.ts";
-import { bridge, home, kubeconfig, ports, url } from "../local/machine.ts";
+import { account, aws, awsCredentials, bridge, home, kubeconfig } from "../local/machine.ts";
 import { isRunning, run, stopBackground } from "../local/process.ts";
+import { rootOf, type RootKey } from "../local/root-key.ts";
 import { stackNames } from "../local/stack.ts";
 
 interface Pod {
@@ -23,6 +25,18 @@ interface Pod {
 }
 
 const record = (part: string): string => readFileSync(join(home, "run", part), "utf8");
+/** Whether AWS takes a key: whoever has one may ask who he is. */
+const isLetIn = async (credentials: RootKey): Promise<boolean> => {
+  const sts = new STSClient({ credentials, endpoint: aws.AWS_ENDPOINT_URL, region: aws.AWS_REGION });
+  return sts.send(new GetCallerIdentityCommand()).then(
+    () => true,
+    (error: unknown) => {
+      assert.match(String(error), /SignatureDoesNotMatch|InvalidClientTokenId/);
+      return false;
+    },
+  );
+};
+
 const aStackOfTheUser = stackNames().length > 0 ? "a stack of the user's is in the local cloud" : false;
 
 const interfaces = (): string[] => readdirSync("/sys/class/net").sort();
@@ -101,20 +115,30 @@ describe("the local cloud", () => {
     },
   );
 
-  it("starts from nothing where its AWS died with all it held", { skip: aStackOfTheUser }, async () => {
-    await adminKube()({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: "earlier" } } });
-    await keepingEvidence(async () => {
-      await stopBackground("emulator", "SIGKILL");
-      assert.equal(await startCloud(), true);
-    });
-    assert.ok((await fetch(`${url(ports.front)}/_ministack/health`)).ok);
-    const { items } = await adminKube()<{ items: { metadata: { name: string } }[] }>({
-      method: "GET",
-      path: "/api/v1/namespaces",
-    });
-    assert.ok(!items.some(({ metadata }) => metadata.name === "earlier"));
-    assert.ok(existsSync(home));
-  });
+  it(
+    "starts from nothing where its AWS died with all it held, with another key",
+    { skip: aStackOfTheUser },
+    async () => {
+      const key = await rootOf(account)();
+      await adminKube()({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: "earlier" } } });
+      await keepingEvidence(async () => {
+        await stopBackground("emulator", "SIGKILL");
+        assert.equal(await startCloud(), true);
+      });
+      const next = await rootOf(account)();
+      assert.notEqual(next.secretAccessKey, key.secretAccessKey);
+      assert.equal(statSync(awsCredentials).mode & 0o777, 0o600);
+      assert.equal(await isLetIn(next), true);
+      for (const wrong of [key, { accessKeyId: "test", secretAccessKey: "test" }])
+        assert.equal(await isLetIn(wrong), false);
+      const { items } = await adminKube()<{ items: { metadata: { name: string } }[] }>({
+        method: "GET",
+        path: "/api/v1/namespaces",
+      });
+      assert.ok(!items.some(({ metadata }) => metadata.name === "earlier"));
+      assert.ok(existsSync(home));
+    },
+  );
 });
 
 /** A process that holds the lock until its standard input ends. */

@@ -10,7 +10,7 @@ import { connect } from "../../helper/kube.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { rootOf } from "../local/front/emulator.ts";
+import { rootOf } from "../local/root-key.ts";
 import { account, aws, kubeconfig, ports } from "../local/machine.ts";
 import { passwordFor, RegistryClient } from "../registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";

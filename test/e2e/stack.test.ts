@@ -14,7 +14,7 @@ import type { IdentityConfig } from "../../infra/identity-config.ts";
 import { networkPolicySpec } from "../../infra/network-policy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { rootOf } from "../local/front/emulator.ts";
+import { rootOf } from "../local/root-key.ts";
 import { account, aws, backend, kubeconfig, ports, url } from "../local/machine.ts";
 import { waitFor, waitForObject, type Change } from "../local/watch.ts";
 import { isMade } from "../local/pulumi/stack-commands.ts";
@@ -194,14 +194,15 @@ describe("the stack, end to end", () => {
     assert.match(stderr, /has no output nothing; it has basicAuthSecretName, /);
   });
 
-  it("shows the helper's log, and an environment in which kubectl works", async () => {
+  it("shows the helper's log, and an environment in which kubectl and aws work", async () => {
     assert.match((await command("logs")).stdout, /the secret will expire at/);
     const { stdout } = await command("env");
     assert.match(stdout, /^export AWS_ENDPOINT_URL='http:\/\/10\.214\.0\.1:4566'$/m);
-    const shell = spawn("sh", ["-c", `${stdout}\nkubectl get secret ecr-creds -n ${build} -o name`], {
+    const asked = `kubectl get secret ecr-creds -n ${build} -o name; aws sts get-caller-identity --query Account --output text`;
+    const shell = spawn("sh", ["-c", `${stdout}\n${asked}`], {
       stdio: ["ignore", "pipe", "inherit"],
     });
-    assert.equal(await text(shell.stdout), "secret/ecr-creds\n");
+    assert.equal(await text(shell.stdout), `secret/ecr-creds\n${account}\n`);
   });
 
   describe("a private image", () => {

@@ -26,11 +26,10 @@ export class LackingDeployer {
   /** Makes him, and a stack of his. He begins with the rights of these statements of infra/deployer-policy.json. */
   static async make(name: string, statements: RegExp): Promise<LackingDeployer> {
     const user = await makeDeployer(iam, `deployer-${name}`, name);
-    // By the environment: what is in the configuration is in the state, too.
     const boundary = `permissionsBoundary=${boundaryArn(name)}`;
-    const settings = ["aws:accessKey=", "aws:secretKey=", 'buildNamespaces=["default"]', boundary];
-    const stack = await EngineStack.make(name, settings);
+    const stack = await EngineStack.make(name, ['buildNamespaces=["default"]', boundary]);
     const { AccessKeyId, SecretAccessKey } = user.key;
+    // What is in the configuration is in the state, too.
     stack.environment = {
       AWS_ACCESS_KEY_ID: AccessKeyId,
       AWS_SECRET_ACCESS_KEY: SecretAccessKey,

@@ -10,7 +10,8 @@ import * as sts from "@aws-sdk/client-sts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/machine.ts";
-import { passwordFor, RegistryClient, sha256, type Credentials } from "../registry-client.ts";
+import { rootOf } from "../local/root-key.ts";
+import { passwordFor, RegistryClient, sha256, type Credentials, type CredentialSource } from "../registry-client.ts";
 
 Object.assign(process.env, aws);
 
@@ -20,7 +21,6 @@ const arnOf = (name: string, of = account, region = "us-east-1"): string =>
   `arn:aws:ecr:${region}:${of}:repository/${name}`;
 const userArn = `arn:aws:iam::${account}:user/builds/${id}`;
 const roleArn = `arn:aws:iam::${account}:role/builds/${id}`;
-const rootOf = (of: string): Credentials => ({ accessKeyId: of, secretAccessKey: aws.AWS_SECRET_ACCESS_KEY });
 
 const pulling = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 const pushing = [
@@ -66,7 +66,7 @@ describe("the registry of the local cloud", () => {
       await clients.ecr.send(new ecr.DeleteRepositoryPolicyCommand({ repositoryName }));
     }
   };
-  const client = async (of: Credentials = user, host?: string): Promise<RegistryClient> =>
+  const client = async (of: CredentialSource = user, host?: string): Promise<RegistryClient> =>
     new RegistryClient(front.registry, await passwordFor(of, { api: front.api }), host);
   const pull = async (of?: Credentials, host?: string): Promise<string> =>
     (await client(of, host)).pull(repository, "1").then(

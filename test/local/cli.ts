@@ -118,6 +118,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
     const ahead = PATH.split(delimiter).slice(0, 2).join(delimiter);
     const all = { ...rest, PULUMI_STACK: "dev", ...overriding() };
     for (const [key, value] of Object.entries(all)) print(`export ${key}='${value}'`);
+    print("unset AWS_PROFILE");
     print(`export PATH='${ahead}':"$PATH"`);
   },
 };
@@ -189,6 +190,8 @@ try {
   const run = commands[command];
   if (run === undefined) throw new LocalCloudError(usage);
   checkMachine(process.platform, process.getuid?.());
+  // The user's own is in none of the files that are read here.
+  delete process.env["AWS_PROFILE"];
   await run(options);
 } catch (error) {
   // A mistake of the user's or of the machine's is told in its own words; anything else is ours, and its origin helps.

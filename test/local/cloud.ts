@@ -6,6 +6,7 @@ import { delimiter, join } from "node:path";
 import { startContainerd } from "./containerd.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
+import { rememberSecrets } from "./evidence.ts";
 import { prepareHost, restoreHost } from "./host.ts";
 import { buildKubernetes, installAwsCli, installEmulator, installPackages } from "./install.ts";
 import {
@@ -35,6 +36,7 @@ import {
   untilReady,
 } from "./process.ts";
 import { step } from "./progress.ts";
+import { makeRootKey } from "./root-key.ts";
 
 /** Engines end by themselves what they started, so they are asked: first the one that needs the other. */
 const engines = ["dockerd", "containerd"];
@@ -63,7 +65,7 @@ export const cloudEnvironment = (): Record<string, string> => ({
   ...aws,
   ...pulumiEnvironment(),
   PULUMI_BACKEND_URL: `file://${backend}`,
-  // The passphrase of Pulumi.dev.yaml's encryptionsalt. What it would keep is the test key's and the emulator's.
+  // The passphrase of Pulumi.dev.yaml's encryptionsalt. What it would keep is the emulator's.
   PULUMI_CONFIG_PASSPHRASE: "",
   KUBECONFIG: kubeconfig,
   DOCKER_HOST: dockerHost(),
@@ -102,10 +104,11 @@ export async function startCloud(): Promise<boolean> {
 }
 
 async function startEmulator(program: string): Promise<void> {
+  const { accessKeyId, secretAccessKey } = await makeRootKey();
   const env = {
     AUTH: "true",
-    AWS_ACCESS_KEY_ID: aws.AWS_ACCESS_KEY_ID,
-    AWS_SECRET_ACCESS_KEY: aws.AWS_SECRET_ACCESS_KEY,
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
     BIND_HOST: ports.emulator.address,
     GATEWAY_PORT: String(ports.emulator.port),
     MINISTACK_ACCOUNT_ID: account,
@@ -113,6 +116,7 @@ async function startEmulator(program: string): Promise<void> {
     SERVICES: "ecr,iam,sts,eks",
   };
   startBackground({ name: "emulator", command: program, args: [], env });
+  rememberSecrets([secretAccessKey]);
   await untilReady("emulator", async () => answers(`${url(ports.emulator)}/_ministack/health`));
   startBackground({ name: "front", command: process.execPath, args: [join(import.meta.dirname, "front.ts")] });
   await untilReady("front", async () => answers(`${url(ports.front)}/_ministack/health`));

@@ -62,14 +62,21 @@ export const containerdSocket = join(home, "containerd.sock");
 export const binaries = join(home, "bin");
 export const logs = join(home, "logs");
 
-/** The emulator's account, region and published test key (its root user). */
+/** The key of the emulator's root, as AWS' clients read it (root-key.ts). */
+export const awsCredentials = join(home, "aws-credentials");
+
+/** How AWS' clients find the emulator, and its root's key. */
 export const aws = {
   AWS_ENDPOINT_URL: url(ports.front),
   AWS_REGION: "us-east-1",
   /** What the AWS command line reads instead. */
   AWS_DEFAULT_REGION: "us-east-1",
-  AWS_ACCESS_KEY_ID: "test",
-  AWS_SECRET_ACCESS_KEY: "test",
+  AWS_SHARED_CREDENTIALS_FILE: awsCredentials,
+  // Not what this machine's user has for AWS itself.
+  AWS_CONFIG_FILE: awsCredentials,
+  AWS_ACCESS_KEY_ID: "",
+  AWS_SECRET_ACCESS_KEY: "",
+  AWS_SESSION_TOKEN: "",
 };
 export const account = "123456789012";
 /** Somebody else's account. */

@@ -121,16 +121,17 @@ const request = (seconds: number, action: string, more: Partial<AwsRequest> = {}
 
 describe("the rights that were used in AWS", () => {
   const token = "ecr:GetAuthorizationToken";
+  const rootKey = "123456789012";
   const made = [
-    request(0, "iam:CreateAccessKey", { key: "test", user: "ecr-helper", made: "AKIA1" }),
-    request(0, "iam:AttachUserPolicy", { key: "test", user: "ecr-helper", policy: "p" }),
+    request(0, "iam:CreateAccessKey", { key: rootKey, user: "ecr-helper", made: "AKIA1" }),
+    request(0, "iam:AttachUserPolicy", { key: rootKey, user: "ecr-helper", policy: "p" }),
     request(0, "sts:AssumeRoleWithWebIdentity", { role: "ecr-helper", made: "ASIA1" }),
-    request(0, "iam:CreateAccessKey", { key: "test", user: "deployer-a", made: "AKIA2" }),
-    request(0, "sts:AssumeRole", { key: "test", role: "node", made: "ASIA2" }),
+    request(0, "iam:CreateAccessKey", { key: rootKey, user: "deployer-a", made: "AKIA2" }),
+    request(0, "sts:AssumeRole", { key: rootKey, role: "node", made: "ASIA2" }),
   ];
   const judge = (...requests: AwsRequest[]): { used: string[]; beyond: string[]; denied: string[] } => {
     const all = [...made, ...requests];
-    const principals = principalsOf(all, "test");
+    const principals = principalsOf(all);
     const attachments = new Attachments(all);
     const { used, ...verdict } = judgePrincipals(
       all,
@@ -149,14 +150,11 @@ describe("the rights that were used in AWS", () => {
     for (const key of ["AKIA1", "ASIA1"]) {
       assert.deepEqual(judge(request(9, token, { key })), { used: [token], beyond: [], denied: [] });
     }
-    for (const key of ["AKIA2", "ASIA2", "test", "123456789012", "unknown"]) {
+    for (const key of ["AKIA2", "ASIA2", rootKey, "210987654321", "unknown"]) {
       assert.deepEqual(judge(request(9, "ecr:PutImage", { key })), { used: [], beyond: [], denied: [] });
     }
     assert.ok(isDeployer({ kind: "user", name: "deployer-a" }));
-    assert.equal(
-      principalsOf([request(9, "ecr:PutImage", { key: "123456789012" })], "test").get("123456789012")?.kind,
-      "root",
-    );
+    assert.equal(principalsOf([request(9, "ecr:PutImage", { key: rootKey })]).get(rootKey)?.kind, "root");
   });
 
   it("are those of their tokens, too, but for repositories that tests expect to be refused", () => {
@@ -174,7 +172,7 @@ describe("the rights that were used in AWS", () => {
 
   it("do not hide a denial while the policy is attached, but one before, after, or by another policy", () => {
     const denied = request(9, token, { key: "AKIA1", status: 403, error: "AccessDeniedException" });
-    const root = { key: "test", user: "ecr-helper" };
+    const root = { key: rootKey, user: "ecr-helper" };
     assert.equal(judge(denied).denied.length, 1);
     assert.equal(judge({ ...denied, time: at(1) }).denied.length, 0);
     assert.equal(judge(request(5, "iam:DetachUserPolicy", root), denied).denied.length, 0);

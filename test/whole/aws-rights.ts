@@ -7,9 +7,9 @@ export interface Principal {
 }
 
 /** Whose each access key is, as the answers tell it that gave them. */
-export function principalsOf(requests: readonly AwsRequest[], rootKey: string): ReadonlyMap<string, Principal> {
+export function principalsOf(requests: readonly AwsRequest[]): ReadonlyMap<string, Principal> {
   const root: Principal = { kind: "root", name: "root" };
-  const known = new Map([[rootKey, root]]);
+  const known = new Map<string, Principal>();
   for (const { key = "", made, user, role } of requests) {
     // The id of an account is the key of its root to the emulator.
     if (/^\d{12}$/.test(key)) known.set(key, root);

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { deployerStatements } from "../deployer.ts";
 import type { AwsRequest } from "../local/aws-requests.ts";
-import { aws, kubeconfig, nodeRole } from "../local/machine.ts";
+import { kubeconfig, nodeRole } from "../local/machine.ts";
 import { runProgram, type Program } from "../program.ts";
 import {
   Attachments,
@@ -88,7 +88,7 @@ describe("what was asked of AWS in the whole run", () => {
   before(() => {
     const { run, ever } = requestsToAws();
     requests = run;
-    principals = principalsOf(ever, aws.AWS_ACCESS_KEY_ID);
+    principals = principalsOf(ever);
     attachments = new Attachments(ever);
     const asked = new Set(run.map(({ key = "" }) => principals.get(key)?.name));
     assert.ok(asked.size > 20, tooLittle);

@@ -2,6 +2,7 @@
 import { ECRClient } from "@aws-sdk/client-ecr";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { aws, url, type Endpoint } from "../machine.ts";
+import { rootOf } from "../root-key.ts";
 
 /** A registry of ECR. */
 export interface RegistryId {
@@ -9,12 +10,6 @@ export interface RegistryId {
   readonly account: string;
   readonly region: string;
 }
-
-/** The emulator takes an account's id for the access key of its root. */
-export const rootOf = (account: string): { accessKeyId: string; secretAccessKey: string } => ({
-  accessKeyId: account,
-  secretAccessKey: aws.AWS_SECRET_ACCESS_KEY,
-});
 
 export class Emulator {
   readonly endpoint: Endpoint;

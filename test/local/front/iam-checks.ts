@@ -2,7 +2,8 @@
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { IAMClient, ListAccessKeysCommand } from "@aws-sdk/client-iam";
-import { aws, serviceAccountKey, url, type Endpoint } from "../machine.ts";
+import { account, aws, serviceAccountKey, url, type Endpoint } from "../machine.ts";
+import { rootOf } from "../root-key.ts";
 
 /** A refusal as AWS words it. */
 export interface Refusal {
@@ -24,8 +25,7 @@ export async function checkForm(body: Buffer, emulator: Endpoint): Promise<Buffe
 }
 
 async function checkKeys(form: URLSearchParams, emulator: Endpoint): Promise<Refusal | undefined> {
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region } = aws;
-  const iam = new IAMClient({ endpoint: url(emulator), region, credentials: { accessKeyId, secretAccessKey } });
+  const iam = new IAMClient({ endpoint: url(emulator), region: aws.AWS_REGION, credentials: rootOf(account) });
   const UserName = form.get("UserName") ?? undefined;
   const { AccessKeyMetadata = [] } = await iam.send(new ListAccessKeysCommand({ UserName }));
   if (AccessKeyMetadata.length < keysPerUser) return undefined;

@@ -12,7 +12,7 @@ import {
   type PolicyDetail,
   type Tag,
 } from "@aws-sdk/client-iam";
-import { account as ownAccount, aws } from "../machine.ts";
+import { account as ownAccount } from "../machine.ts";
 import type { Emulator } from "./emulator.ts";
 
 export interface Principal {
@@ -75,9 +75,9 @@ export class Principals {
   /** The principal that an access key is of; undefined where nobody has it, or where there is none. */
   async find(key: string | undefined): Promise<Principal | undefined> {
     if (key === undefined) return undefined;
-    const account = key === aws.AWS_ACCESS_KEY_ID ? ownAccount : key;
-    if (/^\d{12}$/.test(account)) {
-      return { kind: "root", arn: `arn:aws:iam::${account}:root`, account, name: "root", id: account };
+    // The key of an account's root is the account's id.
+    if (/^\d{12}$/.test(key)) {
+      return { kind: "root", arn: `arn:aws:iam::${key}:root`, account: key, name: "root", id: key };
     }
     return this.#sessions.get(key)?.principal ?? this.#userOf(key);
   }
