@@ -1,4 +1,5 @@
 // What the local cloud is made of, found or made: Debian's packages, the emulator, the Kubernetes binary.
+import { createHash } from "node:crypto";
 import { access, constants, mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { keep } from "./cache.ts";
@@ -6,8 +7,6 @@ import { buildGo } from "./go-build.ts";
 import { LocalCloudError, run, succeeds } from "./process.ts";
 import { step } from "./progress.ts";
 
-const emulatorVersion = "1.5.33";
-const awsCliVersion = "1.46.3";
 const kubernetesVersion = "v1.35.4";
 
 /** Programs the cloud needs and the Debian package that carries each. */
@@ -70,29 +69,45 @@ async function apt(packages: readonly string[]): Promise<void> {
 
 /** The emulator's program. */
 export const installEmulator = async (): Promise<string> =>
-  installFromPyPi("ministack", emulatorVersion, "the AWS emulator", "ministack");
+  installFromPyPi("ministack", "the AWS emulator", "ministack");
 
 /** The AWS command line, by which a kubeconfig of an EKS cluster logs in. */
-export const installAwsCli = async (): Promise<string> =>
-  installFromPyPi("awscli", awsCliVersion, "the AWS command line", "aws");
+export const installAwsCli = async (): Promise<string> => installFromPyPi("awscli", "the AWS command line", "aws");
 
-/** A program of a Python package, installed into a virtual environment of its own. */
-async function installFromPyPi(name: string, version: string, what: string, program: string): Promise<string> {
+/**
+ * A program of a Python package, installed into a virtual environment of its own: built packages alone, which run nothing
+ * when they are installed, and with all that they need by the hashes in python/NAME.txt.
+ */
+async function installFromPyPi(name: string, what: string, program: string): Promise<string> {
   const path = join("bin", program);
+  const requirements = join(import.meta.dirname, "python", `${name}.txt`);
+  const [version, hash] = await identify(name, requirements);
   const folder = await keep({
-    folder: `${name}-${version}`,
+    folder: `${name}-${version}-${hash}`,
     title: `installing ${what} ${name} ${version}`,
     programs: [path],
     make: async (made) => {
+      const pip = join(made, "bin", "pip");
       await run("python3", ["-m", "venv", "--clear", made]).catch(async (error: unknown) => {
         if (!String(error).includes("ensurepip")) throw error;
         await apt(["python3-venv"]);
         await run("python3", ["-m", "venv", "--clear", made]);
       });
-      await run(join(made, "bin", "pip"), ["install", "-q", `${name}==${version}`]);
+      const checked = ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r", requirements];
+      await run(pip, ["install", "-q", ...checked]);
+      // A Python that these requirements were not made for may need more.
+      await run(pip, ["check"]);
     },
   });
   return join(folder, path);
+}
+
+/** The version of a package in its file of requirements, and a hash of that file. */
+async function identify(name: string, requirements: string): Promise<[version: string, hash: string]> {
+  const text = await readFile(requirements, "utf8");
+  const [, version] = new RegExp(`^${name}==(\\S+)`, "m").exec(text) ?? [];
+  if (version === undefined) throw new Error(`${requirements} has no ${name}`);
+  return [version, createHash("sha256").update(text).digest("hex").slice(0, 12)];
 }
 
 /** The one binary of etcd and all Kubernetes components, and the pause program. */
