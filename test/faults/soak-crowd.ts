@@ -35,8 +35,8 @@ export class Crowd {
   }
 
   /** Makes the first of them. */
-  async gather(): Promise<void> {
-    while (this.since.size < fewest) await this.#create();
+  async gather(count = fewest): Promise<void> {
+    while (this.since.size < count) await this.#create();
   }
 
   /** Lets them come and go until the signal aborts. */
@@ -68,18 +68,12 @@ export class Crowd {
     this.#count("namespaces created");
   }
 
-  /** There is no namespace controller here: what it does is done in its place. */
   async #remove(): Promise<void> {
     const { admin, random } = this.#options;
     const name = pick([...this.since.keys()], random);
     this.since.delete(name);
     this.#disturbed.delete(name);
-    const path = `/api/v1/namespaces/${name}`;
-    await admin({ method: "DELETE", path });
-    for (const kind of ["secrets", "serviceaccounts", "events"])
-      await admin({ method: "DELETE", path: `${path}/${kind}` });
-    const body = { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: { finalizers: [] } };
-    await admin({ method: "PUT", path: `${path}/finalize`, body });
+    await removeNamespace(admin, name);
     this.#count("namespaces deleted");
   }
 
@@ -93,6 +87,16 @@ export class Crowd {
     if (call.path.includes("/secrets/")) this.since.set(name, Date.now());
     if ((await orUndefined(admin(call))) !== undefined) this.#count(what);
   }
+}
+
+/** There is no namespace controller here: what it does is done in its place. */
+export async function removeNamespace(admin: Kube, name: string): Promise<void> {
+  const path = `/api/v1/namespaces/${name}`;
+  await admin({ method: "DELETE", path });
+  for (const kind of ["secrets", "serviceaccounts", "events"])
+    await admin({ method: "DELETE", path: `${path}/${kind}` });
+  const body = { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: { finalizers: [] } };
+  await admin({ method: "PUT", path: `${path}/finalize`, body });
 }
 
 /** What somebody may do in a namespace. */

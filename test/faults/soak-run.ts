@@ -1,15 +1,11 @@
 // One soak: a helper that is let down by everything it depends on, again and again, and looked at all the time.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { HelperProcess } from "../helper-process.ts";
+import type { HelperProcess, Line } from "../helper-process.ts";
 import { makeParts, type Parts } from "../integration/stack-parts.ts";
-import { startFront } from "../local/front.ts";
-import { loopback, ports, url } from "../local/machine.ts";
 import type { OwnCluster } from "../own-cluster.ts";
-import { isLoginTaken } from "../registry-login.ts";
-import { rewrite } from "./fault.ts";
-import { Proxy } from "./proxy.ts";
 import { seeded } from "./seeded.ts";
+import { surround, type Around } from "./soak-around.ts";
 import { Crowd } from "./soak-crowd.ts";
 import { unreachable, type Kind, type Proxies, type Side } from "./soak-faults.ts";
 import { isRightAfter, recoveryLimit, type Period, type Sample } from "./soak-judge.ts";
@@ -23,6 +19,15 @@ const declaredOutage = 45_000;
 const usageInterval = 3_000;
 
 const refusedToken = /no authorization token/;
+
+export interface SoakOptions {
+  /** How long a token lives, in milliseconds. */
+  readonly tokenLife?: number;
+  /** So many namespaces that stay as they are, instead of those that come and go. */
+  readonly calm?: number;
+  /** So many more that somebody hostile owns; he makes them, and nobody looks whether they have credentials. */
+  readonly attacked?: number;
+}
 
 export class Soak {
   /** In the order of time. */
@@ -38,7 +43,11 @@ export class Soak {
   logLines = 0;
   /** What the helper said in the fault before the first moment without a credential. */
   said: string[] = [];
-  readonly #parts: Parts;
+  readonly parts: Parts;
+  /** What the names of all its build namespaces begin with. */
+  readonly prefix: string;
+  /** The namespaces of somebody hostile. */
+  readonly attacked: readonly string[];
   readonly #proxies: Proxies;
   /** The password that ECR gave last. */
   readonly #latest: () => { readonly password: string; readonly at: number };
@@ -46,32 +55,37 @@ export class Soak {
   #helper: HelperProcess;
   #work: Promise<unknown> = Promise.resolve();
 
-  private constructor(seed: number, id: string, parts: Parts, around: Around) {
-    this.#parts = parts;
+  private constructor(seed: number, id: string, attacked: readonly string[], parts: Parts, around: Around) {
+    [this.parts, this.prefix, this.attacked] = [parts, id, attacked];
     [this.#proxies, this.#latest, this.#closing] = [around.proxies, around.latest, around.close];
     this.crowd = new Crowd({ admin: parts.admin, prefix: id, random: seeded(seed) });
     const { accepts } = around;
     const failed = (): void => {
       this.said = this.#helper.lines.map(({ time = "", level, message }) => `${time} ${level} ${message}`);
     };
-    this.sampler = new Sampler({ parts, accepts, since: this.crowd.since, periods: this.periods, failed });
+    const { since } = this.crowd;
+    this.sampler = new Sampler({ parts, accepts, since, ignored: attacked, periods: this.periods, failed });
     this.#helper = this.#start();
   }
 
   /** Resolves when everything is there and looked at, and the helper has done its first work. */
-  static async start({ kubeconfig, command }: OwnCluster, seed: number, tokenLife = usualLife): Promise<Soak> {
+  static async start(
+    { kubeconfig, command }: OwnCluster,
+    seed: number,
+    { tokenLife = usualLife, calm, attacked = 0 }: SoakOptions = {},
+  ): Promise<Soak> {
     const id = `soak-${randomBytes(3).toString("hex")}`;
     const parts = await makeParts([`${id}-*`], { kubeconfig, command });
-    const soak = new Soak(seed, id, parts, await surround(parts, tokenLife));
-    await soak.crowd.gather();
+    const hostile = Array.from({ length: attacked }, (_, index) => `${id}-hostile-${String(index)}`);
+    const soak = new Soak(seed, id, hostile, parts, await surround(parts, tokenLife));
+    await soak.crowd.gather(calm);
     const { signal } = soak.over;
-    soak.#work = Promise.all([soak.crowd.live(signal), soak.sampler.run(signal), soak.#measure(signal)]).catch(
-      (error: unknown) => {
-        // What ends with the soak, as on Ctrl-C, is nothing that was wrong in it.
-        if (!signal.aborted) soak.wrong.push(String(error));
-        soak.over.abort();
-      },
-    );
+    const living = calm === undefined ? soak.crowd.live(signal) : undefined;
+    soak.#work = Promise.all([living, soak.sampler.run(signal), soak.#measure(signal)]).catch((error: unknown) => {
+      // What ends with the soak, as on Ctrl-C, is nothing that was wrong in it.
+      if (!signal.aborted) soak.wrong.push(String(error));
+      soak.over.abort();
+    });
     return soak;
   }
 
@@ -106,6 +120,13 @@ export class Soak {
     await sleep(milliseconds, undefined, { signal: this.over.signal }).catch(() => undefined);
   }
 
+  /** What the helper has said since it was asked last. */
+  takeLines(): Line[] {
+    const lines = this.#helper.lines.splice(0);
+    this.logLines += lines.length;
+    return lines;
+  }
+
   #isOver(): boolean {
     return this.over.signal.aborted;
   }
@@ -113,13 +134,14 @@ export class Soak {
   async end(): Promise<void> {
     this.over.abort();
     await this.#work;
-    await this.#parts.removeFromAws();
+    await this.parts.removeFromAws();
     await this.#closing();
   }
 
   async #period(period: Period, work: () => Promise<void>): Promise<Period> {
     this.periods.push(period);
-    this.#takeLines();
+    // What was read is counted and let go: there may be days of it.
+    this.takeLines();
     await work();
     period.to = Date.now();
     const isRight = (sample: Sample): boolean => this.#isRight(period, sample);
@@ -141,13 +163,8 @@ export class Soak {
   #start(): HelperProcess {
     const { ecr, kubernetes } = this.#proxies;
     this.lives.push([]);
-    const cluster = { ...this.#parts.cluster, server: kubernetes.url, ca: kubernetes.ca };
-    return this.#parts.run({ AWS_ENDPOINT_URL: ecr.url }, cluster);
-  }
-
-  /** What was read is counted and let go: there may be days of it. */
-  #takeLines(): void {
-    this.logLines += this.#helper.lines.splice(0).length;
+    const cluster = { ...this.parts.cluster, server: kubernetes.url, ca: kubernetes.ca };
+    return this.parts.run({ AWS_ENDPOINT_URL: ecr.url }, cluster);
   }
 
   async #measure(signal: AbortSignal): Promise<void> {
@@ -158,43 +175,4 @@ export class Soak {
       await sleep(usageInterval, undefined, { signal }).catch(() => undefined);
     }
   }
-}
-
-/** What is between the helper and what it depends on. */
-interface Around {
-  readonly proxies: Proxies;
-  readonly latest: () => { password: string; at: number };
-  readonly accepts: (password: string) => Promise<boolean>;
-  readonly close: () => Promise<void>;
-}
-
-async function surround({ options }: Parts, tokenLife: number): Promise<Around> {
-  const any = { address: loopback, port: 0 };
-  const front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
-  // Behind the faults, so that it sees what ECR gave and not what came of it.
-  const issuer = await Proxy.start({ upstream: url(front.api) });
-  let latest = { password: "", at: 0 };
-  const note = rewrite((body) => {
-    const { authorizationData = [] } = body as { authorizationData?: { authorizationToken: string }[] };
-    for (const { authorizationToken } of authorizationData) {
-      const [, password = ""] = Buffer.from(authorizationToken, "base64").toString().split(":");
-      latest = { password, at: Date.now() };
-    }
-    return body;
-  });
-  issuer.put(() => true, note);
-  const [ecr, kubernetes] = [
-    await Proxy.start({ upstream: issuer.url }),
-    await Proxy.start({ upstream: options.server, ca: options.ca }),
-  ];
-  return {
-    proxies: { ecr, kubernetes },
-    latest: () => latest,
-    accepts: async (password) => isLoginTaken(front.registry, password),
-    close: async () => {
-      await Promise.all([ecr.close(), kubernetes.close()]);
-      await issuer.close();
-      await front.close();
-    },
-  };
 }

@@ -12,6 +12,8 @@ export interface SamplerOptions {
   /** Whether the registry takes a password now. */
   readonly accepts: (password: string) => Promise<boolean>;
   readonly since: ReadonlyMap<string, number>;
+  /** Namespaces whose secrets are anybody's. */
+  readonly ignored: readonly string[];
   /** In the order of time. */
   readonly periods: readonly Period[];
   /** Called at the first moment without a credential. */
@@ -108,13 +110,13 @@ export class Sampler {
 
   /** Keeps what is in every secret of the helper's. */
   async #follow(signal: AbortSignal): Promise<void> {
-    const { options, owner } = this.#options.parts;
-    const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;
+    const { parts, ignored } = this.#options;
+    const path = pathOfSecrets(parts.owner, ignored);
     const isOver = (): boolean => signal.aborted;
     while (!isOver()) {
       try {
         const listed = new Set<string>();
-        for await (const change of watch<Named>(options, path, signal)) this.#take(change, listed);
+        for await (const change of watch<Named>(parts.options, path, signal)) this.#take(change, listed);
       } catch (error) {
         // The API server ends every watch after half an hour or more, and then everything is listed again.
         if (!isOver() && !String(error).includes("closed the watch")) throw error;
@@ -132,4 +134,11 @@ export class Sampler {
     if (type === "DELETED") this.#logins.delete(key);
     else this.#logins.set(key, passwordsOf(object));
   }
+}
+
+/** Where a helper's secrets are, but for those in the `ignored` namespaces. */
+export function pathOfSecrets(owner: string, ignored: readonly string[]): string {
+  const fieldSelector = ignored.map((namespace) => `metadata.namespace!=${namespace}`).join(",");
+  const query = new URLSearchParams({ labelSelector: `app.kubernetes.io/instance=${owner}`, fieldSelector });
+  return `/api/v1/secrets?${query.toString()}`;
 }

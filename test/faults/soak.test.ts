@@ -22,7 +22,7 @@ const named = (wanted: string): Kind => {
 
 it("soaks for some seconds without a moment without a credential, and sees one where there are no tokens", async (t) => {
   const since = performance.now();
-  const soak = await Soak.start(cluster, 1, tokenLife);
+  const soak = await Soak.start(cluster, 1, { tokenLife });
   try {
     await soak.sampler.until(({ accepted }) => accepted.size > 0, 30_000, soak.over.signal);
     await soak.pause(grace);

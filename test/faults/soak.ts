@@ -4,7 +4,9 @@
 // come one after the other, now and then one of each side at once; each is shorter than what is left of a token at the time
 // of its refresh, and the next comes when all is right again: two in a row could be longer than that. Now and then one is
 // declared, and longer than a token lives. The helper is killed in the first part only: the rest is one life, in which memory,
-// handles and sockets should stay as they are. SIGINT ends it early, with its summary.
+// handles and sockets should stay as they are. With `--hostile` nothing fails, but five of fifty namespaces are those of somebody
+// hostile: after a fifth of the time, in which they are quiet, they do to their own objects what they can. SIGINT ends it early,
+// with its summary.
 import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { startOwnCluster } from "../own-cluster.ts";
@@ -12,10 +14,16 @@ import { pick, seeded, shuffled } from "./seeded.ts";
 import { grace } from "./soak-judge.ts";
 import { kinds, type Kind, type Side } from "./soak-faults.ts";
 import { Soak } from "./soak-run.ts";
+import { attack, hostileRows } from "./soak-hostile.ts";
 import { rowsOf, summaryOf } from "./soak-summary.ts";
 
 const { values } = parseArgs({
-  options: { minutes: { type: "string", default: "20" }, seed: { type: "string" }, only: { type: "string" } },
+  options: {
+    minutes: { type: "string", default: "20" },
+    seed: { type: "string" },
+    only: { type: "string" },
+    hostile: { type: "boolean", default: false },
+  },
 });
 const minute = 60_000;
 const length = Number(values.minutes) * minute;
@@ -48,6 +56,8 @@ async function suffer(soak: Soak): Promise<void> {
   const random = seeded(seed + 1);
   const deal = dealer(random);
   const start = Date.now();
+  const end = setTimeout(() => soak.over.abort(), length);
+  soak.over.signal.addEventListener("abort", () => clearTimeout(end));
   let [nextOutage, nextKill] = [firstOutage, killEvery];
   let side: Side = pick(["ecr", "kubernetes"], random);
   while (!soak.over.signal.aborted) {
@@ -74,14 +84,14 @@ async function main(): Promise<void> {
   const cluster = await startOwnCluster();
   try {
     const since = performance.now();
-    const soak = await Soak.start(cluster, seed);
+    const soak = await Soak.start(cluster, seed, values.hostile ? { calm: 45, attacked: 5 } : {});
     process.once("SIGINT", () => soak.over.abort());
-    const end = setTimeout(() => soak.over.abort(), length);
     const progress = setInterval(() => console.log(progressOf(soak, since)), minute);
     try {
-      await suffer(soak);
+      if (values.hostile)
+        console.table(hostileRows(await attack(soak, seed, { quiet: length / 5, attack: length * 0.8 })));
+      else await suffer(soak);
     } finally {
-      clearTimeout(end);
       clearInterval(progress);
       await soak.end();
     }

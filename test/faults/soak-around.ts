@@ -1,0 +1,47 @@
+// What a soak puts between the helper and what it depends on: a front of its own, whose tokens are short, and proxies for faults.
+import type { Parts } from "../integration/stack-parts.ts";
+import { startFront } from "../local/front.ts";
+import { loopback, ports, url } from "../local/machine.ts";
+import { isLoginTaken } from "../registry-login.ts";
+import { rewrite } from "./fault.ts";
+import { Proxy } from "./proxy.ts";
+import type { Proxies } from "./soak-faults.ts";
+
+/** What is between the helper and what it depends on. */
+export interface Around {
+  readonly proxies: Proxies;
+  readonly latest: () => { password: string; at: number };
+  readonly accepts: (password: string) => Promise<boolean>;
+  readonly close: () => Promise<void>;
+}
+
+export async function surround({ options }: Parts, tokenLife: number): Promise<Around> {
+  const any = { address: loopback, port: 0 };
+  const front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
+  // Behind the faults, so that it sees what ECR gave and not what came of it.
+  const issuer = await Proxy.start({ upstream: url(front.api) });
+  let latest = { password: "", at: 0 };
+  const note = rewrite((body) => {
+    const { authorizationData = [] } = body as { authorizationData?: { authorizationToken: string }[] };
+    for (const { authorizationToken } of authorizationData) {
+      const [, password = ""] = Buffer.from(authorizationToken, "base64").toString().split(":");
+      latest = { password, at: Date.now() };
+    }
+    return body;
+  });
+  issuer.put(() => true, note);
+  const [ecr, kubernetes] = [
+    await Proxy.start({ upstream: issuer.url }),
+    await Proxy.start({ upstream: options.server, ca: options.ca }),
+  ];
+  return {
+    proxies: { ecr, kubernetes },
+    latest: () => latest,
+    accepts: async (password) => isLoginTaken(front.registry, password),
+    close: async () => {
+      await Promise.all([ecr.close(), kubernetes.close()]);
+      await issuer.close();
+      await front.close();
+    },
+  };
+}

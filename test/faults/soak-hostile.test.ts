@@ -1,0 +1,34 @@
+// The soak among hostile namespaces in small.
+import assert from "node:assert/strict";
+import { after, before, it } from "node:test";
+import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { attack, hostileRows, linesOf, peakOf } from "./soak-hostile.ts";
+import { grace } from "./soak-judge.ts";
+import { Soak } from "./soak-run.ts";
+
+let cluster: OwnCluster;
+before(async () => (cluster = await startOwnCluster()));
+after(async () => cluster.end());
+
+/** In milliseconds. */
+const [tokenLife, times] = [12_000, { quiet: 5_000, attack: 15_000 }];
+
+it("keeps the credentials of others, its memory, its log and its Events while owners of namespaces do what they can", async (t) => {
+  const soak = await Soak.start(cluster, 1, { tokenLife, calm: 15, attacked: 3 });
+  try {
+    const result = await attack(soak, 1, times);
+    for (const [what, values] of Object.entries(hostileRows(result)))
+      t.diagnostic(`${what}: ${JSON.stringify(values)}`);
+    for (const attacker of result.attackers) assert.ok(attacker.done.size > 5, "each did much of what he can");
+    assert.ok(soak.sampler.checks > 500);
+    assert.deepEqual([...soak.wrong, ...soak.sampler.without], []);
+    const { created, deleted } = result.attack.latencies;
+    assert.ok(created.length > 5 && [...created, ...deleted].every((latency) => latency < grace));
+    assert.ok(peakOf(result.attack) - peakOf(result.quiet) < 40, "in MB");
+    const attacked = result.attackers.map(({ namespace }) => namespace);
+    assert.ok(linesOf(result.attack, attacked).every((lines) => lines < 100));
+    assert.ok(result.events.every((events) => events < 30));
+  } finally {
+    await soak.end();
+  }
+});

@@ -1,0 +1,105 @@
+// A soak among hostile namespaces: how the others fare while their owners do all that they can, and how they fared before.
+import type { Line } from "../helper-process.ts";
+import { seeded } from "./seeded.ts";
+import { Attacker } from "./soak-attacker.ts";
+import { grace } from "./soak-judge.ts";
+import { Probe, quantile, type Latencies } from "./soak-probe.ts";
+import type { Soak } from "./soak-run.ts";
+import { slope, type Usage } from "./soak-usage.ts";
+
+/** The time before the attack, or in it. */
+export interface Phase {
+  readonly latencies: Latencies;
+  readonly usages: readonly Usage[];
+  readonly lines: readonly Line[];
+}
+
+export interface HostileResult {
+  readonly quiet: Phase;
+  readonly attack: Phase;
+  readonly attackers: readonly Attacker[];
+  /** In each attacked namespace. */
+  readonly events: readonly number[];
+}
+
+/** Looks at a soak's namespaces, once they have their credentials, for some milliseconds, and for some more in an attack. */
+export async function attack(
+  soak: Soak,
+  seed: number,
+  times: { quiet: number; attack: number },
+): Promise<HostileResult> {
+  await soak.sampler.until(({ accepted }) => accepted.size > 0, 30_000, soak.over.signal);
+  await soak.pause(grace);
+  const random = seeded(seed + 2);
+  const { parts, attacked } = soak;
+  const attackers: Attacker[] = [];
+  for (const [index, namespace] of attacked.entries())
+    attackers.push(await Attacker.create({ parts, namespace, random, isFast: index === 0 }));
+  const probe = new Probe(parts, `${soak.prefix}-new`, attacked);
+  const quiet = await phase(soak, probe, times.quiet);
+  const over = new AbortController();
+  const attacking = Promise.all(attackers.map(async (one) => one.attack(over.signal)));
+  const underAttack = await Promise.race([
+    phase(soak, probe, times.attack),
+    attacking.then(async () => Promise.reject(new Error("the attackers gave up"))),
+  ]).finally(() => over.abort());
+  await attacking;
+  const events = await Promise.all(attacked.map(async (namespace) => eventsIn(soak, namespace)));
+  return { quiet, attack: underAttack, attackers, events };
+}
+
+async function phase(soak: Soak, probe: Probe, milliseconds: number): Promise<Phase> {
+  const life = soak.lives.at(-1) ?? [];
+  const from = life.length;
+  soak.takeLines();
+  const over = new AbortController();
+  const stop = soak.pause(milliseconds).then(() => over.abort());
+  const latencies = await probe.measure(over.signal);
+  await stop;
+  return { latencies, usages: life.slice(from), lines: soak.takeLines() };
+}
+
+async function eventsIn({ parts }: Soak, namespace: string): Promise<number> {
+  const path = `/api/v1/namespaces/${namespace}/events`;
+  return (await parts.admin<{ items: object[] }>({ method: "GET", path })).items.length;
+}
+
+/** How many lines the helper said of each of these namespaces. */
+export const linesOf = ({ lines }: Phase, namespaces: readonly string[]): number[] =>
+  namespaces.map((one) => lines.filter(({ namespace }) => namespace === one).length);
+
+/** The largest resident memory, in MB. */
+export const peakOf = ({ usages }: Phase): number => Math.max(...usages.map(({ memory }) => memory));
+
+const kinds = { created: "a new namespace", deleted: "a deleted secret", bare: "a bare GET" } as const;
+
+/** What came of it: what, before, in the attack, and their ratio. */
+export function hostileRows({ quiet, attack, attackers, events }: HostileResult): Record<string, object> {
+  const rows: Record<string, object> = {};
+  const compare = (what: string, of: (phase: Phase) => number): void => {
+    const [before, during] = [of(quiet), of(attack)];
+    rows[what] = { quiet: rounded(before), attack: rounded(during), ratio: rounded(during / before) };
+  };
+  for (const [kind, name] of Object.entries(kinds) as [keyof Latencies, string][]) {
+    for (const [word, part] of [
+      ["median", 0.5],
+      ["p95", 0.95],
+      ["worst", 1],
+    ] as const)
+      compare(`${name}, ${word}, ms`, ({ latencies }) => quantile(latencies[kind], part));
+    compare(`${name}, how many`, ({ latencies }) => latencies[kind].length);
+  }
+  compare("memory at its peak, MB", peakOf);
+  compare("memory, MB/hour", ({ usages }) => slope(usages.map(({ at, memory }) => ({ at, value: memory }))));
+  const attacked = attackers.map(({ namespace }) => namespace);
+  compare("log lines", ({ lines }) => lines.length);
+  compare("log lines of attacked namespaces, most", (phase) => Math.max(...linesOf(phase, attacked)));
+  rows["log lines of each"] = { attack: linesOf(attack, attacked).join(" ") };
+  rows["Events in each"] = { attack: events.join(" ") };
+  const deeds = new Map<string, number>();
+  for (const { done } of attackers) for (const [what, count] of done) deeds.set(what, (deeds.get(what) ?? 0) + count);
+  for (const [what, count] of deeds) rows[what] = { attack: count };
+  return rows;
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(4));
