@@ -44,6 +44,8 @@ export async function attack(
     attacking.then(async () => Promise.reject(new Error("the attackers gave up"))),
   ]).finally(() => over.abort());
   await attacking;
+  for (const [kind, latencies] of Object.entries(underAttack.latencies) as [keyof Latencies, number[]][])
+    soak.wrong.push(...latencies.filter((one) => one > grace).map((one) => `${kinds[kind]} took ${one.toFixed(0)} ms`));
   const events = await Promise.all(attacked.map(async (namespace) => eventsIn(soak, namespace)));
   return { quiet, attack: underAttack, attackers, events };
 }
