@@ -3,18 +3,15 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
-import { readConfig, type HelperConfig } from "../../helper/config.ts";
 import { connect, type Kube } from "../../helper/kube.ts";
 import type { Labels } from "../../helper/label-selector.ts";
 import { newServiceAccount } from "../../helper/service-account.ts";
 import { createMatcher, isOpenEnded, type TargetRules } from "../../helper/targets.ts";
-import { policySpecs } from "../../infra/admission.ts";
-import { helperEnvironment } from "../helper-environment.ts";
-import type { Cluster } from "../helper-process.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
 import { refusalOf, untilEnforced } from "./enforced.ts";
+import { makePolicyStack, openRights, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath } from "./stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -69,65 +66,25 @@ const arbitraryRules = fc.record({
   namespaceSelector: fc.array(requirement, { maxLength: 3 }).map((some) => some.join(",")),
 });
 
-/** A stack's policies in the cluster, and a helper's token. */
-interface Stack {
-  readonly config: HelperConfig;
-  readonly cluster: Cluster;
-}
-
 describe("the policies decide about namespaces as the helper", () => {
   let own: OwnCluster;
   let admin: Kube;
-  const stacks: Stack[] = [];
+  const stacks: PolicyStack[] = [];
   const labelsOf = new Map<string, Labels>();
 
-  const make = async (path: string, body: object): Promise<void> => void (await admin({ method: "POST", path, body }));
-
-  /** With rights to all secrets and service accounts, so that only the policies decide. */
-  const makeStack = async (rules: Omit<TargetRules, "namespace">, index: number): Promise<Stack> => {
-    const namespace = `stack-${id}-${String(index)}`;
-    await make("/api/v1/namespaces", { metadata: { name: namespace } });
-    await make(`/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata: { name: "ecr-helper" } });
-    const config = readConfig({
-      ...helperEnvironment,
-      ECR_HELPER_NAMESPACE: namespace,
+  const makeStack = async (rules: Omit<TargetRules, "namespace">, index: number): Promise<PolicyStack> =>
+    makePolicyStack(admin, readKubeconfig(own.kubeconfig), `stack-${id}-${String(index)}`, {
       ECR_HELPER_BUILD_NAMESPACES: rules.buildNamespaces.join(","),
       ECR_HELPER_EXCLUDE_NAMESPACES: rules.excludeNamespaces.join(","),
       ECR_HELPER_NAMESPACE_SELECTOR: rules.namespaceSelector,
     });
-    const kept = {
-      targets: config,
-      basicAuthSecrets: ["ecr-creds"],
-      pullSecret: "ecr-creds-pull",
-      owner: config.owner,
-    };
-    const specs = policySpecs({ name: "ecr-helper", namespace }, kept);
-    const registration = "/apis/admissionregistration.k8s.io/v1";
-    for (const resource of ["serviceaccounts", "secrets"] as const) {
-      const name = `${namespace}-${resource}`;
-      await make(`${registration}/validatingadmissionpolicies`, { metadata: { name }, spec: specs[resource] });
-      const spec = { policyName: name, validationActions: ["Deny"] };
-      await make(`${registration}/validatingadmissionpolicybindings`, { metadata: { name }, spec });
-    }
-    const path = `/api/v1/namespaces/${namespace}/serviceaccounts/ecr-helper/token`;
-    const { status } = await admin<{ status: { token: string } }>({ method: "POST", path, body: { spec: {} } });
-    const { server, ca } = readKubeconfig(own.kubeconfig);
-    return { config, cluster: { server, ca, token: status.token } };
-  };
 
   before(async () => {
     own = await startOwnCluster();
     admin = connect(readKubeconfig(own.kubeconfig));
-    const rbac = "/apis/rbac.authorization.k8s.io/v1";
-    const rules = [{ apiGroups: [""], resources: ["secrets", "serviceaccounts"], verbs: ["*"] }];
-    await make(`${rbac}/clusterroles`, { metadata: { name: id }, rules });
-    await make(`${rbac}/clusterrolebindings`, {
-      metadata: { name: id },
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: id },
-      subjects: [{ kind: "Group", name: "system:serviceaccounts" }],
-    });
+    await openRights(admin, id);
     for (const [name, labels] of Object.entries(namespaces)) {
-      await make("/api/v1/namespaces", { metadata: { name, labels } });
+      await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name, labels } } });
     }
     const all = [...special, ...fc.sample(arbitraryRules, 25)];
     for (const [index, one] of all.entries()) stacks.push(await makeStack(one, index));

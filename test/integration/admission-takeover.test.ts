@@ -1,0 +1,104 @@
+// The policies change before the helper does: the one that ends takes back what it made, whatever they say by then.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { Writer } from "../../helper/apply.ts";
+import { readConfig, type HelperConfig } from "../../helper/config.ts";
+import { desiredSecrets } from "../../helper/desired.ts";
+import { connect, orUndefined, type Kube } from "../../helper/kube.ts";
+import { Observed, type MetadataOnly } from "../../helper/observed.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+import { readKubeconfig } from "../local/kubeconfig.ts";
+import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { apply, secretNamed } from "./attacks.ts";
+import { refusalOf, untilEnforced } from "./enforced.ts";
+import { makePolicyStack, openRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
+import { accountPath, secretPath, type ServiceAccount } from "./stack-parts.ts";
+
+const id = randomBytes(3).toString("hex");
+const namespace = `helper-${id}`;
+const [made, extended, both, next] = [`old-${id}-made`, `old-${id}-extended`, `old-${id}-both`, `new-${id}`];
+const { signal } = new AbortController();
+
+describe("a helper whose stack has other rules and names by now", () => {
+  let own: OwnCluster;
+  let admin: Kube;
+  let stack: PolicyStack;
+  let renamed: HelperConfig;
+
+  const accountIn = async (one: string): Promise<ServiceAccount | undefined> =>
+    orUndefined(admin<ServiceAccount>({ method: "GET", path: accountPath(one) }));
+  const namesIn = async (one: string): Promise<string[] | undefined> =>
+    (await accountIn(one))?.secrets?.map(({ name }) => name);
+  const writerOf = (config: HelperConfig): { writer: Writer; observed: Observed } => {
+    const observed = new Observed(
+      config,
+      () => undefined,
+      (_, error) => assert.fail(String(error)),
+    );
+    const { server, ca, token } = stack.cluster;
+    return { writer: new Writer(connect({ server, ca, token: () => token }), config, observed), observed };
+  };
+  const entriesOf = (config: HelperConfig): { secrets: string[]; imagePullSecrets: string[] } => ({
+    secrets: [...config.basicAuthSecrets.values()],
+    imagePullSecrets: [config.pullSecret],
+  });
+  const token = { username: "AWS", password: "p", issuedAt: 0, expiresAt: 1 };
+
+  before(async () => {
+    own = await startOwnCluster();
+    const options = readKubeconfig(own.kubeconfig);
+    admin = connect(options);
+    await openRights(admin, id);
+    const env = { ECR_HELPER_BUILD_NAMESPACES: `old-${id}-*,${next}` };
+    stack = await makePolicyStack(admin, options, namespace, env);
+    for (const name of [made, extended, both, next]) {
+      await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name } } });
+    }
+    for (const one of [extended, next]) {
+      const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
+      await admin({ method: "POST", path: `/api/v1/namespaces/${one}/serviceaccounts`, body });
+    }
+    await untilEnforced(stack.cluster, namespace, "ecr-creds-pull");
+    const { writer } = writerOf(stack.config);
+    const secrets = desiredSecrets(stack.config, new Map([["eu-west-1", token]]));
+    for (const one of [made, extended, both, next]) {
+      for (const secret of secrets) await writer.applySecret(one, secret, undefined, signal);
+      await writer.applyAccount(one, entriesOf(stack.config), signal);
+    }
+    const account = await accountIn(both);
+    const body = { secrets: [...(account?.secrets ?? []), { name: "theirs" }] };
+    await admin({ method: "PATCH", path: accountPath(both), contentType: "application/merge-patch+json", body });
+
+    const other = { ECR_HELPER_BASIC_AUTH_SECRET: "logins", ECR_HELPER_PULL_SECRET: "pulls" };
+    const rules = { ECR_HELPER_BUILD_NAMESPACES: `new-${id}*`, ECR_HELPER_NAMESPACE: namespace };
+    renamed = readConfig({ ...helperEnvironment, ...other, ...rules });
+    await setPolicies(admin, renamed);
+    const old = apply(secretPath(made, "ecr-creds"), secretNamed(stack.config, "ecr-creds"));
+    while ((await refusalOf(stack.cluster, old)) === "") await new Promise(setImmediate);
+  });
+
+  after(async () => own.end());
+
+  it("takes back its secrets, the service account that it made, and its entries in others'", async () => {
+    const { writer, observed } = writerOf(stack.config);
+    for (const name of ["ecr-creds", "ecr-creds-pull"]) {
+      const found = await admin<MetadataOnly>({ method: "GET", path: secretPath(made, name) });
+      assert.equal(await writer.removeSecret(made, name, observed.judgeSecret(name, found), signal), "removed");
+    }
+    for (const one of [made, extended, both]) assert.equal(await writer.releaseAccount(one, signal), "removed");
+    assert.equal(await accountIn(made), undefined);
+    assert.deepEqual([await namesIn(extended), await namesIn(both)], [["theirs"], ["theirs"]]);
+    assert.ok(!JSON.stringify([await accountIn(extended), await accountIn(both)]).includes("ecr-helper/"));
+    assert.deepEqual((await accountIn(both))?.metadata.labels, undefined, "it belongs to others now");
+  });
+
+  it("is followed by one that puts its own entries in the place of those that were noted", async () => {
+    const { writer } = writerOf(renamed);
+    for (const secret of desiredSecrets(renamed, new Map([["eu-west-1", token]]))) {
+      assert.equal(await writer.applySecret(next, secret, undefined, signal), "created");
+    }
+    assert.equal(await writer.applyAccount(next, entriesOf(renamed), signal), "configured");
+    assert.deepEqual(await namesIn(next), ["theirs", "logins"]);
+  });
+});

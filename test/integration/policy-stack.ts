@@ -1,0 +1,62 @@
+// The policies of a stack in a cluster of the test's own, and a helper's token there with rights to everything that they judge.
+import { readConfig, type HelperConfig } from "../../helper/config.ts";
+import type { Kube, KubeOptions } from "../../helper/kube.ts";
+import { policySpecs } from "../../infra/admission.ts";
+import { helperEnvironment } from "../helper-environment.ts";
+import type { Cluster } from "../helper-process.ts";
+
+export interface PolicyStack {
+  readonly config: HelperConfig;
+  readonly cluster: Cluster;
+}
+
+const post = async (admin: Kube, path: string, body: object): Promise<unknown> => admin({ method: "POST", path, body });
+
+/** Gives all service accounts the rights to secrets and service accounts everywhere, so that only policies decide. */
+export async function openRights(admin: Kube, name: string): Promise<void> {
+  const rbac = "/apis/rbac.authorization.k8s.io/v1";
+  const rules = [{ apiGroups: [""], resources: ["secrets", "serviceaccounts"], verbs: ["*"] }];
+  await post(admin, `${rbac}/clusterroles`, { metadata: { name }, rules });
+  await post(admin, `${rbac}/clusterrolebindings`, {
+    metadata: { name },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name },
+    subjects: [{ kind: "Group", name: "system:serviceaccounts" }],
+  });
+}
+
+/** Sets the policies that a stack with a helper of this configuration has. The one for secrets is the last. */
+export async function setPolicies(admin: Kube, config: HelperConfig): Promise<void> {
+  const { namespace, pullSecret, owner, basicAuthSecrets } = config;
+  const kept = { targets: config, basicAuthSecrets: [...basicAuthSecrets.values()], pullSecret, owner };
+  const specs = policySpecs({ name: "ecr-helper", namespace }, kept);
+  const set = async (plural: string, kind: string, name: string, spec: object): Promise<unknown> =>
+    admin({
+      method: "PATCH",
+      path: `/apis/admissionregistration.k8s.io/v1/${plural}/${name}?fieldManager=test`,
+      contentType: "application/apply-patch+yaml",
+      body: { apiVersion: "admissionregistration.k8s.io/v1", kind, metadata: { name }, spec },
+    });
+  for (const resource of ["serviceaccounts", "secrets"] as const) {
+    const name = `${namespace}-${resource}`;
+    await set("validatingadmissionpolicies", "ValidatingAdmissionPolicy", name, specs[resource]);
+    const spec = { policyName: name, validationActions: ["Deny"] };
+    await set("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", name, spec);
+  }
+}
+
+/** Makes the namespace of a stack's helper, its service account and its policies; `env` is what is special of the helper's. */
+export async function makePolicyStack(
+  admin: Kube,
+  { server, ca }: KubeOptions,
+  namespace: string,
+  env: Readonly<Record<string, string>>,
+): Promise<PolicyStack> {
+  const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
+  await post(admin, "/api/v1/namespaces", { metadata: { name: namespace } });
+  await post(admin, accounts, { metadata: { name: "ecr-helper" } });
+  const config = readConfig({ ...helperEnvironment, ...env, ECR_HELPER_NAMESPACE: namespace });
+  await setPolicies(admin, config);
+  const path = `${accounts}/ecr-helper/token`;
+  const { status } = await admin<{ status: { token: string } }>({ method: "POST", path, body: { spec: {} } });
+  return { config, cluster: { server, ca, token: status.token } };
+}
