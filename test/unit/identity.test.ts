@@ -190,7 +190,10 @@ function podOf({ find, resources }: Program): typeof noPod & { env: Values } {
     ),
     volumes: spec.template.spec.volumes,
     volumeMounts,
-    annotations: pick(spec.template.metadata.annotations, (key) => !/^(prometheus\.io\/|ecr-helper\/first-pull$)/.test(key)),
+    annotations: pick(
+      spec.template.metadata.annotations,
+      (key) => !/^(prometheus\.io\/|ecr-helper\/first-pull$)/.test(key),
+    ),
     namespaceAnnotations: namespace.annotations,
     secrets: resources.filter(({ type }) => type.endsWith("v1:Secret")).map(({ name }) => name),
     keyIn: resources.filter(({ inputs }) => JSON.stringify(inputs).includes(secretAccessKey)).map(labelOf),

@@ -379,7 +379,8 @@ describe("the Deployment", () => {
 
   it("is another pod when the key is another, without showing the key, and is found by Prometheus", () => {
     const { annotations } = deployment.spec.template.metadata;
-    const { "ecr-helper/access-key": fingerprint, ...others } = annotations;
+    const { "ecr-helper/access-key": fingerprint, "ecr-helper/first-pull": firstPull, ...others } = annotations;
+    assert.equal(firstPull, "the-uid", "of the secret that the first pull takes");
     assert.match(fingerprint ?? "", /^[0-9a-f]{16}$/);
     const scraped = { "prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics" };
     assert.deepEqual(others, scraped);

@@ -91,7 +91,7 @@ export class Api {
     const { method = "", url: path = "", headers } = incoming;
     const [service = ""] = asked.action.split(":");
     const { account } = principal;
-    const own = signedAsRoot({ method, path, headers, body, account, region: asked.region ?? "", service });
+    const own = await signedAsRoot({ method, path, headers, body, account, region: asked.region ?? "", service });
     const again = await forward(endpoint, incoming, { body, headers: own });
     return Object.assign(again, { said: await buffer(again) });
   }

@@ -1,8 +1,8 @@
-// Signs a request for the emulator as the root of an account, with Signature Version 4.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+// Signs a request for the emulator as the root of an account.
 import { createHash, createHmac } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { rootOf } from "./emulator.ts";
+import { SignatureV4 } from "@smithy/signature-v4";
+import { rootOf } from "../root-key.ts";
 
 export interface Unsigned {
   readonly method: string;
@@ -17,35 +17,52 @@ export interface Unsigned {
   readonly service: string;
 }
 
-const sha256 = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex");
-const hmac = (key: string | Buffer, content: string): Buffer => createHmac("sha256", key).update(content).digest();
+type Bytes = string | ArrayBuffer | ArrayBufferView;
 
-/** In a canonical request all but these is encoded. */
-const encode = (text: string): string =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`);
+const toHash = (bytes: Bytes): string | Uint8Array => {
+  if (typeof bytes === "string") return bytes;
+  return ArrayBuffer.isView(bytes)
+    ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    : new Uint8Array(bytes);
+};
+
+/** Node's, as the signer takes it. */
+class Sha256 {
+  readonly #hash: { update: (bytes: string | Uint8Array) => unknown; digest: () => Buffer };
+
+  constructor(secret?: Bytes) {
+    this.#hash = secret === undefined ? createHash("sha256") : createHmac("sha256", toHash(secret));
+  }
+
+  update(bytes: Bytes): void {
+    this.#hash.update(toHash(bytes));
+  }
+
+  async digest(): Promise<Uint8Array> {
+    return Promise.resolve(this.#hash.digest());
+  }
+
+  reset(): void {
+    throw new Error("a hash is made once");
+  }
+}
 
 /** The headers of the same request by the account's root. */
-export function signedAsRoot(request: Unsigned): IncomingHttpHeaders {
-  const { account, region, service, body } = request;
-  const { accessKeyId, secretAccessKey } = rootOf(account);
-  const headers = { ...request.headers };
-  for (const one of ["x-amz-security-token", "x-amz-content-sha256"]) Reflect.deleteProperty(headers, one);
-  const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
-  const scope = [time.slice(0, 8), region, service, "aws4_request"];
-  const { pathname, searchParams } = new URL(request.path, "http://aws");
-  const query = [...searchParams].map(([key, value]) => `${encode(key)}=${encode(value)}`).sort();
-  const canonical = [
-    request.method,
-    pathname.split("/").map(encode).join("/"),
-    query.join("&"),
-    `host:${headers.host ?? ""}\nx-amz-date:${time}\n`,
-    "host;x-amz-date",
-    sha256(body),
-  ].join("\n");
-  const key = scope.reduce<string | Buffer>(hmac, `AWS4${secretAccessKey}`);
-  const text = ["AWS4-HMAC-SHA256", time, scope.join("/"), sha256(canonical)].join("\n");
-  const signature = hmac(key, text).toString("hex");
-  const credential = `Credential=${[accessKeyId, ...scope].join("/")}`;
-  const authorization = `AWS4-HMAC-SHA256 ${credential}, SignedHeaders=host;x-amz-date, Signature=${signature}`;
-  return { ...headers, "x-amz-date": time, authorization };
+export async function signedAsRoot(request: Unsigned): Promise<IncomingHttpHeaders> {
+  const { account, region, service, method, body, headers } = request;
+  const { pathname: path, searchParams } = new URL(request.path, "http://aws");
+  const signer = new SignatureV4({ service, region, credentials: rootOf(account), sha256: Sha256 });
+  const signed = await signer.sign({
+    method,
+    protocol: "http:",
+    hostname: headers.host ?? "",
+    path,
+    query: Object.fromEntries(searchParams),
+    headers: { host: headers.host ?? "" },
+    body,
+  });
+  const rest = { ...headers };
+  for (const one of ["authorization", "x-amz-security-token", "x-amz-content-sha256"])
+    Reflect.deleteProperty(rest, one);
+  return { ...rest, ...signed.headers };
 }
