@@ -11,6 +11,7 @@ import {
   type IdentityConfig,
   type PushRoleConfig,
 } from "./identity-config.ts";
+import { firstPullPrefix } from "./first-pull.ts";
 import { networkPolicies } from "./network-policy.ts";
 import type { Registry } from "./registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository-config.ts";
@@ -116,7 +117,6 @@ export function readConfig(own: Registry): StackConfig {
 function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, registries }: StackConfig): void {
   // The login of the own registry has the plain name, whatever its region is.
   const logins = [...basicAuthNames(basicAuthSecret, ["", ...regionsOf(registries)]).values()];
-  const own = [app, `${app}-image`];
   if (objectName.test(basicAuthSecret) && !logins.every((one) => objectName.test(one))) {
     config.mistake("basicAuthSecret", basicAuthSecret, "a shorter name: each further region is put after it");
   }
@@ -126,7 +126,8 @@ function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, r
     config.mistake("pullSecret", pullSecret, "another name: a further region's login for builds has this one");
   }
   for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
-    if (own.includes(name)) config.mistake(key, name, `another name: the stack's own secrets are ${own.join(" and ")}`);
+    if (name !== app && !name.startsWith(firstPullPrefix)) continue;
+    config.mistake(key, name, `another name: the stack's own secrets are ${app}, and ${firstPullPrefix}...`);
   }
 }
 

@@ -106,8 +106,8 @@ export class Workload extends pulumi.ComponentResource {
         ? undefined
         : new Secret(name, { metadata, stringData: keyData(identity.accessKey) }, inside);
     const aws = podCredentials(config.identity, identity, args.eks, credentials?.metadata.name);
-    const imageMetadata = { ...metadata, name: `${app}-image` };
-    const firstPull = new FirstPull(`${name}-image`, { metadata: imageMetadata, login: args.login }, this);
+    const firstPullArgs = { metadata: { namespace, labels }, login: args.login, pullSecret: config.pullSecret };
+    const firstPull = new FirstPull(`${name}-image`, firstPullArgs, this);
 
     // No pod of the helper is without it for a moment, not even the last one.
     const policies =

@@ -1,5 +1,6 @@
 // How the cluster pulls the helper's image before the helper keeps a login for it: by the login of who runs `pulumi up`, which is
 // in the cluster for that pull only.
+import { createHash } from "node:crypto";
 import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
 import { SecretPatch } from "@pulumi/kubernetes/core/v1/secretPatch.js";
 import type { Provider } from "@pulumi/kubernetes/provider.js";
@@ -8,10 +9,28 @@ import * as pulumi from "@pulumi/pulumi";
 import type { RegistryLogin } from "./image.ts";
 
 export interface FirstPullArgs {
-  /** Of the secret. */
-  readonly metadata: input.meta.v1.ObjectMeta & { readonly name: string };
+  /** Of the secret, but for its name. */
+  readonly metadata: Omit<input.meta.v1.ObjectMeta, "name" | "labels"> & {
+    readonly labels: Readonly<Record<string, string>>;
+  };
   readonly login: RegistryLogin;
+  /** The name of the one that the helper keeps. */
+  readonly pullSecret: string;
 }
+
+/** How the names of these secrets begin. */
+export const firstPullPrefix = "ecr-helper-image-";
+
+/**
+ * The name of the secret for a pull that no helper has kept a login for: by another name, or at another host, the login of the last
+ * helper is of no use to the next one.
+ */
+export const firstPullName = (host: string, pullSecret: string): string =>
+  firstPullPrefix +
+  createHash("sha256")
+    .update(JSON.stringify([host, pullSecret]))
+    .digest("hex")
+    .slice(0, 8);
 
 const dockerConfig = ".dockerconfigjson";
 
@@ -24,12 +43,14 @@ export class FirstPull {
   readonly #secret: Secret;
   readonly #parent: pulumi.Resource;
 
-  constructor(name: string, { metadata, login }: FirstPullArgs, parent: pulumi.Resource) {
+  constructor(name: string, { metadata, login, pullSecret }: FirstPullArgs, parent: pulumi.Resource) {
     [this.#name, this.#parent] = [name, parent];
+    const labels = { ...metadata.labels, "app.kubernetes.io/component": "first-pull" };
+    const named = { ...metadata, labels, name: login.server.apply((host) => firstPullName(host, pullSecret)) };
     const stringData = { [dockerConfig]: configOf(login) };
     // Another login at every run: none of them is of use once the helper keeps its own.
     const opts = { parent, ignoreChanges: ["data", "stringData"] };
-    this.#secret = new Secret(name, { metadata, type: "kubernetes.io/dockerconfigjson", stringData }, opts);
+    this.#secret = new Secret(name, { metadata: named, type: "kubernetes.io/dockerconfigjson", stringData }, opts);
     this.secretName = this.#secret.metadata.name;
     this.annotations = { "ecr-helper/first-pull": this.#secret.metadata.uid };
   }

@@ -139,7 +139,8 @@ const maxTags = 50;
 
 export function readHardening(config: ConfigReader): IamHardening {
   const boundary = config.optional("permissionsBoundary", policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
-  if (boundary !== undefined && config.given("identity") === "node") {
+  const makesNobody = config.given("identity") === "node" && config.given("pushRepositories") === undefined;
+  if (boundary !== undefined && makesNobody) {
     config.mistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
   }
   const tags = config.strings("tags", tag, "KEY=VALUE, with a KEY that does not start with aws: and is not __proto__");

@@ -162,7 +162,9 @@ describe("the identities, one after the other, for a deployer with the rights of
         ["kubeconfig=", "context=", `eksCluster=${cluster}`],
       ]) {
         const changes = changesOf(await up(...way));
-        const replaced = changes.filter((change) => !/^updated kubernetes cluster$| cluster-identity$/.test(change));
+        const replaced = changes.filter(
+          (change) => !/^updated kubernetes cluster(-patches)?$| cluster-identity$/.test(change),
+        );
         assert.deepEqual(replaced, []);
         await unchanged();
       }
@@ -198,6 +200,7 @@ describe("the identities, one after the other, for a deployer with the rights of
       `deleted UserPolicyAttachment ${stack}-${stack}`,
       "updated Deployment ecr-helper",
       `updated Repository ${stack}`,
+      `updated Role ${stack}-push`,
     ]);
   });
 
@@ -250,13 +253,15 @@ describe("the identities, one after the other, for a deployer with the rights of
   });
 
   it("node, as soon as the policy is attached to the nodes' role", async () => {
-    const ended = await up("identity=node", "trustedPrincipals=[]", "permissionsBoundary=");
+    const ended = await up("identity=node", "trustedPrincipals=[]");
     assert.equal((await command("output", "policyArn")).stdout, `${policyArn}\n`);
     assert.deepEqual(changesOf(ended).sort(), [
       `deleted Role ${stack}`,
       `deleted RolePolicyAttachment ${stack}-${stack}`,
+      "deleted SecretPatch ecr-helper-image-emptied",
       "updated Deployment ecr-helper",
       "updated Namespace ecr-helper",
+      `updated Role ${stack}-push`,
     ]);
     await unchanged();
     const since = Date.now();
@@ -266,12 +271,14 @@ describe("the identities, one after the other, for a deployer with the rights of
   });
 
   it("accessKey again", async () => {
-    assert.deepEqual(await switchTo("identity=accessKey", boundary), [
+    assert.deepEqual(await switchTo("identity=accessKey"), [
       "created AccessKey ecr-helper-1",
       "created Secret ecr-helper",
+      "created SecretPatch ecr-helper-image-emptied",
       `created User ${stack}`,
       `created UserPolicyAttachment ${stack}-${stack}`,
       "updated Deployment ecr-helper",
+      `updated Role ${stack}-push`,
     ]);
   });
 

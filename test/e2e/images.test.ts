@@ -13,6 +13,7 @@ import {
   SetRepositoryPolicyCommand,
 } from "@aws-sdk/client-ecr";
 import { connect } from "../../helper/kube.ts";
+import { firstPullName } from "../../infra/first-pull.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { ctr } from "../local/containerd.ts";
 import { docker, dockerHost, push } from "../local/docker.ts";
@@ -229,7 +230,7 @@ describe("the helper's own image", async () => {
     // The login of who brought the stack up was there for the first pull only.
     const first = await kube<{ data: Record<string, string> }>({
       method: "GET",
-      path: `/api/v1/namespaces/${stack}/secrets/ecr-helper-image`,
+      path: `/api/v1/namespaces/${stack}/secrets/${firstPullName(local, "ecr-creds-pull")}`,
     });
     assert.equal(Buffer.from(first.data[".dockerconfigjson"] ?? "", "base64").toString(), '{"auths":{}}');
 

@@ -55,6 +55,7 @@ const changes: readonly Change[] = [
       'excludeNamespaces=["x-*"]',
       "stsEndpointUrl=https://sts.example",
       "networkPolicy=all",
+      'monitoringNamespaces=["monitoring"]',
     ],
     changes: [...onlyThePod, ...policies("updated"), "created NetworkPolicy ecr-helper"],
   },
@@ -64,6 +65,7 @@ const changes: readonly Change[] = [
       "basicAuthSecret=logins",
       "serviceAccount=builders",
       "networkPolicy=none",
+      "monitoringNamespaces=[]",
     ],
     changes: [
       ...onlyThePod,
@@ -94,12 +96,23 @@ const changes: readonly Change[] = [
     settings: [
       `pullRepositories=["${stack}-*","${stack}/*"]`,
       `pushRepositories=["${stack}/*"]`,
+      // The role that pushes is assumed there.
+      "stsEndpointUrl=",
       `pullThroughCache=["${stack}/hub/*"]`,
       "tagMutability=IMMUTABLE",
       "scanOnPush=false",
       "admissionPolicy=true",
     ],
-    changes: [...policiesAndBindings("created"), `updated Policy ${stack}`, `updated Repository ${stack}`],
+    changes: [
+      ...onlyThePod,
+      ...otherRights,
+      ...policiesAndBindings("created"),
+      `created Policy ${stack}-push`,
+      `created Role ${stack}-push`,
+      `created RolePolicyAttachment ${stack}-push-${stack}-push`,
+      `updated Policy ${stack}`,
+      `updated Repository ${stack}`,
+    ],
   },
   {
     // Another name of the same content: its digest is the same, and so is the pod.
@@ -111,7 +124,11 @@ const changes: readonly Change[] = [
     changes: [
       `created Policy ${stack}-b`,
       `created UserPolicyAttachment ${stack}-${stack}-b`,
+      `created Policy ${stack}-b-push`,
+      `created RolePolicyAttachment ${stack}-push-${stack}-b-push`,
       `deleted Policy ${stack}`,
+      `deleted Policy ${stack}-push`,
+      `deleted RolePolicyAttachment ${stack}-push-${stack}-push`,
       `deleted UserPolicyAttachment ${stack}-${stack}`,
     ],
   },
@@ -126,6 +143,7 @@ const changes: readonly Change[] = [
       `deleted User ${stack}`,
       `deleted UserPolicyAttachment ${stack}-${stack}-b`,
       "replaced AccessKey ecr-helper-1",
+      `updated Role ${stack}-push`,
       "updated Secret ecr-helper",
     ],
   },
@@ -139,6 +157,7 @@ const changes: readonly Change[] = [
       ]),
       "updated Image ecr-helper",
       `updated Policy ${stack}-b`,
+      `updated Policy ${stack}-b-push`,
     ],
   },
 ];
@@ -162,6 +181,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   path: "makes policy, user or role anew under their names: Pulumi.yaml says so, and the emulator cannot move a user",
   registryHost: "the local registry has one address",
   platform: "this machine has one",
+  insecureEndpoints: "changes nothing by itself, and the emulator's endpoint is of http",
   awsEndpointUrl: "the emulator has one address that pods reach",
 };
 
@@ -182,7 +202,7 @@ describe("a change of the configuration", () => {
     const registry = new RegistryClient(ports.registry, await passwordFor(rootOf(account), { api: ports.front }));
     image = `registry/${app.repositoryName}@${await registry.push(app.repositoryName, "1", "an app")}`;
     await docker(["tag", "ecr-helper-base:24", `ecr-helper-base:${id}`]);
-    const names = ["namespace", "repositoryName", "policyName", "userName"].map((key) => `${key}=${stack}`);
+    const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((key) => `${key}=${stack}`);
     const settings = [...names, `buildNamespaces=["${build}"]`].flatMap((setting) => ["-c", setting]);
     made = await command("up", ...settings);
     assert.equal(made.code, 0, made.stderr);

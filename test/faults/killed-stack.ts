@@ -7,6 +7,7 @@ import { arnOf, iam, keyInUse, keysOf } from "./live-stack.ts";
 
 /** By what `pulumi import` finds what would be there twice; undefined of what the next up makes again. */
 function importId({ type, inputs }: Pending["resource"]): string | undefined {
+  if (type.endsWith("Patch")) return undefined;
   if (type.startsWith("kubernetes:")) {
     const { name, namespace } = inputs["metadata"] as { name: string; namespace?: string };
     return namespace === undefined ? name : `${namespace}/${name}`;

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
+import { firstPullName } from "../../infra/first-pull.ts";
 import { changesOf } from "../e2e/commands.ts";
 import { awsCall, commands, type EngineStack, objectCall, type Call } from "./engine-stack.ts";
 import { mend } from "./killed-stack.ts";
+import { ports } from "../local/machine.ts";
 import { usualRole } from "../role-name.ts";
 import { assertWhole, endStackFor, imagesOf, makeStackFor } from "./live-stack.ts";
 
@@ -12,6 +14,7 @@ const name = `fs-${randomBytes(3).toString("hex")}`;
 const build = `build-${name}`;
 const owner = `ecr-helper-${name}`;
 const role = usualRole(owner);
+const firstPull = firstPullName(`${ports.registry.address}:${String(ports.registry.port)}`, "ecr-creds-pull");
 const made = (...ends: string[]): Call[] => ends.map((end) => objectCall("POST", end));
 const deleted = (...ends: string[]): Call[] => ends.map((end) => objectCall("DELETE", end));
 const calls = (...actions: string[]): Call[] => actions.map((action) => awsCall(action));
@@ -26,8 +29,8 @@ const creations: readonly Call[][] = [
   ],
   [
     ...calls("ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy", "iam:AttachUserPolicy", "iam:CreateAccessKey"),
-    ...made("/serviceaccounts/ecr-helper", "/secrets/ecr-helper-image", `/${build}/roles/${role}`),
-    ...made(`/${name}/roles/${role}`),
+    ...made("/serviceaccounts/ecr-helper", `/secrets/${firstPull}`, `/${build}/roles/${role}`),
+    ...made(`/${name}/roles/${role}`, "/networkpolicies/ecr-helper"),
   ],
   made(
     "/secrets/ecr-helper",
@@ -38,21 +41,21 @@ const creations: readonly Call[][] = [
   ),
   made(...policies("validatingadmissionpolicybindings")),
   made("/deployments/ecr-helper"),
-  made(`/clusterroles/${owner}-stack`),
+  [...made(`/clusterroles/${owner}-stack`), objectCall("PATCH", `/secrets/${firstPull}`)],
 ];
 
 /** What `destroy` deletes, step by step. The image stays in the repository, and goes with that. */
 const deletions: readonly Call[][] = [
   deleted(`/clusterroles/${owner}-stack`),
   deleted("/deployments/ecr-helper"),
-  deleted(...policies("validatingadmissionpolicybindings")),
+  deleted(...policies("validatingadmissionpolicybindings"), "/networkpolicies/ecr-helper"),
   deleted(
     `/clusterrolebindings/${owner}`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,
     ...policies("validatingadmissionpolicies"),
   ),
-  deleted("/secrets/ecr-helper", "/secrets/ecr-helper-image", "/serviceaccounts/ecr-helper", `/${name}/roles/${role}`),
+  deleted("/secrets/ecr-helper", `/secrets/${firstPull}`, "/serviceaccounts/ecr-helper", `/${name}/roles/${role}`),
   deleted(`/namespaces/${name}`, `/clusterroles/${owner}`, `/${build}/roles/${role}`),
   calls("ecr:DeleteRepositoryPolicy", "ecr:DeleteLifecyclePolicy", "iam:DetachUserPolicy", "iam:DeleteAccessKey"),
   calls("iam:DeletePolicy", "ecr:DeleteRepository", "iam:DeleteUser"),

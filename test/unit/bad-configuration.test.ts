@@ -141,7 +141,9 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
   ];
   const wrong = judged.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
-  const taken = [config.basicAuthSecret, "ecr-helper", "ecr-helper-image"].includes(config.pullSecret);
+  const taken =
+    [config.basicAuthSecret, "ecr-helper"].includes(config.pullSecret) ||
+    config.pullSecret.startsWith("ecr-helper-image-");
   const size = JSON.stringify(pushPolicy({ ...config, own: ownRegistry })).length;
   return [...wrong, ...(taken ? ["one name for two secrets"] : []), ...(size > 6144 ? ["a policy too large"] : [])];
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { isSecret } from "../local/pulumi/values.ts";
+import { firstPullName } from "../../infra/first-pull.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { account, digest, failedCall, password, runProgram, type Program, type Registered } from "../program.ts";
 
@@ -14,6 +15,7 @@ const { find, resources, outputs, secretOutputs } = await runProgram({
 });
 const registry = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
 
+const firstPull = firstPullName(registry, "ecr-creds-pull");
 const pullActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 
 interface Statement {
@@ -126,7 +128,7 @@ describe("the image", () => {
     const config = (secret["stringData"] as Record<string, string>)[".dockerconfigjson"] ?? "";
     const auth = Buffer.from(`AWS:${password}`).toString("base64");
     assert.deepEqual(JSON.parse(config), { auths: { [registry]: { auth } } });
-    assert.deepEqual(pod.imagePullSecrets, [{ name: "ecr-helper-image" }, { name: "ecr-creds-pull" }]);
+    assert.deepEqual(pod.imagePullSecrets, [{ name: firstPull }, { name: "ecr-creds-pull" }]);
   });
 
   it("has that login in the cluster no longer than the rollout takes, where one is waited for", async () => {
@@ -137,7 +139,7 @@ describe("the image", () => {
       metadata: { name: string; annotations: object };
     };
     assert.equal(Buffer.from(data[".dockerconfigjson"] ?? "", "base64").toString(), '{"auths":{}}');
-    assert.equal(metadata.name, "ecr-helper-image");
+    assert.equal(metadata.name, firstPull);
     assert.deepEqual(metadata.annotations, { "pulumi.com/patchForce": "true", "ecr-helper/emptied": "the-uid" });
     assert.ok(resources.indexOf(find("kubernetes:apps/v1:Deployment")) < resources.indexOf(find(type)));
     const node = await runProgram({ ...cluster, identity: "node" });
@@ -379,8 +381,8 @@ describe("the Deployment", () => {
 
   it("is another pod when the key is another, without showing the key, and is found by Prometheus", () => {
     const { annotations } = deployment.spec.template.metadata;
-    const { "ecr-helper/access-key": fingerprint, "ecr-helper/first-pull": firstPull, ...others } = annotations;
-    assert.equal(firstPull, "the-uid", "of the secret that the first pull takes");
+    const { "ecr-helper/access-key": fingerprint, "ecr-helper/first-pull": secret, ...others } = annotations;
+    assert.equal(secret, "the-uid", "of the secret that the first pull takes");
     assert.match(fingerprint ?? "", /^[0-9a-f]{16}$/);
     const scraped = { "prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics" };
     assert.deepEqual(others, scraped);
