@@ -60,7 +60,7 @@ describe("registries of several accounts and regions, one of which IAM denies", 
   const ask = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${String(port)}${path}`)).text();
   const asked = async (region: string, result: string): Promise<number> => {
     const sample = new RegExp(
-      `^ecr_helper_token_requests_total\\{region="${region}",result="${result}"\\} (\\d+)$`,
+      `^ecr_helper_token_requests_total\\{region="${region}",login="pull",result="${result}"\\} (\\d+)$`,
       "m",
     );
     const metrics = await ask("/metrics");

@@ -114,7 +114,7 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   const absent = buildNamespaces.filter((one) => isPattern(one) || options.absent?.includes(one) === true);
   for (const one of buildNamespaces.filter((each) => !absent.includes(each))) await namespace(one);
 
-  const names = { namespace: name, userName: name, policyName: name };
+  const names = { namespace: name, userName: name, policyName: name, roleName: name };
   const config: Record<string, string> = {
     kubeconfig,
     ...names,

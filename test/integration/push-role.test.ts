@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
+import { IAMClient, UpdateAssumeRolePolicyCommand } from "@aws-sdk/client-iam";
+import type { HelperProcess } from "../helper-process.ts";
+import { account, aws, ports } from "../local/machine.ts";
+import { rootOf } from "../local/root-key.ts";
+import { waitForObject } from "../local/watch.ts";
+import { RegistryClient } from "../registry-client.ts";
+import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "./stack-parts.ts";
+
+const id = randomBytes(3).toString("hex");
+const namespace = `pushes-${id}`;
+const repositoryName = `pushes-${id}/app`;
+const asked = /^asked for|no authorization token/;
+
+describe("a helper that assumes a role for the logins that push", () => {
+  const iam = new IAMClient();
+  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
+  let parts: Parts;
+  let helper: HelperProcess;
+
+  const stack = (): string => parts.env["ECR_HELPER_NAMESPACE"] ?? "";
+  const trust = async (user: string): Promise<unknown> => {
+    const Statement = { Effect: "Allow", Action: "sts:AssumeRole", Principal: { AWS: `arn:aws:iam::${account}:root` } };
+    const Condition = { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:user/${user}` } };
+    const PolicyDocument = JSON.stringify({ Version: "2012-10-17", Statement: [{ ...Statement, Condition }] });
+    return iam.send(new UpdateAssumeRolePolicyCommand({ RoleName: `${stack()}-push`, PolicyDocument }));
+  };
+  const login = async (one = namespace): Promise<string> => decode((await parts.secret(one)).data["password"]);
+  const pullLogin = async (): Promise<string> =>
+    Object.values(pullPasswords(await parts.secret(namespace, "ecr-creds-pull")))[0] ?? "";
+  const client = (password: string): RegistryClient => new RegistryClient(ports.registry, password);
+
+  before(async () => {
+    await ecr.send(new CreateRepositoryCommand({ repositoryName }));
+    const config = { pushRepositories: JSON.stringify([`pushes-${id}/*`]) };
+    parts = await makeParts([namespace], { config });
+    helper = parts.run();
+    await helper.line(/the secret will expire/);
+  });
+
+  after(async () => {
+    await parts.remove();
+    await ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
+  });
+
+  it("gives builds a login that pushes and pulls, and pods one that pulls", async () => {
+    await waitForObject(
+      parts.options,
+      `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds`,
+      () => true,
+      30_000,
+    );
+    await client(await login()).push(repositoryName, "1", "by a build");
+    assert.equal((await client(await login()).pull(repositoryName, "1")).length, 2);
+    const pulls = client(await pullLogin());
+    assert.equal((await pulls.pull(repositoryName, "1")).length, 2);
+    await assert.rejects(pulls.push(repositoryName, "2", "by a pod"), /403 DENIED .* ecr:InitiateLayerUpload/);
+  });
+
+  it("leaves both to the next helper, which asks for none while they are young", async () => {
+    const before = [await login(), await pullLogin(), await login(stack())];
+    assert.equal(before[0], before[2], "the same in its own namespace");
+    await helper.stop();
+    await trust("nobody");
+    helper = parts.run();
+    await helper.line(/the secret will expire/);
+    assert.deepEqual([await login(), await pullLogin(), await login(stack())], before);
+    assert.deepEqual(
+      helper.lines.filter(({ message }) => asked.test(message)),
+      [],
+    );
+  });
+
+  it("keeps the logins for pulls where the role is refused, and says what to check; builds have theirs when it is not", async () => {
+    await helper.stop();
+    for (const one of [namespace, stack()]) {
+      await parts.admin({ method: "DELETE", path: secretPath(one, "ecr-creds") });
+    }
+    helper = parts.run();
+    const { message } = await helper.line(/no authorization token for us-east-1 \(push\)/);
+    assert.match(message, /sts:AssumeRole/);
+    await helper.line(/secret\/ecr-creds-pull (configured|unchanged)|the secret will expire/);
+    assert.equal((await client(await pullLogin()).pull(repositoryName, "1")).length, 2);
+    await trust(stack());
+    const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds`;
+    const made = await waitForObject<Secret>(parts.options, path, () => true, 60_000);
+    await client(decode(made.data["password"])).push(repositoryName, "3", "by a build");
+  });
+});
