@@ -12,6 +12,7 @@ import { forward } from "./forward.ts";
 import { checkForm, type Refusal } from "./iam-checks.ts";
 import type { Principal, Principals } from "./principals.ts";
 import type { Rights } from "./rights.ts";
+import { checkRoot } from "./root-signature.ts";
 import { signedAsRoot } from "./sign.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -39,7 +40,9 @@ export class Api {
     const own = { ...this.#shared, address: incoming.socket.remoteAddress ?? "" };
     const principal = await own.principals.find(asked?.key);
     const sent =
-      (await this.#refusal(asked, incoming, given, { ...own, principal })) ?? (await checked(asked, given, own));
+      (await checkRoot(incoming, given)) ??
+      (await this.#refusal(asked, incoming, given, { ...own, principal })) ??
+      (await checked(asked, given, own, incoming.url));
     if ("code" in sent) {
       record(asked, sent.status, { error: sent.code });
       refuse(sent, response, isForm);
@@ -112,13 +115,27 @@ export class Api {
 }
 
 /** What the emulator is to be sent, or a refusal. */
-async function checked(asked: Asked | undefined, given: Buffer, own: EcrFront): Promise<Buffer | Refusal> {
-  return asked !== undefined && /^(iam|sts):/.test(asked.action) ? checkForm(given, own.emulator.endpoint) : given;
+async function checked(
+  asked: Asked | undefined,
+  given: Buffer,
+  own: EcrFront,
+  url?: string,
+): Promise<Buffer | Refusal> {
+  if (asked === undefined) return url === health ? given : unknown;
+  return /^(iam|sts):/.test(asked.action) ? checkForm(given, own.emulator.endpoint) : given;
 }
 
 /** Whether the front's verdict on a request is the whole one. What STS answers depends on who asks it. */
 const isJudged = (asked: Asked | undefined): asked is Asked =>
   asked !== undefined && /^(iam|eks|ecr):/.test(asked.action) && asked.action !== "ecr:GetAuthorizationToken";
+
+/** What tells whether the emulator is there. All else that is no request to AWS stays closed: its controls, its registry. */
+const health = "/_ministack/health";
+const unknown: Refusal = {
+  status: 404,
+  code: "UnknownOperationException",
+  message: "This is none of AWS' operations.",
+};
 
 /** A session that was begun elsewhere: whose it is, is not known here. */
 const stranger: Refusal = {
