@@ -11,7 +11,7 @@ import { ctr } from "../local/containerd.ts";
 import { adminKube } from "../local/control-plane.ts";
 import { prepareHost } from "../local/host.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { bridge, home, kubeconfig, loopback } from "../local/machine.ts";
+import { bridge, home, kubeconfig, loopback, ports, url } from "../local/machine.ts";
 import { run } from "../local/process.ts";
 import { waitFor, waitForObject } from "../local/watch.ts";
 import { accepting, listen, namespaceOf, Outsider, type Target } from "../network-namespace.ts";
@@ -159,6 +159,15 @@ describe("the local cloud's network", () => {
     );
     assert.ok(clusterAddresses.length > 1);
     assert.deepEqual(await accepting([...reached, ...nodePorts, ...clusterAddresses], outsider.enter), []);
+  });
+
+  it("lets nobody at the emulator's registry and controls through the door of AWS", async () => {
+    for (const path of ["/v2/", "/_ministack/config", "/_ministack/reset"]) {
+      for (const method of ["GET", "POST"]) {
+        assert.equal((await fetch(`${url(ports.front)}${path}`, { method })).status, 404, path);
+      }
+    }
+    assert.equal((await fetch(`${url(ports.front)}/_ministack/health`)).status, 200);
   });
 
   it("has its rules once, however often it is started", async () => {
