@@ -39,10 +39,7 @@ export class Api {
     const isForm = asked === undefined || /^(iam|sts):/.test(asked.action);
     const own = { ...this.#shared, address: incoming.socket.remoteAddress ?? "" };
     const principal = await own.principals.find(asked?.key);
-    const sent =
-      (await checkRoot(incoming, given)) ??
-      (await this.#refusal(asked, incoming, given, { ...own, principal })) ??
-      (await checked(asked, given, own, incoming.url));
+    const sent = await this.#check(asked, incoming, given, { ...own, principal });
     if ("code" in sent) {
       record(asked, sent.status, { error: sent.code });
       refuse(sent, response, isForm);
@@ -59,6 +56,17 @@ export class Api {
     if ("code" in body) refuse(body, response, isForm);
     else response.writeHead(status, { ...answer.headers, "content-length": body.length }).end(body);
   };
+
+  /** What the emulator is to be sent, or a refusal. */
+  async #check(
+    asked: Asked | undefined,
+    incoming: IncomingMessage,
+    given: Buffer,
+    own: EcrFront & { readonly principal: Principal | undefined },
+  ): Promise<Buffer | Refusal> {
+    const refusal = (await checkRoot(incoming, given)) ?? (await this.#refusal(asked, incoming, given, own));
+    return refusal ?? checkOperation(asked, given, own, incoming.url);
+  }
 
   /** Why AWS does not let a principal do this; undefined where it does, or where the emulator is the one to say. */
   async #refusal(
@@ -114,8 +122,8 @@ export class Api {
   }
 }
 
-/** What the emulator is to be sent, or a refusal. */
-async function checked(
+/** What the emulator is to be sent of one of AWS' operations, or a refusal. */
+async function checkOperation(
   asked: Asked | undefined,
   given: Buffer,
   own: EcrFront,
