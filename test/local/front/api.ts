@@ -15,6 +15,7 @@ import type { Rights } from "./rights.ts";
 import { checkRoot } from "./root-signature.ts";
 import { signedAsRoot } from "./sign.ts";
 import type { Tokens } from "./tokens.ts";
+import { trustSessions, withoutSessions } from "./trust.ts";
 
 /** What the API and the registry have in common. */
 export interface Shared {
@@ -113,12 +114,29 @@ export class Api {
     answer: Buffer,
     { given, ...own }: EcrFront & { given: Buffer },
   ): Promise<Buffer | Refusal> {
-    if (asked?.action === "eks:DescribeCluster") return describeCluster(answer);
-    if (asked?.action === "ecr:SetRepositoryPolicy") await notePolicy(asked, given, own);
-    if (asked?.action !== "ecr:GetAuthorizationToken") return answer;
-    const { key = "", region = "" } = asked;
+    if (asked === undefined) return answer;
+    switch (asked.action) {
+      case "eks:DescribeCluster":
+        return describeCluster(answer);
+      case "ecr:GetAuthorizationToken":
+        return this.#issued(asked, answer);
+      case "ecr:SetRepositoryPolicy":
+        await notePolicy(asked, given, own);
+    }
+    return asked.action.startsWith("iam:") ? this.#completedByIam(asked, answer) : answer;
+  }
+
+  async #issued({ key = "", region = "" }: Asked, answer: Buffer): Promise<Buffer | Refusal> {
     const principal = await this.#shared.principals.find(key);
     return principal === undefined ? stranger : this.#shared.tokens.issue(answer, { principal, key, region });
+  }
+
+  async #completedByIam({ action, key, role = "" }: Asked, answer: Buffer): Promise<Buffer> {
+    if (/^iam:(CreateRole|UpdateAssumeRolePolicy)$/.test(action)) {
+      const account = (await this.#shared.principals.find(key))?.account ?? "";
+      await trustSessions(this.#shared.emulator.iam(account), role);
+    }
+    return Buffer.from(withoutSessions(answer.toString()));
   }
 }
 
