@@ -21,11 +21,11 @@ export interface AccessArgs {
   readonly namespace: pulumi.Input<string>;
   /** The helper's Deployment, which tells it what comes next. */
   readonly deployment: string;
-  /** The names of all secrets in a build namespace. */
-  readonly secrets: pulumi.Input<string[]>;
+  /** The names of the secrets that builds log in with. */
+  readonly basicAuthSecrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
-  /** Whether the helper keeps all of them in its own namespace, too, and not the pull secret alone. */
-  readonly keepsAllInOwn: boolean;
+  /** Whether the helper keeps the logins of builds in its own namespace, too, beside its pull secret. */
+  readonly keepsLogins: boolean;
   readonly serviceAccount: string;
 }
 
@@ -67,17 +67,17 @@ export class Access extends pulumi.ComponentResource {
     const inside = { parent: this };
     this.marker = `${args.name}-stack`;
 
+    const { pullSecret } = args;
+    const secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
     const keep = [
-      rule("secrets", args.secrets, keepingAndTakingBack),
+      rule("secrets", secrets, keepingAndTakingBack),
       rule("serviceaccounts", [args.serviceAccount], ["get", ...keepingAndTakingBack]),
     ];
     // Roles for other names are other roles: they are made before the rollout, and the last ones go after it, so that the helper
     // that ends can still take back what had the old names.
-    const named = pulumi
-      .output(args.secrets)
-      .apply((secrets) =>
-        roleName(args.name, [...secrets, args.serviceAccount, ...(args.keepsAllInOwn ? secrets : [])]),
-      );
+    const named = secrets.apply((names) =>
+      roleName(args.name, [...names, args.serviceAccount, ...(args.keepsLogins ? ["logins"] : [])]),
+    );
     const everywhere = isOpenEnded(args.targets);
     const subjects = [{ kind: "ServiceAccount", ...args.subject }];
     const apiGroup = "rbac.authorization.k8s.io";
@@ -120,12 +120,11 @@ export class Access extends pulumi.ComponentResource {
     }
     // Builds may run in the helper's own namespace, which this stack may be about to make. Else its pull secret there is
     // taken back by nobody but Kubernetes, with its owner.
-    const ownSecrets = args.keepsAllInOwn
-      ? rule("secrets", args.secrets, keepingAndTakingBack)
-      : rule("secrets", [args.pullSecret], keeping);
-    const own = builds.includes(args.ownNamespace) ? keep : [ownSecrets];
+    const ownPull = rule("secrets", [pullSecret], keeping);
+    const ownLogins = args.keepsLogins ? [rule("secrets", args.basicAuthSecrets, keepingAndTakingBack)] : [];
+    const own = builds.includes(args.ownNamespace) ? keep : [ownPull, ...ownLogins];
     // A new helper goes on with the tokens that the last one left there.
-    const readTokens = { ...ownSecrets, verbs: ["get"] };
+    const readTokens = rule("secrets", args.keepsLogins ? secrets : [pullSecret], ["get"]);
     const followDeployment = {
       apiGroups: ["apps"],
       resources: ["deployments"],

@@ -65,7 +65,9 @@ describe("the kept credentials", async () => {
   const theirs = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(otherAccount) });
   const there = registryHost(otherAccount);
   const [app, pulledOnly, refused] = [`${stack}/app`, `shared-${id}/base`, `refused-${id}/app`];
-  const own = [app, pulledOnly, refused];
+  /** Which builds may push to, and pods may not. */
+  const refusedToPulls = `refused-${id}/pushed`;
+  const own = [app, pulledOnly, refused, refusedToPulls];
   /** Which the other account does not open, though the configuration names it. */
   const closed = `refused-${id}/theirs`;
 
@@ -85,7 +87,7 @@ describe("the kept credentials", async () => {
       checkout,
       stack,
       `pullRepositories=["${stack}/*","shared-${id}/*","${closed}"]`,
-      `pushRepositories=["${stack}/*"]`,
+      `pushRepositories=["${stack}/*","${refusedToPulls}"]`,
       `registries=["${there}"]`,
     );
   });
@@ -144,7 +146,8 @@ describe("the kept credentials", async () => {
     await pushTo(app);
     await run("pushed", `${local}/${app}:2`, isRunning);
     const pulls = new RegistryClient(ports.registry, await pullPassword(options, build));
-    await assert.rejects(pulls.push(app, "3", "by the login for pulls"), /403 DENIED User: .* ecr:InitiateLayerUpload/);
+    const pushed = pulls.get("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
+    await assert.rejects(pushed, /403 DENIED User: .* ecr:InitiateLayerUpload/);
     await assert.rejects(pushTo(refused), /denied: User: \S+ is not authorized to perform: ecr:\w+ on resource/);
     // As builders do that ask first whether there is anything to upload: what may be pulled may be looked at.
     const client = new RegistryClient(ports.registry, password);

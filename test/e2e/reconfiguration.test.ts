@@ -160,6 +160,17 @@ const changes: readonly Change[] = [
       `updated Policy ${stack}-b-push`,
     ],
   },
+  {
+    settings: ["pushRepositories=[]"],
+    changes: [
+      ...onlyThePod,
+      ...otherRights,
+      `deleted Policy ${stack}-b-push`,
+      `deleted Role ${stack}-push`,
+      `deleted RolePolicyAttachment ${stack}-push-${stack}-b-push`,
+      `updated Policy ${stack}-b`,
+    ],
+  },
 ];
 
 /** Keys that are changed elsewhere, or whose other values this machine has not: each with the place, or the reason. */
@@ -223,8 +234,13 @@ describe("a change of the configuration", () => {
       if (next === pullSecret) throw error;
       return pullPassword(options, build, pullSecret);
     });
-  const secrets = `/api/v1/namespaces/${build}/secrets?labelSelector=${encodeURIComponent("app.kubernetes.io/managed-by=ecr-helper")}`;
-  let isRenamed = false;
+  const keptIn = async (namespace: string): Promise<string[]> => {
+    const selector = encodeURIComponent("app.kubernetes.io/managed-by=ecr-helper");
+    const path = `/api/v1/namespaces/${namespace}/secrets?labelSelector=${selector}`;
+    const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path });
+    return items.map(({ metadata }) => metadata.name).sort();
+  };
+  let [isRenamed, isPushing] = [false, false];
   const logins = (): string[] => (isRenamed ? ["logins", "logins-eu-west-1"] : ["ecr-creds"]);
 
   const change = async (settings: readonly string[]): Promise<string[]> => {
@@ -246,9 +262,10 @@ describe("a change of the configuration", () => {
       assert.deepEqual([...seen].sort(), [...expected].sort());
       assert.equal((await deployment()).metadata.uid, uid);
       // What belonged to the old state goes last, and with it what the last helper kept for it alone.
-      const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path: secrets });
-      const left = items.map(({ metadata }) => metadata.name).sort();
-      assert.deepEqual(left, [...logins(), pullSecret].sort());
+      assert.deepEqual(await keptIn(build), [...logins(), pullSecret].sort());
+      const pushing = settings.find((one) => one.startsWith("pushRepositories="));
+      if (pushing !== undefined) isPushing = pushing !== "pushRepositories=[]";
+      assert.deepEqual(await keptIn(stack), [...(isPushing ? logins() : []), pullSecret].sort());
       const firstGone = seen.findIndex((one) => one.startsWith("deleted "));
       const rolled = seen.indexOf("updated Deployment ecr-helper");
       if (firstGone >= 0) assert.ok(rolled < firstGone, seen.join(", "));

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { IAMClient, UpdateAssumeRolePolicyCommand } from "@aws-sdk/client-iam";
+import type { KubeError } from "../../helper/kube.ts";
 import type { HelperProcess } from "../helper-process.ts";
 import { account, aws, ports } from "../local/machine.ts";
 import { rootOf } from "../local/root-key.ts";
@@ -13,6 +14,8 @@ import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret }
 const id = randomBytes(3).toString("hex");
 const namespace = `pushes-${id}`;
 const repositoryName = `pushes-${id}/app`;
+/** Which builds may push to, and pods may not. */
+const refusedToPulls = `refused-${id}/pushed`;
 const asked = /^asked for|no authorization token/;
 
 describe("a helper that assumes a role for the logins that push", () => {
@@ -35,7 +38,7 @@ describe("a helper that assumes a role for the logins that push", () => {
 
   before(async () => {
     await ecr.send(new CreateRepositoryCommand({ repositoryName }));
-    const config = { pushRepositories: JSON.stringify([`pushes-${id}/*`]) };
+    const config = { pushRepositories: JSON.stringify([`pushes-${id}/*`, refusedToPulls]) };
     parts = await makeParts([namespace], { config });
     helper = parts.run();
     await helper.line(/the secret will expire/);
@@ -57,7 +60,8 @@ describe("a helper that assumes a role for the logins that push", () => {
     assert.equal((await client(await login()).pull(repositoryName, "1")).length, 2);
     const pulls = client(await pullLogin());
     assert.equal((await pulls.pull(repositoryName, "1")).length, 2);
-    await assert.rejects(pulls.push(repositoryName, "2", "by a pod"), /403 DENIED .* ecr:InitiateLayerUpload/);
+    const pushed = pulls.get("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
+    await assert.rejects(pushed, /403 DENIED .* ecr:InitiateLayerUpload/);
   });
 
   it("leaves both to the next helper, which asks for none while they are young", async () => {
@@ -88,5 +92,18 @@ describe("a helper that assumes a role for the logins that push", () => {
     const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds`;
     const made = await waitForObject<Secret>(parts.options, path, () => true, 60_000);
     await client(decode(made.data["password"])).push(repositoryName, "3", "by a build");
+  });
+
+  it("takes the login that pushes out of its own namespace where the next helper pushes nothing", async () => {
+    const env = [{ name: "ECR_HELPER_PUSH_ROLE", value: "" }];
+    await parts.admin({
+      method: "PATCH",
+      path: `/apis/apps/v1/namespaces/${stack()}/deployments/ecr-helper`,
+      contentType: "application/strategic-merge-patch+json",
+      body: { spec: { template: { spec: { containers: [{ name: "ecr-helper", env }] } } } },
+    });
+    await helper.stop();
+    await assert.rejects(parts.secret(stack()), (error: KubeError) => error.status === 404);
+    assert.ok(await login(), "it stays in build namespaces");
   });
 });

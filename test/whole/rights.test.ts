@@ -72,12 +72,13 @@ describe("what helpers asked API servers for in the whole run", () => {
   });
 });
 
-/** What a stack's policy allows. */
-function actionsOf({ find }: Program): string[] {
-  const { Statement } = JSON.parse(String(find("aws:iam/policy:Policy").inputs["policy"])) as {
-    Statement: { Action: string[] }[];
-  };
-  return Statement.flatMap(({ Action }) => Action);
+/** What a stack's policies allow. */
+function actionsOf({ resources }: Program): string[] {
+  const policies = resources.filter(({ type }) => type === "aws:iam/policy:Policy");
+  return policies.flatMap(({ inputs }) => {
+    const { Statement } = JSON.parse(String(inputs["policy"])) as { Statement: { Action: string[] }[] };
+    return Statement.flatMap(({ Action }) => Action);
+  });
 }
 
 describe("what was asked of AWS in the whole run", () => {
@@ -99,7 +100,7 @@ describe("what was asked of AWS in the whole run", () => {
     assert.deepEqual(strangers, []);
   });
 
-  it("is what the stack's policy grants, where it was a helper or who had its tokens, and all of that is needed", () => {
+  it("is what the stack's policies grant, where it was a helper or who had its tokens, and all of that is needed", () => {
     const granted = new Set(programs.flatMap(actionsOf));
     const helperOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
