@@ -86,12 +86,14 @@ describe("the identities, one after the other, for a deployer with the rights of
     await remove();
   });
 
-  const secretPath = `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3Decr-creds`;
-  /** Waits for a token that the helper asked for after a moment: so it is somebody in AWS. */
+  const secretPath = (name: string): string =>
+    `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3D${name}`;
+  /** Waits for a token that the helper asked for as itself after a moment: so it is somebody in AWS. */
   const refreshedAfter = async (moment: number): Promise<void> => {
     const isNew = ({ metadata }: Secret): boolean =>
       Date.parse(metadata.annotations["ecr-helper/refreshed-at"] ?? "") >= Math.floor(moment / 1000) * 1000;
-    const secret = await waitForObject(options, secretPath, isNew, 30_000);
+    await waitForObject(options, secretPath("ecr-creds-pull"), isNew, 30_000);
+    const secret = await waitForObject<Secret>(options, secretPath("ecr-creds"), () => true, 30_000);
     const password = Buffer.from(secret.data["password"] ?? "", "base64").toString();
     secrets.add(password);
     await opensWhatIsConfigured(password);
