@@ -31,8 +31,7 @@ export interface AccessArgs {
 
 // A create by server-side apply carries the object's name, and a list or a watch may ask for one name: all of these are
 // limited by resourceNames.
-const keeping = ["list", "watch", "create", "patch"];
-const keepingAndTakingBack = [...keeping, "delete"];
+const keeping = ["list", "watch", "create", "patch", "delete"];
 const rule = (resource: string, resourceNames: pulumi.Input<string[]>, verbs: string[]): PolicyRule => ({
   apiGroups: [""],
   resources: [resource],
@@ -70,8 +69,8 @@ export class Access extends pulumi.ComponentResource {
     const { pullSecret } = args;
     const secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
     const keep = [
-      rule("secrets", secrets, keepingAndTakingBack),
-      rule("serviceaccounts", [args.serviceAccount], ["get", ...keepingAndTakingBack]),
+      rule("secrets", secrets, keeping),
+      rule("serviceaccounts", [args.serviceAccount], ["get", ...keeping]),
     ];
     // Roles for other names are other roles: they are made before the rollout, and the last ones go after it, so that the helper
     // that ends can still take back what had the old names.
@@ -118,13 +117,11 @@ export class Access extends pulumi.ComponentResource {
     for (const namespace of builds.filter((one) => one !== args.ownNamespace)) {
       grant(`${name}-${namespace}`, namespace, [...keep, recordEvents]);
     }
-    // Builds may run in the helper's own namespace, which this stack may be about to make. Else its pull secret there is
-    // taken back by nobody but Kubernetes, with its owner.
-    const ownPull = rule("secrets", [pullSecret], keeping);
-    const ownLogins = args.keepsLogins ? [rule("secrets", args.basicAuthSecrets, keepingAndTakingBack)] : [];
-    const own = builds.includes(args.ownNamespace) ? keep : [ownPull, ...ownLogins];
+    // Builds may run in the helper's own namespace, which this stack may be about to make.
+    const ownSecrets = args.keepsLogins ? secrets : [pullSecret];
+    const own = builds.includes(args.ownNamespace) ? keep : [rule("secrets", ownSecrets, keeping)];
     // A new helper goes on with the tokens that the last one left there.
-    const readTokens = rule("secrets", args.keepsLogins ? secrets : [pullSecret], ["get"]);
+    const readTokens = rule("secrets", ownSecrets, ["get"]);
     const followDeployment = {
       apiGroups: ["apps"],
       resources: ["deployments"],

@@ -29,13 +29,14 @@ interface Change {
 
 const keysOf = (settings: readonly string[]): string[] => settings.map((setting) => setting.split("=")[0] ?? "");
 const onlyThePod = ["updated Deployment ecr-helper"];
+const replaced = (what: string): string[] => [
+  `created replacement ${what}`,
+  `replaced ${what}`,
+  `deleted original ${what}`,
+];
 /** Other names are the names of other roles, which are made before the rollout. */
 const otherRights = ["Role", "RoleBinding"].flatMap((type) =>
-  ["ecr-helper", `ecr-helper-${build}`].flatMap((name) => [
-    `created replacement ${type} ${name}`,
-    `replaced ${type} ${name}`,
-    `deleted original ${type} ${name}`,
-  ]),
+  ["ecr-helper", `ecr-helper-${build}`].flatMap((name) => replaced(`${type} ${name}`)),
 );
 
 const ofPolicies = (what: string, type = "ValidatingAdmissionPolicy"): string[] =>
@@ -57,7 +58,7 @@ const changes: readonly Change[] = [
       "networkPolicy=all",
       'monitoringNamespaces=["monitoring"]',
     ],
-    changes: [...onlyThePod, ...policies("updated"), "created NetworkPolicy ecr-helper"],
+    changes: [...onlyThePod, ...policies("updated"), "updated NetworkPolicy ecr-helper"],
   },
   {
     settings: [
@@ -75,7 +76,17 @@ const changes: readonly Change[] = [
       "deleted NetworkPolicy ecr-helper",
     ],
   },
-  { settings: ["pullSecret=pulls"], changes: [...onlyThePod, ...otherRights, ...policies("updated")] },
+  {
+    settings: ["pullSecret=pulls"],
+    changes: [
+      ...onlyThePod,
+      ...otherRights,
+      ...policies("updated"),
+      // The next helper's image is pulled by the login of who runs this: it keeps none under the new name yet.
+      ...replaced("Secret ecr-helper-image"),
+      ...replaced("SecretPatch ecr-helper-image-emptied"),
+    ],
+  },
   {
     settings: [
       'tags=["team=builds"]',

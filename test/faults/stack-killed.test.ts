@@ -30,10 +30,12 @@ const creations: readonly Call[][] = [
   [
     ...calls("ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy", "iam:AttachUserPolicy", "iam:CreateAccessKey"),
     ...made("/serviceaccounts/ecr-helper", `/secrets/${firstPull}`, `/${build}/roles/${role}`),
-    ...made(`/${name}/roles/${role}`, "/networkpolicies/ecr-helper"),
+    ...made(`/${name}/roles/${role}`),
   ],
   made(
     "/secrets/ecr-helper",
+    // Not in the step before, which is as large as the engine makes at once.
+    "/networkpolicies/ecr-helper",
     `/clusterrolebindings/${owner}`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,

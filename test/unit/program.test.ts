@@ -214,14 +214,7 @@ describe("the helper's rights in the cluster", () => {
 
   it("are the pull secret in its own namespace, and to read it and its Deployment there", () => {
     const { inputs } = find(`${rbac}:Role`, "ecr-helper");
-    assert.deepEqual(inputs["rules"], [
-      rule(
-        "secrets",
-        ["ecr-creds-pull"],
-        keeping.filter((verb) => verb !== "delete"),
-      ),
-      ...own,
-    ]);
+    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"], keeping), ...own]);
   });
 
   /** It owns what the helper creates, and lets it see whether the stack is still there. */
