@@ -79,7 +79,9 @@ describe("a stack whose commands are killed at every resource", () => {
   it("up killed before anything is made goes on when what it had begun is cleared", async () => {
     await stack.killedAt(creations[0] ?? [], commands.up, "before");
     await stack.pulumi("cancel", "--yes");
-    assert.equal((await stack.pending()).length, creations[0]?.length);
+    // Pulumi's own provider may be among them: it is nothing outside of the state.
+    const begun = (await stack.pending()).filter(({ resource }) => !resource.type.startsWith("pulumi:providers:"));
+    assert.equal(begun.length, creations[0]?.length);
     await stack.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
     assert.deepEqual(await stack.pending(), []);
   });
