@@ -16,6 +16,7 @@ const namespace = `pushes-${id}`;
 const repositoryName = `pushes-${id}/app`;
 /** Which builds may push to, and pods may not. */
 const refusedToPulls = `refused-${id}/pushed`;
+const roleName = `refused-${id}`;
 const asked = /^asked for|no authorization token/;
 
 describe("a helper that assumes a role for the logins that push", () => {
@@ -29,7 +30,7 @@ describe("a helper that assumes a role for the logins that push", () => {
     const Statement = { Effect: "Allow", Action: "sts:AssumeRole", Principal: { AWS: `arn:aws:iam::${account}:root` } };
     const Condition = { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:user/${user}` } };
     const PolicyDocument = JSON.stringify({ Version: "2012-10-17", Statement: [{ ...Statement, Condition }] });
-    return iam.send(new UpdateAssumeRolePolicyCommand({ RoleName: `${stack()}-push`, PolicyDocument }));
+    return iam.send(new UpdateAssumeRolePolicyCommand({ RoleName: `${roleName}-push`, PolicyDocument }));
   };
   const login = async (one = namespace): Promise<string> => decode((await parts.secret(one)).data["password"]);
   const pullLogin = async (): Promise<string> =>
@@ -38,7 +39,7 @@ describe("a helper that assumes a role for the logins that push", () => {
 
   before(async () => {
     await ecr.send(new CreateRepositoryCommand({ repositoryName }));
-    const config = { pushRepositories: JSON.stringify([`pushes-${id}/*`, refusedToPulls]) };
+    const config = { roleName, pushRepositories: JSON.stringify([`pushes-${id}/*`, refusedToPulls]) };
     parts = await makeParts([namespace], { config });
     helper = parts.run();
     await helper.line(/the secret will expire/);

@@ -86,9 +86,9 @@ export class Attachments {
 export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =>
   kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !/^(plugin|intruder)-/.test(name);
 
-/** Of repositories with such a name the tests expect that the stack's policy does not open them. */
-export const isRefusedOnPurpose = ({ repository = "" }: AwsRequest): boolean =>
-  /:repository\/refused-/.test(repository);
+/** Of such repositories the tests expect that the stack's policy does not open them, and of such roles that they trust nobody. */
+export const isRefusedOnPurpose = ({ repository = "", role = "", status }: AwsRequest): boolean =>
+  /:repository\/refused-/.test(repository) || (role.startsWith("refused-") && status === 403);
 
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
 
