@@ -121,11 +121,11 @@ describe("a helper that starts anew", () => {
     assert.equal(await ask("/healthz"), "ok\n");
     const metrics = await ask("/metrics");
     recordSaid("metrics", metrics);
-    assert.match(metrics, /^ecr_helper_token_requests_total\{region="us-east-1",result="success"\} 0$/m);
+    assert.match(metrics, /^ecr_helper_token_requests_total\{region="us-east-1",login="pull",result="success"\} 0$/m);
     assert.match(metrics, /^ecr_helper_targets\{state="right"\} 3$/m);
     assert.match(
       metrics,
-      /^ecr_helper_token_expiry_timestamp_seconds\{registry="\d+\.dkr\.ecr\.us-east-1\.amazonaws\.com",region="us-east-1"\} \d+/m,
+      /^ecr_helper_token_expiry_timestamp_seconds\{registry="\d+\.dkr\.ecr\.us-east-1\.amazonaws\.com",region="us-east-1",login="pull"\} \d+/m,
     );
     assert.ok(!/ecr_helper_applies_total\{/.test(metrics));
     assert.match(metrics, /verb="list",resource="secrets",code="200"\} 5/);
