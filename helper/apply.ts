@@ -3,7 +3,7 @@
 import type { HelperConfig } from "./config.ts";
 import { mostData, type DesiredSecret } from "./desired.ts";
 import { fieldManager, isOwn } from "./ownership.ts";
-import { KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube.ts";
+import { isForbidden, KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube.ts";
 import type { MetadataOnly, Observed, SeenSecret } from "./observed.ts";
 import type { KubeObject } from "./reflector.ts";
 import {
@@ -100,7 +100,7 @@ export class Writer {
     return this.#untilUndisturbed(async () => {
       const found = await this.#readAccount(namespace, signal);
       if (found === undefined) return this.#createAccount(namespace, entries, signal);
-      return this.#patchAccount(namespace, found, serviceAccountPatch(this.#config, found, entries), signal);
+      return this.#extendAccount(namespace, found, entries, signal);
     });
   }
 
@@ -136,7 +136,14 @@ export class Writer {
 
   async #createAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
     const body = JSON.stringify(newServiceAccount(this.#config, entries));
-    const made = await this.#kube<FullAccount>(serverSideApply(this.#accountPath(namespace), body, false, signal));
+    const apply = serverSideApply(this.#accountPath(namespace), body, false, signal);
+    const made = await this.#kube<FullAccount>(apply).catch(async (error: unknown) => {
+      // Somebody made one since the look at it, which the stack's policies do not let the helper take over.
+      const found = isForbidden(error) ? await this.#readAccount(namespace, signal) : undefined;
+      if (found === undefined) throw error;
+      return found;
+    });
+    if (!isOwn(this.#config, made.metadata.labels)) return this.#extendAccount(namespace, made, entries, signal);
     const { managedFields = [] } = (made as MetadataOnly).metadata;
     // Somebody made one since the look at it, and the apply took it over: it is given back, and extended as any other.
     if (managedFields.some(({ manager }) => manager !== fieldManager)) {
@@ -144,6 +151,10 @@ export class Writer {
     }
     this.#observed.accounts.wrote(made);
     return "created";
+  }
+
+  async #extendAccount(namespace: string, found: FullAccount, entries: Entries, signal: AbortSignal): Promise<Outcome> {
+    return this.#patchAccount(namespace, found, serviceAccountPatch(this.#config, found, entries), signal);
   }
 
   async #patchAccount(

@@ -46,6 +46,8 @@ export function tasksOf(
   if (role === "gone") return [];
   const secrets = config.secretNames.map((name) => {
     const seen = observed.secrets.get(name)?.get(namespace);
+    // Beside its pull secret the next helper, which may be at work already, keeps what it wants there.
+    if (role === "own" && name !== config.pullSecret && observed.isSucceeded) return undefined;
     if (role === "build" || (role === "own" && config.ownSecretNames.includes(name))) {
       return secretTask(observed, desired, name, seen, settled);
     }

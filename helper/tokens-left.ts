@@ -14,7 +14,8 @@ import { parseLogin, type AuthorizationToken } from "./token.ts";
 export const describeTokens = (identity: string, tokens: Tokens): string =>
   JSON.stringify({
     identity,
-    tokens: Object.fromEntries([...tokens].map(([name, { issuedAt, expiresAt }]) => [name, { issuedAt, expiresAt }])),
+    // As earlier helpers have it, which may be the next ones: then these are regions alone.
+    regions: Object.fromEntries([...tokens].map(([name, { issuedAt, expiresAt }]) => [name, { issuedAt, expiresAt }])),
   });
 
 /**
@@ -62,8 +63,8 @@ function pushLogin({ basicAuthSecrets }: HelperConfig, { metadata, data }: Conte
 type Times = Pick<AuthorizationToken, "issuedAt" | "expiresAt">;
 
 function timesIn({ metadata }: Content, fingerprint: string): Map<string, Times> {
-  const { identity, tokens } = parseFields(metadata.annotations?.[annotations.tokens]);
-  const times = Object.entries(fieldsIn(tokens)).flatMap(([name, value]): [string, Times][] => {
+  const { identity, regions } = parseFields(metadata.annotations?.[annotations.tokens]);
+  const times = Object.entries(fieldsIn(regions)).flatMap(([name, value]): [string, Times][] => {
     const { issuedAt, expiresAt } = fieldsIn(value);
     if (!isMoment(issuedAt) || !(isMoment(expiresAt) || expiresAt === null)) return [];
     return [[name, { issuedAt: identity === fingerprint ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];

@@ -7,6 +7,7 @@ import {
   deleted,
   isOwn,
   isOwner,
+  isThere,
   keepsFinalizers,
   keepsOthers,
   metadata,
@@ -106,7 +107,7 @@ export function accountRules(kept: KeptObjects): Rules {
   const takesNone = allOf([
     `variables.labels.all(k, !(${isOwnLabel}) || variables.labelsBefore[?k].orValue("") == variables.labels[k])`,
     `variables.owners.all(r, ${wasThere})`,
-    `variables.ownersBefore.all(r, ${isOwner(kept)} || r.uid in variables.owners.map(o, o.uid))`,
+    `variables.ownersBefore.all(r, ${isOwner(kept)} || ${isThere})`,
   ]);
   const isMade = allOf([
     "variables.isBuild",

@@ -63,5 +63,9 @@ export const keepsFinalizers = "variables.finalizers == variables.finalizersBefo
 /** Whether a reference `r` is the stack's own. */
 export const isOwner = (kept: KeptObjects): string =>
   allOf(Object.entries(ownerReference(kept)).map(([field, value]) => `r.${field} == ${literal(value)}`));
-/** Whether it was there before. */
-export const wasThere = "r.uid in variables.ownersBefore.map(o, o.uid)";
+/** All of a reference that Kubernetes' garbage collector goes by: by another kind its owner would be gone to it. */
+const ownerKey = (reference: string): string =>
+  ["apiVersion", "kind", "name", "uid"].map((field) => `${reference}.${field}`).join(' + " " + ');
+/** Whether it was there before, and whether it still is. */
+export const wasThere = `(${ownerKey("r")}) in variables.ownersBefore.map(o, ${ownerKey("o")})`;
+export const isThere = `(${ownerKey("r")}) in variables.owners.map(o, ${ownerKey("o")})`;

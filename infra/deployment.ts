@@ -106,7 +106,12 @@ export class Workload extends pulumi.ComponentResource {
         ? undefined
         : new Secret(name, { metadata, stringData: keyData(identity.accessKey) }, inside);
     const aws = podCredentials(config.identity, identity, args.eks, credentials?.metadata.name);
-    const firstPullArgs = { metadata: { namespace, labels }, login: args.login, pullSecret: config.pullSecret };
+    const firstPullArgs = {
+      metadata: { namespace, labels },
+      login: args.login,
+      pullSecret: config.pullSecret,
+      path: config.path,
+    };
     const firstPull = new FirstPull(`${name}-image`, firstPullArgs, this);
 
     // No pod of the helper is without it for a moment, not even the last one.

@@ -16,6 +16,8 @@ export interface FirstPullArgs {
   readonly login: RegistryLogin;
   /** The name of the one that the helper keeps. */
   readonly pullSecret: string;
+  /** In IAM, of the helper's user or role. */
+  readonly path: string | undefined;
 }
 
 /** How the names of these secrets begin. */
@@ -23,12 +25,12 @@ export const firstPullPrefix = "ecr-helper-image-";
 
 /**
  * The name of the secret for a pull that no helper has kept a login for: by another name, or at another host, the login of the last
- * helper is of no use to the next one.
+ * helper is of no use to the next one, and with another path its role is gone before.
  */
-export const firstPullName = (host: string, pullSecret: string): string =>
+export const firstPullName = (host: string, pullSecret: string, path = "/"): string =>
   firstPullPrefix +
   createHash("sha256")
-    .update(JSON.stringify([host, pullSecret]))
+    .update(JSON.stringify([host, pullSecret, path]))
     .digest("hex")
     .slice(0, 8);
 
@@ -43,10 +45,10 @@ export class FirstPull {
   readonly #secret: Secret;
   readonly #parent: pulumi.Resource;
 
-  constructor(name: string, { metadata, login, pullSecret }: FirstPullArgs, parent: pulumi.Resource) {
+  constructor(name: string, { metadata, login, pullSecret, path }: FirstPullArgs, parent: pulumi.Resource) {
     [this.#name, this.#parent] = [name, parent];
     const labels = { ...metadata.labels, "app.kubernetes.io/component": "first-pull" };
-    const named = { ...metadata, labels, name: login.server.apply((host) => firstPullName(host, pullSecret)) };
+    const named = { ...metadata, labels, name: login.server.apply((host) => firstPullName(host, pullSecret, path)) };
     const stringData = { [dockerConfig]: configOf(login) };
     // Another login at every run: none of them is of use once the helper keeps its own.
     const opts = { parent, ignoreChanges: ["data", "stringData"] };

@@ -14,6 +14,7 @@ import type { HelperPolicy } from "./image-rights.ts";
 import type { OidcProvider } from "./oidc.ts";
 import type { Registry } from "./registry.ts";
 import {
+  assumeActions,
   audience,
   helperTrust,
   podIdentityTrust,
@@ -155,8 +156,9 @@ export class Identity extends pulumi.ComponentResource {
 
   #pushRole({ roleName, policyName, policy }: PushRole): pulumi.Output<string> {
     const arn = this.#policy(policyName, policy, { parent: this });
-    const { own } = this.#args;
-    return this.#role(roleName, helperTrust(own, helperArn(this.#args, own)), { name: policyName, arn }).arn;
+    const { own, identity } = this.#args;
+    const trust = helperTrust(own, helperArn(this.#args, own), assumeActions(identity.mode));
+    return this.#role(roleName, trust, { name: policyName, arn }).arn;
   }
 
   #trust(identity: Of<"irsa" | "podIdentity" | "kube2iam">): pulumi.Input<TrustPolicy> {

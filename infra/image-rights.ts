@@ -52,13 +52,17 @@ export const pushActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImag
 /** The first pull of an image makes its repository. */
 const fillCache = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"];
 
+/** How the helper comes to be the role that pushes. */
+export interface Assuming {
+  /** The role's ARN. */
+  readonly role: string;
+  readonly actions: readonly string[];
+}
+
 /** The policy of the helper's own user or role, whose logins pull. It may assume the role that pushes, where there is one. */
-export function helperPolicy(rights: ImageRights, pushRole: string | undefined): HelperPolicy {
-  const assume = {
-    Sid: "AssumePushRole",
-    Resource: pushRole === undefined ? [] : [pushRole],
-    Action: ["sts:AssumeRole"],
-  };
+export function helperPolicy(rights: ImageRights, assuming: Assuming | undefined): HelperPolicy {
+  const { role, actions } = assuming ?? { role: undefined, actions: [] };
+  const assume = { Sid: "AssumePushRole", Resource: role === undefined ? [] : [role], Action: actions };
   return policyOf([askForTokens, ...pulling(rights), assume]);
 }
 

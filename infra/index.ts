@@ -9,6 +9,7 @@ import { HelperImage } from "./image.ts";
 import { findOidcProvider } from "./oidc.ts";
 import { findOwnRegistry } from "./registry.ts";
 import { Repository } from "./repository.ts";
+import { assumeActions } from "./trust.ts";
 
 const own = await findOwnRegistry();
 const config = readConfig(own);
@@ -23,9 +24,11 @@ const repository = new Repository(name, { ...config, registry: own });
 const rights = { ...config, own };
 const serviceAccount = { namespace: config.namespace, name: app };
 const pushRole = config.pushRole && roleArn(config.pushRole.roleName, config, own);
+const actions = assumeActions(config.identity.mode);
+const assuming = pushRole === undefined ? undefined : { role: pushRole, actions };
 const identity = new Identity(name, {
   ...config,
-  policy: helperPolicy(rights, pushRole),
+  policy: helperPolicy(rights, assuming),
   push: config.pushRole && { ...config.pushRole, policy: pushPolicy(rights) },
   own,
   serviceAccount,

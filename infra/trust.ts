@@ -60,13 +60,24 @@ export const principalTrust = (principals: readonly string[]): TrustPolicy =>
   policy({ Effect: "Allow", Principal: { AWS: principals }, Action: "sts:AssumeRole" });
 
 /**
+ * What assuming a role takes. A session of EKS Pod Identity has tags that go along, all of them:
+ * https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html
+ */
+export const assumeActions = (identity: string): readonly string[] =>
+  identity === "podIdentity" ? ["sts:AssumeRole", "sts:TagSession"] : ["sts:AssumeRole"];
+
+/**
  * The helper alone, by its ARN: as the principal itself it would have to be there before the role, and be another one when it
  * is made anew. Where the stack does not know it, whoever the account gives the right to assume the role.
  */
-export const helperTrust = ({ partition, accountId }: Registry, helper: string | undefined): TrustPolicy =>
+export const helperTrust = (
+  { partition, accountId }: Registry,
+  helper: string | undefined,
+  actions: readonly string[],
+): TrustPolicy =>
   policy({
     Effect: "Allow",
     Principal: { AWS: `arn:${partition}:iam::${accountId}:root` },
-    Action: "sts:AssumeRole",
+    Action: actions,
     ...(helper === undefined ? {} : { Condition: { ArnEquals: { "aws:PrincipalArn": literalArn(helper) } } }),
   });

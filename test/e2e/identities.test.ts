@@ -226,7 +226,9 @@ describe("the identities, one after the other, for a deployer with the rights of
       "created PodIdentityAssociation ecr-helper",
       "deleted OpenIdConnectProvider ecr-helper",
       "updated Deployment ecr-helper",
+      `updated Policy ${stack}`,
       `updated Role ${stack}`,
+      `updated Role ${stack}-push`,
     ]);
   });
 
@@ -250,7 +252,9 @@ describe("the identities, one after the other, for a deployer with the rights of
       "deleted PodIdentityAssociation ecr-helper",
       "updated Deployment ecr-helper",
       "updated Namespace ecr-helper",
+      `updated Policy ${stack}`,
       `updated Role ${stack}`,
+      `updated Role ${stack}-push`,
     ]);
   });
 

@@ -30,14 +30,17 @@ describe("a helper whose stack has other rules and names by now", () => {
     orUndefined(admin<ServiceAccount>({ method: "GET", path: accountPath(one) }));
   const namesIn = async (one: string): Promise<string[] | undefined> =>
     (await accountIn(one))?.secrets?.map(({ name }) => name);
-  const writerOf = (config: HelperConfig): { writer: Writer; observed: Observed } => {
+  const writerOf = (
+    config: HelperConfig,
+    around: (kube: Kube) => Kube = (kube) => kube,
+  ): { writer: Writer; observed: Observed } => {
     const observed = new Observed(
       config,
       () => undefined,
       (_, error) => assert.fail(String(error)),
     );
     const { server, ca, token } = stack.cluster;
-    return { writer: new Writer(connect({ server, ca, token: () => token }), config, observed), observed };
+    return { writer: new Writer(around(connect({ server, ca, token: () => token })), config, observed), observed };
   };
   const entriesOf = (config: HelperConfig): { secrets: string[]; imagePullSecrets: string[] } => ({
     secrets: [...config.basicAuthSecrets.values()],
@@ -100,5 +103,24 @@ describe("a helper whose stack has other rules and names by now", () => {
     }
     assert.equal(await writer.applyAccount(next, entriesOf(renamed), signal), "configured");
     assert.deepEqual(await namesIn(next), ["theirs", "logins"]);
+  });
+
+  it("extends a service account that somebody makes while the helper is about to, and does not take it over", async () => {
+    const raced = `${next}-raced`;
+    await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: raced } } });
+    let isMade = false;
+    const { writer } = writerOf(renamed, (kube) => async (call) => {
+      try {
+        return await kube(call);
+      } catch (error) {
+        const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
+        if (!isMade) await admin({ method: "POST", path: `/api/v1/namespaces/${raced}/serviceaccounts`, body });
+        isMade = true;
+        throw error;
+      }
+    });
+    assert.equal(await writer.applyAccount(raced, entriesOf(renamed), signal), "configured");
+    assert.deepEqual(await namesIn(raced), ["theirs", "logins"]);
+    assert.deepEqual((await accountIn(raced))?.metadata.labels, undefined);
   });
 });

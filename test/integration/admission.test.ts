@@ -6,7 +6,7 @@ import { readConfig, type HelperConfig } from "../../helper/config.ts";
 import { newServiceAccount } from "../../helper/service-account.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
-import { apply, attacksBy, secretNamed, type Attack, type Places } from "./attacks.ts";
+import { apply, attacksBy, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";
 import { refusalOf } from "./enforced.ts";
 import { accountPath, makeParts, secretPath, type Parts, type PartsOptions } from "./stack-parts.ts";
 
@@ -44,7 +44,7 @@ async function setScene(
   await make(foreign, "secrets", { metadata: { name: "ecr-creds" } });
   const theirs = { labels: { theirs: "yes" }, annotations: { theirs: "yes" } };
   await make(shared, "serviceaccounts", {
-    metadata: { name: "builder-sa", ...theirs },
+    metadata: { name: "builder-sa", ...theirs, ownerReferences: [stranger] },
     secrets: [{ name: "theirs" }],
   });
   const helper = parts.run();

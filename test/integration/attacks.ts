@@ -47,7 +47,8 @@ export function secretNamed(config: HelperConfig, name: string): Secret {
   return found;
 }
 
-const stranger = { apiVersion: "v1", kind: "ConfigMap", name: "x", uid: "11111111-1111-1111-1111-111111111111" };
+/** Who owns what is others', too. */
+export const stranger = { apiVersion: "v1", kind: "ConfigMap", name: "x", uid: "11111111-1111-1111-1111-111111111111" };
 const tokenType = {
   type: "kubernetes.io/service-account-token",
   data: {},
@@ -134,6 +135,12 @@ function accountAttacks(config: HelperConfig, { kept, shared, empty, outside }: 
     ["changes others' label", shared, { metadata: { labels: { theirs: "no" } } }, theRest],
     ["adds a finalizer", kept, { metadata: { finalizers: ["example.com/x"] } }, theRest],
     ["mounts its token", shared, { automountServiceAccountToken: true }, theRest],
+    [
+      "gives its owner another kind",
+      shared,
+      { metadata: { ownerReferences: [{ ...stranger, kind: "Secret" }] } },
+      taken,
+    ],
     ["claims it", shared, { metadata: { labels: ownLabels(config) } }, taken],
     ["owns it", shared, { metadata: { ownerReferences: ownMetadata(config, "").ownerReferences } }, taken],
   ];

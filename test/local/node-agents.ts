@@ -11,7 +11,10 @@ const clients = { eks: new eks.EKSClient(), sts: new STSClient() };
 const kube = adminKube();
 
 async function assume(sts: STSClient, RoleArn: string, session: string, Tags: Tag[] = []) {
-  const { Credentials } = await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: session, Tags }));
+  // All tags of EKS Pod Identity go along to further roles.
+  const TransitiveTagKeys = Tags.map(({ Key = "" }) => Key);
+  const asked = { RoleArn, RoleSessionName: session, Tags, TransitiveTagKeys };
+  const { Credentials } = await sts.send(new AssumeRoleCommand(asked));
   const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "", Expiration } = Credentials ?? {};
   return { AccessKeyId, SecretAccessKey, Token: SessionToken, Expiration: Expiration?.toISOString() ?? "" };
 }

@@ -85,10 +85,10 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
 
   it("let the helper do all that its policy may say, and the boundary denies the rest", () => {
     const own = { partition: "aws", region: "eu-central-1", accountId: "123456789012" };
-    const everything = { pullRepositories: ["*"], pushRepositories: ["*"], pullThroughCache: ["*"] };
+    const everything = { pullRepositories: ["*"], pushRepositories: ["*"], pullThroughCache: [] };
     const needed = pushPolicy({ own, repositoryName: "any", registries: [], ...everything }).Statement;
     const allowed = (boundary ?? []).filter(({ Effect }) => Effect === "Allow").flatMap(({ Action = [] }) => Action);
-    const actions = new Set([...needed.flatMap(({ Action }) => Action), "sts:AssumeRole"]);
+    const actions = new Set([...needed.flatMap(({ Action }) => Action), "sts:AssumeRole", "sts:TagSession"]);
     assert.deepEqual(allowed.sort(), [...actions].sort());
     const { NotAction = [] } = (boundary ?? []).find(({ Sid }) => Sid === "NothingElse") ?? {};
     assert.deepEqual([...NotAction].sort(), [...actions].sort());

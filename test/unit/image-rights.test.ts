@@ -86,7 +86,7 @@ describe("the helper's policy", () => {
         ],
       ];
       for (const [given, pulling, pushing] of cases) {
-        const role = pushing && pushRole;
+        const role = pushing && { role: pushRole, actions: ["sts:AssumeRole"] };
         assert.deepEqual(helperPolicy(rights(given), role), policyOf(...pulling, ...(pushing ? [assume] : [])));
         if (pushing) assert.deepEqual(pushPolicy(rights(given)), policyOf(...pulling, ...pushing, keep));
       }

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { readConfig } from "../../helper/config.ts";
-import { secretsOf, type Secret } from "../../helper/desired.ts";
+import { readConfig, type HelperConfig } from "../../helper/config.ts";
+import { desiredSecrets, secretsOf, type Secret } from "../../helper/desired.ts";
+import type { Observed, SeenSecret } from "../../helper/observed.ts";
 import { whatToCheck } from "../../helper/refusal.ts";
+import { tasksOf } from "../../helper/tasks.ts";
 import type { AuthorizationToken } from "../../helper/token.ts";
 import { tokensOf } from "../../helper/tokens-left.ts";
 import { helperEnvironment } from "../helper-environment.ts";
@@ -50,7 +52,7 @@ describe("the role that pushes", () => {
       const program = await runProgram({ ...pushing, ...config });
       const arn = pushRole.replace("role/", `role${config["path"] ?? "/"}`);
       const { inputs } = program.find("aws:iam/role:Role", "ecr-helper-push");
-      const trust = { Effect: "Allow", Principal: { AWS: root }, Action: "sts:AssumeRole" };
+      const trust = { Effect: "Allow", Principal: { AWS: root }, Action: ["sts:AssumeRole"] };
       assert.deepEqual((JSON.parse(String(inputs["assumeRolePolicy"])) as { Statement: unknown }).Statement, [
         { ...trust, ...(Condition && { Condition }) },
       ]);
@@ -70,6 +72,15 @@ describe("the role that pushes", () => {
       assert.ok(policyNamed(program, "ecr-helper-policy-push").some(({ Sid }) => Sid === "PushImages"));
       assert.equal(envOf(program)["ECR_HELPER_PUSH_ROLE"], program.outputs["pushRoleArn"]);
     }
+  });
+
+  it("takes the tags along that a session of EKS Pod Identity has", async () => {
+    const program = await runProgram({ eksCluster: "main", identity: "podIdentity", pushRepositories: '["apps/*"]' });
+    const both = ["sts:AssumeRole", "sts:TagSession"];
+    assert.deepEqual(policyNamed(program, "ecr-helper-policy").at(-1)?.Action, both);
+    const { inputs } = program.find("aws:iam/role:Role", "ecr-helper-push");
+    const { Statement } = JSON.parse(String(inputs["assumeRolePolicy"])) as { Statement: Statement[] };
+    assert.deepEqual(Statement[0]?.Action, both);
   });
 
   it("is not made where nothing is pushed to, and the helper may assume none", async () => {
@@ -153,6 +164,24 @@ describe("the tokens of a helper that pushes", () => {
     assert.deepEqual(config.ownSecretNames, ["ecr-creds", "ecr-creds-pull"]);
     assert.deepEqual(tokensOf(config, builds), new Map([[pushName, push]]));
     assert.deepEqual(tokensOf(config, pulls), new Map([[region, pull]]));
+    const note = JSON.parse(pulls.metadata.annotations?.["ecr-helper/tokens"] ?? "") as Record<string, object>;
+    assert.deepEqual(Object.keys(note["regions"] ?? {}), [region], "as helpers of earlier versions read it");
+  });
+
+  it("are kept and taken back in the own namespace by one helper alone, while the next one is at work already", () => {
+    const seen = { own: true, revision: "", refreshedAt: "", changedBy: undefined, uid: "u", version: 1 };
+    const tasks = (of: HelperConfig, found: SeenSecret | undefined, isSucceeded: boolean): string[] => {
+      const secrets = new Map([["ecr-creds", new Map(found && [[of.namespace, found]])]]);
+      const observed = { roleOf: () => "own", isSucceeded, secrets, accounts: new Map() } as unknown as Observed;
+      const desired = new Map(desiredSecrets(config, both).map((secret) => [secret.name, secret]));
+      const all = tasksOf(of, observed, desired, of.namespace, undefined);
+      return all.filter(({ object }) => object === "secret/ecr-creds").map(({ kind }) => kind);
+    };
+    assert.deepEqual(tasks(config, undefined, false), ["applySecret"]);
+    assert.deepEqual(tasks(config, undefined, true), []);
+    const pullsOnly = readConfig({ ...environment, ECR_HELPER_PUSH_ROLE: "" });
+    assert.deepEqual(tasks(pullsOnly, seen, false), ["removeSecret"]);
+    assert.deepEqual(tasks(pullsOnly, seen, true), []);
   });
 
   it("are long since due where another role asked for them, and those for pulls are not", () => {

@@ -43,7 +43,7 @@ export class Access {
     const { asked, principal } = request;
     const authorizations = await authorizationsOf(asked, { ...request, account: principal.account });
     if (authorizations === undefined) return unknown(asked.action);
-    for (const authorization of authorizations) {
+    for (const authorization of [...authorizations, ...inherited(asked, principal, authorizations)]) {
       const why = await this.#whyNot(authorization, request);
       if (why === undefined) continue;
       const message = `User: ${principal.arn} is not authorized to perform: ${authorization.action} on resource: ${why}`;
@@ -75,6 +75,16 @@ export class Access {
     return look && unlessNone(look(this.#emulator.iam(account), { arn, name }));
   }
 }
+
+/** What assuming a role takes besides where the session that does it has tags that go along. */
+const inherited = (
+  { action }: Asked,
+  { session }: Principal,
+  authorizations: readonly Authorization[],
+): readonly Authorization[] =>
+  action !== "sts:AssumeRole" || (session?.transitive.length ?? 0) === 0
+    ? []
+    : authorizations.map((one) => ({ ...one, action: "sts:TagSession" }));
 
 /** Whether a request makes what it names: what there is by that name already says nothing about it. */
 const madeBy = ({ action }: Asked): boolean => /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.test(action);

@@ -33,6 +33,8 @@ export interface SessionLimits {
   readonly policy: string | undefined;
   readonly policyArns: readonly string[];
   readonly tags: readonly Tag[];
+  /** The keys of those that go along when the session assumes a role. */
+  readonly transitive: readonly string[];
   /** When the session began, in ISO 8601. */
   readonly since: string;
 }
@@ -149,6 +151,7 @@ function limitsOf(form: URLSearchParams): Omit<SessionLimits, "since"> {
     tags: fields
       .filter(([field]) => /^Tags\.member\.\d+\.Key$/.test(field))
       .map(([field, Key]) => ({ Key, Value: form.get(field.replace(/Key$/, "Value")) ?? "" })),
+    transitive: fields.filter(([field]) => field.startsWith("TransitiveTagKeys.member.")).map(([, key]) => key),
   };
 }
 
