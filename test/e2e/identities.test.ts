@@ -182,7 +182,10 @@ describe("the identities, one after the other, for a deployer with the rights of
         ["identity=irsa"],
         /ecr-helper:oidcIssuer = "https:.*": expected an OIDC provider that IAM has.*createOidcProvider/,
       ],
-      [["eksCluster=nowhere"], /ecr-helper:eksCluster = "nowhere": expected the name of an EKS cluster/],
+      [
+        ["eksCluster=refused-nowhere"],
+        /ecr-helper:eksCluster = "refused-nowhere": expected the name of an EKS cluster/,
+      ],
     ] as const) {
       const { code, stderr } = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
       assert.equal(code, 1);

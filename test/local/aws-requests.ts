@@ -18,6 +18,8 @@ export interface AwsRequest {
   readonly user?: string;
   readonly role?: string;
   readonly policy?: string;
+  /** Of a request to EKS: the name of the cluster. */
+  readonly cluster?: string;
   readonly status: number;
   /** Of an answer that refuses. */
   readonly error?: string;
@@ -85,7 +87,8 @@ const about: Readonly<Record<string, (headers: IncomingHttpHeaders, line: string
       ...(name.endsWith("PodIdentityAssociation") && body.includes('"roleArn"') ? ["iam:PassRole"] : []),
       ...(name.startsWith("Create") && body.includes('"tags"') ? ["eks:TagResource"] : []),
     ];
-    return { action: `eks:${name}`, also };
+    const cluster = /^\w+ \/clusters\/([^/?]+)/.exec(line)?.[1];
+    return { action: `eks:${name}`, also, ...(cluster === undefined ? {} : { cluster }) };
   },
 };
 

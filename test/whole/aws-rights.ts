@@ -86,9 +86,13 @@ export class Attachments {
 export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =>
   kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !/^(plugin|intruder)-/.test(name);
 
-/** Of such repositories the tests expect that the stack's policy does not open them, and of such roles that they trust nobody. */
-export const isRefusedOnPurpose = ({ repository = "", role = "", status }: AwsRequest): boolean =>
-  /:repository\/refused-/.test(repository) || (role.startsWith("refused-") && status === 403);
+/**
+ * Of such repositories the tests expect that the stack's policy does not open them, of such roles that they trust nobody, and of
+ * such clusters that they are none of the deployer's.
+ */
+export const isRefusedOnPurpose = ({ repository = "", role = "", cluster = "", status }: AwsRequest): boolean =>
+  /:repository\/refused-/.test(repository) ||
+  ([role, cluster].some((name) => name.startsWith("refused-")) && status === 403);
 
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
 

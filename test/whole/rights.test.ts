@@ -120,9 +120,10 @@ describe("what was asked of AWS in the whole run", () => {
 
   it("is what infra/deployer-policy.json grants, where it was a deployer, and all of that is needed", async () => {
     const granted = new Set((await deployerStatements("any")).flatMap(({ Action }) => Action));
-    const deployerOf = ({ key = "" }: AwsRequest): Principal | undefined => {
-      const principal = principals.get(key);
-      return principal !== undefined && isDeployer(principal) ? principal : undefined;
+    const deployerOf = (request: AwsRequest): Principal | undefined => {
+      const principal = principals.get(request.key ?? "");
+      if (principal === undefined || !isDeployer(principal) || isRefusedOnPurpose(request)) return undefined;
+      return principal;
     };
     // Those of test/faults/stack-rights.test.ts begin without any right.
     const hasAll = (_: AwsRequest, { name }: Principal): boolean => !name.startsWith("deployer-fr-");
