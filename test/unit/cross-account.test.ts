@@ -3,19 +3,11 @@ import { describe, it } from "node:test";
 import { crossAccountPolicies } from "../../infra/cross-account.ts";
 import { helperArn, roleArn } from "../../infra/identity.ts";
 import type { ImageRights } from "../../infra/image-rights.ts";
+import { pullActions, pushActions } from "../ecr-actions.ts";
 import { account, ownRegistry } from "../program.ts";
 
 const other = "444455556666";
 const pushRole = `arn:aws:iam::${account}:role/ecr-helper-push`;
-const pullActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
-const pushActions = [
-  "ecr:BatchCheckLayerAvailability",
-  "ecr:BatchGetImage",
-  "ecr:CompleteLayerUpload",
-  "ecr:InitiateLayerUpload",
-  "ecr:PutImage",
-  "ecr:UploadLayerPart",
-];
 
 describe("what other accounts have to set", () => {
   const host = `${other}.dkr.ecr.us-east-1.amazonaws.com`;

@@ -5,6 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config.ts";
 import { helperPolicy, pushPolicy, type HelperPolicy, type ImageRights } from "../../infra/image-rights.ts";
 import type { Registry } from "../../infra/registry.ts";
+import { pullActions, pushActions } from "../ecr-actions.ts";
 import { account, configure, ownRegistry } from "../program.ts";
 
 const refuse = (): never => assert.fail("a policy registers nothing");
@@ -15,15 +16,8 @@ const cluster = { kubeconfig: "Pulumi.yaml" };
 
 const tokens = { Sid: "ECRKnativeToken", Effect: "Allow", Resource: ["*"], Action: ["ecr:GetAuthorizationToken"] };
 const actions = {
-  PullImages: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-  PushImages: [
-    "ecr:BatchCheckLayerAvailability",
-    "ecr:BatchGetImage",
-    "ecr:CompleteLayerUpload",
-    "ecr:InitiateLayerUpload",
-    "ecr:PutImage",
-    "ecr:UploadLayerPart",
-  ],
+  PullImages: pullActions,
+  PushImages: pushActions,
   PullThroughCache: ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"],
 };
 const allow = (Sid: keyof typeof actions, Resource: string[]): object => ({

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { isSecret } from "../local/pulumi/values.ts";
 import { firstPullName } from "../../infra/first-pull.ts";
+import { pullActions } from "../ecr-actions.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { account, digest, failedCall, password, runProgram, type Program, type Registered } from "../program.ts";
 
@@ -16,7 +17,6 @@ const { find, resources, outputs, secretOutputs } = await runProgram({
 const registry = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
 
 const firstPull = firstPullName(registry, "ecr-creds-pull");
-const pullActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 
 interface Statement {
   Sid: string;
