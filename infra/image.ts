@@ -96,13 +96,13 @@ const isBundled = (): boolean =>
 
 /** Stands for a bundle and all that it is made of: the helper's files, what is installed, and how they become one. */
 function sealOf(made: Buffer): string {
-  const files = readdirSync("helper").filter((name) => name.endsWith(".ts"));
+  const files = readdirSync("helper", { encoding: "utf8", recursive: true }).filter((name) => name.endsWith(".ts"));
   const packages = existsSync(installed) ? readFileSync(installed) : "";
   return hashOf([
     JSON.stringify(bundling),
     packages,
     made,
-    ...files.flatMap((file) => [file, readFileSync(`helper/${file}`)]),
+    ...files.sort().flatMap((file) => [file, readFileSync(`helper/${file}`)]),
   ]);
 }
 
