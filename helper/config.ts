@@ -12,8 +12,8 @@ import {
   objectName,
   regionsOf,
   registryHost,
-} from "./names.ts";
-import { parseSelector, type TargetRules } from "./targets.ts";
+} from "./shared/names.ts";
+import { parseSelector, type TargetRules } from "./shared/namespace-rules.ts";
 
 export interface Registry {
   /** The registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`. */

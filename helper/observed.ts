@@ -8,7 +8,7 @@ import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "./manage
 import type { KubeObject, ObjectMeta, Sink } from "./reflector.ts";
 import { holdsOwn, onlyNames, type ServiceAccount } from "./service-account.ts";
 import { keptNext, type Deployment } from "./successor.ts";
-import { createMatcher, isOpenEnded, namedNamespaces } from "./targets.ts";
+import { createMatcher, isOpenEnded, namedNamespaces } from "./shared/namespace-rules.ts";
 
 export interface SeenSecret extends Seen {
   /** Whether this stack's helper made it. */

@@ -6,7 +6,7 @@ import { Role } from "@pulumi/kubernetes/rbac/v1/role.js";
 import { RoleBinding } from "@pulumi/kubernetes/rbac/v1/roleBinding.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
-import { isOpenEnded, namedNamespaces, type TargetRules } from "../helper/targets.ts";
+import { isOpenEnded, namedNamespaces, type TargetRules } from "../helper/shared/namespace-rules.ts";
 
 type PolicyRule = input.rbac.v1.PolicyRule;
 

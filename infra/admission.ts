@@ -3,7 +3,7 @@
 import { ValidatingAdmissionPolicy } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicy.js";
 import { ValidatingAdmissionPolicyBinding } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicyBinding.js";
 import * as pulumi from "@pulumi/pulumi";
-import type { TargetRules } from "../helper/targets.ts";
+import type { TargetRules } from "../helper/shared/namespace-rules.ts";
 import { accountRules } from "./admission-accounts.ts";
 import type { KeptObjects, Rules, Validation, Variable } from "./admission-rules.ts";
 import { secretRules } from "./admission-secrets.ts";

@@ -26,8 +26,8 @@ import {
   objectName,
   portSuffix,
   regionsOf,
-} from "../helper/names.ts";
-import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../helper/targets.ts";
+} from "../helper/shared/names.ts";
+import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../helper/shared/namespace-rules.ts";
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
 export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig, RightsConfig {

@@ -8,8 +8,8 @@ import { NetworkPolicy } from "@pulumi/kubernetes/networking/v1/networkPolicy.js
 import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
-import { basicAuthNames, regionsOf } from "../helper/names.ts";
-import { namedNamespaces, type TargetRules } from "../helper/targets.ts";
+import { basicAuthNames, regionsOf } from "../helper/shared/names.ts";
+import { namedNamespaces, type TargetRules } from "../helper/shared/namespace-rules.ts";
 import { Access } from "./access.ts";
 import { Admission } from "./admission.ts";
 import type { ClusterProviders, EksCluster } from "./cluster.ts";

@@ -1,6 +1,6 @@
 // The part of the configuration that says who the helper is to AWS. Each identity has keys of its own: one that is missing
 // is a mistake, and so is one that another identity would use.
-import { identities } from "../helper/names.ts";
+import { identities } from "../helper/shared/names.ts";
 import { entityName, iamPath, issuerUrl, oidcProviderArn, policyArn, principal, tag } from "./aws-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 

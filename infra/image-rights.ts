@@ -2,7 +2,7 @@
 // principal that asked for it may do, and no more: the login that pushes is asked for by a role of its own.
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
-import { matchesGlob } from "../helper/targets.ts";
+import { matchesGlob } from "../helper/shared/namespace-rules.ts";
 import { isSameRegistry, registryOfHost, type Registry } from "./registry.ts";
 
 /** Repositories by name, by pattern (`*` for any characters, `?` for one) or by ARN. */

@@ -5,7 +5,7 @@ import { getPartition } from "@pulumi/aws/getPartition.js";
 import { getRegion } from "@pulumi/aws/getRegion.js";
 import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/log.ts";
-import { registryHost } from "../helper/names.ts";
+import { registryHost } from "../helper/shared/names.ts";
 
 /** Where a registry is. */
 export interface Registry {

@@ -1,6 +1,6 @@
 // The part of the configuration that says which images the kept credentials open, in which registries.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
-import { registryHost } from "../helper/names.ts";
+import { registryHost } from "../helper/shared/names.ts";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import {

@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { CreateAccessKeyCommand, DeleteAccessKeyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
-import { identities } from "../../helper/names.ts";
+import { identities } from "../../helper/shared/names.ts";
 import type { EksCluster } from "../../infra/cluster.ts";
 import type { IdentityConfig } from "../../infra/identity-config.ts";
 import { networkPolicySpec } from "../../infra/network-policy.ts";

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { AttachUserPolicyCommand, DetachUserPolicyCommand } from "@aws-sdk/client-iam";
 import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube.ts";
-import { isPattern } from "../../helper/targets.ts";
+import { isPattern } from "../../helper/shared/namespace-rules.ts";
 import { HelperProcess, type Cluster } from "../helper-process.ts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import { connect, KubeError, type Call } from "../../helper/kube.ts";
-import { createMatcher, parseSelector } from "../../helper/targets.ts";
+import { createMatcher, parseSelector } from "../../helper/shared/namespace-rules.ts";
 import type { HelperProcess } from "../helper-process.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
 import { accountPath, makeParts, secretPath, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";

@@ -8,7 +8,7 @@ import {
   namedNamespaces,
   parseSelector,
   type TargetRules,
-} from "../../helper/targets.ts";
+} from "../../helper/shared/namespace-rules.ts";
 
 const namespaces = "default team team-a team-b team-ab team-a-dev other-a a kube-dns".split(" ");
 /** What each pattern means, written down by hand. */
