@@ -1,5 +1,5 @@
 // Kubernetes Events: `kubectl describe` and `kubectl get events` tell what the log does.
-import { tame } from "./log.ts";
+import { tame } from "./runtime/logger.ts";
 import { fieldManager } from "./ownership.ts";
 import type { Kube } from "./kube.ts";
 

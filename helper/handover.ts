@@ -4,9 +4,9 @@
 import type { Writer } from "./apply.ts";
 import type { HelperConfig } from "./config.ts";
 import { orUndefined, type Kube } from "./kube.ts";
-import { reasonOf, type Log } from "./log.ts";
+import { reasonOf, type Log } from "./runtime/logger.ts";
 import type { Observed } from "./observed.ts";
-import { inParallel } from "./parallel.ts";
+import { inParallel } from "./runtime/parallel.ts";
 import { deploymentPath, keptBy, successorOf, type Deployment } from "./successor.ts";
 import { objectsOf } from "./tasks.ts";
 

@@ -1,7 +1,7 @@
 // The helper as a process: environment and signals in, lines and an exit code out. No logic.
 import type { KubeOptions } from "./kube.ts";
-import { reasonOf } from "./log.ts";
-import { Output } from "./output.ts";
+import { reasonOf } from "./runtime/logger.ts";
+import { Output } from "./runtime/log-stream.ts";
 import { runHelper } from "./run.ts";
 
 /** Runs the helper in the cluster that `cluster` gives, until SIGTERM or SIGINT. Never rejects. */

@@ -3,11 +3,11 @@
 import type { Outcome, Writer } from "./apply.ts";
 import type { HelperConfig } from "./config.ts";
 import { desiredSecrets, type Tokens } from "./desired.ts";
-import { formatDate } from "./log.ts";
+import { formatDate } from "./runtime/logger.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Observed } from "./observed.ts";
 import { WorkQueue } from "./queue.ts";
-import { maximumObjectRetry } from "./schedule.ts";
+import { maximumObjectRetry } from "./runtime/backoff.ts";
 import { objectsOf, tasksOf, type Desired, type Settled, type Task } from "./tasks.ts";
 import { firstEnd } from "./token.ts";
 import { Troubles, type TroubleEffects } from "./troubles.ts";

@@ -1,6 +1,6 @@
 // The composition root: from the environment to watches, tokens, the controller and the health server.
 import { Writer } from "./apply.ts";
-import { systemClock } from "./clock.ts";
+import { systemClock } from "./runtime/clock.ts";
 import { readConfig } from "./config.ts";
 import type { Tokens } from "./desired.ts";
 import { recordWarning } from "./events.ts";
@@ -8,10 +8,10 @@ import { handOver } from "./handover.ts";
 import { serveHealth } from "./health.ts";
 import { connect, connectStreams, type Call, type KubeOptions } from "./kube.ts";
 import { Limit } from "./limit.ts";
-import { createLog, reasonOf } from "./log.ts";
+import { createLog, reasonOf } from "./runtime/logger.ts";
 import { Metrics } from "./metrics.ts";
 import { Observed, type MetadataOnly } from "./observed.ts";
-import type { Output } from "./output.ts";
+import type { Output } from "./runtime/log-stream.ts";
 import { createController } from "./reconcile.ts";
 import { keepTokens } from "./refresh.ts";
 import { whatToCheck } from "./refusal.ts";

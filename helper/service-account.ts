@@ -3,7 +3,7 @@
 import type { HelperConfig } from "./config.ts";
 import { objectName } from "./shared/names.ts";
 import { annotationPrefix, isOwn, ownLabels, ownMetadata, type Metadata } from "./ownership.ts";
-import { isText, listIn, parseFields } from "./shape.ts";
+import { isText, listIn, parseFields } from "./runtime/shape.ts";
 
 export interface NameReference {
   name: string;

@@ -1,13 +1,13 @@
 // The tokens that one helper leaves to the next: in the secrets of its own namespace, with their times beside them.
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./runtime/clock.ts";
 import { pushTokenName, type HelperConfig } from "./config.ts";
 import type { Secret, Tokens } from "./desired.ts";
 import { annotations, isOwn } from "./ownership.ts";
 import { orUndefined, type Kube } from "./kube.ts";
 import type { MetadataOnly } from "./observed.ts";
-import { inSeconds, reasonOf, type Log } from "./log.ts";
-import { fieldsIn, isText, parseFields } from "./shape.ts";
-import { isWorthALine, retryDelay, serverRetryLimit } from "./schedule.ts";
+import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
+import { fieldsIn, isText, parseFields } from "./runtime/shape.ts";
+import { isWorthALine, retryDelay, serverRetryLimit } from "./runtime/backoff.ts";
 import { parseLogin, type AuthorizationToken } from "./token.ts";
 
 /** What the annotation of a secret says of the tokens in it, which the identity of the fingerprint asked for. */

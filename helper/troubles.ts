@@ -1,11 +1,11 @@
 // What went wrong with which object lately: how long it is left alone for that, and what is said of it.
 import { isConflict, LastingError, isNamespaceGone } from "./apply.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./runtime/clock.ts";
 import { isUnwell, KubeError } from "./kube.ts";
-import { inSeconds, reasonOf, type Log } from "./log.ts";
+import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
 import type { Metrics } from "./metrics.ts";
-import { retryAfterOf } from "./retry-after.ts";
-import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "./schedule.ts";
+import { retryAfterOf } from "./runtime/retry-after.ts";
+import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "./runtime/backoff.ts";
 
 export interface TroubleEffects {
   /** Makes something visible on the object itself: an Event of type Warning. */

@@ -3,7 +3,7 @@ import { getCluster } from "@pulumi/aws/eks/getCluster.js";
 import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Provider, type ProviderArgs } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
-import { firstLine } from "../helper/log.ts";
+import { firstLine } from "../helper/runtime/logger.ts";
 import { isContent, type ClusterConfig } from "./cluster-config.ts";
 
 /** What EKS says of a cluster. */

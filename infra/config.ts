@@ -16,7 +16,7 @@ import { networkPolicies } from "./network-policy.ts";
 import type { Registry } from "./registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository-config.ts";
 import { readRights, type RightsConfig } from "./rights-config.ts";
-import { formats, levels, reasonOf, type Format, type Level } from "../helper/log.ts";
+import { formats, levels, reasonOf, type Format, type Level } from "../helper/runtime/logger.ts";
 import {
   anyHost,
   basicAuthNames,

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { inParallel } from "../../helper/parallel.ts";
+import { inParallel } from "../../helper/runtime/parallel.ts";
 import { freePort } from "../api-server.ts";
 import type { HelperProcess, Line } from "../helper-process.ts";
 import { makeParts, secretPath, type Parts, type PartsOptions } from "../integration/stack-parts.ts";

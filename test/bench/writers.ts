@@ -4,7 +4,7 @@ import { withoutWarnings } from "../../helper/apply.ts";
 import { readConfig } from "../../helper/config.ts";
 import { desiredSecrets, type DesiredSecret } from "../../helper/desired.ts";
 import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube.ts";
-import { inParallel } from "../../helper/parallel.ts";
+import { inParallel } from "../../helper/runtime/parallel.ts";
 
 /** The secrets that a helper with this environment would write with some new token. */
 export function newSecrets(env: Readonly<Record<string, string>>, round: number): DesiredSecret[] {

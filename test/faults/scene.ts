@@ -1,7 +1,7 @@
 // A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the front that gives it tokens, a witness.
 import { randomBytes } from "node:crypto";
 import type { TestContext } from "node:test";
-import { inParallel } from "../../helper/parallel.ts";
+import { inParallel } from "../../helper/runtime/parallel.ts";
 import { HelperProcess } from "../helper-process.ts";
 import { makeParts, type Parts, type ServiceAccount } from "../integration/stack-parts.ts";
 import { waitFor, type Change } from "../local/watch.ts";

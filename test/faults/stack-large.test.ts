@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { inParallel } from "../../helper/parallel.ts";
+import { inParallel } from "../../helper/runtime/parallel.ts";
 import { orUndefined } from "../../helper/kube.ts";
 import { waitFor } from "../local/watch.ts";
 import { EngineStack } from "./engine-stack.ts";

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { connect, type Kube } from "../../helper/kube.ts";
-import { inParallel } from "../../helper/parallel.ts";
+import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../helper-process.ts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";

@@ -4,7 +4,7 @@ import { request, type IncomingMessage } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { answer, serveHealth } from "../../helper/health.ts";
-import { createLog, formatDate, reasonOf } from "../../helper/log.ts";
+import { createLog, formatDate, reasonOf } from "../../helper/runtime/logger.ts";
 import type { State } from "../../helper/reconcile.ts";
 import { Status, stuckAfter } from "../../helper/status.ts";
 import type { AuthorizationToken } from "../../helper/token.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, it } from "node:test";
-import { Output } from "../../helper/output.ts";
+import { Output } from "../../helper/runtime/log-stream.ts";
 
 describe("the output", () => {
   /** A pipe that takes 8 characters, and 16 more that wait. */

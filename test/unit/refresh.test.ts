@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { Tokens } from "../../helper/desired.ts";
 import { keepTokens } from "../../helper/refresh.ts";
-import { minimumRefresh } from "../../helper/schedule.ts";
+import { minimumRefresh } from "../../helper/runtime/backoff.ts";
 import type { AuthorizationToken } from "../../helper/token.ts";
 import { VirtualClock } from "../virtual-clock.ts";
 

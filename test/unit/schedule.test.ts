@@ -12,7 +12,7 @@ import {
   retryDelay,
   retryLimit,
   serverRetryLimit,
-} from "../../helper/schedule.ts";
+} from "../../helper/runtime/backoff.ts";
 
 const hour = 3_600_000;
 const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });

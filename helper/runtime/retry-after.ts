@@ -1,5 +1,5 @@
 // How long a service asks to be left alone: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
-import { maximumRetry } from "./schedule.ts";
+import { maximumRetry } from "./backoff.ts";
 
 /** Seconds or a date, as in the header, into milliseconds; 0 for none and for anything else. */
 export function parseRetryAfter(header: string | undefined, now: number): number {
