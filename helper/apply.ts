@@ -1,6 +1,6 @@
 // The helper's writes: one object brought to its desired state, or taken back. Secrets by server-side apply, service
 // accounts by a patch of their own lists at the version that was read.
-import type { HelperConfig } from "./config.ts";
+import type { HelperConfig } from "./config/helper-config.ts";
 import { mostData, type DesiredSecret } from "./desired.ts";
 import { fieldManager, isOwn } from "./ownership.ts";
 import { isForbidden, KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube.ts";

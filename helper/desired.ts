@@ -1,6 +1,6 @@
 // What should exist: pure functions from tokens and configuration to the objects of a namespace.
 import { createHash } from "node:crypto";
-import { pushTokenName, type HelperConfig } from "./config.ts";
+import { pushTokenName, type HelperConfig } from "./config/helper-config.ts";
 import { annotations, ownMetadata, type Metadata } from "./ownership.ts";
 import { firstEnd, type AuthorizationToken } from "./token.ts";
 import { describeTokens } from "./tokens-left.ts";

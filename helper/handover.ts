@@ -2,7 +2,7 @@
 // is being destroyed, or the next helper will keep less, this one still has the rights to take back what nobody would look
 // after any more.
 import type { Writer } from "./apply.ts";
-import type { HelperConfig } from "./config.ts";
+import type { HelperConfig } from "./config/helper-config.ts";
 import { orUndefined, type Kube } from "./kube.ts";
 import { reasonOf, type Log } from "./runtime/logger.ts";
 import type { Observed } from "./observed.ts";

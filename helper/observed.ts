@@ -1,6 +1,6 @@
 // What the cluster holds, as far as the helper has to know: kept by watches, without any secret's content.
 import { Collection, versionOf, type Seen } from "./collection.ts";
-import type { HelperConfig } from "./config.ts";
+import type { HelperConfig } from "./config/helper-config.ts";
 import { createIntern } from "./intern.ts";
 import { exampleSecrets } from "./desired.ts";
 import { annotations, isOwn } from "./ownership.ts";

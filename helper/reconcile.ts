@@ -1,7 +1,7 @@
 // The controller: whatever changes, in the cluster or in the tokens, every namespace that it concerns is compared with what
 // should be there, and what is not right is written. A namespace is one piece of work, and none holds up another.
 import type { Outcome, Writer } from "./apply.ts";
-import type { HelperConfig } from "./config.ts";
+import type { HelperConfig } from "./config/helper-config.ts";
 import { desiredSecrets, type Tokens } from "./desired.ts";
 import { formatDate } from "./runtime/logger.ts";
 import type { Metrics } from "./metrics.ts";

@@ -1,7 +1,7 @@
 // The composition root: from the environment to watches, tokens, the controller and the health server.
 import { Writer } from "./apply.ts";
 import { systemClock } from "./runtime/clock.ts";
-import { readConfig } from "./config.ts";
+import { readConfig } from "./config/helper-config.ts";
 import type { Tokens } from "./desired.ts";
 import { recordWarning } from "./events.ts";
 import { handOver } from "./handover.ts";

@@ -1,6 +1,6 @@
 // The tokens that one helper leaves to the next: in the secrets of its own namespace, with their times beside them.
 import type { Clock } from "./runtime/clock.ts";
-import { pushTokenName, type HelperConfig } from "./config.ts";
+import { pushTokenName, type HelperConfig } from "./config/helper-config.ts";
 import type { Secret, Tokens } from "./desired.ts";
 import { annotations, isOwn } from "./ownership.ts";
 import { orUndefined, type Kube } from "./kube.ts";

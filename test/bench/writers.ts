@@ -1,7 +1,7 @@
 // What the helper is measured against: the API server's own limit for the same bodies, and the way of its peers.
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { withoutWarnings } from "../../helper/apply.ts";
-import { readConfig } from "../../helper/config.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, type DesiredSecret } from "../../helper/desired.ts";
 import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";

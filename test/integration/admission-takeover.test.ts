@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { Writer } from "../../helper/apply.ts";
-import { readConfig, type HelperConfig } from "../../helper/config.ts";
+import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/desired.ts";
 import { connect, orUndefined, type Kube } from "../../helper/kube.ts";
 import { Observed, type MetadataOnly } from "../../helper/observed.ts";

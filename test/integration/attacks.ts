@@ -1,5 +1,5 @@
 // What somebody could try who has the helper's token: everything that the helper's rights name and that it never does.
-import type { HelperConfig } from "../../helper/config.ts";
+import type { HelperConfig } from "../../helper/config/helper-config.ts";
 import { exampleSecrets, type Secret } from "../../helper/desired.ts";
 import type { Call } from "../../helper/kube.ts";
 import { annotations, ownLabels, ownMetadata } from "../../helper/ownership.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parse, stringify } from "yaml";
-import { readConfig } from "../../helper/config.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
 import { Metrics } from "../../helper/metrics.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { installPromtool } from "../local/install.ts";

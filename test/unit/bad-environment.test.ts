@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { readConfig, type HelperConfig } from "../../helper/config.ts";
+import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import * as rules from "../acceptable.ts";
 import { isSelector } from "../acceptable-selector.ts";
 import { helperEnvironment } from "../helper-environment.ts";

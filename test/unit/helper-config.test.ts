@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { readConfig } from "../../helper/config.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 
 describe("the helper's configuration", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { readConfig } from "../../helper/config.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
 import { createLog, tame } from "../../helper/runtime/logger.ts";
 import { KubeError } from "../../helper/kube.ts";
 import { otherWriter } from "../../helper/managed-fields.ts";

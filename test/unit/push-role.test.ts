@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { readConfig, type HelperConfig } from "../../helper/config.ts";
+import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, secretsOf, type Secret } from "../../helper/desired.ts";
 import type { Observed, SeenSecret } from "../../helper/observed.ts";
 import { whatToCheck } from "../../helper/refusal.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ForeignObjectError } from "../../helper/apply.ts";
-import { readConfig } from "../../helper/config.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
 import { fieldManager, ownMetadata, type Metadata } from "../../helper/ownership.ts";
 import { KubeError } from "../../helper/kube.ts";
 import { fieldsOf } from "../../helper/managed-fields.ts";

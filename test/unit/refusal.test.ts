@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { readConfig } from "../../helper/config.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
 import { isRefusal, whatToCheck } from "../../helper/refusal.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 

@@ -1,7 +1,7 @@
 // The helper's configuration: its environment, read once, checked whole, frozen.
 import { createHash } from "node:crypto";
-import { EnvironmentReader, matching, oneOf, several } from "./environment.ts";
-import { formats, levels, type Format, type Level } from "./runtime/logger.ts";
+import { EnvironmentReader, matching, oneOf, several } from "./environment-reader.ts";
+import { formats, levels, type Format, type Level } from "../runtime/logger.ts";
 import {
   anyHost,
   basicAuthNames,
@@ -12,8 +12,8 @@ import {
   objectName,
   regionsOf,
   registryHost,
-} from "./shared/names.ts";
-import { parseSelector, type TargetRules } from "./shared/namespace-rules.ts";
+} from "../shared/names.ts";
+import { parseSelector, type TargetRules } from "../shared/namespace-rules.ts";
 
 export interface Registry {
   /** The registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`. */
