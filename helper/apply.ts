@@ -3,9 +3,9 @@
 import type { HelperConfig } from "./config/helper-config.ts";
 import { mostData, type DesiredSecret } from "./desired.ts";
 import { fieldManager, isOwn } from "./ownership.ts";
-import { isForbidden, KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube.ts";
+import { isForbidden, KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube/client.ts";
 import type { MetadataOnly, Observed, SeenSecret } from "./observed.ts";
-import type { KubeObject } from "./reflector.ts";
+import type { KubeObject } from "./kube/reflector.ts";
 import {
   disowningPatch,
   holdsOwn,

@@ -3,7 +3,7 @@
 // after any more.
 import type { Writer } from "./apply.ts";
 import type { HelperConfig } from "./config/helper-config.ts";
-import { orUndefined, type Kube } from "./kube.ts";
+import { orUndefined, type Kube } from "./kube/client.ts";
 import { reasonOf, type Log } from "./runtime/logger.ts";
 import type { Observed } from "./observed.ts";
 import { inParallel } from "./runtime/parallel.ts";

@@ -1,5 +1,5 @@
 // What the image runs: the helper in the cluster of its own pod.
-import { inCluster } from "./kube.ts";
+import { inCluster } from "./kube/client.ts";
 import { runAsProcess } from "./process.ts";
 
 void runAsProcess(() => inCluster(process.env));

@@ -2,7 +2,7 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import type { HelperConfig } from "./config/helper-config.ts";
 import type { Tokens } from "./desired.ts";
-import type { Call } from "./kube.ts";
+import type { Call } from "./kube/client.ts";
 import type { State } from "./reconcile.ts";
 
 export class Metrics {

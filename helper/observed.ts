@@ -5,7 +5,7 @@ import { createIntern } from "./intern.ts";
 import { exampleSecrets } from "./desired.ts";
 import { annotations, isOwn } from "./ownership.ts";
 import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "./managed-fields.ts";
-import type { KubeObject, ObjectMeta, Sink } from "./reflector.ts";
+import type { KubeObject, ObjectMeta, Sink } from "./kube/reflector.ts";
 import { holdsOwn, onlyNames, type ServiceAccount } from "./service-account.ts";
 import { keptNext, type Deployment } from "./successor.ts";
 import { createMatcher, isOpenEnded, namedNamespaces } from "./shared/namespace-rules.ts";

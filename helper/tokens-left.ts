@@ -3,7 +3,7 @@ import type { Clock } from "./runtime/clock.ts";
 import { pushTokenName, type HelperConfig } from "./config/helper-config.ts";
 import type { Secret, Tokens } from "./desired.ts";
 import { annotations, isOwn } from "./ownership.ts";
-import { orUndefined, type Kube } from "./kube.ts";
+import { orUndefined, type Kube } from "./kube/client.ts";
 import type { MetadataOnly } from "./observed.ts";
 import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
 import { fieldsIn, isText, parseFields } from "./runtime/shape.ts";

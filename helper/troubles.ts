@@ -1,7 +1,7 @@
 // What went wrong with which object lately: how long it is left alone for that, and what is said of it.
 import { isConflict, LastingError, isNamespaceGone } from "./apply.ts";
 import type { Clock } from "./runtime/clock.ts";
-import { isUnwell, KubeError } from "./kube.ts";
+import { isUnwell, KubeError } from "./kube/client.ts";
 import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
 import type { Metrics } from "./metrics.ts";
 import { retryAfterOf } from "./runtime/retry-after.ts";

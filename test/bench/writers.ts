@@ -3,7 +3,7 @@ import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { withoutWarnings } from "../../helper/apply.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, type DesiredSecret } from "../../helper/desired.ts";
-import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube.ts";
+import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube/client.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 
 /** The secrets that a helper with this environment would write with some new token. */

@@ -13,7 +13,7 @@ import {
 } from "@aws-sdk/client-eks";
 import { AttachRolePolicyCommand, DetachRolePolicyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts";
-import { connect, type KubeOptions } from "../../helper/kube.ts";
+import { connect, type KubeOptions } from "../../helper/kube/client.ts";
 import { Proxy } from "../faults/proxy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { rememberSecrets } from "../local/evidence.ts";

@@ -12,7 +12,7 @@ import {
   ECRClient,
   SetRepositoryPolicyCommand,
 } from "@aws-sdk/client-ecr";
-import { connect } from "../../helper/kube.ts";
+import { connect } from "../../helper/kube/client.ts";
 import { firstPullName } from "../../infra/first-pull.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { ctr } from "../local/containerd.ts";

@@ -2,7 +2,7 @@
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, type KubeOptions } from "../../helper/kube.ts";
+import { connect, type KubeOptions } from "../../helper/kube/client.ts";
 import { docker, importImage, push } from "../local/docker.ts";
 import { buildKubernetes } from "../local/install.ts";
 import { waitForObject } from "../local/watch.ts";

@@ -1,5 +1,5 @@
 // Pulling by what the helper keeps, while something else goes on.
-import { connect, type KubeOptions } from "../../helper/kube.ts";
+import { connect, type KubeOptions } from "../../helper/kube/client.ts";
 import { ports } from "../local/machine.ts";
 import { RegistryClient } from "../registry-client.ts";
 

@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { text } from "node:stream/consumers";
 import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { CreateAccessKeyCommand, DeleteAccessKeyCommand, IAMClient } from "@aws-sdk/client-iam";
-import { connect, KubeError, type KubeOptions } from "../../helper/kube.ts";
+import { connect, KubeError, type KubeOptions } from "../../helper/kube/client.ts";
 import { identities } from "../../helper/shared/names.ts";
 import type { EksCluster } from "../../infra/cluster.ts";
 import type { IdentityConfig } from "../../infra/identity-config.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { connect } from "../../helper/kube.ts";
+import { connect } from "../../helper/kube/client.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { kubeconfig } from "../local/machine.ts";
 import { reset } from "./fault.ts";

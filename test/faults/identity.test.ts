@@ -14,7 +14,7 @@ import {
   DetachRolePolicyCommand,
   IAMClient,
 } from "@aws-sdk/client-iam";
-import type { KubeError } from "../../helper/kube.ts";
+import type { KubeError } from "../../helper/kube/client.ts";
 import { webIdentityTrust } from "../../infra/trust.ts";
 import { freePort } from "../api-server.ts";
 import type { Line } from "../helper-process.ts";

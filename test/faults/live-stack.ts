@@ -1,7 +1,7 @@
 // What a stack has in AWS and in the cluster, asked of these and not of Pulumi.
 import assert from "node:assert/strict";
 import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aws-sdk/client-iam";
-import { connect, orUndefined } from "../../helper/kube.ts";
+import { connect, orUndefined } from "../../helper/kube/client.ts";
 import { nothingToDo } from "../e2e/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports, url } from "../local/machine.ts";

@@ -2,7 +2,7 @@
 // to what the helper keeps whatever these let him do.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, KubeError, type Call, type Kube } from "../../helper/kube.ts";
+import { connect, KubeError, type Call, type Kube } from "../../helper/kube/client.ts";
 import { accountPath, secretPath, type Parts } from "../integration/stack-parts.ts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { pick } from "./seeded.ts";

@@ -1,6 +1,6 @@
 // Build namespaces that come and go, and others who delete and change what the helper keeps in them.
 import { setTimeout as sleep } from "node:timers/promises";
-import { orUndefined, type Call, type Kube } from "../../helper/kube.ts";
+import { orUndefined, type Call, type Kube } from "../../helper/kube/client.ts";
 import { accountPath, secretPath } from "../integration/stack-parts.ts";
 import { pick } from "./seeded.ts";
 import { secretNames } from "./soak-judge.ts";

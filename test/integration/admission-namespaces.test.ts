@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
-import { connect, type Kube } from "../../helper/kube.ts";
+import { connect, type Kube } from "../../helper/kube/client.ts";
 import type { Labels } from "../../helper/shared/label-selector.ts";
 import { newServiceAccount } from "../../helper/service-account.ts";
 import { createMatcher, isOpenEnded, type TargetRules } from "../../helper/shared/namespace-rules.ts";

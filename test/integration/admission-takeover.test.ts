@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { Writer } from "../../helper/apply.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/desired.ts";
-import { connect, orUndefined, type Kube } from "../../helper/kube.ts";
+import { connect, orUndefined, type Kube } from "../../helper/kube/client.ts";
 import { Observed, type MetadataOnly } from "../../helper/observed.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";

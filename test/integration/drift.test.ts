@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { KubeError, type Call } from "../../helper/kube.ts";
+import { KubeError, type Call } from "../../helper/kube/client.ts";
 import type { HelperProcess } from "../helper-process.ts";
 import { waitForObject } from "../local/watch.ts";
 import { accountPath, makeParts, secretPath, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { connect, KubeError, type Call } from "../../helper/kube.ts";
+import { connect, KubeError, type Call } from "../../helper/kube/client.ts";
 import { HelperProcess } from "../helper-process.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";

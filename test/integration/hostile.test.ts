@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { connect, type Kube } from "../../helper/kube.ts";
+import { connect, type Kube } from "../../helper/kube/client.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../helper-process.ts";
 import { rememberSecrets } from "../local/evidence.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import type { KubeError } from "../../helper/kube.ts";
+import type { KubeError } from "../../helper/kube/client.ts";
 import { recordSaid } from "../local/evidence.ts";
 import { ports, url } from "../local/machine.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";

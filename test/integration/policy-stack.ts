@@ -1,6 +1,6 @@
 // The policies of a stack in a cluster of the test's own, and a helper's token there with rights to everything that they judge.
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
-import type { Kube, KubeOptions } from "../../helper/kube.ts";
+import type { Kube, KubeOptions } from "../../helper/kube/client.ts";
 import { policySpecs } from "../../infra/admission.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import type { Cluster } from "../helper-process.ts";

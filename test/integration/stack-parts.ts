@@ -2,7 +2,7 @@
 // program gives them, for helpers that run as processes of the test.
 import { randomBytes } from "node:crypto";
 import { AttachUserPolicyCommand, DetachUserPolicyCommand } from "@aws-sdk/client-iam";
-import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube.ts";
+import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube/client.ts";
 import { isPattern } from "../../helper/shared/namespace-rules.ts";
 import { HelperProcess, type Cluster } from "../helper-process.ts";
 import { rememberSecrets } from "../local/evidence.ts";

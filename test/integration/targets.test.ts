@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
-import { connect, KubeError, type Call } from "../../helper/kube.ts";
+import { connect, KubeError, type Call } from "../../helper/kube/client.ts";
 import { createMatcher, parseSelector } from "../../helper/shared/namespace-rules.ts";
 import type { HelperProcess } from "../helper-process.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";

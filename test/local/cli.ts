@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
-import { connect } from "../../helper/kube.ts";
+import { connect } from "../../helper/kube/client.ts";
 import { cloudEnvironment, isCloudRunning, startCloud, stopCloud } from "./cloud.ts";
 import { exclusively, isCloudKept } from "./exclusive.ts";
 import { checkMachine } from "./install.ts";

@@ -3,7 +3,7 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { connect, type Kube } from "../../helper/kube.ts";
+import { connect, type Kube } from "../../helper/kube/client.ts";
 import { audits } from "./evidence.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import {

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
-import type { KubeOptions } from "../../helper/kube.ts";
+import type { KubeOptions } from "../../helper/kube/client.ts";
 import { LocalCloudError } from "./process.ts";
 
 interface Exec {

@@ -1,5 +1,5 @@
 // Watching objects of the API server, and what the local cloud and the tests wait for by it.
-import { connect, connectStreams, type KubeOptions } from "../../helper/kube.ts";
+import { connect, connectStreams, type KubeOptions } from "../../helper/kube/client.ts";
 
 /** `LISTED` comes once, after an `ADDED` for everything that was there at the start. */
 export type Change<T> = { type: "ADDED" | "MODIFIED" | "DELETED"; object: T } | { type: "LISTED"; object: undefined };

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { createLog, tame } from "../../helper/runtime/logger.ts";
-import { KubeError } from "../../helper/kube.ts";
+import { KubeError } from "../../helper/kube/client.ts";
 import { otherWriter } from "../../helper/managed-fields.ts";
 import { Observed } from "../../helper/observed.ts";
 import {

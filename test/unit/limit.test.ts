@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Limit } from "../../helper/limit.ts";
+import { Limit } from "../../helper/kube/concurrency-limit.ts";
 
 const answered = (limit: Limit, status: number, times: number): number => {
   for (let time = 0; time < times; time++) limit.answered(status);

@@ -1,6 +1,6 @@
 // Follows a collection of the Kubernetes API: lists it, watches it from there, and never stops doing so.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
-import type { Clock } from "./runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import {
   AnswerTooLargeError,
   isForbidden,
@@ -9,9 +9,9 @@ import {
   metadataOnly,
   type Kube,
   type KubeStream,
-} from "./kube.ts";
-import { retryAfterOf } from "./runtime/retry-after.ts";
-import { retryDelay, serverRetryLimit } from "./runtime/backoff.ts";
+} from "./client.ts";
+import { retryAfterOf } from "../runtime/retry-after.ts";
+import { retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
 
 /** What every object of the API has, as far as it is read here. */
 export interface ObjectMeta {

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
 import { text } from "node:stream/consumers";
-import { Connections } from "./connection.ts";
-import { parseRetryAfter } from "./runtime/retry-after.ts";
-import { fieldsIn, isText, listIn, parseFields } from "./runtime/shape.ts";
+import { Connections } from "./http2-pool.ts";
+import { parseRetryAfter } from "../runtime/retry-after.ts";
+import { fieldsIn, isText, listIn, parseFields } from "../runtime/shape.ts";
 
 export interface KubeOptions {
   /** The API server's address, `https://HOST:PORT`. */
