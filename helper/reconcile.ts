@@ -9,7 +9,7 @@ import type { Observed } from "./observed.ts";
 import { WorkQueue } from "./queue.ts";
 import { maximumObjectRetry } from "./runtime/backoff.ts";
 import { objectsOf, tasksOf, type Desired, type Settled, type Task } from "./tasks.ts";
-import { firstEnd } from "./token.ts";
+import { firstEnd } from "./ecr/token.ts";
 import { Troubles, type TroubleEffects } from "./troubles.ts";
 
 export interface Effects extends TroubleEffects {

@@ -13,10 +13,10 @@ import { Metrics } from "./metrics.ts";
 import { Observed, type MetadataOnly } from "./observed.ts";
 import type { Output } from "./runtime/log-stream.ts";
 import { createController } from "./reconcile.ts";
-import { keepTokens } from "./refresh.ts";
-import { whatToCheck } from "./refusal.ts";
+import { keepTokens } from "./ecr/token-refresher.ts";
+import { whatToCheck } from "./ecr/access-denied.ts";
 import { Status } from "./status.ts";
-import { ecrTokenSource } from "./token.ts";
+import { ecrTokenSource } from "./ecr/token.ts";
 import { readTokensLeft } from "./tokens-left.ts";
 import { Watches } from "./watches.ts";
 

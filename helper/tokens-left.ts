@@ -8,7 +8,7 @@ import type { MetadataOnly } from "./observed.ts";
 import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
 import { fieldsIn, isText, parseFields } from "./runtime/shape.ts";
 import { isWorthALine, retryDelay, serverRetryLimit } from "./runtime/backoff.ts";
-import { parseLogin, type AuthorizationToken } from "./token.ts";
+import { parseLogin, type AuthorizationToken } from "./ecr/token.ts";
 
 /** What the annotation of a secret says of the tokens in it, which the identity of the fingerprint asked for. */
 export const describeTokens = (identity: string, tokens: Tokens): string =>

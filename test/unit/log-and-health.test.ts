@@ -7,7 +7,7 @@ import { answer, serveHealth } from "../../helper/health.ts";
 import { createLog, formatDate, reasonOf } from "../../helper/runtime/logger.ts";
 import type { State } from "../../helper/reconcile.ts";
 import { Status, stuckAfter } from "../../helper/status.ts";
-import type { AuthorizationToken } from "../../helper/token.ts";
+import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 
 describe("the log", () => {
   const capture = (...[format, level]: [Parameters<typeof createLog>[0], Parameters<typeof createLog>[1]]) => {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { Tokens } from "../../helper/desired.ts";
-import { keepTokens } from "../../helper/refresh.ts";
+import { keepTokens } from "../../helper/ecr/token-refresher.ts";
 import { minimumRefresh } from "../../helper/runtime/backoff.ts";
-import type { AuthorizationToken } from "../../helper/token.ts";
+import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { VirtualClock } from "../virtual-clock.ts";
 
 const hour = 3_600_000;

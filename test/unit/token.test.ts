@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { parseToken } from "../../helper/token.ts";
+import { parseToken } from "../../helper/ecr/token.ts";
 
 const encode = (text: string): string => Buffer.from(text).toString("base64");
 

@@ -2,8 +2,8 @@
 import { isUtf8 } from "node:buffer";
 import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
 import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
-import type { TokenRequest } from "./config/helper-config.ts";
-import { parseRetryAfter } from "./runtime/retry-after.ts";
+import type { TokenRequest } from "../config/helper-config.ts";
+import { parseRetryAfter } from "../runtime/retry-after.ts";
 
 export interface AuthorizationToken {
   readonly username: string;

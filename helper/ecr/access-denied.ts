@@ -1,5 +1,5 @@
 // What AWS says of a helper that it does not know or does not allow, and where to look for the reason.
-import type { HelperConfig } from "./config/helper-config.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
 
 /**
  * How long such an answer may come of IAM's taking its time to spread what was just made, in milliseconds:
