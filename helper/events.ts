@@ -1,6 +1,6 @@
 // Kubernetes Events: `kubectl describe` and `kubectl get events` tell what the log does.
 import { tame } from "./runtime/logger.ts";
-import { fieldManager } from "./ownership.ts";
+import { fieldManager } from "./resources/ownership.ts";
 import type { Kube } from "./kube/client.ts";
 
 const kinds: Record<string, [apiVersion: string, kind: string]> = {

@@ -2,11 +2,11 @@
 import { Collection, versionOf, type Seen } from "./collection.ts";
 import type { HelperConfig } from "./config/helper-config.ts";
 import { createIntern } from "./intern.ts";
-import { exampleSecrets } from "./desired.ts";
-import { annotations, isOwn } from "./ownership.ts";
-import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "./managed-fields.ts";
+import { exampleSecrets } from "./resources/secrets.ts";
+import { annotations, isOwn } from "./resources/ownership.ts";
+import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "./resources/managed-fields.ts";
 import type { KubeObject, ObjectMeta, Sink } from "./kube/reflector.ts";
-import { holdsOwn, onlyNames, type ServiceAccount } from "./service-account.ts";
+import { holdsOwn, onlyNames, type ServiceAccount } from "./resources/service-account.ts";
 import { keptNext, type Deployment } from "./successor.ts";
 import { createMatcher, isOpenEnded, namedNamespaces } from "./shared/namespace-rules.ts";
 

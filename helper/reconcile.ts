@@ -2,7 +2,7 @@
 // should be there, and what is not right is written. A namespace is one piece of work, and none holds up another.
 import type { Outcome, Writer } from "./apply.ts";
 import type { HelperConfig } from "./config/helper-config.ts";
-import { desiredSecrets, type Tokens } from "./desired.ts";
+import { desiredSecrets, type Tokens } from "./resources/secrets.ts";
 import { formatDate } from "./runtime/logger.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Observed } from "./observed.ts";

@@ -2,7 +2,7 @@
 import { Writer } from "./apply.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { readConfig } from "./config/helper-config.ts";
-import type { Tokens } from "./desired.ts";
+import type { Tokens } from "./resources/secrets.ts";
 import { recordWarning } from "./events.ts";
 import { handOver } from "./handover.ts";
 import { serveHealth } from "./health.ts";

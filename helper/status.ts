@@ -1,5 +1,5 @@
 // How the helper is: alive, ready, all right. Told to the kubelet and to Prometheus.
-import type { Tokens } from "./desired.ts";
+import type { Tokens } from "./resources/secrets.ts";
 import type { State } from "./reconcile.ts";
 
 export interface StatusSource {

@@ -1,8 +1,8 @@
 // The tokens that one helper leaves to the next: in the secrets of its own namespace, with their times beside them.
 import type { Clock } from "./runtime/clock.ts";
 import { pushTokenName, type HelperConfig } from "./config/helper-config.ts";
-import type { Secret, Tokens } from "./desired.ts";
-import { annotations, isOwn } from "./ownership.ts";
+import type { Secret, Tokens } from "./resources/secrets.ts";
+import { annotations, isOwn } from "./resources/ownership.ts";
 import { orUndefined, type Kube } from "./kube/client.ts";
 import type { MetadataOnly } from "./observed.ts";
 import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";

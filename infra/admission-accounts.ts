@@ -1,6 +1,6 @@
 // What the helper may do to service accounts: what helper/service-account.ts does, so that nothing of others is lost or added.
-import { ownLabels } from "../helper/ownership.ts";
-import { entriesAnnotation, maxAnnotation } from "../helper/service-account.ts";
+import { ownLabels } from "../helper/resources/ownership.ts";
+import { entriesAnnotation, maxAnnotation } from "../helper/resources/service-account.ts";
 import {
   addsNone,
   created,

@@ -1,6 +1,6 @@
 // Keeps a live token of every region: asks at half of its life, and again, sooner and sooner less, when it is refused.
 import { within, type Clock } from "../runtime/clock.ts";
-import type { Tokens } from "../desired.ts";
+import type { Tokens } from "../resources/secrets.ts";
 import { firstLine, inSeconds, type Log } from "../runtime/logger.ts";
 import { isRefusal, spreadTime } from "./access-denied.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";

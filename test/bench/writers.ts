@@ -2,7 +2,7 @@
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { withoutWarnings } from "../../helper/apply.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { desiredSecrets, type DesiredSecret } from "../../helper/desired.ts";
+import { desiredSecrets, type DesiredSecret } from "../../helper/resources/secrets.ts";
 import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube/client.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 

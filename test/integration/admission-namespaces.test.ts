@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import { connect, type Kube } from "../../helper/kube/client.ts";
 import type { Labels } from "../../helper/shared/label-selector.ts";
-import { newServiceAccount } from "../../helper/service-account.ts";
+import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { createMatcher, isOpenEnded, type TargetRules } from "../../helper/shared/namespace-rules.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";

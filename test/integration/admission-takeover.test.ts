@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { Writer } from "../../helper/apply.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
-import { desiredSecrets } from "../../helper/desired.ts";
+import { desiredSecrets } from "../../helper/resources/secrets.ts";
 import { connect, orUndefined, type Kube } from "../../helper/kube/client.ts";
 import { Observed, type MetadataOnly } from "../../helper/observed.ts";
 import { helperEnvironment } from "../helper-environment.ts";

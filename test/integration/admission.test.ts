@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
-import { newServiceAccount } from "../../helper/service-account.ts";
+import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
 import { apply, attacksBy, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";

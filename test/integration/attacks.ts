@@ -1,9 +1,9 @@
 // What somebody could try who has the helper's token: everything that the helper's rights name and that it never does.
 import type { HelperConfig } from "../../helper/config/helper-config.ts";
-import { exampleSecrets, type Secret } from "../../helper/desired.ts";
+import { exampleSecrets, type Secret } from "../../helper/resources/secrets.ts";
 import type { Call } from "../../helper/kube/client.ts";
-import { annotations, ownLabels, ownMetadata } from "../../helper/ownership.ts";
-import { entriesAnnotation, newServiceAccount } from "../../helper/service-account.ts";
+import { annotations, ownLabels, ownMetadata } from "../../helper/resources/ownership.ts";
+import { entriesAnnotation, newServiceAccount } from "../../helper/resources/service-account.ts";
 import { accountPath, secretPath } from "./stack-parts.ts";
 
 /** Namespaces by what is in them. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { desiredSecrets, secretsOf, type Secret, type Tokens } from "../../helper/desired.ts";
+import { desiredSecrets, secretsOf, type Secret, type Tokens } from "../../helper/resources/secrets.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { tokensOf } from "../../helper/tokens-left.ts";
 import { helperEnvironment } from "../helper-environment.ts";

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { createLog, tame } from "../../helper/runtime/logger.ts";
 import { KubeError } from "../../helper/kube/client.ts";
-import { otherWriter } from "../../helper/managed-fields.ts";
+import { otherWriter } from "../../helper/resources/managed-fields.ts";
 import { Observed } from "../../helper/observed.ts";
 import {
   addedEntries,
@@ -15,7 +15,7 @@ import {
   onlyNames,
   serviceAccountPatch,
   type ServiceAccount,
-} from "../../helper/service-account.ts";
+} from "../../helper/resources/service-account.ts";
 import { tokensOf } from "../../helper/tokens-left.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { oddities } from "../odd-values.ts";

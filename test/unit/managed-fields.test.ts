@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { fieldsOf, otherWriter, type ManagedFields } from "../../helper/managed-fields.ts";
+import { fieldsOf, otherWriter, type ManagedFields } from "../../helper/resources/managed-fields.ts";
 
 const secret = {
   metadata: {

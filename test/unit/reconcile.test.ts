@@ -2,13 +2,18 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ForeignObjectError } from "../../helper/apply.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { fieldManager, ownMetadata, type Metadata } from "../../helper/ownership.ts";
+import { fieldManager, ownMetadata, type Metadata } from "../../helper/resources/ownership.ts";
 import { KubeError } from "../../helper/kube/client.ts";
-import { fieldsOf } from "../../helper/managed-fields.ts";
+import { fieldsOf } from "../../helper/resources/managed-fields.ts";
 import { Observed, type MetadataOnly } from "../../helper/observed.ts";
 import { createController, type Effects, type Knowledge } from "../../helper/reconcile.ts";
 import type { KubeObject } from "../../helper/kube/reflector.ts";
-import { newServiceAccount, noEntries, type Entries, type ServiceAccount } from "../../helper/service-account.ts";
+import {
+  newServiceAccount,
+  noEntries,
+  type Entries,
+  type ServiceAccount,
+} from "../../helper/resources/service-account.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { VirtualClock } from "../virtual-clock.ts";
 

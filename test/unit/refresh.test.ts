@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import type { Tokens } from "../../helper/desired.ts";
+import type { Tokens } from "../../helper/resources/secrets.ts";
 import { keepTokens } from "../../helper/ecr/token-refresher.ts";
 import { minimumRefresh } from "../../helper/runtime/backoff.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";

@@ -14,7 +14,7 @@ import {
   type Entries,
   type NameReference,
   type ServiceAccount,
-} from "../../helper/service-account.ts";
+} from "../../helper/resources/service-account.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 
 const config = readConfig(helperEnvironment);

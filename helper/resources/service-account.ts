@@ -1,9 +1,9 @@
 // The service account of a build namespace: pure functions that extend and shorten its lists and never lose, double or
 // move an entry of somebody else's.
-import type { HelperConfig } from "./config/helper-config.ts";
-import { objectName } from "./shared/names.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { objectName } from "../shared/names.ts";
 import { annotationPrefix, isOwn, ownLabels, ownMetadata, type Metadata } from "./ownership.ts";
-import { isText, listIn, parseFields } from "./runtime/shape.ts";
+import { isText, listIn, parseFields } from "../runtime/shape.ts";
 
 export interface NameReference {
   name: string;

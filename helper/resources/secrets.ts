@@ -1,9 +1,9 @@
 // What should exist: pure functions from tokens and configuration to the objects of a namespace.
 import { createHash } from "node:crypto";
-import { pushTokenName, type HelperConfig } from "./config/helper-config.ts";
+import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { annotations, ownMetadata, type Metadata } from "./ownership.ts";
-import { firstEnd, type AuthorizationToken } from "./ecr/token.ts";
-import { describeTokens } from "./tokens-left.ts";
+import { firstEnd, type AuthorizationToken } from "../ecr/token.ts";
+import { describeTokens } from "../tokens-left.ts";
 
 /** The live tokens by the names of their requests. */
 export type Tokens = ReadonlyMap<string, AuthorizationToken>;

@@ -1,5 +1,5 @@
 // The marks by which the helper of one stack knows what it made, and Kubernetes knows what goes with the stack.
-import type { HelperConfig } from "./config/helper-config.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
 
 export const fieldManager = "ecr-helper";
 
