@@ -4,7 +4,7 @@ import type { HelperConfig } from "./config/helper-config.ts";
 import { mostData, type DesiredSecret } from "./resources/secrets.ts";
 import { fieldManager, isOwn } from "./resources/ownership.ts";
 import { isForbidden, KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube/client.ts";
-import type { MetadataOnly, Observed, SeenSecret } from "./observed.ts";
+import type { MetadataOnly, Observed, SeenSecret } from "./cache/cluster-cache.ts";
 import type { KubeObject } from "./kube/reflector.ts";
 import {
   disowningPatch,

@@ -5,9 +5,9 @@ import type { Writer } from "./apply.ts";
 import type { HelperConfig } from "./config/helper-config.ts";
 import { orUndefined, type Kube } from "./kube/client.ts";
 import { reasonOf, type Log } from "./runtime/logger.ts";
-import type { Observed } from "./observed.ts";
+import type { Observed } from "./cache/cluster-cache.ts";
 import { inParallel } from "./runtime/parallel.ts";
-import { deploymentPath, keptBy, successorOf, type Deployment } from "./successor.ts";
+import { deploymentPath, keptBy, successorOf, type Deployment } from "./cache/successor.ts";
 import { objectsOf } from "./tasks.ts";
 
 /** How long the look at the Deployment may take, in milliseconds: an end is not held up by an API server that is away. */

@@ -5,7 +5,7 @@ import type { HelperConfig } from "./config/helper-config.ts";
 import { desiredSecrets, type Tokens } from "./resources/secrets.ts";
 import { formatDate } from "./runtime/logger.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Observed } from "./observed.ts";
+import type { Observed } from "./cache/cluster-cache.ts";
 import { WorkQueue } from "./queue.ts";
 import { maximumObjectRetry } from "./runtime/backoff.ts";
 import { objectsOf, tasksOf, type Desired, type Settled, type Task } from "./tasks.ts";

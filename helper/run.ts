@@ -10,7 +10,7 @@ import { connect, connectStreams, type Call, type KubeOptions } from "./kube/cli
 import { Limit } from "./kube/concurrency-limit.ts";
 import { createLog, reasonOf } from "./runtime/logger.ts";
 import { Metrics } from "./metrics.ts";
-import { Observed, type MetadataOnly } from "./observed.ts";
+import { Observed, type MetadataOnly } from "./cache/cluster-cache.ts";
 import type { Output } from "./runtime/log-stream.ts";
 import { createController } from "./reconcile.ts";
 import { keepTokens } from "./ecr/token-refresher.ts";
@@ -18,7 +18,7 @@ import { whatToCheck } from "./ecr/access-denied.ts";
 import { Status } from "./status.ts";
 import { ecrTokenSource } from "./ecr/token.ts";
 import { readTokensLeft } from "./tokens-left.ts";
-import { Watches } from "./watches.ts";
+import { Watches } from "./cache/informers.ts";
 
 /**
  * Runs the helper until the signal aborts, with its log lines going to `output`. Rejects when the environment is wrong, and

@@ -4,7 +4,7 @@ import { pushTokenName, type HelperConfig } from "./config/helper-config.ts";
 import type { Secret, Tokens } from "./resources/secrets.ts";
 import { annotations, isOwn } from "./resources/ownership.ts";
 import { orUndefined, type Kube } from "./kube/client.ts";
-import type { MetadataOnly } from "./observed.ts";
+import type { MetadataOnly } from "./cache/cluster-cache.ts";
 import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
 import { fieldsIn, isText, parseFields } from "./runtime/shape.ts";
 import { isWorthALine, retryDelay, serverRetryLimit } from "./runtime/backoff.ts";

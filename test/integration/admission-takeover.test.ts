@@ -6,7 +6,7 @@ import { Writer } from "../../helper/apply.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
 import { connect, orUndefined, type Kube } from "../../helper/kube/client.ts";
-import { Observed, type MetadataOnly } from "../../helper/observed.ts";
+import { Observed, type MetadataOnly } from "../../helper/cache/cluster-cache.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { Collection, versionOf, type Seen } from "../../helper/collection.ts";
+import { Collection, versionOf, type Seen } from "../../helper/cache/store.ts";
 import type { KubeObject } from "../../helper/kube/reflector.ts";
 
 const object = (key: string, version: number, uid = `${key} of ${String(version)}`): KubeObject => ({

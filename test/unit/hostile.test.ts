@@ -6,7 +6,7 @@ import { readConfig } from "../../helper/config/helper-config.ts";
 import { createLog, tame } from "../../helper/runtime/logger.ts";
 import { KubeError } from "../../helper/kube/client.ts";
 import { otherWriter } from "../../helper/resources/managed-fields.ts";
-import { Observed } from "../../helper/observed.ts";
+import { Observed } from "../../helper/cache/cluster-cache.ts";
 import {
   addedEntries,
   holdsOwn,

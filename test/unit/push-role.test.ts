@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, secretsOf, type Secret } from "../../helper/resources/secrets.ts";
-import type { Observed, SeenSecret } from "../../helper/observed.ts";
+import type { Observed, SeenSecret } from "../../helper/cache/cluster-cache.ts";
 import { whatToCheck } from "../../helper/ecr/access-denied.ts";
 import { tasksOf } from "../../helper/tasks.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";

@@ -5,7 +5,7 @@ import { readConfig } from "../../helper/config/helper-config.ts";
 import { fieldManager, ownMetadata, type Metadata } from "../../helper/resources/ownership.ts";
 import { KubeError } from "../../helper/kube/client.ts";
 import { fieldsOf } from "../../helper/resources/managed-fields.ts";
-import { Observed, type MetadataOnly } from "../../helper/observed.ts";
+import { Observed, type MetadataOnly } from "../../helper/cache/cluster-cache.ts";
 import { createController, type Effects, type Knowledge } from "../../helper/reconcile.ts";
 import type { KubeObject } from "../../helper/kube/reflector.ts";
 import {

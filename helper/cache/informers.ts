@@ -1,10 +1,10 @@
 // All watches of the helper, and what is known by them.
-import { isForbidden } from "./kube/client.ts";
-import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
-import type { Following, Observed } from "./observed.ts";
-import type { Knowledge } from "./reconcile.ts";
-import { reflect, type Reflecting } from "./kube/reflector.ts";
-import { isWorthALine } from "./runtime/backoff.ts";
+import { isForbidden } from "../kube/client.ts";
+import { inSeconds, reasonOf, type Log } from "../runtime/logger.ts";
+import type { Following, Observed } from "./cluster-cache.ts";
+import type { Knowledge } from "../reconcile.ts";
+import { reflect, type Reflecting } from "../kube/reflector.ts";
+import { isWorthALine } from "../runtime/backoff.ts";
 
 export interface WatchEffects extends Omit<Reflecting, "followed"> {
   readonly log: Log;

@@ -1,6 +1,6 @@
 // What the helper's own Deployment says of the next helper.
-import { readConfig, type HelperConfig } from "./config/helper-config.ts";
-import { isOpenEnded, namedNamespaces } from "./shared/namespace-rules.ts";
+import { readConfig, type HelperConfig } from "../config/helper-config.ts";
+import { isOpenEnded, namedNamespaces } from "../shared/namespace-rules.ts";
 
 export interface Deployment {
   readonly metadata: { readonly deletionTimestamp?: string };

@@ -1,14 +1,14 @@
 // What the cluster holds, as far as the helper has to know: kept by watches, without any secret's content.
-import { Collection, versionOf, type Seen } from "./collection.ts";
-import type { HelperConfig } from "./config/helper-config.ts";
+import { Collection, versionOf, type Seen } from "./store.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
 import { createIntern } from "./intern.ts";
-import { exampleSecrets } from "./resources/secrets.ts";
-import { annotations, isOwn } from "./resources/ownership.ts";
-import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "./resources/managed-fields.ts";
-import type { KubeObject, ObjectMeta, Sink } from "./kube/reflector.ts";
-import { holdsOwn, onlyNames, type ServiceAccount } from "./resources/service-account.ts";
+import { exampleSecrets } from "../resources/secrets.ts";
+import { annotations, isOwn } from "../resources/ownership.ts";
+import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "../resources/managed-fields.ts";
+import type { KubeObject, ObjectMeta, Sink } from "../kube/reflector.ts";
+import { holdsOwn, onlyNames, type ServiceAccount } from "../resources/service-account.ts";
 import { keptNext, type Deployment } from "./successor.ts";
-import { createMatcher, isOpenEnded, namedNamespaces } from "./shared/namespace-rules.ts";
+import { createMatcher, isOpenEnded, namedNamespaces } from "../shared/namespace-rules.ts";
 
 export interface SeenSecret extends Seen {
   /** Whether this stack's helper made it. */
