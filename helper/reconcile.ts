@@ -4,7 +4,7 @@ import type { Outcome, Writer } from "./apply.ts";
 import type { HelperConfig } from "./config/helper-config.ts";
 import { desiredSecrets, type Tokens } from "./resources/secrets.ts";
 import { formatDate } from "./runtime/logger.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics } from "./observability/metrics.ts";
 import type { Observed } from "./cache/cluster-cache.ts";
 import { WorkQueue } from "./queue.ts";
 import { maximumObjectRetry } from "./runtime/backoff.ts";

@@ -3,7 +3,7 @@ import { isConflict, LastingError, isNamespaceGone } from "./apply.ts";
 import type { Clock } from "./runtime/clock.ts";
 import { isUnwell, KubeError } from "./kube/client.ts";
 import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics } from "./observability/metrics.ts";
 import { retryAfterOf } from "./runtime/retry-after.ts";
 import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "./runtime/backoff.ts";
 

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
-import { answer, serveHealth } from "../../helper/health.ts";
+import { answer, serveHealth } from "../../helper/observability/http-server.ts";
 import { createLog, formatDate, reasonOf } from "../../helper/runtime/logger.ts";
 import type { State } from "../../helper/reconcile.ts";
-import { Status, stuckAfter } from "../../helper/status.ts";
+import { Status, stuckAfter } from "../../helper/observability/status.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 
 describe("the log", () => {

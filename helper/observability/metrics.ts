@@ -1,9 +1,9 @@
 // The helper's metrics, by the client library of Prometheus. No label has a value per namespace: there may be thousands.
 import { Counter, Gauge, Registry } from "prom-client";
-import type { HelperConfig } from "./config/helper-config.ts";
-import type { Tokens } from "./resources/secrets.ts";
-import type { Call } from "./kube/client.ts";
-import type { State } from "./reconcile.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import type { Tokens } from "../resources/secrets.ts";
+import type { Call } from "../kube/client.ts";
+import type { State } from "../reconcile.ts";
 
 export class Metrics {
   readonly #registry = new Registry();
