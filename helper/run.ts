@@ -1,10 +1,10 @@
 // The composition root: from the environment to watches, tokens, the controller and the health server.
-import { Writer } from "./apply.ts";
+import { Writer } from "./controller/writer.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { readConfig } from "./config/helper-config.ts";
 import type { Tokens } from "./resources/secrets.ts";
 import { recordWarning } from "./observability/event-recorder.ts";
-import { handOver } from "./handover.ts";
+import { handOver } from "./controller/shutdown.ts";
 import { serveHealth } from "./observability/http-server.ts";
 import { connect, connectStreams, type Call, type KubeOptions } from "./kube/client.ts";
 import { Limit } from "./kube/concurrency-limit.ts";
@@ -12,12 +12,12 @@ import { createLog, reasonOf } from "./runtime/logger.ts";
 import { Metrics } from "./observability/metrics.ts";
 import { Observed, type MetadataOnly } from "./cache/cluster-cache.ts";
 import type { Output } from "./runtime/log-stream.ts";
-import { createController } from "./reconcile.ts";
+import { createController } from "./controller/controller.ts";
 import { keepTokens } from "./ecr/token-refresher.ts";
 import { whatToCheck } from "./ecr/access-denied.ts";
 import { Status } from "./observability/status.ts";
 import { ecrTokenSource } from "./ecr/token.ts";
-import { readTokensLeft } from "./tokens-left.ts";
+import { readTokensLeft } from "./controller/restore-tokens.ts";
 import { Watches } from "./cache/informers.ts";
 
 /**

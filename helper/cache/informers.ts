@@ -2,7 +2,7 @@
 import { isForbidden } from "../kube/client.ts";
 import { inSeconds, reasonOf, type Log } from "../runtime/logger.ts";
 import type { Following, Observed } from "./cluster-cache.ts";
-import type { Knowledge } from "../reconcile.ts";
+import type { Knowledge } from "../controller/controller.ts";
 import { reflect, type Reflecting } from "../kube/reflector.ts";
 import { isWorthALine } from "../runtime/backoff.ts";
 

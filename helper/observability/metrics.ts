@@ -3,7 +3,7 @@ import { Counter, Gauge, Registry } from "prom-client";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { Tokens } from "../resources/secrets.ts";
 import type { Call } from "../kube/client.ts";
-import type { State } from "../reconcile.ts";
+import type { State } from "../controller/controller.ts";
 
 export class Metrics {
   readonly #registry = new Registry();

@@ -1,6 +1,6 @@
 // How the helper is: alive, ready, all right. Told to the kubelet and to Prometheus.
 import type { Tokens } from "../resources/secrets.ts";
-import type { State } from "../reconcile.ts";
+import type { State } from "../controller/controller.ts";
 
 export interface StatusSource {
   readonly tokens: () => Tokens;

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { annotations, ownMetadata, type Metadata } from "./ownership.ts";
 import { firstEnd, type AuthorizationToken } from "../ecr/token.ts";
-import { describeTokens } from "../tokens-left.ts";
+import { describeTokens } from "../controller/restore-tokens.ts";
 
 /** The live tokens by the names of their requests. */
 export type Tokens = ReadonlyMap<string, AuthorizationToken>;

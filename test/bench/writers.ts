@@ -1,6 +1,6 @@
 // What the helper is measured against: the API server's own limit for the same bodies, and the way of its peers.
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
-import { withoutWarnings } from "../../helper/apply.ts";
+import { withoutWarnings } from "../../helper/controller/writer.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, type DesiredSecret } from "../../helper/resources/secrets.ts";
 import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube/client.ts";

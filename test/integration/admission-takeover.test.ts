@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { Writer } from "../../helper/apply.ts";
+import { Writer } from "../../helper/controller/writer.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
 import { connect, orUndefined, type Kube } from "../../helper/kube/client.ts";

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, secretsOf, type Secret, type Tokens } from "../../helper/resources/secrets.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
-import { tokensOf } from "../../helper/tokens-left.ts";
+import { tokensOf } from "../../helper/controller/restore-tokens.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 
 const [own, sameRegion, otherRegion] = [

@@ -16,7 +16,7 @@ import {
   serviceAccountPatch,
   type ServiceAccount,
 } from "../../helper/resources/service-account.ts";
-import { tokensOf } from "../../helper/tokens-left.ts";
+import { tokensOf } from "../../helper/controller/restore-tokens.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { oddities } from "../odd-values.ts";
 

@@ -4,9 +4,9 @@ import { readConfig, type HelperConfig } from "../../helper/config/helper-config
 import { desiredSecrets, secretsOf, type Secret } from "../../helper/resources/secrets.ts";
 import type { Observed, SeenSecret } from "../../helper/cache/cluster-cache.ts";
 import { whatToCheck } from "../../helper/ecr/access-denied.ts";
-import { tasksOf } from "../../helper/tasks.ts";
+import { tasksOf } from "../../helper/controller/plan.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
-import { tokensOf } from "../../helper/tokens-left.ts";
+import { tokensOf } from "../../helper/controller/restore-tokens.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import { mistakesOf } from "../mistakes.ts";
 import { account, runProgram, type Program, type Registered } from "../program.ts";

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { ForeignObjectError } from "../../helper/apply.ts";
+import { ForeignObjectError } from "../../helper/controller/writer.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { fieldManager, ownMetadata, type Metadata } from "../../helper/resources/ownership.ts";
 import { KubeError } from "../../helper/kube/client.ts";
 import { fieldsOf } from "../../helper/resources/managed-fields.ts";
 import { Observed, type MetadataOnly } from "../../helper/cache/cluster-cache.ts";
-import { createController, type Effects, type Knowledge } from "../../helper/reconcile.ts";
+import { createController, type Effects, type Knowledge } from "../../helper/controller/controller.ts";
 import type { KubeObject } from "../../helper/kube/reflector.ts";
 import {
   newServiceAccount,

@@ -1,14 +1,14 @@
 // The end of a helper. A restart leaves everything as it is, and so does the end of its Deployment alone; but where the stack
 // is being destroyed, or the next helper will keep less, this one still has the rights to take back what nobody would look
 // after any more.
-import type { Writer } from "./apply.ts";
-import type { HelperConfig } from "./config/helper-config.ts";
-import { orUndefined, type Kube } from "./kube/client.ts";
-import { reasonOf, type Log } from "./runtime/logger.ts";
-import type { Observed } from "./cache/cluster-cache.ts";
-import { inParallel } from "./runtime/parallel.ts";
-import { deploymentPath, keptBy, successorOf, type Deployment } from "./cache/successor.ts";
-import { objectsOf } from "./tasks.ts";
+import type { Writer } from "./writer.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { orUndefined, type Kube } from "../kube/client.ts";
+import { reasonOf, type Log } from "../runtime/logger.ts";
+import type { Observed } from "../cache/cluster-cache.ts";
+import { inParallel } from "../runtime/parallel.ts";
+import { deploymentPath, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
+import { objectsOf } from "./plan.ts";
 
 /** How long the look at the Deployment may take, in milliseconds: an end is not held up by an API server that is away. */
 const lookLimit = 700;

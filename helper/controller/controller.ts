@@ -1,16 +1,16 @@
 // The controller: whatever changes, in the cluster or in the tokens, every namespace that it concerns is compared with what
 // should be there, and what is not right is written. A namespace is one piece of work, and none holds up another.
-import type { Outcome, Writer } from "./apply.ts";
-import type { HelperConfig } from "./config/helper-config.ts";
-import { desiredSecrets, type Tokens } from "./resources/secrets.ts";
-import { formatDate } from "./runtime/logger.ts";
-import type { Metrics } from "./observability/metrics.ts";
-import type { Observed } from "./cache/cluster-cache.ts";
-import { WorkQueue } from "./queue.ts";
-import { maximumObjectRetry } from "./runtime/backoff.ts";
-import { objectsOf, tasksOf, type Desired, type Settled, type Task } from "./tasks.ts";
-import { firstEnd } from "./ecr/token.ts";
-import { Troubles, type TroubleEffects } from "./troubles.ts";
+import type { Outcome, Writer } from "./writer.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { desiredSecrets, type Tokens } from "../resources/secrets.ts";
+import { formatDate } from "../runtime/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import type { Observed } from "../cache/cluster-cache.ts";
+import { WorkQueue } from "./work-queue.ts";
+import { maximumObjectRetry } from "../runtime/backoff.ts";
+import { objectsOf, tasksOf, type Desired, type Settled, type Task } from "./plan.ts";
+import { firstEnd } from "../ecr/token.ts";
+import { Troubles, type TroubleEffects } from "./failure-tracker.ts";
 
 export interface Effects extends TroubleEffects {
   readonly writer: Pick<Writer, "applySecret" | "removeSecret" | "applyAccount" | "releaseAccount">;

@@ -1,14 +1,14 @@
 // The tokens that one helper leaves to the next: in the secrets of its own namespace, with their times beside them.
-import type { Clock } from "./runtime/clock.ts";
-import { pushTokenName, type HelperConfig } from "./config/helper-config.ts";
-import type { Secret, Tokens } from "./resources/secrets.ts";
-import { annotations, isOwn } from "./resources/ownership.ts";
-import { orUndefined, type Kube } from "./kube/client.ts";
-import type { MetadataOnly } from "./cache/cluster-cache.ts";
-import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
-import { fieldsIn, isText, parseFields } from "./runtime/shape.ts";
-import { isWorthALine, retryDelay, serverRetryLimit } from "./runtime/backoff.ts";
-import { parseLogin, type AuthorizationToken } from "./ecr/token.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
+import type { Secret, Tokens } from "../resources/secrets.ts";
+import { annotations, isOwn } from "../resources/ownership.ts";
+import { orUndefined, type Kube } from "../kube/client.ts";
+import type { MetadataOnly } from "../cache/cluster-cache.ts";
+import { inSeconds, reasonOf, type Log } from "../runtime/logger.ts";
+import { fieldsIn, isText, parseFields } from "../runtime/shape.ts";
+import { isWorthALine, retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
+import { parseLogin, type AuthorizationToken } from "../ecr/token.ts";
 
 /** What the annotation of a secret says of the tokens in it, which the identity of the fingerprint asked for. */
 export const describeTokens = (identity: string, tokens: Tokens): string =>

@@ -1,5 +1,5 @@
 // What is to be done, by key: each key once however often it is added, never twice at a time, what is urgent first.
-import type { Clock } from "./runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 
 export interface QueueOptions {
   readonly clock: Clock;

@@ -1,11 +1,11 @@
 // What went wrong with which object lately: how long it is left alone for that, and what is said of it.
-import { isConflict, LastingError, isNamespaceGone } from "./apply.ts";
-import type { Clock } from "./runtime/clock.ts";
-import { isUnwell, KubeError } from "./kube/client.ts";
-import { inSeconds, reasonOf, type Log } from "./runtime/logger.ts";
-import type { Metrics } from "./observability/metrics.ts";
-import { retryAfterOf } from "./runtime/retry-after.ts";
-import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "./runtime/backoff.ts";
+import { isConflict, LastingError, isNamespaceGone } from "./writer.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { isUnwell, KubeError } from "../kube/client.ts";
+import { inSeconds, reasonOf, type Log } from "../runtime/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { retryAfterOf } from "../runtime/retry-after.ts";
+import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
 
 export interface TroubleEffects {
   /** Makes something visible on the object itself: an Event of type Warning. */

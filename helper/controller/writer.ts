@@ -1,11 +1,11 @@
 // The helper's writes: one object brought to its desired state, or taken back. Secrets by server-side apply, service
 // accounts by a patch of their own lists at the version that was read.
-import type { HelperConfig } from "./config/helper-config.ts";
-import { mostData, type DesiredSecret } from "./resources/secrets.ts";
-import { fieldManager, isOwn } from "./resources/ownership.ts";
-import { isForbidden, KubeError, metadataOnly, orUndefined, type Call, type Kube } from "./kube/client.ts";
-import type { MetadataOnly, Observed, SeenSecret } from "./cache/cluster-cache.ts";
-import type { KubeObject } from "./kube/reflector.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { mostData, type DesiredSecret } from "../resources/secrets.ts";
+import { fieldManager, isOwn } from "../resources/ownership.ts";
+import { isForbidden, KubeError, metadataOnly, orUndefined, type Call, type Kube } from "../kube/client.ts";
+import type { MetadataOnly, Observed, SeenSecret } from "../cache/cluster-cache.ts";
+import type { KubeObject } from "../kube/reflector.ts";
 import {
   disowningPatch,
   holdsOwn,
@@ -15,7 +15,7 @@ import {
   serviceAccountPatch,
   type Entries,
   type ServiceAccount,
-} from "./resources/service-account.ts";
+} from "../resources/service-account.ts";
 
 export type Outcome = "created" | "configured" | "unchanged" | "removed";
 
