@@ -4,7 +4,7 @@ import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Provider, type ProviderArgs } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/runtime/logger.ts";
-import { isContent, type ClusterConfig } from "./cluster-config.ts";
+import { isContent, type ClusterConfig } from "./config/cluster.ts";
 
 /** What EKS says of a cluster. */
 export interface EksCluster {

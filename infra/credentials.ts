@@ -3,7 +3,7 @@
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { EksCluster } from "./cluster.ts";
-import type { IdentityConfig } from "./identity-config.ts";
+import type { IdentityConfig } from "./config/identity.ts";
 import type { Identity } from "./identity.ts";
 import { audience } from "./trust.ts";
 

@@ -1,5 +1,5 @@
 // What other accounts have to set on their repositories, so that the helper's credentials open them: as pure documents.
-import { literalArn } from "./aws-names.ts";
+import { literalArn } from "./config/aws-names.ts";
 import { covers, patternsIn, pullActions, pushActions, type ImageRights } from "./image-rights.ts";
 import { registryOfHost, type Registry } from "./registry.ts";
 

@@ -13,7 +13,7 @@ import { namedNamespaces, type TargetRules } from "../helper/shared/namespace-ru
 import { Access } from "./access.ts";
 import { Admission } from "./admission.ts";
 import type { ClusterProviders, EksCluster } from "./cluster.ts";
-import { app, type StackConfig } from "./config.ts";
+import { app, type StackConfig } from "./config/stack.ts";
 import { namespaceAnnotations, podCredentials } from "./credentials.ts";
 import { FirstPull } from "./first-pull.ts";
 import type { AccessKeyPair, Identity } from "./identity.ts";

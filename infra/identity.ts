@@ -9,7 +9,7 @@ import { User } from "@pulumi/aws/iam/user.js";
 import { UserPolicyAttachment } from "@pulumi/aws/iam/userPolicyAttachment.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { EksCluster } from "./cluster.ts";
-import type { IamHardening, IdentityConfig } from "./identity-config.ts";
+import type { IamHardening, IdentityConfig } from "./config/identity.ts";
 import type { HelperPolicy } from "./image-rights.ts";
 import type { OidcProvider } from "./oidc.ts";
 import type { Registry } from "./registry.ts";

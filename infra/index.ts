@@ -1,6 +1,6 @@
 // The stack: configuration -> AWS -> image -> cluster -> outputs.
 import { clusterProviders, findEksCluster } from "./cluster.ts";
-import { app, readConfig } from "./config.ts";
+import { app, readConfig } from "./config/stack.ts";
 import { Workload } from "./deployment.ts";
 import { crossAccountPolicies } from "./cross-account.ts";
 import { helperArn, Identity, roleArn } from "./identity.ts";

@@ -1,7 +1,7 @@
 // What the helper's pod may reach in the network, and who may reach it.
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import type { EksCluster } from "./cluster.ts";
-import type { StackConfig } from "./config.ts";
+import type { StackConfig } from "./config/stack.ts";
 import { podIdentityAgent } from "./credentials.ts";
 
 type EgressRule = input.networking.v1.NetworkPolicyEgressRule;

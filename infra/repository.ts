@@ -4,7 +4,7 @@ import { Repository as EcrRepository } from "@pulumi/aws/ecr/repository.js";
 import { RepositoryPolicy } from "@pulumi/aws/ecr/repositoryPolicy.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { Registry } from "./registry.ts";
-import type { RepositoryConfig } from "./repository-config.ts";
+import type { RepositoryConfig } from "./config/repository.ts";
 import { repositoryPolicy } from "./repository-policy.ts";
 
 export interface RepositoryArgs extends RepositoryConfig {

@@ -1,7 +1,7 @@
 // Who may assume the helper's role: the trust policies, as pure documents.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-idp_oidc.html
 // https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
-import { literalArn } from "./aws-names.ts";
+import { literalArn } from "./config/aws-names.ts";
 import type { Registry } from "./registry.ts";
 
 export interface ServiceAccountName {

@@ -1,7 +1,7 @@
 // What the stack's configuration says of mistakes in it, for tests that register nothing.
 import assert from "node:assert/strict";
 import * as pulumi from "@pulumi/pulumi";
-import { readConfig } from "../infra/config.ts";
+import { readConfig } from "../infra/config/stack.ts";
 import type { Registry } from "../infra/registry.ts";
 import { configure, ownRegistry } from "./program.ts";
 

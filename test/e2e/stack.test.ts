@@ -10,7 +10,7 @@ import { CreateAccessKeyCommand, DeleteAccessKeyCommand, IAMClient } from "@aws-
 import { connect, KubeError, type KubeOptions } from "../../helper/kube/client.ts";
 import { identities } from "../../helper/shared/names.ts";
 import type { EksCluster } from "../../infra/cluster.ts";
-import type { IdentityConfig } from "../../infra/identity-config.ts";
+import type { IdentityConfig } from "../../infra/config/identity.ts";
 import { networkPolicySpec } from "../../infra/network-policy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";

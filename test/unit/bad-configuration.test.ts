@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
-import { readConfig, type StackConfig } from "../../infra/config.ts";
+import { readConfig, type StackConfig } from "../../infra/config/stack.ts";
 import { pushPolicy } from "../../infra/image-rights.ts";
 import * as rules from "../acceptable.ts";
 import { isSelector } from "../acceptable-selector.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
-import { readConfig } from "../../infra/config.ts";
+import { readConfig } from "../../infra/config/stack.ts";
 import { helperPolicy, pushPolicy, type HelperPolicy, type ImageRights } from "../../infra/image-rights.ts";
 import type { Registry } from "../../infra/registry.ts";
 import { pullActions, pushActions } from "../ecr-actions.ts";

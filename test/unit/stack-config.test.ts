@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
-import { readConfig } from "../../infra/config.ts";
+import { readConfig } from "../../infra/config/stack.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { configure, ownRegistry } from "../program.ts";
 

@@ -1,8 +1,8 @@
 // The part of the configuration that says what the repository of the helper's image is like.
 import { kmsKeyArn, principalOrAll, repositoryName } from "./aws-names.ts";
-import type { ConfigReader } from "./config-reader.ts";
-import type { Registry } from "./registry.ts";
-import { repositoryPolicy } from "./repository-policy.ts";
+import type { ConfigReader } from "./reader.ts";
+import type { Registry } from "../registry.ts";
+import { repositoryPolicy } from "../repository-policy.ts";
 
 /** Whether a tag that is there can be given to another image. */
 const tagMutabilities = ["MUTABLE", "IMMUTABLE"] as const;

@@ -1,8 +1,8 @@
 // The part of the configuration that says who the helper is to AWS. Each identity has keys of its own: one that is missing
 // is a mistake, and so is one that another identity would use.
-import { identities } from "../helper/shared/names.ts";
+import { identities } from "../../helper/shared/names.ts";
 import { entityName, iamPath, issuerUrl, oidcProviderArn, policyArn, principal, tag } from "./aws-names.ts";
-import type { ConfigReader } from "./config-reader.ts";
+import type { ConfigReader } from "./reader.ts";
 
 /** Where the OIDC provider of a cluster is found: its issuer's URL, the provider's ARN, or EKS, which knows the issuer. */
 export type OidcSource = { readonly issuer: string } | { readonly providerArn: string } | "eks";

@@ -1,8 +1,8 @@
 // The part of the configuration that says which images the kept credentials open, in which registries.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
-import { registryHost } from "../helper/shared/names.ts";
+import { registryHost } from "../../helper/shared/names.ts";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
-import type { ConfigReader } from "./config-reader.ts";
+import type { ConfigReader } from "./reader.ts";
 import {
   helperPolicy,
   pushPolicy,
@@ -10,8 +10,8 @@ import {
   type HelperPolicy,
   type ImageRights,
   type RepositoryLists,
-} from "./image-rights.ts";
-import { hostForm, hostOfRegistry, isSameRegistry, registryNamedBy, type Registry } from "./registry.ts";
+} from "../image-rights.ts";
+import { hostForm, hostOfRegistry, isSameRegistry, registryNamedBy, type Registry } from "../registry.ts";
 
 /** Which images, in which registries. */
 export interface RightsConfig extends RepositoryLists {

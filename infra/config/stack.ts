@@ -1,8 +1,8 @@
 // The stack's configuration: read here and nowhere else, checked whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
 import { endpointUrl, imagePath, policyName } from "./aws-names.ts";
-import { readCluster, type ClusterConfig } from "./cluster-config.ts";
-import { ConfigReader } from "./config-reader.ts";
+import { readCluster, type ClusterConfig } from "./cluster.ts";
+import { ConfigReader } from "./reader.ts";
 import {
   readHardening,
   readIdentity,
@@ -10,13 +10,13 @@ import {
   type IamHardening,
   type IdentityConfig,
   type PushRoleConfig,
-} from "./identity-config.ts";
-import { firstPullPrefix } from "./first-pull.ts";
-import { networkPolicies } from "./network-policy.ts";
-import type { Registry } from "./registry.ts";
-import { readRepository, type RepositoryConfig } from "./repository-config.ts";
-import { readRights, type RightsConfig } from "./rights-config.ts";
-import { formats, levels, reasonOf, type Format, type Level } from "../helper/runtime/logger.ts";
+} from "./identity.ts";
+import { firstPullPrefix } from "../first-pull.ts";
+import { networkPolicies } from "../network-policy.ts";
+import type { Registry } from "../registry.ts";
+import { readRepository, type RepositoryConfig } from "./repository.ts";
+import { readRights, type RightsConfig } from "./rights.ts";
+import { formats, levels, reasonOf, type Format, type Level } from "../../helper/runtime/logger.ts";
 import {
   anyHost,
   basicAuthNames,
@@ -26,8 +26,8 @@ import {
   objectName,
   portSuffix,
   regionsOf,
-} from "../helper/shared/names.ts";
-import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../helper/shared/namespace-rules.ts";
+} from "../../helper/shared/names.ts";
+import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../../helper/shared/namespace-rules.ts";
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
 export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig, RightsConfig {

@@ -1,7 +1,7 @@
 // The part of the configuration that says which cluster.
 import { existsSync, statSync } from "node:fs";
 import { eksClusterName } from "./aws-names.ts";
-import type { ConfigReader } from "./config-reader.ts";
+import type { ConfigReader } from "./reader.ts";
 
 /** Which cluster: a kubeconfig (path or content) and a context of it, or the name of an EKS cluster. */
 export type ClusterConfig =

@@ -1,7 +1,7 @@
 // What AWS takes for a name, an ARN, a principal or an address.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
-import { dnsName, portSuffix, region } from "../helper/shared/names.ts";
+import { dnsName, portSuffix, region } from "../../helper/shared/names.ts";
 
 const partition = "aws(?:-[a-z]+)*";
 const path = "(?:[!-~]{1,510}/)?";
