@@ -11,7 +11,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { basicAuthNames, regionsOf } from "../helper/shared/names.ts";
 import { namedNamespaces, type TargetRules } from "../helper/shared/namespace-rules.ts";
 import { Access } from "./access.ts";
-import { Admission } from "./admission.ts";
+import { Admission } from "./admission/policies.ts";
 import type { ClusterProviders, EksCluster } from "./cluster.ts";
 import { app, type StackConfig } from "./config/stack.ts";
 import { namespaceAnnotations, podCredentials } from "./credentials.ts";

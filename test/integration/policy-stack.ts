@@ -1,7 +1,7 @@
 // The policies of a stack in a cluster of the test's own, and a helper's token there with rights to everything that they judge.
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import type { Kube, KubeOptions } from "../../helper/kube/client.ts";
-import { policySpecs } from "../../infra/admission.ts";
+import { policySpecs } from "../../infra/admission/policies.ts";
 import { helperEnvironment } from "../helper-environment.ts";
 import type { Cluster } from "../helper-process.ts";
 

@@ -1,5 +1,5 @@
 // What the secrets that the helper writes have to be: what helper/desired.ts makes of them, whatever others added.
-import { annotationPrefix } from "../helper/resources/ownership.ts";
+import { annotationPrefix } from "../../helper/resources/ownership.ts";
 import {
   addsNone,
   beforeAndAfter,
@@ -13,7 +13,7 @@ import {
   wasThere,
   type KeptObjects,
   type Rules,
-} from "./admission-rules.ts";
+} from "./rules.ts";
 import { allOf, anyOf, isBuildNamespace, literal } from "./cel.ts";
 
 /** The types of the helper's secrets and the keys of each: https://kubernetes.io/docs/concepts/configuration/secret/#secret-types */

@@ -3,10 +3,10 @@
 import { ValidatingAdmissionPolicy } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicy.js";
 import { ValidatingAdmissionPolicyBinding } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicyBinding.js";
 import * as pulumi from "@pulumi/pulumi";
-import type { TargetRules } from "../helper/shared/namespace-rules.ts";
-import { accountRules } from "./admission-accounts.ts";
-import type { KeptObjects, Rules, Validation, Variable } from "./admission-rules.ts";
-import { secretRules } from "./admission-secrets.ts";
+import type { TargetRules } from "../../helper/shared/namespace-rules.ts";
+import { accountRules } from "./service-accounts.ts";
+import type { KeptObjects, Rules, Validation, Variable } from "./rules.ts";
+import { secretRules } from "./secrets.ts";
 import { literal } from "./cel.ts";
 
 interface Subject {

@@ -1,7 +1,7 @@
 // What the rules for secrets and for service accounts have in common: the variables and conditions of admission policies.
 // https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
-import { ownerReference, ownLabels } from "../helper/resources/ownership.ts";
-import type { TargetRules } from "../helper/shared/namespace-rules.ts";
+import { ownerReference, ownLabels } from "../../helper/resources/ownership.ts";
+import type { TargetRules } from "../../helper/shared/namespace-rules.ts";
 import { allOf, literal } from "./cel.ts";
 
 /** What the stack's configuration says of the objects that its helper keeps. */

@@ -1,6 +1,6 @@
 // What the helper may do to service accounts: what helper/service-account.ts does, so that nothing of others is lost or added.
-import { ownLabels } from "../helper/resources/ownership.ts";
-import { entriesAnnotation, maxAnnotation } from "../helper/resources/service-account.ts";
+import { ownLabels } from "../../helper/resources/ownership.ts";
+import { entriesAnnotation, maxAnnotation } from "../../helper/resources/service-account.ts";
 import {
   addsNone,
   created,
@@ -17,7 +17,7 @@ import {
   type Rules,
   type Validation,
   type Variable,
-} from "./admission-rules.ts";
+} from "./rules.ts";
 import { allOf, anyOf, isBuildNamespace, literal } from "./cel.ts";
 
 const lists = ["secrets", "imagePullSecrets"] as const;

@@ -1,6 +1,6 @@
 // Parts of expressions in the language of the API server's policies: https://kubernetes.io/docs/reference/using-api/cel/
-import { parseRequirements, type Requirement } from "../helper/shared/label-selector.ts";
-import { isPattern, reservedNamespaces, type TargetRules } from "../helper/shared/namespace-rules.ts";
+import { parseRequirements, type Requirement } from "../../helper/shared/label-selector.ts";
+import { isPattern, reservedNamespaces, type TargetRules } from "../../helper/shared/namespace-rules.ts";
 
 /** A string or a list of strings as a literal: the escapes of JSON are among those of CEL. */
 export const literal = (value: string | readonly string[]): string => JSON.stringify(value);
