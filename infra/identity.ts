@@ -22,7 +22,7 @@ import {
   webIdentityTrust,
   type ServiceAccountName,
   type TrustPolicy,
-} from "./trust.ts";
+} from "./trust-policy.ts";
 
 export interface IdentityArgs extends IamHardening {
   readonly policyName: string;

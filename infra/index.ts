@@ -1,7 +1,7 @@
 // The stack: configuration -> AWS -> image -> cluster -> outputs.
 import { clusterProviders, findEksCluster } from "./cluster.ts";
 import { app, readConfig } from "./config/stack.ts";
-import { Workload } from "./deployment.ts";
+import { Workload } from "./workload.ts";
 import { crossAccountPolicies } from "./cross-account.ts";
 import { helperArn, Identity, roleArn } from "./identity.ts";
 import { helperPolicy, pushPolicy } from "./image-rights.ts";
@@ -9,7 +9,7 @@ import { HelperImage } from "./image.ts";
 import { findOidcProvider } from "./oidc.ts";
 import { findOwnRegistry } from "./registry.ts";
 import { Repository } from "./repository.ts";
-import { assumeActions } from "./trust.ts";
+import { assumeActions } from "./trust-policy.ts";
 
 const own = await findOwnRegistry();
 const config = readConfig(own);

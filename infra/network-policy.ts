@@ -2,7 +2,7 @@
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import type { EksCluster } from "./cluster.ts";
 import type { StackConfig } from "./config/stack.ts";
-import { podIdentityAgent } from "./credentials.ts";
+import { podIdentityAgent } from "./pod-credentials.ts";
 
 type EgressRule = input.networking.v1.NetworkPolicyEgressRule;
 

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/runtime/logger.ts";
 import type { EksCluster } from "./cluster.ts";
 import type { OidcSource } from "./config/identity.ts";
-import { audience } from "./trust.ts";
+import { audience } from "./trust-policy.ts";
 
 /** The provider of an issuer. `issuer` is a URL; `arn` is undefined where the stack has yet to make the provider. */
 export interface OidcProvider {

@@ -15,7 +15,7 @@ import {
   IAMClient,
 } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/client.ts";
-import { webIdentityTrust } from "../../infra/trust.ts";
+import { webIdentityTrust } from "../../infra/trust-policy.ts";
 import { freePort } from "../api-server.ts";
 import type { Line } from "../helper-process.ts";
 import { account, issuer, roleArn } from "../local/machine.ts";

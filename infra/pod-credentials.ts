@@ -5,7 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { EksCluster } from "./cluster.ts";
 import type { IdentityConfig } from "./config/identity.ts";
 import type { Identity } from "./identity.ts";
-import { audience } from "./trust.ts";
+import { audience } from "./trust-policy.ts";
 
 export interface PodCredentials {
   readonly env: input.core.v1.EnvVar[];
