@@ -14,15 +14,15 @@ import {
 import { AttachRolePolicyCommand, DetachRolePolicyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { connect, type KubeOptions } from "../../helper/kube/client.ts";
-import { Proxy } from "../faults/proxy.ts";
+import { Proxy } from "../support/proxy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
-import { RegistryClient } from "../registry-client.ts";
-import { boundaryArn, deployerPolicy, makeDeployer, type Deployer } from "../deployer.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
+import { RegistryClient } from "../support/registry-client.ts";
+import { boundaryArn, deployerPolicy, makeDeployer, type Deployer } from "../support/deployer.ts";
+import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `id-${id}`;

@@ -22,9 +22,9 @@ import { account, aws, kubeconfig, otherAccount, ports, registryHost } from "../
 import { run as runCommand } from "../local/process.ts";
 import { rootOf } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
-import { passwordFor, RegistryClient } from "../registry-client.ts";
+import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { requestsToAws } from "../whole/left-behind.ts";
-import { changesOf, makeCheckout, type Checkout } from "./commands.ts";
+import { changesOf, makeCheckout, type Checkout } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, withImage, type Pod } from "./pods.ts";
 import { pullPassword } from "./pulls.ts";
 

@@ -1,7 +1,7 @@
 // Pulling by what the helper keeps, while something else goes on.
 import { connect, type KubeOptions } from "../../helper/kube/client.ts";
 import { ports } from "../local/machine.ts";
-import { RegistryClient } from "../registry-client.ts";
+import { RegistryClient } from "../support/registry-client.ts";
 
 interface Secret {
   data: Record<string, string>;

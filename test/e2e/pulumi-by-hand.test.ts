@@ -11,7 +11,7 @@ import { connect } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, backend, kubeconfig } from "../local/machine.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
+import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `bh-${id}`;

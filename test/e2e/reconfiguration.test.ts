@@ -12,9 +12,9 @@ import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { rootOf } from "../local/root-key.ts";
 import { account, aws, kubeconfig, ports } from "../local/machine.ts";
-import { passwordFor, RegistryClient } from "../registry-client.ts";
+import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
+import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `ch-${id}`;

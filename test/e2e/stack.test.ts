@@ -18,8 +18,8 @@ import { rootOf } from "../local/root-key.ts";
 import { account, aws, backend, kubeconfig, ports, url } from "../local/machine.ts";
 import { waitFor, waitForObject, type Change } from "../local/watch.ts";
 import { isMade } from "../local/pulumi/stack-commands.ts";
-import { passwordFor } from "../registry-client.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "./commands.ts";
+import { passwordFor } from "../support/registry-client.ts";
+import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, type Pod } from "./pods.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
 

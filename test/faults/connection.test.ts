@@ -3,8 +3,8 @@ import { after, before, describe, it } from "node:test";
 import { connect } from "../../helper/kube/client.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { kubeconfig } from "../local/machine.ts";
-import { reset } from "./fault.ts";
-import { Proxy } from "./proxy.ts";
+import { reset } from "../support/fault.ts";
+import { Proxy } from "../support/proxy.ts";
 
 describe("a connection to the API server that is reset in the middle of many writes", () => {
   const options = readKubeconfig(kubeconfig);

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { decode, pullPasswords, type Secret } from "../integration/stack-parts.ts";
+import { decode, pullPasswords, type Secret } from "../support/stack-parts.ts";
 import { account } from "../local/machine.ts";
-import { freePort } from "../api-server.ts";
-import type { HelperProcess, Line } from "../helper-process.ts";
-import { regionOf } from "./counted-front.ts";
-import { answer, cut, delay, drip, garble, hang, reset, resetAfter, rewrite, type Fault } from "./fault.ts";
-import type { Outage } from "./proxy.ts";
+import { freePort } from "../support/api-server.ts";
+import type { HelperProcess, Line } from "../support/helper-process.ts";
+import { regionOf } from "../support/counted-gateway.ts";
+import { answer, cut, delay, drip, garble, hang, reset, resetAfter, rewrite, type Fault } from "../support/fault.ts";
+import type { Outage } from "../support/proxy.ts";
 import { assertNoneShown, makeSurroundings, passwordOf, type Surroundings } from "./surroundings.ts";
 
 const id = randomBytes(3).toString("hex");

@@ -19,8 +19,8 @@ import { isMade } from "../local/pulumi/stack-commands.ts";
 import { pulumiCommand } from "../local/pulumi/toolchain.ts";
 import { forgetStack, keepOverrides, openStack, parseOverride, type Stack } from "../local/stack.ts";
 import { killEngine } from "./engine-process.ts";
-import type { Fault } from "./fault.ts";
-import { Proxy, type Matches, type Outage } from "./proxy.ts";
+import type { Fault } from "../support/fault.ts";
+import { Proxy, type Matches, type Outage } from "../support/proxy.ts";
 
 export interface Ended {
   /** Null where it was killed. */

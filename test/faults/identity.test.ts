@@ -16,12 +16,12 @@ import {
 } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/client.ts";
 import { webIdentityTrust } from "../../infra/trust-policy.ts";
-import { freePort } from "../api-server.ts";
-import type { Line } from "../helper-process.ts";
+import { freePort } from "../support/api-server.ts";
+import type { Line } from "../support/helper-process.ts";
 import { account, issuer, roleArn } from "../local/machine.ts";
-import { isTokenRequest } from "./counted-front.ts";
-import { answer, breakOff, hang, type Fault } from "./fault.ts";
-import type { Asked } from "./proxy.ts";
+import { isTokenRequest } from "../support/counted-gateway.ts";
+import { answer, breakOff, hang, type Fault } from "../support/fault.ts";
+import type { Asked } from "../support/proxy.ts";
 import { assertNoneShown, makeSurroundings, type Surroundings } from "./surroundings.ts";
 
 const id = randomBytes(3).toString("hex");

@@ -4,13 +4,13 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
-import { accountPath, secretPath, type Parts, type ServiceAccount } from "../integration/stack-parts.ts";
-import { freePort } from "../api-server.ts";
-import type { HelperProcess } from "../helper-process.ts";
+import { accountPath, secretPath, type Parts, type ServiceAccount } from "../support/stack-parts.ts";
+import { freePort } from "../support/api-server.ts";
+import type { HelperProcess } from "../support/helper-process.ts";
 import { succeeds } from "../local/process.ts";
 import { waitForObject } from "../local/watch.ts";
-import { answer, breakAfter, breakOff, cut, delay, drip, reset, type Fault } from "./fault.ts";
-import type { Matches, Outage } from "./proxy.ts";
+import { answer, breakAfter, breakOff, cut, delay, drip, reset, type Fault } from "../support/fault.ts";
+import type { Matches, Outage } from "../support/proxy.ts";
 import { assertNoneShown, makeSurroundings, patience, type Surroundings } from "./surroundings.ts";
 
 const id = randomBytes(3).toString("hex");

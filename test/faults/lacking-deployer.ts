@@ -1,7 +1,7 @@
 // A deployer who has none of the rights that are in question, and is given each when he was told of it.
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
-import { boundaryArn, deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../deployer.ts";
+import { boundaryArn, deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../support/deployer.ts";
 import { aws } from "../local/machine.ts";
 import { commands, EngineStack, type Ended } from "./engine-stack.ts";
 import { iam } from "./live-stack.ts";

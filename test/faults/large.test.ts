@@ -2,13 +2,13 @@
 // entries of others.
 import assert from "node:assert/strict";
 import { after, before, describe, it, type TestContext } from "node:test";
-import { accountPath, decode, pullPasswords } from "../integration/stack-parts.ts";
-import { freePort } from "../api-server.ts";
+import { accountPath, decode, pullPasswords } from "../support/stack-parts.ts";
+import { freePort } from "../support/api-server.ts";
 import { account } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
-import { done, outcome, Scene, type SceneOptions } from "./scene.ts";
-import { renewed } from "./witness.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";
+import { renewed } from "../support/secret-monitor.ts";
 
 let cluster: OwnCluster;
 before(async () => (cluster = await startOwnCluster()));

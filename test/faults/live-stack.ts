@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aws-sdk/client-iam";
 import { connect, orUndefined } from "../../helper/kube/client.ts";
-import { nothingToDo } from "../e2e/commands.ts";
+import { nothingToDo } from "../support/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
-import { isLoginTaken } from "../registry-login.ts";
+import { isLoginTaken } from "../support/registry-login.ts";
 import { EngineStack } from "./engine-stack.ts";
 
 interface Secret {

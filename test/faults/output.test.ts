@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { freePort } from "../api-server.ts";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { freePort } from "../support/api-server.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { Pipe } from "./pipe.ts";
-import { done, outcome, Scene } from "./scene.ts";
-import { renewed } from "./witness.ts";
+import { done, outcome, Scene } from "./fault-fixture.ts";
+import { renewed } from "../support/secret-monitor.ts";
 
 let cluster: OwnCluster;
 before(async () => (cluster = await startOwnCluster()));

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import type { Line } from "../helper-process.ts";
+import type { Line } from "../support/helper-process.ts";
 
 export class Pipe {
   readonly #path: string;

@@ -2,10 +2,10 @@
 // disk that takes nothing.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { HelperProcess } from "../helper-process.ts";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
-import { done, outcome, Scene, type SceneOptions } from "./scene.ts";
-import { renewed } from "./witness.ts";
+import type { HelperProcess } from "../support/helper-process.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";
+import { renewed } from "../support/secret-monitor.ts";
 
 let cluster: OwnCluster;
 before(async () => (cluster = await startOwnCluster()));

@@ -4,11 +4,11 @@ import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
-import { freePort } from "../api-server.ts";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { freePort } from "../support/api-server.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { ControlGroup } from "./control-group.ts";
 import { Pipe } from "./pipe.ts";
-import { outcome, Scene } from "./scene.ts";
+import { outcome, Scene } from "./fault-fixture.ts";
 
 const size = Number(process.env["FAULTS_NAMESPACES"] ?? 5_000);
 const megabyte = 1 << 20;

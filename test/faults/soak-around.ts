@@ -1,10 +1,10 @@
 // What a soak puts between the helper and what it depends on: a front of its own, whose tokens are short, and proxies for faults.
-import type { Parts } from "../integration/stack-parts.ts";
+import type { Parts } from "../support/stack-parts.ts";
 import { startFront } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
-import { isLoginTaken } from "../registry-login.ts";
-import { rewrite } from "./fault.ts";
-import { Proxy } from "./proxy.ts";
+import { isLoginTaken } from "../support/registry-login.ts";
+import { rewrite } from "../support/fault.ts";
+import { Proxy } from "../support/proxy.ts";
 import type { Proxies } from "./soak-faults.ts";
 
 /** What is between the helper and what it depends on. */

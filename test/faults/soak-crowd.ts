@@ -1,8 +1,8 @@
 // Build namespaces that come and go, and others who delete and change what the helper keeps in them.
 import { setTimeout as sleep } from "node:timers/promises";
 import { orUndefined, type Call, type Kube } from "../../helper/kube/client.ts";
-import { accountPath, secretPath } from "../integration/stack-parts.ts";
-import { pick } from "./seeded.ts";
+import { accountPath, secretPath } from "../support/stack-parts.ts";
+import { pick } from "../support/seeded.ts";
 import { secretNames } from "./soak-judge.ts";
 
 export interface CrowdOptions {

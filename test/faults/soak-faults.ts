@@ -11,8 +11,8 @@ import {
   silence,
   type Exchange,
   type Fault,
-} from "./fault.ts";
-import type { Matches, Proxy } from "./proxy.ts";
+} from "../support/fault.ts";
+import type { Matches, Proxy } from "../support/proxy.ts";
 
 export type Side = "ecr" | "kubernetes";
 export type Proxies = Readonly<Record<Side, Proxy>>;

@@ -1,7 +1,7 @@
 // The soak among hostile namespaces in small.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { attack, hostileRows, linesOf, peakOf } from "./soak-hostile.ts";
 import { grace } from "./soak-judge.ts";
 import { Soak } from "./soak-run.ts";

@@ -1,6 +1,6 @@
 // A soak among hostile namespaces: how the others fare while their owners do all that they can, and how they fared before.
-import type { Line } from "../helper-process.ts";
-import { seeded } from "./seeded.ts";
+import type { Line } from "../support/helper-process.ts";
+import { seeded } from "../support/seeded.ts";
 import { Attacker } from "./soak-attacker.ts";
 import { grace } from "./soak-judge.ts";
 import { Probe, quantile, type Latencies } from "./soak-probe.ts";

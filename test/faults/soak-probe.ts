@@ -1,7 +1,7 @@
 // How long a namespace waits for its credentials: a new one, and one whose secret somebody deletes. Beside them a bare
 // request to the API server, which the helper has no part in.
 import { setTimeout as sleep } from "node:timers/promises";
-import { secretPath, type Parts, type Secret } from "../integration/stack-parts.ts";
+import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 import { watch } from "../local/watch.ts";
 import { removeNamespace } from "./soak-crowd.ts";
 import { grace, secretNames } from "./soak-judge.ts";

@@ -1,10 +1,10 @@
 // One soak: a helper that is let down by everything it depends on, again and again, and looked at all the time.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { HelperProcess, Line } from "../helper-process.ts";
-import { makeParts, type Parts } from "../integration/stack-parts.ts";
-import type { OwnCluster } from "../own-cluster.ts";
-import { seeded } from "./seeded.ts";
+import type { HelperProcess, Line } from "../support/helper-process.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
+import type { OwnCluster } from "../support/own-cluster.ts";
+import { seeded } from "../support/seeded.ts";
 import { surround, type Around } from "./soak-around.ts";
 import { Crowd } from "./soak-crowd.ts";
 import { unreachable, type Kind, type Proxies, type Side } from "./soak-faults.ts";

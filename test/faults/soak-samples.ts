@@ -2,10 +2,10 @@
 // about every password there is.
 import { setTimeout as sleep } from "node:timers/promises";
 import { orUndefined } from "../../helper/kube/client.ts";
-import { secretPath, type Parts, type Secret } from "../integration/stack-parts.ts";
+import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 import { watch, type Change } from "../local/watch.ts";
 import { judge, type Period, type Sample } from "./soak-judge.ts";
-import { passwordsOf } from "./witness.ts";
+import { passwordsOf } from "../support/secret-monitor.ts";
 
 export interface SamplerOptions {
   readonly parts: Parts;

@@ -1,7 +1,7 @@
 // The soak in small: a fault of each side and a killed helper, and then what the soak is there to see.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { kinds, unreachable, type Kind } from "./soak-faults.ts";
 import { grace } from "./soak-judge.ts";
 import { Soak } from "./soak-run.ts";

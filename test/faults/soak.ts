@@ -9,8 +9,8 @@
 // with its summary.
 import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
-import { startOwnCluster } from "../own-cluster.ts";
-import { pick, seeded, shuffled } from "./seeded.ts";
+import { startOwnCluster } from "../support/own-cluster.ts";
+import { pick, seeded, shuffled } from "../support/seeded.ts";
 import { grace } from "./soak-judge.ts";
 import { kinds, type Kind, type Side } from "./soak-faults.ts";
 import { Soak } from "./soak-run.ts";

@@ -3,11 +3,11 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { firstPullName } from "../../infra/first-pull.ts";
-import { changesOf } from "../e2e/commands.ts";
+import { changesOf } from "../support/commands.ts";
 import { awsCall, commands, type EngineStack, objectCall, type Call } from "./engine-stack.ts";
 import { mend } from "./killed-stack.ts";
 import { ports } from "../local/machine.ts";
-import { usualRole } from "../role-name.ts";
+import { usualRole } from "../support/role-name.ts";
 import { assertWhole, endStackFor, imagesOf, makeStackFor } from "./live-stack.ts";
 
 const name = `fs-${randomBytes(3).toString("hex")}`;

@@ -9,9 +9,9 @@ import {
   DeleteUserCommand,
   DetachUserPolicyCommand,
 } from "@aws-sdk/client-iam";
-import { changesOf } from "../e2e/commands.ts";
+import { changesOf } from "../support/commands.ts";
 import { waitUntilGone } from "../local/watch.ts";
-import { usualRole } from "../role-name.ts";
+import { usualRole } from "../support/role-name.ts";
 import { awsCall, commands, type EngineStack, objectCall, type Ended } from "./engine-stack.ts";
 import { deleteUnusedKeys } from "./killed-stack.ts";
 import {

@@ -1,12 +1,12 @@
 // A helper's surroundings, all of them real, with a programmable proxy before each: an ECR and a registry of its own whose
 // tokens live for seconds, and the API server.
-import type { Cluster, HelperProcess } from "../helper-process.ts";
-import { decode, makeParts, type Parts, type PartsOptions, type Secret } from "../integration/stack-parts.ts";
+import type { Cluster, HelperProcess } from "../support/helper-process.ts";
+import { decode, makeParts, type Parts, type PartsOptions, type Secret } from "../support/stack-parts.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
-import { isLoginTaken } from "../registry-login.ts";
-import { Proxy } from "./proxy.ts";
+import { isLoginTaken } from "../support/registry-login.ts";
+import { Proxy } from "../support/proxy.ts";
 
 export interface Surroundings {
   readonly parts: Parts;

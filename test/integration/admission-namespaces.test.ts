@@ -8,11 +8,11 @@ import type { Labels } from "../../helper/shared/label-selector.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { createMatcher, isOpenEnded, type TargetRules } from "../../helper/shared/namespace-rules.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
 import { refusalOf, untilEnforced } from "./enforced.ts";
 import { makePolicyStack, openRights, type PolicyStack } from "./policy-stack.ts";
-import { accountPath, secretPath } from "./stack-parts.ts";
+import { accountPath, secretPath } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 

@@ -7,13 +7,13 @@ import { readConfig, type HelperConfig } from "../../helper/config/helper-config
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
 import { connect, orUndefined, type Kube } from "../../helper/kube/client.ts";
 import { Observed, type MetadataOnly } from "../../helper/cache/cluster-cache.ts";
-import { helperEnvironment } from "../helper-environment.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
 import { refusalOf, untilEnforced } from "./enforced.ts";
 import { makePolicyStack, openRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
-import { accountPath, secretPath, type ServiceAccount } from "./stack-parts.ts";
+import { accountPath, secretPath, type ServiceAccount } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `helper-${id}`;

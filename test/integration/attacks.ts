@@ -4,7 +4,7 @@ import { exampleSecrets, type Secret } from "../../helper/resources/secrets.ts";
 import type { Call } from "../../helper/kube/client.ts";
 import { annotations, ownLabels, ownMetadata } from "../../helper/resources/ownership.ts";
 import { entriesAnnotation, newServiceAccount } from "../../helper/resources/service-account.ts";
-import { accountPath, secretPath } from "./stack-parts.ts";
+import { accountPath, secretPath } from "../support/stack-parts.ts";
 
 /** Namespaces by what is in them. */
 export interface Places {

@@ -6,7 +6,7 @@ import * as ecr from "@aws-sdk/client-ecr";
 import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { AssumeRoleCommand } from "@aws-sdk/client-sts";
-import { boundaryArn } from "../deployer.ts";
+import { boundaryArn } from "../support/deployer.ts";
 import { cluster, roleArn } from "../local/machine.ts";
 import {
   administrator,

@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { AssumeRoleCommand } from "@aws-sdk/client-sts";
-import { boundaryArn } from "../deployer.ts";
+import { boundaryArn } from "../support/deployer.ts";
 import { account, aws, cluster, issuer, roleArn } from "../local/machine.ts";
 import { administrator, everything, makeIntruder, refused, trusting, type Clients, type Intruder } from "./intruder.ts";
 

@@ -2,9 +2,16 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { KubeError, type Call } from "../../helper/kube/client.ts";
-import type { HelperProcess } from "../helper-process.ts";
+import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject } from "../local/watch.ts";
-import { accountPath, makeParts, secretPath, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
+import {
+  accountPath,
+  makeParts,
+  secretPath,
+  type Parts,
+  type Secret,
+  type ServiceAccount,
+} from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const timeout = 20_000;

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { connect, KubeError, type Call } from "../../helper/kube/client.ts";
-import { HelperProcess } from "../helper-process.ts";
+import { HelperProcess } from "../support/helper-process.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { loopback, ports, url } from "../local/machine.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
-import { loginStatus } from "../registry-login.ts";
-import { usualRole } from "../role-name.ts";
-import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "./stack-parts.ts";
+import { loginStatus } from "../support/registry-login.ts";
+import { usualRole } from "../support/role-name.ts";
+import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const [first, second, late] = [`first-${id}`, `second-${id}`, `late-${id}`];

@@ -5,10 +5,10 @@ import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { connect, type Kube } from "../../helper/kube/client.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
-import type { HelperProcess } from "../helper-process.ts";
+import type { HelperProcess } from "../support/helper-process.ts";
 import { rememberSecrets } from "../local/evidence.ts";
-import { startOwnCluster, type OwnCluster } from "../own-cluster.ts";
-import { accountPath, makeParts, secretPath, type Parts } from "./stack-parts.ts";
+import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { accountPath, makeParts, secretPath, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const [victim, hostile, outside] = [`team-${id}-victim`, `team-${id}-hostile`, `other-${id}`];

@@ -5,7 +5,7 @@ import type { KubeError } from "../../helper/kube/client.ts";
 import { recordSaid } from "../local/evidence.ts";
 import { ports, url } from "../local/machine.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
-import { ApiServer, freePort } from "../api-server.ts";
+import { ApiServer, freePort } from "../support/api-server.ts";
 import {
   accountPath,
   decode,
@@ -15,7 +15,7 @@ import {
   type Parts,
   type Secret,
   type ServiceAccount,
-} from "./stack-parts.ts";
+} from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const timeout = 60_000;

@@ -5,7 +5,7 @@ import * as ecr from "@aws-sdk/client-ecr";
 import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { STSClient } from "@aws-sdk/client-sts";
-import { deployerPolicy, makeDeployer } from "../deployer.ts";
+import { deployerPolicy, makeDeployer } from "../support/deployer.ts";
 import { account, aws } from "../local/machine.ts";
 
 Object.assign(process.env, aws);

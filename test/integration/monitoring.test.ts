@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { parse, stringify } from "yaml";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { Metrics } from "../../helper/observability/metrics.ts";
-import { helperEnvironment } from "../helper-environment.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
 import { installPromtool } from "../local/install.ts";
 import { run } from "../local/process.ts";
 

@@ -2,8 +2,8 @@
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import type { Kube, KubeOptions } from "../../helper/kube/client.ts";
 import { policySpecs } from "../../infra/admission/policies.ts";
-import { helperEnvironment } from "../helper-environment.ts";
-import type { Cluster } from "../helper-process.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
+import type { Cluster } from "../support/helper-process.ts";
 
 export interface PolicyStack {
   readonly config: HelperConfig;

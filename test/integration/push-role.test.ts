@@ -4,12 +4,12 @@ import { after, before, describe, it } from "node:test";
 import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { IAMClient, UpdateAssumeRolePolicyCommand } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/client.ts";
-import type { HelperProcess } from "../helper-process.ts";
+import type { HelperProcess } from "../support/helper-process.ts";
 import { account, aws, ports } from "../local/machine.ts";
 import { rootOf } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
-import { RegistryClient } from "../registry-client.ts";
-import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "./stack-parts.ts";
+import { RegistryClient } from "../support/registry-client.ts";
+import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `pushes-${id}`;

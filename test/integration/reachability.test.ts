@@ -14,7 +14,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { bridge, home, kubeconfig, loopback, ports, url } from "../local/machine.ts";
 import { run } from "../local/process.ts";
 import { waitFor, waitForObject } from "../local/watch.ts";
-import { accepting, listen, namespaceOf, Outsider, type Target } from "../network-namespace.ts";
+import { accepting, listen, namespaceOf, Outsider, type Target } from "../support/network-namespace.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `reach-${id}`;

@@ -3,14 +3,21 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { DeleteUserPolicyCommand, IAMClient, PutUserPolicyCommand } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/client.ts";
-import type { HelperProcess } from "../helper-process.ts";
+import type { HelperProcess } from "../support/helper-process.ts";
 import { recordSaid } from "../local/evidence.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { account, loopback, ports, url } from "../local/machine.ts";
 import { waitForObject } from "../local/watch.ts";
-import { isLoginTaken } from "../registry-login.ts";
-import { decode, makeParts, pullPasswords, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
-import { freePort } from "../api-server.ts";
+import { isLoginTaken } from "../support/registry-login.ts";
+import {
+  decode,
+  makeParts,
+  pullPasswords,
+  type Parts,
+  type Secret,
+  type ServiceAccount,
+} from "../support/stack-parts.ts";
+import { freePort } from "../support/api-server.ts";
 
 const namespace = `registries-${randomBytes(3).toString("hex")}`;
 const host = (region: string, of = account): string => `${of}.dkr.ecr.${region}.amazonaws.com`;

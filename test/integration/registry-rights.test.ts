@@ -11,7 +11,13 @@ import { rememberSecrets } from "../local/evidence.ts";
 import { startFront, type Front } from "../local/front.ts";
 import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/machine.ts";
 import { rootOf } from "../local/root-key.ts";
-import { passwordFor, RegistryClient, sha256, type Credentials, type CredentialSource } from "../registry-client.ts";
+import {
+  passwordFor,
+  RegistryClient,
+  sha256,
+  type Credentials,
+  type CredentialSource,
+} from "../support/registry-client.ts";
 
 Object.assign(process.env, aws);
 

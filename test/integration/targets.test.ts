@@ -4,9 +4,16 @@ import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import { connect, KubeError, type Call } from "../../helper/kube/client.ts";
 import { createMatcher, parseSelector } from "../../helper/shared/namespace-rules.ts";
-import type { HelperProcess } from "../helper-process.ts";
+import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
-import { accountPath, makeParts, secretPath, type Parts, type Secret, type ServiceAccount } from "./stack-parts.ts";
+import {
+  accountPath,
+  makeParts,
+  secretPath,
+  type Parts,
+  type Secret,
+  type ServiceAccount,
+} from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const merge = "application/merge-patch+json";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { isRefusal, whatToCheck } from "../../helper/ecr/access-denied.ts";
-import { helperEnvironment } from "../helper-environment.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
 
 const named = (name: string): Error => Object.assign(new Error("no"), { name });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { runProgram, type Program } from "../program.ts";
+import { runProgram, type Program } from "../support/program.ts";
 
 const registration = "kubernetes:admissionregistration.k8s.io/v1";
 const cluster = { kubeconfig: "Pulumi.yaml" };

@@ -4,11 +4,11 @@ import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig, type StackConfig } from "../../infra/config/stack.ts";
 import { pushPolicy } from "../../infra/image-rights.ts";
-import * as rules from "../acceptable.ts";
-import { isSelector } from "../acceptable-selector.ts";
+import * as rules from "../support/acceptable.ts";
+import { isSelector } from "../support/acceptable-selector.ts";
 import { defaultConfig } from "../local/stack.ts";
-import { anyText, oddities, traps } from "../odd-values.ts";
-import { ownRegistry, runProgram, type Registered } from "../program.ts";
+import { anyText, oddities, traps } from "../support/arbitraries.ts";
+import { ownRegistry, runProgram, type Registered } from "../support/program.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");

@@ -5,10 +5,10 @@ import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
-import * as rules from "../acceptable.ts";
-import { isSelector } from "../acceptable-selector.ts";
-import { helperEnvironment } from "../helper-environment.ts";
-import { anyText, traps } from "../odd-values.ts";
+import * as rules from "../support/acceptable.ts";
+import { isSelector } from "../support/acceptable-selector.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
+import { anyText, traps } from "../support/arbitraries.ts";
 
 type Environment = Record<string, string | undefined>;
 type Key = keyof typeof helperEnvironment;

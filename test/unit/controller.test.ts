@@ -14,8 +14,8 @@ import {
   type Entries,
   type ServiceAccount,
 } from "../../helper/resources/service-account.ts";
-import { helperEnvironment } from "../helper-environment.ts";
-import { VirtualClock } from "../virtual-clock.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 
 const minute = 60_000;
 const call = { method: "PATCH", path: "/x" } as const;

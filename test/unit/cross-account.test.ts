@@ -3,8 +3,8 @@ import { describe, it } from "node:test";
 import { crossAccountPolicies } from "../../infra/cross-account.ts";
 import { helperArn, roleArn } from "../../infra/identity.ts";
 import type { ImageRights } from "../../infra/image-rights.ts";
-import { pullActions, pushActions } from "../ecr-actions.ts";
-import { account, ownRegistry } from "../program.ts";
+import { pullActions, pushActions } from "../support/ecr-actions.ts";
+import { account, ownRegistry } from "../support/program.ts";
 
 const other = "444455556666";
 const pushRole = `arn:aws:iam::${account}:role/ecr-helper-push`;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { helperEnvironment } from "../helper-environment.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
 
 describe("the helper's configuration", () => {
   it("is read from the environment that the stack gives it", () => {

@@ -17,8 +17,8 @@ import {
   type ServiceAccount,
 } from "../../helper/resources/service-account.ts";
 import { tokensOf } from "../../helper/controller/restore-tokens.ts";
-import { helperEnvironment } from "../helper-environment.ts";
-import { oddities } from "../odd-values.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
+import { oddities } from "../support/arbitraries.ts";
 
 const config = readConfig(helperEnvironment);
 const key = "ecr-helper/ecr-helper-test";

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { isSecret } from "../local/pulumi/values.ts";
-import * as mocks from "../program.ts";
+import * as mocks from "../support/program.ts";
 import {
   account,
   issuer,
@@ -12,7 +12,7 @@ import {
   secretAccessKey,
   type Program,
   type Registered,
-} from "../program.ts";
+} from "../support/program.ts";
 
 type Values = Record<string, unknown>;
 

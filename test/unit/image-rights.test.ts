@@ -5,8 +5,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config/stack.ts";
 import { helperPolicy, pushPolicy, type HelperPolicy, type ImageRights } from "../../infra/image-rights.ts";
 import type { Registry } from "../../infra/registry.ts";
-import { pullActions, pushActions } from "../ecr-actions.ts";
-import { account, configure, ownRegistry } from "../program.ts";
+import { pullActions, pushActions } from "../support/ecr-actions.ts";
+import { account, configure, ownRegistry } from "../support/program.ts";
 
 const refuse = (): never => assert.fail("a policy registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");

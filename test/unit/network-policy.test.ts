@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { mistakesOf } from "../mistakes.ts";
-import { eksCluster, runProgram, type RunOptions } from "../program.ts";
+import { mistakesOf } from "../support/mistakes.ts";
+import { eksCluster, runProgram, type RunOptions } from "../support/program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
 const type = "kubernetes:networking.k8s.io/v1:NetworkPolicy";

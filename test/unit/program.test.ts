@@ -3,9 +3,17 @@ import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { isSecret } from "../local/pulumi/values.ts";
 import { firstPullName } from "../../infra/first-pull.ts";
-import { pullActions } from "../ecr-actions.ts";
+import { pullActions } from "../support/ecr-actions.ts";
 import { defaultConfig } from "../local/stack.ts";
-import { account, digest, failedCall, password, runProgram, type Program, type Registered } from "../program.ts";
+import {
+  account,
+  digest,
+  failedCall,
+  password,
+  runProgram,
+  type Program,
+  type Registered,
+} from "../support/program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
 const { find, resources, outputs, secretOutputs } = await runProgram({

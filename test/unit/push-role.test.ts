@@ -7,9 +7,9 @@ import { whatToCheck } from "../../helper/ecr/access-denied.ts";
 import { tasksOf } from "../../helper/controller/plan.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { tokensOf } from "../../helper/controller/restore-tokens.ts";
-import { helperEnvironment } from "../helper-environment.ts";
-import { mistakesOf } from "../mistakes.ts";
-import { account, runProgram, type Program, type Registered } from "../program.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
+import { mistakesOf } from "../support/mistakes.ts";
+import { account, runProgram, type Program, type Registered } from "../support/program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };
 const pushing = { ...cluster, pushRepositories: '["apps/*"]' };

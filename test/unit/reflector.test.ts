@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AnswerTooLargeError, KubeError, type Call, type Kube, type KubeStream } from "../../helper/kube/client.ts";
 import { fullPassInterval, reflect, silenceLimit, type KubeObject } from "../../helper/kube/reflector.ts";
-import { VirtualClock } from "../virtual-clock.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 
 const path = "/api/v1/secrets?fieldSelector=metadata.name%3Da";
 const object = (name: string, version: number): KubeObject => ({

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
-import { account } from "../program.ts";
-import { mistakesOf } from "../mistakes.ts";
+import { account } from "../support/program.ts";
+import { mistakesOf } from "../support/mistakes.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");

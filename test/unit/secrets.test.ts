@@ -4,7 +4,7 @@ import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, secretsOf, type Secret, type Tokens } from "../../helper/resources/secrets.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { tokensOf } from "../../helper/controller/restore-tokens.ts";
-import { helperEnvironment } from "../helper-environment.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
 
 const [own, sameRegion, otherRegion] = [
   "111122223333.dkr.ecr.eu-west-1.amazonaws.com",

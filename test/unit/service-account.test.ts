@@ -15,7 +15,7 @@ import {
   type NameReference,
   type ServiceAccount,
 } from "../../helper/resources/service-account.ts";
-import { helperEnvironment } from "../helper-environment.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
 
 const config = readConfig(helperEnvironment);
 const wanted: Entries = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };

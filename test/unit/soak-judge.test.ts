@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { seeded, shuffled } from "../faults/seeded.ts";
+import { seeded, shuffled } from "../support/seeded.ts";
 import { dueAt, isRightAfter, judge, type Period, type Sample } from "../faults/soak-judge.ts";
 import { slope, slopesOf } from "../faults/soak-usage.ts";
 

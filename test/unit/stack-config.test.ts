@@ -4,7 +4,7 @@ import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config/stack.ts";
 import { defaultConfig } from "../local/stack.ts";
-import { configure, ownRegistry } from "../program.ts";
+import { configure, ownRegistry } from "../support/program.ts";
 
 const newResource = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource, call: newResource }, "ecr-helper", "test");

@@ -5,7 +5,7 @@ import type { Tokens } from "../../helper/resources/secrets.ts";
 import { keepTokens } from "../../helper/ecr/token-refresher.ts";
 import { minimumRefresh } from "../../helper/runtime/backoff.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
-import { VirtualClock } from "../virtual-clock.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 
 const hour = 3_600_000;
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { WorkQueue } from "../../helper/controller/work-queue.ts";
-import { VirtualClock } from "../virtual-clock.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 
 /** A queue whose every piece of work takes a second. */
 function queueOf(concurrency: number) {

@@ -3,10 +3,10 @@
 // and nothing is granted that nobody needs. Alone, or after a few tests, it has too little to judge by and fails.
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
-import { deployerStatements } from "../deployer.ts";
+import { deployerStatements } from "../support/deployer.ts";
 import type { AwsRequest } from "../local/aws-requests.ts";
 import { kubeconfig, nodeRole } from "../local/machine.ts";
-import { runProgram, type Program } from "../program.ts";
+import { runProgram, type Program } from "../support/program.ts";
 import {
   Attachments,
   isDeployer,

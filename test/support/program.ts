@@ -1,8 +1,8 @@
 // Runs the Pulumi program on Pulumi's mocks and gives what each resource was given. Nothing leaves the process.
 import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
-import { plain } from "./local/pulumi/values.ts";
-import { defaultConfig } from "./local/stack.ts";
+import { plain } from "../local/pulumi/values.ts";
+import { defaultConfig } from "../local/stack.ts";
 
 /** What the mocks answer for the account, the region and the token; a test that finds them elsewhere found a leak. */
 export const account = "123456789012";

@@ -2,12 +2,12 @@
 import { randomBytes } from "node:crypto";
 import type { TestContext } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
-import { HelperProcess } from "../helper-process.ts";
-import { makeParts, type Parts, type ServiceAccount } from "../integration/stack-parts.ts";
+import { HelperProcess } from "../support/helper-process.ts";
+import { makeParts, type Parts, type ServiceAccount } from "../support/stack-parts.ts";
 import { waitFor, type Change } from "../local/watch.ts";
-import type { OwnCluster } from "../own-cluster.ts";
-import { startCountedFront, type CountedFront } from "./counted-front.ts";
-import { Witness } from "./witness.ts";
+import type { OwnCluster } from "../support/own-cluster.ts";
+import { startCountedFront, type CountedFront } from "../support/counted-gateway.ts";
+import { Witness } from "../support/secret-monitor.ts";
 
 /** The helper's word for: all that could be done is done. */
 export const done = /the secret will expire/;

@@ -6,7 +6,7 @@ import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse }
 import { Agent as SecureAgent, request as secureRequest } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
-import { makeCertificate } from "./certificate.ts";
+import { makeCertificate } from "../faults/certificate.ts";
 import { forwarded, pass, type Exchange, type Fault } from "./fault.ts";
 
 /** What came of a request, as far as tests ask for it. */

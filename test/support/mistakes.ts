@@ -1,8 +1,8 @@
 // What the stack's configuration says of mistakes in it, for tests that register nothing.
 import assert from "node:assert/strict";
 import * as pulumi from "@pulumi/pulumi";
-import { readConfig } from "../infra/config/stack.ts";
-import type { Registry } from "../infra/registry.ts";
+import { readConfig } from "../../infra/config/stack.ts";
+import type { Registry } from "../../infra/registry.ts";
 import { configure, ownRegistry } from "./program.ts";
 
 /** The lines of the one error; none of a configuration that is right. A list stands for its JSON. */

@@ -1,9 +1,9 @@
 // Sees every version of every secret that a helper keeps: none may be torn, refused by the registry, or worse than the one
 // before it.
 import { connectStreams, type KubeOptions } from "../../helper/kube/client.ts";
-import { decode, pullPasswords, type Parts, type Secret } from "../integration/stack-parts.ts";
+import { decode, pullPasswords, type Parts, type Secret } from "./stack-parts.ts";
 import type { Endpoint } from "../local/machine.ts";
-import { isLoginTaken } from "../registry-login.ts";
+import { isLoginTaken } from "./registry-login.ts";
 
 /** A version of a secret. */
 export interface Version {

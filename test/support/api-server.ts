@@ -7,12 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parse, stringify } from "yaml";
-import { connect, type KubeOptions } from "../helper/kube/client.ts";
-import { apiServerArgs, etcdArgs, writeAuditPolicy } from "./local/control-plane.ts";
-import { buildKubernetes } from "./local/install.ts";
-import { readKubeconfig } from "./local/kubeconfig.ts";
-import { kubeconfig, ports, url } from "./local/machine.ts";
-import { answers, succeeds } from "./local/process.ts";
+import { connect, type KubeOptions } from "../../helper/kube/client.ts";
+import { apiServerArgs, etcdArgs, writeAuditPolicy } from "../local/control-plane.ts";
+import { buildKubernetes } from "../local/install.ts";
+import { readKubeconfig } from "../local/kubeconfig.ts";
+import { kubeconfig, ports, url } from "../local/machine.ts";
+import { answers, succeeds } from "../local/process.ts";
 
 export class ApiServer {
   readonly options: KubeOptions;

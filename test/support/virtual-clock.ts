@@ -1,6 +1,6 @@
 // A clock that stands still until a test moves it, so that hours pass in no time and nothing depends on the machine.
 import { setImmediate as turn } from "node:timers/promises";
-import type { Clock } from "../helper/runtime/clock.ts";
+import type { Clock } from "../../helper/runtime/clock.ts";
 
 interface Timer {
   readonly at: number;

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { AttachUserPolicyCommand, DetachUserPolicyCommand } from "@aws-sdk/client-iam";
 import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube/client.ts";
 import { isPattern } from "../../helper/shared/namespace-rules.ts";
-import { HelperProcess, type Cluster } from "../helper-process.ts";
+import { HelperProcess, type Cluster } from "./helper-process.ts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig as cloudKubeconfig } from "../local/machine.ts";
@@ -12,8 +12,8 @@ import { awsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
-import { mockedUid, runProgram, type Program } from "../program.ts";
-import { untilEnforced } from "./enforced.ts";
+import { mockedUid, runProgram, type Program } from "./program.ts";
+import { untilEnforced } from "../integration/enforced.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
 Object.assign(process.env, aws);

@@ -1,7 +1,7 @@
 // Network namespaces to try connections from: that of a pod, and one of somebody outside who is wired to this machine.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { run } from "./local/process.ts";
+import { run } from "../local/process.ts";
 
 export interface Target {
   readonly address: string;
