@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { seeded, shuffled } from "../support/seeded.ts";
-import { dueAt, isRightAfter, judge, type Period, type Sample } from "../faults/soak-judge.ts";
-import { slope, slopesOf } from "../faults/soak-usage.ts";
+import { dueAt, isRightAfter, judge, type Period, type Sample } from "../soak/judge.ts";
+import { slope, slopesOf } from "../soak/usage.ts";
 
 const sample = (at: number, more: Partial<Sample> = {}): Sample => ({
   at,

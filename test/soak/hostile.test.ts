@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
-import { attack, hostileRows, linesOf, peakOf } from "./soak-hostile.ts";
-import { grace } from "./soak-judge.ts";
-import { Soak } from "./soak-run.ts";
+import { attack, hostileRows, linesOf, peakOf } from "./hostile.ts";
+import { grace } from "./judge.ts";
+import { Soak } from "./run.ts";
 
 let cluster: OwnCluster;
 before(async () => (cluster = await startOwnCluster()));

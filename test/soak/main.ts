@@ -11,11 +11,11 @@ import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { startOwnCluster } from "../support/own-cluster.ts";
 import { pick, seeded, shuffled } from "../support/seeded.ts";
-import { grace } from "./soak-judge.ts";
-import { kinds, type Kind, type Side } from "./soak-faults.ts";
-import { Soak } from "./soak-run.ts";
-import { attack, hostileRows } from "./soak-hostile.ts";
-import { rowsOf, summaryOf } from "./soak-summary.ts";
+import { grace } from "./judge.ts";
+import { kinds, type Kind, type Side } from "./faults.ts";
+import { Soak } from "./run.ts";
+import { attack, hostileRows } from "./hostile.ts";
+import { rowsOf, summaryOf } from "./summary.ts";
 
 const { values } = parseArgs({
   options: {

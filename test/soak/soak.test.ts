@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
-import { kinds, unreachable, type Kind } from "./soak-faults.ts";
-import { grace } from "./soak-judge.ts";
-import { Soak } from "./soak-run.ts";
-import { rowsOf, summaryOf } from "./soak-summary.ts";
+import { kinds, unreachable, type Kind } from "./faults.ts";
+import { grace } from "./judge.ts";
+import { Soak } from "./run.ts";
+import { rowsOf, summaryOf } from "./summary.ts";
 
 let cluster: OwnCluster;
 before(async () => (cluster = await startOwnCluster()));

@@ -5,7 +5,7 @@ import { loopback, ports, url } from "../local/machine.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
 import { rewrite } from "../support/fault.ts";
 import { Proxy } from "../support/proxy.ts";
-import type { Proxies } from "./soak-faults.ts";
+import type { Proxies } from "./faults.ts";
 
 /** What is between the helper and what it depends on. */
 export interface Around {

@@ -1,7 +1,7 @@
 // What came of a soak, as a table and as JSON.
-import type { Period } from "./soak-judge.ts";
-import type { Soak } from "./soak-run.ts";
-import { slopesOf, type Slopes } from "./soak-usage.ts";
+import type { Period } from "./judge.ts";
+import type { Soak } from "./run.ts";
+import { slopesOf, type Slopes } from "./usage.ts";
 
 export interface Recovery {
   /** In milliseconds; null where all was not right again in time. */

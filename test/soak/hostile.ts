@@ -1,11 +1,11 @@
 // A soak among hostile namespaces: how the others fare while their owners do all that they can, and how they fared before.
 import type { Line } from "../support/helper-process.ts";
 import { seeded } from "../support/seeded.ts";
-import { Attacker } from "./soak-attacker.ts";
-import { grace } from "./soak-judge.ts";
-import { Probe, quantile, type Latencies } from "./soak-probe.ts";
-import type { Soak } from "./soak-run.ts";
-import { slope, type Usage } from "./soak-usage.ts";
+import { Attacker } from "./attacker.ts";
+import { grace } from "./judge.ts";
+import { Probe, quantile, type Latencies } from "./probe.ts";
+import type { Soak } from "./run.ts";
+import { slope, type Usage } from "./usage.ts";
 
 /** The time before the attack, or in it. */
 export interface Phase {

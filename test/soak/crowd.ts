@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { orUndefined, type Call, type Kube } from "../../helper/kube/client.ts";
 import { accountPath, secretPath } from "../support/stack-parts.ts";
 import { pick } from "../support/seeded.ts";
-import { secretNames } from "./soak-judge.ts";
+import { secretNames } from "./judge.ts";
 
 export interface CrowdOptions {
   readonly admin: Kube;

@@ -6,7 +6,7 @@ import { connect, KubeError, type Call, type Kube } from "../../helper/kube/clie
 import { accountPath, secretPath, type Parts } from "../support/stack-parts.ts";
 import { rememberSecrets } from "../local/evidence.ts";
 import { pick } from "../support/seeded.ts";
-import { secretNames } from "./soak-judge.ts";
+import { secretNames } from "./judge.ts";
 
 export interface AttackerOptions {
   readonly parts: Parts;

@@ -5,12 +5,12 @@ import type { HelperProcess, Line } from "../support/helper-process.ts";
 import { makeParts, type Parts } from "../support/stack-parts.ts";
 import type { OwnCluster } from "../support/own-cluster.ts";
 import { seeded } from "../support/seeded.ts";
-import { surround, type Around } from "./soak-around.ts";
-import { Crowd } from "./soak-crowd.ts";
-import { unreachable, type Kind, type Proxies, type Side } from "./soak-faults.ts";
-import { isRightAfter, recoveryLimit, type Period, type Sample } from "./soak-judge.ts";
-import { Sampler } from "./soak-samples.ts";
-import { usageOf, type Usage } from "./soak-usage.ts";
+import { surround, type Around } from "./surroundings.ts";
+import { Crowd } from "./crowd.ts";
+import { unreachable, type Kind, type Proxies, type Side } from "./faults.ts";
+import { isRightAfter, recoveryLimit, type Period, type Sample } from "./judge.ts";
+import { Sampler } from "./samples.ts";
+import { usageOf, type Usage } from "./usage.ts";
 
 /** How long a token lives unless a test wants otherwise, and an outage that is longer, in milliseconds. */
 const usualLife = 30_000;

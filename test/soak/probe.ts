@@ -3,9 +3,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 import { watch } from "../local/watch.ts";
-import { removeNamespace } from "./soak-crowd.ts";
-import { grace, secretNames } from "./soak-judge.ts";
-import { pathOfSecrets } from "./soak-samples.ts";
+import { removeNamespace } from "./crowd.ts";
+import { grace, secretNames } from "./judge.ts";
+import { pathOfSecrets } from "./samples.ts";
 
 /** All in milliseconds. */
 export interface Latencies {
