@@ -1,7 +1,7 @@
 // Global set-up of `npm test`: the local cloud, found or started, and Pulumi; the cloud is stopped again when nothing else
 // uses it.
 import { startCloud, stopCloud } from "./local/cloud.ts";
-import { runSince } from "./local/evidence.ts";
+import { runSince } from "./local/audit-log.ts";
 import { exclusively, isCloudKept, keepCloud } from "./local/exclusive.ts";
 import { preparePulumi } from "./local/pulumi/toolchain.ts";
 import { stackNames } from "./local/stack.ts";

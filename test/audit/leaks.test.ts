@@ -11,7 +11,7 @@ import { join, relative } from "node:path";
 import { before, describe, it } from "node:test";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
-import { logs, pki, ports } from "../local/machine.ts";
+import { logs, pki, ports } from "../local/settings.ts";
 import { credentialPatterns, LeakSearch } from "./leak-search.ts";
 import { filesLeft, secretsIssued, tooLittle } from "./left-behind.ts";
 

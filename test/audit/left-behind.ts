@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { AwsRequest } from "../local/aws-requests.ts";
-import { awsRequests, issuedSecrets, runSince } from "../local/evidence.ts";
-import { logs, ports } from "../local/machine.ts";
+import { awsRequests, issuedSecrets, runSince } from "../local/audit-log.ts";
+import { logs, ports } from "../local/settings.ts";
 import type { AuditEvent } from "./cluster-rights.ts";
 
 /** Why a judge has nothing to say when it runs alone. */

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { deployerStatements } from "../support/deployer.ts";
 import type { AwsRequest } from "../local/aws-requests.ts";
-import { kubeconfig, nodeRole } from "../local/machine.ts";
+import { kubeconfig, nodeRole } from "../local/settings.ts";
 import { runProgram, type Program } from "../support/program.ts";
 import {
   Attachments,

@@ -16,9 +16,9 @@ import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts
 import { connect, type KubeOptions } from "../../helper/kube/client.ts";
 import { Proxy } from "../support/proxy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
-import { rememberSecrets } from "../local/evidence.ts";
+import { rememberSecrets } from "../local/audit-log.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/machine.ts";
+import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";
 import { boundaryArn, deployerPolicy, makeDeployer, type Deployer } from "../support/deployer.ts";

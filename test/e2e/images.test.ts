@@ -18,7 +18,7 @@ import { cloudEnvironment } from "../local/cloud.ts";
 import { ctr } from "../local/containerd.ts";
 import { docker, dockerHost, push } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { account, aws, kubeconfig, otherAccount, ports, registryHost } from "../local/machine.ts";
+import { account, aws, kubeconfig, otherAccount, ports, registryHost } from "../local/settings.ts";
 import { run as runCommand } from "../local/process.ts";
 import { rootOf } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";

@@ -1,6 +1,6 @@
 // Pulling by what the helper keeps, while something else goes on.
 import { connect, type KubeOptions } from "../../helper/kube/client.ts";
-import { ports } from "../local/machine.ts";
+import { ports } from "../local/settings.ts";
 import { RegistryClient } from "../support/registry-client.ts";
 
 interface Secret {

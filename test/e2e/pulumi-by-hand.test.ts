@@ -10,7 +10,7 @@ import { CreateUserCommand, DeleteUserCommand, IAMClient } from "@aws-sdk/client
 import { connect } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { aws, backend, kubeconfig } from "../local/machine.ts";
+import { aws, backend, kubeconfig } from "../local/settings.ts";
 import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");

@@ -11,7 +11,7 @@ import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { rootOf } from "../local/root-key.ts";
-import { account, aws, kubeconfig, ports } from "../local/machine.ts";
+import { account, aws, kubeconfig, ports } from "../local/settings.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
 import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";

@@ -15,7 +15,7 @@ import { networkPolicySpec } from "../../infra/network-policy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { rootOf } from "../local/root-key.ts";
-import { account, aws, backend, kubeconfig, ports, url } from "../local/machine.ts";
+import { account, aws, backend, kubeconfig, ports, url } from "../local/settings.ts";
 import { waitFor, waitForObject, type Change } from "../local/watch.ts";
 import { isMade } from "../local/pulumi/stack-commands.ts";
 import { passwordFor } from "../support/registry-client.ts";

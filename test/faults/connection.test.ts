@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { connect } from "../../helper/kube/client.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { kubeconfig } from "../local/machine.ts";
+import { kubeconfig } from "../local/settings.ts";
 import { reset } from "../support/fault.ts";
 import { Proxy } from "../support/proxy.ts";
 

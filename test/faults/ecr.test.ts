@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { decode, pullPasswords, type Secret } from "../support/stack-parts.ts";
-import { account } from "../local/machine.ts";
+import { account } from "../local/settings.ts";
 import { freePort } from "../support/api-server.ts";
 import type { HelperProcess, Line } from "../support/helper-process.ts";
 import { regionOf } from "../support/counted-gateway.ts";

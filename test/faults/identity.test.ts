@@ -18,7 +18,7 @@ import type { KubeError } from "../../helper/kube/client.ts";
 import { webIdentityTrust } from "../../infra/trust-policy.ts";
 import { freePort } from "../support/api-server.ts";
 import type { Line } from "../support/helper-process.ts";
-import { account, issuer, roleArn } from "../local/machine.ts";
+import { account, issuer, roleArn } from "../local/settings.ts";
 import { isTokenRequest } from "../support/counted-gateway.ts";
 import { answer, breakOff, hang, type Fault } from "../support/fault.ts";
 import type { Asked } from "../support/proxy.ts";

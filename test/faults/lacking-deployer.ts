@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { boundaryArn, deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../support/deployer.ts";
-import { aws } from "../local/machine.ts";
+import { aws } from "../local/settings.ts";
 import { commands, EngineStack, type Ended } from "./engine-stack.ts";
 import { iam } from "./live-stack.ts";
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { accountPath, decode, pullPasswords } from "../support/stack-parts.ts";
 import { freePort } from "../support/api-server.ts";
-import { account } from "../local/machine.ts";
+import { account } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";

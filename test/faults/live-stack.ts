@@ -4,7 +4,7 @@ import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aw
 import { connect, orUndefined } from "../../helper/kube/client.ts";
 import { nothingToDo } from "../support/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { account, aws, kubeconfig, ports, url } from "../local/machine.ts";
+import { account, aws, kubeconfig, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
 import { EngineStack } from "./engine-stack.ts";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { cloudEnvironment } from "../local/cloud.ts";
-import { keepFiles, recordSaid } from "../local/evidence.ts";
+import { keepFiles, recordSaid } from "../local/audit-log.ts";
 
 export interface Said {
   readonly code: number | null;

@@ -6,7 +6,7 @@ import { firstPullName } from "../../infra/first-pull.ts";
 import { changesOf } from "../support/commands.ts";
 import { awsCall, commands, type EngineStack, objectCall, type Call } from "./engine-stack.ts";
 import { mend } from "./killed-stack.ts";
-import { ports } from "../local/machine.ts";
+import { ports } from "../local/settings.ts";
 import { usualRole } from "../support/role-name.ts";
 import { assertWhole, endStackFor, imagesOf, makeStackFor } from "./live-stack.ts";
 

@@ -15,7 +15,7 @@ import {
   DeleteRolePermissionsBoundaryCommand,
   UpdateRoleCommand,
 } from "@aws-sdk/client-iam";
-import { account, cluster, nodeRole, roleArn } from "../local/machine.ts";
+import { account, cluster, nodeRole, roleArn } from "../local/settings.ts";
 import { ofTheProviderAlone, unknownToEmulator } from "../audit/aws-rights.ts";
 import { actionsOf, issuerOf, LackingDeployer } from "./lacking-deployer.ts";
 import { iam } from "./live-stack.ts";

@@ -2,8 +2,8 @@
 // tokens live for seconds, and the API server.
 import type { Cluster, HelperProcess } from "../support/helper-process.ts";
 import { decode, makeParts, type Parts, type PartsOptions, type Secret } from "../support/stack-parts.ts";
-import { startFront, type Front } from "../local/front.ts";
-import { loopback, ports, url } from "../local/machine.ts";
+import { startFront, type Front } from "../local/gateway/main.ts";
+import { loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
 import { Proxy } from "../support/proxy.ts";

@@ -7,7 +7,7 @@ import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { AssumeRoleCommand } from "@aws-sdk/client-sts";
 import { boundaryArn } from "../support/deployer.ts";
-import { cluster, roleArn } from "../local/machine.ts";
+import { cluster, roleArn } from "../local/settings.ts";
 import {
   administrator,
   clientsOf,

@@ -6,7 +6,7 @@ import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { AssumeRoleCommand } from "@aws-sdk/client-sts";
 import { boundaryArn } from "../support/deployer.ts";
-import { account, aws, cluster, issuer, roleArn } from "../local/machine.ts";
+import { account, aws, cluster, issuer, roleArn } from "../local/settings.ts";
 import { administrator, everything, makeIntruder, refused, trusting, type Clients, type Intruder } from "./intruder.ts";
 
 describe("whoever has the rights of infra/deployer-policy.json", () => {

@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { connect, type Kube } from "../../helper/kube/client.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { rememberSecrets } from "../local/evidence.ts";
+import { rememberSecrets } from "../local/audit-log.ts";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { accountPath, makeParts, secretPath, type Parts } from "../support/stack-parts.ts";
 

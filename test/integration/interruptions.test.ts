@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import type { KubeError } from "../../helper/kube/client.ts";
-import { recordSaid } from "../local/evidence.ts";
-import { ports, url } from "../local/machine.ts";
+import { recordSaid } from "../local/audit-log.ts";
+import { ports, url } from "../local/settings.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
 import { ApiServer, freePort } from "../support/api-server.ts";
 import {

@@ -6,7 +6,7 @@ import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { STSClient } from "@aws-sdk/client-sts";
 import { deployerPolicy, makeDeployer } from "../support/deployer.ts";
-import { account, aws } from "../local/machine.ts";
+import { account, aws } from "../local/settings.ts";
 
 Object.assign(process.env, aws);
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import { plainProperties } from "../local/pulumi/values.ts";
-import { account } from "../local/machine.ts";
+import { account } from "../local/settings.ts";
 import {
   assertDeleted,
   changes,

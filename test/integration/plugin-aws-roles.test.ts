@@ -5,7 +5,7 @@ import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { awsFunctions } from "../local/pulumi/aws/functions.ts";
 import { InitFailedError, type Live } from "../local/pulumi/resource-type.ts";
-import { account, cluster } from "../local/machine.ts";
+import { account, cluster } from "../local/settings.ts";
 import {
   assertDeleted,
   changes,

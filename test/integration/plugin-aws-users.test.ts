@@ -5,7 +5,7 @@ import * as iam from "@aws-sdk/client-iam";
 import { awsSession } from "../local/pulumi/aws/session.ts";
 import type { Live } from "../local/pulumi/resource-type.ts";
 import { isSecret, plainProperties } from "../local/pulumi/values.ts";
-import { account } from "../local/machine.ts";
+import { account } from "../local/settings.ts";
 import {
   assertDeleted,
   assertSettled,

@@ -5,7 +5,7 @@ import { awsFunctions } from "../local/pulumi/aws/functions.ts";
 import { awsProvider } from "../local/pulumi/aws/provider.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
 import { isSecret, type Properties } from "../local/pulumi/values.ts";
-import { account, cluster } from "../local/machine.ts";
+import { account, cluster } from "../local/settings.ts";
 import { name, session } from "./plugin-resources.ts";
 
 describe("functions of the AWS stand-in", () => {

@@ -13,7 +13,7 @@ import { image } from "../local/pulumi/docker/image.ts";
 import { dockerSession } from "../local/pulumi/docker/provider.ts";
 import { isSecret, plain, secret, unknown, type Properties } from "../local/pulumi/values.ts";
 import { dockerHost } from "../local/docker.ts";
-import { aws, ports } from "../local/machine.ts";
+import { aws, ports } from "../local/settings.ts";
 import type { Live } from "../local/pulumi/resource-type.ts";
 
 Object.assign(process.env, aws);

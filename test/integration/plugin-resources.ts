@@ -2,7 +2,7 @@
 // as the engine calls them.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { aws } from "../local/machine.ts";
+import { aws } from "../local/settings.ts";
 import { awsSession, type AwsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";

@@ -5,7 +5,7 @@ import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aw
 import { IAMClient, UpdateAssumeRolePolicyCommand } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/client.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { account, aws, ports } from "../local/machine.ts";
+import { account, aws, ports } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";

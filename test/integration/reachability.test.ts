@@ -11,7 +11,7 @@ import { ctr } from "../local/containerd.ts";
 import { adminKube } from "../local/control-plane.ts";
 import { prepareHost } from "../local/host.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { bridge, home, kubeconfig, loopback, ports, url } from "../local/machine.ts";
+import { bridge, home, kubeconfig, loopback, ports, url } from "../local/settings.ts";
 import { run } from "../local/process.ts";
 import { waitFor, waitForObject } from "../local/watch.ts";
 import { accepting, listen, namespaceOf, Outsider, type Target } from "../support/network-namespace.ts";

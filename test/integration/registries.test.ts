@@ -4,9 +4,9 @@ import { after, before, describe, it } from "node:test";
 import { DeleteUserPolicyCommand, IAMClient, PutUserPolicyCommand } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/client.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { recordSaid } from "../local/evidence.ts";
-import { startFront, type Front } from "../local/front.ts";
-import { account, loopback, ports, url } from "../local/machine.ts";
+import { recordSaid } from "../local/audit-log.ts";
+import { startFront, type Front } from "../local/gateway/main.ts";
+import { account, loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
 import {

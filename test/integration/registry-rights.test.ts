@@ -7,9 +7,9 @@ import { after, before, describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import * as iam from "@aws-sdk/client-iam";
 import * as sts from "@aws-sdk/client-sts";
-import { rememberSecrets } from "../local/evidence.ts";
-import { startFront, type Front } from "../local/front.ts";
-import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/machine.ts";
+import { rememberSecrets } from "../local/audit-log.ts";
+import { startFront, type Front } from "../local/gateway/main.ts";
+import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";
 import {
   passwordFor,

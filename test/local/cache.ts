@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { cache } from "./machine.ts";
+import { cache } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 import { say, step } from "./progress.ts";
 

@@ -9,8 +9,8 @@ import { cloudEnvironment, isCloudRunning, startCloud, stopCloud } from "./cloud
 import { exclusively, isCloudKept } from "./exclusive.ts";
 import { checkMachine } from "./install.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
-import { proveNothingIsLeft } from "./leftovers.ts";
-import { binaries, home, kubeconfig } from "./machine.ts";
+import { proveNothingIsLeft } from "./cleanup-check.ts";
+import { binaries, home, kubeconfig } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 import { say, step } from "./progress.ts";
 import { destroy, isMade, outputs, up } from "./pulumi/stack-commands.ts";

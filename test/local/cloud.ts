@@ -6,7 +6,7 @@ import { delimiter, join } from "node:path";
 import { startContainerd } from "./containerd.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
-import { rememberSecrets } from "./evidence.ts";
+import { rememberSecrets } from "./audit-log.ts";
 import { prepareHost, restoreHost } from "./host.ts";
 import { buildKubernetes, installAwsCli, installEmulator, installPackages } from "./install.ts";
 import {
@@ -21,7 +21,7 @@ import {
   ports,
   url,
   type Endpoint,
-} from "./machine.ts";
+} from "./settings.ts";
 import { startNode } from "./node.ts";
 import { pulumiEnvironment, pulumiFolder } from "./pulumi/toolchain.ts";
 import {

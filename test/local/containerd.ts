@@ -1,7 +1,7 @@
 // The one containerd of the local cloud: the kubelet runs its pods in it, and an own Docker engine keeps its state there.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { account, containerdSocket, home, loopback, otherAccount, ports, registryHost, url } from "./machine.ts";
+import { account, containerdSocket, home, loopback, otherAccount, ports, registryHost, url } from "./settings.ts";
 import { isRunning, run, startBackground, succeeds, untilReady } from "./process.ts";
 
 /** Where the kubelet's pods find their network's configuration. */

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect, type Kube } from "../../helper/kube/client.ts";
-import { audits } from "./evidence.ts";
+import { audits } from "./audit-log.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import {
   authenticatorCertificate,
@@ -18,7 +18,7 @@ import {
   serviceAccountKey,
   serviceRange,
   url,
-} from "./machine.ts";
+} from "./settings.ts";
 import { run, startBackground, succeeds, untilReady } from "./process.ts";
 
 export const node = "ecr-helper-node";

@@ -2,7 +2,7 @@
 import { mkdtemp, mkdir, copyFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { containerdSocket, dockerSocket, home } from "./machine.ts";
+import { containerdSocket, dockerSocket, home } from "./settings.ts";
 import { isRunning, LocalCloudError, run, startBackground, succeeds, untilReady, type RunOptions } from "./process.ts";
 import { step } from "./progress.ts";
 import { defaultConfig } from "./stack.ts";

@@ -12,7 +12,7 @@ import { text } from "node:stream/consumers";
 import { CreateClusterCommand, EKSClient } from "@aws-sdk/client-eks";
 import { CreateRoleCommand, IAMClient, PutRolePolicyCommand } from "@aws-sdk/client-iam";
 import { review } from "./eks-authenticator.ts";
-import { authenticatorCertificate, cluster, nodeRole, ports, roleArn } from "./machine.ts";
+import { authenticatorCertificate, cluster, nodeRole, ports, roleArn } from "./settings.ts";
 import { serveNode } from "./node-agents.ts";
 
 /** A request to one of the servers; `address` is whose it is. */

@@ -1,7 +1,7 @@
 // Who reaches the local cloud: this machine and its pods. A Linux machine answers at all of its addresses whatever interface
 // asks, forwards to pods where it forwards at all, and kube-proxy opens node ports on every address; so what comes from
 // elsewhere is dropped.
-import { bridge, loopback, serviceRange } from "./machine.ts";
+import { bridge, loopback, serviceRange } from "./settings.ts";
 import { run, succeeds } from "./process.ts";
 
 /** The chain with all the rules, in the table `mangle`: kube-proxy puts its own, which accept, before others in `filter`. */

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { chain, closeToOthers } from "./firewall.ts";
-import { agentAddresses, bridge, home, ports } from "./machine.ts";
+import { agentAddresses, bridge, home, ports } from "./settings.ts";
 import { LocalCloudError, run } from "./process.ts";
 
 const settingsFile = join(home, "kernel-settings.json");

@@ -5,7 +5,7 @@ import * as eks from "@aws-sdk/client-eks";
 import { AssumeRoleCommand, STSClient, type Tag } from "@aws-sdk/client-sts";
 import { adminKube } from "./control-plane.ts";
 import type { Answer, Request } from "./eks.ts";
-import { account, aws, cluster, nodeRole, roleArn } from "./machine.ts";
+import { account, aws, cluster, nodeRole, roleArn } from "./settings.ts";
 
 const clients = { eks: new eks.EKSClient(), sts: new STSClient() };
 const kube = adminKube();

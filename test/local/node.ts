@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { adminKube, kubeconfigOf, kubeletClientCertificate, node, startComponent } from "./control-plane.ts";
 import { cniConfig, ctr, pauseImage } from "./containerd.ts";
 import { docker, importImage } from "./docker.ts";
-import { bridge, containerdSocket, home, ports } from "./machine.ts";
+import { bridge, containerdSocket, home, ports } from "./settings.ts";
 import { untilReady } from "./process.ts";
 
 /** Starts whatever of the node does not run and waits until the API server has it ready. */

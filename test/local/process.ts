@@ -3,7 +3,7 @@ import { execFile, spawn, type ExecFileOptions } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { home, logs } from "./machine.ts";
+import { home, logs } from "./settings.ts";
 
 const records = join(home, "run");
 

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { account, awsCredentials } from "./machine.ts";
+import { account, awsCredentials } from "./settings.ts";
 
 export interface RootKey {
   readonly accessKeyId: string;

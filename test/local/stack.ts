@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "yaml";
-import { home } from "./machine.ts";
+import { home } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 
 /** The project's folder. */

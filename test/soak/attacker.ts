@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, KubeError, type Call, type Kube } from "../../helper/kube/client.ts";
 import { accountPath, secretPath, type Parts } from "../support/stack-parts.ts";
-import { rememberSecrets } from "../local/evidence.ts";
+import { rememberSecrets } from "../local/audit-log.ts";
 import { pick } from "../support/seeded.ts";
 import { secretNames } from "./judge.ts";
 

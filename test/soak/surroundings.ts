@@ -1,7 +1,7 @@
 // What a soak puts between the helper and what it depends on: a front of its own, whose tokens are short, and proxies for faults.
 import type { Parts } from "../support/stack-parts.ts";
-import { startFront } from "../local/front.ts";
-import { loopback, ports, url } from "../local/machine.ts";
+import { startFront } from "../local/gateway/main.ts";
+import { loopback, ports, url } from "../local/settings.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
 import { rewrite } from "../support/fault.ts";
 import { Proxy } from "../support/proxy.ts";

@@ -11,7 +11,7 @@ import { connect, type KubeOptions } from "../../helper/kube/client.ts";
 import { apiServerArgs, etcdArgs, writeAuditPolicy } from "../local/control-plane.ts";
 import { buildKubernetes } from "../local/install.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { kubeconfig, ports, url } from "../local/machine.ts";
+import { kubeconfig, ports, url } from "../local/settings.ts";
 import { answers, succeeds } from "../local/process.ts";
 
 export class ApiServer {

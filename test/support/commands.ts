@@ -5,8 +5,8 @@ import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { keepFiles, recordSaid } from "../local/evidence.ts";
-import { home } from "../local/machine.ts";
+import { keepFiles, recordSaid } from "../local/audit-log.ts";
+import { home } from "../local/settings.ts";
 
 export interface Ended {
   code: number | null;

@@ -1,6 +1,6 @@
 // A front with tokens of a chosen life, and the count of those that were asked of it.
-import { startFront } from "../local/front.ts";
-import { loopback, ports, url, type Endpoint } from "../local/machine.ts";
+import { startFront } from "../local/gateway/main.ts";
+import { loopback, ports, url, type Endpoint } from "../local/settings.ts";
 import { pass } from "./fault.ts";
 import { Proxy, type Asked } from "./proxy.ts";
 

@@ -13,7 +13,7 @@ import {
   PutUserPolicyCommand,
   type IAMClient,
 } from "@aws-sdk/client-iam";
-import { account, aws, cluster, issuer } from "../local/machine.ts";
+import { account, aws, cluster, issuer } from "../local/settings.ts";
 
 export interface Statement {
   readonly Sid?: string;

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { imageEnvironment } from "./helper-bundle.ts";
-import { recordSaid } from "../local/evidence.ts";
+import { recordSaid } from "../local/audit-log.ts";
 
 /** A pod's way to the API server. */
 export interface Cluster {

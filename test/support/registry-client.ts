@@ -1,7 +1,7 @@
 // A client of the registry protocol, by one token of Amazon ECR: what docker, containerd and builders ask for, step by step.
 import { createHash } from "node:crypto";
 import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
-import { aws, url, type Endpoint } from "../local/machine.ts";
+import { aws, url, type Endpoint } from "../local/settings.ts";
 
 export interface Credentials {
   readonly accessKeyId: string;

@@ -1,5 +1,5 @@
 // What a registry says to a helper's logins.
-import type { Endpoint } from "../local/machine.ts";
+import type { Endpoint } from "../local/settings.ts";
 import { RegistryClient } from "./registry-client.ts";
 
 /** The status that a registry answers to a password: 200 where it takes it, 401 where not, 403 where it has ended. */

@@ -2,7 +2,7 @@
 // before it.
 import { connectStreams, type KubeOptions } from "../../helper/kube/client.ts";
 import { decode, pullPasswords, type Parts, type Secret } from "./stack-parts.ts";
-import type { Endpoint } from "../local/machine.ts";
+import type { Endpoint } from "../local/settings.ts";
 import { isLoginTaken } from "./registry-login.ts";
 
 /** A version of a secret. */

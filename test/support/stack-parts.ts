@@ -5,9 +5,9 @@ import { AttachUserPolicyCommand, DetachUserPolicyCommand } from "@aws-sdk/clien
 import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube/client.ts";
 import { isPattern } from "../../helper/shared/namespace-rules.ts";
 import { HelperProcess, type Cluster } from "./helper-process.ts";
-import { rememberSecrets } from "../local/evidence.ts";
+import { rememberSecrets } from "../local/audit-log.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { aws, kubeconfig as cloudKubeconfig } from "../local/machine.ts";
+import { aws, kubeconfig as cloudKubeconfig } from "../local/settings.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";

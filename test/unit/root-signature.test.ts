@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { EKSClient, ListPodIdentityAssociationsCommand } from "@aws-sdk/client-eks";
 import { CreateUserCommand, IAMClient } from "@aws-sdk/client-iam";
 import type { Received } from "../local/aws-requests.ts";
-import { checkRoot } from "../local/front/root-signature.ts";
+import { checkRoot } from "../local/gateway/root-signature.ts";
 
 const account = "123456789012";
 const secretAccessKey = "the root's secret";

@@ -7,7 +7,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import { parse } from "yaml";
 import { keep, type Kept } from "../local/cache.ts";
 import { buildGo, isAtLeast } from "../local/go-build.ts";
-import { cache } from "../local/machine.ts";
+import { cache } from "../local/settings.ts";
 import { LocalCloudError } from "../local/process.ts";
 import { installedCommand } from "../local/pulumi/toolchain.ts";
 

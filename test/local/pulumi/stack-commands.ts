@@ -8,7 +8,7 @@ import { cloudEnvironment } from "../cloud.ts";
 import { isAlive, LocalCloudError, run } from "../process.ts";
 import { say } from "../progress.ts";
 import type { Stack } from "../stack.ts";
-import { backend } from "../machine.ts";
+import { backend } from "../settings.ts";
 import { pulumiCommand } from "./toolchain.ts";
 
 /** Runs a command of a stack. Fails where that does, which has said why. */

@@ -2,7 +2,7 @@
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { IAMClient, ListAccessKeysCommand } from "@aws-sdk/client-iam";
-import { account, aws, serviceAccountKey, url, type Endpoint } from "../machine.ts";
+import { account, aws, serviceAccountKey, url, type Endpoint } from "../settings.ts";
 import { rootOf } from "../root-key.ts";
 
 /** A refusal as AWS words it. */

@@ -4,13 +4,13 @@ import { BatchGetImageCommand, DescribeRepositoriesCommand } from "@aws-sdk/clie
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
-import { recordRequest } from "../evidence.ts";
+import { recordRequest } from "../audit-log.ts";
 import type { Shared } from "./api.ts";
 import type { Emulator } from "./emulator.ts";
 import { repositoryArn, unlessMissing, type Rights } from "./rights.ts";
 import { forward } from "./forward.ts";
 import type { Token, Tokens } from "./tokens.ts";
-import { url, type Endpoint } from "../machine.ts";
+import { url, type Endpoint } from "../settings.ts";
 import { askedOfRegistry, registryOf, type RegistryRequest } from "./registry-requests.ts";
 
 interface RegistryError {

@@ -1,7 +1,7 @@
 // The authorization tokens that the local cloud's front hands out: each is one of its own, ends when it says, and is tied to
 // the principal that asked for it and to its region, as Amazon ECR's are.
 import { randomBytes } from "node:crypto";
-import { rememberSecrets } from "../evidence.ts";
+import { rememberSecrets } from "../audit-log.ts";
 import type { Principal } from "./principals.ts";
 
 export interface Token {

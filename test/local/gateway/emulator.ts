@@ -1,7 +1,7 @@
 // The emulator as the front asks it: as the root of an account, with one client for each.
 import { ECRClient } from "@aws-sdk/client-ecr";
 import { IAMClient } from "@aws-sdk/client-iam";
-import { aws, url, type Endpoint } from "../machine.ts";
+import { aws, url, type Endpoint } from "../settings.ts";
 import { rootOf } from "../root-key.ts";
 
 /** A registry of ECR. */

@@ -1,5 +1,5 @@
 // What a request to the registry is for, in ECR's words. Pure.
-import { account as ownAccount, aws, registryHost } from "../machine.ts";
+import { account as ownAccount, aws, registryHost } from "../settings.ts";
 import type { RegistryId } from "./emulator.ts";
 import type { RepositoryId } from "./rights.ts";
 import type { Received } from "../aws-requests.ts";

@@ -12,7 +12,7 @@ import {
   type PolicyDetail,
   type Tag,
 } from "@aws-sdk/client-iam";
-import { account as ownAccount } from "../machine.ts";
+import { account as ownAccount } from "../settings.ts";
 import type { Emulator } from "./emulator.ts";
 
 export interface Principal {

@@ -3,13 +3,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pathToFileURL } from "node:url";
-import { Api } from "./front/api.ts";
-import { Emulator } from "./front/emulator.ts";
-import { Principals } from "./front/principals.ts";
-import { Registry } from "./front/registry.ts";
-import { Rights } from "./front/rights.ts";
-import { Tokens } from "./front/tokens.ts";
-import { ports, type Endpoint } from "./machine.ts";
+import { Api } from "./api.ts";
+import { Emulator } from "./emulator.ts";
+import { Principals } from "./principals.ts";
+import { Registry } from "./registry.ts";
+import { Rights } from "./rights.ts";
+import { Tokens } from "./tokens.ts";
+import { ports, type Endpoint } from "../settings.ts";
 
 export interface FrontOptions {
   emulator: Endpoint;

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { AwsRequest } from "./aws-requests.ts";
-import { backend, home, logs } from "./machine.ts";
+import { backend, home, logs } from "./settings.ts";
 
 /** The name of the log of requests to AWS, one per line. */
 export const awsRequests = "aws-requests.log";

@@ -12,7 +12,7 @@ import type { KubeOptions } from "../../helper/kube/client.ts";
 import { connect, orUndefined } from "../../helper/kube/client.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import { clearingCommand, holdsEntries, type Account } from "./leftover-entries.ts";
-import { account, cluster, issuer, kubeconfig, ports, url } from "./machine.ts";
+import { account, cluster, issuer, kubeconfig, ports, url } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 import type { Stack } from "./stack.ts";
 import { waitUntilGone } from "./watch.ts";

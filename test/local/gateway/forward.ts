@@ -1,7 +1,7 @@
 // Sends a request on from the local cloud's front to the emulator.
 import { request, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
-import type { Endpoint } from "../machine.ts";
+import type { Endpoint } from "../settings.ts";
 
 export interface Changes {
   readonly path?: string | undefined;
