@@ -16,7 +16,7 @@ import {
   UpdateRoleCommand,
 } from "@aws-sdk/client-iam";
 import { account, cluster, nodeRole, roleArn } from "../local/settings.ts";
-import { ofTheProviderAlone, unknownToEmulator } from "../audit/aws-rights.ts";
+import { ofTheProviderAlone, unknownToEmulator } from "../whole-run/aws-rights.ts";
 import { actionsOf, issuerOf, LackingDeployer } from "./lacking-deployer.ts";
 import { iam } from "./live-stack.ts";
 

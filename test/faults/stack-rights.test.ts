@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { ECRClient, PutImageScanningConfigurationCommand, PutImageTagMutabilityCommand } from "@aws-sdk/client-ecr";
 import { CreatePolicyVersionCommand, DeleteUserPermissionsBoundaryCommand } from "@aws-sdk/client-iam";
-import { ofTheProviderAlone } from "../audit/aws-rights.ts";
+import { ofTheProviderAlone } from "../whole-run/aws-rights.ts";
 import { commands } from "./engine-stack.ts";
 import { actionsOf, LackingDeployer } from "./lacking-deployer.ts";
 import { arnOf, iam } from "./live-stack.ts";

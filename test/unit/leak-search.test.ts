@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { credentialPatterns, LeakSearch, piecesOf } from "../audit/leak-search.ts";
+import { credentialPatterns, LeakSearch, piecesOf } from "../whole-run/leak-search.ts";
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 const secret = randomBytes(512).toString("base64");

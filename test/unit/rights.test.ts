@@ -8,8 +8,8 @@ import {
   isRefusedOnPurpose,
   judgePrincipals,
   principalsOf,
-} from "../audit/aws-rights.ts";
-import { judgeHelpers, rightsOf, type AuditEvent } from "../audit/cluster-rights.ts";
+} from "../whole-run/aws-rights.ts";
+import { judgeHelpers, rightsOf, type AuditEvent } from "../whole-run/cluster-rights.ts";
 
 const rules = [{ resources: ["secrets"], resourceNames: ["ecr-creds"], verbs: ["list", "create", "patch", "delete"] }];
 const granted = new Set([
