@@ -24,7 +24,7 @@ export default defineConfig(
     },
   },
   // Figures are for whoever started the bench, or the soak.
-  { files: ["test/bench/**", "test/faults/soak.ts"], rules: { "no-console": "off" } },
+  { files: ["test/bench/**", "test/soak/main.ts"], rules: { "no-console": "off" } },
   {
     // node:test's describe and it give promises that the runner itself awaits.
     files: ["test/**/*.test.ts"],

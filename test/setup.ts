@@ -12,7 +12,7 @@ let release = (): void => undefined;
 export const globalSetup = async (): Promise<void> => {
   release = await keepCloud();
   [started] = await exclusively(async () => Promise.all([startCloud(), preparePulumi()]));
-  // For the tests that judge what all others before them have left behind (test/whole).
+  // For the tests that judge what all others before them have left behind (test/whole-run).
   process.env[runSince] = new Date().toISOString();
 };
 

@@ -119,7 +119,7 @@ describe("the helper, with the stack's own rights", () => {
       { method: "GET", path: `/api/v1/namespaces/${String(parts.env["ECR_HELPER_NAMESPACE"])}/secrets/ecr-helper` },
     ];
     for (const call of refused) {
-      // The judges of the whole run (test/whole) know by it what is only tried.
+      // The judges of the whole run (test/whole-run) know by it what is only tried.
       const path = `${call.path}${call.path.includes("?") ? "&" : "?"}dryRun=All`;
       await assert.rejects(
         kube({ ...call, path }),

@@ -229,7 +229,7 @@ describe("the rights for patterns and selectors", () => {
       { method: "GET", path: "/apis/apps/v1/deployments" },
     ];
     for (const call of refused) {
-      // The judges of the whole run (test/whole) know by it what is only tried.
+      // The judges of the whole run (test/whole-run) know by it what is only tried.
       const path = `${call.path}${call.path.includes("?") ? "&" : "?"}dryRun=All`;
       await assert.rejects(
         kube({ ...call, path }),

@@ -118,7 +118,11 @@ async function startEmulator(program: string): Promise<void> {
   startBackground({ name: "emulator", command: program, args: [], env });
   rememberSecrets([secretAccessKey]);
   await untilReady("emulator", async () => answers(`${url(ports.emulator)}/_ministack/health`));
-  startBackground({ name: "front", command: process.execPath, args: [join(import.meta.dirname, "front.ts")] });
+  startBackground({
+    name: "front",
+    command: process.execPath,
+    args: [join(import.meta.dirname, "gateway", "main.ts")],
+  });
   await untilReady("front", async () => answers(`${url(ports.front)}/_ministack/health`));
 }
 

@@ -34,7 +34,7 @@ export interface DeployerRights {
 
 /** A document of infra/ as the README fills it in, for a stack whose resources all have its name. */
 async function filledIn(file: string, stack: string, oidcIssuer = issuer.replace("https://", "")): Promise<string> {
-  const document = await readFile(join(import.meta.dirname, "../infra", file), "utf8");
+  const document = await readFile(join(import.meta.dirname, "../../infra", file), "utf8");
   return document
     .replaceAll(/ecr-helper(-policy)?/g, stack)
     .replaceAll("ACCOUNT", account)

@@ -14,7 +14,7 @@ export const imageEnvironment: Readonly<Record<string, string>> = Object.fromEnt
 /** Bundles it into a folder, and gives what Node is given to run it. */
 export function bundledHelper(folder: string): string[] {
   const bundle = join(folder, "helper.cjs");
-  buildSync({ ...bundling, entryPoints: ["test/helper-main.ts"], outfile: bundle });
+  buildSync({ ...bundling, entryPoints: ["test/support/helper-main.ts"], outfile: bundle });
   const [, image = "[]"] = /^CMD (.*)$/m.exec(dockerfile) ?? [];
   return [...(JSON.parse(image) as string[]).slice(0, -1), bundle];
 }

@@ -162,7 +162,7 @@ export async function runProgram(
   );
   configure(overrides);
   // A module runs once; under another name it is another module.
-  const module = `../infra/index.ts?run=${String(++runs)}`;
+  const module = `../../infra/index.ts?run=${String(++runs)}`;
   let [exported, failure]: [Values, unknown] = [{}, undefined];
   const values: unknown = await pulumi.runtime.runInPulumiStack(async () => {
     try {

@@ -126,5 +126,5 @@ const lookUps: Readonly<Record<string, LookUp>> = {
 const unknown = (action: string): Refusal => ({
   status: 400,
   code: "InvalidAction",
-  message: `the local cloud does not know which rights ${action} needs: test/local/front/authorizations.ts`,
+  message: `the local cloud does not know which rights ${action} needs: test/local/gateway/authorizations.ts`,
 });
