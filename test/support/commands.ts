@@ -65,11 +65,12 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
 /**
  * What the engine said that it changed, in its order: `created AccessKey ecr-helper-2`. A replacement is told in three steps:
  * `created replacement ...`, `replaced ...`, `deleted original ...`. Components are left out: they are nothing of their own.
+ * Where no terminal is, the command's rows and its `@ updating....` are written by two threads: a row may stand after the dots.
  */
 export const changesOf = ({ stderr }: Pick<Ended, "stderr">): string[] =>
   [
     ...stderr.matchAll(
-      /^ *[+~-]{1,2} +(\S+):(\S+) (\S+) (created replacement|deleted original|created|updated|replaced|deleted)\b/gm,
+      /^(?:@ updating\.+)? *[+~-]{1,2} +(\S+):(\S+) (\S+) (created replacement|deleted original|created|updated|replaced|deleted)\b/gm,
     ),
   ]
     .filter(([, type]) => !/^(ecr-helper:|pulumi:pulumi$)/.test(type ?? ""))
