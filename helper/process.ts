@@ -1,6 +1,6 @@
 // The helper as a process: environment and signals in, lines and an exit code out. No logic.
 import type { KubeOptions } from "./kube/client.ts";
-import { reasonOf } from "./runtime/logger.ts";
+import { reasonOf } from "./shared/messages.ts";
 import { Output } from "./runtime/log-stream.ts";
 import { runHelper } from "./run.ts";
 

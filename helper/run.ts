@@ -2,21 +2,22 @@
 import { Writer } from "./controller/writer.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { readConfig } from "./config/helper-config.ts";
-import type { Tokens } from "./resources/secrets.ts";
+import { ecrTokenSource, type Tokens } from "./ecr/token.ts";
 import { recordWarning } from "./observability/event-recorder.ts";
 import { handOver } from "./controller/shutdown.ts";
 import { serveHealth } from "./observability/http-server.ts";
-import { connect, connectStreams, type Call, type KubeOptions } from "./kube/client.ts";
+import { connect, connectStreams, type KubeOptions } from "./kube/client.ts";
+import type { Call, MetadataOnly } from "./kube/types.ts";
 import { Limit } from "./kube/concurrency-limit.ts";
-import { createLog, reasonOf } from "./runtime/logger.ts";
+import { createLog } from "./runtime/logger.ts";
+import { reasonOf } from "./shared/messages.ts";
 import { Metrics } from "./observability/metrics.ts";
-import { Observed, type MetadataOnly } from "./cache/cluster-cache.ts";
+import { Observed } from "./cache/cluster-cache.ts";
 import type { Output } from "./runtime/log-stream.ts";
 import { createController } from "./controller/controller.ts";
 import { keepTokens } from "./ecr/token-refresher.ts";
 import { whatToCheck } from "./ecr/access-denied.ts";
 import { Status } from "./observability/status.ts";
-import { ecrTokenSource } from "./ecr/token.ts";
 import { readTokensLeft } from "./controller/restore-tokens.ts";
 import { Watches } from "./cache/informers.ts";
 

@@ -3,7 +3,7 @@ import { getCluster } from "@pulumi/aws/eks/getCluster.js";
 import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Provider, type ProviderArgs } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
-import { firstLine } from "../helper/runtime/logger.ts";
+import { firstLine } from "../helper/shared/messages.ts";
 import { isContent, type ClusterConfig } from "./config/cluster.ts";
 
 /** What EKS says of a cluster. */

@@ -23,9 +23,6 @@ const agentPort = 8181;
  */
 const apiServer = [443, 6443];
 
-/** Which traffic of the helper's pod is limited. */
-export const networkPolicies = ["none", "ingress", "all"] as const;
-
 type NetworkConfig = Pick<
   StackConfig,
   "networkPolicy" | "monitoringNamespaces" | "identity" | "awsEndpointUrl" | "stsEndpointUrl"

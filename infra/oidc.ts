@@ -1,7 +1,7 @@
 // The OIDC provider by which IAM knows the cluster's tokens: looked up before anything is made.
 import { getOpenIdConnectProvider } from "@pulumi/aws/iam/getOpenIdConnectProvider.js";
 import * as pulumi from "@pulumi/pulumi";
-import { firstLine } from "../helper/runtime/logger.ts";
+import { firstLine } from "../helper/shared/messages.ts";
 import type { EksCluster } from "./cluster.ts";
 import type { OidcSource } from "./config/identity.ts";
 import { audience } from "./trust-policy.ts";

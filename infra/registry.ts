@@ -4,7 +4,7 @@ import { getCallerIdentity } from "@pulumi/aws/getCallerIdentity.js";
 import { getPartition } from "@pulumi/aws/getPartition.js";
 import { getRegion } from "@pulumi/aws/getRegion.js";
 import * as pulumi from "@pulumi/pulumi";
-import { firstLine } from "../helper/runtime/logger.ts";
+import { firstLine } from "../helper/shared/messages.ts";
 import { registryHost } from "../helper/shared/names.ts";
 
 /** Where a registry is. */

@@ -3,9 +3,10 @@ import { Collection, versionOf, type Seen } from "./store.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { createIntern } from "./intern.ts";
 import { exampleSecrets } from "../resources/secrets.ts";
-import { annotations, isOwn } from "../resources/ownership.ts";
-import { fieldsOf, otherWriter, type Fields, type ManagedFields } from "../resources/managed-fields.ts";
-import type { KubeObject, ObjectMeta, Sink } from "../kube/reflector.ts";
+import { annotations, isOwn } from "../shared/ownership.ts";
+import { fieldsOf, otherWriter, type Fields } from "../resources/managed-fields.ts";
+import type { KubeObject, MetadataOnly, ObjectMeta } from "../kube/types.ts";
+import type { Sink } from "../kube/reflector.ts";
 import { holdsOwn, onlyNames, type ServiceAccount } from "../resources/service-account.ts";
 import { keptNext, type Deployment } from "./successor.ts";
 import { createMatcher, isOpenEnded, namedNamespaces } from "../shared/namespace-rules.ts";
@@ -31,16 +32,6 @@ export interface SeenAccount extends Seen {
 interface SeenNamespace extends Seen {
   readonly isBuild: boolean;
   readonly isEnding: boolean;
-}
-
-/** An object of which nothing but the metadata came. */
-export interface MetadataOnly extends KubeObject {
-  readonly metadata: ObjectMeta & {
-    readonly deletionTimestamp?: string;
-    readonly labels?: Record<string, string>;
-    readonly annotations?: Record<string, string>;
-    readonly managedFields?: readonly ManagedFields[];
-  };
 }
 
 /** What a namespace is to the helper: builds run there, it runs there itself, nothing, or it is not there (any more). */

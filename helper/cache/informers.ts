@@ -1,8 +1,8 @@
 // All watches of the helper, and what is known by them.
-import { isForbidden } from "../kube/client.ts";
-import { inSeconds, reasonOf, type Log } from "../runtime/logger.ts";
+import { isForbidden } from "../kube/errors.ts";
+import type { Log } from "../runtime/logger.ts";
+import { inSeconds, reasonOf } from "../shared/messages.ts";
 import type { Following, Observed } from "./cluster-cache.ts";
-import type { Knowledge } from "../controller/controller.ts";
 import { reflect, type Reflecting } from "../kube/reflector.ts";
 import { isWorthALine } from "../runtime/backoff.ts";
 
@@ -83,3 +83,7 @@ export class Watches {
     await Promise.all([...this.#knowledge.keys()].map(follow));
   }
 }
+
+/** Whether all is known about a namespace that a decision needs, not yet, or it cannot be read now. */
+
+export type Knowledge = "known" | "unknown" | "unreadable";

@@ -1,6 +1,7 @@
 // What was seen of one kind of object, one in each namespace: kept by watches and by the helper's own writes, whose answers
 // come in no order.
-import type { KubeObject, ObjectMeta, Sink } from "../kube/reflector.ts";
+import type { Sink } from "../kube/reflector.ts";
+import type { KubeObject, ObjectMeta } from "../kube/types.ts";
 
 export interface Seen {
   readonly uid: string;

@@ -1,5 +1,5 @@
 // Reads variables of the environment and collects the mistakes in them.
-import { quoted } from "../runtime/logger.ts";
+import { quoted } from "../shared/messages.ts";
 
 /** Gives what a value means; undefined where it is wrong. */
 type Parse<T> = (value: string) => T | undefined;

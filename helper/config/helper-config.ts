@@ -1,7 +1,7 @@
 // The helper's configuration: its environment, read once, checked whole, frozen.
 import { createHash } from "node:crypto";
 import { EnvironmentReader, matching, oneOf, several } from "./environment-reader.ts";
-import { formats, levels, type Format, type Level } from "../runtime/logger.ts";
+import { formats, levels, type Format, type Level } from "../shared/log-options.ts";
 import {
   anyHost,
   basicAuthNames,

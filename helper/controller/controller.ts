@@ -2,15 +2,17 @@
 // should be there, and what is not right is written. A namespace is one piece of work, and none holds up another.
 import type { Outcome, Writer } from "./writer.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { desiredSecrets, type Tokens } from "../resources/secrets.ts";
+import { desiredSecrets } from "../resources/secrets.ts";
+import { firstEnd, type Tokens } from "../ecr/token.ts";
 import { formatDate } from "../runtime/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Observed } from "../cache/cluster-cache.ts";
 import { WorkQueue } from "./work-queue.ts";
 import { maximumObjectRetry } from "../runtime/backoff.ts";
 import { objectsOf, tasksOf, type Desired, type Settled, type Task } from "./plan.ts";
-import { firstEnd } from "../ecr/token.ts";
 import { Troubles, type TroubleEffects } from "./failure-tracker.ts";
+import type { Knowledge } from "../cache/informers.ts";
+import type { State } from "../observability/status.ts";
 
 export interface Effects extends TroubleEffects {
   readonly writer: Pick<Writer, "applySecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
@@ -18,8 +20,6 @@ export interface Effects extends TroubleEffects {
   /** How many namespaces are worked on at a time. */
   readonly concurrency: () => number;
 }
-
-export type State = "right" | "pending" | "failing";
 
 export interface Controller {
   /** Something may have to be done in a namespace. `urgent` work comes before the rest. */
@@ -31,9 +31,6 @@ export interface Controller {
   /** How long something was due and nothing was done, in milliseconds. */
   readonly stalled: () => number;
 }
-
-/** Whether all is known about a namespace that a decision needs, not yet, or it cannot be read now. */
-export type Knowledge = "known" | "unknown" | "unreadable";
 
 /** Starts with nothing to do. */
 export function createController(

@@ -1,8 +1,9 @@
 // What went wrong with which object lately: how long it is left alone for that, and what is said of it.
-import { isConflict, LastingError, isNamespaceGone } from "./writer.ts";
+import { LastingError } from "./writer.ts";
+import { KubeError, isConflict, isNamespaceGone, isUnwell } from "../kube/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { isUnwell, KubeError } from "../kube/client.ts";
-import { inSeconds, reasonOf, type Log } from "../runtime/logger.ts";
+import type { Log } from "../runtime/logger.ts";
+import { inSeconds, reasonOf } from "../shared/messages.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";
 import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "../runtime/backoff.ts";

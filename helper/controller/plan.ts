@@ -1,6 +1,7 @@
 // What is to be done in a namespace: what was seen there compared with what should be there. Decides, and does nothing.
 import type { HelperConfig } from "../config/helper-config.ts";
-import { mostData, type DesiredSecret } from "../resources/secrets.ts";
+import { mostData } from "../resources/secrets.ts";
+import type { DesiredSecret } from "../resources/types.ts";
 import type { Observed, SeenAccount, SeenSecret } from "../cache/cluster-cache.ts";
 import { listsAllAdded, serviceAccountPatch, type Entries } from "../resources/service-account.ts";
 

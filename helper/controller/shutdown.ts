@@ -3,8 +3,10 @@
 // after any more.
 import type { Writer } from "./writer.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { orUndefined, type Kube } from "../kube/client.ts";
-import { reasonOf, type Log } from "../runtime/logger.ts";
+import { orUndefined } from "../kube/errors.ts";
+import type { Kube } from "../kube/types.ts";
+import type { Log } from "../runtime/logger.ts";
+import { reasonOf } from "../shared/messages.ts";
 import type { Observed } from "../cache/cluster-cache.ts";
 import { inParallel } from "../runtime/parallel.ts";
 import { deploymentPath, keptBy, successorOf, type Deployment } from "../cache/successor.ts";

@@ -1,11 +1,13 @@
 // The helper's writes: one object brought to its desired state, or taken back. Secrets by server-side apply, service
 // accounts by a patch of their own lists at the version that was read.
 import type { HelperConfig } from "../config/helper-config.ts";
-import { mostData, type DesiredSecret } from "../resources/secrets.ts";
-import { fieldManager, isOwn } from "../resources/ownership.ts";
-import { isForbidden, KubeError, metadataOnly, orUndefined, type Call, type Kube } from "../kube/client.ts";
-import type { MetadataOnly, Observed, SeenSecret } from "../cache/cluster-cache.ts";
-import type { KubeObject } from "../kube/reflector.ts";
+import { mostData } from "../resources/secrets.ts";
+import type { DesiredSecret } from "../resources/types.ts";
+import { fieldManager, isOwn } from "../shared/ownership.ts";
+import { metadataOnly } from "../kube/client.ts";
+import { isConflict, isForbidden, orUndefined } from "../kube/errors.ts";
+import type { Call, Kube, KubeObject, MetadataOnly } from "../kube/types.ts";
+import type { Observed, SeenSecret } from "../cache/cluster-cache.ts";
 import {
   disowningPatch,
   holdsOwn,
@@ -208,10 +210,3 @@ const merged = (one: { metadata?: object }, other: { metadata?: object }): objec
   ...one,
   metadata: { ...one.metadata, ...other.metadata },
 });
-
-/** Whether a write came too late: somebody else wrote the object first. */
-export const isConflict = (error: unknown): boolean => error instanceof KubeError && error.status === 409;
-
-/** Whether a failure says that the namespace is not there, or is on its way out: nothing can be kept in it. */
-export const isNamespaceGone = (error: unknown): boolean =>
-  error instanceof KubeError && (error.status === 404 || error.reason === "NamespaceTerminating");

@@ -1,11 +1,11 @@
 // Keeps a live token of every region: asks at half of its life, and again, sooner and sooner less, when it is refused.
 import { within, type Clock } from "../runtime/clock.ts";
-import type { Tokens } from "../resources/secrets.ts";
-import { firstLine, inSeconds, type Log } from "../runtime/logger.ts";
+import type { AuthorizationToken, TokenSource, Tokens } from "./token.ts";
+import type { Log } from "../runtime/logger.ts";
+import { firstLine, inSeconds } from "../shared/messages.ts";
 import { isRefusal, spreadTime } from "./access-denied.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";
 import { refreshDelay, requestLimit, retryDelay, retryLimit } from "../runtime/backoff.ts";
-import type { AuthorizationToken, TokenSource } from "./token.ts";
 
 export interface RefreshEffects {
   readonly tokenSource: TokenSource;

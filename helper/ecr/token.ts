@@ -130,3 +130,6 @@ export function firstEnd(tokens: Iterable<AuthorizationToken>): Date | undefined
   const ends = [...tokens].map(({ expiresAt }) => expiresAt).filter((end) => !Number.isNaN(end));
   return ends.length === 0 ? undefined : new Date(Math.min(...ends));
 }
+/** The live tokens by the names of their requests. */
+
+export type Tokens = ReadonlyMap<string, AuthorizationToken>;

@@ -4,7 +4,8 @@ import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader }
 import { text } from "node:stream/consumers";
 import { Connections } from "./http2-pool.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
-import { fieldsIn, isText, listIn, parseFields } from "../runtime/shape.ts";
+import type { Call, Kube, KubeStream } from "./types.ts";
+import { AnswerTooLargeError, KubeError } from "./errors.ts";
 
 export interface KubeOptions {
   /** The API server's address, `https://HOST:PORT`. */
@@ -16,76 +17,6 @@ export interface KubeOptions {
   /** Told of every answer's status; 0 where none came. */
   readonly answered?: (call: Call, status: number) => void;
 }
-
-export interface Call {
-  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  readonly path: string;
-  /** An object, or its JSON: encoded already, where it is sent many times. */
-  readonly body?: object | string | Buffer | undefined;
-  readonly contentType?: string;
-  readonly accept?: string;
-  readonly signal?: AbortSignal;
-  /** Whether all that matters is that the call succeeds: what is answered then is not read, and undefined is given. */
-  readonly answerUnread?: boolean;
-  /** A longer answer, in bytes, is not taken: the call rejects with AnswerTooLargeError. */
-  readonly mostBytes?: number;
-}
-
-/** An answer that is longer than the call takes. Nothing of it is kept. */
-export class AnswerTooLargeError extends Error {}
-
-/** Resolves to the parsed answer (a log: its text), or rejects with KubeError or the network's error. */
-export type Kube = <T>(call: Call) => Promise<T>;
-/** The lines of an answer that goes on for as long as the API server, or the call's signal, lets it: a watch. */
-export type KubeStream = (call: Call & { readonly signal: AbortSignal }) => AsyncGenerator<string, void>;
-
-/** A call the API server refused. `reason` is Kubernetes' own word for it, such as NotFound or Conflict. */
-export class KubeError extends Error {
-  readonly status: number;
-  readonly reason: string;
-  /** How long the API server wants to be left alone, in milliseconds; 0 when it does not say. */
-  readonly retryAfter: number;
-  constructor(call: Call, status: number, body: string, retryAfter = 0) {
-    const answer = parseStatus(body);
-    // What was sent may stand in the message, and it holds secrets: then only the reason is shown, and who refused.
-    const isQuoting = call.body !== undefined || status === 400 || status === 422;
-    const said = isQuoting ? `${answer.reason}${refuserIn(answer.message)}` : answer.message;
-    const safe = answer.isStatus ? said : "with something that is not Kubernetes' status";
-    super(`${call.method} ${call.path} was answered ${String(status)} ${safe}`);
-    this.status = status;
-    this.reason = answer.reason;
-    this.retryAfter = retryAfter;
-  }
-}
-
-/** A name as Kubernetes has them: nothing that was sent passes for one. */
-const name = "[\\w.:*/-]{1,253}";
-const admission = new RegExp(`ValidatingAdmissionPolicy '${name}'|admission webhook "${name}"`);
-const authorization = new RegExp(
-  `User "${name}" cannot ${name} resource "${name}" in API group "(?:${name})?"(?: in the namespace "${name}")?`,
-);
-
-/** Who refused, by the parts of a message that quote nothing else. */
-function refuserIn(message: string): string {
-  const begun = message.slice(0, maxMessage);
-  const [refuser] = admission.exec(begun) ?? [];
-  if (refuser !== undefined) return `, refused by ${refuser}`;
-  const [lack] = authorization.exec(begun) ?? [];
-  return lack === undefined ? "" : `, ${lack}`;
-}
-
-/** No more of a message is looked at, in characters. */
-const maxMessage = 4_096;
-
-function parseStatus(body: string): { isStatus: boolean; reason: string; message: string } {
-  const { reason, message, details } = parseFields(body);
-  const isStatus = reason !== undefined || message !== undefined;
-  const reasons = listIn(fieldsIn(details)["causes"]).map((cause) => fieldsIn(cause)["reason"]);
-  const known = reasons.includes(terminating) ? terminating : isText(reason) && /^\w{1,64}$/.test(reason) ? reason : "";
-  return { isStatus, reason: known, message: isText(message) ? message : known };
-}
-
-const terminating = "NamespaceTerminating";
 
 /** What every pod with a mounted service account finds: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
 export function inCluster(env: Readonly<Record<string, string | undefined>>): KubeOptions {
@@ -258,17 +189,3 @@ const originOf = (error: Error): Error => (error.cause instanceof Error ? error.
 /** What to accept so that only an object's metadata comes, or of a list its objects' (`PartialObjectMetadataList`). */
 export const metadataOnly = (kind = "PartialObjectMetadata"): string =>
   `application/json;as=${kind};g=meta.k8s.io;v=v1`;
-
-/** Whether a failure says that the caller has no right to what it tried. */
-export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403;
-
-/** Whether a failure tells nothing about what was asked for, but that the API server, or the way to it, is unwell. */
-export const isUnwell = (error: unknown): boolean =>
-  !(error instanceof KubeError) || error.status >= 500 || error.status === 429 || error.status === 401;
-
-/** Gives undefined where the call was answered NotFound. */
-export const orUndefined = async <T>(answer: Promise<T>): Promise<T | undefined> =>
-  answer.catch((error: unknown) => {
-    if (error instanceof KubeError && error.status === 404) return undefined;
-    throw error;
-  });

@@ -1,29 +1,11 @@
 // Follows a collection of the Kubernetes API: lists it, watches it from there, and never stops doing so.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 import type { Clock } from "../runtime/clock.ts";
-import {
-  AnswerTooLargeError,
-  isForbidden,
-  isUnwell,
-  KubeError,
-  metadataOnly,
-  type Kube,
-  type KubeStream,
-} from "./client.ts";
+import { metadataOnly } from "./client.ts";
+import { AnswerTooLargeError, KubeError, isForbidden, isUnwell } from "./errors.ts";
+import type { Kube, KubeObject, KubeStream } from "./types.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";
 import { retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
-
-/** What every object of the API has, as far as it is read here. */
-export interface ObjectMeta {
-  readonly name: string;
-  readonly namespace?: string;
-  readonly uid: string;
-  readonly resourceVersion: string;
-}
-
-export interface KubeObject {
-  readonly metadata: ObjectMeta;
-}
 
 /** Takes what is followed. */
 export interface Sink<T extends KubeObject> {

@@ -1,7 +1,7 @@
 // Kubernetes Events: `kubectl describe` and `kubectl get events` tell what the log does.
-import { tame } from "../runtime/logger.ts";
-import { fieldManager } from "../resources/ownership.ts";
-import type { Kube } from "../kube/client.ts";
+import { tame } from "../shared/messages.ts";
+import { fieldManager } from "../shared/ownership.ts";
+import type { Kube } from "../kube/types.ts";
 
 const kinds: Record<string, [apiVersion: string, kind: string]> = {
   secret: ["v1", "Secret"],

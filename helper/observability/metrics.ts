@@ -1,9 +1,9 @@
 // The helper's metrics, by the client library of Prometheus. No label has a value per namespace: there may be thousands.
 import { Counter, Gauge, Registry } from "prom-client";
 import type { HelperConfig } from "../config/helper-config.ts";
-import type { Tokens } from "../resources/secrets.ts";
-import type { Call } from "../kube/client.ts";
-import type { State } from "../controller/controller.ts";
+import type { Tokens } from "../ecr/token.ts";
+import type { Call } from "../kube/types.ts";
+import type { State } from "./status.ts";
 
 export class Metrics {
   readonly #registry = new Registry();

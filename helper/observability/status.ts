@@ -1,6 +1,5 @@
 // How the helper is: alive, ready, all right. Told to the kubelet and to Prometheus.
-import type { Tokens } from "../resources/secrets.ts";
-import type { State } from "../controller/controller.ts";
+import type { Tokens } from "../ecr/token.ts";
 
 export interface StatusSource {
   readonly tokens: () => Tokens;
@@ -63,3 +62,5 @@ export class Status {
     return own === "right" ? undefined : "the helper's own namespace is not right yet";
   }
 }
+
+export type State = "right" | "pending" | "failing";

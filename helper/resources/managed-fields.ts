@@ -1,16 +1,9 @@
 // Whether what the helper wrote is still as it wrote it, told from an object's metadata alone: the API server records
 // for every field who wrote it last. https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
-import type { Secret } from "./secrets.ts";
-import { fieldManager } from "./ownership.ts";
+import type { Secret } from "./types.ts";
+import { fieldManager } from "../shared/ownership.ts";
 import { fieldsIn, isText, listIn } from "../runtime/shape.ts";
-
-/** An entry of metadata.managedFields. Clients can write them, too: none of it need be there, or be what it should. */
-export interface ManagedFields {
-  readonly manager?: unknown;
-  readonly operation?: unknown;
-  readonly time?: unknown;
-  readonly fieldsV1?: unknown;
-}
+import type { ManagedFields } from "../kube/types.ts";
 
 /** A tree of fields: keys are `f:NAME` for a field, `k:{...}` for an item of a list. */
 export interface Fields {

@@ -1,35 +1,10 @@
 // What should exist: pure functions from tokens and configuration to the objects of a namespace.
 import { createHash } from "node:crypto";
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
-import { annotations, ownMetadata, type Metadata } from "./ownership.ts";
-import { firstEnd, type AuthorizationToken } from "../ecr/token.ts";
-import { describeTokens } from "../controller/restore-tokens.ts";
-
-/** The live tokens by the names of their requests. */
-export type Tokens = ReadonlyMap<string, AuthorizationToken>;
-
-export interface Secret {
-  metadata: Metadata;
-  apiVersion: "v1";
-  kind: "Secret";
-  type: string;
-  /** Values in base64. */
-  data: Record<string, string>;
-}
-
-/** A secret as it should be in every build namespace, encoded once for all of them. */
-export interface DesiredSecret {
-  readonly name: string;
-  readonly revision: string;
-  /** Of its data, in bytes. */
-  readonly size: number;
-  /** As its annotation says. */
-  readonly refreshedAt: string;
-  /** The JSON to apply. */
-  readonly body: Buffer;
-  /** The same for the very object with this uid, and for none that took its place since. */
-  readonly bodyFor: (uid: string) => string;
-}
+import { annotations, ownMetadata } from "../shared/ownership.ts";
+import { firstEnd, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
+import { describeTokens } from "./token-annotation.ts";
+import type { DesiredSecret, Secret } from "./types.ts";
 
 /** What Kubernetes takes in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
 export const mostData = 1 << 20;

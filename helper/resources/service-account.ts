@@ -2,7 +2,7 @@
 // move an entry of somebody else's.
 import type { HelperConfig } from "../config/helper-config.ts";
 import { objectName } from "../shared/names.ts";
-import { annotationPrefix, isOwn, ownLabels, ownMetadata, type Metadata } from "./ownership.ts";
+import { entriesAnnotation, isOwn, maxAnnotation, ownLabels, ownMetadata, type Metadata } from "../shared/ownership.ts";
 import { isText, listIn, parseFields } from "../runtime/shape.ts";
 
 export interface NameReference {
@@ -23,9 +23,6 @@ export interface Entries {
   readonly imagePullSecrets: readonly string[];
 }
 
-/** Which entries the helper added, so that it takes away those and no others. */
-export const entriesAnnotation = ({ owner }: Pick<HelperConfig, "owner">): string => `${annotationPrefix}${owner.name}`;
-
 export const noEntries: Entries = { secrets: [], imagePullSecrets: [] };
 
 /** The service account as the helper creates it where there is none. */
@@ -41,9 +38,6 @@ export const newServiceAccount = (config: HelperConfig, entries: Entries): Servi
     imagePullSecrets: references(entries.imagePullSecrets),
   };
 };
-
-/** No more is taken for the helper's entries, in characters: a hundred regions' names are a tenth of it. */
-export const maxAnnotation = 1 << 16;
 
 /** Names of secrets in a list, and nothing else that may stand there. */
 const namesIn = (value: unknown): string[] =>

@@ -1,6 +1,6 @@
 // What the rules for secrets and for service accounts have in common: the variables and conditions of admission policies.
 // https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
-import { ownerReference, ownLabels } from "../../helper/resources/ownership.ts";
+import { ownerReference, ownLabels } from "../../helper/shared/ownership.ts";
 import type { TargetRules } from "../../helper/shared/namespace-rules.ts";
 import { allOf, literal } from "./cel.ts";
 

@@ -1,5 +1,5 @@
 // What the secrets that the helper writes have to be: what helper/desired.ts makes of them, whatever others added.
-import { annotationPrefix } from "../../helper/resources/ownership.ts";
+import { annotationPrefix } from "../../helper/shared/ownership.ts";
 import {
   addsNone,
   beforeAndAfter,

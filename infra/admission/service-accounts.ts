@@ -1,6 +1,5 @@
 // What the helper may do to service accounts: what helper/service-account.ts does, so that nothing of others is lost or added.
-import { ownLabels } from "../../helper/resources/ownership.ts";
-import { entriesAnnotation, maxAnnotation } from "../../helper/resources/service-account.ts";
+import { entriesAnnotation, maxAnnotation, ownLabels } from "../../helper/shared/ownership.ts";
 import {
   addsNone,
   created,

@@ -1,6 +1,6 @@
 // Reads values of the stack's configuration and collects the mistakes in them.
 import * as pulumi from "@pulumi/pulumi";
-import { quoted } from "../../helper/runtime/logger.ts";
+import { quoted } from "../../helper/shared/messages.ts";
 
 /** Whether a key was set by `pulumi config set --secret`: Pulumi's own, which its types leave out. */
 const { isConfigSecret } = pulumi.runtime as unknown as { isConfigSecret: (key: string) => boolean };

@@ -12,11 +12,11 @@ import {
   type PushRoleConfig,
 } from "./identity.ts";
 import { firstPullPrefix } from "../first-pull.ts";
-import { networkPolicies } from "../network-policy.ts";
 import type { Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
 import { readRights, type RightsConfig } from "./rights.ts";
-import { formats, levels, reasonOf, type Format, type Level } from "../../helper/runtime/logger.ts";
+import { reasonOf } from "../../helper/shared/messages.ts";
+import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
 import {
   anyHost,
   basicAuthNames,
@@ -28,6 +28,9 @@ import {
   regionsOf,
 } from "../../helper/shared/names.ts";
 import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../../helper/shared/namespace-rules.ts";
+
+/** Which traffic of the helper's pod is limited. */
+export const networkPolicies = ["none", "ingress", "all"] as const;
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
 export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig, RightsConfig {

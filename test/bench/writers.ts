@@ -2,8 +2,10 @@
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { withoutWarnings } from "../../helper/controller/writer.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { desiredSecrets, type DesiredSecret } from "../../helper/resources/secrets.ts";
-import { connect, metadataOnly, orUndefined, type KubeOptions } from "../../helper/kube/client.ts";
+import { desiredSecrets } from "../../helper/resources/secrets.ts";
+import type { DesiredSecret } from "../../helper/resources/types.ts";
+import { connect, metadataOnly, type KubeOptions } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 
 /** The secrets that a helper with this environment would write with some new token. */

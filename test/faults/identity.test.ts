@@ -14,14 +14,13 @@ import {
   DetachRolePolicyCommand,
   IAMClient,
 } from "@aws-sdk/client-iam";
-import type { KubeError } from "../../helper/kube/client.ts";
+import type { KubeError } from "../../helper/kube/errors.ts";
 import { webIdentityTrust } from "../../infra/trust-policy.ts";
 import { freePort } from "../support/api-server.ts";
 import type { Line } from "../support/helper-process.ts";
 import { account, issuer, roleArn } from "../local/settings.ts";
 import { isTokenRequest } from "../support/counted-gateway.ts";
-import { answer, breakOff, hang, type Fault } from "../support/fault.ts";
-import type { Asked } from "../support/proxy.ts";
+import { answer, breakOff, hang, type Asked, type Fault } from "../support/fault.ts";
 import { assertNoneShown, makeSurroundings, type Surroundings } from "./surroundings.ts";
 
 const id = randomBytes(3).toString("hex");

@@ -1,7 +1,8 @@
 // What a stack has in AWS and in the cluster, asked of these and not of Pulumi.
 import assert from "node:assert/strict";
 import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aws-sdk/client-iam";
-import { connect, orUndefined } from "../../helper/kube/client.ts";
+import { connect } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
 import { nothingToDo } from "../support/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports, url } from "../local/settings.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
-import { orUndefined } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
 import { waitFor } from "../local/watch.ts";
 import { EngineStack } from "./engine-stack.ts";
 import { deleteObject, kube, makeNamespace, options } from "./live-stack.ts";

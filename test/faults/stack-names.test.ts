@@ -12,7 +12,7 @@ import {
   GetPolicyCommand,
   GetUserCommand,
 } from "@aws-sdk/client-iam";
-import { orUndefined } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
 import { commands, EngineStack, type Ended } from "./engine-stack.ts";
 import { arnOf, deleteObject, iam, keyInUse, keysOf, kube, rbac } from "./live-stack.ts";
 

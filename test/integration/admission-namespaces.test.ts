@@ -3,14 +3,15 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
-import { connect, type Kube } from "../../helper/kube/client.ts";
+import { connect } from "../../helper/kube/client.ts";
+import type { Kube } from "../../helper/kube/types.ts";
 import type { Labels } from "../../helper/shared/label-selector.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { createMatcher, isOpenEnded, type TargetRules } from "../../helper/shared/namespace-rules.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
-import { refusalOf, untilEnforced } from "./enforced.ts";
+import { refusalOf, untilEnforced } from "../support/enforced.ts";
 import { makePolicyStack, openRights, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath } from "../support/stack-parts.ts";
 

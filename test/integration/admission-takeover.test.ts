@@ -5,13 +5,15 @@ import { after, before, describe, it } from "node:test";
 import { Writer } from "../../helper/controller/writer.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
-import { connect, orUndefined, type Kube } from "../../helper/kube/client.ts";
-import { Observed, type MetadataOnly } from "../../helper/cache/cluster-cache.ts";
+import { connect } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
+import type { Kube, MetadataOnly } from "../../helper/kube/types.ts";
+import { Observed } from "../../helper/cache/cluster-cache.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
-import { refusalOf, untilEnforced } from "./enforced.ts";
+import { refusalOf, untilEnforced } from "../support/enforced.ts";
 import { makePolicyStack, openRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath, type ServiceAccount } from "../support/stack-parts.ts";
 

@@ -1,9 +1,10 @@
 // What somebody could try who has the helper's token: everything that the helper's rights name and that it never does.
 import type { HelperConfig } from "../../helper/config/helper-config.ts";
-import { exampleSecrets, type Secret } from "../../helper/resources/secrets.ts";
-import type { Call } from "../../helper/kube/client.ts";
-import { annotations, ownLabels, ownMetadata } from "../../helper/resources/ownership.ts";
-import { entriesAnnotation, newServiceAccount } from "../../helper/resources/service-account.ts";
+import { exampleSecrets } from "../../helper/resources/secrets.ts";
+import type { Secret } from "../../helper/resources/types.ts";
+import type { Call } from "../../helper/kube/types.ts";
+import { annotations, entriesAnnotation, ownLabels, ownMetadata } from "../../helper/shared/ownership.ts";
+import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { accountPath, secretPath } from "../support/stack-parts.ts";
 
 /** Namespaces by what is in them. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { KubeError, type Call } from "../../helper/kube/client.ts";
+import { KubeError } from "../../helper/kube/errors.ts";
+import type { Call } from "../../helper/kube/types.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject } from "../local/watch.ts";
 import {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { connect, KubeError, type Call } from "../../helper/kube/client.ts";
+import { connect } from "../../helper/kube/client.ts";
+import { KubeError } from "../../helper/kube/errors.ts";
+import type { Call } from "../../helper/kube/types.ts";
 import { HelperProcess } from "../support/helper-process.ts";
 import { startFront, type Front } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";

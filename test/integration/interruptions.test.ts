@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import type { KubeError } from "../../helper/kube/client.ts";
+import type { KubeError } from "../../helper/kube/errors.ts";
 import { recordSaid } from "../local/audit-log.ts";
 import { ports, url } from "../local/settings.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";

@@ -1,6 +1,7 @@
 // The policies of a stack in a cluster of the test's own, and a helper's token there with rights to everything that they judge.
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
-import type { Kube, KubeOptions } from "../../helper/kube/client.ts";
+import type { KubeOptions } from "../../helper/kube/client.ts";
+import type { Kube } from "../../helper/kube/types.ts";
 import { policySpecs } from "../../infra/admission/policies.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import type { Cluster } from "../support/helper-process.ts";

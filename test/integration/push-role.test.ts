@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { IAMClient, UpdateAssumeRolePolicyCommand } from "@aws-sdk/client-iam";
-import type { KubeError } from "../../helper/kube/client.ts";
+import type { KubeError } from "../../helper/kube/errors.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { account, aws, ports } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { DeleteUserPolicyCommand, IAMClient, PutUserPolicyCommand } from "@aws-sdk/client-iam";
-import type { KubeError } from "../../helper/kube/client.ts";
+import type { KubeError } from "../../helper/kube/errors.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { recordSaid } from "../local/audit-log.ts";
 import { startFront, type Front } from "../local/gateway/main.ts";

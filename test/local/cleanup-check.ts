@@ -8,8 +8,8 @@ import {
   IAMClient,
   ListPoliciesCommand,
 } from "@aws-sdk/client-iam";
-import type { KubeOptions } from "../../helper/kube/client.ts";
-import { connect, orUndefined } from "../../helper/kube/client.ts";
+import { connect, type KubeOptions } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import { clearingCommand, holdsEntries, type Account } from "./leftover-entries.ts";
 import { account, cluster, issuer, kubeconfig, ports, url } from "./settings.ts";

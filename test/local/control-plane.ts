@@ -3,7 +3,8 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { connect, type Kube } from "../../helper/kube/client.ts";
+import { connect } from "../../helper/kube/client.ts";
+import type { Kube } from "../../helper/kube/types.ts";
 import { audits } from "./audit-log.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import {

@@ -1,6 +1,6 @@
 // Lets IAM principals into the local Kubernetes as EKS does: by the token of `aws eks get-token` and an access entry.
 import * as eks from "@aws-sdk/client-eks";
-import type { Answer, Request } from "./eks.ts";
+import type { Answer, Request } from "./eks-request.ts";
 import { cluster, ports, url } from "./settings.ts";
 
 const client = new eks.EKSClient();

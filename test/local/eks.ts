@@ -1,12 +1,7 @@
 // What makes the local Kubernetes a cluster of EKS: its entry in the emulator's EKS, the authenticator that lets IAM
 // principals in, and the agents of its node. A program of its own, started with the cloud.
 import { readFileSync } from "node:fs";
-import {
-  createServer as createHttp,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type ServerResponse,
-} from "node:http";
+import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttps } from "node:https";
 import { text } from "node:stream/consumers";
 import { CreateClusterCommand, EKSClient } from "@aws-sdk/client-eks";
@@ -14,18 +9,7 @@ import { CreateRoleCommand, IAMClient, PutRolePolicyCommand } from "@aws-sdk/cli
 import { review } from "./eks-authenticator.ts";
 import { authenticatorCertificate, cluster, nodeRole, ports, roleArn } from "./settings.ts";
 import { serveNode } from "./node-agents.ts";
-
-/** A request to one of the servers; `address` is whose it is. */
-export interface Request {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly address: string;
-  readonly body: string;
-}
-
-/** Text, JSON, or a refusal. */
-export type Answer = string | object | undefined;
+import type { Answer, Request } from "./eks-request.ts";
 
 const clients = { eks: new EKSClient(), iam: new IAMClient() };
 

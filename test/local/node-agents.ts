@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import * as eks from "@aws-sdk/client-eks";
 import { AssumeRoleCommand, STSClient, type Tag } from "@aws-sdk/client-sts";
 import { adminKube } from "./control-plane.ts";
-import type { Answer, Request } from "./eks.ts";
+import type { Answer, Request } from "./eks-request.ts";
 import { account, aws, cluster, nodeRole, roleArn } from "./settings.ts";
 
 const clients = { eks: new eks.EKSClient(), sts: new STSClient() };

@@ -2,7 +2,9 @@
 // to what the helper keeps whatever these let him do.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, KubeError, type Call, type Kube } from "../../helper/kube/client.ts";
+import { connect } from "../../helper/kube/client.ts";
+import { KubeError } from "../../helper/kube/errors.ts";
+import type { Call, Kube } from "../../helper/kube/types.ts";
 import { accountPath, secretPath, type Parts } from "../support/stack-parts.ts";
 import { rememberSecrets } from "../local/audit-log.ts";
 import { pick } from "../support/seeded.ts";

@@ -1,6 +1,7 @@
 // Build namespaces that come and go, and others who delete and change what the helper keeps in them.
 import { setTimeout as sleep } from "node:timers/promises";
-import { orUndefined, type Call, type Kube } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
+import type { Call, Kube } from "../../helper/kube/types.ts";
 import { accountPath, secretPath } from "../support/stack-parts.ts";
 import { pick } from "../support/seeded.ts";
 import { secretNames } from "./judge.ts";

@@ -1,7 +1,7 @@
 // Looks at every namespace four times a second: at the cluster directly, by a watch, and at the registry, which is asked
 // about every password there is.
 import { setTimeout as sleep } from "node:timers/promises";
-import { orUndefined } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
 import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 import { watch, type Change } from "../local/watch.ts";
 import { judge, type Period, type Sample } from "./judge.ts";

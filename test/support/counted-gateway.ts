@@ -1,8 +1,8 @@
 // A front with tokens of a chosen life, and the count of those that were asked of it.
 import { startFront } from "../local/gateway/main.ts";
 import { loopback, ports, url, type Endpoint } from "../local/settings.ts";
-import { pass } from "./fault.ts";
-import { Proxy, type Asked } from "./proxy.ts";
+import { pass, type Asked } from "./fault.ts";
+import { Proxy } from "./proxy.ts";
 
 export interface CountedFront {
   /** Where the helper finds AWS. */

@@ -4,7 +4,6 @@ import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerR
 import type { Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Asked } from "./proxy.ts";
 
 /** A request on its way through the proxy. */
 export interface Exchange {
@@ -141,3 +140,14 @@ export const rewrite =
     exchange.outgoing.writeHead(answer.statusCode ?? 502, headers);
     exchange.outgoing.end(body);
   };
+/** What came of a request, as far as tests ask for it. */
+
+export interface Asked {
+  /** In milliseconds since 1970. */
+  readonly at: number;
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}

@@ -1,24 +1,20 @@
 // A reverse proxy of the test's own between the helper and what it calls, whose faults are put in and lifted at run time.
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { Agent as PlainAgent, request as plainRequest, type RequestOptions, type Server } from "node:http";
+import {
+  Agent as PlainAgent,
+  createServer,
+  request as plainRequest,
+  type IncomingMessage,
+  type RequestOptions,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { Agent as SecureAgent, request as secureRequest } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
-import { makeCertificate } from "../faults/certificate.ts";
-import { forwarded, pass, type Exchange, type Fault } from "./fault.ts";
-
-/** What came of a request, as far as tests ask for it. */
-export interface Asked {
-  /** In milliseconds since 1970. */
-  readonly at: number;
-  readonly method: string;
-  /** With its query. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: Buffer;
-}
+import { makeCertificate } from "./certificate.ts";
+import { forwarded, pass, type Asked, type Exchange, type Fault } from "./fault.ts";
 
 export type Matches = (asked: Asked) => boolean;
 

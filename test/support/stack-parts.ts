@@ -2,7 +2,9 @@
 // program gives them, for helpers that run as processes of the test.
 import { randomBytes } from "node:crypto";
 import { AttachUserPolicyCommand, DetachUserPolicyCommand } from "@aws-sdk/client-iam";
-import { connect, orUndefined, type Kube, type KubeOptions } from "../../helper/kube/client.ts";
+import { connect, type KubeOptions } from "../../helper/kube/client.ts";
+import { orUndefined } from "../../helper/kube/errors.ts";
+import type { Kube } from "../../helper/kube/types.ts";
 import { isPattern } from "../../helper/shared/namespace-rules.ts";
 import { HelperProcess, type Cluster } from "./helper-process.ts";
 import { rememberSecrets } from "../local/audit-log.ts";
@@ -13,7 +15,7 @@ import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
 import { mockedUid, runProgram, type Program } from "./program.ts";
-import { untilEnforced } from "../integration/enforced.ts";
+import { untilEnforced } from "./enforced.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
 Object.assign(process.env, aws);

@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ForeignObjectError } from "../../helper/controller/writer.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { fieldManager, ownMetadata, type Metadata } from "../../helper/resources/ownership.ts";
-import { KubeError } from "../../helper/kube/client.ts";
+import { fieldManager, ownMetadata, type Metadata } from "../../helper/shared/ownership.ts";
+import { KubeError } from "../../helper/kube/errors.ts";
 import { fieldsOf } from "../../helper/resources/managed-fields.ts";
-import { Observed, type MetadataOnly } from "../../helper/cache/cluster-cache.ts";
-import { createController, type Effects, type Knowledge } from "../../helper/controller/controller.ts";
-import type { KubeObject } from "../../helper/kube/reflector.ts";
+import { Observed } from "../../helper/cache/cluster-cache.ts";
+import type { KubeObject, MetadataOnly } from "../../helper/kube/types.ts";
+import { createController, type Effects } from "../../helper/controller/controller.ts";
+import type { Knowledge } from "../../helper/cache/informers.ts";
 import {
   newServiceAccount,
   noEntries,

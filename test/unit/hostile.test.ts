@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { createLog, tame } from "../../helper/runtime/logger.ts";
-import { KubeError } from "../../helper/kube/client.ts";
+import { createLog } from "../../helper/runtime/logger.ts";
+import { tame } from "../../helper/shared/messages.ts";
+import { KubeError } from "../../helper/kube/errors.ts";
 import { otherWriter } from "../../helper/resources/managed-fields.ts";
 import { Observed } from "../../helper/cache/cluster-cache.ts";
 import {
@@ -16,7 +17,7 @@ import {
   serviceAccountPatch,
   type ServiceAccount,
 } from "../../helper/resources/service-account.ts";
-import { tokensOf } from "../../helper/controller/restore-tokens.ts";
+import { tokensOf } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { oddities } from "../support/arbitraries.ts";
 

@@ -4,9 +4,9 @@ import { request, type IncomingMessage } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { answer, serveHealth } from "../../helper/observability/http-server.ts";
-import { createLog, formatDate, reasonOf } from "../../helper/runtime/logger.ts";
-import type { State } from "../../helper/controller/controller.ts";
-import { Status, stuckAfter } from "../../helper/observability/status.ts";
+import { createLog, formatDate } from "../../helper/runtime/logger.ts";
+import { reasonOf } from "../../helper/shared/messages.ts";
+import { Status, stuckAfter, type State } from "../../helper/observability/status.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 
 describe("the log", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { fieldsOf, otherWriter, type ManagedFields } from "../../helper/resources/managed-fields.ts";
+import { fieldsOf, otherWriter } from "../../helper/resources/managed-fields.ts";
+import type { ManagedFields } from "../../helper/kube/types.ts";
 
 const secret = {
   metadata: {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
-import { desiredSecrets, secretsOf, type Secret } from "../../helper/resources/secrets.ts";
+import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
+import type { Secret } from "../../helper/resources/types.ts";
 import type { Observed, SeenSecret } from "../../helper/cache/cluster-cache.ts";
 import { whatToCheck } from "../../helper/ecr/access-denied.ts";
 import { tasksOf } from "../../helper/controller/plan.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
-import { tokensOf } from "../../helper/controller/restore-tokens.ts";
+import { tokensOf } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { mistakesOf } from "../support/mistakes.ts";
 import { account, runProgram, type Program, type Registered } from "../support/program.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { AnswerTooLargeError, KubeError, type Call, type Kube, type KubeStream } from "../../helper/kube/client.ts";
-import { fullPassInterval, reflect, silenceLimit, type KubeObject } from "../../helper/kube/reflector.ts";
+import { AnswerTooLargeError, KubeError } from "../../helper/kube/errors.ts";
+import type { Call, Kube, KubeObject, KubeStream } from "../../helper/kube/types.ts";
+import { fullPassInterval, reflect, silenceLimit } from "../../helper/kube/reflector.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const path = "/api/v1/secrets?fieldSelector=metadata.name%3Da";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { KubeError } from "../../helper/kube/client.ts";
+import { KubeError } from "../../helper/kube/errors.ts";
 import { parseRetryAfter, retryAfterOf } from "../../helper/runtime/retry-after.ts";
 
 const now = Date.parse("2026-11-23T00:00:00Z");

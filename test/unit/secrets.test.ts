@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { desiredSecrets, secretsOf, type Secret, type Tokens } from "../../helper/resources/secrets.ts";
-import type { AuthorizationToken } from "../../helper/ecr/token.ts";
-import { tokensOf } from "../../helper/controller/restore-tokens.ts";
+import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
+import type { Secret } from "../../helper/resources/types.ts";
+import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
+import { tokensOf } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 
 const [own, sameRegion, otherRegion] = [

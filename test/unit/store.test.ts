@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Collection, versionOf, type Seen } from "../../helper/cache/store.ts";
-import type { KubeObject } from "../../helper/kube/reflector.ts";
+import type { KubeObject } from "../../helper/kube/types.ts";
 
 const object = (key: string, version: number, uid = `${key} of ${String(version)}`): KubeObject => ({
   metadata: { name: key, uid, resourceVersion: String(version) },

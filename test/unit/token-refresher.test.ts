@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import type { Tokens } from "../../helper/resources/secrets.ts";
+import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
 import { keepTokens } from "../../helper/ecr/token-refresher.ts";
 import { minimumRefresh } from "../../helper/runtime/backoff.ts";
-import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const hour = 3_600_000;

@@ -6,7 +6,6 @@ import type structPb from "google-protobuf/google/protobuf/struct_pb.js";
 import { configChanges, configOf, withSecrets } from "./plugin-config.ts";
 import { toStruct, UnimplementedError } from "./plugin-errors.ts";
 import { InvalidArgumentsError, type Plugin } from "./plugin.ts";
-import type { EngineLog } from "./plugin-server.ts";
 import type { Naming } from "./autoname.ts";
 import type { DiffResult } from "./diff.ts";
 import type { Known, ResourceType } from "./resource-type.ts";
@@ -182,3 +181,6 @@ function diffResponse({ changes, detailed, replaces, deleteBeforeReplace }: Diff
   }
   return response;
 }
+/** Shows a message to whoever runs pulumi, beside a resource where a URN is given. */
+
+export type EngineLog = (severity: "debug" | "info" | "warning" | "error", message: string, urn?: string) => void;

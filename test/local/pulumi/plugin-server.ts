@@ -6,7 +6,7 @@ import engineRpc from "@pulumi/pulumi/proto/engine_grpc_pb.js";
 import enginePb from "@pulumi/pulumi/proto/engine_pb.js";
 import providerRpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import { serve, unary } from "./grpc.ts";
-import { handlersOf } from "./plugin-calls.ts";
+import { handlersOf, type EngineLog } from "./plugin-calls.ts";
 import type { Plugin } from "./plugin.ts";
 import { toServiceError } from "./plugin-errors.ts";
 
@@ -26,9 +26,6 @@ export async function servePlugin<Session>(plugin: Plugin<Session>): Promise<voi
   );
   await served;
 }
-
-/** Shows a message to whoever runs pulumi, beside a resource where a URN is given. */
-export type EngineLog = (severity: "debug" | "info" | "warning" | "error", message: string, urn?: string) => void;
 
 /** The engine's log. Nothing depends on the arrival of a message. */
 function engineClient(address: string | undefined): EngineLog {

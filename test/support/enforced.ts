@@ -3,8 +3,8 @@ import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Call } from "../../helper/kube/client.ts";
-import type { Cluster } from "../support/helper-process.ts";
+import type { Call } from "../../helper/kube/types.ts";
+import type { Cluster } from "./helper-process.ts";
 
 /** The message with which a call is refused; empty where it is not. `KubeError` keeps it from the log, which may be read by others. */
 export async function refusalOf(

@@ -1,5 +1,4 @@
 // The marks by which the helper of one stack knows what it made, and Kubernetes knows what goes with the stack.
-import type { HelperConfig } from "../config/helper-config.ts";
 
 export const fieldManager = "ecr-helper";
 
@@ -24,8 +23,16 @@ export interface Metadata {
   ownerReferences?: object[];
 }
 
-/** The stack, by what owns the objects that its helper makes. */
-type Owned = Pick<HelperConfig, "owner">;
+/** The stack's ClusterRole, which owns every object that its helper makes. */
+export interface Owner {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** Whoever knows the owner: the helper's configuration. */
+interface Owned {
+  readonly owner: Owner;
+}
 
 /** The labels by which the helper of one stack knows what it made. */
 export const ownLabels = (config: Owned): Record<string, string> => ({
@@ -48,3 +55,9 @@ export const ownMetadata = (config: Owned, name: string): Metadata => ({
 
 export const isOwn = (config: Owned, labels: Readonly<Record<string, string>> = {}): boolean =>
   Object.entries(ownLabels(config)).every(([key, value]) => labels[key] === value);
+
+/** Which entries the helper added, so that it takes away those and no others. */
+export const entriesAnnotation = ({ owner }: Owned): string => `${annotationPrefix}${owner.name}`;
+
+/** No more is taken for the helper's entries, in characters: a hundred regions' names are a tenth of it. */
+export const maxAnnotation = 1 << 16;

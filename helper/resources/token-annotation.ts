@@ -1,0 +1,72 @@
+// The annotation that keeps the times of a secret's tokens, and the tokens read back from such a secret.
+import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
+import { parseLogin, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
+import { fieldsIn, isText, parseFields } from "../runtime/shape.ts";
+import { annotations, isOwn } from "../shared/ownership.ts";
+import type { Secret } from "./types.ts";
+
+/** What the annotation of a secret says of the tokens in it, which the identity of the fingerprint asked for. */
+export const describeTokens = (identity: string, tokens: Tokens): string =>
+  JSON.stringify({
+    identity,
+    // As earlier helpers have it, which may be the next ones: then these are regions alone.
+    regions: Object.fromEntries([...tokens].map(([name, { issuedAt, expiresAt }]) => [name, { issuedAt, expiresAt }])),
+  });
+
+/**
+ * The tokens in a secret that a helper of this stack made. Those that another identity asked for are given as long since
+ * due: they may end with it. None where the secret holds anything else.
+ */
+export function tokensOf(
+  config: HelperConfig,
+  secret: Pick<Secret, "metadata" | "data">,
+): Map<string, AuthorizationToken> {
+  const tokens = new Map<string, AuthorizationToken>();
+  if (!isOwn(config, secret.metadata.labels)) return tokens;
+  const isPull = secret.metadata.name === config.pullSecret;
+  const times = timesIn(secret, isPull ? config.fingerprint : config.pushFingerprint);
+  for (const [name, login] of isPull ? pullLogins(config, secret) : pushLogin(config, secret)) {
+    const found = times.get(name);
+    if (found !== undefined && login !== undefined) tokens.set(name, { ...login, ...found });
+  }
+  return tokens;
+}
+
+type Login = Pick<AuthorizationToken, "username" | "password">;
+type Content = Pick<Secret, "metadata" | "data">;
+
+const decoded = (value: unknown): string => (isText(value) ? Buffer.from(value, "base64").toString() : "");
+
+function pullLogins({ registries }: HelperConfig, { data }: Content): [string, Login | undefined][] {
+  const { auths } = parseFields(decoded(fieldsIn(data)[".dockerconfigjson"]));
+  return registries.map(({ host, region }) => {
+    const { auth } = fieldsIn(fieldsIn(auths)[host]);
+    return [region, isText(auth) ? parseLogin(auth) : undefined];
+  });
+}
+
+/** Of the secret of one region. */
+function pushLogin({ basicAuthSecrets }: HelperConfig, { metadata, data }: Content): [string, Login | undefined][] {
+  const fields = fieldsIn(data);
+  const [username, password] = [decoded(fields["username"]), decoded(fields["password"])];
+  const login = username === "" || password === "" ? undefined : { username, password };
+  return [...basicAuthSecrets].flatMap(([region, name]): [string, Login | undefined][] =>
+    name === metadata.name ? [[pushTokenName(region), login]] : [],
+  );
+}
+
+type Times = Pick<AuthorizationToken, "issuedAt" | "expiresAt">;
+
+function timesIn({ metadata }: Content, fingerprint: string): Map<string, Times> {
+  const { identity, regions } = parseFields(metadata.annotations?.[annotations.tokens]);
+  const times = Object.entries(fieldsIn(regions)).flatMap(([name, value]): [string, Times][] => {
+    const { issuedAt, expiresAt } = fieldsIn(value);
+    if (!isMoment(issuedAt) || !(isMoment(expiresAt) || expiresAt === null)) return [];
+    return [[name, { issuedAt: identity === fingerprint ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
+  });
+  return new Map(times);
+}
+
+/** Whether a value is a time in milliseconds since 1970, as `Date` knows them. */
+const isMoment = (value: unknown): value is number =>
+  typeof value === "number" && value >= 0 && value <= 8_640_000_000_000_000;
