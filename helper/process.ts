@@ -1,18 +1,18 @@
 // The helper as a process: environment and signals in, lines and an exit code out. No logic.
 import type { KubeOptions } from "./kube/client.ts";
-import { reasonOf } from "./shared/messages.ts";
-import { Output } from "./runtime/log-stream.ts";
+import { errorMessage } from "./shared/messages.ts";
+import { LogStream } from "./runtime/log-stream.ts";
 import { runHelper } from "./run.ts";
 
 /** Runs the helper in the cluster that `cluster` gives, until SIGTERM or SIGINT. Never rejects. */
 export async function runAsProcess(cluster: () => KubeOptions): Promise<void> {
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
-  const output = new Output(process.stdout);
+  const output = new LogStream(process.stdout);
   try {
     await runHelper(process.env, cluster, output, stop.signal);
   } catch (error) {
-    process.stderr.write(`${reasonOf(error)}\n`);
+    process.stderr.write(`${errorMessage(error)}\n`);
     process.exitCode = 1;
   }
   // Lines that nobody takes would keep the process alive.

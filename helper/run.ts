@@ -4,22 +4,22 @@ import { systemClock } from "./runtime/clock.ts";
 import { readConfig } from "./config/helper-config.ts";
 import { ecrTokenSource, type Tokens } from "./ecr/token.ts";
 import { recordWarning } from "./observability/event-recorder.ts";
-import { handOver } from "./controller/shutdown.ts";
+import { cleanUpOnShutdown } from "./controller/shutdown.ts";
 import { serveHealth } from "./observability/http-server.ts";
-import { connect, connectStreams, type KubeOptions } from "./kube/client.ts";
-import type { Call, MetadataOnly } from "./kube/types.ts";
-import { Limit } from "./kube/concurrency-limit.ts";
+import { createKubeClient, createKubeStream, type KubeOptions } from "./kube/client.ts";
+import type { KubeRequest, PartialObjectMetadata } from "./kube/types.ts";
+import { ConcurrencyLimit } from "./kube/concurrency-limit.ts";
 import { createLog } from "./runtime/logger.ts";
-import { reasonOf } from "./shared/messages.ts";
+import { errorMessage } from "./shared/messages.ts";
 import { Metrics } from "./observability/metrics.ts";
-import { Observed } from "./cache/cluster-cache.ts";
-import type { Output } from "./runtime/log-stream.ts";
+import { ClusterCache } from "./cache/cluster-cache.ts";
+import type { LogStream } from "./runtime/log-stream.ts";
 import { createController } from "./controller/controller.ts";
-import { keepTokens } from "./ecr/token-refresher.ts";
-import { whatToCheck } from "./ecr/access-denied.ts";
+import { runTokenRefresher } from "./ecr/token-refresher.ts";
+import { accessDeniedHint } from "./ecr/access-denied.ts";
 import { Status } from "./observability/status.ts";
-import { readTokensLeft } from "./controller/restore-tokens.ts";
-import { Watches } from "./cache/informers.ts";
+import { restoreTokens } from "./controller/restore-tokens.ts";
+import { Informers } from "./cache/informers.ts";
 
 /**
  * Runs the helper until the signal aborts, with its log lines going to `output`. Rejects when the environment is wrong, and
@@ -28,7 +28,7 @@ import { Watches } from "./cache/informers.ts";
 export async function runHelper(
   env: Readonly<Record<string, string | undefined>>,
   cluster: () => KubeOptions,
-  output: Output,
+  output: LogStream,
   signal: AbortSignal,
 ): Promise<void> {
   const config = readConfig(env);
@@ -41,34 +41,34 @@ export async function runHelper(
   let tokens: Tokens = new Map();
 
   const metrics = new Metrics(config, { states: () => controller.states(), isAllRight: () => status.isAllRight() });
-  const limit = new Limit();
-  const answered = (call: Call, code: number): void => {
+  const limit = new ConcurrencyLimit();
+  const onAnswer = (call: KubeRequest, code: number): void => {
     metrics.called(call, code);
     limit.answered(code);
   };
-  const counted: KubeOptions = { ...cluster(), answered };
-  const [kube, stream] = [connect(counted), connectStreams(counted)];
+  const counted: KubeOptions = { ...cluster(), onAnswer };
+  const [kube, stream] = [createKubeClient(counted), createKubeStream(counted)];
   const warn = (namespace: string, object: string, reason: string, message: string): void =>
     void recordWarning(kube, namespace, object, reason, message).catch((error: unknown) =>
-      log("warn", `no Event could be recorded in namespace ${namespace}: ${reasonOf(error)}`),
+      log("warn", `no Event could be recorded in namespace ${namespace}: ${errorMessage(error)}`),
     );
 
   const broken = new Set<string>();
-  const observed: Observed = new Observed(
+  const observed: ClusterCache = new ClusterCache(
     config,
     (namespace) => {
-      if (watches.knowledgeOf(namespace) === "known") controller.changed(namespace, true);
+      if (watches.syncStateOf(namespace) === "known") controller.enqueue(namespace, true);
     },
     (namespace, error) => {
       const level = broken.has(namespace) ? "debug" : "error";
       broken.add(namespace);
-      log(level, `an object in namespace ${namespace} is not understood: ${reasonOf(error)}`, { namespace });
+      log(level, `an object in namespace ${namespace} is not understood: ${errorMessage(error)}`, { namespace });
     },
   );
-  const watches = new Watches(observed);
+  const watches = new Informers(observed);
   const writer = new Writer(kube, config, observed);
   const effects = { writer, warn, log, metrics, clock, random, concurrency: () => limit.value };
-  const controller = createController(config, observed, (namespace) => watches.knowledgeOf(namespace), effects, signal);
+  const controller = createController(config, observed, (namespace) => watches.syncStateOf(namespace), effects, signal);
   const status = new Status(config.namespace, tokenNames, {
     tokens: () => tokens,
     targets: () => observed.targets(),
@@ -87,19 +87,20 @@ export async function runHelper(
       random,
       log,
       listed: (namespace) => {
-        const all = namespace === undefined ? [...observed.targets(), ...observed.seenIn()] : [namespace];
+        const all =
+          namespace === undefined ? [...observed.targets(), ...observed.namespacesWithObjects()] : [namespace];
         // Where something is still unknown the last list will come here too.
-        for (const one of new Set(all)) if (watches.knowledgeOf(one) !== "unknown") controller.changed(one, false);
+        for (const one of new Set(all)) if (watches.syncStateOf(one) !== "unknown") controller.enqueue(one, false);
       },
       failed: (path) => metrics.watchFailed(path),
     },
     signal,
   );
-  const isIntact = (name: string, found: MetadataOnly): boolean =>
-    observed.judgeSecret(name, found).changedBy === undefined;
-  const refreshing = keepTokens(
+  const isIntact = (name: string, found: PartialObjectMetadata): boolean =>
+    observed.projectSecret(name, found).modifiedBy === undefined;
+  const refreshing = runTokenRefresher(
     tokenNames,
-    await readTokensLeft(config, kube, { isIntact, log, clock, random }, signal),
+    await restoreTokens(config, kube, { isIntact, log, clock, random }, signal),
     {
       tokenSource: ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? ""),
       log,
@@ -112,13 +113,13 @@ export async function runHelper(
       },
       asked: (name, result) => metrics.asked(name, result),
       failing: (_, reason) => warn(config.namespace, `deployment/${config.deployment}`, "NoAuthorizationToken", reason),
-      whatToCheck: whatToCheck(config),
+      accessDeniedHint: accessDeniedHint(config),
     },
     signal,
   );
   try {
     await Promise.all([watching, refreshing]);
-    await handOver(config, observed, writer, kube, log);
+    await cleanUpOnShutdown(config, observed, writer, kube, log);
   } finally {
     server.close();
     server.closeAllConnections();

@@ -9,7 +9,7 @@ import { User } from "@pulumi/aws/iam/user.js";
 import { UserPolicyAttachment } from "@pulumi/aws/iam/userPolicyAttachment.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { EksCluster } from "./cluster.ts";
-import type { IamHardening, IdentityConfig } from "./config/identity.ts";
+import type { IamOptions, IdentityConfig } from "./config/identity.ts";
 import type { HelperPolicy } from "./image-rights.ts";
 import type { OidcProvider } from "./oidc.ts";
 import type { Registry } from "./registry.ts";
@@ -24,7 +24,7 @@ import {
   type TrustPolicy,
 } from "./trust-policy.ts";
 
-export interface IdentityArgs extends IamHardening {
+export interface IdentityArgs extends IamOptions {
   readonly policyName: string;
   readonly policy: HelperPolicy;
   readonly identity: IdentityConfig;
@@ -58,8 +58,9 @@ type Named = Pick<IdentityArgs, "identity" | "path">;
 /** The ARN of the user or role before it is made; undefined of the nodes' role, which the stack does not know. */
 export function helperArn({ identity, path = "/" }: Named, own: Registry): string | undefined {
   if (identity.mode === "node") return undefined;
-  const entity = identity.mode === "accessKey" ? `user${path}${identity.userName}` : `role${path}${identity.roleName}`;
-  return iamArn(own, entity);
+  const entityName =
+    identity.mode === "accessKey" ? `user${path}${identity.userName}` : `role${path}${identity.roleName}`;
+  return iamArn(own, entityName);
 }
 
 /** The ARN of a role before it is made. */

@@ -25,9 +25,9 @@ export interface RegistryLogin {
 const context = "build/helper";
 const main = `${context}/main.js`;
 /** Beside the context, so that the image's content says nothing of this machine. */
-const seal = "build/helper.seal";
+const stampFile = "build/helper.seal";
 /** npm's own note of what node_modules holds: package-lock.json may be ahead of it. Without it nothing is known. */
-const installed = "node_modules/.package-lock.json";
+const installedPackages = "node_modules/.package-lock.json";
 const dockerfile = "helper/Dockerfile";
 
 /** How the helper becomes one file. */
@@ -79,9 +79,9 @@ export class HelperImage extends pulumi.ComponentResource {
  */
 function bundle({ baseImage, platform }: HelperImageArgs): string {
   try {
-    if (!isBundled()) {
+    if (!isBundleCurrent()) {
       buildSync(bundling);
-      writeFileSync(seal, sealOf(readFileSync(main)));
+      writeFileSync(stampFile, bundleStamp(readFileSync(main)));
     }
   } catch (error) {
     // esbuild's error is a dump of all it knows; its message alone has the file, the line and what is wrong there.
@@ -91,13 +91,14 @@ function bundle({ baseImage, platform }: HelperImageArgs): string {
 }
 
 /** Whether the bundle is there, made of what is there now: to make it again takes a third of the program's time. */
-const isBundled = (): boolean =>
-  [main, seal, installed].every(existsSync) && readFileSync(seal, "utf8") === sealOf(readFileSync(main));
+const isBundleCurrent = (): boolean =>
+  [main, stampFile, installedPackages].every(existsSync) &&
+  readFileSync(stampFile, "utf8") === bundleStamp(readFileSync(main));
 
 /** Stands for a bundle and all that it is made of: the helper's files, what is installed, and how they become one. */
-function sealOf(made: Buffer): string {
+function bundleStamp(made: Buffer): string {
   const files = readdirSync("helper", { encoding: "utf8", recursive: true }).filter((name) => name.endsWith(".ts"));
-  const packages = existsSync(installed) ? readFileSync(installed) : "";
+  const packages = existsSync(installedPackages) ? readFileSync(installedPackages) : "";
   return hashOf([
     JSON.stringify(bundling),
     packages,

@@ -6,16 +6,16 @@ import { Role } from "@pulumi/kubernetes/rbac/v1/role.js";
 import { RoleBinding } from "@pulumi/kubernetes/rbac/v1/roleBinding.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
-import { isOpenEnded, namedNamespaces, type TargetRules } from "../helper/shared/namespace-rules.ts";
+import { isDynamic, staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
 
 type PolicyRule = input.rbac.v1.PolicyRule;
 
-export interface AccessArgs {
+export interface RbacArgs {
   /** Name of the roles; the cluster-scoped one must be the stack's own. */
   readonly name: string;
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
-  readonly targets: TargetRules;
+  readonly targets: NamespaceRules;
   /** The helper's own namespace, where it keeps its tokens for the next helper: its name, and when it is there. */
   readonly ownNamespace: string;
   readonly namespace: pulumi.Input<string>;
@@ -49,7 +49,7 @@ const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"]
 export const roleName = (stack: string, objects: readonly string[]): string =>
   `${stack}-${createHash("sha256").update(JSON.stringify(objects)).digest("hex").slice(0, 8)}`;
 
-export class Access extends pulumi.ComponentResource {
+export class Rbac extends pulumi.ComponentResource {
   /**
    * The cluster-scoped object that owns what the helper creates: Kubernetes collects it all when the stack is destroyed.
    * It grants no more than to see whether the stack is still there.
@@ -61,7 +61,7 @@ export class Access extends pulumi.ComponentResource {
    */
   readonly marker: string;
 
-  constructor(name: string, args: AccessArgs, opts: pulumi.ComponentResourceOptions) {
+  constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
     const inside = { parent: this };
     this.marker = `${args.name}-stack`;
@@ -77,7 +77,7 @@ export class Access extends pulumi.ComponentResource {
     const named = secrets.apply((names) =>
       roleName(args.name, [...names, args.serviceAccount, ...(args.keepsLogins ? ["logins"] : [])]),
     );
-    const everywhere = isOpenEnded(args.targets);
+    const everywhere = isDynamic(args.targets);
     const subjects = [{ kind: "ServiceAccount", ...args.subject }];
     const apiGroup = "rbac.authorization.k8s.io";
     const readMarker: PolicyRule = {
@@ -113,7 +113,7 @@ export class Access extends pulumi.ComponentResource {
       );
     };
 
-    const builds = namedNamespaces(args.targets);
+    const builds = staticNamespaces(args.targets);
     for (const namespace of builds.filter((one) => one !== args.ownNamespace)) {
       grant(`${name}-${namespace}`, namespace, [...keep, recordEvents]);
     }

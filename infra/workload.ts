@@ -9,8 +9,8 @@ import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { basicAuthNames, regionsOf } from "../helper/shared/names.ts";
-import { namedNamespaces, type TargetRules } from "../helper/shared/namespace-rules.ts";
-import { Access } from "./rbac.ts";
+import { staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
+import { Rbac } from "./rbac.ts";
 import { Admission } from "./admission/policies.ts";
 import type { ClusterProviders, EksCluster } from "./cluster.ts";
 import { app, type StackConfig } from "./config/stack.ts";
@@ -36,7 +36,7 @@ type EnvVar = input.core.v1.EnvVar;
 
 const labels = { "app.kubernetes.io/name": app };
 const port = 8080;
-const nonroot = 65532;
+const nonRootUid = 65532;
 /** How long a rollout may take, in seconds, until `pulumi up` says that it failed and why. */
 const rolloutTimeout = 180;
 
@@ -44,7 +44,7 @@ const rolloutTimeout = 180;
 const restricted = { "pod-security.kubernetes.io/enforce": "restricted" };
 
 /** The annotations by which most Prometheus set-ups find what to scrape. */
-const scraped = {
+const prometheusAnnotations = {
   "prometheus.io/scrape": "true",
   "prometheus.io/port": String(port),
   "prometheus.io/path": "/metrics",
@@ -85,7 +85,7 @@ export class Workload extends pulumi.ComponentResource {
       name: `${pulumi.getProject()}-${pulumi.getStack()}`,
       subject: { name: serviceAccount.metadata.name, namespace },
     };
-    const access = new Access(
+    const access = new Rbac(
       name,
       {
         ...inCluster,
@@ -125,7 +125,7 @@ export class Workload extends pulumi.ComponentResource {
     const deployment = new Deployment(
       name,
       {
-        metadata: { ...metadata, annotations: awaiting(config) },
+        metadata: { ...metadata, annotations: awaitAnnotations(config) },
         spec: {
           replicas: 1,
           // The next helper is ready, its token in hand, before the last one ends, and with it what belonged to that one.
@@ -135,7 +135,12 @@ export class Workload extends pulumi.ComponentResource {
           template: {
             metadata: {
               labels,
-              annotations: { ...keyAnnotation(identity), ...firstPull.annotations, ...aws.annotations, ...scraped },
+              annotations: {
+                ...keyAnnotation(identity),
+                ...firstPull.annotations,
+                ...aws.annotations,
+                ...prometheusAnnotations,
+              },
             },
             spec: {
               serviceAccountName: serviceAccount.metadata.name,
@@ -146,8 +151,8 @@ export class Workload extends pulumi.ComponentResource {
               imagePullSecrets: [{ name: firstPull.secretName }, { name: config.pullSecret }],
               securityContext: {
                 runAsNonRoot: true,
-                runAsUser: nonroot,
-                runAsGroup: nonroot,
+                runAsUser: nonRootUid,
+                runAsGroup: nonRootUid,
                 seccompProfile: { type: "RuntimeDefault" },
               },
               volumes: aws.volumes,
@@ -196,10 +201,10 @@ export class Workload extends pulumi.ComponentResource {
  * Measured: 135 MB for 10,000 namespaces that are meant by pattern. In each that is named the helper has to watch its
  * objects one by one, a connection each: up to 0.8 MB more.
  */
-const memoryLimit = (targets: TargetRules): string => `${String(160 + namedNamespaces(targets).length)}Mi`;
+const memoryLimit = (targets: NamespaceRules): string => `${String(160 + staticNamespaces(targets).length)}Mi`;
 
 /** The helper's configuration, as helper/config.ts reads it. */
-function environment({ config, identity, region, registries }: WorkloadArgs, access: Access): EnvVar[] {
+function environment({ config, identity, region, registries }: WorkloadArgs, access: Rbac): EnvVar[] {
   const fromPod = (fieldPath: string): input.core.v1.EnvVarSource => ({ fieldRef: { fieldPath } });
   const values: Record<string, pulumi.Input<string>> = {
     AWS_REGION: region,
@@ -241,7 +246,7 @@ const keyAnnotation = ({ accessKey }: Identity): Record<string, pulumi.Output<st
   accessKey === undefined ? {} : { "ecr-helper/access-key": accessKey.id.apply(fingerprint) };
 
 /** Identity node gets its rights by hand, for which the policy has to be there: what makes it cannot wait for them. */
-const awaiting = ({ identity }: StackConfig): Record<string, string> =>
+const awaitAnnotations = ({ identity }: StackConfig): Record<string, string> =>
   identity.mode === "node"
     ? { "pulumi.com/skipAwait": "true" }
     : { "pulumi.com/timeoutSeconds": String(rolloutTimeout) };

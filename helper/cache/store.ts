@@ -3,30 +3,30 @@
 import type { Sink } from "../kube/reflector.ts";
 import type { KubeObject, ObjectMeta } from "../kube/types.ts";
 
-export interface Seen {
+export interface CachedObject {
   readonly uid: string;
   /** Its resourceVersion: the number grows with every write to an object of the kind. */
   readonly version: number;
 }
 
-interface CollectionOptions<T, O> {
+interface StoreOptions<T, O> {
   readonly keyOf: (metadata: ObjectMeta) => string;
   /** What is kept of an object. */
-  readonly judge: (object: O) => T;
+  readonly project: (object: O) => T;
   /** Called with the key of everything that becomes another, in more than its version. */
-  readonly changed: (key: string) => void;
+  readonly onChange: (key: string) => void;
   /** Called with the key of an object that cannot be judged. What was known of it stays, and all others go on. */
-  readonly broken: (key: string, error: unknown) => void;
+  readonly onInvalid: (key: string, error: unknown) => void;
 }
 
 /** Keeps a T of every object O. */
-export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
+export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
   readonly #items = new Map<string, T>();
-  readonly #options: CollectionOptions<T, O>;
+  readonly #options: StoreOptions<T, O>;
   /** How far the watches have come. */
-  #position = 0;
+  #latestVersion = 0;
 
-  constructor(options: CollectionOptions<T, O>) {
+  constructor(options: StoreOptions<T, O>) {
     this.#options = options;
   }
 
@@ -39,15 +39,15 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
   }
 
   /** Takes the answer of a write, unless a watch has been further already: it would bring back what is gone. */
-  wrote(object: O): void {
-    if (versionOf(object) > this.#position) this.#set(object);
+  recordWrite(object: O): void {
+    if (versionOf(object) > this.#latestVersion) this.#set(object);
   }
 
   /**
    * Takes what a write has made of an item: that the API server has taken it is all that was heard of it. Of its version the
    * watch will tell, and where it has told something since the write began, that counts.
    */
-  assume(key: string, before: T, after: T): void {
+  assumeWritten(key: string, before: T, after: T): void {
     if (this.#items.get(key) === before) this.#items.set(key, after);
   }
 
@@ -55,7 +55,7 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
   sink(covers: (key: string) => boolean): Sink<O> {
     return {
       set: (object) => {
-        this.#position = Math.max(this.#position, versionOf(object));
+        this.#latestVersion = Math.max(this.#latestVersion, versionOf(object));
         this.#set(object);
       },
       delete: (object) => this.#delete(this.#options.keyOf(object.metadata), versionOf(object)),
@@ -66,37 +66,37 @@ export class Collection<T extends Seen, O extends KubeObject = KubeObject> {
   }
 
   #set(object: O): void {
-    const { keyOf, changed } = this.#options;
+    const { keyOf, onChange } = this.#options;
     const key = keyOf(object.metadata);
     const known = this.#items.get(key);
     if (known !== undefined && known.version >= versionOf(object)) return;
-    const found = this.#judge(key, object);
+    const found = this.#project(key, object);
     if (found === undefined) return;
     this.#items.set(key, found);
     // The news of the helper's own writes is what was assumed already, and nothing has to be done about it.
-    if (known === undefined || !isAlike(known, found)) changed(key);
+    if (known === undefined || !isUnchanged(known, found)) onChange(key);
   }
 
-  #judge(key: string, object: O): T | undefined {
+  #project(key: string, object: O): T | undefined {
     try {
-      return this.#options.judge(object);
+      return this.#options.project(object);
     } catch (error) {
-      this.#options.broken(key, error);
+      this.#options.onInvalid(key, error);
       return undefined;
     }
   }
 
   #delete(key: string, version: number): void {
-    this.#position = Math.max(this.#position, version);
+    this.#latestVersion = Math.max(this.#latestVersion, version);
     const found = this.#items.get(key);
     if (found === undefined || found.version > version) return;
     this.#items.delete(key);
-    this.#options.changed(key);
+    this.#options.onChange(key);
   }
 }
 
 /** Whether two items are the same but for their versions. */
-const isAlike = <T extends Seen>(one: T, other: T): boolean =>
+const isUnchanged = <T extends CachedObject>(one: T, other: T): boolean =>
   Object.entries(one).every(([key, value]) => key === "version" || other[key as keyof T] === value);
 
 /** An object's resourceVersion as the number that `Seen` keeps. */

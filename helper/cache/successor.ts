@@ -1,6 +1,6 @@
 // What the helper's own Deployment says of the next helper.
 import { readConfig, type HelperConfig } from "../config/helper-config.ts";
-import { isOpenEnded, namedNamespaces } from "../shared/namespace-rules.ts";
+import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 
 export interface Deployment {
   readonly metadata: { readonly deletionTimestamp?: string };
@@ -24,7 +24,7 @@ export function successorOf(config: HelperConfig, { spec }: Deployment): HelperC
 
 /** The only build namespaces that a helper keeps; undefined of one that keeps them by pattern: it sees by itself which. */
 export const keptBy = (successor: HelperConfig): ReadonlySet<string> | undefined =>
-  isOpenEnded(successor) ? undefined : new Set(namedNamespaces(successor));
+  isDynamic(successor) ? undefined : new Set(staticNamespaces(successor));
 
 /** The only build namespaces that the next helper will keep; undefined where nothing is known against any. */
 export function keptNext(config: HelperConfig, deployment: Deployment): ReadonlySet<string> | undefined {

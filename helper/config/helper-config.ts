@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { EnvironmentReader, matching, oneOf, several } from "./environment-reader.ts";
 import { formats, levels, type Format, type Level } from "../shared/log-options.ts";
 import {
-  anyHost,
+  hostWithOptionalPort,
   basicAuthNames,
   identities,
   labelValue,
@@ -13,7 +13,7 @@ import {
   regionsOf,
   registryHost,
 } from "../shared/names.ts";
-import { parseSelector, type TargetRules } from "../shared/namespace-rules.ts";
+import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
 
 export interface Registry {
   /** The registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`. */
@@ -30,7 +30,7 @@ export interface TokenRequest {
   readonly login: "pull" | "push";
 }
 
-export interface HelperConfig extends TargetRules {
+export interface HelperConfig extends NamespaceRules {
   /** The registries whose credentials are kept; the first one is the stack's own. */
   readonly registries: readonly Registry[];
   /** A further host under which the stack's own registry is reached. */
@@ -106,7 +106,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
     registries,
     registryHost:
       read("ECR_HELPER_REGISTRY_HOST", "nothing, or HOST or HOST:PORT", (value) =>
-        value === "" || anyHost.test(value) ? value : undefined,
+        value === "" || hostWithOptionalPort.test(value) ? value : undefined,
       ) || undefined,
     buildNamespaces: read(
       "ECR_HELPER_BUILD_NAMESPACES",

@@ -6,28 +6,28 @@ import { desiredSecrets } from "../resources/secrets.ts";
 import { firstEnd, type Tokens } from "../ecr/token.ts";
 import { formatDate } from "../runtime/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import type { Observed } from "../cache/cluster-cache.ts";
+import type { ClusterCache } from "../cache/cluster-cache.ts";
 import { WorkQueue } from "./work-queue.ts";
 import { maximumObjectRetry } from "../runtime/backoff.ts";
-import { objectsOf, tasksOf, type Desired, type Settled, type Task } from "./plan.ts";
-import { Troubles, type TroubleEffects } from "./failure-tracker.ts";
-import type { Knowledge } from "../cache/informers.ts";
-import type { State } from "../observability/status.ts";
+import { objectsOf, planNamespace, type Desired, type LastConverged, type Action } from "./plan.ts";
+import { FailureTracker, type FailureTrackerDependencies } from "./failure-tracker.ts";
+import type { SyncState } from "../cache/informers.ts";
+import type { NamespaceState } from "../observability/status.ts";
 
-export interface Effects extends TroubleEffects {
+export interface ControllerDependencies extends FailureTrackerDependencies {
   readonly writer: Pick<Writer, "applySecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
-  readonly metrics: TroubleEffects["metrics"] & Pick<Metrics, "applied">;
+  readonly metrics: FailureTrackerDependencies["metrics"] & Pick<Metrics, "applied">;
   /** How many namespaces are worked on at a time. */
   readonly concurrency: () => number;
 }
 
 export interface Controller {
   /** Something may have to be done in a namespace. `urgent` work comes before the rest. */
-  readonly changed: (namespace: string, urgent: boolean) => void;
+  readonly enqueue: (namespace: string, urgent: boolean) => void;
   /** There are new tokens: everything is compared with them. */
   readonly refresh: (tokens: Tokens) => void;
   /** How it stands with each namespace that gets something. */
-  readonly states: () => Map<string, State>;
+  readonly states: () => Map<string, NamespaceState>;
   /** How long something was due and nothing was done, in milliseconds. */
   readonly stalled: () => number;
 }
@@ -35,22 +35,22 @@ export interface Controller {
 /** Starts with nothing to do. */
 export function createController(
   config: HelperConfig,
-  observed: Observed,
-  knowledgeOf: (namespace: string) => Knowledge,
-  effects: Effects,
+  observed: ClusterCache,
+  knowledgeOf: (namespace: string) => SyncState,
+  effects: ControllerDependencies,
   signal: AbortSignal,
 ): Controller {
   const { writer, log, metrics, clock, concurrency } = effects;
-  const troubles = new Troubles(effects);
-  const states = new Map<string, State>();
-  const settled = new Map<string, Settled>();
+  const failures = new FailureTracker(effects);
+  const states = new Map<string, NamespaceState>();
+  const lastConverged = new Map<string, LastConverged>();
   /** The uid of each namespace that was worked on; undefined where namespaces are not followed. */
   const uids = new Map<string, string | undefined>();
   let desired: Desired = new Map();
   let tokens: Tokens = new Map();
   let announce = false;
 
-  const perform = async (namespace: string, task: Task): Promise<Outcome> => {
+  const perform = async (namespace: string, task: Action): Promise<Outcome> => {
     switch (task.kind) {
       case "applySecret":
         return writer.applySecret(namespace, task.secret, task.seen, signal);
@@ -64,11 +64,11 @@ export function createController(
   };
 
   /** Gives whether the object is right now. */
-  const attempt = async (namespace: string, task: Task): Promise<boolean> => {
+  const attempt = async (namespace: string, task: Action): Promise<boolean> => {
     const { object, drift } = task;
-    const wait = troubles.wait(namespace, object);
+    const wait = failures.remainingBackoff(namespace, object);
     if (wait > 0) {
-      queue.addLater(namespace, wait);
+      queue.addAfter(namespace, wait);
       return false;
     }
     try {
@@ -76,14 +76,14 @@ export function createController(
       metrics.applied(object, outcome);
       const text = `${object} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
       log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object, outcome });
-      if (drift !== undefined) troubles.repaired(namespace, object, drift);
-      else if (outcome === "removed") troubles.takenBack(namespace, object);
-      else troubles.written(namespace, object);
+      if (drift !== undefined) failures.repaired(namespace, object, drift);
+      else if (outcome === "removed") failures.removed(namespace, object);
+      else failures.written(namespace, object);
       return true;
     } catch (error) {
       if (signal.aborted) return false;
-      const next = troubles.failed(namespace, object, error);
-      if (next !== undefined) queue.addLater(namespace, next);
+      const next = failures.failed(namespace, object, error);
+      if (next !== undefined) queue.addAfter(namespace, next);
       return false;
     }
   };
@@ -92,18 +92,18 @@ export function createController(
   /** There is nothing to do in a namespace. */
   const leave = (namespace: string): void => {
     states.delete(namespace);
-    settled.delete(namespace);
-    troubles.settle(namespace, objects);
+    lastConverged.delete(namespace);
+    failures.forgetUncontested(namespace, objects);
   };
   /** A namespace is gone. */
   const forget = (namespace: string): void => {
     leave(namespace);
     uids.delete(namespace);
-    troubles.forget(namespace, objects);
+    failures.forget(namespace, objects);
   };
 
   /** A namespace that took the place of another of its name, even unseen, begins with a clean slate. */
-  const forgetAnother = (namespace: string): void => {
+  const forgetIfRecreated = (namespace: string): void => {
     const uid = observed.namespaces.get(namespace)?.uid;
     if (uids.get(namespace) !== uid) forget(namespace);
     uids.set(namespace, uid);
@@ -122,22 +122,22 @@ export function createController(
     return false;
   };
 
-  const bringToDesired = async (namespace: string): Promise<void> => {
-    const role = observed.roleOf(namespace);
+  const reconcileNamespace = async (namespace: string): Promise<void> => {
+    const role = observed.kindOf(namespace);
     if (role === "gone") return void forget(namespace);
-    forgetAnother(namespace);
+    forgetIfRecreated(namespace);
     const isTarget = role !== "none";
     if (!isDecidable(namespace, isTarget)) return;
     const wrong = new Set<string>();
     const comparedWith = desired;
-    for (const task of tasksOf(config, observed, comparedWith, namespace, settled.get(namespace))) {
+    for (const task of planNamespace(config, observed, comparedWith, namespace, lastConverged.get(namespace))) {
       if (!(await attempt(namespace, task))) wrong.add(task.object);
     }
     if (isTarget) {
       const right = objects.filter((object) => !wrong.has(object) && isThere(namespace, object));
       // The same list for all that are wholly right, which are nearly all of thousands.
       const kept = right.length === objects.length ? objects : right;
-      settled.set(namespace, { objects: kept, desired: comparedWith });
+      lastConverged.set(namespace, { objects: kept, desired: comparedWith });
     }
     if (!isTarget && wrong.size === 0) leave(namespace);
     else states.set(namespace, wrong.size === 0 ? "right" : "failing");
@@ -145,11 +145,11 @@ export function createController(
 
   /** Never rejects: a mistake in here is told, and the namespace's turn comes again. */
   const reconcile = async (namespace: string): Promise<void> =>
-    bringToDesired(namespace).catch((error: unknown) => {
+    reconcileNamespace(namespace).catch((error: unknown) => {
       const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
       log("error", `the work on namespace ${namespace} ended half-way: ${reason}`, { namespace });
       states.set(namespace, "failing");
-      queue.addLater(namespace, maximumObjectRetry);
+      queue.addAfter(namespace, maximumObjectRetry);
     });
 
   const idle = (): void => {
@@ -166,14 +166,15 @@ export function createController(
   signal.addEventListener("abort", () => queue.close());
 
   return {
-    changed: (namespace, urgent) => queue.add(namespace, urgent),
+    enqueue: (namespace, urgent) => queue.add(namespace, urgent),
     refresh: (next) => {
       tokens = next;
       desired = new Map(desiredSecrets(config, next).map((secret) => [secret.name, secret]));
       announce = true;
       // The next helper finds the tokens there: should this one end now, ECR is not asked again.
       queue.add(config.namespace, true);
-      for (const namespace of new Set([...observed.targets(), ...observed.seenIn()])) queue.add(namespace, false);
+      for (const namespace of new Set([...observed.targets(), ...observed.namespacesWithObjects()]))
+        queue.add(namespace, false);
     },
     states: () => states,
     stalled: () => queue.stalled(),

@@ -3,11 +3,11 @@
 // after any more.
 import type { Writer } from "./writer.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { orUndefined } from "../kube/errors.ts";
+import { undefinedIfNotFound } from "../kube/errors.ts";
 import type { Kube } from "../kube/types.ts";
 import type { Log } from "../runtime/logger.ts";
-import { reasonOf } from "../shared/messages.ts";
-import type { Observed } from "../cache/cluster-cache.ts";
+import { errorMessage } from "../shared/messages.ts";
+import type { ClusterCache } from "../cache/cluster-cache.ts";
 import { inParallel } from "../runtime/parallel.ts";
 import { deploymentPath, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
 import { objectsOf } from "./plan.ts";
@@ -22,9 +22,9 @@ const concurrency = 16;
 type Next = HelperConfig | "another" | "none";
 
 /** Takes back what the next helper will not keep. Never rejects: what could not be done is told. */
-export async function handOver(
+export async function cleanUpOnShutdown(
   config: HelperConfig,
-  observed: Observed,
+  observed: ClusterCache,
   writer: Writer,
   kube: Kube,
   log: Log,
@@ -33,7 +33,7 @@ export async function handOver(
     const successor = await nextOf(config, kube);
     if (successor === "another")
       return void log("info", "the stack goes on without this Deployment: all stays as it is");
-    const work = takeBacks(config, observed, successor);
+    const work = cleanups(config, observed, successor);
     if (work.length === 0) return;
     log(
       "info",
@@ -45,19 +45,19 @@ export async function handOver(
     await inParallel(work, concurrency, async ({ namespace, object, run }) => {
       const [level, outcome] = await run(writer, limit).then(
         (done) => ["info", done] as const,
-        (error: unknown) => ["warn", `it is left: ${reasonOf(error)}`] as const,
+        (error: unknown) => ["warn", `it is left: ${errorMessage(error)}`] as const,
       );
       log(level, `${object} in namespace ${namespace}: ${outcome}`, { namespace, object });
     });
   } catch (error) {
-    log("warn", `left everything as it is: what comes next is not known: ${reasonOf(error)}`);
+    log("warn", `left everything as it is: what comes next is not known: ${errorMessage(error)}`);
   }
 }
 
 /** Fails where the API server does not tell. */
 async function nextOf(config: HelperConfig, kube: Kube): Promise<Next> {
   const look = async <T>(path: string): Promise<T | undefined> =>
-    orUndefined(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(lookLimit) }));
+    undefinedIfNotFound(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(lookLimit) }));
   const found = await look<Deployment>(deploymentPath(config));
   if (found !== undefined && found.metadata.deletionTimestamp === undefined) return successorOf(config, found);
   // Deleted by hand, or replaced: only the end of the stack takes the marker first.
@@ -65,21 +65,21 @@ async function nextOf(config: HelperConfig, kube: Kube): Promise<Next> {
   return marker === undefined ? "none" : "another";
 }
 
-interface TakeBack {
+interface Cleanup {
   readonly namespace: string;
   readonly object: string;
   readonly run: (writer: Writer, signal: AbortSignal) => Promise<string>;
 }
 
 /** What is the helper's now and will be nobody's then. With the stack its secrets are collected: only accounts may stay. */
-function takeBacks(config: HelperConfig, observed: Observed, successor: HelperConfig | "none"): TakeBack[] {
+function cleanups(config: HelperConfig, observed: ClusterCache, successor: HelperConfig | "none"): Cleanup[] {
   const keeps = keepingOf(config, successor);
-  const all: TakeBack[] = [];
-  for (const namespace of observed.seenIn()) {
+  const all: Cleanup[] = [];
+  for (const namespace of observed.namespacesWithObjects()) {
     for (const [name, collection] of successor === "none" ? [] : observed.secrets) {
       const seen = collection.get(namespace);
       const object = `secret/${name}`;
-      if (seen?.own !== true || keeps(namespace, object)) continue;
+      if (seen?.isOwned !== true || keeps(namespace, object)) continue;
       all.push({
         namespace,
         object,
@@ -87,7 +87,7 @@ function takeBacks(config: HelperConfig, observed: Observed, successor: HelperCo
       });
     }
     const object = `serviceaccount/${config.serviceAccount}`;
-    if (observed.accounts.get(namespace)?.held !== true || keeps(namespace, object)) continue;
+    if (observed.accounts.get(namespace)?.hasOwnEntries !== true || keeps(namespace, object)) continue;
     all.push({ namespace, object, run: async (writer, signal) => writer.releaseAccount(namespace, signal) });
   }
   return all;

@@ -45,7 +45,7 @@ export class WorkQueue {
   }
 
   /** Adds a key after so many milliseconds, unless it is added sooner otherwise. */
-  addLater(key: string, milliseconds: number): void {
+  addAfter(key: string, milliseconds: number): void {
     const { clock } = this.#options;
     const at = clock.now() + milliseconds;
     const waiting = this.#later.get(key);

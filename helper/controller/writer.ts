@@ -1,17 +1,17 @@
 // The helper's writes: one object brought to its desired state, or taken back. Secrets by server-side apply, service
 // accounts by a patch of their own lists at the version that was read.
 import type { HelperConfig } from "../config/helper-config.ts";
-import { mostData } from "../resources/secrets.ts";
+import { maxSecretBytes } from "../resources/secrets.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { fieldManager, isOwn } from "../shared/ownership.ts";
 import { metadataOnly } from "../kube/client.ts";
-import { isConflict, isForbidden, orUndefined } from "../kube/errors.ts";
-import type { Call, Kube, KubeObject, MetadataOnly } from "../kube/types.ts";
-import type { Observed, SeenSecret } from "../cache/cluster-cache.ts";
+import { isConflict, isForbidden, undefinedIfNotFound } from "../kube/errors.ts";
+import type { KubeRequest, Kube, KubeObject, PartialObjectMetadata } from "../kube/types.ts";
+import type { ClusterCache, CachedSecret } from "../cache/cluster-cache.ts";
 import {
-  disowningPatch,
-  holdsOwn,
-  listsOnlyOwn,
+  releaseOwnershipPatch,
+  hasOwnEntries,
+  listsOnlyOwnEntries,
   newServiceAccount,
   noEntries,
   serviceAccountPatch,
@@ -22,18 +22,18 @@ import {
 export type Outcome = "created" | "configured" | "unchanged" | "removed";
 
 /** What no other attempt would mend: it is not tried again until something changes. */
-export abstract class LastingError extends Error {
+export abstract class TerminalError extends Error {
   /** In a word: the reason of the Event. */
   abstract readonly reason: string;
 }
 
 /** A secret of the wanted name that this helper did not make. It is left alone. */
-export class ForeignObjectError extends LastingError {
+export class ForeignObjectError extends TerminalError {
   readonly reason = "ForeignObject";
 }
 
 /** A secret that Kubernetes would not take. The one that is there is left as it is. */
-export class TooLargeError extends LastingError {
+export class TooLargeError extends TerminalError {
   readonly reason = "TooLarge";
 }
 
@@ -46,29 +46,29 @@ type FullAccount = ServiceAccount & KubeObject;
 export class Writer {
   readonly #kube: Kube;
   readonly #config: HelperConfig;
-  readonly #observed: Observed;
+  readonly #cache: ClusterCache;
 
-  constructor(kube: Kube, config: HelperConfig, observed: Observed) {
-    [this.#kube, this.#config, this.#observed] = [kube, config, observed];
+  constructor(kube: Kube, config: HelperConfig, observed: ClusterCache) {
+    [this.#kube, this.#config, this.#cache] = [kube, config, observed];
   }
 
   /** Applies a secret over what was seen in its place. */
   async applySecret(
     namespace: string,
     secret: DesiredSecret,
-    seen: SeenSecret | undefined,
+    seen: CachedSecret | undefined,
     signal: AbortSignal,
   ): Promise<Outcome> {
-    if (seen?.own === false) {
+    if (seen?.isOwned === false) {
       throw new ForeignObjectError(
         `secret ${namespace}/${secret.name} exists and was not made by this helper, so it is left as it is. ` +
           "Delete it, or let the helper use another name (ecr-helper:basicAuthSecret, ecr-helper:pullSecret)",
       );
     }
-    if (secret.size > mostData) {
+    if (secret.size > maxSecretBytes) {
       throw new TooLargeError(
         `secret ${namespace}/${secret.name} would hold ${String(secret.size)} bytes with the logins of all registries, and ` +
-          `Kubernetes takes ${String(mostData)}, so it is left as it is. Let this stack keep fewer (ecr-helper:registries), ` +
+          `Kubernetes takes ${String(maxSecretBytes)}, so it is left as it is. Let this stack keep fewer (ecr-helper:registries), ` +
           "and another stack the rest, in secrets of other names",
       );
     }
@@ -76,30 +76,30 @@ export class Writer {
     // Only what somebody else changed is taken back by force, and only in the object where that was seen. Else a secret that
     // somebody made or changed since then is a conflict, and not overwritten.
     const call =
-      seen?.changedBy === undefined
-        ? serverSideApply(path, secret.body, false, signal)
-        : serverSideApply(path, secret.bodyFor(seen.uid), true, signal);
-    const collection = this.#observed.secrets.get(secret.name);
+      seen?.modifiedBy === undefined
+        ? applyRequest(path, secret.body, false, signal)
+        : applyRequest(path, secret.bodyFor(seen.uid), true, signal);
+    const collection = this.#cache.secrets.get(secret.name);
     if (seen === undefined) {
-      collection?.wrote(await this.#kube<MetadataOnly>({ ...call, accept: metadataOnly() }));
+      collection?.recordWrite(await this.#kube<PartialObjectMetadata>({ ...call, accept: metadataOnly() }));
       return "created";
     }
     // The watch tells the same as the answer: to read both takes a tenth of a refresh.
-    await this.#kube({ ...call, accept: metadataOnly(), answerUnread: true });
+    await this.#kube({ ...call, accept: metadataOnly(), discardResponse: true });
     const { revision, refreshedAt } = secret;
-    collection?.assume(namespace, seen, { ...seen, revision, refreshedAt, changedBy: undefined });
+    collection?.assumeWritten(namespace, seen, { ...seen, revision, refreshedAt, modifiedBy: undefined });
     return "configured";
   }
 
   /** Removes a secret, unless another has taken its place since it was seen. */
-  async removeSecret(namespace: string, name: string, { uid }: SeenSecret, signal: AbortSignal): Promise<Outcome> {
+  async removeSecret(namespace: string, name: string, { uid }: CachedSecret, signal: AbortSignal): Promise<Outcome> {
     await this.#remove(`/api/v1/namespaces/${namespace}/secrets/${name}`, { uid }, signal);
     return "removed";
   }
 
   /** Makes the service account list these entries; makes it where there is none. */
   async applyAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
-    return this.#untilUndisturbed(async () => {
+    return this.#retryOnConflict(async () => {
       const found = await this.#readAccount(namespace, signal);
       if (found === undefined) return this.#createAccount(namespace, entries, signal);
       return this.#extendAccount(namespace, found, entries, signal);
@@ -108,11 +108,11 @@ export class Writer {
 
   /** Takes out of a service account what the helper put there, and the account itself where it is the helper's and lists nothing else. */
   async releaseAccount(namespace: string, signal: AbortSignal): Promise<Outcome> {
-    return this.#untilUndisturbed(async () => {
+    return this.#retryOnConflict(async () => {
       const found = await this.#readAccount(namespace, signal);
-      if (found === undefined || !holdsOwn(this.#config, found)) return "unchanged";
+      if (found === undefined || !hasOwnEntries(this.#config, found)) return "unchanged";
       const isMade = isOwn(this.#config, found.metadata.labels);
-      if (isMade && listsOnlyOwn(this.#config, found)) {
+      if (isMade && listsOnlyOwnEntries(this.#config, found)) {
         const { uid, resourceVersion } = found.metadata;
         await this.#remove(this.#accountPath(namespace), { uid, resourceVersion }, signal);
         return "removed";
@@ -121,7 +121,7 @@ export class Writer {
       await this.#patchAccount(
         namespace,
         found,
-        isMade ? merged(patch, disowningPatch(this.#config, found)) : patch,
+        isMade ? mergePatches(patch, releaseOwnershipPatch(this.#config, found)) : patch,
         signal,
       );
       return "removed";
@@ -133,12 +133,12 @@ export class Writer {
   }
 
   async #readAccount(namespace: string, signal: AbortSignal): Promise<FullAccount | undefined> {
-    return orUndefined(this.#kube<FullAccount>({ method: "GET", path: this.#accountPath(namespace), signal }));
+    return undefinedIfNotFound(this.#kube<FullAccount>({ method: "GET", path: this.#accountPath(namespace), signal }));
   }
 
   async #createAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
     const body = JSON.stringify(newServiceAccount(this.#config, entries));
-    const apply = serverSideApply(this.#accountPath(namespace), body, false, signal);
+    const apply = applyRequest(this.#accountPath(namespace), body, false, signal);
     const made = await this.#kube<FullAccount>(apply).catch(async (error: unknown) => {
       // Somebody made one since the look at it, which the stack's policies do not let the helper take over.
       const found = isForbidden(error) ? await this.#readAccount(namespace, signal) : undefined;
@@ -146,12 +146,12 @@ export class Writer {
       return found;
     });
     if (!isOwn(this.#config, made.metadata.labels)) return this.#extendAccount(namespace, made, entries, signal);
-    const { managedFields = [] } = (made as MetadataOnly).metadata;
+    const { managedFields = [] } = (made as PartialObjectMetadata).metadata;
     // Somebody made one since the look at it, and the apply took it over: it is given back, and extended as any other.
     if (managedFields.some(({ manager }) => manager !== fieldManager)) {
-      return this.#patchAccount(namespace, made, disowningPatch(this.#config, made), signal);
+      return this.#patchAccount(namespace, made, releaseOwnershipPatch(this.#config, made), signal);
     }
-    this.#observed.accounts.wrote(made);
+    this.#cache.accounts.recordWrite(made);
     return "created";
   }
 
@@ -171,12 +171,12 @@ export class Writer {
       body === undefined
         ? found
         : await this.#kube<FullAccount>({ method: "PATCH", path: `${path}?${query}`, contentType, body, signal });
-    this.#observed.accounts.wrote(patched);
+    this.#cache.accounts.recordWrite(patched);
     return body === undefined ? "unchanged" : "configured";
   }
 
   /** Repeats what a write of somebody else's made futile, so that neither loses anything. */
-  async #untilUndisturbed(work: () => Promise<Outcome>): Promise<Outcome> {
+  async #retryOnConflict(work: () => Promise<Outcome>): Promise<Outcome> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await work();
@@ -188,7 +188,7 @@ export class Writer {
 
   async #remove(path: string, preconditions: object, signal: AbortSignal): Promise<void> {
     const body = { apiVersion: "v1", kind: "DeleteOptions", preconditions };
-    await orUndefined(this.#kube({ method: "DELETE", path, body, signal }));
+    await undefinedIfNotFound(this.#kube({ method: "DELETE", path, body, signal }));
   }
 }
 
@@ -196,17 +196,17 @@ export class Writer {
  * For warnings that nobody reads the API server would parse the body a second time: a sixth of all that an apply costs it. A
  * field that it does not know is refused all the same. https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
  */
-export const withoutWarnings = "fieldValidation=Ignore";
+export const skipFieldWarnings = "fieldValidation=Ignore";
 
-const serverSideApply = (path: string, body: string | Buffer, force: boolean, signal: AbortSignal): Call => ({
+const applyRequest = (path: string, body: string | Buffer, force: boolean, signal: AbortSignal): KubeRequest => ({
   method: "PATCH",
-  path: `${path}?fieldManager=${fieldManager}&force=${String(force)}&${withoutWarnings}`,
+  path: `${path}?fieldManager=${fieldManager}&force=${String(force)}&${skipFieldWarnings}`,
   contentType: "application/apply-patch+yaml",
   body,
   signal,
 });
 
-const merged = (one: { metadata?: object }, other: { metadata?: object }): object => ({
+const mergePatches = (one: { metadata?: object }, other: { metadata?: object }): object => ({
   ...one,
   metadata: { ...one.metadata, ...other.metadata },
 });

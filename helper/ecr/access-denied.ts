@@ -5,16 +5,16 @@ import type { HelperConfig } from "../config/helper-config.ts";
  * How long such an answer may come of IAM's taking its time to spread what was just made, in milliseconds:
  * https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
  */
-export const spreadTime = 2 * 60_000;
+export const iamPropagationMs = 2 * 60_000;
 
 /** By the names that ECR, STS, and the SDK where it finds no credentials, give to such errors. */
 const refusals =
   /^(AccessDenied|UnrecognizedClient|Invalid(ClientTokenId|Signature|IdentityToken)|IDP\w+|CredentialsProvider)(Exception|Error)?$/;
 
-export const isRefusal = (error: unknown): boolean => error instanceof Error && refusals.test(error.name);
+export const isAccessDenied = (error: unknown): boolean => error instanceof Error && refusals.test(error.name);
 
 /** What to check where AWS refuses a helper of this configuration. */
-export function whatToCheck({ identity, principal, pushRole, namespace, deployment }: HelperConfig): string {
+export function accessDeniedHint({ identity, principal, pushRole, namespace, deployment }: HelperConfig): string {
   const policy = "has the policy that the stack's output policyArn names";
   const limits = "no permissions boundary or service control policy denies ecr:GetAuthorizationToken";
   const account = `system:serviceaccount:${namespace}:${deployment}`;

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
 import { text } from "node:stream/consumers";
-import { Connections } from "./http2-pool.ts";
+import { Http2Pool } from "./http2-pool.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
-import type { Call, Kube, KubeStream } from "./types.ts";
+import type { KubeRequest, Kube, KubeStream } from "./types.ts";
 import { AnswerTooLargeError, KubeError } from "./errors.ts";
 
 export interface KubeOptions {
@@ -15,7 +15,7 @@ export interface KubeOptions {
   /** The bearer token, asked for at every call: a pod's token is renewed in its file. */
   readonly token: () => string;
   /** Told of every answer's status; 0 where none came. */
-  readonly answered?: (call: Call, status: number) => void;
+  readonly onAnswer?: (call: KubeRequest, status: number) => void;
 }
 
 /** What every pod with a mounted service account finds: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
@@ -44,12 +44,12 @@ function freshFor(life: number, find: () => string): () => string {
 /** How long a call may take, and a stream until its answer begins, in milliseconds. */
 const timeout = 30_000;
 /** An answer that takes longer than this makes the connection suspect, in milliseconds. */
-const patience = 1_000;
+const retryOnUnsent = 1_000;
 
 /** A caller of one API server. Its connections are kept, and keep no process alive that waits for nothing. */
-export function connect(options: KubeOptions): Kube {
-  const connections = new Connections(options.server, options.ca);
-  return async <T>(call: Call) => {
+export function createKubeClient(options: KubeOptions): Kube {
+  const connections = new Http2Pool(options.server, options.ca);
+  return async <T>(call: KubeRequest) => {
     const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"), call);
     if (!isSuccess(status)) throw refusal(call, { status, headers }, body);
     return parse(call, headers, body) as T;
@@ -57,8 +57,8 @@ export function connect(options: KubeOptions): Kube {
 }
 
 /** Streams from one API server. A stream rejects with KubeError when it is refused, and ends when the server ends it. */
-export function connectStreams(options: KubeOptions): KubeStream {
-  const connections = new Connections(options.server, options.ca);
+export function createKubeStream(options: KubeOptions): KubeStream {
+  const connections = new Http2Pool(options.server, options.ca);
   return async function* (call) {
     const stream = send(options, connections, call, "response");
     const { status, headers } = await beginning(stream);
@@ -80,8 +80,8 @@ export function connectStreams(options: KubeOptions): KubeStream {
 /** Sends a call. The answer fails when the call's signal aborts, or when `inTime` has not happened to it in time. */
 function send(
   options: KubeOptions,
-  connections: Connections,
-  call: Call,
+  connections: Http2Pool,
+  call: KubeRequest,
   inTime: "response" | "close",
 ): ClientHttp2Stream {
   const { method, path, accept = "application/json", contentType = "application/json", signal } = call;
@@ -96,16 +96,16 @@ function send(
     timer = setTimeout(() => {
       connections.doubt(stream);
       stream.destroy(new Error(`${method} ${path} was not answered in ${String(timeout)} ms`));
-    }, timeout - patience);
-  }, patience);
+    }, timeout - retryOnUnsent);
+  }, retryOnUnsent);
   let status = 0;
-  stream.once("response", ({ ":status": code = 0 }) => options.answered?.(call, (status = code)));
+  stream.once("response", ({ ":status": code = 0 }) => options.onAnswer?.(call, (status = code)));
   stream.once(inTime, () => clearTimeout(timer));
   stream.once("close", () => {
     clearTimeout(timer);
     signal?.removeEventListener("abort", giveUp);
     // What the caller itself gave up is nothing that the API server failed to do.
-    if (status === 0 && signal?.aborted !== true) options.answered?.(call, 0);
+    if (status === 0 && signal?.aborted !== true) options.onAnswer?.(call, 0);
   });
   if (signal?.aborted === true) giveUp();
   else signal?.addEventListener("abort", giveUp);
@@ -117,7 +117,7 @@ interface Beginning {
   readonly headers: IncomingHttpHeaders;
 }
 
-const refusal = (call: Call, { status, headers }: Beginning, body: string): KubeError =>
+const refusal = (call: KubeRequest, { status, headers }: Beginning, body: string): KubeError =>
   new KubeError(call, status, body, parseRetryAfter(headers["retry-after"], Date.now()));
 
 /** Resolves when an answer begins. */
@@ -137,13 +137,13 @@ const isSuccess = (status: number): boolean => status >= 200 && status <= 299;
  */
 const wholeAnswer = async (
   stream: ClientHttp2Stream,
-  { answerUnread = false, mostBytes = Infinity, path }: Call,
+  { discardResponse = false, maxBytes = Infinity, path }: KubeRequest,
 ): Promise<Beginning & { readonly body: string }> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
     let headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
-    let isKept = !answerUnread;
+    let isKept = !discardResponse;
     stream
       .once("response", (all) => {
         headers = all;
@@ -152,9 +152,9 @@ const wholeAnswer = async (
       .on("data", (chunk: Buffer) => {
         if (isKept) chunks.push(chunk);
         size += chunk.length;
-        if (size <= mostBytes) return;
+        if (size <= maxBytes) return;
         chunks.length = 0;
-        stream.destroy(new AnswerTooLargeError(`${path} was answered with more than ${String(mostBytes)} bytes`));
+        stream.destroy(new AnswerTooLargeError(`${path} was answered with more than ${String(maxBytes)} bytes`));
       })
       .once("end", () => {
         // A connection that is closed in peace ends what it never answered.
@@ -167,11 +167,11 @@ const wholeAnswer = async (
   });
 
 /** A log is text, and everything else is JSON. What is neither is not shown: it may be half of a secret. */
-function parse(call: Call, { "content-type": type = "" }: IncomingHttpHeaders, body: string): unknown {
-  const { method, path, answerUnread = false } = call;
-  if (type.startsWith("text/plain") && !answerUnread) return body;
+function parse(call: KubeRequest, { "content-type": type = "" }: IncomingHttpHeaders, body: string): unknown {
+  const { method, path, discardResponse = false } = call;
+  if (type.startsWith("text/plain") && !discardResponse) return body;
   // A page, say, is not the API server's word that it has done what it was asked for.
-  if (type.startsWith("application/json") && answerUnread) return undefined;
+  if (type.startsWith("application/json") && discardResponse) return undefined;
   try {
     return JSON.parse(body);
   } catch {

@@ -1,6 +1,6 @@
 // What the Kubernetes API refuses, and what that says about the request, the object or the API server.
-import { fieldsIn, isText, listIn, parseFields } from "../runtime/shape.ts";
-import type { Call } from "./types.ts";
+import { asRecord, isString, asArray, parseRecord } from "../runtime/shape.ts";
+import type { KubeRequest } from "./types.ts";
 
 /** An answer that is longer than the call takes. Nothing of it is kept. */
 export class AnswerTooLargeError extends Error {}
@@ -11,11 +11,11 @@ export class KubeError extends Error {
   readonly reason: string;
   /** How long the API server wants to be left alone, in milliseconds; 0 when it does not say. */
   readonly retryAfter: number;
-  constructor(call: Call, status: number, body: string, retryAfter = 0) {
+  constructor(call: KubeRequest, status: number, body: string, retryAfter = 0) {
     const answer = parseStatus(body);
     // What was sent may stand in the message, and it holds secrets: then only the reason is shown, and who refused.
     const isQuoting = call.body !== undefined || status === 400 || status === 422;
-    const said = isQuoting ? `${answer.reason}${refuserIn(answer.message)}` : answer.message;
+    const said = isQuoting ? `${answer.reason}${describeRefuser(answer.message)}` : answer.message;
     const safe = answer.isStatus ? said : "with something that is not Kubernetes' status";
     super(`${call.method} ${call.path} was answered ${String(status)} ${safe}`);
     this.status = status;
@@ -28,11 +28,11 @@ export class KubeError extends Error {
 export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403;
 
 /** Whether a failure tells nothing about what was asked for, but that the API server, or the way to it, is unwell. */
-export const isUnwell = (error: unknown): boolean =>
+export const isTransientError = (error: unknown): boolean =>
   !(error instanceof KubeError) || error.status >= 500 || error.status === 429 || error.status === 401;
 
 /** Gives undefined where the call was answered NotFound. */
-export const orUndefined = async <T>(answer: Promise<T>): Promise<T | undefined> =>
+export const undefinedIfNotFound = async <T>(answer: Promise<T>): Promise<T | undefined> =>
   answer.catch((error: unknown) => {
     if (error instanceof KubeError && error.status === 404) return undefined;
     throw error;
@@ -53,7 +53,7 @@ const authorization = new RegExp(
 );
 
 /** Who refused, by the parts of a message that quote nothing else. */
-function refuserIn(message: string): string {
+function describeRefuser(message: string): string {
   const begun = message.slice(0, maxMessage);
   const [refuser] = admission.exec(begun) ?? [];
   if (refuser !== undefined) return `, refused by ${refuser}`;
@@ -65,11 +65,15 @@ function refuserIn(message: string): string {
 const maxMessage = 4_096;
 
 function parseStatus(body: string): { isStatus: boolean; reason: string; message: string } {
-  const { reason, message, details } = parseFields(body);
+  const { reason, message, details } = parseRecord(body);
   const isStatus = reason !== undefined || message !== undefined;
-  const reasons = listIn(fieldsIn(details)["causes"]).map((cause) => fieldsIn(cause)["reason"]);
-  const known = reasons.includes(terminating) ? terminating : isText(reason) && /^\w{1,64}$/.test(reason) ? reason : "";
-  return { isStatus, reason: known, message: isText(message) ? message : known };
+  const reasons = asArray(asRecord(details)["causes"]).map((cause) => asRecord(cause)["reason"]);
+  const known = reasons.includes(terminating)
+    ? terminating
+    : isString(reason) && /^\w{1,64}$/.test(reason)
+      ? reason
+      : "";
+  return { isStatus, reason: known, message: isString(message) ? message : known };
 }
 
 const terminating = "NamespaceTerminating";

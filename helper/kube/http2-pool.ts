@@ -9,7 +9,7 @@ const [silence, answerTime] = [30_000, 3_000];
 /** What may be on its way without a word from us, in bytes: a page of a list, or a burst of a watch. */
 const windowSize = 1 << 20;
 
-export class Connections {
+export class Http2Pool {
   readonly #server: string;
   readonly #ca: string;
   /** Each with the number of its open streams. */

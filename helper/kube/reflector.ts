@@ -2,7 +2,7 @@
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 import type { Clock } from "../runtime/clock.ts";
 import { metadataOnly } from "./client.ts";
-import { AnswerTooLargeError, KubeError, isForbidden, isUnwell } from "./errors.ts";
+import { AnswerTooLargeError, KubeError, isForbidden, isTransientError } from "./errors.ts";
 import type { Kube, KubeObject, KubeStream } from "./types.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";
 import { retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
@@ -82,7 +82,7 @@ export async function reflect<T extends KubeObject>(
         path: `${path}${join}limit=${String(limit)}${next}`,
         signal,
         ...accept("PartialObjectMetadataList"),
-        ...(limit > 1 ? { mostBytes: pageBytes } : {}),
+        ...(limit > 1 ? { maxBytes: pageBytes } : {}),
       }).catch((error: unknown) => {
         if (!(error instanceof AnswerTooLargeError)) throw error;
         return undefined;
@@ -152,7 +152,9 @@ export async function reflect<T extends KubeObject>(
     if (isExpired(error) || isForbidden(error)) version = undefined;
     // To be too late once is no fault, and no loop.
     if (isExpired(error) && failures === 1) return 0;
-    const maximum = isUnwell(error) ? Math.min(maximumWatchRetry, serverRetryLimit(followed)) : maximumWatchRetry;
+    const maximum = isTransientError(error)
+      ? Math.min(maximumWatchRetry, serverRetryLimit(followed))
+      : maximumWatchRetry;
     return Math.max(retryAfterOf(error), retryDelay(failures, random(), maximum));
   };
 

@@ -21,7 +21,7 @@ export interface KubeObject {
 }
 
 /** An object of which nothing but the metadata came. */
-export interface MetadataOnly extends KubeObject {
+export interface PartialObjectMetadata extends KubeObject {
   readonly metadata: ObjectMeta & {
     readonly deletionTimestamp?: string;
     readonly labels?: Record<string, string>;
@@ -30,7 +30,7 @@ export interface MetadataOnly extends KubeObject {
   };
 }
 
-export interface Call {
+export interface KubeRequest {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly path: string;
   /** An object, or its JSON: encoded already, where it is sent many times. */
@@ -39,13 +39,13 @@ export interface Call {
   readonly accept?: string;
   readonly signal?: AbortSignal;
   /** Whether all that matters is that the call succeeds: what is answered then is not read, and undefined is given. */
-  readonly answerUnread?: boolean;
+  readonly discardResponse?: boolean;
   /** A longer answer, in bytes, is not taken: the call rejects with AnswerTooLargeError. */
-  readonly mostBytes?: number;
+  readonly maxBytes?: number;
 }
 
 /** Resolves to the parsed answer (a log: its text), or rejects with KubeError or the network's error. */
-export type Kube = <T>(call: Call) => Promise<T>;
+export type Kube = <T>(call: KubeRequest) => Promise<T>;
 
 /** The lines of an answer that goes on for as long as the API server, or the call's signal, lets it: a watch. */
-export type KubeStream = (call: Call & { readonly signal: AbortSignal }) => AsyncGenerator<string, void>;
+export type KubeStream = (call: KubeRequest & { readonly signal: AbortSignal }) => AsyncGenerator<string, void>;

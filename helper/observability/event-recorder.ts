@@ -1,5 +1,5 @@
 // Kubernetes Events: `kubectl describe` and `kubectl get events` tell what the log does.
-import { tame } from "../shared/messages.ts";
+import { sanitize } from "../shared/messages.ts";
 import { fieldManager } from "../shared/ownership.ts";
 import type { Kube } from "../kube/types.ts";
 
@@ -36,7 +36,7 @@ export async function recordWarning(
     involvedObject: { apiVersion, kind, namespace, name },
     type: "Warning",
     reason,
-    message: withinBytes(tame(message), maxMessage),
+    message: withinBytes(sanitize(message), maxMessage),
     source: { component: fieldManager },
     firstTimestamp: now,
     lastTimestamp: now,

@@ -11,7 +11,7 @@ interface Answer {
 }
 
 /** What is asked; both give undefined when all is well, else what is not. */
-export type Asked = Pick<Status, "stuck" | "unready">;
+export type ProbeRequest = Pick<Status, "livenessError" | "readinessError">;
 /** The metrics in Prometheus' text format, and its content type. */
 export type Scrape = () => Promise<{ type: string; body: string }>;
 
@@ -19,9 +19,9 @@ const plain = (status: number, body: string): Answer => ({ status, type: "text/p
 const check = (wrong: string | undefined): Answer => (wrong === undefined ? plain(200, "ok") : plain(503, wrong));
 
 /** The answer for a path: 200 when all is well, 503 with the reason when not, 404 for any other path. */
-export async function answer(status: Asked, scrape: Scrape, path: string): Promise<Answer> {
-  if (path === "/healthz") return check(status.stuck());
-  if (path === "/readyz") return check(status.unready());
+export async function handle(status: ProbeRequest, scrape: Scrape, path: string): Promise<Answer> {
+  if (path === "/healthz") return check(status.livenessError());
+  if (path === "/readyz") return check(status.readinessError());
   if (path === "/metrics") return { status: 200, ...(await scrape()) };
   return plain(404, "only /healthz, /readyz and /metrics are served");
 }
@@ -38,9 +38,9 @@ const maxConnections = 256;
 const maxOfAddress = 16;
 
 /** Serves the answers on a port of every address, as the kubelet asks by the pod's own. Rejects when it is taken. */
-export async function serveHealth(status: Asked, scrape: Scrape, port: number): Promise<Server> {
+export async function serveHealth(status: ProbeRequest, scrape: Scrape, port: number): Promise<Server> {
   const server = createServer(limits, (incoming, response) => {
-    void answer(status, scrape, incoming.url ?? "")
+    void handle(status, scrape, incoming.url ?? "")
       .catch((error: unknown) => plain(500, String(error)))
       .then(({ status: code, type, body }) => response.writeHead(code, { "content-type": type }).end(body));
   });

@@ -2,8 +2,8 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { Tokens } from "../ecr/token.ts";
-import type { Call } from "../kube/types.ts";
-import type { State } from "./status.ts";
+import type { KubeRequest } from "../kube/types.ts";
+import type { NamespaceState } from "./status.ts";
 
 export class Metrics {
   readonly #registry = new Registry();
@@ -19,7 +19,7 @@ export class Metrics {
   /** What is asked for at every scrape: how each namespace is, and whether all is right. */
   constructor(
     config: HelperConfig,
-    { states, isAllRight }: { states: () => ReadonlyMap<string, State>; isAllRight: () => boolean },
+    { states, isAllRight }: { states: () => ReadonlyMap<string, NamespaceState>; isAllRight: () => boolean },
   ) {
     this.#config = config;
     const registers = [this.#registry];
@@ -83,7 +83,7 @@ export class Metrics {
       labelNames: ["state"],
       registers,
       collect() {
-        const counts: Record<State, number> = { right: 0, pending: 0, failing: 0 };
+        const counts: Record<NamespaceState, number> = { right: 0, pending: 0, failing: 0 };
         for (const state of states().values()) counts[state]++;
         for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },
@@ -114,7 +114,7 @@ export class Metrics {
     this.#ecr.inc({ region, ...(login === undefined ? {} : { login }), result });
   }
 
-  called({ method, path, contentType }: Call, status: number): void {
+  called({ method, path, contentType }: KubeRequest, status: number): void {
     const { verb, resource } = requestOf(method, path, contentType);
     this.#kube.inc({ verb, resource, code: String(status) });
   }
@@ -142,7 +142,7 @@ export class Metrics {
 }
 
 /** The verb and resource of a request, in the words of Kubernetes' roles and audit log. */
-function requestOf(method: Call["method"], path: string, contentType = ""): { verb: string; resource: string } {
+function requestOf(method: KubeRequest["method"], path: string, contentType = ""): { verb: string; resource: string } {
   const [, resource = "", name] = /\/v1(?:\/namespaces\/[^/?]+(?=\/))?\/([^/?]+)(?:\/([^/?]+))?/.exec(path) ?? [];
   if (method === "GET")
     return { verb: path.includes("watch=1") ? "watch" : name === undefined ? "list" : "get", resource };

@@ -5,7 +5,7 @@ export interface StatusSource {
   readonly tokens: () => Tokens;
   /** The namespaces that get something. */
   readonly targets: () => readonly string[];
-  readonly states: () => ReadonlyMap<string, State>;
+  readonly states: () => ReadonlyMap<string, NamespaceState>;
   /** How long something was due and nothing was done, in milliseconds. */
   readonly stalled: () => number;
   /** Milliseconds since 1970. */
@@ -27,7 +27,7 @@ export class Status {
   }
 
   /** Undefined when the helper is alive, else what is wrong. */
-  stuck(): string | undefined {
+  livenessError(): string | undefined {
     const stalled = this.#source.stalled();
     return stalled > stuckAfter ? `nothing was done for ${String(Math.round(stalled / 1000))} s` : undefined;
   }
@@ -36,7 +36,7 @@ export class Status {
    * Undefined when the helper is ready, else what it waits for: every token, as its own identity was given it, and a
    * look at every namespace. One that fails is no reason to wait, unless it is the helper's own. Once ready it stays so.
    */
-  unready(): string | undefined {
+  readinessError(): string | undefined {
     if (this.#wasReady) return undefined;
     const missing = this.#missing();
     this.#wasReady = missing === undefined;
@@ -63,4 +63,4 @@ export class Status {
   }
 }
 
-export type State = "right" | "pending" | "failing";
+export type NamespaceState = "right" | "pending" | "failing";

@@ -2,7 +2,7 @@
 // for every field who wrote it last. https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
 import type { Secret } from "./types.ts";
 import { fieldManager } from "../shared/ownership.ts";
-import { fieldsIn, isText, listIn } from "../runtime/shape.ts";
+import { asRecord, isString, asArray } from "../runtime/shape.ts";
 import type { ManagedFields } from "../kube/types.ts";
 
 /** A tree of fields: keys are `f:NAME` for a field, `k:{...}` for an item of a list. */
@@ -28,10 +28,10 @@ export function fieldsOf({ metadata, data }: Secret): Fields {
 }
 
 /** Whether all wanted fields are there. */
-function has(found: unknown, wanted: Fields): boolean {
+function containsFields(found: unknown, wanted: Fields): boolean {
   if (typeof found !== "object" || found === null) return false;
   for (const key in wanted) {
-    if (!Object.hasOwn(found, key) || !has((found as Fields)[key], wanted[key] ?? {})) return false;
+    if (!Object.hasOwn(found, key) || !containsFields((found as Fields)[key], wanted[key] ?? {})) return false;
   }
   return true;
 }
@@ -40,13 +40,13 @@ function has(found: unknown, wanted: Fields): boolean {
  * Who took one of these fields from the helper, changed or removed: the name of the manager that wrote last. Undefined
  * when the helper still has them all.
  */
-export function otherWriter(entries: unknown, wanted: Fields): string | undefined {
-  const all = listIn(entries).map((entry): ManagedFields => fieldsIn(entry));
+export function conflictingManager(entries: unknown, wanted: Fields): string | undefined {
+  const all = asArray(entries).map((entry): ManagedFields => asRecord(entry));
   const own = all.find(({ manager, operation }) => manager === fieldManager && operation === "Apply");
-  if (has(own?.fieldsV1, wanted)) return undefined;
-  const timeOf = ({ time }: ManagedFields): string => (isText(time) ? time : "");
+  if (containsFields(own?.fieldsV1, wanted)) return undefined;
+  const timeOf = ({ time }: ManagedFields): string => (isString(time) ? time : "");
   const [last] = all.filter((entry) => entry !== own).sort((a, b) => timeOf(b).localeCompare(timeOf(a)));
-  return isText(last?.manager) ? last.manager.slice(0, maxName) : "somebody who left no name";
+  return isString(last?.manager) ? last.manager.slice(0, maxName) : "somebody who left no name";
 }
 
 /** The API server takes no longer name of a manager. */

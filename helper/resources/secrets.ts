@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
 import { firstEnd, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
-import { describeTokens } from "./token-annotation.ts";
+import { encodeTokenAnnotation } from "./token-annotation.ts";
 import type { DesiredSecret, Secret } from "./types.ts";
 
 /** What Kubernetes takes in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
-export const mostData = 1 << 20;
+export const maxSecretBytes = 1 << 20;
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
@@ -32,7 +32,7 @@ function basicAuthSecret(config: HelperConfig, name: string, region: string, tok
   metadata.annotations = times([token]);
   if (config.pushRole !== undefined) {
     const left = new Map([[pushTokenName(region), token]]);
-    metadata.annotations[annotations.tokens] = describeTokens(config.pushFingerprint, left);
+    metadata.annotations[annotations.tokens] = encodeTokenAnnotation(config.pushFingerprint, left);
   }
   for (const [index, host] of hostsOf(config, region).entries()) {
     metadata.annotations[`build.knative.dev/docker-${String(index)}`] = `https://${host}`;
@@ -55,7 +55,7 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
   const metadata = ownMetadata(config, config.pullSecret);
   metadata.annotations = {
     ...times([...tokens.values()]),
-    [annotations.tokens]: describeTokens(config.fingerprint, tokens),
+    [annotations.tokens]: encodeTokenAnnotation(config.fingerprint, tokens),
   };
   const data = { ".dockerconfigjson": base64(JSON.stringify({ auths })) };
   return { metadata, apiVersion: "v1", kind: "Secret", type: "kubernetes.io/dockerconfigjson", data };

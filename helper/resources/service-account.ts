@@ -2,8 +2,15 @@
 // move an entry of somebody else's.
 import type { HelperConfig } from "../config/helper-config.ts";
 import { objectName } from "../shared/names.ts";
-import { entriesAnnotation, isOwn, maxAnnotation, ownLabels, ownMetadata, type Metadata } from "../shared/ownership.ts";
-import { isText, listIn, parseFields } from "../runtime/shape.ts";
+import {
+  entriesAnnotation,
+  isOwn,
+  maxEntriesAnnotation,
+  ownLabels,
+  ownMetadata,
+  type Metadata,
+} from "../shared/ownership.ts";
+import { isString, asArray, parseRecord } from "../runtime/shape.ts";
 
 export interface NameReference {
   name: string;
@@ -41,12 +48,12 @@ export const newServiceAccount = (config: HelperConfig, entries: Entries): Servi
 
 /** Names of secrets in a list, and nothing else that may stand there. */
 const namesIn = (value: unknown): string[] =>
-  listIn(value).filter((name) => isText(name) && objectName.test(name)) as string[];
+  asArray(value).filter((name) => isString(name) && objectName.test(name)) as string[];
 
 /** The entries that the helper added, as the annotation tells. Where somebody wrote something else none are known to be the helper's. */
-export function addedEntries(config: HelperConfig, { metadata }: Pick<ServiceAccount, "metadata">): Entries {
+export function readOwnEntries(config: HelperConfig, { metadata }: Pick<ServiceAccount, "metadata">): Entries {
   const text = metadata.annotations?.[entriesAnnotation(config)] ?? "";
-  const { secrets, imagePullSecrets } = text.length > maxAnnotation ? {} : parseFields(text);
+  const { secrets, imagePullSecrets } = text.length > maxEntriesAnnotation ? {} : parseRecord(text);
   return { secrets: namesIn(secrets), imagePullSecrets: namesIn(imagePullSecrets) };
 }
 
@@ -70,7 +77,7 @@ const lists = ["secrets", "imagePullSecrets"] as const;
  * when there is nothing to change.
  */
 export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount, wanted: Entries): object | undefined {
-  const before = addedEntries(config, found);
+  const before = readOwnEntries(config, found);
   const patch: Record<string, unknown> = {};
   const added: Record<(typeof lists)[number], string[]> = { secrets: [], imagePullSecrets: [] };
   for (const list of lists) {
@@ -92,18 +99,18 @@ export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount,
 }
 
 /** Whether the helper made a service account, or added anything to it. */
-export const holdsOwn = (config: HelperConfig, { metadata }: ServiceAccount): boolean =>
+export const hasOwnEntries = (config: HelperConfig, { metadata }: ServiceAccount): boolean =>
   isOwn(config, metadata.labels) || metadata.annotations?.[entriesAnnotation(config)] !== undefined;
 
 /**
  * A service account with nothing in it but what decides whether the helper has to change it, and nothing that others can make
  * large: each name once, and of an annotation that the helper did not write no more than that it is there.
  */
-export function onlyNames(config: HelperConfig, found: ServiceAccount): ServiceAccount {
+export function projectAccount(config: HelperConfig, found: ServiceAccount): ServiceAccount {
   const { apiVersion, kind, metadata } = found;
   const key = entriesAnnotation(config);
   const annotation = metadata.annotations?.[key];
-  const before = addedEntries(config, found);
+  const before = readOwnEntries(config, found);
   const own = (list: (typeof lists)[number]): NameReference[] => {
     const known = new Set([...config.secretNames, ...before[list]]);
     const names = new Set((found[list] ?? []).map(({ name }) => name));
@@ -118,14 +125,14 @@ export function onlyNames(config: HelperConfig, found: ServiceAccount): ServiceA
 const foreign = "something else";
 
 /** Whether a service account lists nothing but what the helper added. */
-export function listsOnlyOwn(config: HelperConfig, found: ServiceAccount): boolean {
-  const own = addedEntries(config, found);
+export function listsOnlyOwnEntries(config: HelperConfig, found: ServiceAccount): boolean {
+  const own = readOwnEntries(config, found);
   return lists.every((list) => (found[list] ?? []).every(({ name }) => own[list].includes(name)));
 }
 
 /** Whether a service account still lists everything that a helper of this stack added, and a helper added anything. */
-export function listsAllAdded(config: HelperConfig, found: ServiceAccount): boolean {
-  const added = addedEntries(config, found);
+export function listsAllOwnEntries(config: HelperConfig, found: ServiceAccount): boolean {
+  const added = readOwnEntries(config, found);
   const has = (list: (typeof lists)[number], name: string): boolean =>
     (found[list] ?? []).some((entry) => entry.name === name);
   return (
@@ -135,7 +142,7 @@ export function listsAllAdded(config: HelperConfig, found: ServiceAccount): bool
 }
 
 /** The merge patch that makes a service account somebody else's: it then stays when the stack goes. */
-export function disowningPatch(config: HelperConfig, { metadata }: ServiceAccount): object {
+export function releaseOwnershipPatch(config: HelperConfig, { metadata }: ServiceAccount): object {
   const labels = Object.fromEntries(Object.keys(ownLabels(config)).map((key) => [key, null]));
   const isOther = (owner: object): boolean => (owner as { uid?: string }).uid !== config.owner.uid;
   const ownerReferences = (metadata.ownerReferences ?? []).filter(isOther);

@@ -1,12 +1,12 @@
 // The annotation that keeps the times of a secret's tokens, and the tokens read back from such a secret.
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { parseLogin, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
-import { fieldsIn, isText, parseFields } from "../runtime/shape.ts";
+import { asRecord, isString, parseRecord } from "../runtime/shape.ts";
 import { annotations, isOwn } from "../shared/ownership.ts";
 import type { Secret } from "./types.ts";
 
 /** What the annotation of a secret says of the tokens in it, which the identity of the fingerprint asked for. */
-export const describeTokens = (identity: string, tokens: Tokens): string =>
+export const encodeTokenAnnotation = (identity: string, tokens: Tokens): string =>
   JSON.stringify({
     identity,
     // As earlier helpers have it, which may be the next ones: then these are regions alone.
@@ -17,7 +17,7 @@ export const describeTokens = (identity: string, tokens: Tokens): string =>
  * The tokens in a secret that a helper of this stack made. Those that another identity asked for are given as long since
  * due: they may end with it. None where the secret holds anything else.
  */
-export function tokensOf(
+export function decodeTokens(
   config: HelperConfig,
   secret: Pick<Secret, "metadata" | "data">,
 ): Map<string, AuthorizationToken> {
@@ -35,19 +35,19 @@ export function tokensOf(
 type Login = Pick<AuthorizationToken, "username" | "password">;
 type Content = Pick<Secret, "metadata" | "data">;
 
-const decoded = (value: unknown): string => (isText(value) ? Buffer.from(value, "base64").toString() : "");
+const decoded = (value: unknown): string => (isString(value) ? Buffer.from(value, "base64").toString() : "");
 
 function pullLogins({ registries }: HelperConfig, { data }: Content): [string, Login | undefined][] {
-  const { auths } = parseFields(decoded(fieldsIn(data)[".dockerconfigjson"]));
+  const { auths } = parseRecord(decoded(asRecord(data)[".dockerconfigjson"]));
   return registries.map(({ host, region }) => {
-    const { auth } = fieldsIn(fieldsIn(auths)[host]);
-    return [region, isText(auth) ? parseLogin(auth) : undefined];
+    const { auth } = asRecord(asRecord(auths)[host]);
+    return [region, isString(auth) ? parseLogin(auth) : undefined];
   });
 }
 
 /** Of the secret of one region. */
 function pushLogin({ basicAuthSecrets }: HelperConfig, { metadata, data }: Content): [string, Login | undefined][] {
-  const fields = fieldsIn(data);
+  const fields = asRecord(data);
   const [username, password] = [decoded(fields["username"]), decoded(fields["password"])];
   const login = username === "" || password === "" ? undefined : { username, password };
   return [...basicAuthSecrets].flatMap(([region, name]): [string, Login | undefined][] =>
@@ -58,9 +58,9 @@ function pushLogin({ basicAuthSecrets }: HelperConfig, { metadata, data }: Conte
 type Times = Pick<AuthorizationToken, "issuedAt" | "expiresAt">;
 
 function timesIn({ metadata }: Content, fingerprint: string): Map<string, Times> {
-  const { identity, regions } = parseFields(metadata.annotations?.[annotations.tokens]);
-  const times = Object.entries(fieldsIn(regions)).flatMap(([name, value]): [string, Times][] => {
-    const { issuedAt, expiresAt } = fieldsIn(value);
+  const { identity, regions } = parseRecord(metadata.annotations?.[annotations.tokens]);
+  const times = Object.entries(asRecord(regions)).flatMap(([name, value]): [string, Times][] => {
+    const { issuedAt, expiresAt } = asRecord(value);
     if (!isMoment(issuedAt) || !(isMoment(expiresAt) || expiresAt === null)) return [];
     return [[name, { issuedAt: identity === fingerprint ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
   });

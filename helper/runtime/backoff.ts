@@ -53,7 +53,7 @@ export const serverRetryLimit = (waiting: number): number =>
   Math.min(maximumObjectRetry, Math.max(minimumServerRetry, waiting * serverRetrySpacing));
 
 /** Whether the log tells of another failure in a row: what goes on for long is told more and more seldom. */
-export const isWorthALine = (failures: number): boolean => Number.isInteger(Math.log2(failures));
+export const shouldLog = (failures: number): boolean => Number.isInteger(Math.log2(failures));
 
 /** An object that was left alone for so long is not contested any more. */
 export const contestMemory = 10 * minute;

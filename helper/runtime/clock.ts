@@ -26,7 +26,7 @@ export const systemClock: Clock = {
 };
 
 /** Gives what some work gives. Rejects when that takes so many milliseconds or the signal aborts, whatever the work does then. */
-export async function within<T>(
+export async function withTimeout<T>(
   milliseconds: number,
   clock: Clock,
   signal: AbortSignal,

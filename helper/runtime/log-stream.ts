@@ -3,29 +3,29 @@
 import type { Writable } from "node:stream";
 
 /** What may wait for room in the pipe, in characters; further lines are lost. Some thousand lines: the next may take seconds. */
-const mostWaiting = 1 << 18;
+const maxBuffered = 1 << 18;
 /** Lines are gathered for so long, in milliseconds: to write each by itself costs a sixth of a refresh. */
-const gatherTime = 20;
+const batchWindowMs = 20;
 /** How long the end waits for the last lines to be read, in milliseconds. */
 const endLimit = 500;
 
 /** Told how many lines were lost, as soon as there is room again. */
 export type LossListener = (lines: number) => void;
 
-export class Output {
+export class LogStream {
   readonly #stream: Writable;
   readonly #limit: number;
-  #gathered = "";
+  #buffered = "";
   #lost = 0;
-  #isFull = false;
+  #isDropping = false;
   #listener: LossListener = () => undefined;
 
-  constructor(stream: Writable, limit = mostWaiting) {
+  constructor(stream: Writable, limit = maxBuffered) {
     [this.#stream, this.#limit] = [stream, limit];
-    stream.on("drain", () => this.#flows());
+    stream.on("drain", () => this.#resume());
     // Nobody reads it any more. Node would end the process for that, which is there for more than its log; and another
     // reader may come.
-    stream.on("error", () => (this.#isFull = false));
+    stream.on("error", () => (this.#isDropping = false));
   }
 
   onLoss(listener: LossListener): void {
@@ -34,33 +34,33 @@ export class Output {
 
   /** Writes whole lines soon, or loses them where too much waits already. Never blocks and never throws. */
   write = (lines: string): void => {
-    this.#isFull ||= this.#stream.writableLength + this.#gathered.length + lines.length > this.#limit;
-    if (this.#isFull) {
+    this.#isDropping ||= this.#stream.writableLength + this.#buffered.length + lines.length > this.#limit;
+    if (this.#isDropping) {
       this.#lost += lines.split("\n").length - 1;
       return;
     }
-    if (this.#gathered === "") setTimeout(() => this.#pass(), gatherTime);
-    this.#gathered += lines;
+    if (this.#buffered === "") setTimeout(() => this.#flush(), batchWindowMs);
+    this.#buffered += lines;
   };
 
   /** Resolves when everything was taken, or to false when that takes too long: then an end in peace would be none. */
   async flushed(milliseconds = endLimit): Promise<boolean> {
-    this.#pass();
+    this.#flush();
     return new Promise((resolve) => {
       this.#stream.write("", () => resolve(true));
       setTimeout(() => resolve(false), milliseconds).unref();
     });
   }
 
-  #pass(): void {
-    const lines = this.#gathered;
-    this.#gathered = "";
-    if (lines !== "" && this.#stream.write(lines)) this.#flows();
+  #flush(): void {
+    const lines = this.#buffered;
+    this.#buffered = "";
+    if (lines !== "" && this.#stream.write(lines)) this.#resume();
   }
 
-  #flows(): void {
+  #resume(): void {
     const lost = this.#lost;
-    [this.#isFull, this.#lost] = [false, 0];
+    [this.#isDropping, this.#lost] = [false, 0];
     if (lost > 0) this.#listener(lost);
   }
 }

@@ -1,5 +1,5 @@
 import { levels, type Format, type Level } from "../shared/log-options.ts";
-import { tame } from "../shared/messages.ts";
+import { sanitize } from "../shared/messages.ts";
 
 /** Facts about an event; they appear in JSON only, the message says the same in words. Never a token or a key. */
 export type Fields = Readonly<Record<string, string | number | boolean>>;
@@ -9,7 +9,7 @@ export type Log = (level: Level, message: string, fields?: Fields) => void;
 export function createLog(format: Format, least: Level, write: (line: string) => void): Log {
   return (level, message, fields = {}) => {
     if (levels.indexOf(level) < levels.indexOf(least)) return;
-    const said = tame(message);
+    const said = sanitize(message);
     const text = level === "warn" || level === "error" ? `${level}: ${said}` : said;
     const json = (): string => JSON.stringify({ time: new Date().toISOString(), level, message: said, ...fields });
     write(`${format === "json" ? json() : text}\n`);

@@ -93,5 +93,5 @@ const tests: Readonly<Record<Requirement["operator"], Test>> = {
 };
 
 /** Whether labels meet a requirement. */
-export const meets = (labels: Labels, { key: name, operator, values }: Requirement): boolean =>
+export const matchesRequirements = (labels: Labels, { key: name, operator, values }: Requirement): boolean =>
   tests[operator](Object.hasOwn(labels, name) ? labels[name] : undefined, values);

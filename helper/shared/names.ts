@@ -28,7 +28,7 @@ const hostAndPort = new RegExp(`^(?:localhost$|(?=.*[.:]))${dnsName}${portSuffix
  * Any host that a registry may be reached under, `HOST` or `HOST:PORT`. Docker takes a word with neither a dot nor a port for
  * a part of an image's name; URL knows which numbers are no address and no port.
  */
-export const anyHost = {
+export const hostWithOptionalPort = {
   test: (value: string): boolean => hostAndPort.test(value) && URL.canParse(`https://${value}`),
 };
 

@@ -1,7 +1,7 @@
 // Which namespaces are build namespaces: names, glob patterns and a label selector, less those that are excluded.
-import { meets, parseRequirements, type Labels } from "./label-selector.ts";
+import { matchesRequirements, parseRequirements, type Labels } from "./label-selector.ts";
 
-export interface TargetRules {
+export interface NamespaceRules {
   /** Names and glob patterns. */
   readonly buildNamespaces: readonly string[];
   /** Names and glob patterns; they win over everything else. */
@@ -16,7 +16,7 @@ export interface TargetRules {
 const systemNamespaces = ["kube-system", "kube-public", "kube-node-lease"];
 
 /** The namespaces that are meant by their names only: no pattern and no selector means them. */
-export const reservedNamespaces = ({ namespace }: Pick<TargetRules, "namespace">): string[] => [
+export const reservedNamespaces = ({ namespace }: Pick<NamespaceRules, "namespace">): string[] => [
   ...systemNamespaces,
   namespace,
 ];
@@ -24,26 +24,26 @@ export const reservedNamespaces = ({ namespace }: Pick<TargetRules, "namespace">
 export const isPattern = (name: string): boolean => /[*?]/.test(name);
 
 /** Whether the rules mean namespaces whose names are not known beforehand, so that those of the cluster are watched. */
-export const isOpenEnded = ({ buildNamespaces, namespaceSelector }: TargetRules): boolean =>
+export const isDynamic = ({ buildNamespaces, namespaceSelector }: NamespaceRules): boolean =>
   namespaceSelector !== "" || buildNamespaces.some(isPattern);
 
 /** The build namespaces of rules that name each of them; none of open-ended rules. */
-export function namedNamespaces(rules: TargetRules): string[] {
-  if (isOpenEnded(rules)) return [];
+export function staticNamespaces(rules: NamespaceRules): string[] {
+  if (isDynamic(rules)) return [];
   const matches = createMatcher(rules);
   return [...new Set(rules.buildNamespaces)].filter((name) => matches(name, {}));
 }
 
 /** Gives the test of a namespace by its name and labels. */
-export function createMatcher(rules: TargetRules): (name: string, labels: Labels) => boolean {
-  const isMeant = matchesAny(rules.buildNamespaces);
+export function createMatcher(rules: NamespaceRules): (name: string, labels: Labels) => boolean {
+  const isIncluded = matchesAny(rules.buildNamespaces);
   const isExcluded = matchesAny(rules.excludeNamespaces);
   const isSelected = rules.namespaceSelector === "" ? () => false : parseSelector(rules.namespaceSelector);
   const reserved = new Set(reservedNamespaces(rules));
   return (name, labels) => {
     if (isExcluded(name)) return false;
     if (reserved.has(name)) return rules.buildNamespaces.includes(name);
-    return isMeant(name) || isSelected(labels);
+    return isIncluded(name) || isSelected(labels);
   };
 }
 
@@ -77,5 +77,5 @@ export function matchesGlob(glob: string, name: string): boolean {
 /** Gives the test that a label selector means. Throws an error that says which of its requirements is wrong. */
 export function parseSelector(selector: string): (labels: Labels) => boolean {
   const requirements = parseRequirements(selector);
-  return (labels) => requirements.every((requirement) => meets(labels, requirement));
+  return (labels) => requirements.every((requirement) => matchesRequirements(labels, requirement));
 }

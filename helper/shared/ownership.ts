@@ -60,4 +60,4 @@ export const isOwn = (config: Owned, labels: Readonly<Record<string, string>> = 
 export const entriesAnnotation = ({ owner }: Owned): string => `${annotationPrefix}${owner.name}`;
 
 /** No more is taken for the helper's entries, in characters: a hundred regions' names are a tenth of it. */
-export const maxAnnotation = 1 << 16;
+export const maxEntriesAnnotation = 1 << 16;

@@ -1,6 +1,6 @@
 // Parts of expressions in the language of the API server's policies: https://kubernetes.io/docs/reference/using-api/cel/
 import { parseRequirements, type Requirement } from "../../helper/shared/label-selector.ts";
-import { isPattern, reservedNamespaces, type TargetRules } from "../../helper/shared/namespace-rules.ts";
+import { isPattern, reservedNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 
 /** A string or a list of strings as a literal: the escapes of JSON are among those of CEL. */
 export const literal = (value: string | readonly string[]): string => JSON.stringify(value);
@@ -12,7 +12,7 @@ export const allOf = (conditions: readonly string[]): string =>
   conditions.length === 0 ? "true" : `(${conditions.join(" && ")})`;
 
 /** Whether the namespace of a request is a build namespace: the same that `createMatcher` decides. */
-export function isBuildNamespace(rules: TargetRules): string {
+export function isBuildNamespace(rules: NamespaceRules): string {
   const { buildNamespaces, excludeNamespaces, namespaceSelector } = rules;
   const reserved = reservedNamespaces(rules);
   const isNamed = `request.namespace in ${literal(reserved.filter((one) => buildNamespaces.includes(one)))}`;

@@ -3,7 +3,7 @@
 import { ValidatingAdmissionPolicy } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicy.js";
 import { ValidatingAdmissionPolicyBinding } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicyBinding.js";
 import * as pulumi from "@pulumi/pulumi";
-import type { TargetRules } from "../../helper/shared/namespace-rules.ts";
+import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import { accountRules } from "./service-accounts.ts";
 import type { KeptObjects, Rules, Validation, Variable } from "./rules.ts";
 import { secretRules } from "./secrets.ts";
@@ -19,7 +19,7 @@ export interface AdmissionArgs {
   readonly name: string;
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
-  readonly targets: TargetRules;
+  readonly targets: NamespaceRules;
   readonly basicAuthSecrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
   readonly owner: { readonly name: pulumi.Input<string>; readonly uid: pulumi.Input<string> };

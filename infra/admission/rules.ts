@@ -1,12 +1,12 @@
 // What the rules for secrets and for service accounts have in common: the variables and conditions of admission policies.
 // https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
 import { ownerReference, ownLabels } from "../../helper/shared/ownership.ts";
-import type { TargetRules } from "../../helper/shared/namespace-rules.ts";
+import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import { allOf, literal } from "./cel.ts";
 
 /** What the stack's configuration says of the objects that its helper keeps. */
 export interface KeptObjects {
-  readonly targets: TargetRules;
+  readonly targets: NamespaceRules;
   readonly basicAuthSecrets: readonly string[];
   readonly pullSecret: string;
   /** The object that owns what the helper makes. */
@@ -67,5 +67,5 @@ export const isOwner = (kept: KeptObjects): string =>
 const ownerKey = (reference: string): string =>
   ["apiVersion", "kind", "name", "uid"].map((field) => `${reference}.${field}`).join(' + " " + ');
 /** Whether it was there before, and whether it still is. */
-export const wasThere = `(${ownerKey("r")}) in variables.ownersBefore.map(o, ${ownerKey("o")})`;
-export const isThere = `(${ownerKey("r")}) in variables.owners.map(o, ${ownerKey("o")})`;
+export const existed = `(${ownerKey("r")}) in variables.ownersBefore.map(o, ${ownerKey("o")})`;
+export const exists = `(${ownerKey("r")}) in variables.owners.map(o, ${ownerKey("o")})`;

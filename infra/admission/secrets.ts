@@ -10,7 +10,7 @@ import {
   keepsFinalizers,
   keepsOthers,
   metadata,
-  wasThere,
+  existed,
   type KeptObjects,
   type Rules,
 } from "./rules.ts";
@@ -72,7 +72,7 @@ export const secretRules = (kept: KeptObjects): Rules => ({
       expression: `${deleted} || ${allOf([
         isOwn(kept, "labels"),
         `variables.owners.exists(r, ${isOwner(kept)})`,
-        `variables.owners.all(r, ${isOwner(kept)} || ${wasThere})`,
+        `variables.owners.all(r, ${isOwner(kept)} || ${existed})`,
       ])}`,
       message: "a secret of the helper's has the labels of its stack, and is owned by it and by nobody else",
     },

@@ -1,17 +1,17 @@
 // What the helper may do to service accounts: what helper/service-account.ts does, so that nothing of others is lost or added.
-import { entriesAnnotation, maxAnnotation, ownLabels } from "../../helper/shared/ownership.ts";
+import { entriesAnnotation, maxEntriesAnnotation, ownLabels } from "../../helper/shared/ownership.ts";
 import {
   addsNone,
   created,
   deleted,
   isOwn,
   isOwner,
-  isThere,
+  exists,
   keepsFinalizers,
   keepsOthers,
   metadata,
   updated,
-  wasThere,
+  existed,
   type KeptObjects,
   type Rules,
   type Validation,
@@ -101,12 +101,12 @@ const keepsTheRest = (isOwnLabel: string, isNote: string): Validation => ({
 export function accountRules(kept: KeptObjects): Rules {
   const names = [...kept.basicAuthSecrets, kept.pullSecret];
   const key = entriesAnnotation(kept);
-  const noted = `variables.annotationsBefore[?${literal(key)}].optMap(v, size(string(v)) <= ${String(maxAnnotation)} ? string(v) : "").orValue("")`;
+  const noted = `variables.annotationsBefore[?${literal(key)}].optMap(v, size(string(v)) <= ${String(maxEntriesAnnotation)} ? string(v) : "").orValue("")`;
   const isOwnLabel = `k in ${literal(Object.keys(ownLabels(kept)))}`;
   const takesNone = allOf([
     `variables.labels.all(k, !(${isOwnLabel}) || variables.labelsBefore[?k].orValue("") == variables.labels[k])`,
-    `variables.owners.all(r, ${wasThere})`,
-    `variables.ownersBefore.all(r, ${isOwner(kept)} || ${isThere})`,
+    `variables.owners.all(r, ${existed})`,
+    `variables.ownersBefore.all(r, ${isOwner(kept)} || ${exists})`,
   ]);
   const isMade = allOf([
     "variables.isBuild",

@@ -31,7 +31,7 @@ export type IdentityConfig =
   | { readonly mode: "node" };
 
 /** What users of IAM put on whatever they create. */
-export interface IamHardening {
+export interface IamOptions {
   /** `/` or `/SOME/PATH/`, of the policy, the user or the role. */
   readonly path: string | undefined;
   /** ARN of a policy that limits the user or the role, whatever else it is allowed. */
@@ -63,7 +63,7 @@ export function readIdentity(config: ConfigReader, hasEksCluster: boolean): Iden
   const oidc = readOidc(config, mode === "irsa", hasEksCluster);
   const principals = "ARNs of IAM roles or users, or account ids of 12 digits";
   const trustedPrincipals = config.strings("trustedPrincipals", principal, principals);
-  checkUse(config, mode);
+  rejectUnusedKeys(config, mode);
   switch (mode) {
     case "irsa":
       return { mode, roleName, ...oidc };
@@ -85,10 +85,10 @@ export function readIdentity(config: ConfigReader, hasEksCluster: boolean): Iden
 }
 
 /** Of an identity that there is not, nobody knows what it has a use for. */
-function checkUse(config: ConfigReader, mode: string): void {
+function rejectUnusedKeys(config: ConfigReader, mode: string): void {
   if (!identities.some((one) => one === mode)) return;
   for (const [key, one] of Object.entries(usedBy)) {
-    const value = config.given(key);
+    const value = config.explicitValue(key);
     if (value !== undefined && mode !== one) {
       config.mistake(key, value, `nothing: identity ${one} alone has a use for it, and identity is ${mode}`);
     }
@@ -137,9 +137,10 @@ export function readPushRole(config: ConfigReader): PushRoleConfig {
 /** AWS takes no more on anything. */
 const maxTags = 50;
 
-export function readHardening(config: ConfigReader): IamHardening {
+export function readIamOptions(config: ConfigReader): IamOptions {
   const boundary = config.optional("permissionsBoundary", policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
-  const makesNobody = config.given("identity") === "node" && config.given("pushRepositories") === undefined;
+  const makesNobody =
+    config.explicitValue("identity") === "node" && config.explicitValue("pushRepositories") === undefined;
   if (boundary !== undefined && makesNobody) {
     config.mistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
   }

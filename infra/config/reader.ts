@@ -39,7 +39,7 @@ export class ConfigReader {
   }
 
   /** A mistake that is not in a value of the configuration. */
-  readonly complaint = (text: string): void => void this.#mistakes.push(text);
+  readonly addError = (text: string): void => void this.#mistakes.push(text);
 
   readonly optional = (key: string, pattern: Pattern, expected: string): string | undefined => {
     this.#known.add(key);
@@ -50,7 +50,7 @@ export class ConfigReader {
   };
 
   /** A value as it is given; undefined where it is the same as none. */
-  readonly given = (key: string): string | undefined => {
+  readonly explicitValue = (key: string): string | undefined => {
     const value = this.#values[`${this.#prefix}${key}`] ?? "";
     return ["", "[]", "false"].includes(value) ? undefined : value;
   };

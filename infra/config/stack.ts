@@ -4,10 +4,10 @@ import { endpointUrl, imagePath, policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster.ts";
 import { ConfigReader } from "./reader.ts";
 import {
-  readHardening,
+  readIamOptions,
   readIdentity,
   readPushRole,
-  type IamHardening,
+  type IamOptions,
   type IdentityConfig,
   type PushRoleConfig,
 } from "./identity.ts";
@@ -15,10 +15,10 @@ import { firstPullPrefix } from "../first-pull.ts";
 import type { Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
 import { readRights, type RightsConfig } from "./rights.ts";
-import { reasonOf } from "../../helper/shared/messages.ts";
+import { errorMessage } from "../../helper/shared/messages.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
 import {
-  anyHost,
+  hostWithOptionalPort,
   basicAuthNames,
   dnsName,
   namespaceName,
@@ -27,13 +27,18 @@ import {
   portSuffix,
   regionsOf,
 } from "../../helper/shared/names.ts";
-import { isOpenEnded, namedNamespaces, parseSelector, type TargetRules } from "../../helper/shared/namespace-rules.ts";
+import {
+  isDynamic,
+  staticNamespaces,
+  parseSelector,
+  type NamespaceRules,
+} from "../../helper/shared/namespace-rules.ts";
 
 /** Which traffic of the helper's pod is limited. */
 export const networkPolicies = ["none", "ingress", "all"] as const;
 
 /** The keys of Pulumi.yaml, where each one's meaning and default stands. */
-export interface StackConfig extends TargetRules, IamHardening, RepositoryConfig, RightsConfig {
+export interface StackConfig extends NamespaceRules, IamOptions, RepositoryConfig, RightsConfig {
   readonly identity: IdentityConfig;
   readonly policyName: string;
   /** Undefined where nothing is pushed. */
@@ -88,7 +93,7 @@ export function readConfig(own: Registry): StackConfig {
     identity: readIdentity(config, "eksCluster" in cluster),
     policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
     pushRole: rights.pushRepositories.length === 0 ? undefined : readPushRole(config),
-    ...readHardening(config),
+    ...readIamOptions(config),
     cluster,
     createNamespace: boolean("createNamespace"),
     networkPolicy: config.oneOf("networkPolicy", networkPolicies),
@@ -101,7 +106,7 @@ export function readConfig(own: Registry): StackConfig {
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
     serviceAccount: string("serviceAccount", objectName, name),
-    registryHost: config.optional("registryHost", anyHost, "HOST or HOST:PORT, without https://"),
+    registryHost: config.optional("registryHost", hostWithOptionalPort, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
     ...readEndpoints(config),
@@ -110,7 +115,7 @@ export function readConfig(own: Registry): StackConfig {
   };
   if (!patterns.stack.test(pulumi.getStack())) {
     const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
-    config.complaint(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
+    config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
   checkSecretNames(config, result);
   config.throwMistakes();
@@ -152,13 +157,13 @@ function readEndpoints(config: ConfigReader): Pick<StackConfig, "awsEndpointUrl"
 function readMonitoring(config: ConfigReader): readonly string[] {
   const key = "monitoringNamespaces";
   const namespaces = config.strings(key, namespaceName, "names of namespaces (at most 63, lower case, digits and -)");
-  if (namespaces.length > 0 && config.given("networkPolicy") === "none") {
+  if (namespaces.length > 0 && config.explicitValue("networkPolicy") === "none") {
     config.mistake(key, JSON.stringify(namespaces), "nothing: networkPolicy is none");
   }
   return [...new Set(namespaces)];
 }
 
-function readTargets(config: ConfigReader, namespace: string): TargetRules {
+function readTargets(config: ConfigReader, namespace: string): NamespaceRules {
   const expected = "names of namespaces or patterns of them (lower case, digits, -, and * or ? for any)";
   const targets = {
     buildNamespaces: [...new Set(config.strings("buildNamespaces", namespacePattern, expected))],
@@ -166,7 +171,7 @@ function readTargets(config: ConfigReader, namespace: string): TargetRules {
     namespaceSelector: readSelector(config),
     namespace,
   };
-  if (!isOpenEnded(targets) && namedNamespaces(targets).length === 0) {
+  if (!isDynamic(targets) && staticNamespaces(targets).length === 0) {
     const value = JSON.stringify(targets.buildNamespaces);
     config.mistake(
       "buildNamespaces",
@@ -182,7 +187,7 @@ function readSelector(config: ConfigReader): string {
   try {
     if (selector !== "") parseSelector(selector);
   } catch (error) {
-    const why = config.isSecret("namespaceSelector") ? "" : `, but ${reasonOf(error)}`;
+    const why = config.isSecret("namespaceSelector") ? "" : `, but ${errorMessage(error)}`;
     config.mistake("namespaceSelector", selector, `a label selector as kubectl has it${why}`);
   }
   return selector;

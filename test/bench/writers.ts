@@ -1,11 +1,11 @@
 // What the helper is measured against: the API server's own limit for the same bodies, and the way of its peers.
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
-import { withoutWarnings } from "../../helper/controller/writer.ts";
+import { skipFieldWarnings } from "../../helper/controller/writer.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
 import type { DesiredSecret } from "../../helper/resources/types.ts";
-import { connect, metadataOnly, type KubeOptions } from "../../helper/kube/client.ts";
-import { orUndefined } from "../../helper/kube/errors.ts";
+import { createKubeClient, metadataOnly, type KubeOptions } from "../../helper/kube/client.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 
 /** The secrets that a helper with this environment would write with some new token. */
@@ -31,7 +31,7 @@ export async function writeRaw(
   await inParallel(all, width, async ({ namespace, name, body }) => {
     const headers = {
       ":method": "PATCH",
-      ":path": `/api/v1/namespaces/${namespace}/secrets/${name}?fieldManager=bench&force=true&${withoutWarnings}`,
+      ":path": `/api/v1/namespaces/${namespace}/secrets/${name}?fieldManager=bench&force=true&${skipFieldWarnings}`,
       authorization: `Bearer ${token()}`,
       "content-type": "application/apply-patch+yaml",
       accept: metadataOnly(),
@@ -59,12 +59,12 @@ export async function writeSequentially(
   namespaces: readonly string[],
   secrets: readonly DesiredSecret[],
 ): Promise<number> {
-  const kube = connect(options);
+  const kube = createKubeClient(options);
   const start = performance.now();
   for (const namespace of namespaces) {
     for (const { name, body } of secrets) {
       const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
-      const found = await orUndefined(kube<object>({ method: "GET", path }));
+      const found = await undefinedIfNotFound(kube<object>({ method: "GET", path }));
       const { metadata, ...rest } = JSON.parse(body.toString()) as { metadata: object };
       const version = (found as { metadata: { resourceVersion: string } } | undefined)?.metadata.resourceVersion;
       await kube({

@@ -13,7 +13,7 @@ import {
 } from "@aws-sdk/client-eks";
 import { AttachRolePolicyCommand, DetachRolePolicyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts";
-import { connect, type KubeOptions } from "../../helper/kube/client.ts";
+import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { Proxy } from "../support/proxy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { rememberSecrets } from "../local/audit-log.ts";
@@ -43,7 +43,7 @@ interface Secret {
 describe("the identities, one after the other, for a deployer with the rights of infra/deployer-policy.json", () => {
   Object.assign(process.env, cloudEnvironment());
   const options: KubeOptions = readKubeconfig(kubeconfig);
-  const kube = connect(options);
+  const kube = createKubeClient(options);
   const iam = new IAMClient({ endpoint: aws.AWS_ENDPOINT_URL });
   const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL });
   const eks = new EKSClient({ endpoint: aws.AWS_ENDPOINT_URL });

@@ -12,7 +12,7 @@ import {
   ECRClient,
   SetRepositoryPolicyCommand,
 } from "@aws-sdk/client-ecr";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import { firstPullName } from "../../infra/first-pull.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { ctr } from "../local/containerd.ts";
@@ -31,7 +31,7 @@ import { pullPassword } from "./pulls.ts";
 const id = randomBytes(3).toString("hex");
 const local = `${ports.registry.address}:${String(ports.registry.port)}`;
 const options = readKubeconfig(kubeconfig);
-const kube = connect(options);
+const kube = createKubeClient(options);
 const userArn = (name: string): string => `arn:aws:iam::${account}:user/${name}`;
 
 /** Brings a stack of its own names up. */

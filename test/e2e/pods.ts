@@ -2,7 +2,7 @@
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, type KubeOptions } from "../../helper/kube/client.ts";
+import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { docker, importImage, push } from "../local/docker.ts";
 import { buildKubernetes } from "../local/install.ts";
 import { waitForObject } from "../local/watch.ts";
@@ -54,6 +54,6 @@ export async function runPod(
     terminationGracePeriodSeconds: 0,
     containers: [{ name: "app", image, imagePullPolicy: "Always" }],
   };
-  await connect(options)({ method: "POST", path, body: { metadata: { name }, spec } });
+  await createKubeClient(options)({ method: "POST", path, body: { metadata: { name }, spec } });
   return waitForObject<Pod>(options, `${path}?fieldSelector=metadata.name%3D${name}`, wanted, 60_000);
 }

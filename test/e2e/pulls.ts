@@ -1,5 +1,5 @@
 // Pulling by what the helper keeps, while something else goes on.
-import { connect, type KubeOptions } from "../../helper/kube/client.ts";
+import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { ports } from "../local/settings.ts";
 import { RegistryClient } from "../support/registry-client.ts";
 
@@ -10,7 +10,7 @@ interface Secret {
 /** The password in a pull secret. */
 export async function pullPassword(options: KubeOptions, namespace: string, name = "ecr-creds-pull"): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
-  const { data } = await connect(options)<Secret>({ method: "GET", path });
+  const { data } = await createKubeClient(options)<Secret>({ method: "GET", path });
   const config = Buffer.from(data[".dockerconfigjson"] ?? "", "base64").toString();
   const { auths } = JSON.parse(config) as { auths: Record<string, { auth: string }> };
   const [auth = ""] = Object.values(auths).map((one) => one.auth);

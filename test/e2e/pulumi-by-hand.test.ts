@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { CreateUserCommand, DeleteUserCommand, IAMClient } from "@aws-sdk/client-iam";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, backend, kubeconfig } from "../local/settings.ts";
@@ -28,7 +28,7 @@ interface Kept {
 }
 
 describe("pulumi by hand", () => {
-  const kube = connect(readKubeconfig(kubeconfig));
+  const kube = createKubeClient(readKubeconfig(kubeconfig));
   const iam = new IAMClient({ endpoint: aws.AWS_ENDPOINT_URL });
   /** A copy of all states, to be spoilt. */
   let copy: string;

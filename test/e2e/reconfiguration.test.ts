@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { parse } from "yaml";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
@@ -209,7 +209,7 @@ const elsewhere: Readonly<Record<string, string>> = {
 
 describe("a change of the configuration", () => {
   const options = readKubeconfig(kubeconfig);
-  const kube = connect(options);
+  const kube = createKubeClient(options);
   const deployment = async (namespace = stack): Promise<{ metadata: { uid: string } }> =>
     kube({ method: "GET", path: `/apis/apps/v1/namespaces/${namespace}/deployments/ecr-helper` });
   let made: Ended;

@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { text } from "node:stream/consumers";
 import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { CreateAccessKeyCommand, DeleteAccessKeyCommand, IAMClient } from "@aws-sdk/client-iam";
-import { connect, type KubeOptions } from "../../helper/kube/client.ts";
+import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import { identities } from "../../helper/shared/names.ts";
 import type { EksCluster } from "../../infra/cluster.ts";
@@ -41,7 +41,7 @@ const settings = [
 
 describe("the stack, end to end", () => {
   const options: KubeOptions = readKubeconfig(kubeconfig);
-  const kube = connect(options);
+  const kube = createKubeClient(options);
   let up: Ended;
   const namespaces: string[] = [];
   const imageOf = ({ stderr }: Pick<Ended, "stderr">): string | undefined =>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { kubeconfig } from "../local/settings.ts";
 import { reset } from "../support/fault.ts";
@@ -16,13 +16,13 @@ describe("a connection to the API server that is reset in the middle of many wri
   after(async () => proxy.close());
 
   /** How long a write to nothing takes until it ends, however it does, in milliseconds. */
-  const write = async (kube: ReturnType<typeof connect>, name: string): Promise<number> => {
+  const write = async (kube: ReturnType<typeof createKubeClient>, name: string): Promise<number> => {
     const [since, body] = [performance.now(), { data: "x".repeat(4_000) }];
     const path = `/api/v1/namespaces/default/nothing/${name}`;
     await kube({ method: "PATCH", path, body, contentType: "application/merge-patch+json" }).catch(() => undefined);
     return performance.now() - since;
   };
-  const burst = async (kube: ReturnType<typeof connect>, round: number): Promise<number> => {
+  const burst = async (kube: ReturnType<typeof createKubeClient>, round: number): Promise<number> => {
     const names = Array.from({ length: 80 }, (_, index) => (index === 10 + (round % 30) ? "reset" : String(index)));
     const first = Promise.all(names.map(async (name) => write(kube, name)));
     // Once more while the connection is on its way out.
@@ -35,7 +35,7 @@ describe("a connection to the API server that is reset in the middle of many wri
   it("leaves none of them waiting until it is too late, though Node does not always notice", async (t) => {
     // About every other connection is one that Node takes for alive.
     const bursts = Array.from({ length: 6 }, async (_, index) =>
-      burst(connect({ ...options, server: proxy.url, ca: proxy.ca }), index),
+      burst(createKubeClient({ ...options, server: proxy.url, ca: proxy.ca }), index),
     );
     const longest = Math.max(...(await Promise.all(bursts)));
     assert.ok(longest < 20_000, `${String(longest)} ms`);

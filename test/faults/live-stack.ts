@@ -1,8 +1,8 @@
 // What a stack has in AWS and in the cluster, asked of these and not of Pulumi.
 import assert from "node:assert/strict";
 import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aws-sdk/client-iam";
-import { connect } from "../../helper/kube/client.ts";
-import { orUndefined } from "../../helper/kube/errors.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { nothingToDo } from "../support/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports, url } from "../local/settings.ts";
@@ -18,7 +18,7 @@ interface Secret {
 Object.assign(process.env, aws);
 export const iam = new IAMClient();
 export const options = readKubeconfig(kubeconfig);
-export const kube = connect(options);
+export const kube = createKubeClient(options);
 export const rbac = "/apis/rbac.authorization.k8s.io/v1";
 
 const decode = (text = ""): string => Buffer.from(text, "base64").toString();
@@ -36,7 +36,7 @@ const secret = async (namespace: string, name: string): Promise<Secret> =>
 
 /** The id of the access key that the helper has; undefined where it has none yet. */
 export async function keyInUse(stack: string): Promise<string | undefined> {
-  const found = await orUndefined(secret(stack, "ecr-helper"));
+  const found = await undefinedIfNotFound(secret(stack, "ecr-helper"));
   return found && decode(found.data["aws_access_key_id"]);
 }
 
@@ -66,7 +66,7 @@ export const makeNamespace = async (name: string): Promise<void> =>
   void (await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name } } }));
 
 export const deleteObject = async (path: string): Promise<void> =>
-  void (await orUndefined(kube({ method: "DELETE", path })));
+  void (await undefinedIfNotFound(kube({ method: "DELETE", path })));
 
 /** A stack is whole: the namespace has a login that is good, the user has the one key that its secret has. */
 export async function assertWhole(stack: EngineStack, build: string): Promise<void> {

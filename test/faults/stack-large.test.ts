@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
-import { orUndefined } from "../../helper/kube/errors.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { waitFor } from "../local/watch.ts";
 import { EngineStack } from "./engine-stack.ts";
 import { deleteObject, kube, makeNamespace, options } from "./live-stack.ts";
@@ -23,7 +23,7 @@ async function remove(build: string): Promise<void> {
   await deleteObject(path);
   for (const kind of ["serviceaccounts", "configmaps", "events"]) await deleteObject(`${path}/${kind}`);
   const body = { apiVersion: "v1", kind: "Namespace", metadata: { name: build }, spec: { finalizers: [] } };
-  await orUndefined(kube({ method: "PUT", path: `${path}/finalize`, body }));
+  await undefinedIfNotFound(kube({ method: "PUT", path: `${path}/finalize`, body }));
 }
 
 // Kubernetes collects what the helper made at its own pace, and destroy waits for it.

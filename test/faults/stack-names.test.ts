@@ -12,7 +12,7 @@ import {
   GetPolicyCommand,
   GetUserCommand,
 } from "@aws-sdk/client-iam";
-import { orUndefined } from "../../helper/kube/errors.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { commands, EngineStack, type Ended } from "./engine-stack.ts";
 import { arnOf, deleteObject, iam, keyInUse, keysOf, kube, rbac } from "./live-stack.ts";
 
@@ -100,7 +100,8 @@ describe("a stack whose names are taken by somebody else", () => {
 /** What somebody made in the cluster, by the field manager `theirs`. */
 const make = async (path: string, body: object): Promise<unknown> =>
   kube({ method: "POST", path: `${path}?fieldManager=theirs`, body });
-const read = async (path: string): Promise<object | undefined> => orUndefined(kube<object>({ method: "GET", path }));
+const read = async (path: string): Promise<object | undefined> =>
+  undefinedIfNotFound(kube<object>({ method: "GET", path }));
 
 describe("a stack whose objects somebody else has", () => {
   const own = `${name}-c`;

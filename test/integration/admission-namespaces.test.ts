@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import type { Labels } from "../../helper/shared/label-selector.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
-import { createMatcher, isOpenEnded, type TargetRules } from "../../helper/shared/namespace-rules.ts";
+import { createMatcher, isDynamic, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
@@ -31,7 +31,7 @@ const namespaces: Readonly<Record<string, Labels>> = {
 const reserved = ["kube-system", "kube-public", "kube-node-lease", "default"];
 
 /** Rules that have something special about them. */
-const special: readonly Omit<TargetRules, "namespace">[] = [
+const special: readonly Omit<NamespaceRules, "namespace">[] = [
   { buildNamespaces: ["*"], excludeNamespaces: [], namespaceSelector: "" },
   { buildNamespaces: ["*", "kube-system"], excludeNamespaces: ["kube-*e"], namespaceSelector: "" },
   { buildNamespaces: ["kube-*", "team"], excludeNamespaces: [], namespaceSelector: "" },
@@ -73,7 +73,7 @@ describe("the policies decide about namespaces as the helper", () => {
   const stacks: PolicyStack[] = [];
   const labelsOf = new Map<string, Labels>();
 
-  const makeStack = async (rules: Omit<TargetRules, "namespace">, index: number): Promise<PolicyStack> =>
+  const makeStack = async (rules: Omit<NamespaceRules, "namespace">, index: number): Promise<PolicyStack> =>
     makePolicyStack(admin, readKubeconfig(own.kubeconfig), `stack-${id}-${String(index)}`, {
       ECR_HELPER_BUILD_NAMESPACES: rules.buildNamespaces.join(","),
       ECR_HELPER_EXCLUDE_NAMESPACES: rules.excludeNamespaces.join(","),
@@ -82,7 +82,7 @@ describe("the policies decide about namespaces as the helper", () => {
 
   before(async () => {
     own = await startOwnCluster();
-    admin = connect(readKubeconfig(own.kubeconfig));
+    admin = createKubeClient(readKubeconfig(own.kubeconfig));
     await openRights(admin, id);
     for (const [name, labels] of Object.entries(namespaces)) {
       await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name, labels } } });
@@ -102,7 +102,7 @@ describe("the policies decide about namespaces as the helper", () => {
 
   after(async () => own.end());
 
-  const described = ({ buildNamespaces, excludeNamespaces, namespaceSelector }: TargetRules): string =>
+  const described = ({ buildNamespaces, excludeNamespaces, namespaceSelector }: NamespaceRules): string =>
     JSON.stringify([buildNamespaces, excludeNamespaces, namespaceSelector]);
 
   it("for secrets, and in its own namespace whatever its rules are", async () => {
@@ -118,7 +118,7 @@ describe("the policies decide about namespaces as the helper", () => {
       }
     }
     assert.ok(allowed > 100 && refused > 100, `${String(allowed)} allowed, ${String(refused)} refused`);
-    assert.ok(reserved.every((name) => labelsOf.has(name)) && stacks.some(({ config }) => isOpenEnded(config)));
+    assert.ok(reserved.every((name) => labelsOf.has(name)) && stacks.some(({ config }) => isDynamic(config)));
   });
 
   it("for service accounts", async () => {

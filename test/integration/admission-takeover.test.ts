@@ -5,10 +5,10 @@ import { after, before, describe, it } from "node:test";
 import { Writer } from "../../helper/controller/writer.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
-import { connect } from "../../helper/kube/client.ts";
-import { orUndefined } from "../../helper/kube/errors.ts";
-import type { Kube, MetadataOnly } from "../../helper/kube/types.ts";
-import { Observed } from "../../helper/cache/cluster-cache.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
+import type { Kube, PartialObjectMetadata } from "../../helper/kube/types.ts";
+import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
@@ -29,20 +29,23 @@ describe("a helper whose stack has other rules and names by now", () => {
   let renamed: HelperConfig;
 
   const accountIn = async (one: string): Promise<ServiceAccount | undefined> =>
-    orUndefined(admin<ServiceAccount>({ method: "GET", path: accountPath(one) }));
+    undefinedIfNotFound(admin<ServiceAccount>({ method: "GET", path: accountPath(one) }));
   const namesIn = async (one: string): Promise<string[] | undefined> =>
     (await accountIn(one))?.secrets?.map(({ name }) => name);
   const writerOf = (
     config: HelperConfig,
     around: (kube: Kube) => Kube = (kube) => kube,
-  ): { writer: Writer; observed: Observed } => {
-    const observed = new Observed(
+  ): { writer: Writer; observed: ClusterCache } => {
+    const observed = new ClusterCache(
       config,
       () => undefined,
       (_, error) => assert.fail(String(error)),
     );
     const { server, ca, token } = stack.cluster;
-    return { writer: new Writer(around(connect({ server, ca, token: () => token })), config, observed), observed };
+    return {
+      writer: new Writer(around(createKubeClient({ server, ca, token: () => token })), config, observed),
+      observed,
+    };
   };
   const entriesOf = (config: HelperConfig): { secrets: string[]; imagePullSecrets: string[] } => ({
     secrets: [...config.basicAuthSecrets.values()],
@@ -53,7 +56,7 @@ describe("a helper whose stack has other rules and names by now", () => {
   before(async () => {
     own = await startOwnCluster();
     const options = readKubeconfig(own.kubeconfig);
-    admin = connect(options);
+    admin = createKubeClient(options);
     await openRights(admin, id);
     const env = { ECR_HELPER_BUILD_NAMESPACES: `old-${id}-*,${next}` };
     stack = await makePolicyStack(admin, options, namespace, env);
@@ -88,8 +91,8 @@ describe("a helper whose stack has other rules and names by now", () => {
   it("takes back its secrets, the service account that it made, and its entries in others'", async () => {
     const { writer, observed } = writerOf(stack.config);
     for (const name of ["ecr-creds", "ecr-creds-pull"]) {
-      const found = await admin<MetadataOnly>({ method: "GET", path: secretPath(made, name) });
-      assert.equal(await writer.removeSecret(made, name, observed.judgeSecret(name, found), signal), "removed");
+      const found = await admin<PartialObjectMetadata>({ method: "GET", path: secretPath(made, name) });
+      assert.equal(await writer.removeSecret(made, name, observed.projectSecret(name, found), signal), "removed");
     }
     for (const one of [made, extended, both]) assert.equal(await writer.releaseAccount(one, signal), "removed");
     assert.equal(await accountIn(made), undefined);

@@ -2,7 +2,7 @@
 import type { HelperConfig } from "../../helper/config/helper-config.ts";
 import { exampleSecrets } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
-import type { Call } from "../../helper/kube/types.ts";
+import type { KubeRequest } from "../../helper/kube/types.ts";
 import { annotations, entriesAnnotation, ownLabels, ownMetadata } from "../../helper/shared/ownership.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { accountPath, secretPath } from "../support/stack-parts.ts";
@@ -23,22 +23,23 @@ export interface Places {
 
 export interface Attack {
   readonly what: string;
-  readonly call: Call;
+  readonly call: KubeRequest;
   /** What the policy says of it. */
   readonly refusal: RegExp;
   /** Whether rights by name do not reach so far. */
   readonly isOutside?: boolean;
 }
 
-const call = (method: Call["method"], path: string, contentType: string, body: object): Call => ({
+const call = (method: KubeRequest["method"], path: string, contentType: string, body: object): KubeRequest => ({
   method,
   path: `${path}?fieldManager=ecr-helper&dryRun=All${method === "PATCH" && contentType.includes("apply") ? "&force=true" : ""}`,
   contentType,
   body,
 });
-export const apply = (path: string, body: object): Call => call("PATCH", path, "application/apply-patch+yaml", body);
-const merge = (path: string, body: object): Call => call("PATCH", path, "application/merge-patch+json", body);
-const remove = (path: string): Call =>
+export const apply = (path: string, body: object): KubeRequest =>
+  call("PATCH", path, "application/apply-patch+yaml", body);
+const merge = (path: string, body: object): KubeRequest => call("PATCH", path, "application/merge-patch+json", body);
+const remove = (path: string): KubeRequest =>
   call("DELETE", path, "application/json", { apiVersion: "v1", kind: "DeleteOptions" });
 
 /** A secret as the helper applies it. */

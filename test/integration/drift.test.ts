@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { KubeError } from "../../helper/kube/errors.ts";
-import type { Call } from "../../helper/kube/types.ts";
+import type { KubeRequest } from "../../helper/kube/types.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject } from "../local/watch.ts";
 import {
@@ -17,7 +17,7 @@ import {
 const id = randomBytes(3).toString("hex");
 const timeout = 20_000;
 
-const merge = (path: string, body: object, manager = "somebody"): Call => ({
+const merge = (path: string, body: object, manager = "somebody"): KubeRequest => ({
   method: "PATCH",
   path: `${path}?fieldManager=${manager}`,
   contentType: "application/merge-patch+json",
@@ -28,7 +28,7 @@ const annotate = (annotations: Record<string, string | null>) => (path: string) 
 const password = { data: { password: "eA==", ".dockerconfigjson": "e30=" } };
 
 /** What somebody does to a secret. */
-const deeds: Record<string, (path: string) => Call> = {
+const deeds: Record<string, (path: string) => KubeRequest> = {
   "is deleted": (path) => ({ method: "DELETE", path }),
   "gets another content": (path) => merge(path, password),
   "gets another content under the helper's own name": (path) => merge(path, password, "ecr-helper"),
@@ -44,7 +44,7 @@ const deeds: Record<string, (path: string) => Call> = {
   "loses its owner": (path) => merge(path, { metadata: { ownerReferences: null } }),
 };
 /** What only a login for builds takes: the API server refuses a docker config without its key. */
-const basicDeeds: Record<string, (path: string) => Call> = {
+const basicDeeds: Record<string, (path: string) => KubeRequest> = {
   "is emptied": (path) => merge(path, { data: { username: "", password: "" } }),
   "loses a key": (path) => merge(path, { data: { username: null } }),
   "loses its endpoint for Tekton": annotate({ "tekton.dev/docker-0": null }),
@@ -105,8 +105,8 @@ describe("what the helper made", () => {
 
   it("is put back at once when the service account is deleted, or loses the helper's entries", async () => {
     for (const deed of [
-      (path: string): Call => ({ method: "DELETE", path }),
-      (path: string): Call => merge(path, { secrets: null, imagePullSecrets: [{ name: "theirs" }] }),
+      (path: string): KubeRequest => ({ method: "DELETE", path }),
+      (path: string): KubeRequest => merge(path, { secrets: null, imagePullSecrets: [{ name: "theirs" }] }),
     ]) {
       const namespace = await fresh();
       const changed = await parts.admin<Partial<ServiceAccount>>(deed(accountPath(namespace)));

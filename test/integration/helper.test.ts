@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
-import type { Call } from "../../helper/kube/types.ts";
+import type { KubeRequest } from "../../helper/kube/types.ts";
 import { HelperProcess } from "../support/helper-process.ts";
 import { startFront, type Front } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
@@ -97,10 +97,10 @@ describe("the helper, with the stack's own rights", () => {
 
   it("may do nothing but that: its own token opens no other object and no other verb, and reads no login", async () => {
     const { server, ca, token } = parts.cluster;
-    const kube = connect({ server, ca, token: () => token });
+    const kube = createKubeClient({ server, ca, token: () => token });
     const body = { apiVersion: "v1", kind: "Secret", metadata: { name: "other", namespace: first } };
     const apply = { contentType: "application/apply-patch+yaml", body } as const;
-    const refused: Call[] = [
+    const refused: KubeRequest[] = [
       { method: "GET", path: secretPath(first, "other") },
       { method: "GET", path: `/api/v1/namespaces/${first}/secrets` },
       { method: "GET", path: "/api/v1/secrets" },

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
@@ -42,7 +42,7 @@ describe("somebody hostile in a namespace", () => {
     const path = `${accounts}/tenant/token`;
     const { token } = (await admin<{ status: { token: string } }>({ method: "POST", path, body: request })).status;
     rememberSecrets([token]);
-    return connect({ server: options.server, ca: options.ca, token: () => token });
+    return createKubeClient({ server: options.server, ca: options.ca, token: () => token });
   };
 
   const memory = (): number =>

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
-import type { Call } from "../../helper/kube/types.ts";
+import type { KubeRequest } from "../../helper/kube/types.ts";
 import { createMatcher, parseSelector } from "../../helper/shared/namespace-rules.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
@@ -213,11 +213,11 @@ describe("the rights for patterns and selectors", () => {
     const namespace = `${id}-r-a`;
     await parts.namespace(namespace);
     const { server, ca, token } = parts.cluster;
-    const kube = connect({ server, ca, token: () => token });
+    const kube = createKubeClient({ server, ca, token: () => token });
     const named = "fieldSelector=metadata.name%3Decr-creds";
     await kube({ method: "GET", path: `/api/v1/secrets?${named}` });
     await kube({ method: "GET", path: "/api/v1/namespaces" });
-    const refused: Call[] = [
+    const refused: KubeRequest[] = [
       { method: "GET", path: secretPath(namespace, "ecr-creds") },
       { method: "GET", path: secretPath(namespace, "other") },
       { method: "GET", path: "/api/v1/secrets" },

@@ -8,8 +8,8 @@ import {
   IAMClient,
   ListPoliciesCommand,
 } from "@aws-sdk/client-iam";
-import { connect, type KubeOptions } from "../../helper/kube/client.ts";
-import { orUndefined } from "../../helper/kube/errors.ts";
+import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import { clearingCommand, holdsEntries, type Account } from "./leftover-entries.ts";
 import { account, cluster, issuer, kubeconfig, ports, url } from "./settings.ts";
@@ -77,7 +77,10 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
 
 /** Whether there is an object with a name of the stack's: its own, that of its marker, or that of a role by pattern. */
 async function hasNamed(options: KubeOptions, path: string, owner: string): Promise<boolean> {
-  const { items } = await connect(options)<{ items: { metadata: { name: string } }[] }>({ method: "GET", path });
+  const { items } = await createKubeClient(options)<{ items: { metadata: { name: string } }[] }>({
+    method: "GET",
+    path,
+  });
   const isOwn = (name: string): boolean =>
     name.startsWith(owner) && /^(-stack|-[0-9a-f]{8}-everywhere)?$/.test(name.slice(owner.length));
   return items.some(({ metadata }) => isOwn(metadata.name));
@@ -118,11 +121,14 @@ async function hasPolicy(name: string): Promise<boolean> {
 }
 
 const hasObject = async (options: KubeOptions, path: string): Promise<boolean> =>
-  (await orUndefined(connect(options)({ method: "GET", path }))) !== undefined;
+  (await undefinedIfNotFound(createKubeClient(options)({ method: "GET", path }))) !== undefined;
 
 /** Service accounts of others in which the helper noted what it added. */
 async function accountsWithEntries(options: KubeOptions, instance: string): Promise<Account[]> {
-  const { items } = await connect(options)<{ items: Account[] }>({ method: "GET", path: "/api/v1/serviceaccounts" });
+  const { items } = await createKubeClient(options)<{ items: Account[] }>({
+    method: "GET",
+    path: "/api/v1/serviceaccounts",
+  });
   return items.filter((account) => holdsEntries(account, instance));
 }
 

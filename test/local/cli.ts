@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment, isCloudRunning, startCloud, stopCloud } from "./cloud.ts";
 import { exclusively, isCloudKept } from "./exclusive.ts";
 import { checkMachine } from "./install.ts";
@@ -168,7 +168,7 @@ async function helperLog({ namespace, deployment }: Record<string, unknown>): Pr
     () => undefined,
   );
   if (pod === undefined) return undefined;
-  return connect(options)<string>({ method: "GET", path: `${pods}/${pod.metadata.name}/log` });
+  return createKubeClient(options)<string>({ method: "GET", path: `${pods}/${pod.metadata.name}/log` });
 }
 
 function readArguments(): [command: string, options: Options] {

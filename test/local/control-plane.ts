@@ -3,7 +3,7 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { audits } from "./audit-log.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
@@ -199,7 +199,7 @@ const controllerManagerArgs = (): string[] => [
 ];
 
 /** Calls the API server as the cluster's administrator. */
-export const adminKube = (): Kube => connect(readKubeconfig(kubeconfig));
+export const adminKube = (): Kube => createKubeClient(readKubeconfig(kubeconfig));
 
 async function apiServerReady(): Promise<boolean> {
   if (!existsSync(certificate)) return false;

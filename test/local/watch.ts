@@ -1,5 +1,5 @@
 // Watching objects of the API server, and what the local cloud and the tests wait for by it.
-import { connect, connectStreams, type KubeOptions } from "../../helper/kube/client.ts";
+import { createKubeClient, createKubeStream, type KubeOptions } from "../../helper/kube/client.ts";
 
 /** `LISTED` comes once, after an `ADDED` for everything that was there at the start. */
 export type Change<T> = { type: "ADDED" | "MODIFIED" | "DELETED"; object: T } | { type: "LISTED"; object: undefined };
@@ -18,12 +18,12 @@ export async function* watch<T>(
   path: string,
   signal: AbortSignal,
 ): AsyncGenerator<Change<T>, never> {
-  const list = await connect(options)<List<T>>({ method: "GET", path, signal });
+  const list = await createKubeClient(options)<List<T>>({ method: "GET", path, signal });
   for (const object of list.items) yield { type: "ADDED", object };
   yield { type: "LISTED", object: undefined };
   const since = `${path.includes("?") ? "&" : "?"}watch=1&resourceVersion=${list.metadata.resourceVersion}`;
   try {
-    for await (const line of connectStreams(options)({ method: "GET", path: `${path}${since}`, signal })) {
+    for await (const line of createKubeStream(options)({ method: "GET", path: `${path}${since}`, signal })) {
       yield JSON.parse(line) as Change<T>;
     }
   } catch (error) {

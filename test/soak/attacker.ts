@@ -2,9 +2,9 @@
 // to what the helper keeps whatever these let him do.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect } from "../../helper/kube/client.ts";
+import { createKubeClient } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
-import type { Call, Kube } from "../../helper/kube/types.ts";
+import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
 import { accountPath, secretPath, type Parts } from "../support/stack-parts.ts";
 import { rememberSecrets } from "../local/audit-log.ts";
 import { pick } from "../support/seeded.ts";
@@ -67,7 +67,7 @@ export class Attacker {
     const { token } = (await parts.admin<{ status: { token: string } }>({ method: "POST", path, body })).status;
     rememberSecrets([token]);
     const { server, ca } = parts.options;
-    return new Attacker(options, connect({ server, ca, token: () => token }));
+    return new Attacker(options, createKubeClient({ server, ca, token: () => token }));
   }
 
   /** Goes on until the signal aborts. */
@@ -85,7 +85,7 @@ export class Attacker {
     }
   }
 
-  async #isTaken(call: Call): Promise<boolean> {
+  async #isTaken(call: KubeRequest): Promise<boolean> {
     return this.#kube(call).then(
       () => true,
       (error: unknown) => {
@@ -106,9 +106,9 @@ export class Attacker {
   }
 }
 
-type Deed = [what: string, calls: Call[]];
+type Deed = [what: string, calls: KubeRequest[]];
 
-const merge = (path: string, body: object): Call => ({
+const merge = (path: string, body: object): KubeRequest => ({
   method: "PATCH",
   path: `${path}?fieldManager=tenant`,
   contentType: "application/merge-patch+json",
@@ -124,14 +124,14 @@ function deeds(namespace: string, owner: string, random: () => number): Deed[] {
   });
   const [managedBy, instance] = ["app.kubernetes.io/managed-by", "app.kubernetes.io/instance"];
   const own = { [managedBy]: "ecr-helper", [instance]: owner };
-  const labelled = (labels: object): Call => merge(pick([secret, account], random), { metadata: { labels } });
+  const labelled = (labels: object): KubeRequest => merge(pick([secret, account], random), { metadata: { labels } });
   const forged = { apiVersion: "v1", kind: "ConfigMap", name: "forged", uid: "00000000-0000-0000-0000-000000000000" };
   const wrong = [{ type: "Opaque" }, { type: "Opaque", metadata: { name, labels: own } }, secretOfAnotherType(name)];
   const made = { metadata: { name }, stringData: { password: "wrong" }, ...pick(wrong, random) };
-  const remove: Call = { method: "DELETE", path: secret };
-  const create: Call = { method: "POST", path: `/api/v1/namespaces/${namespace}/secrets`, body: made };
+  const remove: KubeRequest = { method: "DELETE", path: secret };
+  const create: KubeRequest = { method: "POST", path: `/api/v1/namespaces/${namespace}/secrets`, body: made };
   const applied = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "builder-sa", labels: { odd: "x" } } };
-  const apply: Call = {
+  const apply: KubeRequest = {
     method: "PATCH",
     path: `${account}?force=true&fieldManager=${pick(managers, random)}`,
     contentType: "application/apply-patch+yaml",

@@ -1,7 +1,7 @@
 // Build namespaces that come and go, and others who delete and change what the helper keeps in them.
 import { setTimeout as sleep } from "node:timers/promises";
-import { orUndefined } from "../../helper/kube/errors.ts";
-import type { Call, Kube } from "../../helper/kube/types.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
+import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
 import { accountPath, secretPath } from "../support/stack-parts.ts";
 import { pick } from "../support/seeded.ts";
 import { secretNames } from "./judge.ts";
@@ -86,7 +86,7 @@ export class Crowd {
     const [what, call] = pick(deeds(name), random);
     this.#disturbed.set(name, (this.#disturbed.get(name) ?? 0) + 1);
     if (call.path.includes("/secrets/")) this.since.set(name, Date.now());
-    if ((await orUndefined(admin(call))) !== undefined) this.#count(what);
+    if ((await undefinedIfNotFound(admin(call))) !== undefined) this.#count(what);
   }
 }
 
@@ -101,11 +101,11 @@ export async function removeNamespace(admin: Kube, name: string): Promise<void> 
 }
 
 /** What somebody may do in a namespace. */
-function deeds(namespace: string): [what: string, call: Call][] {
+function deeds(namespace: string): [what: string, call: KubeRequest][] {
   const [basic, pull] = secretNames.map((name) => secretPath(namespace, name));
   const account = accountPath(namespace);
-  const remove = (path = ""): Call => ({ method: "DELETE", path });
-  const change = (path = "", body: object): Call => {
+  const remove = (path = ""): KubeRequest => ({ method: "DELETE", path });
+  const change = (path = "", body: object): KubeRequest => {
     return {
       method: "PATCH",
       path: `${path}?fieldManager=somebody`,

@@ -1,7 +1,7 @@
 // Looks at every namespace four times a second: at the cluster directly, by a watch, and at the registry, which is asked
 // about every password there is.
 import { setTimeout as sleep } from "node:timers/promises";
-import { orUndefined } from "../../helper/kube/errors.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 import { watch, type Change } from "../local/watch.ts";
 import { judge, type Period, type Sample } from "./judge.ts";
@@ -101,7 +101,7 @@ export class Sampler {
     const { parts, accepts } = this.#options;
     const [namespace = "", name = ""] = secret.split("/");
     const path = secretPath(namespace, name);
-    const found = await orUndefined(parts.admin<Secret>({ method: "GET", path }));
+    const found = await undefinedIfNotFound(parts.admin<Secret>({ method: "GET", path }));
     if (found === undefined) return `${secret} is not in the cluster`;
     const verdicts = await Promise.all(passwordsOf(found).map(accepts));
     const taken = String(verdicts.filter(Boolean).length);

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parse, stringify } from "yaml";
-import { connect, type KubeOptions } from "../../helper/kube/client.ts";
+import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { apiServerArgs, etcdArgs, writeAuditPolicy } from "../local/control-plane.ts";
 import { buildKubernetes } from "../local/install.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
@@ -38,7 +38,7 @@ export class ApiServer {
     // It must not take the place of the cloud's own in the cluster's service.
     const args = [...apiServerArgs(this.#port, this.#etcd), "--endpoint-reconciler-type=none"];
     this.#child = await startComponent("kube-apiserver", args);
-    const kube = connect(this.options);
+    const kube = createKubeClient(this.options);
     await until(this.#child, async () => succeeds(kube({ method: "GET", path: "/readyz" })));
   }
 

@@ -3,13 +3,13 @@ import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Call } from "../../helper/kube/types.ts";
+import type { KubeRequest } from "../../helper/kube/types.ts";
 import type { Cluster } from "./helper-process.ts";
 
 /** The message with which a call is refused; empty where it is not. `KubeError` keeps it from the log, which may be read by others. */
 export async function refusalOf(
   { server, ca, token }: Cluster,
-  { method, path, contentType, body }: Call,
+  { method, path, contentType, body }: KubeRequest,
 ): Promise<string> {
   const sent = JSON.stringify(body);
   const headers = {
@@ -25,7 +25,7 @@ export async function refusalOf(
 }
 
 /** What no helper writes, tried by its token in its own namespace; it is never made. */
-const tried = (namespace: string, pullSecret: string): Call => ({
+const tried = (namespace: string, pullSecret: string): KubeRequest => ({
   method: "PATCH",
   path: `/api/v1/namespaces/${namespace}/secrets/${pullSecret}?fieldManager=ecr-helper&dryRun=All`,
   contentType: "application/apply-patch+yaml",

@@ -1,6 +1,6 @@
 // Sees every version of every secret that a helper keeps: none may be torn, refused by the registry, or worse than the one
 // before it.
-import { connectStreams, type KubeOptions } from "../../helper/kube/client.ts";
+import { createKubeStream, type KubeOptions } from "../../helper/kube/client.ts";
 import { decode, pullPasswords, type Parts, type Secret } from "./stack-parts.ts";
 import type { Endpoint } from "../local/settings.ts";
 import { isLoginTaken } from "./registry-login.ts";
@@ -58,7 +58,7 @@ export class Witness {
     try {
       while (!isOver()) {
         const call = { method: "GET", path: `${path}&watch=1&resourceVersion=${version}`, signal } as const;
-        for await (const line of connectStreams(options)(call)) version = this.#changed(line);
+        for await (const line of createKubeStream(options)(call)) version = this.#changed(line);
       }
     } catch (error) {
       if (!isOver()) this.wrong.push(`the witness saw no more: ${String(error)}`);

@@ -2,8 +2,8 @@
 // program gives them, for helpers that run as processes of the test.
 import { randomBytes } from "node:crypto";
 import { AttachUserPolicyCommand, DetachUserPolicyCommand } from "@aws-sdk/client-iam";
-import { connect, type KubeOptions } from "../../helper/kube/client.ts";
-import { orUndefined } from "../../helper/kube/errors.ts";
+import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { isPattern } from "../../helper/shared/namespace-rules.ts";
 import { HelperProcess, type Cluster } from "./helper-process.ts";
@@ -106,7 +106,7 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   const name = `it-${id}`;
   const kubeconfig = options.kubeconfig ?? cloudKubeconfig;
   const kubeOptions = readKubeconfig(kubeconfig);
-  const admin = connect(kubeOptions);
+  const admin = createKubeClient(kubeOptions);
   const created: string[] = [];
   const helpers: HelperProcess[] = [];
   const namespace = async (one: string, labels = {}): Promise<void> => {
@@ -183,7 +183,7 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
       await removeMade(/^(?!kubernetes:core\/v1:Namespace$)/);
       // Namespaces take seconds to end, and nobody has to wait for them.
       for (const one of [...created, name])
-        await orUndefined(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
+        await undefinedIfNotFound(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
     },
     removeFromAws: async () => removeMade(/^aws:/),
   };
@@ -248,7 +248,7 @@ async function makeInCluster(admin: Kube, body: Properties): Promise<Carried> {
   const outputs = await admin<Properties>({ method: "POST", path: `${path}?fieldManager=pulumi-kubernetes`, body });
   return {
     outputs,
-    remove: async () => orUndefined(admin({ method: "DELETE", path: `${path}/${String(metadata["name"])}` })),
+    remove: async () => undefinedIfNotFound(admin({ method: "DELETE", path: `${path}/${String(metadata["name"])}` })),
   };
 }
 

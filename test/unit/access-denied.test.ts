@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { isRefusal, whatToCheck } from "../../helper/ecr/access-denied.ts";
+import { isAccessDenied, accessDeniedHint } from "../../helper/ecr/access-denied.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 
 const named = (name: string): Error => Object.assign(new Error("no"), { name });
@@ -17,13 +17,13 @@ describe("a refusal", () => {
       "AccessDenied",
       "CredentialsProviderError",
     ])
-      assert.ok(isRefusal(named(name)), name);
+      assert.ok(isAccessDenied(named(name)), name);
   });
 
   it("is nothing else that goes wrong", () => {
     for (const name of ["Error", "TimeoutError", "ServerException", "ThrottlingException", "NotAccessDenied", ""])
-      assert.ok(!isRefusal(named(name)), name);
-    for (const error of ["AccessDenied", { name: "AccessDenied" }, undefined]) assert.ok(!isRefusal(error));
+      assert.ok(!isAccessDenied(named(name)), name);
+    for (const error of ["AccessDenied", { name: "AccessDenied" }, undefined]) assert.ok(!isAccessDenied(error));
   });
 
   it("is explained by what the identity rests on, by name", () => {
@@ -42,7 +42,7 @@ describe("a refusal", () => {
       node: ["", "the nodes' role has the policy", "instance metadata service", "hop limit of 2"],
     };
     for (const [identity, [principal, ...told]] of Object.entries(texts)) {
-      const text = whatToCheck(
+      const text = accessDeniedHint(
         readConfig({
           ...helperEnvironment,
           ECR_HELPER_IDENTITY: identity,

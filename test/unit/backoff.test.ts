@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import {
   distrustedRefresh,
-  isWorthALine,
+  shouldLog,
   maximumRefresh,
   maximumRetry,
   minimumRefresh,
@@ -107,7 +107,7 @@ describe("a retry of what waits for an API server that is unwell", () => {
   }
 
   it("is told more and more seldom", () => {
-    const told = Array.from({ length: 100 }, (_, index) => index + 1).filter(isWorthALine);
+    const told = Array.from({ length: 100 }, (_, index) => index + 1).filter(shouldLog);
     assert.deepEqual(told, [1, 2, 4, 8, 16, 32, 64]);
   });
 });

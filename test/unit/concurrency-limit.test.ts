@@ -1,33 +1,33 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Limit } from "../../helper/kube/concurrency-limit.ts";
+import { ConcurrencyLimit } from "../../helper/kube/concurrency-limit.ts";
 
-const answered = (limit: Limit, status: number, times: number): number => {
+const answered = (limit: ConcurrencyLimit, status: number, times: number): number => {
   for (let time = 0; time < times; time++) limit.answered(status);
   return limit.value;
 };
 
 describe("how much is asked of the API server at a time", () => {
   it("is 32 while all goes well, and no more", () => {
-    assert.equal(answered(new Limit(), 200, 10_000), 32);
+    assert.equal(answered(new ConcurrencyLimit(), 200, 10_000), 32);
   });
 
   it("is half after a refusal, and never nothing", () => {
-    const limit = new Limit();
+    const limit = new ConcurrencyLimit();
     assert.equal(answered(limit, 429, 1), 16);
     assert.equal(answered(limit, 503, 1), 8);
     assert.equal(answered(limit, 429, 100), 1);
   });
 
   it("grows by one with every round of answers, whatever they say but that it is too much", () => {
-    const limit = new Limit();
+    const limit = new ConcurrencyLimit();
     answered(limit, 429, 1);
     assert.equal(answered(limit, 409, 17), 17);
     assert.equal(answered(limit, 200, 1_000), 32);
   });
 
   it("learns nothing from an answer that did not come", () => {
-    const limit = new Limit();
+    const limit = new ConcurrencyLimit();
     answered(limit, 429, 1);
     assert.equal(answered(limit, 0, 1_000), 16);
   });

@@ -5,10 +5,10 @@ import { readConfig } from "../../helper/config/helper-config.ts";
 import { fieldManager, ownMetadata, type Metadata } from "../../helper/shared/ownership.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import { fieldsOf } from "../../helper/resources/managed-fields.ts";
-import { Observed } from "../../helper/cache/cluster-cache.ts";
-import type { KubeObject, MetadataOnly } from "../../helper/kube/types.ts";
-import { createController, type Effects } from "../../helper/controller/controller.ts";
-import type { Knowledge } from "../../helper/cache/informers.ts";
+import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
+import type { KubeObject, PartialObjectMetadata } from "../../helper/kube/types.ts";
+import { createController, type ControllerDependencies } from "../../helper/controller/controller.ts";
+import type { SyncState } from "../../helper/cache/informers.ts";
 import {
   newServiceAccount,
   noEntries,
@@ -32,14 +32,14 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
   const warned: string[] = [];
   const drifted: string[] = [];
   let version = 0;
-  let knowledge: (namespace: string) => Knowledge = () => "known";
-  const observed: Observed = new Observed(
+  let knowledge: (namespace: string) => SyncState = () => "known";
+  const observed: ClusterCache = new ClusterCache(
     config,
-    (namespace) => controller.changed(namespace, true),
+    (namespace) => controller.enqueue(namespace, true),
     (namespace, error) => assert.fail(`${namespace}: ${String(error)}`),
   );
   const sinkOf = (resource: string, namespace: string) => {
-    const found = observed.followings.find(
+    const found = observed.watchTargets.find(
       (one) => one.path.includes(resource) && (one.namespace ?? namespace) === namespace,
     );
     assert.ok(found, `${resource} in ${namespace} is followed`);
@@ -47,7 +47,7 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
   };
 
   /** An own secret as the API server shows it after an apply, or after somebody else changed it. */
-  const ownSecret = (namespace: string, metadata: Metadata, by?: string): MetadataOnly => {
+  const ownSecret = (namespace: string, metadata: Metadata, by?: string): PartialObjectMetadata => {
     const data = { username: "", password: "", ".dockerconfigjson": "" };
     const fieldsV1 = by === undefined ? fieldsOf({ metadata, apiVersion: "v1", kind: "Secret", type: "", data }) : {};
     const managedFields = [
@@ -75,10 +75,10 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
     const made = newServiceAccount(config, entries);
     return { ...made, metadata: { ...made.metadata, namespace, uid: namespace, resourceVersion: String(++version) } };
   };
-  const writer: Effects["writer"] = {
+  const writer: ControllerDependencies["writer"] = {
     applySecret: async (namespace, { name, body }, seen) => {
       attempt(`apply ${name} in ${namespace}`);
-      if (seen?.own === false) throw new ForeignObjectError("theirs");
+      if (seen?.isOwned === false) throw new ForeignObjectError("theirs");
       const { metadata } = JSON.parse(body.toString()) as { metadata: Metadata };
       written.set(`${namespace}/${name}`, metadata);
       sinkOf(`%3D${name}`, namespace).set(ownSecret(namespace, metadata));
@@ -258,7 +258,7 @@ describe("the controller", () => {
     assert.deepEqual(writes, ["0 apply ecr-creds-pull in ecr-helper"]);
     assert.deepEqual(Object.fromEntries(controller.states()), { a: "pending", b: "failing", "ecr-helper": "right" });
     setKnowledge(() => "known");
-    controller.changed("a", false);
+    controller.enqueue("a", false);
     await clock.advance(0);
     assert.equal(controller.states().get("a"), "right");
   });

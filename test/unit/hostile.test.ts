@@ -4,20 +4,20 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { createLog } from "../../helper/runtime/logger.ts";
-import { tame } from "../../helper/shared/messages.ts";
+import { sanitize } from "../../helper/shared/messages.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
-import { otherWriter } from "../../helper/resources/managed-fields.ts";
-import { Observed } from "../../helper/cache/cluster-cache.ts";
+import { conflictingManager } from "../../helper/resources/managed-fields.ts";
+import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import {
-  addedEntries,
-  holdsOwn,
-  listsAllAdded,
-  listsOnlyOwn,
-  onlyNames,
+  readOwnEntries,
+  hasOwnEntries,
+  listsAllOwnEntries,
+  listsOnlyOwnEntries,
+  projectAccount,
   serviceAccountPatch,
   type ServiceAccount,
 } from "../../helper/resources/service-account.ts";
-import { tokensOf } from "../../helper/resources/token-annotation.ts";
+import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { oddities } from "../support/arbitraries.ts";
 
@@ -73,13 +73,13 @@ describe("a service account of somebody hostile", () => {
         const found = account(annotation, secrets, pulls);
         for (const entries of [wanted, { secrets: [], imagePullSecrets: [] }]) {
           const patch = serviceAccountPatch(config, found, entries) as { secrets?: object[] } | undefined;
-          const added = addedEntries(config, found).secrets;
+          const added = readOwnEntries(config, found).secrets;
           const theirs = (secrets ?? []).filter(({ name }) => !added.includes(name));
           for (const one of theirs) assert.ok((patch?.secrets ?? secrets ?? []).includes(one));
         }
-        assert.equal(holdsOwn(config, found), true);
-        listsOnlyOwn(config, found);
-        listsAllAdded(config, found);
+        assert.equal(hasOwnEntries(config, found), true);
+        listsOnlyOwnEntries(config, found);
+        listsAllOwnEntries(config, found);
       }),
       { numRuns: 2_000 },
     );
@@ -89,14 +89,14 @@ describe("a service account of somebody hostile", () => {
     const names = Array.from({ length: 30_000 }, () => ({ name: "ecr-creds" }));
     const large = JSON.stringify({ secrets: Array.from({ length: 20_000 }, (_, index) => `name-${String(index)}`) });
     for (const annotation of ["x".repeat(240 * 1024), large, `{"secrets":["${"a".repeat(250 * 1024)}"]}`]) {
-      assert.ok(JSON.stringify(onlyNames(config, account(annotation, names, names))).length < 500);
+      assert.ok(JSON.stringify(projectAccount(config, account(annotation, names, names))).length < 500);
     }
   });
 
   it("is put right where its annotation is not the helper's, and what is kept of it says so", () => {
     for (const annotation of ['{"secrets":null}', "null", '{"secrets":["ecr-creds"]}', "{ }"]) {
       const found = account(annotation, [{ name: "ecr-creds" }], [{ name: "ecr-creds-pull" }]);
-      const [fromAll, fromKept] = [found, onlyNames(config, found)].map(
+      const [fromAll, fromKept] = [found, projectAccount(config, found)].map(
         (one) => serviceAccountPatch(config, one, wanted) !== undefined,
       );
       assert.equal(fromKept, fromAll, annotation);
@@ -107,7 +107,7 @@ describe("a service account of somebody hostile", () => {
 describe("a secret of somebody hostile", () => {
   const never = (): never => assert.fail("nothing is followed");
   const judge = (metadata: Record<string, unknown>): object =>
-    new Observed(config, never, never).judgeSecret("ecr-creds", {
+    new ClusterCache(config, never, never).projectSecret("ecr-creds", {
       metadata: { name: "ecr-creds", namespace: "team", uid: "uid", resourceVersion: "7", ...metadata },
     });
 
@@ -149,7 +149,7 @@ describe("a secret of somebody hostile", () => {
   it("has no fields that are on their prototype", () => {
     const fieldsV1 = { "f:type": {}, "f:data": {}, "f:metadata": {} };
     const entries = [{ manager: "ecr-helper", operation: "Apply", fieldsV1 }];
-    assert.equal(otherWriter(entries, { "f:data": { constructor: {} } }), "somebody who left no name");
+    assert.equal(conflictingManager(entries, { "f:data": { constructor: {} } }), "somebody who left no name");
   });
 
   it("gives no tokens but whole ones, whatever stands in it", () => {
@@ -157,7 +157,7 @@ describe("a secret of somebody hostile", () => {
       fc.property(anyJson, anyJson, (annotation, data) => {
         const metadata = { name: "ecr-creds-pull", labels: own, annotations: { "ecr-helper/tokens": annotation } };
         const encoded = { ".dockerconfigjson": Buffer.from(data).toString("base64") };
-        for (const token of tokensOf(config, { metadata, data: encoded }).values()) {
+        for (const token of decodeTokens(config, { metadata, data: encoded }).values()) {
           assert.ok(token.issuedAt >= 0 && token.password !== "");
         }
       }),
@@ -182,8 +182,8 @@ describe("what others say", () => {
         }),
       );
     }
-    assert.equal(tame("a\nb\u001b[2J\u202e"), "a\\nb\\u{1b}[2J\\u{202e}");
-    assert.ok(tame("x".repeat(10_000_000)).length < 5_000);
+    assert.equal(sanitize("a\nb\u001b[2J\u202e"), "a\\nb\\u{1b}[2J\\u{202e}");
+    assert.ok(sanitize("x".repeat(10_000_000)).length < 5_000);
   });
 
   it("is shown of no refusal of a call that sent an object, but the reason and who refused", () => {

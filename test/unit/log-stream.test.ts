@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, it } from "node:test";
-import { Output } from "../../helper/runtime/log-stream.ts";
+import { LogStream } from "../../helper/runtime/log-stream.ts";
 
 describe("the output", () => {
   /** A pipe that takes 8 characters, and 16 more that wait. */
   function narrow() {
     const pipe = new PassThrough({ highWaterMark: 4, encoding: "utf8" });
     const losses: number[] = [];
-    const output = new Output(pipe, 16);
+    const output = new LogStream(pipe, 16);
     output.onLoss((lines) => losses.push(lines));
     return { pipe, output, losses };
   }

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
-import { answer, serveHealth } from "../../helper/observability/http-server.ts";
+import { handle, serveHealth } from "../../helper/observability/http-server.ts";
 import { createLog, formatDate } from "../../helper/runtime/logger.ts";
-import { reasonOf } from "../../helper/shared/messages.ts";
-import { Status, stuckAfter, type State } from "../../helper/observability/status.ts";
+import { errorMessage } from "../../helper/shared/messages.ts";
+import { Status, stuckAfter, type NamespaceState } from "../../helper/observability/status.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 
 describe("the log", () => {
@@ -37,8 +37,8 @@ describe("the log", () => {
   });
 
   it("tells an error with its causes", () => {
-    assert.equal(reasonOf(new Error("outer", { cause: new Error("inner") })), "outer: inner");
-    assert.equal(reasonOf("text"), "text");
+    assert.equal(errorMessage(new Error("outer", { cause: new Error("inner") })), "outer: inner");
+    assert.equal(errorMessage("text"), "text");
   });
 });
 
@@ -48,7 +48,12 @@ describe("health", () => {
 
   /** A helper of namespaces `own` and `a`, in any condition. */
   function helper() {
-    const is = { tokens: new Map<string, AuthorizationToken>(), states: new Map<string, State>(), stalled: 0, now: 0 };
+    const is = {
+      tokens: new Map<string, AuthorizationToken>(),
+      states: new Map<string, NamespaceState>(),
+      stalled: 0,
+      now: 0,
+    };
     const status = new Status("own", ["r", "s"], {
       tokens: () => is.tokens,
       targets: () => ["own", "a"],
@@ -57,7 +62,7 @@ describe("health", () => {
       now: () => is.now,
     });
     const ask = async (path: string): Promise<string> => {
-      const { status: code, body } = await answer(status, async () => Promise.resolve({ type: "t", body: "m" }), path);
+      const { status: code, body } = await handle(status, async () => Promise.resolve({ type: "t", body: "m" }), path);
       return `${String(code)} ${body.trim()}`;
     };
     return { is, status, ask };

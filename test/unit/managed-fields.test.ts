@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { fieldsOf, otherWriter } from "../../helper/resources/managed-fields.ts";
+import { fieldsOf, conflictingManager } from "../../helper/resources/managed-fields.ts";
 import type { ManagedFields } from "../../helper/kube/types.ts";
 
 const secret = {
@@ -45,8 +45,8 @@ function without(path: readonly string[]): ManagedFields {
 
 describe("the record of who wrote what", () => {
   it("tells that all is as the helper wrote it, whatever others added", () => {
-    assert.equal(otherWriter([applied], wanted), undefined);
-    assert.equal(otherWriter([by("kyverno", "2026-11-23T11:00:00Z"), applied], wanted), undefined);
+    assert.equal(conflictingManager([applied], wanted), undefined);
+    assert.equal(conflictingManager([by("kyverno", "2026-11-23T11:00:00Z"), applied], wanted), undefined);
   });
 
   for (const path of [
@@ -59,15 +59,18 @@ describe("the record of who wrote what", () => {
   ] as const) {
     it(`tells who took ${path.join(" ")}`, () => {
       const others = [by("early", "2026-11-23T10:30:00Z"), by("kubectl-edit", "2026-11-23T11:00:00Z")];
-      assert.equal(otherWriter([...others, without(path)], wanted), "kubectl-edit");
+      assert.equal(conflictingManager([...others, without(path)], wanted), "kubectl-edit");
     });
   }
 
   it("does not take another write under the helper's name for its own apply", () => {
-    assert.equal(otherWriter([by("ecr-helper", "2026-11-23T11:00:00Z"), without(["f:data"])], wanted), "ecr-helper");
+    assert.equal(
+      conflictingManager([by("ecr-helper", "2026-11-23T11:00:00Z"), without(["f:data"])], wanted),
+      "ecr-helper",
+    );
   });
 
   it("tells of a change even where nothing is left of who made it", () => {
-    assert.equal(otherWriter([], wanted), "somebody who left no name");
+    assert.equal(conflictingManager([], wanted), "somebody who left no name");
   });
 });

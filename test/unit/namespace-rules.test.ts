@@ -3,11 +3,11 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import {
   createMatcher,
-  isOpenEnded,
+  isDynamic,
   matchesGlob,
-  namedNamespaces,
+  staticNamespaces,
   parseSelector,
-  type TargetRules,
+  type NamespaceRules,
 } from "../../helper/shared/namespace-rules.ts";
 
 const namespaces = "default team team-a team-b team-ab team-a-dev other-a a kube-dns".split(" ");
@@ -23,14 +23,14 @@ const meanings: Record<string, string> = {
   "*": namespaces.join(" "),
   "kube-*": "kube-dns",
 };
-const rules = (over: Partial<TargetRules>): TargetRules => ({
+const rules = (over: Partial<NamespaceRules>): NamespaceRules => ({
   buildNamespaces: [],
   excludeNamespaces: [],
   namespaceSelector: "",
   namespace: "ecr-helper",
   ...over,
 });
-const meant = (over: Partial<TargetRules>): string[] => {
+const meant = (over: Partial<NamespaceRules>): string[] => {
   const matches = createMatcher(rules(over));
   return namespaces.filter((name) => matches(name, {}));
 };
@@ -83,10 +83,10 @@ describe("build namespaces", () => {
 
   it("are known beforehand unless there is a pattern or a selector", () => {
     const named = rules({ buildNamespaces: ["a", "b", "a"], excludeNamespaces: ["b*"] });
-    assert.equal(isOpenEnded(named), false);
-    assert.deepEqual(namedNamespaces(named), ["a"]);
-    assert.equal(isOpenEnded(rules({ buildNamespaces: ["a", "b?"] })), true);
-    assert.equal(isOpenEnded(rules({ namespaceSelector: "x" })), true);
+    assert.equal(isDynamic(named), false);
+    assert.deepEqual(staticNamespaces(named), ["a"]);
+    assert.equal(isDynamic(rules({ buildNamespaces: ["a", "b?"] })), true);
+    assert.equal(isDynamic(rules({ namespaceSelector: "x" })), true);
   });
 });
 

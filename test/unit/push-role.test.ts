@@ -3,11 +3,11 @@ import { describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
-import type { Observed, SeenSecret } from "../../helper/cache/cluster-cache.ts";
-import { whatToCheck } from "../../helper/ecr/access-denied.ts";
-import { tasksOf } from "../../helper/controller/plan.ts";
+import type { ClusterCache, CachedSecret } from "../../helper/cache/cluster-cache.ts";
+import { accessDeniedHint } from "../../helper/ecr/access-denied.ts";
+import { planNamespace } from "../../helper/controller/plan.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
-import { tokensOf } from "../../helper/resources/token-annotation.ts";
+import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { mistakesOf } from "../support/mistakes.ts";
 import { account, runProgram, type Program, type Registered } from "../support/program.ts";
@@ -163,19 +163,19 @@ describe("the tokens of a helper that pushes", () => {
 
   it("are left to the next helper, each in its secret", () => {
     assert.deepEqual(config.ownSecretNames, ["ecr-creds", "ecr-creds-pull"]);
-    assert.deepEqual(tokensOf(config, builds), new Map([[pushName, push]]));
-    assert.deepEqual(tokensOf(config, pulls), new Map([[region, pull]]));
+    assert.deepEqual(decodeTokens(config, builds), new Map([[pushName, push]]));
+    assert.deepEqual(decodeTokens(config, pulls), new Map([[region, pull]]));
     const note = JSON.parse(pulls.metadata.annotations?.["ecr-helper/tokens"] ?? "") as Record<string, object>;
     assert.deepEqual(Object.keys(note["regions"] ?? {}), [region], "as helpers of earlier versions read it");
   });
 
   it("are kept and taken back in the own namespace by one helper alone, while the next one is at work already", () => {
-    const seen = { own: true, revision: "", refreshedAt: "", changedBy: undefined, uid: "u", version: 1 };
-    const tasks = (of: HelperConfig, found: SeenSecret | undefined, isSucceeded: boolean): string[] => {
+    const seen = { isOwned: true, revision: "", refreshedAt: "", modifiedBy: undefined, uid: "u", version: 1 };
+    const tasks = (of: HelperConfig, found: CachedSecret | undefined, hasSuccessor: boolean): string[] => {
       const secrets = new Map([["ecr-creds", new Map(found && [[of.namespace, found]])]]);
-      const observed = { roleOf: () => "own", isSucceeded, secrets, accounts: new Map() } as unknown as Observed;
+      const observed = { kindOf: () => "own", hasSuccessor, secrets, accounts: new Map() } as unknown as ClusterCache;
       const desired = new Map(desiredSecrets(config, both).map((secret) => [secret.name, secret]));
-      const all = tasksOf(of, observed, desired, of.namespace, undefined);
+      const all = planNamespace(of, observed, desired, of.namespace, undefined);
       return all.filter(({ object }) => object === "secret/ecr-creds").map(({ kind }) => kind);
     };
     assert.deepEqual(tasks(config, undefined, false), ["applySecret"]);
@@ -187,18 +187,18 @@ describe("the tokens of a helper that pushes", () => {
 
   it("are long since due where another role asked for them, and those for pulls are not", () => {
     const next = readConfig({ ...environment, ECR_HELPER_PUSH_ROLE: `${pushRole}-other` });
-    assert.equal(tokensOf(next, builds).get(pushName)?.issuedAt, 0);
-    assert.equal(tokensOf(next, pulls).get(region)?.issuedAt, pull.issuedAt);
+    assert.equal(decodeTokens(next, builds).get(pushName)?.issuedAt, 0);
+    assert.equal(decodeTokens(next, pulls).get(region)?.issuedAt, pull.issuedAt);
   });
 
   it("are none where somebody wrote something else", () => {
     for (const data of [{}, { username: "" }, { username: "QVdT" }, { password: null, username: [1] }]) {
-      assert.equal(tokensOf(config, { ...builds, data: data as Record<string, string> }).size, 0);
+      assert.equal(decodeTokens(config, { ...builds, data: data as Record<string, string> }).size, 0);
     }
   });
 
   it("are refused with the role among what to check", () => {
-    assert.ok(whatToCheck(config).includes(`it may assume the role ${pushRole}`));
-    assert.ok(!whatToCheck(readConfig(helperEnvironment)).includes("assume the role"));
+    assert.ok(accessDeniedHint(config).includes(`it may assume the role ${pushRole}`));
+    assert.ok(!accessDeniedHint(readConfig(helperEnvironment)).includes("assume the role"));
   });
 });

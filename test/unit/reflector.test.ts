@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AnswerTooLargeError, KubeError } from "../../helper/kube/errors.ts";
-import type { Call, Kube, KubeObject, KubeStream } from "../../helper/kube/types.ts";
+import type { KubeRequest, Kube, KubeObject, KubeStream } from "../../helper/kube/types.ts";
 import { fullPassInterval, reflect, silenceLimit } from "../../helper/kube/reflector.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -34,9 +34,10 @@ async function follow(
   const waits: number[] = [];
   const next = <T>(all: readonly T[], count: number): T => all[Math.min(count, all.length - 1)] as T;
   let [listCount, watchCount, page] = [0, 0, 0];
-  const queryOf = ({ path: called }: Call): URLSearchParams => new URL(called, "https://kubernetes").searchParams;
+  const queryOf = ({ path: called }: KubeRequest): URLSearchParams =>
+    new URL(called, "https://kubernetes").searchParams;
 
-  const kube: Kube = async <T>(call: Call) => {
+  const kube: Kube = async <T>(call: KubeRequest) => {
     const pages = next(lists, listCount);
     const query = queryOf(call);
     assert.equal(query.get("fieldSelector"), "metadata.name=a");

@@ -4,7 +4,7 @@ import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
 import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
-import { tokensOf } from "../../helper/resources/token-annotation.ts";
+import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 
 const [own, sameRegion, otherRegion] = [
@@ -109,13 +109,13 @@ describe("the secret that images are pulled with", () => {
   it("gives the tokens back to a helper that starts anew, with their times", () => {
     const found = secret("ecr-creds-pull");
     assert.ok(found);
-    assert.deepEqual(tokensOf(config, found), new Map([...both].reverse()));
+    assert.deepEqual(decodeTokens(config, found), new Map([...both].reverse()));
   });
 
   it("gives them as long since due to one that is somebody else in AWS: they may have ended with the old key", () => {
     const found = secret("ecr-creds-pull");
     assert.ok(found);
-    const tokens = tokensOf(readConfig({ ...env, AWS_ACCESS_KEY_ID: "AKIANEW" }), found);
+    const tokens = decodeTokens(readConfig({ ...env, AWS_ACCESS_KEY_ID: "AKIANEW" }), found);
     assert.equal(tokens.get("eu-west-1")?.password, "west");
     assert.equal(tokens.get("eu-west-1")?.issuedAt, 0);
   });
@@ -124,21 +124,21 @@ describe("the secret that images are pulled with", () => {
     const found = secret("ecr-creds-pull");
     assert.ok(found);
     const foreign = { ...found, metadata: { ...found.metadata, labels: {} } };
-    assert.equal(tokensOf(config, foreign).size, 0);
+    assert.equal(decodeTokens(config, foreign).size, 0);
     const half = JSON.stringify({ auths: { [own]: { auth: Buffer.from("no colon").toString("base64") } } });
     for (const text of ["", "no docker config", "{}", '{"auths":{"docker.io":{"auth":"x"}}}', half]) {
       const data = { ".dockerconfigjson": Buffer.from(text).toString("base64") };
-      assert.equal(tokensOf(config, { ...found, data }).size, 0);
+      assert.equal(decodeTokens(config, { ...found, data }).size, 0);
     }
     const metadata = { ...found.metadata, annotations: { "ecr-helper/tokens": "not JSON" } };
-    assert.equal(tokensOf(config, { ...found, metadata }).size, 0);
+    assert.equal(decodeTokens(config, { ...found, metadata }).size, 0);
   });
 
   it("keeps the time of a token that does not say when it ends unknown", () => {
     const endless = { ...west, expiresAt: Number.NaN };
     const found = secret("ecr-creds-pull", new Map([["eu-west-1", endless]]));
     assert.equal(found?.metadata.annotations?.["ecr-helper/expires-at"], "unknown");
-    assert.deepEqual(tokensOf(config, found).get("eu-west-1"), endless);
+    assert.deepEqual(decodeTokens(config, found).get("eu-west-1"), endless);
   });
 });
 

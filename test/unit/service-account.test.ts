@@ -3,12 +3,12 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import {
-  disowningPatch,
-  holdsOwn,
-  listsOnlyOwn,
+  releaseOwnershipPatch,
+  hasOwnEntries,
+  listsOnlyOwnEntries,
   newServiceAccount,
   noEntries,
-  onlyNames,
+  projectAccount,
   serviceAccountPatch,
   withEntries,
   type Entries,
@@ -66,7 +66,7 @@ describe("a service account", () => {
     assert.deepEqual(extended.imagePullSecrets, references("theirs", "ecr-creds-pull"));
     const released = after(extended, noEntries);
     assert.deepEqual([released.secrets, released.imagePullSecrets], [found.secrets, found.imagePullSecrets]);
-    assert.equal(holdsOwn(config, released), false);
+    assert.equal(hasOwnEntries(config, released), false);
   });
 
   it("loses an entry that the helper added under another configuration, and no other", () => {
@@ -81,10 +81,10 @@ describe("a service account", () => {
 
   it("that the helper made is known as such, and whether others use it too", () => {
     const made = newServiceAccount(config, wanted);
-    assert.ok(holdsOwn(config, made) && listsOnlyOwn(config, made));
+    assert.ok(hasOwnEntries(config, made) && listsOnlyOwnEntries(config, made));
     assert.equal(serviceAccountPatch(config, made, wanted), undefined);
     const shared = { ...made, secrets: [...(made.secrets ?? []), { name: "theirs" }] };
-    assert.equal(listsOnlyOwn(config, shared), false);
+    assert.equal(listsOnlyOwnEntries(config, shared), false);
   });
 
   it("is given away without the helper's labels and owner, and with those of others", () => {
@@ -92,7 +92,7 @@ describe("a service account", () => {
     const other = { kind: "ConfigMap", uid: "other" };
     made.metadata.ownerReferences?.push(other);
     made.metadata.labels = { ...made.metadata.labels, team: "a" };
-    const given = merge(made, disowningPatch(config, made));
+    const given = merge(made, releaseOwnershipPatch(config, made));
     assert.deepEqual([given.metadata.labels, given.metadata.ownerReferences], [{ team: "a" }, [other]]);
   });
 
@@ -141,7 +141,7 @@ describe("whatever a service account lists", () => {
       fc.property(lists, lists, steps, (secrets, imagePullSecrets, wishes) => {
         const found = wishes.reduce(after, account(secrets, imagePullSecrets));
         const isRight = serviceAccountPatch(config, found, wanted) === undefined;
-        assert.equal(serviceAccountPatch(config, onlyNames(config, found), wanted) === undefined, isRight);
+        assert.equal(serviceAccountPatch(config, projectAccount(config, found), wanted) === undefined, isRight);
         assert.equal(serviceAccountPatch(config, after(found, wanted), wanted), undefined);
       }),
     );

@@ -1,21 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { Collection, versionOf, type Seen } from "../../helper/cache/store.ts";
+import { Store, versionOf, type CachedObject } from "../../helper/cache/store.ts";
 import type { KubeObject } from "../../helper/kube/types.ts";
 
 const object = (key: string, version: number, uid = `${key} of ${String(version)}`): KubeObject => ({
   metadata: { name: key, uid, resourceVersion: String(version) },
 });
-const judge = (object: KubeObject): Seen => ({ uid: object.metadata.uid, version: versionOf(object) });
+const judge = (object: KubeObject): CachedObject => ({ uid: object.metadata.uid, version: versionOf(object) });
 
 function collection() {
   const [changed, broken]: [string[], string[]] = [[], []];
-  const all = new Collection<Seen>({
+  const all = new Store<CachedObject>({
     keyOf: ({ name }) => name,
-    judge: (object) => (object.metadata.uid === "poison" ? assert.fail("cannot be judged") : judge(object)),
-    changed: (key) => changed.push(key),
-    broken: (key, error) => broken.push(`${key}: ${String(error)}`),
+    project: (object) => (object.metadata.uid === "poison" ? assert.fail("cannot be judged") : judge(object)),
+    onChange: (key) => changed.push(key),
+    onInvalid: (key, error) => broken.push(`${key}: ${String(error)}`),
   });
   return { all, sink: all.sink(() => true), changed, broken };
 }
@@ -48,7 +48,7 @@ describe("what was seen", () => {
   it("is what a write was answered, before the watch has come so far", () => {
     const { all, sink, changed } = collection();
     sink.set(object("b", 5));
-    all.wrote(object("a", 7));
+    all.recordWrite(object("a", 7));
     sink.set(object("a", 6));
     sink.set(object("a", 7));
     assert.equal(all.get("a")?.version, 7);
@@ -68,14 +68,14 @@ describe("what was seen", () => {
     const before = all.get("a");
     assert.ok(before);
     const after = { ...before, uid: "a of 6" };
-    all.assume("a", before, after);
+    all.assumeWritten("a", before, after);
     assert.equal(all.get("a"), after);
     sink.set(object("a", 6));
     assert.deepEqual(changed, ["a"], "the watch tells of that very write");
-    all.assume("a", after, { ...after, uid: "late" });
+    all.assumeWritten("a", after, { ...after, uid: "late" });
     assert.deepEqual(all.get("a"), { uid: "a of 6", version: 6 });
     sink.delete(object("a", 7));
-    all.assume("a", after, after);
+    all.assumeWritten("a", after, after);
     assert.equal(all.get("a"), undefined);
   });
 
@@ -83,13 +83,13 @@ describe("what was seen", () => {
     const { all, sink } = collection();
     sink.set(object("a", 7));
     sink.delete(object("a", 8));
-    all.wrote(object("a", 7));
+    all.recordWrite(object("a", 7));
     assert.equal(all.get("a"), undefined);
   });
 
   it("does not go by the end of what was there before it", () => {
     const { all, sink } = collection();
-    all.wrote(object("a", 9));
+    all.recordWrite(object("a", 9));
     sink.delete(object("a", 8));
     assert.equal(all.get("a")?.version, 9);
   });
@@ -98,7 +98,7 @@ describe("what was seen", () => {
     const { all, sink, changed } = collection();
     sink.set(object("a", 1));
     sink.set(object("b", 2));
-    all.wrote(object("c", 12));
+    all.recordWrite(object("c", 12));
     changed.length = 0;
     sink.set(object("b", 2));
     sink.listed(new Set(["b of 2"]), 10);
@@ -118,11 +118,11 @@ describe("what was seen", () => {
             at: index * 2,
             run: (): void => (deed === "delete" ? sink.delete : sink.set)(object("a", version)),
           };
-          let before: Seen | undefined;
+          let before: CachedObject | undefined;
           const begun = { at: index * 2 - 6, run: (): void => void (before = all.get("a")) };
           const write = (): void => {
-            if (before === undefined) all.wrote(object("a", version));
-            else all.assume("a", before, { ...before });
+            if (before === undefined) all.recordWrite(object("a", version));
+            else all.assumeWritten("a", before, { ...before });
           };
           const answered = { at: index * 2 - 5 + late, run: write };
           return deed === "own" ? [begun, watched, answered] : [watched];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
-import { keepTokens } from "../../helper/ecr/token-refresher.ts";
+import { runTokenRefresher } from "../../helper/ecr/token-refresher.ts";
 import { minimumRefresh } from "../../helper/runtime/backoff.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -28,7 +28,7 @@ async function simulate(hours: number, behaviour: Behaviour) {
   const results: string[] = [];
   /** After how many requests. */
   const failing: number[] = [];
-  const kept = keepTokens(
+  const kept = runTokenRefresher(
     behaviour.regions ?? ["r"],
     behaviour.left?.(start) ?? new Map(),
     {
@@ -55,7 +55,7 @@ async function simulate(hours: number, behaviour: Behaviour) {
         }),
       asked: (_region, result) => void results.push(result),
       failing: () => void failing.push(requests.length),
-      whatToCheck: "check the policy",
+      accessDeniedHint: "check the policy",
     },
     over.signal,
   );

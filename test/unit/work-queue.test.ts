@@ -47,10 +47,10 @@ describe("the queue", () => {
 
   it("does in time what was put off, once, or sooner when it is added otherwise", async () => {
     const { clock, begun, queue } = queueOf(2);
-    queue.addLater("a", 5_000);
-    queue.addLater("a", 3_000);
-    queue.addLater("a", 4_000);
-    queue.addLater("b", 60_000);
+    queue.addAfter("a", 5_000);
+    queue.addAfter("a", 3_000);
+    queue.addAfter("a", 4_000);
+    queue.addAfter("b", 60_000);
     await clock.advance(2_000);
     queue.add("b", true);
     await clock.advance(100_000);
@@ -60,7 +60,7 @@ describe("the queue", () => {
   it("tells how long nothing was done while something was due", async () => {
     const { clock, queue } = queueOf(1);
     assert.equal(queue.stalled(), 0);
-    queue.addLater("a", 100_000);
+    queue.addAfter("a", 100_000);
     await clock.advance(50_000);
     assert.equal(queue.stalled(), 0, "what waits for its time is not due");
     queue.add("a", true);
@@ -74,7 +74,7 @@ describe("the queue", () => {
     const { clock, begun, queue } = queueOf(1);
     queue.add("a", false);
     queue.add("b", false);
-    queue.addLater("c", 5_000);
+    queue.addAfter("c", 5_000);
     queue.close();
     await clock.advance(100_000);
     assert.deepEqual(begun, ["0 a"]);
@@ -95,7 +95,7 @@ describe("the queue", () => {
         for (const { key, urgent, later, pause } of steps) {
           last.set(key, now / 1000);
           if (later === undefined) queue.add(key, urgent);
-          else queue.addLater(key, later);
+          else queue.addAfter(key, later);
           await clock.advance(pause);
           now += pause;
         }
