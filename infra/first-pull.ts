@@ -7,6 +7,7 @@ import type { Provider } from "@pulumi/kubernetes/provider.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { RegistryLogin } from "./image.ts";
+import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../helper/shared/docker-config.ts";
 
 export interface FirstPullArgs {
   /** Of the secret, but for its name. */
@@ -34,8 +35,6 @@ export const firstPullName = (host: string, pullSecret: string, path = "/"): str
     .digest("hex")
     .slice(0, 8);
 
-const dockerConfig = ".dockerconfigjson";
-
 /** The pull secret of the first pod. */
 export class FirstPull {
   readonly secretName: pulumi.Output<string>;
@@ -49,10 +48,10 @@ export class FirstPull {
     [this.#name, this.#parent] = [name, parent];
     const labels = { ...metadata.labels, "app.kubernetes.io/component": "first-pull" };
     const named = { ...metadata, labels, name: login.server.apply((host) => firstPullName(host, pullSecret, path)) };
-    const stringData = { [dockerConfig]: configOf(login) };
+    const stringData = { [dockerConfigKey]: configOf(login) };
     // Another login at every run: none of them is of use once the helper keeps its own.
     const opts = { parent, ignoreChanges: ["data", "stringData"] };
-    this.#secret = new Secret(name, { metadata: named, type: "kubernetes.io/dockerconfigjson", stringData }, opts);
+    this.#secret = new Secret(name, { metadata: named, type: dockerConfigType, stringData }, opts);
     this.secretName = this.#secret.metadata.name;
     this.annotations = { "ecr-helper/first-pull": this.#secret.metadata.uid };
   }
@@ -62,7 +61,7 @@ export class FirstPull {
     const { name, namespace, uid } = this.#secret.metadata;
     // The uid makes it another patch for another secret. Without force the login would stay its first writer's.
     const annotations = { "pulumi.com/patchForce": "true", "ecr-helper/emptied": uid };
-    const data = { [dockerConfig]: Buffer.from('{"auths":{}}').toString("base64") };
+    const data = { [dockerConfigKey]: Buffer.from(encodeDockerConfig({})).toString("base64") };
     // To take the patch back would be to take the key out, without which Kubernetes takes no such secret.
     const opts = { parent: this.#parent, provider, dependsOn: rollout, retainOnDelete: true };
     new SecretPatch(`${this.#name}-emptied`, { metadata: { name, namespace, annotations }, data }, opts);
@@ -71,8 +70,7 @@ export class FirstPull {
 
 const configOf = ({ server, username, password }: RegistryLogin): pulumi.Output<string> =>
   pulumi.secret(
-    pulumi.all([server, username, password]).apply(([host, user, word]) => {
-      const auth = Buffer.from(`${user}:${word}`).toString("base64");
-      return JSON.stringify({ auths: { [host]: { auth } } });
-    }),
+    pulumi
+      .all([server, username, password])
+      .apply(([host, user, word]) => encodeDockerConfig({ [host]: encodeAuth(user, word) })),
   );

@@ -8,6 +8,7 @@ import { NetworkPolicy } from "@pulumi/kubernetes/networking/v1/networkPolicy.js
 import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
+import { helperPort, podVariables, type StackVariable } from "../helper/shared/environment.ts";
 import { basicAuthNames, regionsOf } from "../helper/shared/names.ts";
 import { staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
 import { Rbac } from "./rbac.ts";
@@ -35,7 +36,6 @@ export interface WorkloadArgs {
 type EnvVar = input.core.v1.EnvVar;
 
 const labels = { "app.kubernetes.io/name": app };
-const port = 8080;
 const nonRootUid = 65532;
 /** How long a rollout may take, in seconds, until `pulumi up` says that it failed and why. */
 const rolloutTimeout = 180;
@@ -46,7 +46,7 @@ const restricted = { "pod-security.kubernetes.io/enforce": "restricted" };
 /** The annotations by which most Prometheus set-ups find what to scrape. */
 const prometheusAnnotations = {
   "prometheus.io/scrape": "true",
-  "prometheus.io/port": String(port),
+  "prometheus.io/port": String(helperPort),
   "prometheus.io/path": "/metrics",
 };
 
@@ -117,7 +117,7 @@ export class Workload extends pulumi.ComponentResource {
     // No pod of the helper is without it for a moment, not even the last one.
     const policies =
       config.networkPolicy !== "none"
-        ? [new NetworkPolicy(name, { metadata, spec: networkPolicySpec(config, args.eks, labels, port) }, inside)]
+        ? [new NetworkPolicy(name, { metadata, spec: networkPolicySpec(config, args.eks, labels, helperPort) }, inside)]
         : [];
     const kept = { targets: config, basicAuthSecrets, pullSecret: config.pullSecret, owner: access.owner };
     const admission = config.admissionPolicy ? [new Admission(name, { ...inCluster, ...kept }, inside)] : [];
@@ -162,7 +162,7 @@ export class Workload extends pulumi.ComponentResource {
                   image: args.imageRef,
                   env: [...environment(args, access), ...aws.env],
                   volumeMounts: aws.volumeMounts,
-                  ports: [{ name: "http", containerPort: port }],
+                  ports: [{ name: "http", containerPort: helperPort }],
                   readinessProbe: { httpGet: { path: "/readyz", port: "http" }, periodSeconds: 2 },
                   livenessProbe: {
                     httpGet: { path: "/healthz", port: "http" },
@@ -203,13 +203,14 @@ export class Workload extends pulumi.ComponentResource {
  */
 const memoryLimit = (targets: NamespaceRules): string => `${String(160 + staticNamespaces(targets).length)}Mi`;
 
-/** The helper's configuration, as helper/config.ts reads it. */
+/** The helper's configuration, as helper/config/helper-config.ts reads it. */
 function environment({ config, identity, region, registries }: WorkloadArgs, access: Rbac): EnvVar[] {
-  const fromPod = (fieldPath: string): input.core.v1.EnvVarSource => ({ fieldRef: { fieldPath } });
-  const values: Record<string, pulumi.Input<string>> = {
+  const forSdk: Record<string, pulumi.Input<string>> = {
     AWS_REGION: region,
     ...(config.awsEndpointUrl === undefined ? {} : { AWS_ENDPOINT_URL: config.awsEndpointUrl }),
     ...(config.stsEndpointUrl === undefined ? {} : { AWS_ENDPOINT_URL_STS: config.stsEndpointUrl }),
+  };
+  const values: Record<StackVariable, pulumi.Input<string>> = {
     ECR_HELPER_IDENTITY: config.identity.mode,
     ECR_HELPER_PRINCIPAL: identity.userName ?? identity.roleArn ?? "",
     ECR_HELPER_PUSH_ROLE: identity.pushRoleArn ?? "",
@@ -227,12 +228,12 @@ function environment({ config, identity, region, registries }: WorkloadArgs, acc
     ECR_HELPER_MARKER: access.marker,
     ECR_HELPER_LOG_FORMAT: config.logFormat,
     ECR_HELPER_LOG_LEVEL: config.logLevel,
-    ECR_HELPER_PORT: String(port),
+    ECR_HELPER_PORT: String(helperPort),
   };
+  const fieldOf = (fieldPath: string): input.core.v1.EnvVarSource => ({ fieldRef: { fieldPath } });
   return [
-    ...Object.entries(values).map(([name, value]) => ({ name, value })),
-    { name: "ECR_HELPER_NAMESPACE", valueFrom: fromPod("metadata.namespace") },
-    { name: "ECR_HELPER_POD", valueFrom: fromPod("metadata.name") },
+    ...Object.entries({ ...forSdk, ...values }).map(([name, value]) => ({ name, value })),
+    ...Object.entries(podVariables).map(([name, fieldPath]) => ({ name, valueFrom: fieldOf(fieldPath) })),
   ];
 }
 

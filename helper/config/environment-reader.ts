@@ -1,4 +1,5 @@
 // Reads variables of the environment and collects the mistakes in them.
+import type { HelperVariable } from "../shared/environment.ts";
 import { quoted } from "../shared/messages.ts";
 
 /** Gives what a value means; undefined where it is wrong. */
@@ -31,10 +32,10 @@ export class EnvironmentReader {
     this.#env = env;
   }
 
-  readonly mistake = (name: string, value: string, expected: string): void =>
+  readonly mistake = (name: HelperVariable, value: string, expected: string): void =>
     void this.#mistakes.push(`${name}=${quoted(value)}: expected ${expected}`);
 
-  readonly read = <T>(name: string, expected: string, parse: Parse<T>, fallback?: string): T => {
+  readonly read = <T>(name: HelperVariable, expected: string, parse: Parse<T>, fallback?: string): T => {
     const value = this.#env[name] ?? fallback ?? "";
     const parsed = parse(value);
     if (parsed === undefined) this.mistake(name, value, expected);

@@ -1,6 +1,7 @@
 // The helper's configuration: its environment, read once, checked whole, frozen.
 import { createHash } from "node:crypto";
 import { EnvironmentReader, matching, oneOf, several } from "./environment-reader.ts";
+import { helperPort, type HelperVariable } from "../shared/environment.ts";
 import { formats, levels, type Format, type Level } from "../shared/log-options.ts";
 import {
   hostWithOptionalPort,
@@ -160,7 +161,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): H
       "ECR_HELPER_PORT",
       "a port, 0 for any free one",
       (value) => (/^\d{1,5}$/.test(value) && Number(value) < 65536 ? Number(value) : undefined),
-      "8080",
+      String(helperPort),
     ),
   };
   reader.throwMistakes();
@@ -179,9 +180,12 @@ function parsedSelector(value: string): string | undefined {
   }
 }
 
-const identityVariables = ["ECR_HELPER_IDENTITY", "ECR_HELPER_PRINCIPAL", "AWS_ACCESS_KEY_ID"];
+const identityVariables = ["ECR_HELPER_IDENTITY", "ECR_HELPER_PRINCIPAL", "AWS_ACCESS_KEY_ID"] as const;
 
-function fingerprint(env: Readonly<Record<string, string | undefined>>, variables: readonly string[]): string {
+function fingerprint(
+  env: Readonly<Record<string, string | undefined>>,
+  variables: readonly (HelperVariable | "AWS_ACCESS_KEY_ID")[],
+): string {
   const known = variables.map((name) => env[name]);
   return createHash("sha256").update(JSON.stringify(known)).digest("hex").slice(0, 16);
 }

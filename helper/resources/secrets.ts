@@ -1,6 +1,7 @@
 // What should exist: pure functions from tokens and configuration to the objects of a namespace.
 import { createHash } from "node:crypto";
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
+import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
 import { firstEnd, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
 import { encodeTokenAnnotation } from "./token-annotation.ts";
@@ -47,9 +48,9 @@ function basicAuthSecret(config: HelperConfig, name: string, region: string, tok
  * alone, as `docker login` writes it: with user and password beside it the secret would be nearly twice as large.
  */
 function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
-  const auths: Record<string, object> = {};
+  const auths: Record<string, string> = {};
   for (const [region, { username, password }] of tokens) {
-    const auth = { auth: base64(`${username}:${password}`) };
+    const auth = encodeAuth(username, password);
     for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
   }
   const metadata = ownMetadata(config, config.pullSecret);
@@ -57,8 +58,8 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
     ...times([...tokens.values()]),
     [annotations.tokens]: encodeTokenAnnotation(config.fingerprint, tokens),
   };
-  const data = { ".dockerconfigjson": base64(JSON.stringify({ auths })) };
-  return { metadata, apiVersion: "v1", kind: "Secret", type: "kubernetes.io/dockerconfigjson", data };
+  const data = { [dockerConfigKey]: base64(encodeDockerConfig(auths)) };
+  return { metadata, apiVersion: "v1", kind: "Secret", type: dockerConfigType, data };
 }
 
 const buildTokenName = ({ pushRole }: HelperConfig, region: string): string =>

@@ -2,6 +2,7 @@
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { parseLogin, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
 import { asRecord, isString, parseRecord } from "../runtime/shape.ts";
+import { dockerConfigKey } from "../shared/docker-config.ts";
 import { annotations, isOwn } from "../shared/ownership.ts";
 import type { Secret } from "./types.ts";
 
@@ -38,7 +39,7 @@ type Content = Pick<Secret, "metadata" | "data">;
 const decoded = (value: unknown): string => (isString(value) ? Buffer.from(value, "base64").toString() : "");
 
 function pullLogins({ registries }: HelperConfig, { data }: Content): [string, Login | undefined][] {
-  const { auths } = parseRecord(decoded(asRecord(data)[".dockerconfigjson"]));
+  const { auths } = parseRecord(decoded(asRecord(data)[dockerConfigKey]));
   return registries.map(({ host, region }) => {
     const { auth } = asRecord(asRecord(auths)[host]);
     return [region, isString(auth) ? parseLogin(auth) : undefined];

@@ -1,4 +1,5 @@
-// What the secrets that the helper writes have to be: what helper/desired.ts makes of them, whatever others added.
+// What the secrets that the helper writes have to be: what helper/resources/secrets.ts makes of them, whatever others added.
+import { dockerConfigKey, dockerConfigType } from "../../helper/shared/docker-config.ts";
 import { annotationPrefix } from "../../helper/shared/ownership.ts";
 import {
   addsNone,
@@ -19,7 +20,7 @@ import { allOf, anyOf, isBuildNamespace, literal } from "./cel.ts";
 /** The types of the helper's secrets and the keys of each: https://kubernetes.io/docs/concepts/configuration/secret/#secret-types */
 const types = {
   basicAuth: { type: "kubernetes.io/basic-auth", keys: ["username", "password"] },
-  pull: { type: "kubernetes.io/dockerconfigjson", keys: [".dockerconfigjson"] },
+  pull: { type: dockerConfigType, keys: [dockerConfigKey] },
 } as const;
 
 const hasType = ({ type, keys }: (typeof types)[keyof typeof types]): string =>
@@ -39,7 +40,7 @@ const hasTypeOfItsName = ({ basicAuthSecrets, pullSecret }: KeptObjects): string
     allOf([`!(object.metadata.name in ${literal(basicAuthSecrets)})`, hasType(types.pull)]),
   ]);
 
-/** Those that helper/desired.ts writes: the helper's own, and the hosts for Knative and Tekton. */
+/** Those that helper/resources/secrets.ts writes: the helper's own, and the hosts for Knative and Tekton. */
 const isSecretAnnotation = anyOf([
   `k.startsWith(${literal(annotationPrefix)})`,
   `k.matches(${literal("^(build[.]knative|tekton)[.]dev/docker-[0-9]+$")})`,

@@ -1,4 +1,4 @@
-// What the helper may do to service accounts: what helper/service-account.ts does, so that nothing of others is lost or added.
+// What the helper may do to service accounts: what helper/resources/service-account.ts does, so that nothing of others is lost or added.
 import { entriesAnnotation, maxEntriesAnnotation, ownLabels } from "../../helper/shared/ownership.ts";
 import {
   addsNone,

@@ -14,11 +14,11 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { bridge, home, kubeconfig, loopback, ports, url } from "../local/settings.ts";
 import { run } from "../local/process.ts";
 import { waitFor, waitForObject } from "../local/watch.ts";
+import { helperPort } from "../../helper/shared/environment.ts";
 import { accepting, listen, namespaceOf, Outsider, type Target } from "../support/network-namespace.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `reach-${id}`;
-const podPort = 8080;
 
 interface Pod {
   status: { phase: string; podIP: string; containerStatuses: { containerID: string }[] };
@@ -112,8 +112,8 @@ describe("the local cloud's network", () => {
     const [serving, other] = [await startPod("serving"), await startPod("other")];
     podAddress = serving.address;
     podEnter = namespaceOf(other.pid);
-    server = await listen(podPort, namespaceOf(serving.pid));
-    const spec = { type: "NodePort", selector: { app: "serving" }, ports: [{ port: 80, targetPort: podPort }] };
+    server = await listen(helperPort, namespaceOf(serving.pid));
+    const spec = { type: "NodePort", selector: { app: "serving" }, ports: [{ port: 80, targetPort: helperPort }] };
     const path = `/api/v1/namespaces/${namespace}/services`;
     service = await admin<Service>({ method: "POST", path, body: { metadata: { name: "serving" }, spec } });
     outsider = await Outsider.connect(`eh-${id}`);
@@ -144,7 +144,7 @@ describe("the local cloud's network", () => {
     const [{ nodePort = 0 } = {}] = service.spec.ports;
     const nodePorts = addresses().map((address) => ({ address, port: nodePort }));
     const reached = [
-      { address: podAddress, port: podPort },
+      { address: podAddress, port: helperPort },
       { address: service.spec.clusterIP, port: 80 },
       { address: bridge.address, port: nodePort },
     ];

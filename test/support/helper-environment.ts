@@ -1,7 +1,10 @@
+import type { HelperVariable } from "../../helper/shared/environment.ts";
+
 /** An environment as the Deployment gives it, for tests that need a helper's configuration. */
-export const helperEnvironment = {
+export const helperEnvironment: Readonly<Record<HelperVariable, string>> = {
   ECR_HELPER_IDENTITY: "accessKey",
   ECR_HELPER_PRINCIPAL: "ecr-helper",
+  ECR_HELPER_PUSH_ROLE: "",
   ECR_HELPER_REGISTRIES: "111122223333.dkr.ecr.eu-west-1.amazonaws.com",
   ECR_HELPER_REGISTRY_HOST: "",
   ECR_HELPER_BUILD_NAMESPACES: "default",

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
+import { helperPort } from "../../helper/shared/environment.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 
 describe("the helper's configuration", () => {
@@ -21,6 +23,18 @@ describe("the helper's configuration", () => {
     assert.equal(config.registryHost, "127.0.0.1:5000");
     assert.equal(config.pullSecret, "ecr-creds-pull");
     assert.ok(Object.isFrozen(config));
+  });
+
+  it("is read from every variable that the stack sets, and from no other of its own", () => {
+    const read = new Set<string>();
+    const env: Record<string, string> = { ...helperEnvironment };
+    readConfig(new Proxy(env, { get: (values, name) => (read.add(String(name)), values[String(name)]) }));
+    const own = [...read].filter((name) => name.startsWith("ECR_HELPER_"));
+    assert.deepEqual(own.sort(), Object.keys(helperEnvironment).sort());
+  });
+
+  it("listens on the port that the image exposes", () => {
+    assert.match(readFileSync("helper/Dockerfile", "utf8"), new RegExp(`^EXPOSE ${String(helperPort)}$`, "m"));
   });
 
   it("says who the helper is to AWS, and is that of another one when anything of it is another", () => {

@@ -1,0 +1,33 @@
+// The environment by which the stack configures its helper: infra/workload.ts sets it, helper/config/helper-config.ts reads it.
+
+/** The variables that the stack sets to a value of its configuration. A list is comma-separated; not set is empty. */
+export type StackVariable =
+  | "ECR_HELPER_IDENTITY"
+  | "ECR_HELPER_PRINCIPAL"
+  | "ECR_HELPER_PUSH_ROLE"
+  | "ECR_HELPER_REGISTRIES"
+  | "ECR_HELPER_REGISTRY_HOST"
+  | "ECR_HELPER_BUILD_NAMESPACES"
+  | "ECR_HELPER_EXCLUDE_NAMESPACES"
+  | "ECR_HELPER_NAMESPACE_SELECTOR"
+  | "ECR_HELPER_BASIC_AUTH_SECRET"
+  | "ECR_HELPER_PULL_SECRET"
+  | "ECR_HELPER_SERVICE_ACCOUNT"
+  | "ECR_HELPER_DEPLOYMENT"
+  | "ECR_HELPER_OWNER_NAME"
+  | "ECR_HELPER_OWNER_UID"
+  | "ECR_HELPER_MARKER"
+  | "ECR_HELPER_LOG_FORMAT"
+  | "ECR_HELPER_LOG_LEVEL"
+  | "ECR_HELPER_PORT";
+
+/** The variables that the pod takes from its own fields: https://kubernetes.io/docs/concepts/workloads/pods/downward-api/ */
+export const podVariables = {
+  ECR_HELPER_NAMESPACE: "metadata.namespace",
+  ECR_HELPER_POD: "metadata.name",
+} as const;
+
+export type HelperVariable = StackVariable | keyof typeof podVariables;
+
+/** The port of /healthz, /readyz and /metrics; helper/Dockerfile exposes it. */
+export const helperPort = 8080;
