@@ -40,7 +40,7 @@ export async function runHelper(
   const tokenNames = [...config.tokenRequests.keys()];
   let tokens: Tokens = new Map();
 
-  const metrics = new Metrics(config, { states: () => controller.states(), isAllRight: () => status.isAllRight() });
+  const metrics = new Metrics(config, { states: () => controller.states(), isFullySynced: () => status.isFullySynced() });
   const limit = new ConcurrencyLimit();
   const onAnswer = (call: KubeRequest, code: number): void => {
     metrics.called(call, code);

@@ -140,7 +140,7 @@ export function createController(
       lastConverged.set(namespace, { objects: kept, desired: comparedWith });
     }
     if (!isTarget && wrong.size === 0) leave(namespace);
-    else states.set(namespace, wrong.size === 0 ? "right" : "failing");
+    else states.set(namespace, wrong.size === 0 ? "synced" : "failing");
   };
 
   /** Never rejects: a mistake in here is told, and the namespace's turn comes again. */
@@ -154,7 +154,7 @@ export function createController(
 
   const idle = (): void => {
     const end = firstEnd(tokens.values());
-    const isLooked = (namespace: string): boolean => ["right", "failing"].includes(states.get(namespace) ?? "pending");
+    const isLooked = (namespace: string): boolean => ["synced", "failing"].includes(states.get(namespace) ?? "pending");
     // Its own namespace is always looked at; without it the others are not even known.
     if (announce && end !== undefined && [config.namespace, ...observed.targets()].every(isLooked)) {
       announce = false;

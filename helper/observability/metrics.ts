@@ -19,7 +19,7 @@ export class Metrics {
   /** What is asked for at every scrape: how each namespace is, and whether all is right. */
   constructor(
     config: HelperConfig,
-    { states, isAllRight }: { states: () => ReadonlyMap<string, NamespaceState>; isAllRight: () => boolean },
+    { states, isFullySynced }: { states: () => ReadonlyMap<string, NamespaceState>; isFullySynced: () => boolean },
   ) {
     this.#config = config;
     const registers = [this.#registry];
@@ -74,16 +74,16 @@ export class Metrics {
       help: "The last scrape at which every namespace was right and every token alive, in seconds since 1970.",
       registers,
       collect() {
-        if (isAllRight()) this.setToCurrentTime();
+        if (isFullySynced()) this.setToCurrentTime();
       },
     });
     new Gauge({
       name: "ecr_helper_targets",
-      help: "Namespaces that the helper keeps something in: right, pending (not yet looked at) or failing.",
+      help: "Namespaces that the helper manages: synced, pending (not reconciled yet) or failing.",
       labelNames: ["state"],
       registers,
       collect() {
-        const counts: Record<NamespaceState, number> = { right: 0, pending: 0, failing: 0 };
+        const counts: Record<NamespaceState, number> = { synced: 0, pending: 0, failing: 0 };
         for (const state of states().values()) counts[state]++;
         for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },

@@ -44,11 +44,11 @@ export class Status {
   }
 
   /** Whether every namespace is right and every token alive, at this moment. */
-  isAllRight(): boolean {
+  isFullySynced(): boolean {
     const [tokens, states, now] = [this.#source.tokens(), this.#source.states(), this.#source.now()];
     // A token that does not say when it ends counts as alive.
     const isAlive = (name: string): boolean => tokens.has(name) && !((tokens.get(name)?.expiresAt ?? 0) <= now);
-    return this.#tokenNames.every(isAlive) && this.#source.targets().every((one) => states.get(one) === "right");
+    return this.#tokenNames.every(isAlive) && this.#source.targets().every((one) => states.get(one) === "synced");
   }
 
   #missing(): string | undefined {
@@ -59,8 +59,8 @@ export class Status {
     const pending = this.#source.targets().filter((one) => (states.get(one) ?? "pending") === "pending");
     if (pending.length > 0) return `namespaces that were not looked at yet: ${String(pending.length)}`;
     const own = states.get(this.#namespace);
-    return own === "right" ? undefined : "the helper's own namespace is not right yet";
+    return own === "synced" ? undefined : "the helper's own namespace is not synced yet";
   }
 }
 
-export type NamespaceState = "right" | "pending" | "failing";
+export type NamespaceState = "synced" | "pending" | "failing";

@@ -122,7 +122,7 @@ describe("a helper that starts anew", () => {
     const metrics = await ask("/metrics");
     recordSaid("metrics", metrics);
     assert.match(metrics, /^ecr_helper_token_requests_total\{region="us-east-1",login="pull",result="success"\} 0$/m);
-    assert.match(metrics, /^ecr_helper_targets\{state="right"\} 3$/m);
+    assert.match(metrics, /^ecr_helper_targets\{state="synced"\} 3$/m);
     assert.match(
       metrics,
       /^ecr_helper_token_expiry_timestamp_seconds\{registry="\d+\.dkr\.ecr\.us-east-1\.amazonaws\.com",region="us-east-1",login="pull"\} \d+/m,

@@ -225,7 +225,7 @@ describe("the controller", () => {
       writes.filter((write) => write.endsWith(" ecr-helper")),
       ["0 apply ecr-creds-pull in ecr-helper"],
     );
-    assert.deepEqual([...controller.states().values()], ["right", "right", "right"]);
+    assert.deepEqual([...controller.states().values()], ["synced", "synced", "synced"]);
   });
 
   it("logs the origin's lines", async () => {
@@ -256,11 +256,11 @@ describe("the controller", () => {
     setKnowledge((namespace) => (namespace === "a" ? "unknown" : namespace === "b" ? "unreadable" : "known"));
     await newToken();
     assert.deepEqual(writes, ["0 apply ecr-creds-pull in ecr-helper"]);
-    assert.deepEqual(Object.fromEntries(controller.states()), { a: "pending", b: "failing", "ecr-helper": "right" });
+    assert.deepEqual(Object.fromEntries(controller.states()), { a: "pending", b: "failing", "ecr-helper": "synced" });
     setKnowledge(() => "known");
     controller.enqueue("a", false);
     await clock.advance(0);
-    assert.equal(controller.states().get("a"), "right");
+    assert.equal(controller.states().get("a"), "synced");
   });
 });
 
@@ -340,9 +340,9 @@ describe("what somebody else did", () => {
     assert.deepEqual(warned, ["ForeignObject a/secret/ecr-creds"]);
     assert.equal(lines.filter((line) => line === "error secret/ecr-creds failed in namespace a: theirs").length, 1);
     assert.equal(controller.states().get("a"), "failing");
-    assert.equal(controller.states().get("b"), "right");
+    assert.equal(controller.states().get("b"), "synced");
     await change("a", "ecr-creds", "deleted");
-    assert.equal(controller.states().get("a"), "right");
+    assert.equal(controller.states().get("a"), "synced");
   });
 
   it("is met more and more slowly where they make one and delete it again and again, in few words", async () => {
@@ -356,9 +356,9 @@ describe("what somebody else did", () => {
     }
     assert.ok(writes.length <= 12, String(writes.length));
     assert.ok(warned.length <= 6 && lines.length <= 30, `${String(warned.length)} ${String(lines.length)}`);
-    assert.equal(controller.states().get("b"), "right");
+    assert.equal(controller.states().get("b"), "synced");
     await clock.advance(10 * minute);
-    assert.equal(controller.states().get("a"), "right", "it is right in the end");
+    assert.equal(controller.states().get("a"), "synced", "it is right in the end");
   });
 });
 
@@ -428,7 +428,7 @@ describe("a failure", () => {
       isRefused(write) ? refusal(422, "Invalid") : undefined,
     );
     await newToken();
-    assert.equal(controller.states().get("b"), "right");
+    assert.equal(controller.states().get("b"), "synced");
     await clock.advance(10 * minute);
     const times = writes
       .filter((write) => write.endsWith("apply ecr-creds in a"))
@@ -440,7 +440,7 @@ describe("a failure", () => {
     assert.equal(lines.filter((line) => line.startsWith("error")).length, 1, "the log does not repeat itself");
     refused = false;
     await clock.advance(minute);
-    assert.equal(controller.states().get("a"), "right");
+    assert.equal(controller.states().get("a"), "synced");
   });
 
   it("of the object itself is tried again soon, however long the API server was unwell before", async () => {
@@ -485,9 +485,9 @@ describe("a failure", () => {
       lines.some((line) => line.startsWith("error the work on namespace a ended half-way: TypeError: a mistake")),
     );
     assert.equal(controller.states().get("a"), "failing");
-    assert.equal(controller.states().get("b"), "right");
+    assert.equal(controller.states().get("b"), "synced");
     await clock.advance(2 * minute);
-    assert.equal(controller.states().get("a"), "right");
+    assert.equal(controller.states().get("a"), "synced");
   });
 });
 
@@ -563,6 +563,6 @@ describe("namespaces meant by pattern or selector", () => {
     assert.deepEqual(writes, []);
     assert.equal(controller.states().has("team-a"), false);
     await namespace("team-a");
-    assert.equal(controller.states().get("team-a"), "right");
+    assert.equal(controller.states().get("team-a"), "synced");
   });
 });

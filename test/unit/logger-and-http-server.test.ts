@@ -76,11 +76,11 @@ describe("health", () => {
     const another = "503 there is no authorization token for s yet";
     assert.equal(await ask("/readyz"), another, "one that another identity was given is none of its own");
     is.tokens.set("s", token);
-    is.states.set("own", "right");
+    is.states.set("own", "synced");
     assert.equal(await ask("/readyz"), "503 namespaces that were not looked at yet: 1");
     is.states.set("a", "failing").set("own", "failing");
-    assert.equal(await ask("/readyz"), "503 the helper's own namespace is not right yet");
-    is.states.set("own", "right");
+    assert.equal(await ask("/readyz"), "503 the helper's own namespace is not synced yet");
+    is.states.set("own", "synced");
     assert.equal(await ask("/readyz"), "200 ok", "another namespace that fails is no reason to wait");
     is.tokens.clear();
     assert.equal(await ask("/readyz"), "200 ok");
@@ -95,15 +95,15 @@ describe("health", () => {
 
   it("is all right only while every namespace is right and every token alive", () => {
     const { is, status } = helper();
-    assert.equal(status.isAllRight(), false);
+    assert.equal(status.isFullySynced(), false);
     is.tokens.set("r", token).set("s", { ...token, expiresAt: Number.NaN });
-    is.states.set("own", "right").set("a", "right");
-    assert.equal(status.isAllRight(), true);
+    is.states.set("own", "synced").set("a", "synced");
+    assert.equal(status.isFullySynced(), true);
     is.now = 12 * hour;
-    assert.equal(status.isAllRight(), false);
+    assert.equal(status.isFullySynced(), false);
     is.now = 0;
     is.states.set("a", "failing");
-    assert.equal(status.isAllRight(), false);
+    assert.equal(status.isFullySynced(), false);
   });
 
   it("is served while others send what they never end, or send too much", async (t) => {
