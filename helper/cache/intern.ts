@@ -1,9 +1,9 @@
-// Equal values are kept once: in thousands of namespaces nearly all that is seen is the same.
+// Shares equal values: nearly all that the helper sees in thousands of namespaces is the same.
 
-/** What is rarely the same is forgotten before it becomes a leak. */
+/** The cache is cleared at this size, so that values which are rarely equal do not become a leak. */
 const maxInterned = 1_000;
 
-/** Gives a function that gives one and the same value for all equal ones (by their JSON). They must not be changed. */
+/** Creates a function that returns the same value for all equal ones, compared by their JSON. Callers must not change them. */
 export function createIntern<T>(): (value: T) => T {
   const known = new Map<string, T>();
   return (value) => {

@@ -1,29 +1,31 @@
-// What was seen of one kind of object, one in each namespace: kept by watches and by the helper's own writes, whose answers
-// come in no order.
+// The cached objects of one kind, one for each namespace. Watches and the answers to the helper's own writes update it, and they
+// arrive in no particular order.
 import type { Sink } from "../kube/reflector.ts";
 import type { KubeObject, ObjectMeta } from "../kube/types.ts";
 
+/** What is kept of every object. */
 export interface CachedObject {
   readonly uid: string;
-  /** Its resourceVersion: the number grows with every write to an object of the kind. */
+  /** Its resourceVersion, a number that grows with every write to any object of the kind. */
   readonly version: number;
 }
 
 interface StoreOptions<T, O> {
+  /** The key of an object: its namespace, or the name of a namespace itself. */
   readonly keyOf: (metadata: ObjectMeta) => string;
-  /** What is kept of an object. */
+  /** Reduces an object to what is kept of it. May throw. */
   readonly project: (object: O) => T;
-  /** Called with the key of everything that becomes another, in more than its version. */
+  /** Called with the key of each item that appears, disappears, or changes in more than its version. */
   readonly onChange: (key: string) => void;
-  /** Called with the key of an object that cannot be judged. What was known of it stays, and all others go on. */
+  /** Called with the key of an object on which `project` throws. The item stays as it was, and all other items are unaffected. */
   readonly onInvalid: (key: string, error: unknown) => void;
 }
 
-/** Keeps a T of every object O. */
+/** Keeps an item T for each object O, by key. */
 export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
   readonly #items = new Map<string, T>();
   readonly #options: StoreOptions<T, O>;
-  /** How far the watches have come. */
+  /** The highest resourceVersion that any watch has delivered. */
   #latestVersion = 0;
 
   constructor(options: StoreOptions<T, O>) {
@@ -38,20 +40,20 @@ export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
     return this.#items.keys();
   }
 
-  /** Takes the answer of a write, unless a watch has been further already: it would bring back what is gone. */
+  /** Stores the answer to a write. One that a watch has overtaken is ignored: it could bring back a deleted object. */
   recordWrite(object: O): void {
     if (versionOf(object) > this.#latestVersion) this.#set(object);
   }
 
   /**
-   * Takes what a write has made of an item: that the API server has taken it is all that was heard of it. Of its version the
-   * watch will tell, and where it has told something since the write began, that counts.
+   * Stores the expected result of a write whose answer was not read. The version stays the old one until the watch delivers the
+   * new one. An item that changed since the write began is left as the watch delivered it.
    */
   assumeWritten(key: string, before: T, after: T): void {
     if (this.#items.get(key) === before) this.#items.set(key, after);
   }
 
-  /** Where a watch brings its news. `covers` gives which keys the watch is about. */
+  /** The sink for a watch. `covers` says which keys belong to the watched collection. */
   sink(covers: (key: string) => boolean): Sink<O> {
     return {
       set: (object) => {
@@ -73,7 +75,7 @@ export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
     const found = this.#project(key, object);
     if (found === undefined) return;
     this.#items.set(key, found);
-    // The news of the helper's own writes is what was assumed already, and nothing has to be done about it.
+    // The event of an own write brings what `assumeWritten` has stored already, and must not cause more work.
     if (known === undefined || !isUnchanged(known, found)) onChange(key);
   }
 
@@ -95,9 +97,9 @@ export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
   }
 }
 
-/** Whether two items are the same but for their versions. */
+/** Whether two items are equal except for their versions. */
 const isUnchanged = <T extends CachedObject>(one: T, other: T): boolean =>
   Object.entries(one).every(([key, value]) => key === "version" || other[key as keyof T] === value);
 
-/** An object's resourceVersion as the number that `Seen` keeps. */
+/** An object's resourceVersion, as the number that a `CachedObject` keeps. */
 export const versionOf = ({ metadata }: KubeObject): number => Number(metadata.resourceVersion);

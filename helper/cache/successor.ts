@@ -1,7 +1,8 @@
-// What the helper's own Deployment says of the next helper.
+// The next helper, as this one's Deployment describes it.
 import { readConfig, type HelperConfig } from "../config/helper-config.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 
+/** The fields of a Deployment that the helper reads. */
 export interface Deployment {
   readonly metadata: { readonly deletionTimestamp?: string };
   readonly spec: {
@@ -11,10 +12,11 @@ export interface Deployment {
   };
 }
 
+/** The API path of the helper's own Deployment. */
 export const deploymentPath = ({ namespace, deployment }: HelperConfig): string =>
   `/apis/apps/v1/namespaces/${namespace}/deployments/${deployment}`;
 
-/** The configuration of the helper that a Deployment makes. Throws where it is none that this helper understands. */
+/** The configuration of the helper that a Deployment creates. Throws when this version cannot parse it. */
 export function successorOf(config: HelperConfig, { spec }: Deployment): HelperConfig {
   const env = Object.fromEntries(
     spec.template.spec.containers.flatMap(({ env = [] }) => env.map(({ name, value }) => [name, value])),
@@ -22,15 +24,15 @@ export function successorOf(config: HelperConfig, { spec }: Deployment): HelperC
   return readConfig({ ...env, ECR_HELPER_NAMESPACE: config.namespace, ECR_HELPER_POD: config.pod });
 }
 
-/** The only build namespaces that a helper keeps; undefined of one that keeps them by pattern: it sees by itself which. */
+/** The only build namespaces that the successor keeps; undefined when patterns or a selector leave that to the successor. */
 export const keptBy = (successor: HelperConfig): ReadonlySet<string> | undefined =>
   isDynamic(successor) ? undefined : new Set(staticNamespaces(successor));
 
-/** The only build namespaces that the next helper will keep; undefined where nothing is known against any. */
+/** The only build namespaces that the next helper will keep; undefined when it may keep any, or cannot be parsed. */
 export function keptNext(config: HelperConfig, deployment: Deployment): ReadonlySet<string> | undefined {
   try {
     return keptBy(successorOf(config, deployment));
   } catch {
-    return undefined; // Of another version: what it means is its own to see to, and said by `handOver` when this one ends.
+    return undefined; // The Deployment is of another version; `cleanUpOnShutdown` logs that when this helper ends.
   }
 }

@@ -1,4 +1,4 @@
-// The tokens that one helper leaves to the next: in the secrets of its own namespace, with their times beside them.
+// Restores the tokens that the last helper wrote into the secrets of its own namespace, with their times in annotations.
 import type { Clock } from "../runtime/clock.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { decodeTokens } from "../resources/token-annotation.ts";
@@ -11,7 +11,7 @@ import { formatSeconds, errorMessage } from "../shared/messages.ts";
 import { shouldLog, retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
 
 interface RestoreDependencies {
-  /** Whether a secret is as the helper wrote it: else it may hold anybody's tokens. */
+  /** Whether a secret is as the helper wrote it. If not, its tokens may be anyone's. */
   readonly isIntact: (name: string, secret: PartialObjectMetadata) => boolean;
   readonly log: Log;
   readonly clock: Clock;
@@ -19,23 +19,24 @@ interface RestoreDependencies {
 }
 
 /**
- * The tokens that an earlier helper left in its own namespace. Asks until there is an answer: while the API server gives
- * none nothing could be written either, and without them a registry that is refused now would lose a login that works.
+ * The tokens of the last helper, by name; those of secrets that are missing or were changed are left out. Retries until the API
+ * server answers or the signal aborts, and never rejects. Nothing could be written meanwhile anyway, and without these tokens a
+ * registry that ECR refuses now would lose a login that still works.
  */
 export async function restoreTokens(
   config: HelperConfig,
   kube: Kube,
-  effects: RestoreDependencies,
+  dependencies: RestoreDependencies,
   signal: AbortSignal,
 ): Promise<Tokens> {
-  const left = new Map<string, AuthorizationToken>();
+  const restored = new Map<string, AuthorizationToken>();
   for (const name of config.ownSecretNames) {
-    for (const [token, value] of await readFrom(name, config, kube, effects, signal)) left.set(token, value);
+    for (const [token, value] of await readTokens(name, config, kube, dependencies, signal)) restored.set(token, value);
   }
-  return left;
+  return restored;
 }
 
-async function readFrom(
+async function readTokens(
   name: string,
   config: HelperConfig,
   kube: Kube,
@@ -54,11 +55,8 @@ async function readFrom(
     } catch (error) {
       if (isOver()) break;
       const wait = retryDelay(failures, random(), serverRetryLimit(1));
-      const level = shouldLog(failures) ? "error" : "debug";
-      log(
-        level,
-        `cannot look for the last helper's tokens: ${errorMessage(error)}; trying again in ${formatSeconds(wait)}`,
-      );
+      const message = `cannot look for the last helper's tokens: ${errorMessage(error)}`;
+      log(shouldLog(failures) ? "error" : "debug", `${message}; trying again in ${formatSeconds(wait)}`);
       await clock.sleep(wait, signal);
     }
   }

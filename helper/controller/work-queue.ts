@@ -1,24 +1,28 @@
-// What is to be done, by key: each key once however often it is added, never twice at a time, what is urgent first.
+// A queue of keys to be worked on: a key is queued once however often it is added, it is never worked on twice at the same time, and
+// urgent keys come first.
 import type { Clock } from "../runtime/clock.ts";
 
+/** What a queue needs besides the work itself. */
 export interface QueueOptions {
   readonly clock: Clock;
-  /** How many keys are worked on at a time; asked for whenever one is begun. */
+  /** How many keys may be worked on at a time; called before each start. */
   readonly concurrency: () => number;
-  /** Called when nothing is left that is due: what waits for its time does not count. */
+  /** Called when nothing is due any more. Keys that wait for `addAfter` are not due. */
   readonly idle: () => void;
 }
 
+/** Works on all keys that are added, until it is closed. */
 export class WorkQueue {
   readonly #work: (key: string) => Promise<void>;
   readonly #options: QueueOptions;
   readonly #urgent = new Set<string>();
   readonly #bulk = new Set<string>();
   readonly #running = new Set<string>();
-  /** What was added while it was worked on, and whether it was urgent. */
+  /** The keys that were added while they were worked on, and whether urgently. */
   readonly #again = new Map<string, boolean>();
-  /** What waits for its time, and how to stop it waiting. */
+  /** The keys that wait for `addAfter`: when they are due, in milliseconds since 1970, and how to cancel that. */
   readonly #later = new Map<string, { at: number; cancel: () => void }>();
+  /** When work last began or ended, in milliseconds since 1970. */
   #progress: number;
   #closed = false;
 
@@ -29,7 +33,7 @@ export class WorkQueue {
     this.#progress = options.clock.now();
   }
 
-  /** Adds a key to be worked on as soon as possible: before all others, or after all that were added before. */
+  /** Adds a key: before all that are not urgent, or after all that were added before. */
   add(key: string, urgent: boolean): void {
     this.#later.get(key)?.cancel();
     this.#later.delete(key);
@@ -44,7 +48,7 @@ export class WorkQueue {
     this.#fill();
   }
 
-  /** Adds a key after so many milliseconds, unless it is added sooner otherwise. */
+  /** Adds a key urgently after a delay, unless it is added sooner by another call. */
   addAfter(key: string, milliseconds: number): void {
     const { clock } = this.#options;
     const at = clock.now() + milliseconds;
@@ -54,13 +58,13 @@ export class WorkQueue {
     this.#later.set(key, { at, cancel: clock.after(milliseconds, () => this.add(key, true)) });
   }
 
-  /** How long something was due and nothing was done, in milliseconds; 0 when nothing is due. */
+  /** How long work has been due without any progress, in milliseconds; 0 when nothing is due. */
   stalled(): number {
     const isDue = this.#urgent.size + this.#bulk.size + this.#running.size > 0;
     return isDue ? this.#options.clock.now() - this.#progress : 0;
   }
 
-  /** Nothing more is begun. */
+  /** Starts no more work, and cancels all delays. */
   close(): void {
     this.#closed = true;
     for (const { cancel } of this.#later.values()) cancel();

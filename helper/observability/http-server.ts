@@ -1,5 +1,5 @@
-// What the kubelet and Prometheus ask: /healthz, alive unless the loop is stuck; /readyz, ready after the first full pass;
-// /metrics.
+// The HTTP server for the kubelet and Prometheus: /healthz fails when the controller is stuck, /readyz until all namespaces were
+// reconciled once, and /metrics has the metrics.
 import { createServer, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Status } from "./status.ts";
@@ -10,34 +10,35 @@ interface Answer {
   readonly body: string;
 }
 
-/** What is asked; both give undefined when all is well, else what is not. */
+/** The probes. Each returns what is wrong, or undefined when nothing is. */
 export type ProbeRequest = Pick<Status, "livenessError" | "readinessError">;
-/** The metrics in Prometheus' text format, and its content type. */
+/** Resolves to the metrics in Prometheus' text format, and its content type. */
 export type Scrape = () => Promise<{ type: string; body: string }>;
 
 const plain = (status: number, body: string): Answer => ({ status, type: "text/plain", body: `${body}\n` });
-const check = (wrong: string | undefined): Answer => (wrong === undefined ? plain(200, "ok") : plain(503, wrong));
+const probe = (error: string | undefined): Answer => (error === undefined ? plain(200, "ok") : plain(503, error));
 
-/** The answer for a path: 200 when all is well, 503 with the reason when not, 404 for any other path. */
+/** The answer for a path: 200, or 503 with the reason when a probe fails, or 404 for an unknown path. */
 export async function handle(status: ProbeRequest, scrape: Scrape, path: string): Promise<Answer> {
-  if (path === "/healthz") return check(status.livenessError());
-  if (path === "/readyz") return check(status.readinessError());
+  if (path === "/healthz") return probe(status.livenessError());
+  if (path === "/readyz") return probe(status.readinessError());
   if (path === "/metrics") return { status: 200, ...(await scrape()) };
   return plain(404, "only /healthz, /readyz and /metrics are served");
 }
 
-/** Any pod may ask, and none is to take memory by it: a request is one short line, and is there within seconds. */
+/** Any pod can connect, and must not use up memory that way: a request is one short line and arrives within seconds. */
 const limits = {
   maxHeaderSize: 4_096,
   headersTimeout: 5_000,
   requestTimeout: 5_000,
   connectionsCheckingInterval: 1_000,
 };
-/** So many connections at a time, and so many of them from one address: the kubelet's and Prometheus' own always find room. */
+/** The most connections at a time. */
 const maxConnections = 256;
-const maxOfAddress = 16;
+/** The most of them from one address, so that those of the kubelet and Prometheus always find room. */
+const maxPerAddress = 16;
 
-/** Serves the answers on a port of every address, as the kubelet asks by the pod's own. Rejects when it is taken. */
+/** Listens on a port of every address, since the kubelet uses the pod's own. Rejects when the port is taken. */
 export async function serveHealth(status: ProbeRequest, scrape: Scrape, port: number): Promise<Server> {
   const server = createServer(limits, (incoming, response) => {
     void handle(status, scrape, incoming.url ?? "")
@@ -51,11 +52,11 @@ export async function serveHealth(status: ProbeRequest, scrape: Scrape, port: nu
     const count = (open.get(remoteAddress) ?? 0) + 1;
     open.set(remoteAddress, count);
     socket.once("close", () => {
-      const left = (open.get(remoteAddress) ?? 0) - 1;
-      if (left > 0) open.set(remoteAddress, left);
+      const remaining = (open.get(remoteAddress) ?? 0) - 1;
+      if (remaining > 0) open.set(remoteAddress, remaining);
       else open.delete(remoteAddress);
     });
-    if (count > maxOfAddress) socket.destroy();
+    if (count > maxPerAddress) socket.destroy();
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
