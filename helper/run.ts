@@ -7,6 +7,7 @@ import { recordWarning } from "./observability/event-recorder.ts";
 import { cleanUpOnShutdown } from "./controller/shutdown.ts";
 import { serveHealth } from "./observability/http-server.ts";
 import { createKubeClient, createKubeStream, type KubeOptions } from "./kube/client.ts";
+import type { ObjectRef } from "./kube/object-ref.ts";
 import type { KubeRequest, PartialObjectMetadata } from "./kube/types.ts";
 import { ConcurrencyLimit } from "./kube/concurrency-limit.ts";
 import { createLog } from "./runtime/logger.ts";
@@ -14,7 +15,7 @@ import { errorMessage } from "./shared/messages.ts";
 import { Metrics } from "./observability/metrics.ts";
 import { ClusterCache } from "./cache/cluster-cache.ts";
 import type { LogStream } from "./runtime/log-stream.ts";
-import { createController } from "./controller/controller.ts";
+import { Controller } from "./controller/controller.ts";
 import { runTokenRefresher } from "./ecr/token-refresher.ts";
 import { accessDeniedHint } from "./ecr/access-denied.ts";
 import { Status } from "./observability/status.ts";
@@ -37,10 +38,14 @@ export async function runHelper(
     log("warn", `${String(lines)} lines of the log were lost before this one: nobody read them`),
   );
   const [clock, random] = [systemClock, Math.random];
+  const deployment: ObjectRef = { kind: "Deployment", name: config.deployment };
   const tokenNames = [...config.tokenRequests.keys()];
   let tokens: Tokens = new Map();
 
-  const metrics = new Metrics(config, { states: () => controller.states(), isFullySynced: () => status.isFullySynced() });
+  const metrics: Metrics = new Metrics(config, {
+    states: () => controller.states(),
+    isFullySynced: () => status.isFullySynced(),
+  });
   const limit = new ConcurrencyLimit();
   const onAnswer = (call: KubeRequest, code: number): void => {
     metrics.called(call, code);
@@ -48,7 +53,7 @@ export async function runHelper(
   };
   const counted: KubeOptions = { ...cluster(), onAnswer };
   const [kube, stream] = [createKubeClient(counted), createKubeStream(counted)];
-  const warn = (namespace: string, object: string, reason: string, message: string): void =>
+  const warn = (namespace: string, object: ObjectRef, reason: string, message: string): void =>
     void recordWarning(kube, namespace, object, reason, message).catch((error: unknown) =>
       log("warn", `no Event could be recorded in namespace ${namespace}: ${errorMessage(error)}`),
     );
@@ -68,7 +73,13 @@ export async function runHelper(
   const watches = new Informers(observed);
   const writer = new Writer(kube, config, observed);
   const effects = { writer, warn, log, metrics, clock, random, concurrency: () => limit.value };
-  const controller = createController(config, observed, (namespace) => watches.syncStateOf(namespace), effects, signal);
+  const controller: Controller = new Controller(
+    config,
+    observed,
+    (namespace) => watches.syncStateOf(namespace),
+    effects,
+    signal,
+  );
   const status = new Status(config.namespace, tokenNames, {
     tokens: () => tokens,
     targets: () => observed.targets(),
@@ -112,7 +123,7 @@ export async function runHelper(
         controller.refresh(next);
       },
       asked: (name, result) => metrics.asked(name, result),
-      failing: (_, reason) => warn(config.namespace, `deployment/${config.deployment}`, "NoAuthorizationToken", reason),
+      failing: (_, reason) => warn(config.namespace, deployment, "NoAuthorizationToken", reason),
       accessDeniedHint: accessDeniedHint(config),
     },
     signal,

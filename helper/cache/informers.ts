@@ -1,92 +1,96 @@
-// All watches of the helper, and what is known by them.
+// Runs all watches of the helper, and knows which namespaces they have listed so far.
 import { isForbidden } from "../kube/errors.ts";
-import type { Log } from "../runtime/logger.ts";
-import { formatSeconds, errorMessage } from "../shared/messages.ts";
-import type { WatchTarget, ClusterCache } from "./cluster-cache.ts";
 import { reflect, type Reflecting } from "../kube/reflector.ts";
 import { shouldLog } from "../runtime/backoff.ts";
+import type { Log } from "../runtime/logger.ts";
+import { errorMessage, formatSeconds } from "../shared/messages.ts";
+import type { ClusterCache } from "./cluster-cache.ts";
+import type { WatchTarget } from "./watch-targets.ts";
 
+/** Whether the cache has all that a decision about a namespace needs, does not have it yet, or cannot be filled now. */
+export type SyncState = "known" | "unknown" | "unreadable";
+
+/** What the watches need, and whom they call. */
 export interface InformerDependencies extends Omit<Reflecting, "followed"> {
   readonly log: Log;
-  /** A collection was listed whole: everything in a namespace, or in all when undefined, can be compared now. */
+  /** Called when a collection was listed completely, or turned out to be unreadable, with its namespace; undefined for all. */
   readonly listed: (namespace: string | undefined) => void;
+  /** Called with the path of a collection that could not be listed or watched. */
   readonly failed: (path: string) => void;
 }
 
-/** What is retried without a word so often, in a row: API servers restart, and their watches end with them. */
+/** So many failures in a row are not logged: when an API server restarts, all of its watches end. */
 const quietFailureCount = 3;
 
-const leastSynced = (all: readonly SyncState[]): SyncState =>
-  (["unreadable", "unknown"] as const).find((one) => all.includes(one)) ?? "known";
+const leastSynced = (states: readonly SyncState[]): SyncState =>
+  (["unreadable", "unknown"] as const).find((state) => states.includes(state)) ?? "known";
 
+/** The watches of all collections that fill the cache. */
 export class Informers {
   readonly #syncStates: Map<WatchTarget, SyncState>;
-  /** By the namespace they cover; those of all namespaces under undefined. */
+  /** By the namespace that they cover; those that cover all namespaces are under undefined. */
   readonly #targets = new Map<string | undefined, WatchTarget[]>();
-  /** The worst of them, in the same order: it is asked for at every event. */
+  /** The least synced of them, under the same keys: it is looked up at every event. */
   readonly #leastSynced = new Map<string | undefined, SyncState>();
 
-  constructor(observed: ClusterCache) {
-    this.#syncStates = new Map(observed.watchTargets.map((one) => [one, "unknown"]));
-    for (const one of observed.watchTargets) {
-      this.#targets.set(one.namespace, [...(this.#targets.get(one.namespace) ?? []), one]);
-      this.#leastSynced.set(one.namespace, "unknown");
+  /** Every collection starts as unknown. */
+  constructor(cache: ClusterCache) {
+    this.#syncStates = new Map(cache.watchTargets.map((target) => [target, "unknown"]));
+    for (const target of cache.watchTargets) {
+      this.#targets.set(target.namespace, [...(this.#targets.get(target.namespace) ?? []), target]);
+      this.#leastSynced.set(target.namespace, "unknown");
     }
   }
 
-  /** What is known of a namespace, by the collections that cover it. */
+  /** The state of the least synced collection that covers a namespace. */
   syncStateOf(namespace: string): SyncState {
-    const [everywhere, there] = [
-      this.#leastSynced.get(undefined) ?? "known",
-      this.#leastSynced.get(namespace) ?? "known",
-    ];
-    return leastSynced([everywhere, there]);
+    return leastSynced([this.#leastSynced.get(undefined) ?? "known", this.#leastSynced.get(namespace) ?? "known"]);
   }
 
-  #setState(following: WatchTarget, knowledge: SyncState): void {
-    this.#syncStates.set(following, knowledge);
-    const { namespace } = following;
-    const alike = (this.#targets.get(namespace) ?? []).map((one) => this.#syncStates.get(one) ?? "unknown");
-    this.#leastSynced.set(namespace, leastSynced(alike));
-  }
-
-  /** Follows everything until the signal aborts. Never rejects. */
+  /** Watches everything until the signal aborts. Never rejects. */
   async run({ log, listed, failed, ...reflecting }: InformerDependencies, signal: AbortSignal): Promise<void> {
-    const follow = async (following: WatchTarget): Promise<void> => {
-      const { namespace, path, metadataOnly } = following;
+    const followed = this.#syncStates.size;
+    const follow = async (target: WatchTarget): Promise<void> => {
+      const { namespace, path, metadataOnly } = target;
       const sink = {
-        ...following.sink,
+        ...target.sink,
         listed: (uids: ReadonlySet<string>, version: number) => {
-          following.sink.listed(uids, version);
-          this.#setState(following, "known");
+          target.sink.listed(uids, version);
+          this.#setState(target, "known");
           listed(namespace);
         },
       };
       const onFailure = (error: unknown, failures: number, wait: number): void => {
-        // To be told once that a version is too old is the API's way to ask for a list.
+        // No wait means that the resourceVersion was too old once: that is how the API asks for a new list, and no failure.
         if (wait > 0) failed(path);
-        const [reason, next] = [errorMessage(error), `trying again in ${formatSeconds(wait)}`];
-        if (isForbidden(error) && namespace !== undefined) {
-          const first = this.syncStateOf(namespace) !== "unreadable";
-          this.#setState(following, "unreadable");
-          // With a namespace its Role goes too, and comes back by the stack only.
-          const remedy = "If the namespace was deleted, `pulumi up --refresh` makes the helper's Role in it again";
-          log(first ? "error" : "debug", `namespace ${namespace} cannot be read: ${reason}. ${remedy}; ${next}`, {
-            namespace,
-          });
-          listed(namespace);
-        } else {
-          const isTold = isForbidden(error) || (failures > quietFailureCount && shouldLog(failures));
-          log(isTold ? "error" : "debug", `${reason}; ${next}`);
-        }
+        if (!isForbidden(error) || namespace === undefined) return void logFailure(log, error, failures, wait);
+        this.#setUnreadable(target, namespace, log, errorMessage(error), wait);
+        listed(namespace);
       };
-      const followed = this.#syncStates.size;
       await reflect({ path, metadataOnly, sink, failed: onFailure }, { ...reflecting, followed }, signal);
     };
     await Promise.all([...this.#syncStates.keys()].map(follow));
   }
+
+  #setState(target: WatchTarget, state: SyncState): void {
+    this.#syncStates.set(target, state);
+    const states = (this.#targets.get(target.namespace) ?? []).map((one) => this.#syncStates.get(one) ?? "unknown");
+    this.#leastSynced.set(target.namespace, leastSynced(states));
+  }
+
+  #setUnreadable(target: WatchTarget, namespace: string, log: Log, reason: string, wait: number): void {
+    const isFirst = this.syncStateOf(namespace) !== "unreadable";
+    this.#setState(target, "unreadable");
+    // A Role is deleted with its namespace, and only the stack creates it again.
+    const remedy = "If the namespace was deleted, `pulumi up --refresh` makes the helper's Role in it again";
+    const next = `trying again in ${formatSeconds(wait)}`;
+    log(isFirst ? "error" : "debug", `namespace ${namespace} cannot be read: ${reason}. ${remedy}; ${next}`, {
+      namespace,
+    });
+  }
 }
 
-/** Whether all is known about a namespace that a decision needs, not yet, or it cannot be read now. */
-
-export type SyncState = "known" | "unknown" | "unreadable";
+function logFailure(log: Log, error: unknown, failures: number, wait: number): void {
+  const isLoud = isForbidden(error) || (failures > quietFailureCount && shouldLog(failures));
+  log(isLoud ? "error" : "debug", `${errorMessage(error)}; trying again in ${formatSeconds(wait)}`);
+}

@@ -1,182 +1,200 @@
-// The controller: whatever changes, in the cluster or in the tokens, every namespace that it concerns is compared with what
-// should be there, and what is not right is written. A namespace is one piece of work, and none holds up another.
-import type { Outcome, Writer } from "./writer.ts";
-import type { HelperConfig } from "../config/helper-config.ts";
-import { desiredSecrets } from "../resources/secrets.ts";
-import { firstEnd, type Tokens } from "../ecr/token.ts";
-import { formatDate } from "../runtime/logger.ts";
-import type { Metrics } from "../observability/metrics.ts";
+// The controller: whenever the cluster or the tokens change, it compares each namespace concerned with the desired state and
+// writes what differs. Each namespace is reconciled independently, so none holds up another.
 import type { ClusterCache } from "../cache/cluster-cache.ts";
-import { WorkQueue } from "./work-queue.ts";
-import { maximumObjectRetry } from "../runtime/backoff.ts";
-import { objectsOf, planNamespace, type Desired, type LastConverged, type Action } from "./plan.ts";
-import { FailureTracker, type FailureTrackerDependencies } from "./failure-tracker.ts";
 import type { SyncState } from "../cache/informers.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { firstEnd, type Tokens } from "../ecr/token.ts";
+import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import type { NamespaceState } from "../observability/status.ts";
+import { desiredSecrets } from "../resources/secrets.ts";
+import { maximumObjectRetry } from "../runtime/backoff.ts";
+import { formatDate } from "../runtime/logger.ts";
+import { FailureTracker, type FailureTrackerDependencies } from "./failure-tracker.ts";
+import { Planner, type Action, type Desired, type LastConverged } from "./plan.ts";
+import { WorkQueue } from "./work-queue.ts";
+import type { Outcome, Writer } from "./writer.ts";
 
+/** What the controller acts through. */
 export interface ControllerDependencies extends FailureTrackerDependencies {
   readonly writer: Pick<Writer, "applySecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
   readonly metrics: FailureTrackerDependencies["metrics"] & Pick<Metrics, "applied">;
-  /** How many namespaces are worked on at a time. */
+  /** How many namespaces may be reconciled at a time. */
   readonly concurrency: () => number;
 }
 
-export interface Controller {
-  /** Something may have to be done in a namespace. `urgent` work comes before the rest. */
-  readonly enqueue: (namespace: string, urgent: boolean) => void;
-  /** There are new tokens: everything is compared with them. */
-  readonly refresh: (tokens: Tokens) => void;
-  /** How it stands with each namespace that gets something. */
-  readonly states: () => Map<string, NamespaceState>;
-  /** How long something was due and nothing was done, in milliseconds. */
-  readonly stalled: () => number;
-}
+/** Reconciles namespaces until the signal aborts. It starts with an empty queue and without tokens. */
+export class Controller {
+  readonly #config: HelperConfig;
+  readonly #cache: ClusterCache;
+  readonly #syncStateOf: (namespace: string) => SyncState;
+  readonly #dependencies: ControllerDependencies;
+  readonly #signal: AbortSignal;
+  readonly #planner: Planner;
+  readonly #failures: FailureTracker;
+  readonly #queue: WorkQueue;
+  readonly #states = new Map<string, NamespaceState>();
+  readonly #lastConverged = new Map<string, LastConverged>();
+  /** The uid of each namespace that was reconciled; undefined where namespaces are not watched. */
+  readonly #uids = new Map<string, string | undefined>();
+  #desired: Desired = new Map();
+  /** When the first of the current tokens expires; undefined when that is unknown or was logged. */
+  #unloggedExpiry: Date | undefined;
 
-/** Starts with nothing to do. */
-export function createController(
-  config: HelperConfig,
-  observed: ClusterCache,
-  knowledgeOf: (namespace: string) => SyncState,
-  effects: ControllerDependencies,
-  signal: AbortSignal,
-): Controller {
-  const { writer, log, metrics, clock, concurrency } = effects;
-  const failures = new FailureTracker(effects);
-  const states = new Map<string, NamespaceState>();
-  const lastConverged = new Map<string, LastConverged>();
-  /** The uid of each namespace that was worked on; undefined where namespaces are not followed. */
-  const uids = new Map<string, string | undefined>();
-  let desired: Desired = new Map();
-  let tokens: Tokens = new Map();
-  let announce = false;
+  constructor(
+    config: HelperConfig,
+    cache: ClusterCache,
+    syncStateOf: (namespace: string) => SyncState,
+    dependencies: ControllerDependencies,
+    signal: AbortSignal,
+  ) {
+    [this.#config, this.#cache, this.#syncStateOf] = [config, cache, syncStateOf];
+    [this.#dependencies, this.#signal] = [dependencies, signal];
+    this.#planner = new Planner(config, cache);
+    this.#failures = new FailureTracker(dependencies);
+    const options = { ...dependencies, idle: () => this.#logExpiry() };
+    this.#queue = new WorkQueue(async (namespace) => this.#reconcile(namespace), options);
+    signal.addEventListener("abort", () => this.#queue.close());
+  }
 
-  const perform = async (namespace: string, task: Action): Promise<Outcome> => {
-    switch (task.kind) {
-      case "applySecret":
-        return writer.applySecret(namespace, task.secret, task.seen, signal);
-      case "removeSecret":
-        return writer.removeSecret(namespace, task.name, task.seen, signal);
-      case "applyAccount":
-        return writer.applyAccount(namespace, task.entries, signal);
-      case "releaseAccount":
-        return writer.releaseAccount(namespace, signal);
+  /** Reconciles a namespace soon: before the others when `urgent`, otherwise after those that are queued already. */
+  enqueue(namespace: string, urgent: boolean): void {
+    this.#queue.add(namespace, urgent);
+  }
+
+  /** Takes new tokens, and enqueues every namespace to be compared with them. */
+  refresh(tokens: Tokens): void {
+    this.#desired = new Map(desiredSecrets(this.#config, tokens).map((secret) => [secret.name, secret]));
+    this.#unloggedExpiry = firstEnd(tokens.values());
+    // The own namespace first: if this helper ends now, the next one restores the tokens from there and need not ask ECR.
+    this.#queue.add(this.#config.namespace, true);
+    const namespaces = new Set([...this.#cache.targets(), ...this.#cache.namespacesWithObjects()]);
+    for (const namespace of namespaces) this.#queue.add(namespace, false);
+  }
+
+  /** The state of each namespace in which the helper keeps objects. */
+  states(): ReadonlyMap<string, NamespaceState> {
+    return this.#states;
+  }
+
+  /** How long work has been due without any progress, in milliseconds. */
+  stalled(): number {
+    return this.#queue.stalled();
+  }
+
+  /** Never rejects: after an error of the helper itself it logs the stack and tries the namespace again later. */
+  async #reconcile(namespace: string): Promise<void> {
+    await this.#reconcileNamespace(namespace).catch((error: unknown) => {
+      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#dependencies.log("error", `the work on namespace ${namespace} ended half-way: ${reason}`, { namespace });
+      this.#states.set(namespace, "failing");
+      this.#queue.addAfter(namespace, maximumObjectRetry);
+    });
+  }
+
+  async #reconcileNamespace(namespace: string): Promise<void> {
+    const kind = this.#cache.kindOf(namespace);
+    if (kind === "gone") return void this.#forget(namespace);
+    this.#forgetIfRecreated(namespace);
+    const isTarget = kind !== "none";
+    if (!this.#canDecide(namespace, isTarget)) return;
+    const [desired, failed] = [this.#desired, new Set<ObjectRef>()];
+    for (const action of this.#planner.planNamespace(namespace, desired, this.#lastConverged.get(namespace))) {
+      if (!(await this.#attempt(namespace, action))) failed.add(action.object);
     }
-  };
+    if (isTarget) this.#rememberConverged(namespace, desired, failed);
+    if (!isTarget && failed.size === 0) this.#release(namespace);
+    else this.#states.set(namespace, failed.size === 0 ? "synced" : "failing");
+  }
 
-  /** Gives whether the object is right now. */
-  const attempt = async (namespace: string, task: Action): Promise<boolean> => {
-    const { object, drift } = task;
-    const wait = failures.remainingBackoff(namespace, object);
+  /** Whether enough is known to decide about a namespace. If not, its state says why. */
+  #canDecide(namespace: string, isTarget: boolean): boolean {
+    const syncState = this.#syncStateOf(namespace);
+    if (syncState === "known" && (!isTarget || this.#desired.size > 0)) return true;
+    if (isTarget) this.#states.set(namespace, syncState === "unreadable" ? "failing" : "pending");
+    return false;
+  }
+
+  /** Performs an action unless its object is backing off. Returns whether the object is as desired now. */
+  async #attempt(namespace: string, action: Action): Promise<boolean> {
+    const wait = this.#failures.remainingBackoff(namespace, action.object);
     if (wait > 0) {
-      queue.addAfter(namespace, wait);
+      this.#queue.addAfter(namespace, wait);
       return false;
     }
     try {
-      const outcome = await perform(namespace, task);
-      metrics.applied(object, outcome);
-      const text = `${object} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
-      log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object, outcome });
-      if (drift !== undefined) failures.repaired(namespace, object, drift);
-      else if (outcome === "removed") failures.removed(namespace, object);
-      else failures.written(namespace, object);
+      this.#recordSuccess(namespace, action, await this.#perform(namespace, action));
       return true;
     } catch (error) {
-      if (signal.aborted) return false;
-      const next = failures.failed(namespace, object, error);
-      if (next !== undefined) queue.addAfter(namespace, next);
+      if (this.#signal.aborted) return false;
+      const next = this.#failures.failed(namespace, action.object, error);
+      if (next !== undefined) this.#queue.addAfter(namespace, next);
       return false;
     }
-  };
+  }
 
-  const objects = objectsOf(config);
-  /** There is nothing to do in a namespace. */
-  const leave = (namespace: string): void => {
-    states.delete(namespace);
-    lastConverged.delete(namespace);
-    failures.forgetUncontested(namespace, objects);
-  };
-  /** A namespace is gone. */
-  const forget = (namespace: string): void => {
-    leave(namespace);
-    uids.delete(namespace);
-    failures.forget(namespace, objects);
-  };
-
-  /** A namespace that took the place of another of its name, even unseen, begins with a clean slate. */
-  const forgetIfRecreated = (namespace: string): void => {
-    const uid = observed.namespaces.get(namespace)?.uid;
-    if (uids.get(namespace) !== uid) forget(namespace);
-    uids.set(namespace, uid);
-  };
-
-  const isThere = (namespace: string, object: string): boolean => {
-    const [kind, name = ""] = object.split("/");
-    return (kind === "secret" ? observed.secrets.get(name) : observed.accounts)?.get(namespace) !== undefined;
-  };
-
-  /** Whether anything can be decided about a namespace; says how it stands with it when not. */
-  const isDecidable = (namespace: string, isTarget: boolean): boolean => {
-    const knowledge = knowledgeOf(namespace);
-    if (knowledge === "known" && (!isTarget || desired.size > 0)) return true;
-    if (isTarget) states.set(namespace, knowledge === "unreadable" ? "failing" : "pending");
-    return false;
-  };
-
-  const reconcileNamespace = async (namespace: string): Promise<void> => {
-    const role = observed.kindOf(namespace);
-    if (role === "gone") return void forget(namespace);
-    forgetIfRecreated(namespace);
-    const isTarget = role !== "none";
-    if (!isDecidable(namespace, isTarget)) return;
-    const wrong = new Set<string>();
-    const comparedWith = desired;
-    for (const task of planNamespace(config, observed, comparedWith, namespace, lastConverged.get(namespace))) {
-      if (!(await attempt(namespace, task))) wrong.add(task.object);
+  async #perform(namespace: string, action: Action): Promise<Outcome> {
+    const [{ writer }, signal] = [this.#dependencies, this.#signal];
+    switch (action.kind) {
+      case "applySecret":
+        return writer.applySecret(namespace, action.secret, action.seen, signal);
+      case "removeSecret":
+        return writer.removeSecret(namespace, action.object.name, action.seen, signal);
+      case "applyAccount":
+        return writer.applyAccount(namespace, action.entries, signal);
+      case "releaseAccount":
+        return writer.releaseAccount(namespace, signal);
     }
-    if (isTarget) {
-      const right = objects.filter((object) => !wrong.has(object) && isThere(namespace, object));
-      // The same list for all that are wholly right, which are nearly all of thousands.
-      const kept = right.length === objects.length ? objects : right;
-      lastConverged.set(namespace, { objects: kept, desired: comparedWith });
-    }
-    if (!isTarget && wrong.size === 0) leave(namespace);
-    else states.set(namespace, wrong.size === 0 ? "synced" : "failing");
-  };
+  }
 
-  /** Never rejects: a mistake in here is told, and the namespace's turn comes again. */
-  const reconcile = async (namespace: string): Promise<void> =>
-    reconcileNamespace(namespace).catch((error: unknown) => {
-      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      log("error", `the work on namespace ${namespace} ended half-way: ${reason}`, { namespace });
-      states.set(namespace, "failing");
-      queue.addAfter(namespace, maximumObjectRetry);
-    });
+  #recordSuccess(namespace: string, { object, drift }: Action, outcome: Outcome): void {
+    const { metrics, log } = this.#dependencies;
+    metrics.applied(object, outcome);
+    const name = formatRef(object);
+    const text = `${name} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
+    log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object: name, outcome });
+    if (drift !== undefined) this.#failures.repaired(namespace, object, drift);
+    else if (outcome === "removed") this.#failures.removed(namespace, object);
+    else this.#failures.written(namespace, object);
+  }
 
-  const idle = (): void => {
-    const end = firstEnd(tokens.values());
-    const isLooked = (namespace: string): boolean => ["synced", "failing"].includes(states.get(namespace) ?? "pending");
-    // Its own namespace is always looked at; without it the others are not even known.
-    if (announce && end !== undefined && [config.namespace, ...observed.targets()].every(isLooked)) {
-      announce = false;
-      log("info", `the secret will expire at ${formatDate(end)}.`, { expiresAt: end.toISOString() });
-    }
-  };
+  #rememberConverged(namespace: string, desired: Desired, failed: ReadonlySet<ObjectRef>): void {
+    const { all } = this.#planner.objects;
+    const converged = all.filter((object) => !failed.has(object) && this.#cache.exists(namespace, object));
+    // Nearly all of thousands of namespaces have converged completely: they share one list.
+    const objects = converged.length === all.length ? all : converged;
+    this.#lastConverged.set(namespace, { objects, desired });
+  }
 
-  const queue = new WorkQueue(reconcile, { clock, concurrency, idle });
-  signal.addEventListener("abort", () => queue.close());
+  /** Forgets a namespace where the helper keeps nothing any more. */
+  #release(namespace: string): void {
+    this.#states.delete(namespace);
+    this.#lastConverged.delete(namespace);
+    this.#failures.forgetUncontested(namespace, this.#planner.objects.all);
+  }
 
-  return {
-    enqueue: (namespace, urgent) => queue.add(namespace, urgent),
-    refresh: (next) => {
-      tokens = next;
-      desired = new Map(desiredSecrets(config, next).map((secret) => [secret.name, secret]));
-      announce = true;
-      // The next helper finds the tokens there: should this one end now, ECR is not asked again.
-      queue.add(config.namespace, true);
-      for (const namespace of new Set([...observed.targets(), ...observed.namespacesWithObjects()]))
-        queue.add(namespace, false);
-    },
-    states: () => states,
-    stalled: () => queue.stalled(),
-  };
+  /** Forgets a namespace that no longer exists. */
+  #forget(namespace: string): void {
+    this.#release(namespace);
+    this.#uids.delete(namespace);
+    this.#failures.forget(namespace, this.#planner.objects.all);
+  }
+
+  /** A namespace that was deleted and created again starts without failures, even if no watch has shown its deletion. */
+  #forgetIfRecreated(namespace: string): void {
+    const uid = this.#cache.namespaces.get(namespace)?.uid;
+    if (this.#uids.get(namespace) !== uid) this.#forget(namespace);
+    this.#uids.set(namespace, uid);
+  }
+
+  /** Logs when the first token expires, once all namespaces have been reconciled with the current tokens. */
+  #logExpiry(): void {
+    const end = this.#unloggedExpiry;
+    if (end === undefined) return;
+    const isReconciled = (namespace: string): boolean => (this.#states.get(namespace) ?? "pending") !== "pending";
+    // The own namespace is always a target; until it has been reconciled, the others may not even be known.
+    if (![this.#config.namespace, ...this.#cache.targets()].every(isReconciled)) return;
+    this.#unloggedExpiry = undefined;
+    this.#dependencies.log("info", `the secret will expire at ${formatDate(end)}.`, { expiresAt: end.toISOString() });
+  }
 }

@@ -1,188 +1,195 @@
-// What went wrong with which object lately: how long it is left alone for that, and what is said of it.
-import { TerminalError } from "./writer.ts";
+// Tracks recent failures and outside changes of each object: how long it is left alone for them, and what is reported about it.
 import { KubeError, isConflict, isNamespaceGone, isTransientError } from "../kube/errors.ts";
+import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/logger.ts";
-import { formatSeconds, errorMessage } from "../shared/messages.ts";
-import type { Metrics } from "../observability/metrics.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";
-import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
+import { errorMessage, formatSeconds } from "../shared/messages.ts";
+import { TerminalError } from "./terminal-errors.ts";
 
+/** Where the tracker reports, and where its delays come from. */
 export interface FailureTrackerDependencies {
-  /** Makes something visible on the object itself: an Event of type Warning. */
-  readonly warn: (namespace: string, object: string, reason: string, message: string) => void;
+  /** Records an Event of type Warning on the object. Must not throw. */
+  readonly warn: (namespace: string, object: ObjectRef, reason: string, message: string) => void;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "failed" | "drifted">;
   readonly clock: Clock;
-  /** In [0, 1). */
+  /** A random number in [0, 1). */
   readonly random: () => number;
 }
 
-interface FailureRecord {
-  /** In a row, and of one sort. */
-  failures: number;
-  /** Whether they were of the sort that may pass any moment. */
-  isTransient: boolean;
-  /** How often it was put back since it was last left alone for long, and when it was last. */
-  repairs: number;
-  repairedAt: number;
-  /** It is not written sooner, in milliseconds since 1970. */
-  notBefore: number;
-  /** What the log said last: it does not repeat itself. */
-  lastReported: string;
+class FailureRecord {
+  /** Failures in a row, all transient or all not. */
+  failures = 0;
+  /** Whether they were transient. */
+  isTransient = false;
+  /** How often the object was put back since it was last left alone for long. */
+  repairs = 0;
+  /** When it was last put back, in milliseconds since 1970. */
+  repairedAt = -Infinity;
+  /** The object is not written before this time, in milliseconds since 1970. */
+  notBefore = -Infinity;
+  /** The reason that was last logged as an error, which is not logged so again; "" when there was no failure. */
+  lastReported = "";
 }
 
-/** After so many repairs in a row somebody else wants the last word, and people should know. */
+/** After so many repairs in a row an Event says that another program keeps changing the object. */
 const contestedThreshold = 3;
-/** To be overtaken by somebody else's write is no failure until it has happened so often in a row. */
+/** A write conflict is reported as a failure only after so many in a row. */
 const conflictThreshold = 3;
 
-/** An object is known by its namespace and by its kind and name as kubectl shows them, `secret/ecr-creds`. */
+/** Remembers the failures of each object in each namespace until they are forgotten. */
 export class FailureTracker {
   readonly #dependencies: FailureTrackerDependencies;
   readonly #records = new Map<string, FailureRecord>();
-  /** How many of them failed at their last attempt. */
+  /** How many objects failed at their last attempt. */
   #failing = 0;
 
-  constructor(effects: FailureTrackerDependencies) {
-    this.#dependencies = effects;
+  constructor(dependencies: FailureTrackerDependencies) {
+    this.#dependencies = dependencies;
   }
 
-  /** How long an object is still to be left alone, in milliseconds; 0 when it may be written. */
-  remainingBackoff(namespace: string, object: string): number {
-    const notBefore = this.#records.get(`${namespace}/${object}`)?.notBefore ?? -Infinity;
+  /** How much longer to leave an object alone, in milliseconds; 0 when it may be written. */
+  remainingBackoff(namespace: string, object: ObjectRef): number {
+    const notBefore = this.#records.get(keyOf(namespace, object))?.notBefore ?? -Infinity;
     return Math.max(0, notBefore - this.#dependencies.clock.now());
   }
 
-  /** An object was written, as it only had to be. */
-  written(namespace: string, object: string): void {
-    const trouble = this.#records.get(`${namespace}/${object}`);
-    if (trouble !== undefined) this.#clearFailures(trouble);
+  /** Call after an object was created or refreshed. */
+  written(namespace: string, object: ObjectRef): void {
+    const record = this.#records.get(keyOf(namespace, object));
+    if (record !== undefined) this.#clearFailures(record);
   }
 
-  /** An object was taken out of where it is not meant to be. Who puts it there again and again is met more and more slowly. */
-  removed(namespace: string, object: string): void {
-    const trouble = this.#clearFailures(this.#recordOf(namespace, object));
-    this.#backOff(trouble, trouble.repairs);
+  /** Call after an object was removed from where it does not belong. If it keeps coming back, the delay grows. */
+  removed(namespace: string, object: ObjectRef): void {
+    const record = this.#clearFailures(this.#recordOf(namespace, object));
+    this.#backOff(record, record.repairs);
   }
 
-  /** An object was put back after what somebody else did to it. */
-  repaired(namespace: string, object: string, drift: string): void {
+  /** Call after an outside change was reverted; `drift` says what the change was. If it is repeated, the delay grows. */
+  repaired(namespace: string, object: ObjectRef, drift: string): void {
     const { metrics, log, warn } = this.#dependencies;
-    const trouble = this.#clearFailures(this.#recordOf(namespace, object));
-    this.#backOff(trouble, trouble.repairs + 1);
+    const record = this.#clearFailures(this.#recordOf(namespace, object));
+    this.#backOff(record, record.repairs + 1);
     metrics.drifted(object);
-    log("warn", `${object} in namespace ${namespace} ${drift}; it was put back`, { namespace, object });
-    if (trouble.repairs !== contestedThreshold) return;
-    const text = `${object} ${drift}, ${String(contestedThreshold)} times in a row. It is put back more and more slowly`;
-    log("error", `${text} in namespace ${namespace}`, { namespace, object });
+    const name = formatRef(object);
+    log("warn", `${name} in namespace ${namespace} ${drift}; it was put back`, { namespace, object: name });
+    if (record.repairs !== contestedThreshold) return;
+    const text = `${name} ${drift}, ${String(contestedThreshold)} times in a row. It is put back more and more slowly`;
+    log("error", `${text} in namespace ${namespace}`, { namespace, object: name });
     warn(namespace, object, "Contested", text);
   }
 
-  /** An object could not be written. Gives how long to wait for the next attempt, in milliseconds; undefined for none. */
-  failed(namespace: string, object: string, error: unknown): number | undefined {
-    const { clock, random, metrics, log } = this.#dependencies;
-    const trouble = this.#recordOf(namespace, object);
-    const reason = errorMessage(error);
+  /** Call after a write failed. Returns the wait before the next attempt, in milliseconds; undefined when a retry is no use. */
+  failed(namespace: string, object: ObjectRef, error: unknown): number | undefined {
+    const record = this.#recordOf(namespace, object);
     if (error instanceof TerminalError) {
-      // A watch or other tokens will tell when it has changed: until then it is no use to try. What becomes so again and again
-      // is somebody's doing.
-      metrics.failed(object, error.reason);
-      this.#backOffOnce(trouble);
-      this.#report(namespace, object, trouble, { reason, next: "", event: error.reason });
+      this.#failedForGood(namespace, object, record, error);
       return undefined;
     }
-    // Of two that wrote at once the other may be done any moment, too.
-    const mayPass = isTransientError(error) || isConflict(error);
-    if (trouble.failures === 0) this.#failing++;
-    // What an API server that was unwell for long says of the object itself is news, and not the end of a long row.
-    trouble.failures = trouble.isTransient === mayPass ? trouble.failures + 1 : 1;
-    trouble.isTransient = mayPass;
-    const maximum = mayPass ? serverRetryLimit(this.#failing) : maximumObjectRetry;
-    const wait = Math.max(retryAfterOf(error), retryDelay(trouble.failures, random(), maximum));
-    trouble.notBefore = clock.now() + wait;
-    if (isNamespaceGone(error) || (isConflict(error) && trouble.failures < conflictThreshold)) {
-      log("debug", `${object} in namespace ${namespace}: ${reason}`, { namespace, object });
+    const { metrics, log } = this.#dependencies;
+    const [reason, wait] = [errorMessage(error), this.#countFailure(record, error)];
+    if (isNamespaceGone(error) || (isConflict(error) && record.failures < conflictThreshold)) {
+      const name = formatRef(object);
+      log("debug", `${name} in namespace ${namespace}: ${reason}`, { namespace, object: name });
       return wait;
     }
     metrics.failed(object, reasonLabel(error));
     const event = isClientError(error) ? "ApplyFailed" : undefined;
-    this.#report(namespace, object, trouble, { reason, next: `; trying again in ${formatSeconds(wait)}`, event });
+    this.#report(namespace, object, record, { reason, next: `; trying again in ${formatSeconds(wait)}`, event });
     return wait;
   }
 
-  /** Forgets objects in a namespace where the helper has nothing to do, but for those that somebody else does not leave alone. */
-  forgetUncontested(namespace: string, objects: readonly string[]): void {
+  /** Forgets objects in a namespace where the helper keeps nothing, except those that others changed lately. */
+  forgetUncontested(namespace: string, objects: readonly ObjectRef[]): void {
     const now = this.#dependencies.clock.now();
-    const isCalm = (object: string): boolean =>
-      now - (this.#records.get(`${namespace}/${object}`)?.repairedAt ?? -Infinity) > contestMemory;
-    this.forget(namespace, objects.filter(isCalm));
+    const isUncontested = (object: ObjectRef): boolean =>
+      now - (this.#records.get(keyOf(namespace, object))?.repairedAt ?? -Infinity) > contestMemory;
+    this.forget(namespace, objects.filter(isUncontested));
   }
 
-  /** Forgets objects in a namespace that is gone. */
-  forget(namespace: string, objects: readonly string[]): void {
+  /** Forgets objects of a namespace that no longer exists. */
+  forget(namespace: string, objects: readonly ObjectRef[]): void {
     for (const object of objects) {
-      const key = `${namespace}/${object}`;
+      const key = keyOf(namespace, object);
       if ((this.#records.get(key)?.failures ?? 0) > 0) this.#failing--;
       this.#records.delete(key);
     }
   }
 
-  #recordOf(namespace: string, object: string): FailureRecord {
-    const key = `${namespace}/${object}`;
-    const known = this.#records.get(key);
-    if (known !== undefined) return known;
-    const trouble = {
-      failures: 0,
-      isTransient: false,
-      repairs: 0,
-      repairedAt: -Infinity,
-      notBefore: -Infinity,
-      lastReported: "",
-    };
-    this.#records.set(key, trouble);
-    return trouble;
+  #recordOf(namespace: string, object: ObjectRef): FailureRecord {
+    const key = keyOf(namespace, object);
+    const record = this.#records.get(key) ?? new FailureRecord();
+    this.#records.set(key, record);
+    return record;
   }
 
-  /** Somebody else had a hand in it: it is left alone as long as after so many repairs. */
-  #backOff(trouble: FailureRecord, repairs: number): void {
+  /** There is no retry: a watch event or a new token brings the next attempt. */
+  #failedForGood(namespace: string, object: ObjectRef, record: FailureRecord, error: TerminalError): void {
+    this.#dependencies.metrics.failed(object, error.reason);
+    // An object that gets into this state again and again is being changed by someone else.
+    if (record.lastReported === "") this.#backOff(record, record.repairs);
+    this.#report(namespace, object, record, { reason: errorMessage(error), next: "", event: error.reason });
+  }
+
+  /** Returns the wait before the next attempt, in milliseconds. */
+  #countFailure(record: FailureRecord, error: unknown): number {
     const { clock, random } = this.#dependencies;
-    trouble.repairs++;
-    trouble.repairedAt = clock.now();
-    trouble.notBefore = clock.now() + repairDelay(repairs, random());
+    // A conflict is transient too: the other writer may be done at any moment.
+    const isTransient = isTransientError(error) || isConflict(error);
+    if (record.failures === 0) this.#failing++;
+    // The first client error after an outage starts a new row: retries of it must not begin with the outage's long delay.
+    record.failures = record.isTransient === isTransient ? record.failures + 1 : 1;
+    record.isTransient = isTransient;
+    const maximum = isTransient ? serverRetryLimit(this.#failing) : maximumObjectRetry;
+    const wait = Math.max(retryAfterOf(error), retryDelay(record.failures, random(), maximum));
+    record.notBefore = clock.now() + wait;
+    return wait;
   }
 
-  #backOffOnce(trouble: FailureRecord): void {
-    if (trouble.lastReported === "") this.#backOff(trouble, trouble.repairs);
+  /** Counts a repair, and leaves the object alone for the delay that follows `repairs` of them. */
+  #backOff(record: FailureRecord, repairs: number): void {
+    const { clock, random } = this.#dependencies;
+    record.repairs++;
+    record.repairedAt = clock.now();
+    record.notBefore = clock.now() + repairDelay(repairs, random());
   }
 
-  /** It is written now, and if it was left alone for long, nobody contests it any more. */
-  #clearFailures(trouble: FailureRecord): FailureRecord {
-    if (this.#dependencies.clock.now() - trouble.repairedAt > contestMemory) trouble.repairs = 0;
-    if (trouble.failures > 0) this.#failing--;
-    return Object.assign(trouble, { failures: 0, lastReported: "" });
+  /** Ends a row of failures. The repairs count anew if others have left the object alone for long. */
+  #clearFailures(record: FailureRecord): FailureRecord {
+    if (this.#dependencies.clock.now() - record.repairedAt > contestMemory) record.repairs = 0;
+    if (record.failures > 0) this.#failing--;
+    return Object.assign(record, { failures: 0, lastReported: "" });
   }
 
-  #report(namespace: string, object: string, trouble: FailureRecord, { reason, next, event }: Message): void {
-    const text = `${object} failed in namespace ${namespace}: ${reason}${next}`;
-    this.#dependencies.log(trouble.lastReported === reason ? "debug" : "error", text, { namespace, object });
-    if (trouble.lastReported === "" && event !== undefined) this.#dependencies.warn(namespace, object, event, reason);
-    trouble.lastReported = reason;
+  #report(namespace: string, object: ObjectRef, record: FailureRecord, { reason, next, event }: Report): void {
+    const { log, warn } = this.#dependencies;
+    const name = formatRef(object);
+    const level = record.lastReported === reason ? "debug" : "error";
+    log(level, `${name} failed in namespace ${namespace}: ${reason}${next}`, { namespace, object: name });
+    if (record.lastReported === "" && event !== undefined) warn(namespace, object, event, reason);
+    record.lastReported = reason;
   }
 }
 
-interface Message {
+interface Report {
   readonly reason: string;
+  /** What follows the reason in the log; "" for nothing. */
   readonly next: string;
-  /** The reason of the Event; undefined for none. */
+  /** The reason of the Event; undefined for no Event. */
   readonly event: string | undefined;
 }
 
-/** Whether a failure tells something about the object: not that the API server is unwell, which then needs no Events. */
+const keyOf = (namespace: string, object: ObjectRef): string => `${namespace}/${formatRef(object)}`;
+
+/** Whether the request or the object is at fault. When the API server is at fault instead, no Events are recorded. */
 const isClientError = (error: unknown): boolean =>
   error instanceof KubeError && error.status >= 400 && error.status < 500 && error.status !== 429;
 
-/** A word for a failure's reason that there are few of. */
+/** The value of the metric's label `reason`: one of few words, whatever the message says. */
 const reasonLabel = (error: unknown): string => {
   if (!(error instanceof KubeError)) return "Network";
   return error.reason === "" ? `Status${String(error.status)}` : error.reason;

@@ -1,134 +1,146 @@
-// What is to be done in a namespace: what was seen there compared with what should be there. Decides, and does nothing.
+// Plans the actions for a namespace by comparing the cache with the desired state. It performs none of them.
+import type { CachedAccount, CachedSecret } from "../cache/cached-objects.ts";
+import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
+import type { ObjectRef } from "../kube/object-ref.ts";
 import { maxSecretBytes } from "../resources/secrets.ts";
-import type { DesiredSecret } from "../resources/types.ts";
-import type { ClusterCache, CachedAccount, CachedSecret } from "../cache/cluster-cache.ts";
 import { listsAllOwnEntries, serviceAccountPatch, type Entries } from "../resources/service-account.ts";
+import type { DesiredSecret } from "../resources/types.ts";
 
-interface Work {
-  /** Kind and name as kubectl shows them, `secret/ecr-creds`. */
-  readonly object: string;
-  /** What somebody else did to it; undefined when it only has to be made, refreshed or taken back. */
+interface ActionBase {
+  readonly object: ObjectRef;
+  /** What someone else did to the object; undefined when it only has to be created, refreshed or removed. */
   readonly drift?: string | undefined;
 }
 
+/** One write to one object. `seen` is the object as it was in the cache when the action was planned. */
 export type Action =
-  | (Work & { readonly kind: "applySecret"; readonly secret: DesiredSecret; readonly seen: CachedSecret | undefined })
-  | (Work & { readonly kind: "removeSecret"; readonly name: string; readonly seen: CachedSecret })
-  | (Work & { readonly kind: "applyAccount"; readonly entries: Entries })
-  | (Work & { readonly kind: "releaseAccount" });
+  | (ActionBase & {
+      readonly kind: "applySecret";
+      readonly secret: DesiredSecret;
+      readonly seen: CachedSecret | undefined;
+    })
+  | (ActionBase & { readonly kind: "removeSecret"; readonly seen: CachedSecret })
+  | (ActionBase & { readonly kind: "applyAccount"; readonly entries: Entries })
+  | (ActionBase & { readonly kind: "releaseAccount" });
 
-/** All objects of a build namespace, as kubectl shows them. */
-export const objectsOf = ({ secretNames, serviceAccount }: HelperConfig): string[] => [
-  ...secretNames.map((name) => `secret/${name}`),
-  `serviceaccount/${serviceAccount}`,
-];
+/** References to the objects of a build namespace. */
+export interface ManagedObjects {
+  readonly secrets: readonly ObjectRef[];
+  readonly account: ObjectRef;
+  /** All of them, the service account last. */
+  readonly all: readonly ObjectRef[];
+}
 
-/** By the secret's name. A secret that is not among them has no token yet, or no more, and stays as it is. */
+/** The objects that a helper of this configuration keeps in a build namespace. */
+export function managedObjects({ secretNames, serviceAccount }: HelperConfig): ManagedObjects {
+  const secrets = secretNames.map((name) => ({ kind: "Secret", name }) as const);
+  const account = { kind: "ServiceAccount", name: serviceAccount } as const;
+  return { secrets, account, all: [...secrets, account] };
+}
+
+/** The desired secrets by name. One that is missing here has no token, or no longer one, and is left as it is. */
 export type Desired = ReadonlyMap<string, DesiredSecret>;
 
-/** What was right in a namespace after it was last worked on. */
+/** What was up to date in a namespace after it was last reconciled. */
 export interface LastConverged {
-  /** As kubectl shows them: what is missing of them was deleted. */
-  readonly objects: readonly string[];
-  /** What they were compared with. */
+  /** Some of the planner's `objects`: one that is missing now was deleted since. */
+  readonly objects: readonly ObjectRef[];
+  /** The desired state that they were compared with. */
   readonly desired: Desired;
 }
 
-/** The tasks of a namespace, the service account last: what it lists is there by then. */
-export function planNamespace(
-  config: HelperConfig,
-  observed: ClusterCache,
-  desired: Desired,
-  namespace: string,
-  settled: LastConverged | undefined,
-): Action[] {
-  const role = observed.kindOf(namespace);
-  if (role === "gone") return [];
-  const secrets = config.secretNames.map((name) => {
-    const seen = observed.secrets.get(name)?.get(namespace);
-    // Beside its pull secret the next helper, which may be at work already, keeps what it wants there.
-    if (role === "own" && name !== config.pullSecret && observed.hasSuccessor) return undefined;
-    if (role === "build" || (role === "own" && config.ownSecretNames.includes(name))) {
-      return planSecret(observed, desired, name, seen, settled);
+/** Plans from the cache as it is at each call, and remembers nothing about single namespaces. */
+export class Planner {
+  /** There is one reference to each object, which all namespaces share. */
+  readonly objects: ManagedObjects;
+  readonly #config: HelperConfig;
+  readonly #cache: ClusterCache;
+
+  constructor(config: HelperConfig, cache: ClusterCache) {
+    [this.#config, this.#cache, this.objects] = [config, cache, managedObjects(config)];
+  }
+
+  /** The actions for a namespace. The service account comes last, when the secrets that it lists exist. */
+  planNamespace(namespace: string, desired: Desired, last: LastConverged | undefined): Action[] {
+    const kind = this.#cache.kindOf(namespace);
+    if (kind === "gone") return [];
+    const secrets = this.objects.secrets.map((object) => {
+      const { name } = object;
+      const seen = this.#cache.secrets.get(name)?.get(namespace);
+      // The successor may be running already and writes its own secrets there; only the pull secret is common to both.
+      if (kind === "own" && name !== this.#config.pullSecret && this.#cache.hasSuccessor) return undefined;
+      if (kind === "build" || (kind === "own" && this.#config.ownSecretNames.includes(name))) {
+        return this.#planSecret(object, seen, desired, last);
+      }
+      return seen?.isOwned === true ? ({ kind: "removeSecret", object, seen } as const) : undefined;
+    });
+    return [...secrets, this.#planAccount(namespace, desired, last)].filter((action) => action !== undefined);
+  }
+
+  #planSecret(
+    object: ObjectRef,
+    seen: CachedSecret | undefined,
+    desired: Desired,
+    last: LastConverged | undefined,
+  ): Action | undefined {
+    const secret = desired.get(object.name);
+    if (secret === undefined) return undefined;
+    const hadConverged = last?.objects.includes(object) === true;
+    const action = { kind: "applySecret", object, secret, seen } as const;
+    if (seen === undefined) return { ...action, drift: hadConverged ? "was deleted" : undefined };
+    if (!seen.isOwned) return action;
+    if (seen.modifiedBy !== undefined) return { ...action, drift: `was changed by ${seen.modifiedBy}` };
+    const wasCurrent = hadConverged && last.desired === desired;
+    return this.#isSecretConverged(seen, secret, wasCurrent) ? undefined : action;
+  }
+
+  /**
+   * `wasCurrent` says whether the secret already had this helper's current content. If its content is different now, another
+   * helper of this stack wrote it.
+   */
+  #isSecretConverged(seen: CachedSecret, secret: DesiredSecret, wasCurrent: boolean): boolean {
+    if (seen.revision === secret.revision) return true;
+    return wasCurrent && (this.#cache.hasSuccessor || isNewerFromPeer(seen, secret));
+  }
+
+  #planAccount(namespace: string, desired: Desired, last: LastConverged | undefined): Action | undefined {
+    const object = this.objects.account;
+    const seen = this.#cache.accounts.get(namespace);
+    if (this.#cache.kindOf(namespace) !== "build") {
+      return seen?.hasOwnEntries === true ? { kind: "releaseAccount", object } : undefined;
     }
-    return seen?.isOwned === true
-      ? ({ kind: "removeSecret", object: `secret/${name}`, name, seen } as const)
-      : undefined;
-  });
-  const account = planAccount(config, observed, desired, namespace, settled);
-  return [...secrets, account].filter((task) => task !== undefined);
+    const exists = (name: string): boolean =>
+      (desired.get(name)?.size ?? Infinity) <= maxSecretBytes ||
+      this.#cache.secrets.get(name)?.get(namespace)?.isOwned === true;
+    const entries = {
+      secrets: [...this.#config.basicAuthSecrets.values()].filter(exists),
+      imagePullSecrets: [this.#config.pullSecret].filter(exists),
+    };
+    if (seen !== undefined && this.#isAccountConverged(seen, entries)) return undefined;
+    const drift = seen === undefined ? "was deleted" : "lost an entry";
+    return {
+      kind: "applyAccount",
+      object,
+      entries,
+      drift: last?.objects.includes(object) === true ? drift : undefined,
+    };
+  }
+
+  /** A successor may have written entries of its own. They stay, unless someone else removed any of them. */
+  #isAccountConverged({ account }: CachedAccount, entries: Entries): boolean {
+    return (
+      serviceAccountPatch(this.#config, account, entries) === undefined ||
+      (this.#cache.hasSuccessor && listsAllOwnEntries(this.#config, account))
+    );
+  }
 }
-
-function planSecret(
-  observed: ClusterCache,
-  desired: Desired,
-  name: string,
-  seen: CachedSecret | undefined,
-  settled: LastConverged | undefined,
-): Action | undefined {
-  const secret = desired.get(name);
-  if (secret === undefined) return undefined;
-  const wasSettled = hadConverged(settled, `secret/${name}`);
-  const task = { kind: "applySecret", object: `secret/${secret.name}`, secret, seen } as const;
-  if (seen === undefined) return { ...task, drift: wasSettled ? "was deleted" : undefined };
-  if (!seen.isOwned) return task;
-  if (seen.modifiedBy !== undefined) return { ...task, drift: `was changed by ${seen.modifiedBy}` };
-  return isConverged(observed, seen, secret, wasSettled && settled?.desired === desired) ? undefined : task;
-}
-
-const hadConverged = (settled: LastConverged | undefined, object: string): boolean =>
-  settled?.objects.includes(object) === true;
-
-/** `wasItsOwn` says whether it was as this helper wants it: what is another now was written by another helper of this stack. */
-const isConverged = (observed: ClusterCache, seen: CachedSecret, secret: DesiredSecret, wasItsOwn: boolean): boolean =>
-  seen.revision === secret.revision || (wasItsOwn && (observed.hasSuccessor || isNewer(seen, secret)));
 
 /**
- * Whether another helper's secret is the one to stay. There should be one helper, but where a node is cut off there are two for a
- * while, and each would overwrite the other for ever: all give the same answer for the same two. Where this one has a
- * successor, that one's stays in any case.
+ * Whether another helper's secret takes precedence over this one's. There should be one helper, but while a node is cut off there
+ * can be two, and each would overwrite the other for ever. Both must therefore decide the same way about the same two secrets.
  */
-function isNewer(seen: CachedSecret, secret: DesiredSecret): boolean {
-  const isAsOld = seen.refreshedAt === secret.refreshedAt;
-  return isAsOld ? seen.revision > secret.revision : seen.refreshedAt > secret.refreshedAt;
+function isNewerFromPeer(seen: CachedSecret, secret: DesiredSecret): boolean {
+  const isSameAge = seen.refreshedAt === secret.refreshedAt;
+  return isSameAge ? seen.revision > secret.revision : seen.refreshedAt > secret.refreshedAt;
 }
-
-function planAccount(
-  config: HelperConfig,
-  observed: ClusterCache,
-  desired: Desired,
-  namespace: string,
-  settled: LastConverged | undefined,
-): Action | undefined {
-  const object = `serviceaccount/${config.serviceAccount}`;
-  const seen = observed.accounts.get(namespace);
-  if (observed.kindOf(namespace) !== "build") {
-    return seen?.hasOwnEntries === true ? { kind: "releaseAccount", object } : undefined;
-  }
-  const isThere = (name: string): boolean =>
-    (desired.get(name)?.size ?? Infinity) <= maxSecretBytes ||
-    observed.secrets.get(name)?.get(namespace)?.isOwned === true;
-  const entries = {
-    secrets: [...config.basicAuthSecrets.values()].filter(isThere),
-    imagePullSecrets: [config.pullSecret].filter(isThere),
-  };
-  if (seen !== undefined && isAccountConverged(config, observed, seen, entries)) return undefined;
-  const change = seen === undefined ? "was deleted" : "lost an entry";
-  return {
-    kind: "applyAccount",
-    object,
-    entries,
-    drift: hadConverged(settled, object) ? change : undefined,
-  };
-}
-
-/** Other entries than this helper's are right, too, where the next one wrote them: what somebody else took of them is not. */
-const isAccountConverged = (
-  config: HelperConfig,
-  observed: ClusterCache,
-  { account }: CachedAccount,
-  entries: Entries,
-): boolean =>
-  serviceAccountPatch(config, account, entries) === undefined ||
-  (observed.hasSuccessor && listsAllOwnEntries(config, account));

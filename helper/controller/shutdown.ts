@@ -1,107 +1,113 @@
-// The end of a helper. A restart leaves everything as it is, and so does the end of its Deployment alone; but where the stack
-// is being destroyed, or the next helper will keep less, this one still has the rights to take back what nobody would look
+// What a helper does when it ends. After a restart, or when only the Deployment is deleted, everything stays as it is. When the stack
+// is destroyed, or the next helper will keep fewer objects, this helper still has the rights to remove what no helper would look
 // after any more.
-import type { Writer } from "./writer.ts";
+import type { ClusterCache } from "../cache/cluster-cache.ts";
+import { deploymentPath, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { undefinedIfNotFound } from "../kube/errors.ts";
+import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Kube } from "../kube/types.ts";
 import type { Log } from "../runtime/logger.ts";
-import { errorMessage } from "../shared/messages.ts";
-import type { ClusterCache } from "../cache/cluster-cache.ts";
 import { inParallel } from "../runtime/parallel.ts";
-import { deploymentPath, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
-import { objectsOf } from "./plan.ts";
+import { errorMessage } from "../shared/messages.ts";
+import { managedObjects } from "./plan.ts";
+import type { Writer } from "./writer.ts";
 
-/** How long the look at the Deployment may take, in milliseconds: an end is not held up by an API server that is away. */
-const lookLimit = 700;
-/** How long taking back may take, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
-const workLimit = 20_000;
+/** The timeout for reading the Deployment, in milliseconds: an unreachable API server must not delay the end of the helper. */
+const readTimeout = 700;
+/** The timeout for the whole cleanup, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
+const cleanupTimeout = 20_000;
 const concurrency = 16;
 
-/** What comes after this helper: one with this configuration, one of which nothing is known yet, or none. */
-type Next = HelperConfig | "another" | "none";
+/** What follows this helper: one with this configuration, one that nothing is known about yet, or none. */
+type Successor = HelperConfig | "unknown" | "none";
 
-/** Takes back what the next helper will not keep. Never rejects: what could not be done is told. */
+/** Removes what the next helper will not keep. Never rejects: a failure is logged. */
 export async function cleanUpOnShutdown(
   config: HelperConfig,
-  observed: ClusterCache,
+  cache: ClusterCache,
   writer: Writer,
   kube: Kube,
   log: Log,
 ): Promise<void> {
   try {
-    const successor = await nextOf(config, kube);
-    if (successor === "another")
+    const successor = await readSuccessor(config, kube);
+    if (successor === "unknown")
       return void log("info", "the stack goes on without this Deployment: all stays as it is");
-    const work = cleanups(config, observed, successor);
-    if (work.length === 0) return;
+    const cleanups = planCleanups(config, cache, successor);
+    if (cleanups.length === 0) return;
     log(
       "info",
       successor === "none"
         ? "the stack is being destroyed: taking back what is not collected with it"
         : "taking back what the next helper will not keep",
     );
-    const limit = AbortSignal.timeout(workLimit);
-    await inParallel(work, concurrency, async ({ namespace, object, run }) => {
-      const [level, outcome] = await run(writer, limit).then(
+    const signal = AbortSignal.timeout(cleanupTimeout);
+    await inParallel(cleanups, concurrency, async ({ namespace, object, run }) => {
+      const [level, outcome] = await run(writer, signal).then(
         (done) => ["info", done] as const,
         (error: unknown) => ["warn", `it is left: ${errorMessage(error)}`] as const,
       );
-      log(level, `${object} in namespace ${namespace}: ${outcome}`, { namespace, object });
+      const name = formatRef(object);
+      log(level, `${name} in namespace ${namespace}: ${outcome}`, { namespace, object: name });
     });
   } catch (error) {
     log("warn", `left everything as it is: what comes next is not known: ${errorMessage(error)}`);
   }
 }
 
-/** Fails where the API server does not tell. */
-async function nextOf(config: HelperConfig, kube: Kube): Promise<Next> {
-  const look = async <T>(path: string): Promise<T | undefined> =>
-    undefinedIfNotFound(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(lookLimit) }));
-  const found = await look<Deployment>(deploymentPath(config));
+/** Rejects when the API server does not answer, or when the Deployment's configuration cannot be parsed. */
+async function readSuccessor(config: HelperConfig, kube: Kube): Promise<Successor> {
+  const read = async <T>(path: string): Promise<T | undefined> =>
+    undefinedIfNotFound(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(readTimeout) }));
+  const found = await read<Deployment>(deploymentPath(config));
   if (found !== undefined && found.metadata.deletionTimestamp === undefined) return successorOf(config, found);
-  // Deleted by hand, or replaced: only the end of the stack takes the marker first.
-  const marker = await look(`/apis/rbac.authorization.k8s.io/v1/clusterroles/${config.marker}`);
-  return marker === undefined ? "none" : "another";
+  // The Deployment may have been deleted by hand, or be being replaced. Only destroying the stack deletes the marker before it.
+  const marker = await read(`/apis/rbac.authorization.k8s.io/v1/clusterroles/${config.marker}`);
+  return marker === undefined ? "none" : "unknown";
 }
 
 interface Cleanup {
   readonly namespace: string;
-  readonly object: string;
+  readonly object: ObjectRef;
   readonly run: (writer: Writer, signal: AbortSignal) => Promise<string>;
 }
 
-/** What is the helper's now and will be nobody's then. With the stack its secrets are collected: only accounts may stay. */
-function cleanups(config: HelperConfig, observed: ClusterCache, successor: HelperConfig | "none"): Cleanup[] {
-  const keeps = keepingOf(config, successor);
-  const all: Cleanup[] = [];
-  for (const namespace of observed.namespacesWithObjects()) {
-    for (const [name, collection] of successor === "none" ? [] : observed.secrets) {
-      const seen = collection.get(namespace);
-      const object = `secret/${name}`;
-      if (seen?.isOwned !== true || keeps(namespace, object)) continue;
-      all.push({
-        namespace,
-        object,
-        run: async (writer, signal) => writer.removeSecret(namespace, name, seen, signal),
-      });
-    }
-    const object = `serviceaccount/${config.serviceAccount}`;
-    if (observed.accounts.get(namespace)?.hasOwnEntries !== true || keeps(namespace, object)) continue;
-    all.push({ namespace, object, run: async (writer, signal) => writer.releaseAccount(namespace, signal) });
-  }
-  return all;
+/**
+ * What is this helper's and will be no helper's. Without a successor Kubernetes collects the secrets, by their owner; only service
+ * accounts are left to clean up, as they may stay.
+ */
+function planCleanups(config: HelperConfig, cache: ClusterCache, successor: HelperConfig | "none"): Cleanup[] {
+  const { secrets, account } = managedObjects(config);
+  const isKept = createKeptTest(config, successor);
+  const removeSecret = (namespace: string, object: ObjectRef): Cleanup[] => {
+    const seen = cache.secrets.get(object.name)?.get(namespace);
+    if (seen?.isOwned !== true || isKept(namespace, object)) return [];
+    return [
+      { namespace, object, run: async (writer, signal) => writer.removeSecret(namespace, object.name, seen, signal) },
+    ];
+  };
+  const releaseAccount = (namespace: string): Cleanup[] => {
+    if (cache.accounts.get(namespace)?.hasOwnEntries !== true || isKept(namespace, account)) return [];
+    return [{ namespace, object: account, run: async (writer, signal) => writer.releaseAccount(namespace, signal) }];
+  };
+  return [...cache.namespacesWithObjects()].flatMap((namespace) => [
+    ...(successor === "none" ? [] : secrets.flatMap((object) => removeSecret(namespace, object))),
+    ...releaseAccount(namespace),
+  ]);
 }
 
-function keepingOf(
+/** Creates the test of whether the successor keeps an object in a namespace. */
+function createKeptTest(
   config: HelperConfig,
   successor: HelperConfig | "none",
-): (namespace: string, object: string) => boolean {
+): (namespace: string, object: ObjectRef) => boolean {
   if (successor === "none") return () => false;
-  const objects = new Set(objectsOf(successor));
-  const kept = keptBy(successor);
-  const ownSecrets = new Set(successor.ownSecretNames.map((name) => `secret/${name}`));
-  return (namespace, object) =>
-    objects.has(object) &&
-    (kept?.has(namespace) !== false || (namespace === config.namespace && ownSecrets.has(object)));
+  const objects = new Set(managedObjects(successor).all.map(formatRef));
+  const namespaces = keptBy(successor);
+  return (namespace, object) => {
+    if (!objects.has(formatRef(object))) return false;
+    const isOwnSecret = object.kind === "Secret" && successor.ownSecretNames.includes(object.name);
+    return namespaces?.has(namespace) !== false || (namespace === config.namespace && isOwnSecret);
+  };
 }

@@ -1,13 +1,13 @@
-// The helper's writes: one object brought to its desired state, or taken back. Secrets by server-side apply, service
-// accounts by a patch of their own lists at the version that was read.
+// The helper's writes, one object at a time. Secrets are written by server-side apply. Service accounts are patched at the
+// resourceVersion that was read, because others write the same lists.
 import type { HelperConfig } from "../config/helper-config.ts";
-import { maxSecretBytes } from "../resources/secrets.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { fieldManager, isOwn } from "../shared/ownership.ts";
 import { metadataOnly } from "../kube/client.ts";
 import { isConflict, isForbidden, undefinedIfNotFound } from "../kube/errors.ts";
 import type { KubeRequest, Kube, KubeObject, PartialObjectMetadata } from "../kube/types.ts";
-import type { ClusterCache, CachedSecret } from "../cache/cluster-cache.ts";
+import type { CachedSecret } from "../cache/cached-objects.ts";
+import type { ClusterCache } from "../cache/cluster-cache.ts";
 import {
   releaseOwnershipPatch,
   hasOwnEntries,
@@ -18,86 +18,60 @@ import {
   type Entries,
   type ServiceAccount,
 } from "../resources/service-account.ts";
+import { rejectUnwritable } from "./terminal-errors.ts";
 
+/** What a write did, in kubectl's words where it has one. */
 export type Outcome = "created" | "configured" | "unchanged" | "removed";
 
-/** What no other attempt would mend: it is not tried again until something changes. */
-export abstract class TerminalError extends Error {
-  /** In a word: the reason of the Event. */
-  abstract readonly reason: string;
-}
-
-/** A secret of the wanted name that this helper did not make. It is left alone. */
-export class ForeignObjectError extends TerminalError {
-  readonly reason = "ForeignObject";
-}
-
-/** A secret that Kubernetes would not take. The one that is there is left as it is. */
-export class TooLargeError extends TerminalError {
-  readonly reason = "TooLarge";
-}
-
-/** How often a service account is read again because somebody else wrote it in between. */
-const conflictRetries = 10;
+/** How often a service account is read and patched again when others keep writing it in between. */
+const maxAttempts = 10;
 
 type FullAccount = ServiceAccount & KubeObject;
 
-/** Every method resolves to what was done, after `observed` was told, or rejects with what stood in the way. */
+/** Each method updates the cache and resolves to what it did, or rejects with KubeError, the network's error or a TerminalError. */
 export class Writer {
   readonly #kube: Kube;
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
 
-  constructor(kube: Kube, config: HelperConfig, observed: ClusterCache) {
-    [this.#kube, this.#config, this.#cache] = [kube, config, observed];
+  constructor(kube: Kube, config: HelperConfig, cache: ClusterCache) {
+    [this.#kube, this.#config, this.#cache] = [kube, config, cache];
   }
 
-  /** Applies a secret over what was seen in its place. */
+  /** Applies a secret. `seen` is the secret that the cache had in its place. */
   async applySecret(
     namespace: string,
     secret: DesiredSecret,
     seen: CachedSecret | undefined,
     signal: AbortSignal,
   ): Promise<Outcome> {
-    if (seen?.isOwned === false) {
-      throw new ForeignObjectError(
-        `secret ${namespace}/${secret.name} exists and was not made by this helper, so it is left as it is. ` +
-          "Delete it, or let the helper use another name (ecr-helper:basicAuthSecret, ecr-helper:pullSecret)",
-      );
-    }
-    if (secret.size > maxSecretBytes) {
-      throw new TooLargeError(
-        `secret ${namespace}/${secret.name} would hold ${String(secret.size)} bytes with the logins of all registries, and ` +
-          `Kubernetes takes ${String(maxSecretBytes)}, so it is left as it is. Let this stack keep fewer (ecr-helper:registries), ` +
-          "and another stack the rest, in secrets of other names",
-      );
-    }
+    rejectUnwritable(namespace, secret, seen);
     const path = `/api/v1/namespaces/${namespace}/secrets/${secret.name}`;
-    // Only what somebody else changed is taken back by force, and only in the object where that was seen. Else a secret that
-    // somebody made or changed since then is a conflict, and not overwritten.
-    const call =
+    // Only an outside change that was seen is overwritten by force, and only in that very object. A secret that someone created or
+    // changed since then is a conflict instead.
+    const request =
       seen?.modifiedBy === undefined
         ? applyRequest(path, secret.body, false, signal)
         : applyRequest(path, secret.bodyFor(seen.uid), true, signal);
-    const collection = this.#cache.secrets.get(secret.name);
+    const store = this.#cache.secrets.get(secret.name);
     if (seen === undefined) {
-      collection?.recordWrite(await this.#kube<PartialObjectMetadata>({ ...call, accept: metadataOnly() }));
+      store?.recordWrite(await this.#kube<PartialObjectMetadata>({ ...request, accept: metadataOnly() }));
       return "created";
     }
-    // The watch tells the same as the answer: to read both takes a tenth of a refresh.
-    await this.#kube({ ...call, accept: metadataOnly(), discardResponse: true });
+    // The watch delivers the same as the answer: reading both takes a tenth of a refresh.
+    await this.#kube({ ...request, accept: metadataOnly(), discardResponse: true });
     const { revision, refreshedAt } = secret;
-    collection?.assumeWritten(namespace, seen, { ...seen, revision, refreshedAt, modifiedBy: undefined });
+    store?.assumeWritten(namespace, seen, { ...seen, revision, refreshedAt, modifiedBy: undefined });
     return "configured";
   }
 
-  /** Removes a secret, unless another has taken its place since it was seen. */
+  /** Deletes the very secret that was seen. One that replaced it since has another uid: then the API server answers 409. */
   async removeSecret(namespace: string, name: string, { uid }: CachedSecret, signal: AbortSignal): Promise<Outcome> {
     await this.#remove(`/api/v1/namespaces/${namespace}/secrets/${name}`, { uid }, signal);
     return "removed";
   }
 
-  /** Makes the service account list these entries; makes it where there is none. */
+  /** Adds entries to the service account and removes those that the helper added before; creates the account if it is missing. */
   async applyAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
     return this.#retryOnConflict(async () => {
       const found = await this.#readAccount(namespace, signal);
@@ -106,13 +80,16 @@ export class Writer {
     });
   }
 
-  /** Takes out of a service account what the helper put there, and the account itself where it is the helper's and lists nothing else. */
+  /**
+   * Removes the helper's entries from the service account. Deletes the account if the helper created it and it lists nothing else;
+   * otherwise gives up its ownership.
+   */
   async releaseAccount(namespace: string, signal: AbortSignal): Promise<Outcome> {
     return this.#retryOnConflict(async () => {
       const found = await this.#readAccount(namespace, signal);
       if (found === undefined || !hasOwnEntries(this.#config, found)) return "unchanged";
-      const isMade = isOwn(this.#config, found.metadata.labels);
-      if (isMade && listsOnlyOwnEntries(this.#config, found)) {
+      const isOwned = isOwn(this.#config, found.metadata.labels);
+      if (isOwned && listsOnlyOwnEntries(this.#config, found)) {
         const { uid, resourceVersion } = found.metadata;
         await this.#remove(this.#accountPath(namespace), { uid, resourceVersion }, signal);
         return "removed";
@@ -121,7 +98,7 @@ export class Writer {
       await this.#patchAccount(
         namespace,
         found,
-        isMade ? mergePatches(patch, releaseOwnershipPatch(this.#config, found)) : patch,
+        isOwned ? mergePatches(patch, releaseOwnershipPatch(this.#config, found)) : patch,
         signal,
       );
       return "removed";
@@ -140,14 +117,15 @@ export class Writer {
     const body = JSON.stringify(newServiceAccount(this.#config, entries));
     const apply = applyRequest(this.#accountPath(namespace), body, false, signal);
     const made = await this.#kube<FullAccount>(apply).catch(async (error: unknown) => {
-      // Somebody made one since the look at it, which the stack's policies do not let the helper take over.
+      // Someone created the account since it was read, and the stack's admission policies do not let the helper take it over.
       const found = isForbidden(error) ? await this.#readAccount(namespace, signal) : undefined;
       if (found === undefined) throw error;
       return found;
     });
     if (!isOwn(this.#config, made.metadata.labels)) return this.#extendAccount(namespace, made, entries, signal);
     const { managedFields = [] } = (made as PartialObjectMetadata).metadata;
-    // Somebody made one since the look at it, and the apply took it over: it is given back, and extended as any other.
+    // Someone created the account since it was read, and the apply took it over. Its ownership is given back here; the next
+    // reconciliation extends it like any other account.
     if (managedFields.some(({ manager }) => manager !== fieldManager)) {
       return this.#patchAccount(namespace, made, releaseOwnershipPatch(this.#config, made), signal);
     }
@@ -175,13 +153,13 @@ export class Writer {
     return body === undefined ? "unchanged" : "configured";
   }
 
-  /** Repeats what a write of somebody else's made futile, so that neither loses anything. */
+  /** Repeats a read and write when another write came in between, so that neither write is lost. */
   async #retryOnConflict(work: () => Promise<Outcome>): Promise<Outcome> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await work();
       } catch (error) {
-        if (!isConflict(error) || attempt === conflictRetries) throw error;
+        if (!isConflict(error) || attempt === maxAttempts) throw error;
       }
     }
   }
@@ -193,8 +171,8 @@ export class Writer {
 }
 
 /**
- * For warnings that nobody reads the API server would parse the body a second time: a sixth of all that an apply costs it. A
- * field that it does not know is refused all the same. https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
+ * The query that turns off warnings about fields, which nobody would read: for them the API server parses the body a second time,
+ * which is a sixth of all that an apply costs it. It refuses an unknown field all the same. https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
  */
 export const skipFieldWarnings = "fieldValidation=Ignore";
 

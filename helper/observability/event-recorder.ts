@@ -1,42 +1,40 @@
-// Kubernetes Events: `kubectl describe` and `kubectl get events` tell what the log does.
+// Kubernetes Events, so that `kubectl describe` and `kubectl get events` show the most important lines of the log.
+import type { ObjectRef } from "../kube/object-ref.ts";
+import type { Kube } from "../kube/types.ts";
 import { sanitize } from "../shared/messages.ts";
 import { fieldManager } from "../shared/ownership.ts";
-import type { Kube } from "../kube/types.ts";
 
-const kinds: Record<string, [apiVersion: string, kind: string]> = {
-  secret: ["v1", "Secret"],
-  serviceaccount: ["v1", "ServiceAccount"],
-  deployment: ["apps/v1", "Deployment"],
-};
+const apiVersions: Record<ObjectRef["kind"], string> = { Secret: "v1", ServiceAccount: "v1", Deployment: "apps/v1" };
 
-/** The API server takes no longer message, in bytes. */
+/** The API server accepts no longer message, in bytes. */
 const maxMessage = 1024;
 
-/** The beginning of a text that has so many bytes at the most; no character is cut. */
-const withinBytes = (text: string, most: number): string => {
-  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(most));
+/** The beginning of a text that fits into so many bytes, without cutting a character. */
+const truncate = (text: string, maxBytes: number): string => {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(maxBytes));
   return text.slice(0, read);
 };
 
-/** Records an Event of type Warning on an object, named as kubectl does: `secret/ecr-creds`. */
+/**
+ * Records an Event of type Warning on an object, with a reason in one word. Rejects with KubeError or the network's error. Long
+ * messages are truncated.
+ */
 export async function recordWarning(
   kube: Kube,
   namespace: string,
-  object: string,
+  { kind, name }: ObjectRef,
   reason: string,
   message: string,
 ): Promise<void> {
-  const [resource = "", name = ""] = object.split("/");
-  const [apiVersion, kind] = kinds[resource] ?? ["v1", resource];
   const now = new Date().toISOString();
   const event = {
     apiVersion: "v1",
     kind: "Event",
     metadata: { generateName: `${name}.`, namespace },
-    involvedObject: { apiVersion, kind, namespace, name },
+    involvedObject: { apiVersion: apiVersions[kind], kind, namespace, name },
     type: "Warning",
     reason,
-    message: withinBytes(sanitize(message), maxMessage),
+    message: truncate(sanitize(message), maxMessage),
     source: { component: fieldManager },
     firstTimestamp: now,
     lastTimestamp: now,

@@ -57,9 +57,10 @@ async function exposedText(): Promise<string> {
   for (const status of [0, 200, 403, 503]) {
     metrics.called({ method: "GET", path: "/api/v1/namespaces/default/secrets?watch=1" }, status);
   }
-  metrics.applied("secret/ecr-creds", "created");
-  metrics.failed("secret/ecr-creds", "Forbidden");
-  metrics.drifted("secret/ecr-creds");
+  const object = { kind: "Secret", name: "ecr-creds" } as const;
+  metrics.applied(object, "created");
+  metrics.failed(object, "Forbidden");
+  metrics.drifted(object);
   metrics.watchFailed("/api/v1/namespaces/default/secrets?watch=1");
   return (await metrics.text()).body;
 }

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { ForeignObjectError } from "../../helper/controller/writer.ts";
+import { ForeignObjectError } from "../../helper/controller/terminal-errors.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { fieldManager, ownMetadata, type Metadata } from "../../helper/shared/ownership.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
+import { formatRef } from "../../helper/kube/object-ref.ts";
 import { fieldsOf } from "../../helper/resources/managed-fields.ts";
 import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import type { KubeObject, PartialObjectMetadata } from "../../helper/kube/types.ts";
-import { createController, type ControllerDependencies } from "../../helper/controller/controller.ts";
+import { Controller, type ControllerDependencies } from "../../helper/controller/controller.ts";
 import type { SyncState } from "../../helper/cache/informers.ts";
 import {
   newServiceAccount,
@@ -104,15 +105,19 @@ function simulate(env: Record<string, string> = {}, refuse: (write: string) => E
       return Promise.resolve("removed");
     },
   };
-  const controller = createController(
+  const controller: Controller = new Controller(
     config,
     observed,
     (namespace) => knowledge(namespace),
     {
       writer,
-      warn: (namespace, object, reason) => void warned.push(`${reason} ${namespace}/${object}`),
+      warn: (namespace, object, reason) => void warned.push(`${reason} ${namespace}/${formatRef(object)}`),
       log: (level, message) => void lines.push(`${level} ${message}`),
-      metrics: { applied: () => undefined, failed: () => undefined, drifted: (object) => void drifted.push(object) },
+      metrics: {
+        applied: () => undefined,
+        failed: () => undefined,
+        drifted: (object) => void drifted.push(formatRef(object)),
+      },
       clock,
       random: () => 0,
       concurrency: () => 32,

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
+import { formatRef } from "../../helper/kube/object-ref.ts";
 import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
-import type { ClusterCache, CachedSecret } from "../../helper/cache/cluster-cache.ts";
+import type { CachedSecret } from "../../helper/cache/cached-objects.ts";
+import type { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import { accessDeniedHint } from "../../helper/ecr/access-denied.ts";
-import { planNamespace } from "../../helper/controller/plan.ts";
+import { Planner } from "../../helper/controller/plan.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
@@ -175,8 +177,8 @@ describe("the tokens of a helper that pushes", () => {
       const secrets = new Map([["ecr-creds", new Map(found && [[of.namespace, found]])]]);
       const observed = { kindOf: () => "own", hasSuccessor, secrets, accounts: new Map() } as unknown as ClusterCache;
       const desired = new Map(desiredSecrets(config, both).map((secret) => [secret.name, secret]));
-      const all = planNamespace(of, observed, desired, of.namespace, undefined);
-      return all.filter(({ object }) => object === "secret/ecr-creds").map(({ kind }) => kind);
+      const all = new Planner(of, observed).planNamespace(of.namespace, desired, undefined);
+      return all.filter(({ object }) => formatRef(object) === "secret/ecr-creds").map(({ kind }) => kind);
     };
     assert.deepEqual(tasks(config, undefined, false), ["applySecret"]);
     assert.deepEqual(tasks(config, undefined, true), []);

@@ -1,0 +1,95 @@
+// What the cache keeps of each object: only what decides whether the helper has to act, and nothing that others can make large.
+import type { HelperConfig } from "../config/helper-config.ts";
+import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
+import { conflictingManager, fieldsOf, type Fields } from "../resources/managed-fields.ts";
+import { exampleSecrets } from "../resources/secrets.ts";
+import { hasOwnEntries, projectAccount, type ServiceAccount } from "../resources/service-account.ts";
+import { createMatcher } from "../shared/namespace-rules.ts";
+import { annotations, isOwn } from "../shared/ownership.ts";
+import { createIntern } from "./intern.ts";
+import { versionOf, type CachedObject } from "./store.ts";
+
+/** A secret without its data, which the watch never delivers. */
+export interface CachedSecret extends CachedObject {
+  /** Whether a helper of this stack created it, going by its labels. */
+  readonly isOwned: boolean;
+  /** The hash of the content that the helper wrote; "" when there is none. */
+  readonly revision: string;
+  /** When the newest of its tokens was requested, as ISO 8601 in UTC, or "unknown"; "" when the annotation is missing. */
+  readonly refreshedAt: string;
+  /** The field manager that changed what the helper had written; undefined when nothing was changed. */
+  readonly modifiedBy: string | undefined;
+}
+
+/** A service account, reduced by `projectAccount`. */
+export interface CachedAccount extends CachedObject {
+  /** Whether the helper created it or added entries to it. */
+  readonly hasOwnEntries: boolean;
+  /** The account with only the entries that name secrets of the helper. */
+  readonly account: ServiceAccount;
+}
+
+/** A namespace, where namespaces are watched. */
+export interface CachedNamespace extends CachedObject {
+  /** Whether the stack's rules include it as a build namespace. */
+  readonly isBuild: boolean;
+  readonly isTerminating: boolean;
+}
+
+/** The revision as the helper writes it. Anything longer would be kept once for every namespace. */
+const revisionPattern = /^[0-9a-f]{16}$/;
+/** The time as the helper writes it. */
+const timestampPattern = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z|unknown)$/;
+
+/** Reduces objects to what the cache keeps of them. Equal values are shared by all namespaces. */
+export class Projections {
+  readonly #config: HelperConfig;
+  readonly #isBuild: ReturnType<typeof createMatcher>;
+  /** The fields that the helper applies, by the secret's name. */
+  readonly #fields: ReadonlyMap<string, Fields>;
+  readonly #internText = createIntern<string>();
+  readonly #internAccount = createIntern<ServiceAccount>();
+
+  constructor(config: HelperConfig) {
+    this.#config = config;
+    this.#isBuild = createMatcher(config);
+    this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldsOf(secret)]));
+  }
+
+  namespace(object: PartialObjectMetadata): CachedNamespace {
+    const { name, uid, labels = {}, deletionTimestamp } = object.metadata;
+    return {
+      uid,
+      version: versionOf(object),
+      isBuild: this.#isBuild(name, labels),
+      isTerminating: deletionTimestamp !== undefined,
+    };
+  }
+
+  /** Keeps no text of a secret that is not the helper's, and of an own one only text that the helper may have written. */
+  secret(name: string, object: PartialObjectMetadata): CachedSecret {
+    const { uid, labels, annotations: found = {}, managedFields } = object.metadata;
+    const isOwned = isOwn(this.#config, labels);
+    const read = (key: string, form: RegExp): string => {
+      const value = isOwned ? (found[key] ?? "") : "";
+      return form.test(value) ? this.#internText(value) : "";
+    };
+    return {
+      uid,
+      version: versionOf(object),
+      isOwned,
+      revision: read(annotations.revision, revisionPattern),
+      refreshedAt: read(annotations.refreshedAt, timestampPattern),
+      modifiedBy: isOwned ? conflictingManager(managedFields, this.#fields.get(name) ?? {}) : undefined,
+    };
+  }
+
+  account(object: ServiceAccount & KubeObject): CachedAccount {
+    return {
+      uid: object.metadata.uid,
+      version: versionOf(object),
+      hasOwnEntries: hasOwnEntries(this.#config, object),
+      account: this.#internAccount(projectAccount(this.#config, object)),
+    };
+  }
+}

@@ -1,0 +1,97 @@
+// The collections that the helper watches. Its rights name single objects, so it lists and watches by name as well.
+import type { HelperConfig } from "../config/helper-config.ts";
+import type { Sink } from "../kube/reflector.ts";
+import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
+import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
+import type { CachedAccount, CachedNamespace, CachedSecret } from "./cached-objects.ts";
+import type { Store } from "./store.ts";
+
+/** A collection of the API to list and watch. */
+export interface WatchTarget {
+  /** The path with its selectors, as the reflector takes it. */
+  readonly path: string;
+  /** Whether only metadata is requested, so that the data of secrets never reaches the helper. */
+  readonly metadataOnly: boolean;
+  readonly sink: Sink<KubeObject>;
+  /** The only namespace that the collection covers; undefined for all. */
+  readonly namespace: string | undefined;
+}
+
+/** The stores that the watches fill. */
+export interface Stores {
+  /** Filled only where namespaces are included by pattern or selector. */
+  readonly namespaces: Store<CachedNamespace, PartialObjectMetadata>;
+  /** By the secret's name. */
+  readonly secrets: ReadonlyMap<string, Store<CachedSecret, PartialObjectMetadata>>;
+  readonly accounts: Store<CachedAccount>;
+}
+
+/** Everything to watch: cluster-wide for rules with patterns or a selector, otherwise namespace by namespace. */
+export function watchTargetsOf(
+  config: HelperConfig,
+  stores: Stores,
+  onDeployment: (object: KubeObject) => void,
+): WatchTarget[] {
+  const objects = isDynamic(config)
+    ? [watchNamespaces(stores), ...watchObjects(config, stores, undefined)]
+    : watchStaticNamespaces(config, stores);
+  return [...objects, watchDeployment(config, onDeployment)];
+}
+
+function watchNamespaces({ namespaces }: Stores): WatchTarget {
+  const sink = namespaces.sink(() => true);
+  return { path: "/api/v1/namespaces", metadataOnly: true, sink, namespace: undefined };
+}
+
+function watchStaticNamespaces(config: HelperConfig, stores: Stores): WatchTarget[] {
+  const { namespace, ownSecretNames } = config;
+  const names = staticNamespaces(config);
+  const builds = names.flatMap((name) => watchObjects(config, stores, name));
+  if (names.includes(namespace)) return builds;
+  return [...builds, ...watchSecrets(stores, ownSecretNames, namespace)];
+}
+
+/** The secrets and service accounts of a namespace, or of all when undefined. */
+const watchObjects = (config: HelperConfig, stores: Stores, namespace: string | undefined): WatchTarget[] => [
+  ...watchSecrets(stores, config.secretNames, namespace),
+  watchAccount(config, stores, namespace),
+];
+
+const watchSecrets = ({ secrets }: Stores, names: readonly string[], namespace: string | undefined): WatchTarget[] =>
+  names.map((name) => {
+    const store = secrets.get(name);
+    if (store === undefined) throw new Error(`the helper manages no secret named ${name}`);
+    const path = pathOf("secrets", name, namespace);
+    return { path, metadataOnly: true, sink: store.sink(isIn(namespace)), namespace };
+  });
+
+function watchAccount(
+  { serviceAccount }: HelperConfig,
+  { accounts }: Stores,
+  namespace: string | undefined,
+): WatchTarget {
+  const path = pathOf("serviceaccounts", serviceAccount, namespace);
+  return { path, metadataOnly: false, sink: accounts.sink(isIn(namespace)), namespace };
+}
+
+/**
+ * The helper watches its own Deployment, because it has to remove what its successor will not keep as soon as it sees the new
+ * template: its rights to do so end with the rollout.
+ */
+function watchDeployment({ namespace, deployment }: HelperConfig, set: (object: KubeObject) => void): WatchTarget {
+  const path = `/apis/apps/v1/namespaces/${namespace}/deployments?${nameSelector(deployment)}`;
+  return { path, metadataOnly: false, sink: { set, delete: () => undefined, listed: () => undefined }, namespace };
+}
+
+const isIn =
+  (namespace: string | undefined) =>
+  (key: string): boolean =>
+    namespace === undefined || key === namespace;
+
+/** Objects of one name, in one namespace or in all. Rights that are granted by name allow to list and watch nothing else. */
+function pathOf(resource: string, name: string, namespace: string | undefined): string {
+  const core = namespace === undefined ? "/api/v1" : `/api/v1/namespaces/${namespace}`;
+  return `${core}/${resource}?${nameSelector(name)}`;
+}
+
+const nameSelector = (name: string): string => `fieldSelector=${encodeURIComponent(`metadata.name=${name}`)}`;

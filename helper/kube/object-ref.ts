@@ -1,0 +1,10 @@
+// References to the objects that the helper manages and reports on.
+
+/** An object by its kind and name. Its namespace is not part of it, so that all namespaces can share one reference. */
+export interface ObjectRef {
+  readonly kind: "Secret" | "ServiceAccount" | "Deployment";
+  readonly name: string;
+}
+
+/** The reference as kubectl writes it, `secret/ecr-creds`: in log lines, Events and metric labels, and as the key of a Map. */
+export const formatRef = ({ kind, name }: ObjectRef): string => `${kind.toLowerCase()}/${name}`;
