@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { minute, simulate, writesOf } from "../support/controller-simulation.ts";
+
+describe("what somebody else did", () => {
+  for (const how of ["deleted", "changed"] as const) {
+    it(`is put back at once: a secret that was ${how}`, async () => {
+      const { writes, newToken, change, lines, drifted } = simulate();
+      await newToken();
+      writes.length = 0;
+      await change("a", "ecr-creds", how);
+      assert.deepEqual(writes, ["0 apply ecr-creds in a"]);
+      assert.deepEqual(drifted, ["secret/ecr-creds"]);
+      const word = how === "deleted" ? "was deleted" : "was changed by kubectl-edit";
+      assert.ok(lines.includes(`warn secret/ecr-creds in namespace a ${word}; it was put back`), lines.join("\n"));
+    });
+  }
+
+  it("is put back at once: a service account that lost its entries", async () => {
+    const { writes, newToken, loseEntries } = simulate();
+    await newToken();
+    writes.length = 0;
+    await loseEntries("a");
+    assert.deepEqual(writes, ["0 apply builder-sa in a"]);
+  });
+
+  it("is put back more and more slowly where they do it again at once, which is told once", async () => {
+    const { writes, newToken, change, clock, warned, stop } = simulate();
+    await newToken();
+    writes.length = 0;
+    for (let second = 0; second < 3600; second++) {
+      await change("a", "ecr-creds", "changed");
+      await clock.advance(1_000);
+    }
+    stop();
+    assert.ok(writes.length > 15 && writes.length < 40, String(writes.length));
+    const times = writes.map((write) => Number(write.split(" ")[0]));
+    assert.ok(times.at(-1) !== undefined && (times.at(-1) ?? 0) - (times.at(-2) ?? 0) >= 150);
+    assert.deepEqual(warned, ["Contested a/secret/ecr-creds"]);
+  });
+
+  it("is forgotten when they left it alone for long: the next time it is put back at once", async () => {
+    const { writes, newToken, change, clock } = simulate();
+    await newToken();
+    for (let times = 0; times < 5; times++) {
+      await change("a", "ecr-creds", "changed");
+      await clock.advance(10_000);
+    }
+    await clock.advance(20 * minute);
+    writes.length = 0;
+    await change("a", "ecr-creds", "changed");
+    assert.equal(writes.length, 1);
+    await clock.advance(minute);
+    await change("a", "ecr-creds", "changed");
+    assert.equal(writes.length, 2);
+  });
+
+  it("stays when it is a newer login by another helper of this stack, and goes when it is an older one", async () => {
+    const { writes, newToken, applyByPeer } = simulate();
+    await newToken();
+    writes.length = 0;
+    await applyByPeer("a", "ecr-creds", "2026-11-23T00:00:01.000Z");
+    assert.equal(writes.length, 0, "or two helpers would overwrite each other for ever");
+    await applyByPeer("a", "ecr-creds", "2026-11-22T23:59:59.000Z");
+    assert.deepEqual(writes, ["0 apply ecr-creds in a"]);
+    await applyByPeer("a", "ecr-creds", "2027-01-01T00:00:00.000Z");
+    writes.length = 0;
+    await newToken();
+    assert.ok(writes.includes("0 apply ecr-creds in a"), "whatever that helper's clock says: it may be gone");
+  });
+
+  it("stays when they made the secret: an error and an Event say so once, and nothing is tried until it goes", async () => {
+    const { writes, newToken, change, clock, warned, lines, controller } = simulate();
+    await change("a", "ecr-creds", "theirs");
+    await newToken();
+    await clock.advance(60 * minute);
+    assert.deepEqual(new Set(writes.filter((write) => write.endsWith("ecr-creds in a"))), new Set([writesOf("a")[0]]));
+    assert.deepEqual(warned, ["ForeignObject a/secret/ecr-creds"]);
+    assert.equal(lines.filter((line) => line === "error secret/ecr-creds failed in namespace a: theirs").length, 1);
+    assert.equal(controller.states().get("a"), "failing");
+    assert.equal(controller.states().get("b"), "synced");
+    await change("a", "ecr-creds", "deleted");
+    assert.equal(controller.states().get("a"), "synced");
+  });
+
+  it("is met more and more slowly where they make one and delete it again and again, in few words", async () => {
+    const { writes, newToken, change, clock, warned, lines, controller } = simulate();
+    await newToken();
+    writes.length = lines.length = 0;
+    for (let count = 0; count < 300; count++) {
+      await change("a", "ecr-creds", "theirs");
+      await change("a", "ecr-creds", "deleted");
+      await clock.advance(18);
+    }
+    assert.ok(writes.length <= 12, String(writes.length));
+    assert.ok(warned.length <= 6 && lines.length <= 30, `${String(warned.length)} ${String(lines.length)}`);
+    assert.equal(controller.states().get("b"), "synced");
+    await clock.advance(10 * minute);
+    assert.equal(controller.states().get("a"), "synced", "it is right in the end");
+  });
+});

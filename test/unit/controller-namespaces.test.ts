@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { minute, refusal, simulate, writesOf } from "../support/controller-simulation.ts";
+
+describe("namespaces meant by pattern or selector", () => {
+  const env = {
+    ECR_HELPER_BUILD_NAMESPACES: "team-*",
+    ECR_HELPER_NAMESPACE_SELECTOR: "builds=yes",
+    ECR_HELPER_EXCLUDE_NAMESPACES: "*-x",
+  };
+
+  it("get their objects when they appear, and when their labels come to match", async () => {
+    const { writes, newToken, setNamespace } = simulate(env);
+    await newToken();
+    for (const name of ["ecr-helper", "team-a", "team-x", "other"]) await setNamespace(name);
+    assert.deepEqual(new Set(writes.map((write) => write.split(" ").at(-1))), new Set(["ecr-helper", "team-a"]));
+    await setNamespace("other", { builds: "yes" });
+    assert.deepEqual(writes.slice(-3), writesOf("other"));
+  });
+
+  it("lose the helper's objects when their labels match no more", async () => {
+    const { writes, newToken, setNamespace, controller } = simulate(env);
+    await newToken();
+    await setNamespace("other", { builds: "yes" });
+    writes.length = 0;
+    await setNamespace("other", { builds: "no" });
+    assert.deepEqual(writes, [
+      "0 remove ecr-creds in other",
+      "0 remove ecr-creds-pull in other",
+      "0 release builder-sa in other",
+    ]);
+    assert.equal(controller.states().has("other"), false);
+  });
+
+  it("that are not meant are cleared more and more slowly of what somebody labels as the helper's again and again", async () => {
+    const { writes, newToken, setNamespace, copyOwnSecret, clock } = simulate(env);
+    await newToken();
+    await setNamespace("other");
+    writes.length = 0;
+    for (let count = 0; count < 300; count++) {
+      await copyOwnSecret("other", "ecr-creds");
+      await clock.advance(18);
+    }
+    assert.ok(writes.length <= 8, String(writes.length));
+    await clock.advance(10 * minute);
+    assert.equal(writes.at(-1)?.split(" ").slice(1).join(" "), "remove ecr-creds in other", "in the end it is cleared");
+  });
+
+  it("begin with a clean slate where one of the same name has taken the place of another, even unseen", async () => {
+    let isThere = false;
+    const { writes, newToken, setNamespace, clock, drifted } = simulate(env, (write) =>
+      isThere || !write.endsWith("team-a") ? undefined : refusal(404, "NotFound"),
+    );
+    await newToken();
+    await setNamespace("team-a");
+    await clock.advance(5 * minute);
+    isThere = true;
+    writes.length = 0;
+    await setNamespace("team-a", {}, { uid: "another" });
+    assert.deepEqual(
+      writes.map((write) => write.split(" ").slice(1).join(" ")),
+      writesOf("team-a").map((write) => write.slice(2)),
+    );
+    assert.deepEqual(drifted, []);
+  });
+
+  it("are left alone while they end", async () => {
+    const { writes, newToken, setNamespace, change, controller } = simulate(env);
+    await newToken();
+    await setNamespace("team-a");
+    writes.length = 0;
+    await setNamespace("team-a", {}, { deletionTimestamp: "2026-11-23T00:00:00Z" });
+    for (const name of ["ecr-creds", "ecr-creds-pull"]) await change("team-a", name, "deleted");
+    assert.deepEqual(writes, []);
+    assert.equal(controller.states().has("team-a"), false);
+    await setNamespace("team-a");
+    assert.equal(controller.states().get("team-a"), "synced");
+  });
+});
