@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { minute, simulate, writesOf } from "../support/controller-simulation.ts";
 
-describe("what somebody else did", () => {
+describe("an outside change", () => {
   for (const how of ["deleted", "changed"] as const) {
-    it(`is put back at once: a secret that was ${how}`, async () => {
+    it(`is reverted at once: a secret that was ${how}`, async () => {
       const { writes, newToken, change, lines, drifted } = simulate();
       await newToken();
       writes.length = 0;
@@ -16,7 +16,7 @@ describe("what somebody else did", () => {
     });
   }
 
-  it("is put back at once: a service account that lost its entries", async () => {
+  it("is reverted at once: a service account that lost its entries", async () => {
     const { writes, newToken, loseEntries } = simulate();
     await newToken();
     writes.length = 0;
@@ -24,7 +24,7 @@ describe("what somebody else did", () => {
     assert.deepEqual(writes, ["0 apply builder-sa in a"]);
   });
 
-  it("is put back more and more slowly where they do it again at once, which is told once", async () => {
+  it("is reverted with increasing delay when it is repeated at once, and one Event says so", async () => {
     const { writes, newToken, change, clock, warned, stop } = simulate();
     await newToken();
     writes.length = 0;
@@ -39,7 +39,7 @@ describe("what somebody else did", () => {
     assert.deepEqual(warned, ["Contested a/secret/ecr-creds"]);
   });
 
-  it("is forgotten when they left it alone for long: the next time it is put back at once", async () => {
+  it("is forgotten when the object is left alone for long: the next one is reverted at once", async () => {
     const { writes, newToken, change, clock } = simulate();
     await newToken();
     for (let times = 0; times < 5; times++) {
@@ -55,21 +55,24 @@ describe("what somebody else did", () => {
     assert.equal(writes.length, 2);
   });
 
-  it("stays when it is a newer login by another helper of this stack, and goes when it is an older one", async () => {
+  it("stays when another helper of this stack wrote a newer login, and is reverted when it is an older one", async () => {
     const { writes, newToken, applyByPeer } = simulate();
     await newToken();
     writes.length = 0;
     await applyByPeer("a", "ecr-creds", "2026-11-23T00:00:01.000Z");
-    assert.equal(writes.length, 0, "or two helpers would overwrite each other for ever");
+    assert.equal(writes.length, 0, "otherwise two helpers would overwrite each other for ever");
     await applyByPeer("a", "ecr-creds", "2026-11-22T23:59:59.000Z");
     assert.deepEqual(writes, ["0 apply ecr-creds in a"]);
     await applyByPeer("a", "ecr-creds", "2027-01-01T00:00:00.000Z");
     writes.length = 0;
     await newToken();
-    assert.ok(writes.includes("0 apply ecr-creds in a"), "whatever that helper's clock says: it may be gone");
+    assert.ok(
+      writes.includes("0 apply ecr-creds in a"),
+      "regardless of the clock of the other helper, which may be gone",
+    );
   });
 
-  it("stays when they made the secret: an error and an Event say so once, and nothing is tried until it goes", async () => {
+  it("stays when someone else made the secret: one error and one Event say so, and nothing is tried until it is deleted", async () => {
     const { writes, newToken, change, clock, warned, lines, controller } = simulate();
     await change("a", "ecr-creds", "theirs");
     await newToken();
@@ -83,7 +86,7 @@ describe("what somebody else did", () => {
     assert.equal(controller.states().get("a"), "synced");
   });
 
-  it("is met more and more slowly where they make one and delete it again and again, in few words", async () => {
+  it("is met with increasing delay and few log lines when a foreign secret is created and deleted again and again", async () => {
     const { writes, newToken, change, clock, warned, lines, controller } = simulate();
     await newToken();
     writes.length = lines.length = 0;
@@ -96,6 +99,6 @@ describe("what somebody else did", () => {
     assert.ok(warned.length <= 6 && lines.length <= 30, `${String(warned.length)} ${String(lines.length)}`);
     assert.equal(controller.states().get("b"), "synced");
     await clock.advance(10 * minute);
-    assert.equal(controller.states().get("a"), "synced", "it is right in the end");
+    assert.equal(controller.states().get("a"), "synced", "it converges in the end");
   });
 });

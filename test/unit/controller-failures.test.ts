@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { minute, refusal, simulate } from "../support/controller-simulation.ts";
 
 describe("a failure", () => {
-  it("is tried again sooner and sooner less, at least once a minute, and holds up nothing else", async () => {
+  it("is retried with exponential backoff, at least once a minute, and does not delay other objects", async () => {
     let refused = true;
     const isRefused = (write: string): boolean => refused && write === "apply ecr-creds in a";
     const { writes, newToken, clock, controller, warned, lines } = simulate({}, (write) =>
@@ -25,7 +25,7 @@ describe("a failure", () => {
     assert.equal(controller.states().get("a"), "synced");
   });
 
-  it("of the object itself is tried again soon, however long the API server was unwell before", async () => {
+  it("of the object itself is retried soon, however long the API server was unavailable before", async () => {
     const since = Date.parse("2026-11-23T00:00:00Z");
     const { writes, newToken, clock } = simulate({}, (write) => {
       if (write !== "apply ecr-creds in a") return undefined;
@@ -41,7 +41,7 @@ describe("a failure", () => {
     );
   });
 
-  it("because somebody else wrote first, or with the namespace's end, is no alarm", async () => {
+  it("is no error when it is a conflict or the namespace is terminating", async () => {
     let count = 0;
     const { newToken, lines, warned, clock } = simulate({}, (write) => {
       if (write.endsWith("creds in a") && count++ < 2) return refusal(409, "Conflict");
@@ -56,7 +56,7 @@ describe("a failure", () => {
     assert.deepEqual(warned, []);
   });
 
-  it("of the helper itself is told, and the namespace's turn comes again", async () => {
+  it("of the helper itself is logged, and the namespace is reconciled again later", async () => {
     const { newToken, lines, controller, clock, setSyncState } = simulate();
     setSyncState((namespace) => {
       if (namespace === "a" && clock.now() < Date.parse("2026-11-23T00:00:30Z")) throw new TypeError("a mistake");

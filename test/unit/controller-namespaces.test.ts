@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { minute, refusal, simulate, writesOf } from "../support/controller-simulation.ts";
 
-describe("namespaces meant by pattern or selector", () => {
+describe("namespaces included by pattern or selector", () => {
   const env = {
     ECR_HELPER_BUILD_NAMESPACES: "team-*",
     ECR_HELPER_NAMESPACE_SELECTOR: "builds=yes",
     ECR_HELPER_EXCLUDE_NAMESPACES: "*-x",
   };
 
-  it("get their objects when they appear, and when their labels come to match", async () => {
+  it("get their objects when they are created, and when their labels start to match", async () => {
     const { writes, newToken, setNamespace } = simulate(env);
     await newToken();
     for (const name of ["ecr-helper", "team-a", "team-x", "other"]) await setNamespace(name);
@@ -18,7 +18,7 @@ describe("namespaces meant by pattern or selector", () => {
     assert.deepEqual(writes.slice(-3), writesOf("other"));
   });
 
-  it("lose the helper's objects when their labels match no more", async () => {
+  it("lose the helper's objects when their labels no longer match", async () => {
     const { writes, newToken, setNamespace, controller } = simulate(env);
     await newToken();
     await setNamespace("other", { builds: "yes" });
@@ -32,7 +32,7 @@ describe("namespaces meant by pattern or selector", () => {
     assert.equal(controller.states().has("other"), false);
   });
 
-  it("that are not meant are cleared more and more slowly of what somebody labels as the helper's again and again", async () => {
+  it("that are not included are cleared with increasing delay of secrets that others label as the helper's again and again", async () => {
     const { writes, newToken, setNamespace, copyOwnSecret, clock } = simulate(env);
     await newToken();
     await setNamespace("other");
@@ -43,10 +43,10 @@ describe("namespaces meant by pattern or selector", () => {
     }
     assert.ok(writes.length <= 8, String(writes.length));
     await clock.advance(10 * minute);
-    assert.equal(writes.at(-1)?.split(" ").slice(1).join(" "), "remove ecr-creds in other", "in the end it is cleared");
+    assert.equal(writes.at(-1)?.split(" ").slice(1).join(" "), "remove ecr-creds in other", "it is cleared in the end");
   });
 
-  it("begin with a clean slate where one of the same name has taken the place of another, even unseen", async () => {
+  it("start without failures when they were deleted and created again, even if no watch has shown it", async () => {
     let isThere = false;
     const { writes, newToken, setNamespace, clock, drifted } = simulate(env, (write) =>
       isThere || !write.endsWith("team-a") ? undefined : refusal(404, "NotFound"),
@@ -64,7 +64,7 @@ describe("namespaces meant by pattern or selector", () => {
     assert.deepEqual(drifted, []);
   });
 
-  it("are left alone while they end", async () => {
+  it("are left alone while they terminate", async () => {
     const { writes, newToken, setNamespace, change, controller } = simulate(env);
     await newToken();
     await setNamespace("team-a");

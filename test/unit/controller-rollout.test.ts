@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { simulate, writesOf } from "../support/controller-simulation.ts";
 
-describe("a helper whose Deployment makes another one", () => {
+describe("a helper whose Deployment has a new template", () => {
   const rolling = { ECR_HELPER_LOG_LEVEL: "debug" };
 
-  it("leaves the secrets that the other one wrote, and writes its own at the next token: the other may never be ready", async () => {
+  it("leaves the secrets that its successor wrote, and writes its own with the next token: the successor may never be ready", async () => {
     const { writes, newToken, applyByPeer, setDeployment } = simulate();
     await setDeployment({});
     await newToken();
@@ -21,7 +21,7 @@ describe("a helper whose Deployment makes another one", () => {
     assert.deepEqual(writes, ["0 apply ecr-creds in a"], "the rollout was undone");
   });
 
-  it("leaves the entries that the other one made, and puts back what somebody else took away", async () => {
+  it("leaves the entries that its successor added, and puts back those that someone else removed", async () => {
     const { writes, newToken, setAccount, setDeployment } = simulate();
     await setDeployment({});
     await newToken();
@@ -34,7 +34,7 @@ describe("a helper whose Deployment makes another one", () => {
     assert.deepEqual(writes, ["0 apply builder-sa in a"]);
   });
 
-  it("takes back at once what the other one will not keep, and makes it again where the rollout is undone", async () => {
+  it("removes at once what its successor will not keep, and creates it again when the rollout is undone", async () => {
     const { writes, newToken, setDeployment, controller } = simulate();
     await setDeployment({});
     await newToken();
@@ -47,7 +47,7 @@ describe("a helper whose Deployment makes another one", () => {
     assert.deepEqual(writes, writesOf("b"));
   });
 
-  it("takes nothing back where the other one decides by itself, or is of a kind that it does not understand", async () => {
+  it("removes nothing when its successor has patterns or a configuration that it cannot parse", async () => {
     for (const namespaces of ["a*", "?"]) {
       const { writes, newToken, setDeployment } = simulate();
       await setDeployment({});

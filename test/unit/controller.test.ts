@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { simulate, writesOf } from "../support/controller-simulation.ts";
 
 describe("the controller", () => {
-  it("writes every namespace's objects when there is a token, the service account last, and its own pull secret", async () => {
+  it("writes every namespace's objects once there is a token, the service account last, and its own pull secret", async () => {
     const { writes, newToken, controller } = simulate();
     await newToken();
     for (const namespace of ["a", "b"]) {
@@ -19,7 +19,7 @@ describe("the controller", () => {
     assert.deepEqual([...controller.states().values()], ["synced", "synced", "synced"]);
   });
 
-  it("logs the origin's lines", async () => {
+  it("logs the same lines as the script that it replaces", async () => {
     const { lines, newToken } = simulate({ ECR_HELPER_BUILD_NAMESPACES: "ecr-helper" });
     await newToken();
     assert.deepEqual(lines, [
@@ -30,7 +30,7 @@ describe("the controller", () => {
     ]);
   });
 
-  it("writes the secrets again with a new token, and nothing else", async () => {
+  it("writes only the secrets again when the token changes", async () => {
     const { writes, newToken } = simulate({ ECR_HELPER_BUILD_NAMESPACES: "a" });
     await newToken();
     writes.length = 0;
@@ -42,7 +42,7 @@ describe("the controller", () => {
     ]);
   });
 
-  it("decides nothing about a namespace that it does not know yet, and says when one cannot be read", async () => {
+  it("writes nothing to a namespace that is not cached yet, and reports one that cannot be read as failing", async () => {
     const { writes, newToken, controller, setSyncState, clock } = simulate();
     setSyncState((namespace) => (namespace === "a" ? "unknown" : namespace === "b" ? "unreadable" : "known"));
     await newToken();
