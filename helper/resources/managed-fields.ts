@@ -1,33 +1,33 @@
-// Whether what the helper wrote is still as it wrote it, told from an object's metadata alone: the API server records
-// for every field who wrote it last. https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+// Detects outside changes from an object's metadata alone: the API server records for every field which manager wrote it last.
+// https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
 import type { Secret } from "./types.ts";
 import { fieldManager } from "../shared/ownership.ts";
 import { asRecord, isString, asArray } from "../runtime/shape.ts";
 import type { ManagedFields } from "../kube/types.ts";
 
-/** A tree of fields: keys are `f:NAME` for a field, `k:{...}` for an item of a list. */
+/** A tree of fields as in `fieldsV1`: keys are `f:NAME` for a field and `k:{...}` for an item of a list. */
 export interface Fields {
   readonly [key: string]: Fields;
 }
 
-/** The fields of a secret as the helper applies it. */
+/** The fields that the helper owns after it applied this secret. */
 export function fieldsOf({ metadata, data }: Secret): Fields {
   const { labels = {}, annotations = {}, ownerReferences = [] } = metadata;
-  const leaves = (keys: readonly string[]): Fields => Object.fromEntries(keys.map((key) => [key, {}]));
-  const named = (object: object): Fields => leaves(Object.keys(object).map((key) => `f:${key}`));
+  const asLeaves = (keys: readonly string[]): Fields => Object.fromEntries(keys.map((key) => [key, {}]));
+  const namesOf = (object: object): Fields => asLeaves(Object.keys(object).map((key) => `f:${key}`));
   const owners = ownerReferences.map((owner) => `k:{"uid":${JSON.stringify((owner as { uid: string }).uid)}}`);
   return {
     "f:type": {},
-    "f:data": named(data),
+    "f:data": namesOf(data),
     "f:metadata": {
-      "f:labels": named(labels),
-      "f:annotations": named(annotations),
-      "f:ownerReferences": leaves(owners),
+      "f:labels": namesOf(labels),
+      "f:annotations": namesOf(annotations),
+      "f:ownerReferences": asLeaves(owners),
     },
   };
 }
 
-/** Whether all wanted fields are there. */
+/** Whether `found` contains all wanted fields. Clients can write `found`, so it may be anything. */
 function containsFields(found: unknown, wanted: Fields): boolean {
   if (typeof found !== "object" || found === null) return false;
   for (const key in wanted) {
@@ -37,8 +37,8 @@ function containsFields(found: unknown, wanted: Fields): boolean {
 }
 
 /**
- * Who took one of these fields from the helper, changed or removed: the name of the manager that wrote last. Undefined
- * when the helper still has them all.
+ * The field manager that changed or removed one of these fields after the helper had applied them, taken to be the one that wrote
+ * last. Undefined while the helper still owns them all. `entries` is `metadata.managedFields`, in which any value may be invalid.
  */
 export function conflictingManager(entries: unknown, wanted: Fields): string | undefined {
   const all = asArray(entries).map((entry): ManagedFields => asRecord(entry));
@@ -46,8 +46,8 @@ export function conflictingManager(entries: unknown, wanted: Fields): string | u
   if (containsFields(own?.fieldsV1, wanted)) return undefined;
   const timeOf = ({ time }: ManagedFields): string => (isString(time) ? time : "");
   const [last] = all.filter((entry) => entry !== own).sort((a, b) => timeOf(b).localeCompare(timeOf(a)));
-  return isString(last?.manager) ? last.manager.slice(0, maxName) : "somebody who left no name";
+  return isString(last?.manager) ? last.manager.slice(0, maxName) : "an unknown field manager";
 }
 
-/** The API server takes no longer name of a manager. */
+/** The longest name of a field manager that the API server accepts, in characters. */
 const maxName = 128;

@@ -1,4 +1,4 @@
-// What should exist: pure functions from tokens and configuration to the objects of a namespace.
+// The desired secrets of a namespace: pure functions of the tokens and the configuration.
 import { createHash } from "node:crypto";
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
@@ -7,33 +7,34 @@ import { firstEnd, type Tokens, type AuthorizationToken } from "../ecr/token.ts"
 import { encodeTokenAnnotation } from "./token-annotation.ts";
 import type { DesiredSecret, Secret } from "./types.ts";
 
-/** What Kubernetes takes in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
+/** The most data that Kubernetes accepts in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
 export const maxSecretBytes = 1 << 20;
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-/** The hosts that a region's registries are reached under: each its own, and for the stack's own the configured one first. */
+/** The hosts of a region's registries. A configured host for the stack's own registry comes before that registry's ECR host. */
 function hostsOf({ registries, registryHost }: HelperConfig, region: string): string[] {
   const alias = registries[0]?.region === region && registryHost !== undefined ? [registryHost] : [];
   return [...alias, ...registries.filter((one) => one.region === region).map(({ host }) => host)];
 }
 
-const moment = (milliseconds: number | undefined): string =>
+/** A time in milliseconds since 1970 as ISO 8601; "unknown" when there is none. */
+const formatTime = (milliseconds: number | undefined): string =>
   milliseconds === undefined || Number.isNaN(milliseconds) ? "unknown" : new Date(milliseconds).toISOString();
 
-/** When the first of these tokens ends, and when the last of them came. */
-const times = (tokens: readonly AuthorizationToken[]): Record<string, string> => ({
-  "ecr-helper/expires-at": moment(firstEnd(tokens)?.getTime()),
-  [annotations.refreshedAt]: moment(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
+/** The annotations with the times of these tokens: when the first expires, and when the newest was requested. */
+const timeAnnotations = (tokens: readonly AuthorizationToken[]): Record<string, string> => ({
+  "ecr-helper/expires-at": formatTime(firstEnd(tokens)?.getTime()),
+  [annotations.refreshedAt]: formatTime(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
 });
 
-/** The secret builds log in with to the registries of one region: type basic-auth, annotated for Knative and Tekton. */
+/** The secret with which builds log in to the registries of one region: type basic-auth, annotated for Knative and Tekton. */
 function basicAuthSecret(config: HelperConfig, name: string, region: string, token: AuthorizationToken): Secret {
   const metadata = ownMetadata(config, name);
-  metadata.annotations = times([token]);
+  metadata.annotations = timeAnnotations([token]);
   if (config.pushRole !== undefined) {
-    const left = new Map([[pushTokenName(region), token]]);
-    metadata.annotations[annotations.tokens] = encodeTokenAnnotation(config.pushFingerprint, left);
+    const tokens = new Map([[pushTokenName(region), token]]);
+    metadata.annotations[annotations.tokens] = encodeTokenAnnotation(config.pushFingerprint, tokens);
   }
   for (const [index, host] of hostsOf(config, region).entries()) {
     metadata.annotations[`build.knative.dev/docker-${String(index)}`] = `https://${host}`;
@@ -44,8 +45,8 @@ function basicAuthSecret(config: HelperConfig, name: string, region: string, tok
 }
 
 /**
- * The secret images are pulled with: every registry that there is a token for, with and without https://. Each has its `auth`
- * alone, as `docker login` writes it: with user and password beside it the secret would be nearly twice as large.
+ * The secret with which images are pulled: it has every registry that has a token, with and without https://. Each entry has only
+ * `auth`, as `docker login` writes it: with user and password as well the secret would be nearly twice as large.
  */
 function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
   const auths: Record<string, string> = {};
@@ -55,7 +56,7 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
   }
   const metadata = ownMetadata(config, config.pullSecret);
   metadata.annotations = {
-    ...times([...tokens.values()]),
+    ...timeAnnotations([...tokens.values()]),
     [annotations.tokens]: encodeTokenAnnotation(config.fingerprint, tokens),
   };
   const data = { [dockerConfigKey]: base64(encodeDockerConfig(auths)) };
@@ -65,16 +66,16 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
 const buildTokenName = ({ pushRole }: HelperConfig, region: string): string =>
   pushRole === undefined ? region : pushTokenName(region);
 
-/** All secrets of a build namespace that there is a token for. The order of the tokens makes no difference. */
+/** The secrets of a build namespace, except those that have no token. The order of the tokens makes no difference. */
 export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
-  const known = new Map<string, AuthorizationToken>();
+  const pullTokens = new Map<string, AuthorizationToken>();
   const secrets: Secret[] = [];
   for (const [region, name] of config.basicAuthSecrets) {
     const [pull, build] = [tokens.get(region), tokens.get(buildTokenName(config, region))];
-    if (pull !== undefined) known.set(region, pull);
+    if (pull !== undefined) pullTokens.set(region, pull);
     if (build !== undefined) secrets.push(basicAuthSecret(config, name, region, build));
   }
-  if (known.size > 0) secrets.push(pullSecret(config, known));
+  if (pullTokens.size > 0) secrets.push(pullSecret(config, pullTokens));
   for (const secret of secrets) {
     const revision = createHash("sha256").update(JSON.stringify(secret)).digest("hex").slice(0, 16);
     secret.metadata.annotations = { ...secret.metadata.annotations, [annotations.revision]: revision };
@@ -82,7 +83,7 @@ export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
   return secrets;
 }
 
-/** The same secrets, ready to be applied. */
+/** The same secrets, encoded to be applied. */
 export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSecret[] =>
   secretsOf(config, tokens).map((secret) => {
     const json = JSON.stringify(secret);
@@ -97,7 +98,7 @@ export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSec
     };
   });
 
-/** The secrets as they would be with all tokens: their fields are the same whatever the tokens are. */
+/** All secrets with empty tokens, for their fields: these do not depend on the tokens. */
 export const exampleSecrets = (config: HelperConfig): Secret[] =>
   secretsOf(
     config,

@@ -1,5 +1,5 @@
-// The service account of a build namespace: pure functions that extend and shorten its lists and never lose, double or
-// move an entry of somebody else's.
+// The service account of a build namespace: pure functions that add entries to its lists and remove them, and never lose, duplicate
+// or move an entry of someone else's.
 import type { HelperConfig } from "../config/helper-config.ts";
 import { objectName } from "../shared/names.ts";
 import {
@@ -12,10 +12,12 @@ import {
 } from "../shared/ownership.ts";
 import { isString, asArray, parseRecord } from "../runtime/shape.ts";
 
+/** An entry of `secrets` or `imagePullSecrets`. */
 export interface NameReference {
   name: string;
 }
 
+/** A ServiceAccount of the Kubernetes API, with the fields that the helper reads or writes. */
 export interface ServiceAccount {
   apiVersion: "v1";
   kind: "ServiceAccount";
@@ -24,15 +26,16 @@ export interface ServiceAccount {
   imagePullSecrets?: NameReference[];
 }
 
-/** The names that a service account should list: in `secrets` for builds, in `imagePullSecrets` for pulls. */
+/** The names of secrets that a service account should list: in `secrets` for builds, in `imagePullSecrets` for pulls. */
 export interface Entries {
   readonly secrets: readonly string[];
   readonly imagePullSecrets: readonly string[];
 }
 
+/** The entries of a service account that the helper releases. */
 export const noEntries: Entries = { secrets: [], imagePullSecrets: [] };
 
-/** The service account as the helper creates it where there is none. */
+/** The service account that the helper creates where none exists. */
 export const newServiceAccount = (config: HelperConfig, entries: Entries): ServiceAccount => {
   const metadata = ownMetadata(config, config.serviceAccount);
   metadata.annotations = { [entriesAnnotation(config)]: JSON.stringify(entries) };
@@ -46,18 +49,18 @@ export const newServiceAccount = (config: HelperConfig, entries: Entries): Servi
   };
 };
 
-/** Names of secrets in a list, and nothing else that may stand there. */
+/** The names of secrets in a list. Other users can write the list, so any other value is skipped. */
 const namesIn = (value: unknown): string[] =>
   asArray(value).filter((name) => isString(name) && objectName.test(name)) as string[];
 
-/** The entries that the helper added, as the annotation tells. Where somebody wrote something else none are known to be the helper's. */
+/** The entries that the helper added, by its annotation. An invalid annotation counts as no entries, so that none is removed. */
 export function readOwnEntries(config: HelperConfig, { metadata }: Pick<ServiceAccount, "metadata">): Entries {
   const text = metadata.annotations?.[entriesAnnotation(config)] ?? "";
   const { secrets, imagePullSecrets } = text.length > maxEntriesAnnotation ? {} : parseRecord(text);
   return { secrets: namesIn(secrets), imagePullSecrets: namesIn(imagePullSecrets) };
 }
 
-/** A list with these names added at its end and those removed: the very same list where nothing changes. */
+/** A list with names removed, and names added at its end. Returns the same array when nothing changes. */
 export function withEntries(
   list: readonly NameReference[],
   added: readonly string[],
@@ -72,9 +75,8 @@ export function withEntries(
 const lists = ["secrets", "imagePullSecrets"] as const;
 
 /**
- * The merge patch that makes an existing service account list these entries, or takes all that the helper added away
- * when there are none. It holds the resourceVersion that was read, so that a write in between makes it fail. Undefined
- * when there is nothing to change.
+ * The merge patch after which an existing service account lists these entries, and none that the helper added before; undefined when
+ * nothing has to change. It has the resourceVersion that was read, so that it fails with a conflict if someone wrote in between.
  */
 export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount, wanted: Entries): object | undefined {
   const before = readOwnEntries(config, found);
@@ -84,7 +86,7 @@ export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount,
     const current = found[list] ?? [];
     const next = withEntries(current, wanted[list], before[list]);
     if (next !== current) patch[list] = next;
-    // What stood there before the helper came is not the helper's, even where it wants it too.
+    // An entry that existed before the helper added any is not the helper's, even if the helper wants it too.
     added[list] = wanted[list].filter(
       (name) => before[list].includes(name) || !current.some((entry) => entry.name === name),
     );
@@ -98,13 +100,13 @@ export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount,
   return { ...patch, metadata: { resourceVersion, annotations: { [key]: annotation ?? null } } };
 }
 
-/** Whether the helper made a service account, or added anything to it. */
+/** Whether the helper created a service account or added entries to it. */
 export const hasOwnEntries = (config: HelperConfig, { metadata }: ServiceAccount): boolean =>
   isOwn(config, metadata.labels) || metadata.annotations?.[entriesAnnotation(config)] !== undefined;
 
 /**
- * A service account with nothing in it but what decides whether the helper has to change it, and nothing that others can make
- * large: each name once, and of an annotation that the helper did not write no more than that it is there.
+ * Reduces a service account to what decides whether the helper has to change it, without anything that others can make large: it
+ * keeps each name once, and of an annotation that the helper did not write only that it exists.
  */
 export function projectAccount(config: HelperConfig, found: ServiceAccount): ServiceAccount {
   const { apiVersion, kind, metadata } = found;
@@ -116,21 +118,21 @@ export function projectAccount(config: HelperConfig, found: ServiceAccount): Ser
     const names = new Set((found[list] ?? []).map(({ name }) => name));
     return [...names].filter((name) => known.has(name)).map((name) => ({ name }));
   };
-  const annotations = { [key]: annotation === JSON.stringify(before) ? annotation : foreign };
+  const annotations = { [key]: annotation === JSON.stringify(before) ? annotation : foreignAnnotation };
   const kept = { name: metadata.name, ...(annotation === undefined ? {} : { annotations }) };
   return { apiVersion, kind, metadata: kept, secrets: own("secrets"), imagePullSecrets: own("imagePullSecrets") };
 }
 
-/** In the place of an annotation that the helper did not write so. */
-const foreign = "something else";
+/** Replaces the value of an annotation that the helper did not write. */
+const foreignAnnotation = "something else";
 
-/** Whether a service account lists nothing but what the helper added. */
+/** Whether all entries of a service account were added by the helper. */
 export function listsOnlyOwnEntries(config: HelperConfig, found: ServiceAccount): boolean {
   const own = readOwnEntries(config, found);
   return lists.every((list) => (found[list] ?? []).every(({ name }) => own[list].includes(name)));
 }
 
-/** Whether a service account still lists everything that a helper of this stack added, and a helper added anything. */
+/** Whether a helper of this stack added entries to a service account, and all of them are still there. */
 export function listsAllOwnEntries(config: HelperConfig, found: ServiceAccount): boolean {
   const added = readOwnEntries(config, found);
   const has = (list: (typeof lists)[number], name: string): boolean =>
@@ -141,7 +143,7 @@ export function listsAllOwnEntries(config: HelperConfig, found: ServiceAccount):
   );
 }
 
-/** The merge patch that makes a service account somebody else's: it then stays when the stack goes. */
+/** The merge patch that removes the helper's labels and owner, so that the account stays when the stack is destroyed. */
 export function releaseOwnershipPatch(config: HelperConfig, { metadata }: ServiceAccount): object {
   const labels = Object.fromEntries(Object.keys(ownLabels(config)).map((key) => [key, null]));
   const isOther = (owner: object): boolean => (owner as { uid?: string }).uid !== config.owner.uid;

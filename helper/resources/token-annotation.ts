@@ -1,4 +1,4 @@
-// The annotation that keeps the times of a secret's tokens, and the tokens read back from such a secret.
+// The annotation with the times of a secret's tokens, and the tokens decoded from a secret that has it.
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { parseLogin, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
 import { asRecord, isString, parseRecord } from "../runtime/shape.ts";
@@ -6,17 +6,17 @@ import { dockerConfigKey } from "../shared/docker-config.ts";
 import { annotations, isOwn } from "../shared/ownership.ts";
 import type { Secret } from "./types.ts";
 
-/** What the annotation of a secret says of the tokens in it, which the identity of the fingerprint asked for. */
+/** The value of the annotation, as JSON. `identity` is the fingerprint of the AWS identity to which the tokens were issued. */
 export const encodeTokenAnnotation = (identity: string, tokens: Tokens): string =>
   JSON.stringify({
     identity,
-    // As earlier helpers have it, which may be the next ones: then these are regions alone.
+    // The key is that of earlier versions, which know regions only: one of them may be the next helper.
     regions: Object.fromEntries([...tokens].map(([name, { issuedAt, expiresAt }]) => [name, { issuedAt, expiresAt }])),
   });
 
 /**
- * The tokens in a secret that a helper of this stack made. Those that another identity asked for are given as long since
- * due: they may end with it. None where the secret holds anything else.
+ * The tokens in a secret that a helper of this stack wrote, by name; none if someone else did or the content is invalid. A token that
+ * was issued to another identity gets `issuedAt` 0, so that it is refreshed at once: it may be revoked with that identity.
  */
 export function decodeTokens(
   config: HelperConfig,
@@ -46,7 +46,7 @@ function pullLogins({ registries }: HelperConfig, { data }: Content): [string, L
   });
 }
 
-/** Of the secret of one region. */
+/** The login in the basic-auth secret of one region. */
 function pushLogin({ basicAuthSecrets }: HelperConfig, { metadata, data }: Content): [string, Login | undefined][] {
   const fields = asRecord(data);
   const [username, password] = [decoded(fields["username"]), decoded(fields["password"])];
@@ -62,12 +62,12 @@ function timesIn({ metadata }: Content, fingerprint: string): Map<string, Times>
   const { identity, regions } = parseRecord(metadata.annotations?.[annotations.tokens]);
   const times = Object.entries(asRecord(regions)).flatMap(([name, value]): [string, Times][] => {
     const { issuedAt, expiresAt } = asRecord(value);
-    if (!isMoment(issuedAt) || !(isMoment(expiresAt) || expiresAt === null)) return [];
+    if (!isTime(issuedAt) || !(isTime(expiresAt) || expiresAt === null)) return [];
     return [[name, { issuedAt: identity === fingerprint ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
   });
   return new Map(times);
 }
 
 /** Whether a value is a time in milliseconds since 1970, as `Date` knows them. */
-const isMoment = (value: unknown): value is number =>
+const isTime = (value: unknown): value is number =>
   typeof value === "number" && value >= 0 && value <= 8_640_000_000_000_000;

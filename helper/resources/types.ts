@@ -1,6 +1,7 @@
-// The secrets that the helper writes.
+// The secrets that the helper writes, as objects of the API and as the controller handles them.
 import type { Metadata } from "../shared/ownership.ts";
 
+/** A Secret of the Kubernetes API, with the fields that the helper applies. */
 export interface Secret {
   metadata: Metadata;
   apiVersion: "v1";
@@ -10,16 +11,17 @@ export interface Secret {
   data: Record<string, string>;
 }
 
-/** A secret as it should be in every build namespace, encoded once for all of them. */
+/** The desired content of a secret, the same in every namespace and encoded once for all of them. */
 export interface DesiredSecret {
   readonly name: string;
+  /** A hash of everything that the helper writes into it. */
   readonly revision: string;
-  /** Of its data, in bytes. */
+  /** The size of its decoded data, in bytes. */
   readonly size: number;
-  /** As its annotation says. */
+  /** When the newest of its tokens was requested, as its annotation says: ISO 8601 in UTC, or "unknown". */
   readonly refreshedAt: string;
-  /** The JSON to apply. */
+  /** The JSON to apply, without a namespace. */
   readonly body: Buffer;
-  /** The same for the very object with this uid, and for none that took its place since. */
+  /** The same with a uid, so that the API server refuses to apply it to any other object of that name. */
   readonly bodyFor: (uid: string) => string;
 }

@@ -149,7 +149,7 @@ describe("a secret of somebody hostile", () => {
   it("has no fields that are on their prototype", () => {
     const fieldsV1 = { "f:type": {}, "f:data": {}, "f:metadata": {} };
     const entries = [{ manager: "ecr-helper", operation: "Apply", fieldsV1 }];
-    assert.equal(conflictingManager(entries, { "f:data": { constructor: {} } }), "somebody who left no name");
+    assert.equal(conflictingManager(entries, { "f:data": { constructor: {} } }), "an unknown field manager");
   });
 
   it("gives no tokens but whole ones, whatever stands in it", () => {

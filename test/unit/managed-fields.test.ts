@@ -71,6 +71,6 @@ describe("the record of who wrote what", () => {
   });
 
   it("tells of a change even where nothing is left of who made it", () => {
-    assert.equal(conflictingManager([], wanted), "somebody who left no name");
+    assert.equal(conflictingManager([], wanted), "an unknown field manager");
   });
 });
