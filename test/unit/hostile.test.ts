@@ -1,4 +1,4 @@
-// What whoever may write in a namespace can put where the helper reads: nothing of it breaks anything, or is kept without a bound.
+// Anything that a hostile user of a namespace can write where the helper reads: it must neither break the helper nor fill its memory.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
@@ -26,7 +26,7 @@ const key = "ecr-helper/ecr-helper-test";
 const own = { "app.kubernetes.io/managed-by": "ecr-helper", "app.kubernetes.io/instance": "ecr-helper-test" };
 const wanted = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
 
-/** JSON of any shape, and what stands nearly where the helper's own stands. */
+/** Any JSON, and texts that resemble what the helper writes. */
 const anyJson = fc.oneof(
   fc.json(),
   fc.constantFrom(
@@ -47,7 +47,7 @@ const references = fc.option(
     fc.oneof(
       fc.constant({ name: "ecr-creds" }),
       fc.record({ name: fc.string() }),
-      // The API server leaves an empty name out.
+      // The API server omits an empty name.
       fc.constant({} as { name: string }),
     ),
     { maxLength: 5 },
@@ -66,8 +66,8 @@ const account = (
   ...(imagePullSecrets && { imagePullSecrets }),
 });
 
-describe("a service account of somebody hostile", () => {
-  it("is read whatever its annotation says, and keeps all of its own entries that the helper is not said to have added", () => {
+describe("a hostile service account", () => {
+  it("is read whatever its annotation contains, and keeps all entries that the annotation does not list as the helper's", () => {
     fc.assert(
       fc.property(anyJson, references, references, (annotation, secrets, pulls) => {
         const found = account(annotation, secrets, pulls);
@@ -85,7 +85,7 @@ describe("a service account of somebody hostile", () => {
     );
   });
 
-  it("takes no room for what it holds beside the helper's names", () => {
+  it("takes up no memory for names that are not the helper's", () => {
     const names = Array.from({ length: 30_000 }, () => ({ name: "ecr-creds" }));
     const large = JSON.stringify({ secrets: Array.from({ length: 20_000 }, (_, index) => `name-${String(index)}`) });
     for (const annotation of ["x".repeat(240 * 1024), large, `{"secrets":["${"a".repeat(250 * 1024)}"]}`]) {
@@ -93,25 +93,25 @@ describe("a service account of somebody hostile", () => {
     }
   });
 
-  it("is put right where its annotation is not the helper's, and what is kept of it says so", () => {
+  it("needs the same patch when only its projection is kept", () => {
     for (const annotation of ['{"secrets":null}', "null", '{"secrets":["ecr-creds"]}', "{ }"]) {
       const found = account(annotation, [{ name: "ecr-creds" }], [{ name: "ecr-creds-pull" }]);
-      const [fromAll, fromKept] = [found, projectAccount(config, found)].map(
+      const [fromAll, fromProjection] = [found, projectAccount(config, found)].map(
         (one) => serviceAccountPatch(config, one, wanted) !== undefined,
       );
-      assert.equal(fromKept, fromAll, annotation);
+      assert.equal(fromProjection, fromAll, annotation);
     }
   });
 });
 
-describe("a secret of somebody hostile", () => {
-  const never = (): never => assert.fail("nothing is followed");
-  const judge = (metadata: Record<string, unknown>): object =>
+describe("a hostile secret", () => {
+  const never = (): never => assert.fail("nothing is watched");
+  const project = (metadata: Record<string, unknown>): object =>
     new ClusterCache(config, never, never).projectSecret("ecr-creds", {
       metadata: { name: "ecr-creds", namespace: "team", uid: "uid", resourceVersion: "7", ...metadata },
     });
 
-  it("is judged whatever its metadata says", () => {
+  it("is projected whatever its metadata contains", () => {
     const odd = fc.record({
       labels: fc.oneof(fc.constant(own), fc.constant(undefined), fc.dictionary(fc.string(), fc.string())),
       annotations: fc.option(
@@ -133,26 +133,26 @@ describe("a secret of somebody hostile", () => {
       ),
     });
     fc.assert(
-      fc.property(odd, (metadata) => assert.ok(JSON.stringify(judge(metadata)).length < 1_000)),
+      fc.property(odd, (metadata) => assert.ok(JSON.stringify(project(metadata)).length < 1_000)),
       { numRuns: 2_000 },
     );
   });
 
-  it("takes no room for its annotations, whoever made it", () => {
+  it("takes up no memory for its annotations, whoever made it", () => {
     const annotations = {
       "ecr-helper/revision": "x".repeat(240 * 1024),
       "ecr-helper/refreshed-at": "9".repeat(10_000),
     };
-    for (const labels of [own, {}]) assert.ok(JSON.stringify(judge({ labels, annotations })).length < 300);
+    for (const labels of [own, {}]) assert.ok(JSON.stringify(project({ labels, annotations })).length < 300);
   });
 
-  it("has no fields that are on their prototype", () => {
+  it("has no managed fields that exist only on a prototype", () => {
     const fieldsV1 = { "f:type": {}, "f:data": {}, "f:metadata": {} };
     const entries = [{ manager: "ecr-helper", operation: "Apply", fieldsV1 }];
     assert.equal(conflictingManager(entries, { "f:data": { constructor: {} } }), "an unknown field manager");
   });
 
-  it("gives no tokens but whole ones, whatever stands in it", () => {
+  it("yields only complete tokens, whatever it contains", () => {
     fc.assert(
       fc.property(anyJson, anyJson, (annotation, data) => {
         const metadata = { name: "ecr-creds-pull", labels: own, annotations: { "ecr-helper/tokens": annotation } };
@@ -166,8 +166,8 @@ describe("a secret of somebody hostile", () => {
   });
 });
 
-describe("what others say", () => {
-  it("is one line of the log, and nothing in it moves a terminal's cursor or turns the writing", () => {
+describe("text that others wrote", () => {
+  it("becomes one line of the log, without control or bidirectional characters", () => {
     const lines: string[] = [];
     for (const format of ["text", "json"] as const) {
       const log = createLog(format, "info", (line) => lines.push(line));
@@ -186,7 +186,7 @@ describe("what others say", () => {
     assert.ok(sanitize("x".repeat(10_000_000)).length < 5_000);
   });
 
-  it("is shown of no refusal of a call that sent an object, but the reason and who refused", () => {
+  it("is not quoted from a refusal of a request with a body, except the reason and who refused", () => {
     const secret = "c2VjcmV0";
     for (const status of [400, 403, 409, 413, 422, 500, 503]) {
       const body = JSON.stringify({
@@ -200,15 +200,15 @@ describe("what others say", () => {
       }
     }
     const call = { method: "PATCH", path: "/x", body: {} } as const;
-    const said = (message: string): string =>
+    const messageOf = (message: string): string =>
       new KubeError(call, 403, JSON.stringify({ reason: "Forbidden", message })).message;
     assert.match(
-      said(`admission webhook "a.example" denied the request: ${secret}`),
+      messageOf(`admission webhook "a.example" denied the request: ${secret}`),
       / Forbidden, refused by admission webhook "a.example"$/,
     );
     const user =
       'User "system:serviceaccount:a:b" cannot patch resource "secrets" in API group "" in the namespace "team"';
-    assert.match(said(`secrets "x" is forbidden: ${user}: ${secret}`), new RegExp(` Forbidden, ${user}$`));
-    assert.match(said(`admission webhook "${secret} \n" denied`), / Forbidden$/);
+    assert.match(messageOf(`secrets "x" is forbidden: ${user}: ${secret}`), new RegExp(` Forbidden, ${user}$`));
+    assert.match(messageOf(`admission webhook "${secret} \n" denied`), / Forbidden$/);
   });
 });

@@ -17,7 +17,7 @@ const secret = {
 } as const;
 const wanted = fieldsOf({ ...secret, metadata: { ...secret.metadata, ownerReferences: [{ uid: "the-uid" }] } });
 
-/** As the API server of Kubernetes 1.35 records the apply of that secret. */
+/** What the API server of Kubernetes 1.35 records for an apply of that secret. */
 const fieldsV1 = {
   "f:data": { "f:password": {}, "f:username": {} },
   "f:metadata": {
@@ -35,7 +35,7 @@ const by = (manager: string, time: string, operation = "Update"): ManagedFields 
   fieldsV1: { "f:data": { "f:password": {} } },
 });
 
-/** What the helper applied, without one field: somebody else took it. */
+/** The helper's entry without one field, which another manager has changed or removed. */
 function without(path: readonly string[]): ManagedFields {
   const copy = structuredClone(fieldsV1);
   const holder = path.slice(0, -1).reduce<object>((at, key) => (at as Record<string, object>)[key] ?? {}, copy);
@@ -43,8 +43,8 @@ function without(path: readonly string[]): ManagedFields {
   return { ...applied, fieldsV1: copy };
 }
 
-describe("the record of who wrote what", () => {
-  it("tells that all is as the helper wrote it, whatever others added", () => {
+describe("the managed fields of a secret", () => {
+  it("show no conflict while the helper owns all that it applied, whatever others added", () => {
     assert.equal(conflictingManager([applied], wanted), undefined);
     assert.equal(conflictingManager([by("kyverno", "2026-11-23T11:00:00Z"), applied], wanted), undefined);
   });
@@ -57,20 +57,20 @@ describe("the record of who wrote what", () => {
     ["f:metadata", "f:annotations", "f:tekton.dev/docker-0"],
     ["f:metadata", "f:ownerReferences", 'k:{"uid":"the-uid"}'],
   ] as const) {
-    it(`tells who took ${path.join(" ")}`, () => {
+    it(`name the manager that wrote last when the helper lost ${path.join(" ")}`, () => {
       const others = [by("early", "2026-11-23T10:30:00Z"), by("kubectl-edit", "2026-11-23T11:00:00Z")];
       assert.equal(conflictingManager([...others, without(path)], wanted), "kubectl-edit");
     });
   }
 
-  it("does not take another write under the helper's name for its own apply", () => {
+  it("show a conflict when another program writes under the helper's name", () => {
     assert.equal(
       conflictingManager([by("ecr-helper", "2026-11-23T11:00:00Z"), without(["f:data"])], wanted),
       "ecr-helper",
     );
   });
 
-  it("tells of a change even where nothing is left of who made it", () => {
+  it("show a conflict even when its manager is unknown", () => {
     assert.equal(conflictingManager([], wanted), "an unknown field manager");
   });
 });

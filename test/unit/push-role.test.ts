@@ -40,8 +40,8 @@ const envOf = (program: Program): Record<string, unknown> => {
   );
 };
 
-describe("the role that pushes", () => {
-  it("is made where something is pushed to, and the helper's own user or role has no right to push then", async () => {
+describe("the push role", () => {
+  it("exists when there are push repositories, and then the helper's own user or role has no right to push", async () => {
     const nodes = `["arn:aws:iam::${account}:role/nodes"]`;
     const cases: [config: Record<string, string>, condition: object | undefined][] = [
       [{}, { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:user/ecr-helper` } }],
@@ -77,7 +77,7 @@ describe("the role that pushes", () => {
     }
   });
 
-  it("takes the tags along that a session of EKS Pod Identity has", async () => {
+  it("lets a session of EKS Pod Identity pass its tags on", async () => {
     const program = await runProgram({ eksCluster: "main", identity: "podIdentity", pushRepositories: '["apps/*"]' });
     const both = ["sts:AssumeRole", "sts:TagSession"];
     assert.deepEqual(policyNamed(program, "ecr-helper-policy").at(-1)?.Action, both);
@@ -86,14 +86,14 @@ describe("the role that pushes", () => {
     assert.deepEqual(Statement[0]?.Action, both);
   });
 
-  it("is not made where nothing is pushed to, and the helper may assume none", async () => {
+  it("does not exist without push repositories, and then the helper may assume no role", async () => {
     const program = await runProgram(cluster);
     assert.ok(!program.resources.some(({ name }) => name.endsWith("-push")));
     assert.ok(!policyNamed(program, "ecr-helper-policy").some(({ Action }) => Action.includes("sts:AssumeRole")));
     assert.ok(!("pushRoleArn" in program.outputs));
   });
 
-  it("has what the helper's own has of boundary, path and tags", async () => {
+  it("has the same permissions boundary, path and tags as the helper's own role", async () => {
     const permissionsBoundary = `arn:aws:iam::${account}:policy/limit`;
     const config = { ...pushing, permissionsBoundary, path: "/builds/", tags: '["team=build"]' };
     const { inputs } = (await runProgram(config)).find("aws:iam/role:Role", "ecr-helper-push");
@@ -101,7 +101,7 @@ describe("the role that pushes", () => {
     assert.deepEqual(inputs["tags"], { team: "build" });
   });
 
-  it("never pushes to the repository of the helper's image, whatever the patterns mean", async () => {
+  it("must not push to the repository of the helper's image, even if a pattern includes it", async () => {
     const program = await runProgram({ ...pushing, pushRepositories: '["*"]' });
     const [keep] = policyNamed(program, "ecr-helper-policy-push").filter(({ Effect }) => Effect === "Deny");
     assert.deepEqual(keep?.Resource, [`arn:aws:ecr:eu-central-1:${account}:repository/ecr-helper`]);
@@ -112,14 +112,14 @@ describe("the role that pushes", () => {
     }
   });
 
-  it("has names that IAM takes", () => {
+  it("has names that IAM accepts", () => {
     const long = { roleName: "r".repeat(60), policyName: "p".repeat(124) };
     assert.deepEqual(mistakesOf(long), []);
     const mistakes = mistakesOf({ ...long, pushRepositories: ["apps/*"] });
     assert.match(mistakes.join("\n"), /roleName = .*at most 59 characters[^]*policyName = .*at most 123 characters/);
   });
 
-  it("lets the helper keep the logins that push in its own namespace, for the next one", async () => {
+  it("comes with the right to keep the push logins in the helper's own namespace, for the next helper", async () => {
     const rulesOf = async (config: Record<string, string>): Promise<unknown> =>
       (await runProgram(config)).find("kubernetes:rbac.authorization.k8s.io/v1:Role", "ecr-helper").inputs["rules"];
     const [keep, read] = (await rulesOf(pushing)) as { resourceNames: string[]; verbs: string[] }[];
@@ -141,14 +141,14 @@ const [pull, push] = [token("pull"), token("push")];
 const pushName = `${region} (push)`;
 const decode = (text = ""): string => Buffer.from(text, "base64").toString();
 
-describe("the tokens of a helper that pushes", () => {
+describe("the tokens of a helper with a push role", () => {
   const both = new Map([
     [region, pull],
     [pushName, push],
   ]);
   const [builds, pulls] = secretsOf(config, both) as [Secret, Secret];
 
-  it("are two of each region: builds have the one that the role asked for, and pulls the other", () => {
+  it("are two for each region: builds get the one that was issued to the role, and pulls the other", () => {
     assert.deepEqual([...config.tokenRequests.keys()], [region, pushName]);
     assert.equal(config.tokenRequests.get(pushName)?.role, pushRole);
     assert.equal(decode(builds.data["password"]), "push");
@@ -156,50 +156,50 @@ describe("the tokens of a helper that pushes", () => {
     assert.ok(!decode(pulls.data[".dockerconfigjson"]).includes(Buffer.from("AWS:push").toString("base64")));
   });
 
-  it("hold up no other: each secret is written that there is a token for", () => {
+  it("are independent: each secret is written as soon as it has its token", () => {
     const names = (tokens: ReadonlyMap<string, AuthorizationToken>): string[] =>
       secretsOf(config, tokens).map(({ metadata }) => metadata.name);
     assert.deepEqual(names(new Map([[region, pull]])), ["ecr-creds-pull"]);
     assert.deepEqual(names(new Map([[pushName, push]])), ["ecr-creds"]);
   });
 
-  it("are left to the next helper, each in its secret", () => {
+  it("can be restored by the next helper, each from its secret", () => {
     assert.deepEqual(config.ownSecretNames, ["ecr-creds", "ecr-creds-pull"]);
     assert.deepEqual(decodeTokens(config, builds), new Map([[pushName, push]]));
     assert.deepEqual(decodeTokens(config, pulls), new Map([[region, pull]]));
     const note = JSON.parse(pulls.metadata.annotations?.["ecr-helper/tokens"] ?? "") as Record<string, object>;
-    assert.deepEqual(Object.keys(note["regions"] ?? {}), [region], "as helpers of earlier versions read it");
+    assert.deepEqual(Object.keys(note["regions"] ?? {}), [region], "as earlier versions of the helper read it");
   });
 
-  it("are kept and taken back in the own namespace by one helper alone, while the next one is at work already", () => {
+  it("are written to and removed from the own namespace by one helper only while its successor is running", () => {
     const seen = { isOwned: true, revision: "", refreshedAt: "", modifiedBy: undefined, uid: "u", version: 1 };
-    const tasks = (of: HelperConfig, found: CachedSecret | undefined, hasSuccessor: boolean): string[] => {
-      const secrets = new Map([["ecr-creds", new Map(found && [[of.namespace, found]])]]);
-      const observed = { kindOf: () => "own", hasSuccessor, secrets, accounts: new Map() } as unknown as ClusterCache;
+    const kindsOf = (helper: HelperConfig, found: CachedSecret | undefined, hasSuccessor: boolean): string[] => {
+      const secrets = new Map([["ecr-creds", new Map(found && [[helper.namespace, found]])]]);
+      const cache = { kindOf: () => "own", hasSuccessor, secrets, accounts: new Map() } as unknown as ClusterCache;
       const desired = new Map(desiredSecrets(config, both).map((secret) => [secret.name, secret]));
-      const all = new Planner(of, observed).planNamespace(of.namespace, desired, undefined);
-      return all.filter(({ object }) => formatRef(object) === "secret/ecr-creds").map(({ kind }) => kind);
+      const actions = new Planner(helper, cache).planNamespace(helper.namespace, desired, undefined);
+      return actions.filter(({ object }) => formatRef(object) === "secret/ecr-creds").map(({ kind }) => kind);
     };
-    assert.deepEqual(tasks(config, undefined, false), ["applySecret"]);
-    assert.deepEqual(tasks(config, undefined, true), []);
+    assert.deepEqual(kindsOf(config, undefined, false), ["applySecret"]);
+    assert.deepEqual(kindsOf(config, undefined, true), []);
     const pullsOnly = readConfig({ ...environment, ECR_HELPER_PUSH_ROLE: "" });
-    assert.deepEqual(tasks(pullsOnly, seen, false), ["removeSecret"]);
-    assert.deepEqual(tasks(pullsOnly, seen, true), []);
+    assert.deepEqual(kindsOf(pullsOnly, seen, false), ["removeSecret"]);
+    assert.deepEqual(kindsOf(pullsOnly, seen, true), []);
   });
 
-  it("are long since due where another role asked for them, and those for pulls are not", () => {
+  it("are due if they were issued to another role, and then those for pulls are not", () => {
     const next = readConfig({ ...environment, ECR_HELPER_PUSH_ROLE: `${pushRole}-other` });
     assert.equal(decodeTokens(next, builds).get(pushName)?.issuedAt, 0);
     assert.equal(decodeTokens(next, pulls).get(region)?.issuedAt, pull.issuedAt);
   });
 
-  it("are none where somebody wrote something else", () => {
+  it("are not restored from invalid content", () => {
     for (const data of [{}, { username: "" }, { username: "QVdT" }, { password: null, username: [1] }]) {
       assert.equal(decodeTokens(config, { ...builds, data: data as Record<string, string> }).size, 0);
     }
   });
 
-  it("are refused with the role among what to check", () => {
+  it("come with the role in the hint when ECR denies access", () => {
     assert.ok(accessDeniedHint(config).includes(`it may assume the role ${pushRole}`));
     assert.ok(!accessDeniedHint(readConfig(helperEnvironment)).includes("assume the role"));
   });

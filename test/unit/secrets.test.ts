@@ -44,8 +44,8 @@ const endpoints = (found: Secret | undefined): Record<string, string> =>
     Object.entries(found?.metadata.annotations ?? {}).filter(([key]) => !key.startsWith("ecr-helper/")),
   );
 
-describe("the secrets that builds log in with", () => {
-  it("hold the token of one region each: a token opens no other", () => {
+describe("the secrets with which builds log in", () => {
+  it("have the token of one region each, because a token is valid in no other", () => {
     for (const [name, password] of [
       ["ecr-creds", "west"],
       ["ecr-creds-us-east-1", "east"],
@@ -57,7 +57,7 @@ describe("the secrets that builds log in with", () => {
     }
   });
 
-  it("are annotated for Knative and Tekton with every endpoint of their region, and with none of another", () => {
+  it("are annotated for Knative and Tekton with all registries of their region, and with none of another", () => {
     assert.deepEqual(endpoints(secret("ecr-creds")), {
       "build.knative.dev/docker-0": "https://registry.example",
       "tekton.dev/docker-0": "https://registry.example",
@@ -72,7 +72,7 @@ describe("the secrets that builds log in with", () => {
     });
   });
 
-  it("say when they end and when they were refreshed", () => {
+  it("say when they expire and when they were refreshed", () => {
     const { annotations } = secret("ecr-creds")?.metadata ?? {};
     assert.equal(annotations?.["ecr-helper/expires-at"], "2026-11-23T18:00:00.000Z");
     assert.equal(annotations["ecr-helper/refreshed-at"], "2026-11-23T06:00:00.000Z");
@@ -88,14 +88,14 @@ describe("the secrets that builds log in with", () => {
     }
   });
 
-  it("are only those that there is a token for", () => {
+  it("are left out when they have no token", () => {
     assert.equal(secret("ecr-creds-us-east-1", onlyWest), undefined);
     assert.deepEqual(secretsOf(config, new Map()), []);
   });
 });
 
-describe("the secret that images are pulled with", () => {
-  it("has every registry, with and without https://, and the first end of its tokens", () => {
+describe("the secret with which images are pulled", () => {
+  it("has every registry, with and without https://, and the expiry of the token that expires first", () => {
     const found = secret("ecr-creds-pull");
     const entry = (password: string): object => ({ auth: Buffer.from(`AWS:${password}`).toString("base64") });
     const hosts = ["registry.example", own, sameRegion].flatMap((host) => [host, `https://${host}`]);
@@ -106,13 +106,13 @@ describe("the secret that images are pulled with", () => {
     assert.equal(found.metadata.annotations?.["ecr-helper/expires-at"], "2026-11-23T12:00:00.000Z");
   });
 
-  it("gives the tokens back to a helper that starts anew, with their times", () => {
+  it("lets a restarted helper restore the tokens with their times", () => {
     const found = secret("ecr-creds-pull");
     assert.ok(found);
     assert.deepEqual(decodeTokens(config, found), new Map([...both].reverse()));
   });
 
-  it("gives them as long since due to one that is somebody else in AWS: they may have ended with the old key", () => {
+  it("lets a helper with another AWS identity restore them as due: they may have been revoked with the old key", () => {
     const found = secret("ecr-creds-pull");
     assert.ok(found);
     const tokens = decodeTokens(readConfig({ ...env, AWS_ACCESS_KEY_ID: "AKIANEW" }), found);
@@ -120,7 +120,7 @@ describe("the secret that images are pulled with", () => {
     assert.equal(tokens.get("eu-west-1")?.issuedAt, 0);
   });
 
-  it("gives nothing where it is somebody else's, or holds something else", () => {
+  it("yields no tokens when someone else made it, or when its content is invalid", () => {
     const found = secret("ecr-creds-pull");
     assert.ok(found);
     const foreign = { ...found, metadata: { ...found.metadata, labels: {} } };
@@ -134,7 +134,7 @@ describe("the secret that images are pulled with", () => {
     assert.equal(decodeTokens(config, { ...found, metadata }).size, 0);
   });
 
-  it("keeps the time of a token that does not say when it ends unknown", () => {
+  it("keeps an unknown expiry unknown", () => {
     const endless = { ...west, expiresAt: Number.NaN };
     const found = secret("ecr-creds-pull", new Map([["eu-west-1", endless]]));
     assert.equal(found?.metadata.annotations?.["ecr-helper/expires-at"], "unknown");
@@ -146,11 +146,11 @@ describe("a secret's revision", () => {
   const revisions = (tokens: Tokens, from = config): string[] =>
     desiredSecrets(from, tokens).map(({ revision }) => revision);
 
-  it("is the same for the same content, in whatever order the tokens came", () => {
+  it("is the same for the same content, in whatever order the tokens are given", () => {
     assert.deepEqual(revisions(both), revisions(new Map([...both].reverse())));
   });
 
-  it("is another for another token, another registry or another owner", () => {
+  it("changes with the tokens, the registries and the owner", () => {
     const other = readConfig({ ...env, ECR_HELPER_OWNER_UID: "11111111-0000-0000-0000-000000000000" });
     const alias = readConfig({ ...env, ECR_HELPER_REGISTRY_HOST: "other.example" });
     const all = [
@@ -162,7 +162,7 @@ describe("a secret's revision", () => {
     assert.equal(new Set(all.map(([first]) => first)).size, all.length);
   });
 
-  it("stands in what is applied, which can be pinned to one object by its uid", () => {
+  it("is part of the JSON to apply, which can be limited to one object by its uid", () => {
     const [first] = desiredSecrets(config, both);
     const parse = (text = ""): { metadata: { uid?: string; annotations: Record<string, string> } } =>
       JSON.parse(text) as ReturnType<typeof parse>;

@@ -33,7 +33,7 @@ const account = (
   ...(imagePullSecrets && { imagePullSecrets }),
 });
 
-/** What the API server makes of a merge patch: https://www.rfc-editor.org/rfc/rfc7396 */
+/** The result of a merge patch at the API server: https://www.rfc-editor.org/rfc/rfc7396 */
 function merge<T extends object>(target: T, patch: object): T {
   const result = { ...target } as Record<string, unknown>;
   for (const [key, value] of Object.entries(patch)) {
@@ -47,12 +47,12 @@ const after = (found: ServiceAccount, entries: Entries): ServiceAccount =>
   merge(found, serviceAccountPatch(config, found, entries) ?? {});
 
 describe("a service account", () => {
-  it("that lists both secrets is left alone, whoever put them there", () => {
+  it("that lists both secrets is not patched, whoever added them", () => {
     const theirs = account(references("other", "ecr-creds"), references("ecr-creds-pull"));
     assert.equal(serviceAccountPatch(config, theirs, wanted), undefined);
   });
 
-  it("is extended at the version that was read, and tells what was added", () => {
+  it("is patched at the resourceVersion that was read, with an annotation of the added entries", () => {
     assert.deepEqual(serviceAccountPatch(config, account(references("other"), undefined), wanted), {
       metadata: { resourceVersion: "7", annotations: { [annotation]: JSON.stringify(wanted) } },
       secrets: references("other", "ecr-creds"),
@@ -60,7 +60,7 @@ describe("a service account", () => {
     });
   });
 
-  it("keeps an entry that stood there before the helper came, when the helper goes", () => {
+  it("keeps an entry that existed before the helper, when the helper releases it", () => {
     const found = account(references("ecr-creds"), references("theirs"));
     const extended = after(found, wanted);
     assert.deepEqual(extended.imagePullSecrets, references("theirs", "ecr-creds-pull"));
@@ -69,7 +69,7 @@ describe("a service account", () => {
     assert.equal(hasOwnEntries(config, released), false);
   });
 
-  it("loses an entry that the helper added under another configuration, and no other", () => {
+  it("loses the entries that the helper added under another configuration, and no others", () => {
     const old = after(account(references("theirs"), undefined), {
       secrets: ["old-creds"],
       imagePullSecrets: ["ecr-creds-pull"],
@@ -79,7 +79,7 @@ describe("a service account", () => {
     assert.deepEqual(now.imagePullSecrets, references("ecr-creds-pull"));
   });
 
-  it("that the helper made is known as such, and whether others use it too", () => {
+  it("that the helper created is recognized, and so is one that others use too", () => {
     const made = newServiceAccount(config, wanted);
     assert.ok(hasOwnEntries(config, made) && listsOnlyOwnEntries(config, made));
     assert.equal(serviceAccountPatch(config, made, wanted), undefined);
@@ -87,7 +87,7 @@ describe("a service account", () => {
     assert.equal(listsOnlyOwnEntries(config, shared), false);
   });
 
-  it("is given away without the helper's labels and owner, and with those of others", () => {
+  it("is released without the helper's labels and owner, and keeps those of others", () => {
     const made = newServiceAccount(config, wanted);
     const other = { kind: "ConfigMap", uid: "other" };
     made.metadata.ownerReferences?.push(other);
@@ -96,7 +96,7 @@ describe("a service account", () => {
     assert.deepEqual([given.metadata.labels, given.metadata.ownerReferences], [{ team: "a" }, [other]]);
   });
 
-  it("with an annotation that makes no sense loses nothing", () => {
+  it("with an invalid annotation loses no entry", () => {
     for (const text of ["", "x", "[]", "{}"]) {
       const found = account(references("ecr-creds"), undefined, { [annotation]: text });
       assert.deepEqual(after(found, noEntries).secrets, references("ecr-creds"));
@@ -114,8 +114,8 @@ const steps = fc.array(
   }),
 );
 
-describe("whatever a service account lists", () => {
-  it("no entry of somebody else's is lost, doubled or moved by any series of changes", () => {
+describe("a service account with any lists", () => {
+  it("never loses, duplicates or moves an entry of someone else's", () => {
     fc.assert(
       fc.property(lists, lists, steps, (secrets, imagePullSecrets, wishes) => {
         const found = account(secrets, imagePullSecrets);
@@ -136,18 +136,18 @@ describe("whatever a service account lists", () => {
     );
   });
 
-  it("it is right after one patch, and its names alone tell so", () => {
+  it("has converged after one patch, and its projection shows the same", () => {
     fc.assert(
       fc.property(lists, lists, steps, (secrets, imagePullSecrets, wishes) => {
         const found = wishes.reduce(after, account(secrets, imagePullSecrets));
-        const isRight = serviceAccountPatch(config, found, wanted) === undefined;
-        assert.equal(serviceAccountPatch(config, projectAccount(config, found), wanted) === undefined, isRight);
+        const isConverged = serviceAccountPatch(config, found, wanted) === undefined;
+        assert.equal(serviceAccountPatch(config, projectAccount(config, found), wanted) === undefined, isConverged);
         assert.equal(serviceAccountPatch(config, after(found, wanted), wanted), undefined);
       }),
     );
   });
 
-  it("a list that is right is the very same list", () => {
+  it("gets the same array back when nothing changes", () => {
     fc.assert(
       fc.property(lists, fc.array(fc.string()), (list = [], added) => {
         const extended = withEntries(list, added, []);

@@ -7,129 +7,133 @@ import type { KubeObject } from "../../helper/kube/types.ts";
 const object = (key: string, version: number, uid = `${key} of ${String(version)}`): KubeObject => ({
   metadata: { name: key, uid, resourceVersion: String(version) },
 });
-const judge = (object: KubeObject): CachedObject => ({ uid: object.metadata.uid, version: versionOf(object) });
+const project = (object: KubeObject): CachedObject => ({ uid: object.metadata.uid, version: versionOf(object) });
 
-function collection() {
-  const [changed, broken]: [string[], string[]] = [[], []];
-  const all = new Store<CachedObject>({
+/** A store that records its callbacks. It cannot project objects with the uid "invalid". */
+function createStore() {
+  const [changed, invalid]: [string[], string[]] = [[], []];
+  const store = new Store<CachedObject>({
     keyOf: ({ name }) => name,
-    project: (object) => (object.metadata.uid === "poison" ? assert.fail("cannot be judged") : judge(object)),
+    project: (object) => (object.metadata.uid === "invalid" ? assert.fail("cannot be projected") : project(object)),
     onChange: (key) => changed.push(key),
-    onInvalid: (key, error) => broken.push(`${key}: ${String(error)}`),
+    onInvalid: (key, error) => invalid.push(`${key}: ${String(error)}`),
   });
-  return { all, sink: all.sink(() => true), changed, broken };
+  return { store, sink: store.sink(() => true), changed, invalid };
 }
 
-describe("what was seen", () => {
-  it("stays where an object comes that cannot be judged, and all others go on", () => {
-    const { all, sink, changed, broken } = collection();
+describe("the store", () => {
+  it("keeps the last valid state of an object that becomes invalid, and all other objects", () => {
+    const { store, sink, changed, invalid } = createStore();
     sink.set(object("a", 5));
-    for (const key of ["a", "b"]) sink.set(object(key, 6, "poison"));
+    for (const key of ["a", "b"]) sink.set(object(key, 6, "invalid"));
     sink.set(object("c", 7));
-    sink.listed(new Set(["a of 5", "poison", "c of 7"]), 8);
-    assert.deepEqual([...all.keys()], ["a", "c"]);
-    assert.equal(all.get("a")?.version, 5);
+    sink.listed(new Set(["a of 5", "invalid", "c of 7"]), 8);
+    assert.deepEqual([...store.keys()], ["a", "c"]);
+    assert.equal(store.get("a")?.version, 5);
     assert.deepEqual(changed, ["a", "c"]);
     assert.deepEqual(
-      broken.map((one) => one.slice(0, 2)),
+      invalid.map((one) => one.slice(0, 2)),
       ["a:", "b:"],
     );
   });
 
-  it("is the newest, and news of what is known already changes nothing", () => {
-    const { all, sink, changed } = collection();
+  it("keeps the newest version, and reports no change for a version that it has already", () => {
+    const { store, sink, changed } = createStore();
     sink.set(object("a", 5));
     sink.set(object("a", 5));
     sink.set(object("a", 4));
-    assert.equal(all.get("a")?.version, 5);
+    assert.equal(store.get("a")?.version, 5);
     assert.deepEqual(changed, ["a"]);
   });
 
-  it("is what a write was answered, before the watch has come so far", () => {
-    const { all, sink, changed } = collection();
+  it("takes the answer to a write before the watch delivers it", () => {
+    const { store, sink, changed } = createStore();
     sink.set(object("b", 5));
-    all.recordWrite(object("a", 7));
+    store.recordWrite(object("a", 7));
     sink.set(object("a", 6));
     sink.set(object("a", 7));
-    assert.equal(all.get("a")?.version, 7);
+    assert.equal(store.get("a")?.version, 7);
     assert.deepEqual(changed, ["b", "a"]);
   });
 
-  it("is news only where it is another in more than its version", () => {
-    const { all, sink, changed } = collection();
+  it("reports a change only if more than the version is different", () => {
+    const { store, sink, changed } = createStore();
     for (const version of [5, 6]) sink.set(object("a", version, "uid"));
-    assert.equal(all.get("a")?.version, 6);
+    assert.equal(store.get("a")?.version, 6);
     assert.deepEqual(changed, ["a"]);
   });
 
-  it("is what a write made of it, until the watch tells more, and never instead of what the watch has told", () => {
-    const { all, sink, changed } = collection();
+  it("assumes the result of a write until the watch delivers more, and never over what the watch has delivered", () => {
+    const { store, sink, changed } = createStore();
     sink.set(object("a", 5));
-    const before = all.get("a");
+    const before = store.get("a");
     assert.ok(before);
     const after = { ...before, uid: "a of 6" };
-    all.assumeWritten("a", before, after);
-    assert.equal(all.get("a"), after);
+    store.assumeWritten("a", before, after);
+    assert.equal(store.get("a"), after);
     sink.set(object("a", 6));
-    assert.deepEqual(changed, ["a"], "the watch tells of that very write");
-    all.assumeWritten("a", after, { ...after, uid: "late" });
-    assert.deepEqual(all.get("a"), { uid: "a of 6", version: 6 });
+    assert.deepEqual(changed, ["a"], "the watch delivers that very write");
+    store.assumeWritten("a", after, { ...after, uid: "late" });
+    assert.deepEqual(store.get("a"), { uid: "a of 6", version: 6 });
     sink.delete(object("a", 7));
-    all.assumeWritten("a", after, after);
-    assert.equal(all.get("a"), undefined);
+    store.assumeWritten("a", after, after);
+    assert.equal(store.get("a"), undefined);
   });
 
-  it("does not come back by an answer that the watch has overtaken", () => {
-    const { all, sink } = collection();
+  it("does not restore a deleted object from an answer that the watch has overtaken", () => {
+    const { store, sink } = createStore();
     sink.set(object("a", 7));
     sink.delete(object("a", 8));
-    all.recordWrite(object("a", 7));
-    assert.equal(all.get("a"), undefined);
+    store.recordWrite(object("a", 7));
+    assert.equal(store.get("a"), undefined);
   });
 
-  it("does not go by the end of what was there before it", () => {
-    const { all, sink } = collection();
-    all.recordWrite(object("a", 9));
+  it("does not delete an object because its predecessor was deleted", () => {
+    const { store, sink } = createStore();
+    store.recordWrite(object("a", 9));
     sink.delete(object("a", 8));
-    assert.equal(all.get("a")?.version, 9);
+    assert.equal(store.get("a")?.version, 9);
   });
 
-  it("is what a list holds, and what was written since", () => {
-    const { all, sink, changed } = collection();
+  it("keeps after a list what the list contains and what was written since", () => {
+    const { store, sink, changed } = createStore();
     sink.set(object("a", 1));
     sink.set(object("b", 2));
-    all.recordWrite(object("c", 12));
+    store.recordWrite(object("c", 12));
     changed.length = 0;
     sink.set(object("b", 2));
     sink.listed(new Set(["b of 2"]), 10);
-    assert.deepEqual([...all.keys()], ["b", "c"]);
+    assert.deepEqual([...store.keys()], ["b", "c"]);
     assert.deepEqual(changed, ["a"]);
   });
 
-  it("is in the end what the cluster holds, however the watch and the answers overtake each other", () => {
-    // A history of one object: written by the helper or by others, or deleted; the answers to the helper come any time.
-    const history = fc.array(fc.record({ deed: fc.constantFrom("own", "other", "delete"), late: fc.nat(10) }));
+  it("converges to the state of the cluster, however the watch and the answers overtake each other", () => {
+    // The history of one object: it is written by the helper or by others, or deleted. The answers to the helper arrive at any time.
+    const history = fc.array(fc.record({ operation: fc.constantFrom("own", "other", "delete"), late: fc.nat(10) }));
     fc.assert(
-      fc.property(history, (deeds) => {
-        const { all, sink } = collection();
-        const events = deeds.flatMap(({ deed, late }, index) => {
+      fc.property(history, (operations) => {
+        const { store, sink } = createStore();
+        const events = operations.flatMap(({ operation, late }, index) => {
           const version = index + 1;
           const watched = {
             at: index * 2,
-            run: (): void => (deed === "delete" ? sink.delete : sink.set)(object("a", version)),
+            run: (): void => (operation === "delete" ? sink.delete : sink.set)(object("a", version)),
           };
           let before: CachedObject | undefined;
-          const begun = { at: index * 2 - 6, run: (): void => void (before = all.get("a")) };
+          const begun = { at: index * 2 - 6, run: (): void => void (before = store.get("a")) };
           const write = (): void => {
-            if (before === undefined) all.recordWrite(object("a", version));
-            else all.assumeWritten("a", before, { ...before });
+            if (before === undefined) store.recordWrite(object("a", version));
+            else store.assumeWritten("a", before, { ...before });
           };
           const answered = { at: index * 2 - 5 + late, run: write };
-          return deed === "own" ? [begun, watched, answered] : [watched];
+          return operation === "own" ? [begun, watched, answered] : [watched];
         });
         for (const { run } of events.sort((one, other) => one.at - other.at)) run();
-        const last = deeds.at(-1);
-        assert.equal(all.get("a")?.version, last === undefined || last.deed === "delete" ? undefined : deeds.length);
+        const last = operations.at(-1);
+        assert.equal(
+          store.get("a")?.version,
+          last === undefined || last.operation === "delete" ? undefined : operations.length,
+        );
       }),
       { numRuns: 1_000 },
     );

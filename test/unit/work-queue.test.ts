@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { WorkQueue } from "../../helper/controller/work-queue.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
-/** A queue whose every piece of work takes a second. */
+/** A queue whose work takes a second for each key. `begun` has "SECOND KEY" for each start. */
 function queueOf(concurrency: number) {
   const clock = new VirtualClock("2026-11-23T00:00:00Z");
   const start = clock.now();
@@ -25,8 +25,8 @@ function queueOf(concurrency: number) {
   return { clock, begun, queue, idles: () => idles };
 }
 
-describe("the queue", () => {
-  it("does what is urgent before the rest, and each key once however often it was added", async () => {
+describe("the work queue", () => {
+  it("starts urgent keys first, and each key once however often it was added", async () => {
     const { clock, begun, queue, idles } = queueOf(1);
     for (const key of ["a", "b", "c", "b"]) queue.add(key, false);
     for (const key of ["d", "c"]) queue.add(key, true);
@@ -35,7 +35,7 @@ describe("the queue", () => {
     assert.equal(idles(), 1);
   });
 
-  it("does again what was added while it was worked on", async () => {
+  it("works again on a key that was added while it was worked on", async () => {
     const { clock, begun, queue } = queueOf(2);
     queue.add("a", false);
     await clock.advance(500);
@@ -45,7 +45,7 @@ describe("the queue", () => {
     assert.deepEqual(begun, ["0 a", "1 a"]);
   });
 
-  it("does in time what was put off, once, or sooner when it is added otherwise", async () => {
+  it("works on a delayed key once when its shortest delay is over, or sooner when it is added meanwhile", async () => {
     const { clock, begun, queue } = queueOf(2);
     queue.addAfter("a", 5_000);
     queue.addAfter("a", 3_000);
@@ -57,12 +57,12 @@ describe("the queue", () => {
     assert.deepEqual(begun, ["2 b", "3 a"]);
   });
 
-  it("tells how long nothing was done while something was due", async () => {
+  it("measures how long due work has made no progress", async () => {
     const { clock, queue } = queueOf(1);
     assert.equal(queue.stalled(), 0);
     queue.addAfter("a", 100_000);
     await clock.advance(50_000);
-    assert.equal(queue.stalled(), 0, "what waits for its time is not due");
+    assert.equal(queue.stalled(), 0, "a delayed key is not due");
     queue.add("a", true);
     await clock.advance(700);
     assert.equal(queue.stalled(), 700);
@@ -70,7 +70,7 @@ describe("the queue", () => {
     assert.equal(queue.stalled(), 0);
   });
 
-  it("begins nothing more after its end", async () => {
+  it("starts nothing after it was closed", async () => {
     const { clock, begun, queue } = queueOf(1);
     queue.add("a", false);
     queue.add("b", false);
@@ -80,7 +80,7 @@ describe("the queue", () => {
     assert.deepEqual(begun, ["0 a"]);
   });
 
-  it("loses nothing: whatever was added is done after it was added for the last time", async () => {
+  it("loses no key: each is worked on after it was added for the last time", async () => {
     const step = fc.record({
       key: fc.constantFrom("a", "b", "c", "d"),
       urgent: fc.boolean(),
@@ -102,7 +102,7 @@ describe("the queue", () => {
         await clock.advance(60_000);
         for (const [key, at] of last) {
           const times = begun.filter((one) => one.endsWith(` ${key}`)).map((one) => Number(one.split(" ")[0]));
-          assert.ok((times.at(-1) ?? -1) >= at, `${key} was added at ${String(at)} and done at ${times.join(", ")}`);
+          assert.ok((times.at(-1) ?? -1) >= at, `${key} was added at ${String(at)} and started at ${times.join(", ")}`);
         }
       }),
       { numRuns: 100 },
