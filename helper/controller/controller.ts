@@ -86,7 +86,9 @@ export class Controller {
   async #reconcile(namespace: string): Promise<void> {
     await this.#reconcileNamespace(namespace).catch((error: unknown) => {
       const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#dependencies.log("error", `the work on namespace ${namespace} ended half-way: ${reason}`, { namespace });
+      this.#dependencies.log("error", `reconciling namespace ${namespace} failed unexpectedly: ${reason}`, {
+        namespace,
+      });
       this.#states.set(namespace, "failing");
       this.#queue.addAfter(namespace, maximumObjectRetry);
     });

@@ -29,17 +29,17 @@ export class Metrics {
   );
   readonly #applies = this.#counter(
     "ecr_helper_applies_total",
-    "Objects that were brought to their desired state or taken back.",
+    "Objects that were written or removed to reach the desired state, by outcome.",
     ["object", "outcome"],
   );
   readonly #applyFailures = this.#counter(
     "ecr_helper_apply_failures_total",
-    "Objects that could not be brought to their desired state, by reason.",
+    "Objects that could not be written or removed, by reason.",
     ["object", "reason"],
   );
   readonly #driftRepairs = this.#counter(
     "ecr_helper_drift_repairs_total",
-    "Objects that somebody else deleted or changed and that were put back.",
+    "Objects that another program deleted or changed and that were put back.",
     ["object"],
   );
   readonly #watchFailures = this.#counter(
@@ -52,7 +52,7 @@ export class Metrics {
     this.#config = config;
     this.#tokenExpiry = new Gauge({
       name: "ecr_helper_token_expiry_timestamp_seconds",
-      help: "When the authorization token of a registry ends, in seconds since 1970.",
+      help: "When the authorization token of a registry expires, in seconds since 1970.",
       labelNames: ["registry", "region", "login"],
       registers: [this.#registry],
     });
@@ -121,7 +121,7 @@ function registerGauges(registry: Registry, { states, isFullySynced }: MetricsSo
   const registers = [registry];
   new Gauge({
     name: "ecr_helper_last_success_timestamp_seconds",
-    help: "The last scrape at which every namespace was synced and every token alive, in seconds since 1970.",
+    help: "The last scrape at which every namespace was synced and no token had expired, in seconds since 1970.",
     registers,
     collect() {
       if (isFullySynced()) this.setToCurrentTime();

@@ -34,7 +34,7 @@ export class Status {
   /** Why the helper is not alive; undefined when it is. */
   livenessError(): string | undefined {
     const stalled = this.#source.stalled();
-    return stalled > stuckAfter ? `nothing was done for ${String(Math.round(stalled / 1000))} s` : undefined;
+    return stalled > stuckAfter ? `no progress for ${String(Math.round(stalled / 1000))} s` : undefined;
   }
 
   /**
@@ -63,7 +63,7 @@ export class Status {
     const name = this.#tokenNames.find((one) => !((tokens.get(one)?.issuedAt ?? 0) > 0));
     if (name !== undefined) return `there is no authorization token for ${name} yet`;
     const pending = this.#source.targets().filter((one) => (states.get(one) ?? "pending") === "pending");
-    if (pending.length > 0) return `namespaces that were not looked at yet: ${String(pending.length)}`;
+    if (pending.length > 0) return `namespaces not reconciled yet: ${String(pending.length)}`;
     const own = states.get(this.#namespace);
     return own === "synced" ? undefined : "the helper's own namespace is not synced yet";
   }

@@ -64,7 +64,7 @@ describe("a failure", () => {
     });
     await newToken();
     assert.ok(
-      lines.some((line) => line.startsWith("error the work on namespace a ended half-way: TypeError: a mistake")),
+      lines.some((line) => line.startsWith("error reconciling namespace a failed unexpectedly: TypeError: a mistake")),
     );
     assert.equal(controller.states().get("a"), "failing");
     assert.equal(controller.states().get("b"), "synced");

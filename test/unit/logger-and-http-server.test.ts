@@ -77,7 +77,7 @@ describe("health", () => {
     assert.equal(await ask("/readyz"), another, "one that another identity was given is none of its own");
     is.tokens.set("s", token);
     is.states.set("own", "synced");
-    assert.equal(await ask("/readyz"), "503 namespaces that were not looked at yet: 1");
+    assert.equal(await ask("/readyz"), "503 namespaces not reconciled yet: 1");
     is.states.set("a", "failing").set("own", "failing");
     assert.equal(await ask("/readyz"), "503 the helper's own namespace is not synced yet");
     is.states.set("own", "synced");
@@ -90,7 +90,7 @@ describe("health", () => {
     const { is, ask } = helper();
     assert.equal(await ask("/healthz"), "200 ok");
     is.stalled = stuckAfter + 1_000;
-    assert.equal(await ask("/healthz"), "503 nothing was done for 301 s");
+    assert.equal(await ask("/healthz"), "503 no progress for 301 s");
   });
 
   it("is all right only while every namespace is right and every token alive", () => {
