@@ -86,9 +86,7 @@ export class Controller {
   async #reconcile(namespace: string): Promise<void> {
     await this.#reconcileNamespace(namespace).catch((error: unknown) => {
       const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#dependencies.log("error", `reconciling namespace ${namespace} failed unexpectedly: ${reason}`, {
-        namespace,
-      });
+      this.#dependencies.log("error", `internal error in namespace ${namespace}: ${reason}`, { namespace });
       this.#states.set(namespace, "failing");
       this.#queue.addAfter(namespace, maximumObjectRetry);
     });

@@ -50,7 +50,7 @@ async function readTokens(
       const found = await undefinedIfNotFound(kube<Secret & PartialObjectMetadata>({ method: "GET", path, signal }));
       if (found === undefined) return new Map();
       if (isIntact(name, found)) return decodeTokens(config, found);
-      log("warn", `secret ${config.namespace}/${name} was changed by somebody: its tokens are not used`);
+      log("warn", `secret ${config.namespace}/${name} was changed by someone else: its tokens are not used`);
       return new Map();
     } catch (error) {
       if (isOver()) break;

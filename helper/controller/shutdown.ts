@@ -33,26 +33,26 @@ export async function cleanUpOnShutdown(
   try {
     const successor = await readSuccessor(config, kube);
     if (successor === "unknown")
-      return void log("info", "the stack goes on without this Deployment: all stays as it is");
+      return void log("info", "the stack still exists without this Deployment: nothing is removed");
     const cleanups = planCleanups(config, cache, successor);
     if (cleanups.length === 0) return;
     log(
       "info",
       successor === "none"
-        ? "the stack is being destroyed: taking back what is not collected with it"
-        : "taking back what the next helper will not keep",
+        ? "the stack is being destroyed: removing what Kubernetes does not collect with it"
+        : "removing what the next helper will not keep",
     );
     const signal = AbortSignal.timeout(cleanupTimeout);
     await inParallel(cleanups, concurrency, async ({ namespace, object, run }) => {
       const [level, outcome] = await run(writer, signal).then(
         (done) => ["info", done] as const,
-        (error: unknown) => ["warn", `it is left: ${errorMessage(error)}`] as const,
+        (error: unknown) => ["warn", `could not be removed: ${errorMessage(error)}`] as const,
       );
       const name = formatRef(object);
       log(level, `${name} in namespace ${namespace}: ${outcome}`, { namespace, object: name });
     });
   } catch (error) {
-    log("warn", `left everything as it is: what comes next is not known: ${errorMessage(error)}`);
+    log("warn", `nothing was removed: the next helper is not known: ${errorMessage(error)}`);
   }
 }
 

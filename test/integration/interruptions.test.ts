@@ -161,7 +161,7 @@ describe("the tokens that the last helper left", () => {
       const body = { data: { ".dockerconfigjson": base64(text) } };
       await parts.admin({ method: "PATCH", path: secretPath(own, "ecr-creds-pull"), contentType: merge, body });
       const next = parts.run();
-      await next.line(/was changed by somebody: its tokens are not used/);
+      await next.line(/was changed by someone else: its tokens are not used/);
       await next.line(/secret\/ecr-creds-pull configured in namespace it-/);
       await next.line(/the secret will expire/);
       const login = decode((await parts.secret(`left-${id}`)).data["password"]);
@@ -232,7 +232,7 @@ describe("the end of a helper", () => {
     const made = await parts.admin<{ metadata: { resourceVersion?: string } }>({ method: "GET", path: deployment() });
     const account = await parts.account(bare);
     const lines = await runAndStop(async () => parts.admin({ method: "DELETE", path: deployment() }));
-    assert.ok(lines.includes("the stack goes on without this Deployment: all stays as it is"));
+    assert.ok(lines.includes("the stack still exists without this Deployment: nothing is removed"));
     for (const namespace of names) assert.deepEqual(await entries(namespace), ours);
     assert.deepEqual(await parts.account(bare), account, "it has the same uid: tokens of builds that run go on");
     delete made.metadata.resourceVersion;
@@ -251,7 +251,7 @@ describe("the end of a helper", () => {
       await parts.admin({ method: "DELETE", path: binding });
       await parts.admin({ method: "DELETE", path: deployment() });
     });
-    assert.match(lines.join("\n"), /left everything as it is: what comes next is not known: .*forbidden/);
+    assert.match(lines.join("\n"), /nothing was removed: the next helper is not known: .*forbidden/);
     for (const namespace of names) assert.deepEqual(await entries(namespace), ours);
     const { name } = metadata as { name: string };
     const body = { metadata: { name }, roleRef, subjects };
@@ -313,7 +313,7 @@ describe("the end of a helper", () => {
 
   it("leaves no entry in a service account that was there before, when the stack is destroyed", async () => {
     const lines = await runAndStop(async () => parts.endStack());
-    assert.ok(lines.includes("the stack is being destroyed: taking back what is not collected with it"));
+    assert.ok(lines.includes("the stack is being destroyed: removing what Kubernetes does not collect with it"));
     for (const namespace of names) {
       const { metadata, secrets, imagePullSecrets } = await parts.account(namespace);
       assert.deepEqual([secrets, imagePullSecrets ?? []], [theirs, []]);

@@ -63,9 +63,7 @@ describe("a failure", () => {
       return "known";
     });
     await newToken();
-    assert.ok(
-      lines.some((line) => line.startsWith("error reconciling namespace a failed unexpectedly: TypeError: a mistake")),
-    );
+    assert.ok(lines.some((line) => line.startsWith("error internal error in namespace a: TypeError: a mistake")));
     assert.equal(controller.states().get("a"), "failing");
     assert.equal(controller.states().get("b"), "synced");
     await clock.advance(2 * minute);
