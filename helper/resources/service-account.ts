@@ -75,7 +75,7 @@ export function withEntries(
 const lists = ["secrets", "imagePullSecrets"] as const;
 
 /**
- * The merge patch after which an existing service account lists these entries, and none that the helper added before; undefined when
+ * The merge patch after which an existing service account lists these entries, and no others that the helper added; undefined when
  * nothing has to change. It has the resourceVersion that was read, so that it fails with a conflict if someone wrote in between.
  */
 export function serviceAccountPatch(config: HelperConfig, found: ServiceAccount, wanted: Entries): object | undefined {
