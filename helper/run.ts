@@ -2,7 +2,8 @@
 import { Writer } from "./controller/writer.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { readConfig } from "./config/helper-config.ts";
-import { ecrTokenSource, type Tokens } from "./ecr/token.ts";
+import { ecrTokenSource } from "./ecr/client.ts";
+import type { Tokens } from "./ecr/token.ts";
 import { recordWarning } from "./observability/event-recorder.ts";
 import { cleanUpOnShutdown } from "./controller/shutdown.ts";
 import { serveHealth } from "./observability/http-server.ts";
@@ -111,7 +112,7 @@ export async function runHelper(
         metrics.tokens(next);
         controller.refresh(next);
       },
-      asked: (name, result) => metrics.asked(name, result),
+      requested: (name, result) => metrics.asked(name, result),
       failing: (_, reason) => warn(config.namespace, `deployment/${config.deployment}`, "NoAuthorizationToken", reason),
       accessDeniedHint: accessDeniedHint(config),
     },
