@@ -15,7 +15,7 @@ describe("the log", () => {
     return { log: createLog(format, level, (line) => lines.push(line)), lines };
   };
 
-  it("is the origin's words in text", () => {
+  it("has the lines of the origin script as text", () => {
     const { log, lines } = capture("text", "info");
     log("info", "Deployment: ecr-helper-57964b6d97-qmdsv", { pod: "x" });
     log("error", "no");
@@ -23,7 +23,7 @@ describe("the log", () => {
     assert.deepEqual(lines, ["Deployment: ecr-helper-57964b6d97-qmdsv\n", "error: no\n"]);
   });
 
-  it("has the fields in JSON", () => {
+  it("has fields as JSON", () => {
     const { log, lines } = capture("json", "debug");
     log("warn", "careful", { namespace: "a" });
     const { time, ...rest } = JSON.parse(lines[0] ?? "") as Record<string, string>;
@@ -31,12 +31,12 @@ describe("the log", () => {
     assert.ok(Math.abs(Date.parse(time ?? "") - Date.now()) < 60_000);
   });
 
-  it("writes dates as the origin's date did", () => {
+  it("writes dates as the origin script's date did", () => {
     assert.equal(formatDate(new Date("2019-05-04T17:44:27Z")), "Sat May  4 17:44:27 UTC 2019");
     assert.equal(formatDate(new Date("2026-11-23T05:06:07Z")), "Mon Nov 23 05:06:07 UTC 2026");
   });
 
-  it("tells an error with its causes", () => {
+  it("has the message of an error with its causes", () => {
     assert.equal(errorMessage(new Error("outer", { cause: new Error("inner") })), "outer: inner");
     assert.equal(errorMessage("text"), "text");
   });
