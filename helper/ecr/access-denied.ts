@@ -41,6 +41,7 @@ export function accessDeniedHint({ identity, principal, pushRole, namespace, dep
     ],
     node: [`the nodes' role ${policy}`, "pods reach the instance metadata service (a hop limit of 2)"],
   };
-  const push = pushRole === undefined ? [] : [`it may assume the role ${pushRole}, which requests the tokens for pushes`];
+  const push =
+    pushRole === undefined ? [] : [`it may assume the role ${pushRole}, which requests the tokens for pushes`];
   return `check that ${[...checks[identity], ...push, limits].join("; that ")}`;
 }
