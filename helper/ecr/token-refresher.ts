@@ -37,7 +37,7 @@ interface TokenState {
   failures: number;
 }
 
-/** So many failures in a row are reported to `failing`. */
+/** `failing` is called after this many failures in a row. */
 const failureThreshold = 5;
 /** The longest wait, in milliseconds, before the next request while IAM may still propagate permissions. */
 const propagationRetry = 10_000;

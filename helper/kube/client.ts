@@ -33,7 +33,7 @@ export function inCluster(env: Readonly<Record<string, string | undefined>>): Ku
   };
 }
 
-/** Caches what `find` returns for so many milliseconds. */
+/** Caches what `find` returns for that time. */
 function cachedFor(milliseconds: number, find: () => string): () => string {
   let [found, until] = ["", -Infinity];
   return () => {

@@ -6,9 +6,9 @@ import { formatSeconds } from "../shared/messages.ts";
 export interface Clock {
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Calls `call` after so many milliseconds, unless the returned function is called first. */
+  /** Calls `call` after that time, unless the returned function is called first. */
   readonly after: (milliseconds: number, call: () => void) => () => void;
-  /** Resolves after so many milliseconds, or at once when the signal aborts. */
+  /** Resolves after that time, or at once when the signal aborts. */
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
@@ -29,8 +29,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * Resolves or rejects as `work` does. Rejects when that takes so many milliseconds, or the signal aborts, even if `work`
- * ignores the signal that it is given.
+ * Resolves or rejects as `work` does. Rejects after that time, or when the signal aborts, even if `work` ignores the
+ * signal that it is given.
  */
 export async function withTimeout<T>(
   milliseconds: number,

@@ -3,7 +3,7 @@ import type { Writable } from "node:stream";
 
 /** Characters that may wait for the reader, which may pause for seconds: some thousand lines. Further ones are dropped. */
 const maxBuffered = 1 << 18;
-/** Lines are collected for so many milliseconds: to write each by itself costs a sixth of a refresh. */
+/** How long lines are collected, in milliseconds: to write each by itself costs a sixth of a refresh. */
 const batchWindowMs = 20;
 /** How long `flushed` waits for the reader, in milliseconds. */
 const flushTimeout = 500;
