@@ -19,7 +19,10 @@ export interface KubeOptions {
   readonly onAnswer?: (request: KubeRequest, status: number) => void;
 }
 
-/** The API server as a pod with a mounted service account reaches it. Throws outside of one. https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
+/**
+ * The API server as a pod with a mounted service account reaches it. Throws outside of such a pod.
+ * https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+ */
 export function inCluster(env: Readonly<Record<string, string | undefined>>): KubeOptions {
   const folder = "/var/run/secrets/kubernetes.io/serviceaccount";
   const [host = "kubernetes.default.svc", port = "443"] = [

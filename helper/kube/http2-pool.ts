@@ -1,8 +1,11 @@
-// HTTP/2 connections to one API server. As in client-go, many requests or watches share one, so that a watch costs a stream
-// only.
+// HTTP/2 connections to one API server. As in client-go, many requests or watches share one, so that a watch costs one
+// stream.
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 
-/** Streams per connection: HTTP/2 asks every server to allow at least this many. https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2 */
+/**
+ * Streams per connection: HTTP/2 asks every server to allow at least this many.
+ * https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2
+ */
 const streamsPerConnection = 100;
 /** A connection that is silent for this long, in milliseconds, is pinged. */
 const silenceLimit = 30_000;
