@@ -1,4 +1,4 @@
-// What the image runs: the helper in the cluster of its own pod.
+// The entry point of the image: runs the helper in the cluster of its own pod.
 import { inCluster } from "./kube/client.ts";
 import { runAsProcess } from "./process.ts";
 

@@ -1,10 +1,10 @@
-// The helper as a process: environment and signals in, lines and an exit code out. No logic.
+// The helper as a process: reads the environment, stops on signals, and sets the exit code.
 import type { KubeOptions } from "./kube/client.ts";
 import { errorMessage } from "./shared/messages.ts";
 import { LogStream } from "./runtime/log-stream.ts";
 import { runHelper } from "./run.ts";
 
-/** Runs the helper in the cluster that `cluster` gives, until SIGTERM or SIGINT. Never rejects. */
+/** Runs the helper in the cluster that `cluster` returns, until SIGTERM or SIGINT. Never rejects: an error is the exit code 1. */
 export async function runAsProcess(cluster: () => KubeOptions): Promise<void> {
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
@@ -15,6 +15,6 @@ export async function runAsProcess(cluster: () => KubeOptions): Promise<void> {
     process.stderr.write(`${errorMessage(error)}\n`);
     process.exitCode = 1;
   }
-  // Lines that nobody takes would keep the process alive.
+  // Unread lines would keep the process alive.
   if (!(await output.flushed())) process.exit();
 }

@@ -1,30 +1,34 @@
-// The composition root: from the environment to watches, tokens, the controller and the health server.
-import { Writer } from "./controller/writer.ts";
-import { systemClock } from "./runtime/clock.ts";
-import { readConfig } from "./config/helper-config.ts";
-import { ecrTokenSource, type Tokens } from "./ecr/token.ts";
-import { recordWarning } from "./observability/event-recorder.ts";
-import { cleanUpOnShutdown } from "./controller/shutdown.ts";
-import { serveHealth } from "./observability/http-server.ts";
-import { createKubeClient, createKubeStream, type KubeOptions } from "./kube/client.ts";
-import type { ObjectRef } from "./kube/object-ref.ts";
-import type { KubeRequest, PartialObjectMetadata } from "./kube/types.ts";
-import { ConcurrencyLimit } from "./kube/concurrency-limit.ts";
-import { createLog } from "./runtime/logger.ts";
-import { errorMessage } from "./shared/messages.ts";
-import { Metrics } from "./observability/metrics.ts";
+// The composition root: wires the helper's parts together and runs them until the process has to stop.
 import { ClusterCache } from "./cache/cluster-cache.ts";
-import type { LogStream } from "./runtime/log-stream.ts";
-import { Controller } from "./controller/controller.ts";
-import { runTokenRefresher } from "./ecr/token-refresher.ts";
-import { accessDeniedHint } from "./ecr/access-denied.ts";
-import { Status } from "./observability/status.ts";
-import { restoreTokens } from "./controller/restore-tokens.ts";
 import { Informers } from "./cache/informers.ts";
+import { readConfig, type HelperConfig } from "./config/helper-config.ts";
+import { Controller } from "./controller/controller.ts";
+import { restoreTokens } from "./controller/restore-tokens.ts";
+import { cleanUpOnShutdown } from "./controller/shutdown.ts";
+import { Writer } from "./controller/writer.ts";
+import { accessDeniedHint } from "./ecr/access-denied.ts";
+import { ecrTokenSource } from "./ecr/client.ts";
+import { runTokenRefresher } from "./ecr/token-refresher.ts";
+import type { Tokens } from "./ecr/token.ts";
+import { createKubeClient, createKubeStream, type KubeOptions } from "./kube/client.ts";
+import { ConcurrencyLimit } from "./kube/concurrency-limit.ts";
+import type { ObjectRef } from "./kube/object-ref.ts";
+import type { Kube, KubeStream, PartialObjectMetadata } from "./kube/types.ts";
+import { recordWarning } from "./observability/event-recorder.ts";
+import { serveHealth } from "./observability/http-server.ts";
+import { Metrics } from "./observability/metrics.ts";
+import { Status } from "./observability/status.ts";
+import { systemClock } from "./runtime/clock.ts";
+import type { LogStream } from "./runtime/log-stream.ts";
+import { createLog, type Log } from "./runtime/logger.ts";
+import { errorMessage } from "./shared/messages.ts";
+
+/** Time and chance, as every part takes them. */
+const timing = { clock: systemClock, random: Math.random };
 
 /**
- * Runs the helper until the signal aborts, with its log lines going to `output`. Rejects when the environment is wrong, and
- * then says so before it looks for the cluster, or when its port is taken.
+ * Runs the helper until the signal aborts, with its log going to `output`. Rejects when the environment is wrong, before it
+ * calls `cluster`, and when its port is taken.
  */
 export async function runHelper(
   env: Readonly<Record<string, string | undefined>>,
@@ -37,103 +41,157 @@ export async function runHelper(
   output.onLoss((lines) =>
     log("warn", `${String(lines)} lines of the log were lost before this one: nobody read them`),
   );
-  const [clock, random] = [systemClock, Math.random];
-  const deployment: ObjectRef = { kind: "Deployment", name: config.deployment };
-  const tokenNames = [...config.tokenRequests.keys()];
-  let tokens: Tokens = new Map();
-
-  const metrics: Metrics = new Metrics(config, {
-    states: () => controller.states(),
-    isFullySynced: () => status.isFullySynced(),
-  });
-  const limit = new ConcurrencyLimit();
-  const onAnswer = (call: KubeRequest, code: number): void => {
-    metrics.called(call, code);
-    limit.answered(code);
-  };
-  const counted: KubeOptions = { ...cluster(), onAnswer };
-  const [kube, stream] = [createKubeClient(counted), createKubeStream(counted)];
-  const warn = (namespace: string, object: ObjectRef, reason: string, message: string): void =>
-    void recordWarning(kube, namespace, object, reason, message).catch((error: unknown) =>
-      log("warn", `no Event could be recorded in namespace ${namespace}: ${errorMessage(error)}`),
-    );
-
-  const broken = new Set<string>();
-  const observed: ClusterCache = new ClusterCache(
-    config,
-    (namespace) => {
-      if (watches.syncStateOf(namespace) === "known") controller.enqueue(namespace, true);
-    },
-    (namespace, error) => {
-      const level = broken.has(namespace) ? "debug" : "error";
-      broken.add(namespace);
-      log(level, `an object in namespace ${namespace} is not understood: ${errorMessage(error)}`, { namespace });
-    },
-  );
-  const watches = new Informers(observed);
-  const writer = new Writer(kube, config, observed);
-  const effects = { writer, warn, log, metrics, clock, random, concurrency: () => limit.value };
-  const controller: Controller = new Controller(
-    config,
-    observed,
-    (namespace) => watches.syncStateOf(namespace),
-    effects,
-    signal,
-  );
-  const status = new Status(config.namespace, tokenNames, {
-    tokens: () => tokens,
-    targets: () => observed.targets(),
-    states: () => controller.states(),
-    stalled: () => controller.stalled(),
-    now: clock.now,
-  });
-  const server = await serveHealth(status, async () => metrics.text(), config.port);
-  log("info", `Deployment: ${config.pod}`, { pod: config.pod });
-
-  const watching = watches.run(
-    {
-      kube,
-      stream,
-      clock,
-      random,
-      log,
-      listed: (namespace) => {
-        const all =
-          namespace === undefined ? [...observed.targets(), ...observed.namespacesWithObjects()] : [namespace];
-        // Where something is still unknown the last list will come here too.
-        for (const one of new Set(all)) if (watches.syncStateOf(one) !== "unknown") controller.enqueue(one, false);
-      },
-      failed: (path) => metrics.watchFailed(path),
-    },
-    signal,
-  );
-  const isIntact = (name: string, found: PartialObjectMetadata): boolean =>
-    observed.projectSecret(name, found).modifiedBy === undefined;
-  const refreshing = runTokenRefresher(
-    tokenNames,
-    await restoreTokens(config, kube, { isIntact, log, clock, random }, signal),
-    {
-      tokenSource: ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? ""),
-      log,
-      clock,
-      random,
-      refreshed: (next) => {
-        tokens = next;
-        metrics.tokens(next);
-        controller.refresh(next);
-      },
-      asked: (name, result) => metrics.asked(name, result),
-      failing: (_, reason) => warn(config.namespace, deployment, "NoAuthorizationToken", reason),
-      accessDeniedHint: accessDeniedHint(config),
-    },
-    signal,
-  );
-  try {
-    await Promise.all([watching, refreshing]);
-    await cleanUpOnShutdown(config, observed, writer, kube, log);
-  } finally {
-    server.close();
-    server.closeAllConnections();
-  }
+  await new Helper(config, log, cluster(), signal).run();
   log("info", "stopped");
+}
+
+class Helper {
+  readonly #config: HelperConfig;
+  readonly #log: Log;
+  readonly #signal: AbortSignal;
+  readonly #kube: Kube;
+  readonly #stream: KubeStream;
+  readonly #metrics: Metrics;
+  readonly #cache: ClusterCache;
+  readonly #informers: Informers;
+  readonly #writer: Writer;
+  readonly #controller: Controller;
+  readonly #status: Status;
+  #tokens: Tokens = new Map();
+  /** The namespaces with an object that the cache could not read. */
+  readonly #invalid = new Set<string>();
+
+  constructor(config: HelperConfig, log: Log, cluster: KubeOptions, signal: AbortSignal) {
+    [this.#config, this.#log, this.#signal] = [config, log, signal];
+    this.#metrics = new Metrics(config, {
+      states: () => this.#controller.states(),
+      isFullySynced: () => this.#status.isFullySynced(),
+    });
+    const limit = new ConcurrencyLimit();
+    const observed: KubeOptions = {
+      ...cluster,
+      onAnswer: (call, status) => {
+        this.#metrics.called(call, status);
+        limit.answered(status);
+      },
+    };
+    [this.#kube, this.#stream] = [createKubeClient(observed), createKubeStream(observed)];
+    this.#cache = new ClusterCache(
+      config,
+      (namespace) => this.#onChange(namespace),
+      (namespace, error) => this.#onInvalid(namespace, error),
+    );
+    this.#informers = new Informers(this.#cache);
+    this.#writer = new Writer(this.#kube, config, this.#cache);
+    this.#controller = new Controller(
+      config,
+      this.#cache,
+      (namespace) => this.#informers.syncStateOf(namespace),
+      {
+        ...timing,
+        writer: this.#writer,
+        warn: (namespace, object, reason, message) => this.#warn(namespace, object, reason, message),
+        log,
+        metrics: this.#metrics,
+        concurrency: () => limit.value,
+      },
+      signal,
+    );
+    this.#status = new Status(config.namespace, [...config.tokenRequests.keys()], {
+      tokens: () => this.#tokens,
+      targets: () => this.#cache.targets(),
+      states: () => this.#controller.states(),
+      stalled: () => this.#controller.stalled(),
+      now: timing.clock.now,
+    });
+  }
+
+  /** Resolves after the signal aborts and everything is cleaned up. Rejects when the port is taken. */
+  async run(): Promise<void> {
+    const { pod, port } = this.#config;
+    const server = await serveHealth(this.#status, async () => this.#metrics.text(), port);
+    this.#log("info", `Deployment: ${pod}`, { pod });
+    try {
+      await Promise.all([this.#watchCluster(), this.#refreshTokens()]);
+      await cleanUpOnShutdown(this.#config, this.#cache, this.#writer, this.#kube, this.#log);
+    } finally {
+      server.close();
+      server.closeAllConnections();
+    }
+  }
+
+  async #watchCluster(): Promise<void> {
+    await this.#informers.run(
+      {
+        ...timing,
+        kube: this.#kube,
+        stream: this.#stream,
+        log: this.#log,
+        listed: (namespace) => this.#onListed(namespace),
+        failed: (path) => this.#metrics.watchFailed(path),
+      },
+      this.#signal,
+    );
+  }
+
+  async #refreshTokens(): Promise<void> {
+    const { tokenRequests, registries, namespace, deployment } = this.#config;
+    const restored = await this.#restoreTokens();
+    await runTokenRefresher(
+      [...tokenRequests.keys()],
+      restored,
+      {
+        ...timing,
+        tokenSource: ecrTokenSource(tokenRequests, registries[0]?.region ?? ""),
+        log: this.#log,
+        refreshed: (tokens) => this.#onTokens(tokens),
+        requested: (name, result) => this.#metrics.asked(name, result),
+        failing: (_, reason) =>
+          this.#warn(namespace, { kind: "Deployment", name: deployment }, "NoAuthorizationToken", reason),
+        accessDeniedHint: accessDeniedHint(this.#config),
+      },
+      this.#signal,
+    );
+  }
+
+  async #restoreTokens(): Promise<Tokens> {
+    const isIntact = (name: string, found: PartialObjectMetadata): boolean =>
+      this.#cache.projectSecret(name, found).modifiedBy === undefined;
+    return restoreTokens(this.#config, this.#kube, { ...timing, isIntact, log: this.#log }, this.#signal);
+  }
+
+  #onTokens(tokens: Tokens): void {
+    this.#tokens = tokens;
+    this.#metrics.tokens(tokens);
+    this.#controller.refresh(tokens);
+  }
+
+  /** An object changed. A namespace that is not known completely is enqueued by `#onListed`. */
+  #onChange(namespace: string): void {
+    if (this.#informers.syncStateOf(namespace) === "known") this.#controller.enqueue(namespace, true);
+  }
+
+  /** A collection was listed: of one namespace, or of all. */
+  #onListed(namespace: string | undefined): void {
+    const all =
+      namespace === undefined ? [...this.#cache.targets(), ...this.#cache.namespacesWithObjects()] : [namespace];
+    // A namespace that is still unknown is enqueued after the last of its lists.
+    for (const one of new Set(all))
+      if (this.#informers.syncStateOf(one) !== "unknown") this.#controller.enqueue(one, false);
+  }
+
+  /** Logs an error once for each namespace, as watches repeat the object. */
+  #onInvalid(namespace: string, error: unknown): void {
+    const level = this.#invalid.has(namespace) ? "debug" : "error";
+    this.#invalid.add(namespace);
+    const text = `an object in namespace ${namespace} is not understood: ${errorMessage(error)}`;
+    this.#log(level, text, { namespace });
+  }
+
+  /** Records an Event of type Warning on an object. */
+  #warn(namespace: string, object: ObjectRef, reason: string, message: string): void {
+    recordWarning(this.#kube, namespace, object, reason, message).catch((error: unknown) =>
+      this.#log("warn", `no Event could be recorded in namespace ${namespace}: ${errorMessage(error)}`),
+    );
+  }
 }

@@ -1,12 +1,9 @@
-// The helper's configuration: its environment, read once, checked whole, frozen.
-import { createHash } from "node:crypto";
-import { EnvironmentReader, matching, oneOf, several } from "./environment-reader.ts";
-import { helperPort, type HelperVariable } from "../shared/environment.ts";
+// The helper's configuration: the environment, read once, validated as a whole, frozen.
+import type { HelperVariable } from "../shared/environment.ts";
 import { formats, levels, type Format, type Level } from "../shared/log-options.ts";
 import {
   hostWithOptionalPort,
   basicAuthNames,
-  identities,
   labelValue,
   namespaceName,
   namespacePattern,
@@ -15,182 +12,158 @@ import {
   registryHost,
 } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
+import type { Owner } from "../shared/ownership.ts";
+import { EnvironmentReader, commaSeparated, matching, oneOf, type Environment } from "./environment-reader.ts";
+import { readIdentity, type IdentityConfig } from "./identity.ts";
 
+/** An ECR registry. */
 export interface Registry {
-  /** The registry's host, `ACCOUNT.dkr.ecr.REGION.SUFFIX`. */
+  /** `ACCOUNT.dkr.ecr.REGION.SUFFIX`. */
   readonly host: string;
   readonly region: string;
 }
 
-/** A token that is asked for. */
+/** An authorization token to ask ECR for; it is valid for every registry of its region. */
 export interface TokenRequest {
   readonly region: string;
-  /** The ARN of the role that asks; undefined where the helper asks as itself. */
+  /** ARN of the role that asks; undefined where the helper's own identity does. */
   readonly role: string | undefined;
-  /** What it is for: where nothing is pushed, builds have the one for pulls. */
+  /** What the token is used for. Without a push role, builds log in with the token for pulls. */
   readonly login: "pull" | "push";
 }
 
-export interface HelperConfig extends NamespaceRules {
-  /** The registries whose credentials are kept; the first one is the stack's own. */
+interface RegistryConfig {
+  /** The registries whose credentials are kept; the stack's own is the first. */
   readonly registries: readonly Registry[];
-  /** A further host under which the stack's own registry is reached. */
+  /** Another host of the stack's own registry; undefined for none. */
   readonly registryHost: string | undefined;
-  /** The secrets builds log in with, by the region whose registries they are for; the stack's own region comes first. */
+}
+
+interface SecretConfig {
+  /** Names of the secrets that builds log in with, by region; the stack's own region is the first. */
   readonly basicAuthSecrets: ReadonlyMap<string, string>;
+  /** Name of the secret that images are pulled with. */
   readonly pullSecret: string;
-  /** The names of all secrets that are kept in a build namespace. */
+}
+
+/** Everything that the stack tells its helper. */
+export interface HelperConfig extends NamespaceRules, RegistryConfig, SecretConfig, IdentityConfig {
+  /** Names of all secrets that are kept in a build namespace. */
   readonly secretNames: readonly string[];
-  /** Those that are kept in the helper's own: each token is in one of them, so that the next helper finds it. */
+  /** Names of those that are kept in the helper's own namespace: every token is in one, so that the next helper finds it. */
   readonly ownSecretNames: readonly string[];
-  /** By the names that tokens have here and in the log. */
+  /** The tokens to ask for, by the names that they have in the helper and its log. */
   readonly tokenRequests: ReadonlyMap<string, TokenRequest>;
-  /** The ARN of the role that asks for the logins of builds; undefined where nothing is pushed. */
-  readonly pushRole: string | undefined;
+  /** Name of the service account of builds. */
   readonly serviceAccount: string;
-  /** Where the helper itself runs; its own image is pulled with the pull secret there. */
-  readonly namespace: string;
+  /** Name of the helper's own pod. */
   readonly pod: string;
+  /** Name of the helper's own Deployment. */
   readonly deployment: string;
-  /** How the helper proves who it is to AWS. */
-  readonly identity: (typeof identities)[number];
-  /** Who that is: the user's name or the role's ARN; empty where the stack does not know it. */
-  readonly principal: string;
-  /** Of both and the key: tokens that another one asked for may end with it. */
-  readonly fingerprint: string;
-  /** The same of the role that pushes. */
-  readonly pushFingerprint: string;
-  /** The cluster-scoped object that owns what the helper creates, so that it goes with the stack. */
-  readonly owner: { readonly name: string; readonly uid: string };
-  /** The ClusterRole by whose absence a helper that ends knows that the stack is being destroyed. */
+  /** The cluster-scoped object that owns what the helper creates, so that it is deleted with the stack. */
+  readonly owner: Owner;
+  /** Name of the ClusterRole that the stack deletes first: a helper that stops and does not find it cleans up. */
   readonly marker: string;
   readonly logFormat: Format;
   readonly logLevel: Level;
-  /** Port of /healthz, /readyz and /metrics. */
+  /** Port of /healthz, /readyz and /metrics; 0 for any free one. */
   readonly port: number;
 }
 
-/** Reads the configuration. Throws one error that names every mistake: the variable, its value, what it should be. */
-export function readConfig(env: Readonly<Record<string, string | undefined>>): HelperConfig {
+const anObject = "a name of a Kubernetes object";
+
+/**
+ * Reads the configuration. The stack sets every variable, so there are no defaults here. Throws one error with all mistakes:
+ * the variable, its value and what is expected.
+ */
+export function readConfig(env: Environment): HelperConfig {
   const reader = new EnvironmentReader(env);
-  const { read } = reader;
-  const parseRegistry = (value: string): Registry | undefined => {
-    const region = registryHost.exec(value)?.[1];
-    return region === undefined ? undefined : Object.freeze({ host: value, region });
-  };
-  const name = "a name of a Kubernetes object";
-
-  const namespaces = several(matching(namespacePattern));
-  const parseRegistries = (value: string): readonly Registry[] | undefined =>
-    /^,*$/.test(value) ? undefined : several(parseRegistry)(value);
-
-  const registries = read(
-    "ECR_HELPER_REGISTRIES",
-    "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX, comma-separated",
-    parseRegistries,
-  );
-  const basicAuthSecret = read("ECR_HELPER_BASIC_AUTH_SECRET", name, matching(objectName), "ecr-creds");
-  const basicAuthSecrets = basicAuthNames(basicAuthSecret, regionsOf((env["ECR_HELPER_REGISTRIES"] ?? "").split(",")));
-  const pullSecret = read("ECR_HELPER_PULL_SECRET", name, matching(objectName), "ecr-creds-pull");
-  const logins = [...basicAuthSecrets.values()];
-  if (isName(basicAuthSecret) && !logins.every(isName)) {
-    const shorter = "a shorter name: each further region is put after it";
-    reader.mistake("ECR_HELPER_BASIC_AUTH_SECRET", basicAuthSecret, shorter);
-  }
-  if (isName(pullSecret) && logins.includes(pullSecret)) {
-    reader.mistake("ECR_HELPER_PULL_SECRET", pullSecret, "another name: a login for builds has this one");
-  }
-
-  const pushRole = read("ECR_HELPER_PUSH_ROLE", "nothing, or the ARN of a role", matching(/^[!-~]*$/)) || undefined;
-
+  const secrets = readSecrets(reader, env);
+  const identity = readIdentity(reader, env);
+  const logins = [...secrets.basicAuthSecrets.values()];
   const config: HelperConfig = {
-    registries,
-    registryHost:
-      read("ECR_HELPER_REGISTRY_HOST", "nothing, or HOST or HOST:PORT", (value) =>
-        value === "" || hostWithOptionalPort.test(value) ? value : undefined,
-      ) || undefined,
-    buildNamespaces: read(
-      "ECR_HELPER_BUILD_NAMESPACES",
-      "names or patterns of namespaces, comma-separated",
-      namespaces,
-    ),
-    excludeNamespaces: read(
-      "ECR_HELPER_EXCLUDE_NAMESPACES",
-      "names or patterns of namespaces, comma-separated",
-      namespaces,
-    ),
-    namespaceSelector: read("ECR_HELPER_NAMESPACE_SELECTOR", "a label selector", parsedSelector),
-    basicAuthSecrets,
-    pullSecret,
-    secretNames: [...logins, pullSecret],
-    ownSecretNames: [...(pushRole === undefined ? [] : logins), pullSecret],
-    tokenRequests: tokenRequests([...basicAuthSecrets.keys()], pushRole),
-    pushRole,
-    serviceAccount: read("ECR_HELPER_SERVICE_ACCOUNT", name, matching(objectName), "builder-sa"),
-    namespace: read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(namespaceName)),
-    pod: read("ECR_HELPER_POD", "the helper's own pod", matching(objectName)),
-    deployment: read("ECR_HELPER_DEPLOYMENT", "the helper's own Deployment", matching(objectName), "ecr-helper"),
-    identity: read("ECR_HELPER_IDENTITY", identities.join(", "), oneOf(identities), "accessKey"),
-    principal: read(
-      "ECR_HELPER_PRINCIPAL",
-      "nothing, or the name of an IAM user, or the ARN of a role",
-      matching(/^[!-~]*$/),
-    ),
-    fingerprint: fingerprint(env, identityVariables),
-    pushFingerprint: fingerprint(env, [...identityVariables, "ECR_HELPER_PUSH_ROLE"]),
-    owner: {
-      name: read(
-        "ECR_HELPER_OWNER_NAME",
-        "the name of the ClusterRole that owns what the helper creates",
-        matching(labelValue),
-      ),
-      uid: read(
-        "ECR_HELPER_OWNER_UID",
-        "the uid of that ClusterRole",
-        matching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
-      ),
-    },
-    marker: read(
-      "ECR_HELPER_MARKER",
-      "the name of the ClusterRole that stands as long as the stack does",
-      matching(objectName),
-    ),
-    logFormat: read("ECR_HELPER_LOG_FORMAT", formats.join(" or "), oneOf(formats), "text"),
-    logLevel: read("ECR_HELPER_LOG_LEVEL", levels.join(", "), oneOf(levels), "info"),
-    port: read(
-      "ECR_HELPER_PORT",
-      "a port, 0 for any free one",
-      (value) => (/^\d{1,5}$/.test(value) && Number(value) < 65536 ? Number(value) : undefined),
-      String(helperPort),
-    ),
+    ...readRegistries(reader),
+    ...readNamespaceRules(reader),
+    ...secrets,
+    ...identity,
+    secretNames: [...logins, secrets.pullSecret],
+    ownSecretNames: [...(identity.pushRole === undefined ? [] : logins), secrets.pullSecret],
+    tokenRequests: tokenRequests([...secrets.basicAuthSecrets.keys()], identity.pushRole),
+    serviceAccount: readObjectName(reader, "ECR_HELPER_SERVICE_ACCOUNT"),
+    pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
+    deployment: readObjectName(reader, "ECR_HELPER_DEPLOYMENT", "the helper's own Deployment"),
+    owner: readOwner(reader),
+    marker: readObjectName(reader, "ECR_HELPER_MARKER", "the name of the ClusterRole that exists as long as the stack"),
+    logFormat: reader.read("ECR_HELPER_LOG_FORMAT", formats.join(" or "), oneOf(formats)),
+    logLevel: reader.read("ECR_HELPER_LOG_LEVEL", levels.join(", "), oneOf(levels)),
+    port: reader.read("ECR_HELPER_PORT", "a port, 0 for any free one", parsePort),
   };
   reader.throwMistakes();
   return Object.freeze(config);
 }
 
-/** Whether a value is there, after a mistake it is not, and is a name. */
-const isName = (value: string | undefined): boolean => value !== undefined && objectName.test(value);
+const readObjectName = (reader: EnvironmentReader, name: HelperVariable, expected = anObject): string =>
+  reader.read(name, expected, matching(objectName));
 
-function parsedSelector(value: string): string | undefined {
+function readRegistries(reader: EnvironmentReader): RegistryConfig {
+  const hosts = "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX, comma-separated";
+  const optionalHost = (value: string): string | undefined =>
+    value === "" || hostWithOptionalPort.test(value) ? value : undefined;
+  return {
+    registries: reader.read("ECR_HELPER_REGISTRIES", hosts, parseRegistries),
+    registryHost: reader.read("ECR_HELPER_REGISTRY_HOST", "empty, HOST or HOST:PORT", optionalHost) || undefined,
+  };
+}
+
+const parseRegistries = (value: string): readonly Registry[] | undefined =>
+  /^,*$/.test(value) ? undefined : commaSeparated(parseRegistry)(value);
+
+function parseRegistry(host: string): Registry | undefined {
+  const region = registryHost.exec(host)?.[1];
+  return region === undefined ? undefined : Object.freeze({ host, region });
+}
+
+function readNamespaceRules(reader: EnvironmentReader): NamespaceRules {
+  const [names, parseNames] = ["names or patterns of namespaces, comma-separated", matching(namespacePattern)];
+  return {
+    buildNamespaces: reader.read("ECR_HELPER_BUILD_NAMESPACES", names, commaSeparated(parseNames)),
+    excludeNamespaces: reader.read("ECR_HELPER_EXCLUDE_NAMESPACES", names, commaSeparated(parseNames)),
+    namespaceSelector: reader.read("ECR_HELPER_NAMESPACE_SELECTOR", "a label selector", validSelector),
+    namespace: reader.read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(namespaceName)),
+  };
+}
+
+function validSelector(value: string): string | undefined {
   try {
     if (value !== "") parseSelector(value);
     return value;
   } catch {
-    return undefined; // The mistake that is told names the value.
+    return undefined; // The reader reports the mistake, with the value.
   }
 }
 
-const identityVariables = ["ECR_HELPER_IDENTITY", "ECR_HELPER_PRINCIPAL", "AWS_ACCESS_KEY_ID"] as const;
-
-function fingerprint(
-  env: Readonly<Record<string, string | undefined>>,
-  variables: readonly (HelperVariable | "AWS_ACCESS_KEY_ID")[],
-): string {
-  const known = variables.map((name) => env[name]);
-  return createHash("sha256").update(JSON.stringify(known)).digest("hex").slice(0, 16);
+/** Reads the secrets' names, and checks those that are made of a name and a region. */
+function readSecrets(reader: EnvironmentReader, env: Environment): SecretConfig {
+  const basicAuthSecret = readObjectName(reader, "ECR_HELPER_BASIC_AUTH_SECRET");
+  const pullSecret = readObjectName(reader, "ECR_HELPER_PULL_SECRET");
+  // From the variable itself, so that these mistakes are found even where another registry in it is wrong.
+  const basicAuthSecrets = basicAuthNames(basicAuthSecret, regionsOf((env["ECR_HELPER_REGISTRIES"] ?? "").split(",")));
+  const logins = [...basicAuthSecrets.values()];
+  if (isObjectName(basicAuthSecret) && !logins.every(isObjectName)) {
+    const shorter = "a shorter name: each further region is put after it";
+    reader.addMistake("ECR_HELPER_BASIC_AUTH_SECRET", basicAuthSecret, shorter);
+  }
+  if (isObjectName(pullSecret) && logins.includes(pullSecret)) {
+    const another = "another name: a secret that builds log in with has this one";
+    reader.addMistake("ECR_HELPER_PULL_SECRET", pullSecret, another);
+  }
+  return { basicAuthSecrets, pullSecret };
 }
 
-/** The name of a region's token for pulls is the region itself. */
+/** False for the undefined that a mistake leaves, too. */
+const isObjectName = (value: string | undefined): boolean => value !== undefined && objectName.test(value);
+
+/** The name of a region's token for pushes. The name of its token for pulls is the region itself. */
 export const pushTokenName = (region: string): string => `${region} (push)`;
 
 function tokenRequests(regions: readonly string[], pushRole: string | undefined): ReadonlyMap<string, TokenRequest> {
@@ -198,3 +171,15 @@ function tokenRequests(regions: readonly string[], pushRole: string | undefined)
   const pushes = regions.map((region) => [pushTokenName(region), { region, role: pushRole, login: "push" }] as const);
   return new Map<string, TokenRequest>(pushRole === undefined ? pulls : [...pulls, ...pushes]);
 }
+
+function readOwner(reader: EnvironmentReader): Owner {
+  const uid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+  const owner = "the name of the ClusterRole that owns what the helper creates";
+  return {
+    name: reader.read("ECR_HELPER_OWNER_NAME", owner, matching(labelValue)),
+    uid: reader.read("ECR_HELPER_OWNER_UID", "the uid of that ClusterRole", matching(uid)),
+  };
+}
+
+const parsePort = (value: string): number | undefined =>
+  /^\d{1,5}$/.test(value) && Number(value) < 65536 ? Number(value) : undefined;

@@ -1,19 +1,20 @@
-// What AWS says of a helper that it does not know or does not allow, and where to look for the reason.
+// Recognises that AWS denied access, and says what to check then.
 import type { HelperConfig } from "../config/helper-config.ts";
 
 /**
- * How long such an answer may come of IAM's taking its time to spread what was just made, in milliseconds:
+ * How long IAM may take to propagate new permissions, in milliseconds: until then, a denial may be temporary.
  * https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
  */
 export const iamPropagationMs = 2 * 60_000;
 
-/** By the names that ECR, STS, and the SDK where it finds no credentials, give to such errors. */
-const refusals =
+/** The names of such errors by ECR and STS, and by the SDK where it finds no credentials. */
+const denials =
   /^(AccessDenied|UnrecognizedClient|Invalid(ClientTokenId|Signature|IdentityToken)|IDP\w+|CredentialsProvider)(Exception|Error)?$/;
 
-export const isAccessDenied = (error: unknown): boolean => error instanceof Error && refusals.test(error.name);
+/** Whether AWS does not know the helper, or does not allow the request. */
+export const isAccessDenied = (error: unknown): boolean => error instanceof Error && denials.test(error.name);
 
-/** What to check where AWS refuses a helper of this configuration. */
+/** What to check when AWS denies access to a helper with this configuration, for the log. */
 export function accessDeniedHint({ identity, principal, pushRole, namespace, deployment }: HelperConfig): string {
   const policy = "has the policy that the stack's output policyArn names";
   const limits = "no permissions boundary or service control policy denies ecr:GetAuthorizationToken";
@@ -40,6 +41,7 @@ export function accessDeniedHint({ identity, principal, pushRole, namespace, dep
     ],
     node: [`the nodes' role ${policy}`, "pods reach the instance metadata service (a hop limit of 2)"],
   };
-  const push = pushRole === undefined ? [] : [`it may assume the role ${pushRole}, which the logins that push are for`];
+  const push =
+    pushRole === undefined ? [] : [`it may assume the role ${pushRole}, which requests the tokens for pushes`];
   return `check that ${[...checks[identity], ...push, limits].join("; that ")}`;
 }

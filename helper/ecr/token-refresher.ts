@@ -1,137 +1,194 @@
-// Keeps a live token of every region: asks at half of its life, and again, sooner and sooner less, when it is refused.
+// Keeps the authorization tokens valid: requests each at half of its life, and backs off exponentially while that fails.
+import { retryDelay } from "../runtime/backoff.ts";
 import { withTimeout, type Clock } from "../runtime/clock.ts";
-import type { AuthorizationToken, TokenSource, Tokens } from "./token.ts";
 import type { Log } from "../runtime/logger.ts";
+import { retryAfterOf } from "../runtime/retry-after.ts";
 import { firstLine, formatSeconds } from "../shared/messages.ts";
 import { isAccessDenied, iamPropagationMs } from "./access-denied.ts";
-import { retryAfterOf } from "../runtime/retry-after.ts";
-import { refreshDelay, requestLimit, retryDelay, retryLimit } from "../runtime/backoff.ts";
+import { maximumRetryDelay, refreshDelay, requestTimeout } from "./refresh-schedule.ts";
+import type { AuthorizationToken, TokenSource, Tokens } from "./token.ts";
 
+/** What the refresher needs, and whom it informs. */
 export interface TokenRefresherDependencies {
   readonly tokenSource: TokenSource;
   readonly log: Log;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  /** Called with all tokens there are whenever some are new. */
+  /** Called with all tokens whenever some of them are new. */
   readonly refreshed: (tokens: Tokens) => void;
-  /** Called after every request. */
-  readonly asked: (region: string, result: "success" | "failure") => void;
-  /** Called once when a region's requests fail again and again, with what is wrong. */
-  readonly failing: (region: string, reason: string) => void;
-  /** What to check when AWS refuses, said when it is not for news that IAM has yet to spread. */
+  /** Called after every request for a token. */
+  readonly requested: (name: string, result: "success" | "failure") => void;
+  /** Called once when the requests for a token keep failing, with the last error. */
+  readonly failing: (name: string, reason: string) => void;
+  /** What to check when AWS denies access, for the log. */
   readonly accessDeniedHint: string;
 }
 
 interface TokenState {
   readonly name: string;
+  /** When to request it, in milliseconds since 1970. */
   due: number;
-  /** Whether this identity was ever given a token of it: then it is no news that has yet to spread. */
+  /** Whether this identity has ever been issued this token: then no denial comes from new permissions. */
   everIssued: boolean;
-  /** In a row: those that may pass with the spreading of IAM's news, and those that were told as errors. */
+  /** Denials in a row that may come from permissions that IAM still propagates. */
   denials: number;
+  /** Other failures in a row. */
   failures: number;
 }
 
-/** After so many errors in a row it is no passing trouble. */
+/** `failing` is called after this many failures in a row. */
 const failureThreshold = 5;
-/** While a refusal may pass any moment it is asked again after so many milliseconds at the most. */
-const accessDeniedRetry = 10_000;
-
-/** Regions that answer within this time, in milliseconds, are written together; a slower one holds up none of them. */
+/** The longest wait, in milliseconds, before the next request while IAM may still propagate permissions. */
+const propagationRetry = 10_000;
+/** Tokens that arrive within this time, in milliseconds, are published together; a slower one does not delay them. */
 const batchWindowMs = 500;
-/** What is due within so much of the time until then is asked for as well: regions stay together, and are written at once. */
+/** A token is requested with another one that is due, by up to this fraction of its own waiting time early. */
 const coalesceFraction = 0.1;
 
 /**
- * Keeps the tokens of these regions, starting with those that an earlier helper left, until the signal aborts. Never
- * rejects. No failure takes a token away: the last good one stays in place.
+ * Keeps the tokens of these names valid, starting with those that were restored, until the signal aborts. Never rejects. A
+ * token stays in place until a new one replaces it, whatever fails.
  */
 export async function runTokenRefresher(
-  regions: readonly string[],
-  left: Tokens,
-  effects: TokenRefresherDependencies,
+  names: readonly string[],
+  restored: Tokens,
+  dependencies: TokenRefresherDependencies,
   signal: AbortSignal,
 ): Promise<void> {
-  const { log, clock, random } = effects;
-  const tokens = new Map(left);
-  const started = clock.now();
-  /** One that is said to have been asked for in the future was so by another clock. */
-  const dueOf = ({ issuedAt, expiresAt }: AuthorizationToken): number =>
-    issuedAt > started ? started : issuedAt + refreshDelay(expiresAt - issuedAt, random());
-  const all = regions.map((name): TokenState => {
-    const token = tokens.get(name);
-    // One that another identity asked for is long since due.
+  await new TokenRefresher(names, restored, dependencies, signal).run();
+}
+
+class TokenRefresher {
+  readonly #dependencies: TokenRefresherDependencies;
+  readonly #signal: AbortSignal;
+  readonly #startedAt: number;
+  readonly #tokens: Map<string, AuthorizationToken>;
+  readonly #states: readonly TokenState[];
+  /** Whether there are tokens that `refreshed` was not called with. */
+  #hasUnpublished: boolean;
+
+  constructor(
+    names: readonly string[],
+    restored: Tokens,
+    dependencies: TokenRefresherDependencies,
+    signal: AbortSignal,
+  ) {
+    [this.#dependencies, this.#signal] = [dependencies, signal];
+    this.#startedAt = dependencies.clock.now();
+    this.#tokens = new Map(restored);
+    this.#states = names.map((name) => this.#initialState(name));
+    this.#hasUnpublished = restored.size > 0;
+  }
+
+  async run(): Promise<void> {
+    const { clock } = this.#dependencies;
+    while (!this.#signal.aborted) {
+      const due = this.#dueStates();
+      if (due.length > 0 || this.#hasUnpublished) await this.#refreshBatch(due);
+      const next = Math.min(...this.#states.map((state) => state.due));
+      await clock.sleep(Math.max(0, next - clock.now()), this.#signal);
+    }
+  }
+
+  #initialState(name: string): TokenState {
+    const token = this.#tokens.get(name);
+    // A token that was issued to another identity is restored with the time 0, so that it is due.
     const everIssued = token !== undefined && token.issuedAt > 0;
-    return { name, due: token === undefined ? 0 : dueOf(token), everIssued, denials: 0, failures: 0 };
-  });
-  /** Whether there are tokens that were not told of. */
-  let hasUnpublished = tokens.size > 0;
+    return { name, due: token === undefined ? 0 : this.#dueOf(token), everIssued, denials: 0, failures: 0 };
+  }
 
-  /** Of the life of a region's token; NaN where there is none, or it does not say. */
-  const remaining = (name: string): number => (tokens.get(name)?.expiresAt ?? Number.NaN) - clock.now();
+  /** When to replace a restored token. A time in the future comes from another clock: that token is due. */
+  #dueOf({ issuedAt, expiresAt }: AuthorizationToken): number {
+    return issuedAt > this.#startedAt
+      ? this.#startedAt
+      : issuedAt + refreshDelay(expiresAt - issuedAt, this.#dependencies.random());
+  }
 
-  const failed = (region: TokenState, error: unknown): void => {
-    const { name } = region;
-    const refused = isAccessDenied(error);
-    const maySpread = refused && !region.everIssued && clock.now() - started < iamPropagationMs;
-    const retry = maySpread
-      ? retryDelay(++region.denials, random(), accessDeniedRetry)
-      : retryDelay(++region.failures, random(), retryLimit(remaining(name)));
-    const wait = Math.max(retry, retryAfterOf(error));
-    region.due = clock.now() + wait;
-    const reason = firstLine(error);
-    effects.asked(name, "failure");
-    const next = `${tokens.has(name) ? "the last good token stays in place; " : ""}trying again in ${formatSeconds(wait)}`;
-    if (maySpread) {
-      const why = "rights that were just given take AWS up to two minutes to spread";
-      return void log("info", `no authorization token for ${name} yet: ${reason}; ${why}; ${next}`, { region: name });
-    }
-    const text = `no authorization token for ${name}: ${reason}`;
-    log("error", `${text}; ${refused ? `${effects.accessDeniedHint}; ` : ""}${next}`, { region: name });
-    if (region.failures === failureThreshold) effects.failing(name, text);
-  };
+  /** The tokens to request now, if any is due: those, and others that soon will be, so that secrets are written once. */
+  #dueStates(): readonly TokenState[] {
+    const now = this.#dependencies.clock.now();
+    if (!this.#states.some(({ due }) => due <= now)) return [];
+    return this.#states.filter(({ name, due, failures, denials }) => {
+      const isRetry = failures + denials > 0;
+      const slack = isRetry ? 0 : coalesceFraction * (due - (this.#tokens.get(name)?.issuedAt ?? due));
+      return due - slack <= now;
+    });
+  }
 
-  const ask = async (region: TokenState): Promise<void> => {
-    const { name } = region;
-    try {
-      const limit = requestLimit(remaining(name));
-      const token = await withTimeout(limit, clock, signal, async (over) => effects.tokenSource(name, over));
-      tokens.set(name, token);
-      hasUnpublished = true;
-      [region.everIssued, region.denials, region.failures] = [true, 0, 0];
-      region.due = clock.now() + refreshDelay(token.expiresAt - clock.now(), random());
-      effects.asked(name, "success");
-    } catch (error) {
-      if (!signal.aborted) failed(region, error);
-    }
-  };
-
-  /** Asks them all at once, and tells of those that answer. */
-  const refreshBatch = async (asked: readonly TokenState[]): Promise<void> => {
+  /** Requests these tokens at once, and publishes those that arrive. */
+  async #refreshBatch(states: readonly TokenState[]): Promise<void> {
     let cancel: (() => void) | undefined;
-    const tell = (): void => {
+    const publish = (): void => {
       cancel?.();
       cancel = undefined;
-      if (hasUnpublished && !signal.aborted) effects.refreshed(new Map(tokens));
-      hasUnpublished = false;
+      this.#publish();
     };
-    const gather = (): void => {
-      if (hasUnpublished) cancel ??= clock.after(batchWindowMs, tell);
+    const publishSoon = (): void => {
+      if (this.#hasUnpublished) cancel ??= this.#dependencies.clock.after(batchWindowMs, publish);
     };
-    gather();
-    await Promise.all(asked.map(async (region) => ask(region).then(gather)));
-    tell();
-  };
+    publishSoon();
+    await Promise.all(states.map(async (state) => this.#request(state).then(publishSoon)));
+    publish();
+  }
 
-  while (!signal.aborted) {
-    const now = clock.now();
-    const isDue = ({ name, due, failures, denials }: TokenState): boolean => {
-      const slack = failures + denials === 0 ? coalesceFraction * (due - (tokens.get(name)?.issuedAt ?? due)) : 0;
-      return due - slack <= now;
-    };
-    const isAnyDue = all.some(({ due }) => due <= now);
-    if (isAnyDue || hasUnpublished) await refreshBatch(isAnyDue ? all.filter(isDue) : []);
-    await clock.sleep(Math.max(0, Math.min(...all.map(({ due }) => due)) - clock.now()), signal);
+  #publish(): void {
+    if (this.#hasUnpublished && !this.#signal.aborted) this.#dependencies.refreshed(new Map(this.#tokens));
+    this.#hasUnpublished = false;
+  }
+
+  /** Requests one token. Never rejects. */
+  async #request(state: TokenState): Promise<void> {
+    const { tokenSource, clock, random, requested } = this.#dependencies;
+    const { name } = state;
+    try {
+      const timeout = requestTimeout(this.#remainingLife(name));
+      const token = await withTimeout(timeout, clock, this.#signal, async (signal) => tokenSource(name, signal));
+      this.#tokens.set(name, token);
+      this.#hasUnpublished = true;
+      Object.assign(state, { everIssued: true, denials: 0, failures: 0 });
+      state.due = clock.now() + refreshDelay(token.expiresAt - clock.now(), random());
+      requested(name, "success");
+    } catch (error) {
+      if (!this.#signal.aborted) this.#fail(state, error);
+    }
+  }
+
+  /** Of the last token, in milliseconds; NaN where there is none, or its expiry is unknown. */
+  #remainingLife(name: string): number {
+    return (this.#tokens.get(name)?.expiresAt ?? Number.NaN) - this.#dependencies.clock.now();
+  }
+
+  #fail(state: TokenState, error: unknown): void {
+    const { clock, random, requested } = this.#dependencies;
+    const age = clock.now() - this.#startedAt;
+    const mayBePropagating = isAccessDenied(error) && !state.everIssued && age < iamPropagationMs;
+    const retry = mayBePropagating
+      ? retryDelay(++state.denials, random(), propagationRetry)
+      : retryDelay(++state.failures, random(), maximumRetryDelay(this.#remainingLife(state.name)));
+    const wait = Math.max(retry, retryAfterOf(error));
+    state.due = clock.now() + wait;
+    requested(state.name, "failure");
+    if (mayBePropagating) this.#logDenial(state, error, wait);
+    else this.#logFailure(state, error, wait);
+  }
+
+  #logDenial({ name }: TokenState, error: unknown, wait: number): void {
+    const cause = `${firstLine(error)}; new permissions take AWS up to two minutes to propagate`;
+    const text = `no authorization token for ${name} yet: ${cause}; ${this.#nextStep(name, wait)}`;
+    this.#dependencies.log("info", text, { region: name });
+  }
+
+  #logFailure({ name, failures }: TokenState, error: unknown, wait: number): void {
+    const { log, failing, accessDeniedHint } = this.#dependencies;
+    const text = `no authorization token for ${name}: ${firstLine(error)}`;
+    const hint = isAccessDenied(error) ? `${accessDeniedHint}; ` : "";
+    log("error", `${text}; ${hint}${this.#nextStep(name, wait)}`, { region: name });
+    if (failures === failureThreshold) failing(name, text);
+  }
+
+  #nextStep(name: string, wait: number): string {
+    const kept = this.#tokens.has(name) ? "the last good token stays in place; " : "";
+    return `${kept}trying again in ${formatSeconds(wait)}`;
   }
 }

@@ -1,4 +1,4 @@
-// The few calls of the Kubernetes API that the helper needs, over HTTP/2.
+// A small client of the Kubernetes API, over HTTP/2.
 import { readFileSync } from "node:fs";
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
 import { text } from "node:stream/consumers";
@@ -7,18 +7,22 @@ import { parseRetryAfter } from "../runtime/retry-after.ts";
 import type { KubeRequest, Kube, KubeStream } from "./types.ts";
 import { AnswerTooLargeError, KubeError } from "./errors.ts";
 
+/** How to reach one API server, and as whom. */
 export interface KubeOptions {
   /** The API server's address, `https://HOST:PORT`. */
   readonly server: string;
-  /** The certificates the API server's own is checked against, in PEM. */
+  /** The CA certificates that the API server's certificate is verified with, in PEM. */
   readonly ca: string;
-  /** The bearer token, asked for at every call: a pod's token is renewed in its file. */
+  /** Returns the bearer token. It is called for every request, as the kubelet renews a pod's token. */
   readonly token: () => string;
-  /** Told of every answer's status; 0 where none came. */
-  readonly onAnswer?: (call: KubeRequest, status: number) => void;
+  /** Called with the status of every response; 0 where there was none. */
+  readonly onAnswer?: (request: KubeRequest, status: number) => void;
 }
 
-/** What every pod with a mounted service account finds: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
+/**
+ * The API server as a pod with a mounted service account reaches it. Throws outside of such a pod.
+ * https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+ */
 export function inCluster(env: Readonly<Record<string, string | undefined>>): KubeOptions {
   const folder = "/var/run/secrets/kubernetes.io/serviceaccount";
   const [host = "kubernetes.default.svc", port = "443"] = [
@@ -28,42 +32,42 @@ export function inCluster(env: Readonly<Record<string, string | undefined>>): Ku
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     ca: readFileSync(`${folder}/ca.crt`, "utf8"),
-    token: freshFor(1_000, () => readFileSync(`${folder}/token`, "utf8").trim()),
+    token: cachedFor(1_000, () => readFileSync(`${folder}/token`, "utf8").trim()),
   };
 }
 
-/** The same, but found out anew only after so many milliseconds. */
-function freshFor(life: number, find: () => string): () => string {
+/** Caches what `find` returns for that time. */
+function cachedFor(milliseconds: number, find: () => string): () => string {
   let [found, until] = ["", -Infinity];
   return () => {
-    if (performance.now() >= until) [found, until] = [find(), performance.now() + life];
+    if (performance.now() >= until) [found, until] = [find(), performance.now() + milliseconds];
     return found;
   };
 }
 
-/** How long a call may take, and a stream until its answer begins, in milliseconds. */
+/** How long a request may take, or a stream until its response begins, in milliseconds. */
 const timeout = 30_000;
-/** An answer that takes longer than this makes the connection suspect, in milliseconds. */
-const retryOnUnsent = 1_000;
+/** The connection of a request that takes longer than this, in milliseconds, is checked. */
+const checkAfter = 1_000;
 
-/** A caller of one API server. Its connections are kept, and keep no process alive that waits for nothing. */
+/** A client of one API server. It keeps connections open; idle ones do not keep the process alive. */
 export function createKubeClient(options: KubeOptions): Kube {
-  const connections = new Http2Pool(options.server, options.ca);
-  return async <T>(call: KubeRequest) => {
-    const { status, headers, body } = await wholeAnswer(send(options, connections, call, "close"), call);
-    if (!isSuccess(status)) throw refusal(call, { status, headers }, body);
-    return parse(call, headers, body) as T;
+  const pool = new Http2Pool(options.server, options.ca);
+  return async <T>(request: KubeRequest) => {
+    const { status, headers, body } = await readResponse(send(options, pool, request, "close"), request);
+    if (!isSuccess(status)) throw errorOf(request, { status, headers }, body);
+    return parse(request, headers, body) as T;
   };
 }
 
-/** Streams from one API server. A stream rejects with KubeError when it is refused, and ends when the server ends it. */
+/** A client for watches. A stream rejects with KubeError when it is refused, and ends when the API server ends it. */
 export function createKubeStream(options: KubeOptions): KubeStream {
-  const connections = new Http2Pool(options.server, options.ca);
-  return async function* (call) {
-    const stream = send(options, connections, call, "response");
-    const { status, headers } = await beginning(stream);
-    if (status !== 200) throw refusal(call, { status, headers }, await text(stream));
-    // A line may be megabytes long and come in hundreds of chunks: they are put together once.
+  const pool = new Http2Pool(options.server, options.ca);
+  return async function* (request) {
+    const stream = send(options, pool, request, "response");
+    const { status, headers } = await readHead(stream);
+    if (status !== 200) throw errorOf(request, { status, headers }, await text(stream));
+    // A line may be megabytes long and arrive in hundreds of chunks: they are joined once.
     let parts: string[] = [];
     for await (const chunk of stream.setEncoding("utf8")) {
       const [first = "", ...others] = String(chunk).split("\n");
@@ -77,68 +81,69 @@ export function createKubeStream(options: KubeOptions): KubeStream {
   };
 }
 
-/** Sends a call. The answer fails when the call's signal aborts, or when `inTime` has not happened to it in time. */
+/** Sends a request. The stream fails when the signal aborts, or when it has not emitted `awaited` within `timeout`. */
 function send(
   options: KubeOptions,
-  connections: Http2Pool,
-  call: KubeRequest,
-  inTime: "response" | "close",
+  pool: Http2Pool,
+  request: KubeRequest,
+  awaited: "response" | "close",
 ): ClientHttp2Stream {
-  const { method, path, accept = "application/json", contentType = "application/json", signal } = call;
-  const body = typeof call.body === "object" && !Buffer.isBuffer(call.body) ? JSON.stringify(call.body) : call.body;
+  const { method, path, accept = "application/json", contentType = "application/json", signal } = request;
+  const body =
+    typeof request.body === "object" && !Buffer.isBuffer(request.body) ? JSON.stringify(request.body) : request.body;
   const authorization = `Bearer ${options.token()}`;
   const headers: Record<string, string> = { ":method": method, ":path": path, authorization, accept };
   if (body !== undefined) headers["content-type"] = contentType;
-  const stream = connections.request(headers, body);
-  const giveUp = (): void => void stream.destroy(signal?.reason as Error);
+  const stream = pool.request(headers, body);
+  const abort = (): void => void stream.destroy(signal?.reason as Error);
   let timer = setTimeout(() => {
-    connections.check(stream);
+    pool.check(stream);
     timer = setTimeout(() => {
-      connections.doubt(stream);
+      pool.checkTimedOut(stream);
       stream.destroy(new Error(`${method} ${path} was not answered in ${String(timeout)} ms`));
-    }, timeout - retryOnUnsent);
-  }, retryOnUnsent);
+    }, timeout - checkAfter);
+  }, checkAfter);
   let status = 0;
-  stream.once("response", ({ ":status": code = 0 }) => options.onAnswer?.(call, (status = code)));
-  stream.once(inTime, () => clearTimeout(timer));
+  stream.once("response", ({ ":status": code = 0 }) => options.onAnswer?.(request, (status = code)));
+  stream.once(awaited, () => clearTimeout(timer));
   stream.once("close", () => {
     clearTimeout(timer);
-    signal?.removeEventListener("abort", giveUp);
-    // What the caller itself gave up is nothing that the API server failed to do.
-    if (status === 0 && signal?.aborted !== true) options.onAnswer?.(call, 0);
+    signal?.removeEventListener("abort", abort);
+    // A request that the caller aborted is not a failure of the API server.
+    if (status === 0 && signal?.aborted !== true) options.onAnswer?.(request, 0);
   });
-  if (signal?.aborted === true) giveUp();
-  else signal?.addEventListener("abort", giveUp);
+  if (signal?.aborted === true) abort();
+  else signal?.addEventListener("abort", abort);
   return stream;
 }
 
-interface Beginning {
+interface ResponseHead {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
 }
 
-const refusal = (call: KubeRequest, { status, headers }: Beginning, body: string): KubeError =>
-  new KubeError(call, status, body, parseRetryAfter(headers["retry-after"], Date.now()));
+const errorOf = (request: KubeRequest, { status, headers }: ResponseHead, body: string): KubeError =>
+  new KubeError(request, status, body, parseRetryAfter(headers["retry-after"], Date.now()));
 
-/** Resolves when an answer begins. */
-const beginning = async (stream: ClientHttp2Stream): Promise<Beginning> =>
+/** Resolves when a response begins. */
+const readHead = async (stream: ClientHttp2Stream): Promise<ResponseHead> =>
   new Promise((resolve, reject) => {
     stream
       .once("response", (headers) => resolve({ status: headers[":status"] ?? 0, headers }))
-      .on("error", (error: Error) => reject(originOf(error)))
-      .once("close", () => reject(cutOff()));
+      .on("error", (error: Error) => reject(rootCause(error)))
+      .once("close", () => reject(interrupted()));
   });
 
 const isSuccess = (status: number): boolean => status >= 200 && status <= 299;
 
 /**
- * Listens for everything at once: by the time an await goes on, an answer may have come and gone. One that is unread is
- * thrown away, unless it says what is wrong.
+ * Reads a whole response. It listens to every event from the start, as the response may end before an await continues. With
+ * `discardResponse` it keeps the body of an error only.
  */
-const wholeAnswer = async (
+const readResponse = async (
   stream: ClientHttp2Stream,
   { discardResponse = false, maxBytes = Infinity, path }: KubeRequest,
-): Promise<Beginning & { readonly body: string }> =>
+): Promise<ResponseHead & { readonly body: string }> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -157,20 +162,20 @@ const wholeAnswer = async (
         stream.destroy(new AnswerTooLargeError(`${path} was answered with more than ${String(maxBytes)} bytes`));
       })
       .once("end", () => {
-        // A connection that is closed in peace ends what it never answered.
+        // A connection that closes normally ends the streams that have no response yet.
         const { ":status": status } = headers;
-        if (status === undefined) reject(cutOff());
+        if (status === undefined) reject(interrupted());
         else resolve({ status, headers, body: String(Buffer.concat(chunks)) });
       })
-      .on("error", (error: Error) => reject(originOf(error)))
-      .once("close", () => stream.readableEnded || reject(cutOff()));
+      .on("error", (error: Error) => reject(rootCause(error)))
+      .once("close", () => stream.readableEnded || reject(interrupted()));
   });
 
-/** A log is text, and everything else is JSON. What is neither is not shown: it may be half of a secret. */
-function parse(call: KubeRequest, { "content-type": type = "" }: IncomingHttpHeaders, body: string): unknown {
-  const { method, path, discardResponse = false } = call;
+/** Parses text (a log) or JSON. An error does not quote the body: it may be half of a secret. */
+function parse(request: KubeRequest, { "content-type": type = "" }: IncomingHttpHeaders, body: string): unknown {
+  const { method, path, discardResponse = false } = request;
   if (type.startsWith("text/plain") && !discardResponse) return body;
-  // A page, say, is not the API server's word that it has done what it was asked for.
+  // Another type, such as a page of HTML, does not come from the API server: the request may not have been served.
   if (type.startsWith("application/json") && discardResponse) return undefined;
   try {
     return JSON.parse(body);
@@ -181,11 +186,11 @@ function parse(call: KubeRequest, { "content-type": type = "" }: IncomingHttpHea
   }
 }
 
-const cutOff = (): Error => new Error("the API server's connection ended before its answer did");
+const interrupted = (): Error => new Error("the API server's connection ended before its answer did");
 
-/** A request that waited for its connection only says that it was cancelled: what ended the connection is its cause. */
-const originOf = (error: Error): Error => (error.cause instanceof Error ? error.cause : error);
+/** A request that waits for its connection fails as cancelled: the error of the connection is its cause. */
+const rootCause = (error: Error): Error => (error.cause instanceof Error ? error.cause : error);
 
-/** What to accept so that only an object's metadata comes, or of a list its objects' (`PartialObjectMetadataList`). */
+/** The `accept` for the metadata of an object, or of the objects in a list (`PartialObjectMetadataList`). */
 export const metadataOnly = (kind = "PartialObjectMetadata"): string =>
   `application/json;as=${kind};g=meta.k8s.io;v=v1`;

@@ -1,11 +1,11 @@
-// How much is asked of the API server at a time: as much as is of use, and less as soon as it says that it is too much.
+// How many requests to send to the API server at a time: as many as help, and fewer as soon as it is overloaded.
 
-/** More at a time adds latency at the API server and nothing else. */
+/** More at a time only add latency at the API server. */
 const maxInFlight = 32;
 
-const isTooMuch = (status: number): boolean => status === 429 || status === 503;
+const isOverloaded = (status: number): boolean => status === 429 || status === 503;
 
-/** As TCP finds its rate: half of it after a refusal, one more after every round of answers that went well. */
+/** Additive increase, multiplicative decrease, as in TCP: half after 429 or 503, one more after a round of other responses. */
 export class ConcurrencyLimit {
   #value = maxInFlight;
 
@@ -14,9 +14,9 @@ export class ConcurrencyLimit {
     return Math.floor(this.#value);
   }
 
-  /** Takes the status of an answer; 0 where none came. */
+  /** Adjusts to the status of a response; 0 where there was none. */
   answered(status: number): void {
-    if (isTooMuch(status)) this.#value = Math.max(1, this.#value / 2);
+    if (isOverloaded(status)) this.#value = Math.max(1, this.#value / 2);
     else if (status > 0) this.#value = Math.min(maxInFlight, this.#value + 1 / this.#value);
   }
 }

@@ -1,68 +1,71 @@
-// What the Kubernetes API refuses, and what that says about the request, the object or the API server.
+// The errors of the Kubernetes API, and how to tell them apart.
 import { asRecord, isString, asArray, parseRecord } from "../runtime/shape.ts";
 import type { KubeRequest } from "./types.ts";
 
-/** An answer that is longer than the call takes. Nothing of it is kept. */
+/** A response that is larger than the `maxBytes` of its request. */
 export class AnswerTooLargeError extends Error {}
 
-/** A call the API server refused. `reason` is Kubernetes' own word for it, such as NotFound or Conflict. */
+/** A request that the API server refused. Its message never quotes what was sent, as that may hold secrets. */
 export class KubeError extends Error {
   readonly status: number;
+  /** The reason of Kubernetes' Status, such as NotFound or Conflict; empty where it has none. */
   readonly reason: string;
-  /** How long the API server wants to be left alone, in milliseconds; 0 when it does not say. */
+  /** When to retry at the earliest, in milliseconds from now; 0 when the API server does not say. */
   readonly retryAfter: number;
-  constructor(call: KubeRequest, status: number, body: string, retryAfter = 0) {
-    const answer = parseStatus(body);
-    // What was sent may stand in the message, and it holds secrets: then only the reason is shown, and who refused.
-    const isQuoting = call.body !== undefined || status === 400 || status === 422;
-    const said = isQuoting ? `${answer.reason}${describeRefuser(answer.message)}` : answer.message;
-    const safe = answer.isStatus ? said : "with something that is not Kubernetes' status";
-    super(`${call.method} ${call.path} was answered ${String(status)} ${safe}`);
+
+  /** `body` is the response's. */
+  constructor(request: KubeRequest, status: number, body: string, retryAfter = 0) {
+    const parsed = parseStatus(body);
+    // The message of the Status may quote what was sent: then only its reason is shown, and who refused.
+    const isQuoting = request.body !== undefined || status === 400 || status === 422;
+    const shown = isQuoting ? `${parsed.reason}${describeRefuser(parsed.message)}` : parsed.message;
+    const safe = parsed.isStatus ? shown : "with something that is not Kubernetes' status";
+    super(`${request.method} ${request.path} was answered ${String(status)} ${safe}`);
     this.status = status;
-    this.reason = answer.reason;
+    this.reason = parsed.reason;
     this.retryAfter = retryAfter;
   }
 }
 
-/** Whether a failure says that the caller has no right to what it tried. */
+/** Whether the helper lacks the permission: 403. */
 export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403;
 
-/** Whether a failure tells nothing about what was asked for, but that the API server, or the way to it, is unwell. */
+/** Whether the failure is transient: a network error, 401, 429 or 5xx. */
 export const isTransientError = (error: unknown): boolean =>
   !(error instanceof KubeError) || error.status >= 500 || error.status === 429 || error.status === 401;
 
-/** Gives undefined where the call was answered NotFound. */
-export const undefinedIfNotFound = async <T>(answer: Promise<T>): Promise<T | undefined> =>
-  answer.catch((error: unknown) => {
+/** Resolves to undefined where the request was answered with 404. */
+export const undefinedIfNotFound = async <T>(response: Promise<T>): Promise<T | undefined> =>
+  response.catch((error: unknown) => {
     if (error instanceof KubeError && error.status === 404) return undefined;
     throw error;
   });
 
-/** Whether a write came too late: somebody else wrote the object first. */
+/** Whether another client wrote the object first, or has the field: 409. */
 export const isConflict = (error: unknown): boolean => error instanceof KubeError && error.status === 409;
 
-/** Whether a failure says that the namespace is not there, or is on its way out: nothing can be kept in it. */
+/** Whether a write failed because the namespace does not exist or is terminating. */
 export const isNamespaceGone = (error: unknown): boolean =>
   error instanceof KubeError && (error.status === 404 || error.reason === "NamespaceTerminating");
 
-/** A name as Kubernetes has them: nothing that was sent passes for one. */
+/** A name in Kubernetes, of a user, policy, verb or resource: nothing that was sent matches it. */
 const name = "[\\w.:*/-]{1,253}";
 const admission = new RegExp(`ValidatingAdmissionPolicy '${name}'|admission webhook "${name}"`);
 const authorization = new RegExp(
   `User "${name}" cannot ${name} resource "${name}" in API group "(?:${name})?"(?: in the namespace "${name}")?`,
 );
 
-/** Who refused, by the parts of a message that quote nothing else. */
+/** Who refused the request, by the parts of a message that do not quote it. */
 function describeRefuser(message: string): string {
-  const begun = message.slice(0, maxMessage);
-  const [refuser] = admission.exec(begun) ?? [];
+  const start = message.slice(0, maxInspected);
+  const [refuser] = admission.exec(start) ?? [];
   if (refuser !== undefined) return `, refused by ${refuser}`;
-  const [lack] = authorization.exec(begun) ?? [];
-  return lack === undefined ? "" : `, ${lack}`;
+  const [missing] = authorization.exec(start) ?? [];
+  return missing === undefined ? "" : `, ${missing}`;
 }
 
-/** No more of a message is looked at, in characters. */
-const maxMessage = 4_096;
+/** How much of a message is searched, in characters. */
+const maxInspected = 4_096;
 
 function parseStatus(body: string): { isStatus: boolean; reason: string; message: string } {
   const { reason, message, details } = parseRecord(body);

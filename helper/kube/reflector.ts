@@ -1,44 +1,43 @@
-// Follows a collection of the Kubernetes API: lists it, watches it from there, and never stops doing so.
+// Keeps a sink in step with a collection of the Kubernetes API: lists it, watches it from there, and retries forever.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 import type { Clock } from "../runtime/clock.ts";
 import { metadataOnly } from "./client.ts";
-import { AnswerTooLargeError, KubeError, isForbidden, isTransientError } from "./errors.ts";
+import { KubeError, isForbidden, isTransientError } from "./errors.ts";
+import { listPages, withQuery } from "./list-pages.ts";
 import type { Kube, KubeObject, KubeStream } from "./types.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";
 import { retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
 
-/** Takes what is followed. */
+/** Receives the objects of a collection. */
 export interface Sink<T extends KubeObject> {
-  /** An object is there, as it is now. It may be told twice. */
+  /** An object exists in this state. Called again for a state that a list repeats. */
   readonly set: (object: T) => void;
-  /** An object is gone. */
+  /** An object was deleted. */
   readonly delete: (object: T) => void;
-  /** The collection was listed whole at this resourceVersion: what was not `set` since the last time is gone. */
+  /** The whole collection was listed at this resourceVersion: an object whose uid is missing was deleted. */
   readonly listed: (uids: ReadonlySet<string>, version: number) => void;
 }
 
-export interface Reflected<T extends KubeObject> {
-  /** The collection with its selectors, `/api/v1/namespaces?...`. */
+/** A collection to follow. */
+export interface ReflectedCollection<T extends KubeObject> {
+  /** The collection's path with its selectors, `/api/v1/namespaces?...`. */
   readonly path: string;
-  /** Whether only the objects' metadata is asked for: what a secret holds never gets here then. */
+  /** Whether to ask for PartialObjectMetadata only, so that the content of a secret never gets here. */
   readonly metadataOnly: boolean;
   readonly sink: Sink<T>;
-  /** Called when the collection could not be read; another attempt comes after `wait` milliseconds. */
+  /** Called when a list or watch failed, with the failures in a row and the milliseconds until the next attempt. */
   readonly failed: (error: unknown, failures: number, wait: number) => void;
 }
 
+/** What the reflectors of all collections share. */
 export interface Reflecting {
   readonly kube: Kube;
   readonly stream: KubeStream;
   readonly clock: Clock;
+  /** In [0, 1). */
   readonly random: () => number;
-  /** How many collections are followed: all of them wait for an API server that is unwell. */
+  /** How many collections are followed: all of them retry when the API server is unavailable. */
   readonly followed: number;
-}
-
-interface List<T> {
-  metadata: { resourceVersion: string; continue?: string };
-  items?: T[];
 }
 
 interface WatchEvent<T> {
@@ -46,132 +45,145 @@ interface WatchEvent<T> {
   object: T;
 }
 
-/** How many objects one call lists, and how many bytes it takes: memory stays flat however many there are, and how large. */
-const pageSize = 1_000;
-const pageBytes = 4 << 20;
 /** The API server sends a bookmark once a minute: a watch that is silent for longer than this, in milliseconds, is dead. */
 export const silenceLimit = 90_000;
-/** The collection is listed anew after this long, in milliseconds, should a watch ever have missed something. */
+/** The collection is listed again after this long, in milliseconds, in case a watch has missed something. */
 export const fullPassInterval = 3_600_000;
-/** A watch that ended sooner than this, in milliseconds, without a word is not tried again at once. */
+/** A watch that ends sooner than this, in milliseconds, and without a line counts as a failure. */
 const shortWatch = 1_000;
-/** The longest wait between attempts at what is refused, in milliseconds. */
-export const maximumWatchRetry = 30_000;
+/** The longest wait between attempts, in milliseconds, where the API server refuses them. */
+const maximumWatchRetry = 30_000;
 
-const isExpired = (error: unknown): boolean => error instanceof KubeError && error.status === 410;
-
-/** Follows a collection until the signal aborts. Never rejects: a failure is told, and another attempt made. */
+/** Follows a collection until the signal aborts. Never rejects: it reports a failure to `failed` and tries again. */
 export async function reflect<T extends KubeObject>(
-  { path, metadataOnly: isMetadataOnly, sink, failed }: Reflected<T>,
-  { kube, stream, clock, random, followed }: Reflecting,
+  collection: ReflectedCollection<T>,
+  dependencies: Reflecting,
   signal: AbortSignal,
 ): Promise<void> {
-  const accept = (kind: string): { accept?: string } => (isMetadataOnly ? { accept: metadataOnly(kind) } : {});
-  const join = path.includes("?") ? "&" : "?";
-  /** Where the watch goes on; undefined when the collection has to be listed. */
-  let version: string | undefined;
-  let listedAt = 0;
-  let failures = 0;
+  await new Reflector(collection, dependencies, signal).run();
+}
 
-  const list = async (): Promise<string> => {
-    const uids = new Set<string>();
-    let [next, limit] = ["", pageSize];
-    for (;;) {
-      const page = await kube<List<T>>({
-        method: "GET",
-        path: `${path}${join}limit=${String(limit)}${next}`,
-        signal,
-        ...accept("PartialObjectMetadataList"),
-        ...(limit > 1 ? { maxBytes: pageBytes } : {}),
-      }).catch((error: unknown) => {
-        if (!(error instanceof AnswerTooLargeError)) throw error;
-        return undefined;
-      });
-      if (page === undefined) {
-        limit = Math.ceil(limit / 10);
-        continue;
+class Reflector<T extends KubeObject> {
+  readonly #collection: ReflectedCollection<T>;
+  readonly #dependencies: Reflecting;
+  readonly #signal: AbortSignal;
+  /** The resourceVersion that the next watch starts from; undefined when the collection has to be listed. */
+  #version: string | undefined;
+  #listedAt = 0;
+  /** In a row. */
+  #failures = 0;
+
+  constructor(collection: ReflectedCollection<T>, dependencies: Reflecting, signal: AbortSignal) {
+    [this.#collection, this.#dependencies, this.#signal] = [collection, dependencies, signal];
+  }
+
+  async run(): Promise<void> {
+    const { clock } = this.#dependencies;
+    const isStopped = (): boolean => this.#signal.aborted;
+    while (!isStopped()) {
+      try {
+        await this.#listIfDue();
+        await this.#watch();
+        this.#failures = 0;
+      } catch (error) {
+        if (isStopped()) return;
+        const wait = this.#backOff(error);
+        this.#collection.failed(error, this.#failures, wait);
+        await clock.sleep(wait, this.#signal);
       }
-      for (const object of page.items ?? []) {
+    }
+  }
+
+  async #listIfDue(): Promise<void> {
+    const { clock } = this.#dependencies;
+    if (this.#version !== undefined && clock.now() - this.#listedAt < fullPassInterval) return;
+    this.#version = await this.#list();
+    this.#listedAt = clock.now();
+  }
+
+  /** Passes the whole collection to the sink, and resolves to its resourceVersion. */
+  async #list(): Promise<string> {
+    const { path, sink } = this.#collection;
+    const uids = new Set<string>();
+    let version = "";
+    const request = { path, signal: this.#signal, ...this.#accept("PartialObjectMetadataList") };
+    for await (const { items, metadata } of listPages<T>(this.#dependencies.kube, request)) {
+      for (const object of items ?? []) {
         uids.add(object.metadata.uid);
         sink.set(object);
       }
-      const { continue: token = "", resourceVersion } = page.metadata;
-      if (token === "") {
-        sink.listed(uids, Number(resourceVersion));
-        return resourceVersion;
-      }
-      next = `&continue=${encodeURIComponent(token)}`;
+      version = metadata.resourceVersion;
     }
-  };
+    sink.listed(uids, Number(version));
+    return version;
+  }
 
-  const handle = ({ type, object }: WatchEvent<T>): void => {
-    if (type === "ERROR") {
-      version = undefined;
-      throw new KubeError({ method: "GET", path }, (object as { code?: number }).code ?? 0, JSON.stringify(object));
-    }
-    if (type === "DELETED") sink.delete(object);
-    else if (type !== "BOOKMARK") sink.set(object);
-    version = object.metadata.resourceVersion;
-    failures = 0;
-  };
-
-  /** Watches until the API server ends it. Rejects when the watch is refused, broken or silent. */
-  const watch = async (): Promise<void> => {
-    const silent = new AbortController();
-    const since = `watch=1&allowWatchBookmarks=true&resourceVersion=${String(version)}`;
-    // Different for each, so that they do not all come again at the same moment.
-    const end = `timeoutSeconds=${String(Math.round(300 + random() * 300))}`;
-    const lines = stream({
-      method: "GET",
-      path: `${path}${join}${since}&${end}`,
-      signal: AbortSignal.any([signal, silent.signal]),
-      ...accept("PartialObjectMetadata"),
-    });
-    const began = clock.now();
-    const watchSilence = (): (() => void) =>
-      clock.after(silenceLimit, () => silent.abort(new Error(`the watch of ${path} was silent for too long`)));
-    let [cancel, heard] = [watchSilence(), false];
+  /** Watches until the API server ends the watch. Rejects when the watch is refused, broken or silent. */
+  async #watch(): Promise<void> {
+    const { clock } = this.#dependencies;
+    const { path } = this.#collection;
+    const silence = new AbortController();
+    const awaitLine = (): (() => void) =>
+      clock.after(silenceLimit, () => silence.abort(new Error(`the watch of ${path} was silent for too long`)));
+    const startedAt = clock.now();
+    let [cancel, isEmpty] = [awaitLine(), true];
     try {
-      for await (const line of lines) {
+      for await (const line of this.#openWatch(silence.signal)) {
         cancel();
-        cancel = watchSilence();
-        heard = true;
-        handle(JSON.parse(line) as WatchEvent<T>);
+        cancel = awaitLine();
+        isEmpty = false;
+        this.#handle(JSON.parse(line) as WatchEvent<T>);
       }
     } finally {
       cancel();
     }
-    if (!heard && clock.now() - began < shortWatch)
+    if (isEmpty && clock.now() - startedAt < shortWatch)
       throw new Error(`the API server closed the watch of ${path} at once`);
-  };
+  }
 
-  /** What has to be done before the next attempt; gives the time to wait for it. */
-  const recover = (error: unknown): number => {
-    failures++;
-    // What the version stands for is forgotten, or may not be seen: everything is listed anew.
-    if (isExpired(error) || isForbidden(error)) version = undefined;
-    // To be too late once is no fault, and no loop.
-    if (isExpired(error) && failures === 1) return 0;
+  #openWatch(silence: AbortSignal): AsyncGenerator<string, void> {
+    const { stream, random } = this.#dependencies;
+    // Random, so that the watches do not all end, and start again, at the same moment.
+    const seconds = String(Math.round(300 + random() * 300));
+    const since = `watch=1&allowWatchBookmarks=true&resourceVersion=${String(this.#version)}`;
+    return stream({
+      method: "GET",
+      path: withQuery(this.#collection.path, `${since}&timeoutSeconds=${seconds}`),
+      signal: AbortSignal.any([this.#signal, silence]),
+      ...this.#accept("PartialObjectMetadata"),
+    });
+  }
+
+  #handle({ type, object }: WatchEvent<T>): void {
+    const { path, sink } = this.#collection;
+    if (type === "ERROR") {
+      this.#version = undefined;
+      throw new KubeError({ method: "GET", path }, (object as { code?: number }).code ?? 0, JSON.stringify(object));
+    }
+    if (type === "DELETED") sink.delete(object);
+    else if (type !== "BOOKMARK") sink.set(object);
+    this.#version = object.metadata.resourceVersion;
+    this.#failures = 0;
+  }
+
+  /** Counts a failure and decides whether the collection has to be listed again. Returns the milliseconds to wait. */
+  #backOff(error: unknown): number {
+    const { random, followed } = this.#dependencies;
+    this.#failures++;
+    // An expired version cannot be watched from, and what changed while access was forbidden is unknown.
+    if (isExpired(error) || isForbidden(error)) this.#version = undefined;
+    // Versions expire in normal operation. A second time in a row would be a loop.
+    if (isExpired(error) && this.#failures === 1) return 0;
     const maximum = isTransientError(error)
       ? Math.min(maximumWatchRetry, serverRetryLimit(followed))
       : maximumWatchRetry;
-    return Math.max(retryAfterOf(error), retryDelay(failures, random(), maximum));
-  };
+    return Math.max(retryAfterOf(error), retryDelay(this.#failures, random(), maximum));
+  }
 
-  const isOver = (): boolean => signal.aborted;
-  while (!isOver()) {
-    try {
-      if (version === undefined || clock.now() - listedAt >= fullPassInterval) {
-        version = await list();
-        listedAt = clock.now();
-      }
-      await watch();
-      failures = 0;
-    } catch (error) {
-      if (isOver()) return;
-      const wait = recover(error);
-      failed(error, failures, wait);
-      await clock.sleep(wait, signal);
-    }
+  #accept(kind: string): { accept?: string } {
+    return this.#collection.metadataOnly ? { accept: metadataOnly(kind) } : {};
   }
 }
+
+/** Whether a resourceVersion is too old for the API server. */
+const isExpired = (error: unknown): boolean => error instanceof KubeError && error.status === 410;

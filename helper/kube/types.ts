@@ -1,6 +1,6 @@
-// The objects, requests and answers of the Kubernetes API, as far as the helper reads them.
+// The objects, requests and responses of the Kubernetes API, as far as the helper uses them.
 
-/** An entry of metadata.managedFields. Clients can write them, too: none of it need be there, or be what it should. */
+/** An entry of metadata.managedFields. Clients can write these, so any field may be missing or have another type. */
 export interface ManagedFields {
   readonly manager?: unknown;
   readonly operation?: unknown;
@@ -8,7 +8,7 @@ export interface ManagedFields {
   readonly fieldsV1?: unknown;
 }
 
-/** What every object of the API has, as far as it is read here. */
+/** The metadata that every object of the API has. */
 export interface ObjectMeta {
   readonly name: string;
   readonly namespace?: string;
@@ -16,11 +16,12 @@ export interface ObjectMeta {
   readonly resourceVersion: string;
 }
 
+/** Any object of the API. */
 export interface KubeObject {
   readonly metadata: ObjectMeta;
 }
 
-/** An object of which nothing but the metadata came. */
+/** An object whose metadata only was requested. */
 export interface PartialObjectMetadata extends KubeObject {
   readonly metadata: ObjectMeta & {
     readonly deletionTimestamp?: string;
@@ -30,22 +31,25 @@ export interface PartialObjectMetadata extends KubeObject {
   };
 }
 
+/** A request to the API server. */
 export interface KubeRequest {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly path: string;
-  /** An object, or its JSON: encoded already, where it is sent many times. */
+  /** An object, or its JSON where it is encoded once and sent many times. */
   readonly body?: object | string | Buffer | undefined;
+  /** Of the body; `application/json` by default. */
   readonly contentType?: string;
+  /** `application/json` by default. */
   readonly accept?: string;
   readonly signal?: AbortSignal;
-  /** Whether all that matters is that the call succeeds: what is answered then is not read, and undefined is given. */
+  /** Whether to resolve to undefined, without reading the body of a success. */
   readonly discardResponse?: boolean;
-  /** A longer answer, in bytes, is not taken: the call rejects with AnswerTooLargeError. */
+  /** The request rejects with AnswerTooLargeError when the body of its response is larger than this, in bytes. */
   readonly maxBytes?: number;
 }
 
-/** Resolves to the parsed answer (a log: its text), or rejects with KubeError or the network's error. */
-export type Kube = <T>(call: KubeRequest) => Promise<T>;
+/** Resolves to the parsed response (text for a log), or rejects with KubeError or the network's error. */
+export type Kube = <T>(request: KubeRequest) => Promise<T>;
 
-/** The lines of an answer that goes on for as long as the API server, or the call's signal, lets it: a watch. */
-export type KubeStream = (call: KubeRequest & { readonly signal: AbortSignal }) => AsyncGenerator<string, void>;
+/** The lines of a watch, until the API server ends it or the signal aborts. Rejects as Kube. */
+export type KubeStream = (request: KubeRequest & { readonly signal: AbortSignal }) => AsyncGenerator<string, void>;

@@ -1,18 +1,21 @@
-// Time as the helper's parts see it, so that a test can pass them another.
+// Time, as a dependency, so that tests can pass a virtual clock.
 import { setTimeout as delay } from "node:timers/promises";
+import { formatSeconds } from "../shared/messages.ts";
 
+/** The current time, and timers. */
 export interface Clock {
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Calls back after so many milliseconds, unless the returned function was called before. */
+  /** Calls `call` after that time, unless the returned function is called first. */
   readonly after: (milliseconds: number, call: () => void) => () => void;
-  /** Resolves after so many milliseconds, or at once when the signal aborts. */
+  /** Resolves after that time, or at once when the signal aborts. */
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** A timer of Node's that is to wait longer than this, in milliseconds, does not wait at all. */
+/** Node fires a timer of more milliseconds than this at once. */
 const maximumTimer = 2 ** 31 - 1;
 
+/** The clock of the machine. */
 export const systemClock: Clock = {
   now: Date.now,
   after: (milliseconds, call) => {
@@ -25,23 +28,26 @@ export const systemClock: Clock = {
     }),
 };
 
-/** Gives what some work gives. Rejects when that takes so many milliseconds or the signal aborts, whatever the work does then. */
+/**
+ * Resolves or rejects as `work` does. Rejects after that time, or when the signal aborts, even if `work` ignores the
+ * signal that it is given.
+ */
 export async function withTimeout<T>(
   milliseconds: number,
   clock: Clock,
   signal: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const over = new AbortController();
-  const stop = (): void => over.abort(signal.reason);
-  const ended = new Promise<never>((_, reject) =>
-    over.signal.addEventListener("abort", () => reject(over.signal.reason as Error)),
+  const controller = new AbortController();
+  const stop = (): void => controller.abort(signal.reason);
+  const aborted = new Promise<never>((_, reject) =>
+    controller.signal.addEventListener("abort", () => reject(controller.signal.reason as Error)),
   );
-  const text = `no answer in ${(milliseconds / 1000).toFixed(1)} s`;
-  const cancel = clock.after(milliseconds, () => over.abort(new Error(text)));
+  const text = `no answer in ${formatSeconds(milliseconds)}`;
+  const cancel = clock.after(milliseconds, () => controller.abort(new Error(text)));
   signal.addEventListener("abort", stop);
   try {
-    return await Promise.race([work(over.signal), ended]);
+    return await Promise.race([work(controller.signal), aborted]);
   } finally {
     cancel();
     signal.removeEventListener("abort", stop);

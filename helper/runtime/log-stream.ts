@@ -1,50 +1,51 @@
-// Where the log's lines go: to a pipe, as a rule. Whoever should read it may be slow, stuck or gone, and that holds up
-// nothing, fills no memory and ends nothing.
+// Writes the log, usually to a pipe. A reader that is slow, stuck or gone must not block the helper, fill its memory or end it.
 import type { Writable } from "node:stream";
 
-/** What may wait for room in the pipe, in characters; further lines are lost. Some thousand lines: the next may take seconds. */
+/** Characters that may wait for the reader, which may pause for seconds: some thousand lines. Further ones are dropped. */
 const maxBuffered = 1 << 18;
-/** Lines are gathered for so long, in milliseconds: to write each by itself costs a sixth of a refresh. */
+/** How long lines are collected, in milliseconds: to write each by itself costs a sixth of a refresh. */
 const batchWindowMs = 20;
-/** How long the end waits for the last lines to be read, in milliseconds. */
-const endLimit = 500;
+/** How long `flushed` waits for the reader, in milliseconds. */
+const flushTimeout = 500;
 
-/** Told how many lines were lost, as soon as there is room again. */
+/** Called with the number of lines that were dropped, as soon as the reader has made room. */
 export type LossListener = (lines: number) => void;
 
+/** A log that drops lines rather than wait for its reader. */
 export class LogStream {
   readonly #stream: Writable;
   readonly #limit: number;
   #buffered = "";
-  #lost = 0;
+  #dropped = 0;
   #isDropping = false;
   #listener: LossListener = () => undefined;
 
+  /** `limit` is how many characters may wait for the reader. */
   constructor(stream: Writable, limit = maxBuffered) {
     [this.#stream, this.#limit] = [stream, limit];
     stream.on("drain", () => this.#resume());
-    // Nobody reads it any more. Node would end the process for that, which is there for more than its log; and another
-    // reader may come.
+    // The reader is gone, and another may come. Without a listener, Node would end the process for this.
     stream.on("error", () => (this.#isDropping = false));
   }
 
+  /** Sets the only listener. */
   onLoss(listener: LossListener): void {
     this.#listener = listener;
   }
 
-  /** Writes whole lines soon, or loses them where too much waits already. Never blocks and never throws. */
+  /** Writes whole lines within milliseconds, or drops them where too much waits already. Never blocks and never throws. */
   write = (lines: string): void => {
     this.#isDropping ||= this.#stream.writableLength + this.#buffered.length + lines.length > this.#limit;
     if (this.#isDropping) {
-      this.#lost += lines.split("\n").length - 1;
+      this.#dropped += lines.split("\n").length - 1;
       return;
     }
     if (this.#buffered === "") setTimeout(() => this.#flush(), batchWindowMs);
     this.#buffered += lines;
   };
 
-  /** Resolves when everything was taken, or to false when that takes too long: then an end in peace would be none. */
-  async flushed(milliseconds = endLimit): Promise<boolean> {
+  /** Resolves to true when everything is read; to false, after `milliseconds`, when the reader is too slow. */
+  async flushed(milliseconds = flushTimeout): Promise<boolean> {
     this.#flush();
     return new Promise((resolve) => {
       this.#stream.write("", () => resolve(true));
@@ -59,8 +60,8 @@ export class LogStream {
   }
 
   #resume(): void {
-    const lost = this.#lost;
-    [this.#isDropping, this.#lost] = [false, 0];
-    if (lost > 0) this.#listener(lost);
+    const dropped = this.#dropped;
+    [this.#isDropping, this.#dropped] = [false, 0];
+    if (dropped > 0) this.#listener(dropped);
   }
 }

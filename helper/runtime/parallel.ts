@@ -1,6 +1,6 @@
-// Many pieces of work, a few at a time.
+// Bounded concurrency.
 
-/** Works on all items, so many at a time, in their order. Rejects with the first failure. */
+/** Calls `work` with each item in order, at most `concurrency` at a time. Rejects with the first failure. */
 export async function inParallel<T>(
   items: readonly T[],
   concurrency: number,

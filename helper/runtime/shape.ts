@@ -1,19 +1,20 @@
-// What others can write is taken by its shape: whatever else stands there is as good as nothing.
+// Reads values that others can write: a value of another type than expected counts as absent.
 
-/** A value as an object with any fields; one without fields for anything else. */
+/** The value if it is an object; an empty object for anything else. */
 export const asRecord = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 
-/** A value as a list; an empty one for anything else. */
+/** The value if it is an array; an empty array for anything else. */
 export const asArray = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
+/** Whether a value is a string. */
 export const isString = (value: unknown): value is string => typeof value === "string";
 
-/** A text as the JSON of an object; one without fields for any other text, and for none. */
+/** Parses the JSON of an object; an empty object for any other text or value. Never throws. */
 export function parseRecord(text: unknown): Readonly<Record<string, unknown>> {
   try {
     return isString(text) ? asRecord(JSON.parse(text)) : {};
   } catch {
-    return {}; // Not JSON: there is nothing in it to go on from.
+    return {};
   }
 }

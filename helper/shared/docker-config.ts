@@ -1,4 +1,4 @@
-// The secret that Kubernetes pulls images with:
+// The format of the secrets that Kubernetes pulls images with:
 // https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets
 
 /** The type of such a secret. */
@@ -11,6 +11,6 @@ export const dockerConfigKey = ".dockerconfigjson";
 export const encodeAuth = (username: string, password: string): string =>
   Buffer.from(`${username}:${password}`).toString("base64");
 
-/** The JSON under the key: each host with its `auth`, and nothing beside it. */
+/** The JSON under that key, from the `auth` of each host. */
 export const encodeDockerConfig = (auths: Readonly<Record<string, string>>): string =>
   JSON.stringify({ auths: Object.fromEntries(Object.entries(auths).map(([host, auth]) => [host, { auth }])) });

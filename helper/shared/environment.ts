@@ -1,6 +1,6 @@
-// The environment by which the stack configures its helper: infra/workload.ts sets it, helper/config/helper-config.ts reads it.
+// The environment variables that configure the helper: infra/workload.ts sets them, helper/config reads them.
 
-/** The variables that the stack sets to a value of its configuration. A list is comma-separated; not set is empty. */
+/** The variables that the stack sets to values. A list is comma-separated; what is not configured is empty. */
 export type StackVariable =
   | "ECR_HELPER_IDENTITY"
   | "ECR_HELPER_PRINCIPAL"
@@ -21,12 +21,13 @@ export type StackVariable =
   | "ECR_HELPER_LOG_LEVEL"
   | "ECR_HELPER_PORT";
 
-/** The variables that the pod takes from its own fields: https://kubernetes.io/docs/concepts/workloads/pods/downward-api/ */
+/** The variables that Kubernetes sets to fields of the pod: https://kubernetes.io/docs/concepts/workloads/pods/downward-api/ */
 export const podVariables = {
   ECR_HELPER_NAMESPACE: "metadata.namespace",
   ECR_HELPER_POD: "metadata.name",
 } as const;
 
+/** Every variable of the helper. */
 export type HelperVariable = StackVariable | keyof typeof podVariables;
 
 /** The port of /healthz, /readyz and /metrics; helper/Dockerfile exposes it. */

@@ -1,13 +1,14 @@
-// Label selectors in the syntax of `kubectl get --selector`, parsed into the requirements that all have to hold.
+// Label selectors in the syntax of `kubectl get --selector`, as a list of requirements that all have to be met.
 // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
 
+/** Labels of an object, by key. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** Where a label is absent, only `NotIn` and `DoesNotExist` hold. */
+/** A condition on one label. An absent label meets only `NotIn` and `DoesNotExist`. */
 export interface Requirement {
   readonly key: string;
   readonly operator: "Exists" | "DoesNotExist" | "In" | "NotIn" | "Gt" | "Lt";
-  /** None of `Exists` and `DoesNotExist`; one integer of 64 bits of `Gt` and `Lt`. */
+  /** Empty for `Exists` and `DoesNotExist`; one 64-bit integer for `Gt` and `Lt`. */
   readonly values: readonly string[];
 }
 
@@ -15,16 +16,17 @@ export interface Requirement {
 const key =
   "((?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9](?:[-\\w.]{0,61}[A-Za-z0-9])?)";
 const value = "((?:[A-Za-z0-9](?:[-\\w.]{0,61}[A-Za-z0-9])?)?)";
-/** What Kubernetes takes for white space: less than `\s` and `trim` do. */
+/** White space as Kubernetes has it, which is less than that of `\s` and `trim`. */
 const space = "[ \\t\\r\\n]*";
 
-/** Kubernetes compares integers of 64 bits, and takes none with a sign in a selector. */
+/** Whether a label or operand is an integer that Kubernetes compares: 64 bits. (A sign is allowed in a label only.) */
 const isInteger = (text: string): boolean =>
   /^-?\d{1,63}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
 
 const wholeValue = new RegExp(`^${value}$`);
 const trimmed = (text: string): string => text.replace(/^[ \t\r\n]+/, "").replace(/(?<![ \t\r\n])[ \t\r\n]+$/, "");
 
+/** Returns the values of an operand; undefined where it is wrong. */
 type ParseValues = (operand: string) => readonly string[] | undefined;
 
 const none: ParseValues = () => [];
@@ -35,7 +37,7 @@ const list: ParseValues = (operand) => {
   return values.every((each) => wholeValue.test(each)) ? values : undefined;
 };
 
-/** The forms of one requirement, and the values that the operand of each stands for; undefined where it is wrong. */
+/** The forms of a requirement. The first group is the key; the second, if any, is the operand. */
 const forms: readonly [RegExp, Requirement["operator"], ParseValues][] = [
   [new RegExp(`^${key}$`), "Exists", none],
   [new RegExp(`^!${space}${key}$`), "DoesNotExist", none],
@@ -47,12 +49,12 @@ const forms: readonly [RegExp, Requirement["operator"], ParseValues][] = [
   [new RegExp(`^${key}[ \\t\\r\\n]+notin${space}\\(([^()]*)\\)$`), "NotIn", list],
 ];
 
-/** The requirements of a selector. Throws an error that says which of them is wrong. */
+/** Parses a selector. Throws an error that quotes the first wrong requirement. */
 export const parseRequirements = (selector: string): Requirement[] =>
-  requirementsOf(selector).map((text) => parseRequirement(trimmed(text)));
+  splitRequirements(selector).map((text) => parseRequirement(trimmed(text)));
 
-/** Splits at the commas that are not between parentheses. */
-function requirementsOf(selector: string): string[] {
+/** Splits at the commas outside parentheses. */
+function splitRequirements(selector: string): string[] {
   const texts: string[] = [];
   let isOpen = false;
   for (const part of selector.split(",")) {
@@ -73,25 +75,26 @@ function parseRequirement(text: string): Requirement {
   throw new Error(`${JSON.stringify(text)} is none of ${known}`);
 }
 
+/** A key with a prefix of more than 253 characters. */
 const longPrefix = /^[^/]{254,}\//;
 
-type Test = (found: string | undefined, values: readonly string[]) => boolean;
+type Operator = (found: string | undefined, values: readonly string[]) => boolean;
 
-const isIn: Test = (found, values) => found !== undefined && values.includes(found);
-const compared =
-  (holds: (found: bigint, limit: bigint) => boolean): Test =>
+const isIn: Operator = (found, values) => found !== undefined && values.includes(found);
+const comparing =
+  (isMet: (found: bigint, limit: bigint) => boolean): Operator =>
   (found = "", [limit = ""]) =>
-    isInteger(found) && holds(BigInt(found), BigInt(limit));
+    isInteger(found) && isMet(BigInt(found), BigInt(limit));
 
-const tests: Readonly<Record<Requirement["operator"], Test>> = {
+const operators: Readonly<Record<Requirement["operator"], Operator>> = {
   Exists: (found) => found !== undefined,
   DoesNotExist: (found) => found === undefined,
   In: isIn,
   NotIn: (found, values) => !isIn(found, values),
-  Gt: compared((found, limit) => found > limit),
-  Lt: compared((found, limit) => found < limit),
+  Gt: comparing((found, limit) => found > limit),
+  Lt: comparing((found, limit) => found < limit),
 };
 
-/** Whether labels meet a requirement. */
-export const matchesRequirements = (labels: Labels, { key: name, operator, values }: Requirement): boolean =>
-  tests[operator](Object.hasOwn(labels, name) ? labels[name] : undefined, values);
+/** Whether labels meet one requirement. */
+export const matchesRequirement = (labels: Labels, { key: name, operator, values }: Requirement): boolean =>
+  operators[operator](Object.hasOwn(labels, name) ? labels[name] : undefined, values);

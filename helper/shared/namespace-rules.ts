@@ -1,40 +1,42 @@
-// Which namespaces are build namespaces: names, glob patterns and a label selector, less those that are excluded.
-import { matchesRequirements, parseRequirements, type Labels } from "./label-selector.ts";
+// Decides which namespaces are build namespaces, by names, glob patterns, a label selector and exclusions.
+import { matchesRequirement, parseRequirements, type Labels } from "./label-selector.ts";
 
+/** The part of the configuration that chooses the build namespaces. */
 export interface NamespaceRules {
   /** Names and glob patterns. */
   readonly buildNamespaces: readonly string[];
-  /** Names and glob patterns; they win over everything else. */
+  /** Names and glob patterns; they take precedence over everything else. */
   readonly excludeNamespaces: readonly string[];
-  /** Namespaces that are meant besides, in the syntax of `kubectl get --selector`; "" for none. */
+  /** Selects further namespaces, in the syntax of `kubectl get --selector`; "" for none. */
   readonly namespaceSelector: string;
-  /** The helper's own. */
+  /** The helper's own namespace. */
   readonly namespace: string;
 }
 
-/** Where the cluster itself runs. Like the helper's own namespace they are meant by their names only. */
+/** The namespaces of the cluster itself. */
 const systemNamespaces = ["kube-system", "kube-public", "kube-node-lease"];
 
-/** The namespaces that are meant by their names only: no pattern and no selector means them. */
+/** The namespaces that only their exact name includes, and no pattern or selector. */
 export const reservedNamespaces = ({ namespace }: Pick<NamespaceRules, "namespace">): string[] => [
   ...systemNamespaces,
   namespace,
 ];
 
+/** Whether an entry of the rules is a glob pattern rather than a name. */
 export const isPattern = (name: string): boolean => /[*?]/.test(name);
 
-/** Whether the rules mean namespaces whose names are not known beforehand, so that those of the cluster are watched. */
+/** Whether the rules can include namespaces that they do not name, so that the helper has to watch all namespaces. */
 export const isDynamic = ({ buildNamespaces, namespaceSelector }: NamespaceRules): boolean =>
   namespaceSelector !== "" || buildNamespaces.some(isPattern);
 
-/** The build namespaces of rules that name each of them; none of open-ended rules. */
+/** The distinct build namespaces of rules that name each of them; empty for dynamic rules. */
 export function staticNamespaces(rules: NamespaceRules): string[] {
   if (isDynamic(rules)) return [];
   const matches = createMatcher(rules);
   return [...new Set(rules.buildNamespaces)].filter((name) => matches(name, {}));
 }
 
-/** Gives the test of a namespace by its name and labels. */
+/** Returns a function that tells by name and labels whether a namespace is a build namespace. Throws as `parseSelector`. */
 export function createMatcher(rules: NamespaceRules): (name: string, labels: Labels) => boolean {
   const isIncluded = matchesAny(rules.buildNamespaces);
   const isExcluded = matchesAny(rules.excludeNamespaces);
@@ -54,8 +56,8 @@ function matchesAny(patterns: readonly string[]): (name: string) => boolean {
 }
 
 /**
- * Whether a glob means a name. Where it goes wrong it goes back to the last `*` only, which takes one character more: a
- * regular expression with as many `.*` would try all combinations.
+ * Whether a glob matches a name. After a mismatch it resumes at the last `*` only, which then takes one character more. A
+ * regular expression with that many `.*` would backtrack exponentially.
  */
 export function matchesGlob(glob: string, name: string): boolean {
   let [at, lastStar, resume] = [0, -1, 0];
@@ -74,8 +76,8 @@ export function matchesGlob(glob: string, name: string): boolean {
   return /^\**$/.test(glob.slice(at));
 }
 
-/** Gives the test that a label selector means. Throws an error that says which of its requirements is wrong. */
+/** Returns a function that matches labels against a selector. Throws an error that quotes the first wrong requirement. */
 export function parseSelector(selector: string): (labels: Labels) => boolean {
   const requirements = parseRequirements(selector);
-  return (labels) => requirements.every((requirement) => matchesRequirements(labels, requirement));
+  return (labels) => requirements.every((requirement) => matchesRequirement(labels, requirement));
 }

@@ -1,20 +1,22 @@
-// The marks by which the helper of one stack knows what it made, and Kubernetes knows what goes with the stack.
+// How the objects of one stack's helper are marked: by field manager, labels, annotations and owner references.
 
+/** The field manager of everything that the helper applies. */
 export const fieldManager = "ecr-helper";
 
-/** The prefix of the keys of all annotations that only the helper writes. */
+/** Prefix of the keys of all annotations that only the helper writes. */
 export const annotationPrefix = "ecr-helper/";
 
-/** The annotations that the helper reads again. */
+/** Keys of the annotations that the helper reads back. */
 export const annotations = {
-  /** A hash of all that the helper wrote: what has another one is out of date. */
+  /** Hash of everything that the helper wrote: an object with another one is out of date. */
   revision: "ecr-helper/revision",
-  /** When the last of its tokens was asked for: two helpers know by it whose is the newer. */
+  /** When the last of the tokens was requested, so that two helpers can tell whose secret is newer. */
   refreshedAt: "ecr-helper/refreshed-at",
-  /** The tokens' times by their names: a helper that starts anew goes on from there. */
+  /** When each token was requested and expires, so that a new helper can restore it. */
   tokens: "ecr-helper/tokens",
 } as const;
 
+/** The metadata of an object that the helper writes. */
 export interface Metadata {
   name: string;
   namespace?: string;
@@ -23,41 +25,43 @@ export interface Metadata {
   ownerReferences?: object[];
 }
 
-/** The stack's ClusterRole, which owns every object that its helper makes. */
+/** The stack's ClusterRole, which owns every object that the helper creates. */
 export interface Owner {
   readonly name: string;
   readonly uid: string;
 }
 
-/** Whoever knows the owner: the helper's configuration. */
+/** The part of the configuration that this file needs. */
 interface Owned {
   readonly owner: Owner;
 }
 
-/** The labels by which the helper of one stack knows what it made. */
+/** The labels of every object that the helper of this stack creates. */
 export const ownLabels = (config: Owned): Record<string, string> => ({
   "app.kubernetes.io/managed-by": "ecr-helper",
   "app.kubernetes.io/instance": config.owner.name,
 });
 
-/** The reference to the stack's ClusterRole that everything has that the helper makes. */
+/** The owner reference of every such object: Kubernetes deletes them with the ClusterRole. */
 export const ownerReference = ({ owner }: Owned): Record<"apiVersion" | "kind" | "name" | "uid", string> => ({
   apiVersion: "rbac.authorization.k8s.io/v1",
   kind: "ClusterRole",
   ...owner,
 });
 
+/** Name, labels and owner reference of an object that the helper creates. */
 export const ownMetadata = (config: Owned, name: string): Metadata => ({
   name,
   labels: ownLabels(config),
   ownerReferences: [ownerReference(config)],
 });
 
+/** Whether labels are those of an object that this stack's helper created. */
 export const isOwn = (config: Owned, labels: Readonly<Record<string, string>> = {}): boolean =>
   Object.entries(ownLabels(config)).every(([key, value]) => labels[key] === value);
 
-/** Which entries the helper added, so that it takes away those and no others. */
+/** Key of the annotation that lists the entries that the helper added to a service account, so that it removes no others. */
 export const entriesAnnotation = ({ owner }: Owned): string => `${annotationPrefix}${owner.name}`;
 
-/** No more is taken for the helper's entries, in characters: a hundred regions' names are a tenth of it. */
+/** The longest annotation that is read, in characters: a hundred regions' names are a tenth of it. */
 export const maxEntriesAnnotation = 1 << 16;

@@ -6,8 +6,8 @@ import { helperEnvironment } from "../support/helper-environment.ts";
 
 const named = (name: string): Error => Object.assign(new Error("no"), { name });
 
-describe("a refusal", () => {
-  it("is what ECR, STS and the SDK say of a helper that they do not know or do not allow", () => {
+describe("a denial by AWS", () => {
+  it("is an error of ECR, STS or the SDK about an unknown identity or a missing permission", () => {
     for (const name of [
       "AccessDeniedException",
       "UnrecognizedClientException",
@@ -20,16 +20,16 @@ describe("a refusal", () => {
       assert.ok(isAccessDenied(named(name)), name);
   });
 
-  it("is nothing else that goes wrong", () => {
+  it("is no other error", () => {
     for (const name of ["Error", "TimeoutError", "ServerException", "ThrottlingException", "NotAccessDenied", ""])
       assert.ok(!isAccessDenied(named(name)), name);
     for (const error of ["AccessDenied", { name: "AccessDenied" }, undefined]) assert.ok(!isAccessDenied(error));
   });
 
-  it("is explained by what the identity rests on, by name", () => {
+  it("is explained by what the identity depends on, by name", () => {
     const role = "arn:aws:iam::123456789012:role/builds/ecr-helper";
     const account = "system:serviceaccount:tools:helper";
-    const texts: Record<string, [principal: string, ...told: string[]]> = {
+    const texts: Record<string, [principal: string, ...hints: string[]]> = {
       accessKey: ["ecr-user", "the user ecr-user has the policy", "access key is active", "accessKeyGeneration"],
       irsa: [role, `the role ${role} has the policy`, `its trust policy names ${account}`, "OIDC provider"],
       podIdentity: [role, `the role ${role} has the policy`, `association of it with ${account}`, "agent runs"],
@@ -41,7 +41,7 @@ describe("a refusal", () => {
       ],
       node: ["", "the nodes' role has the policy", "instance metadata service", "hop limit of 2"],
     };
-    for (const [identity, [principal, ...told]] of Object.entries(texts)) {
+    for (const [identity, [principal, ...hints]] of Object.entries(texts)) {
       const text = accessDeniedHint(
         readConfig({
           ...helperEnvironment,
@@ -52,7 +52,7 @@ describe("a refusal", () => {
         }),
       );
       const limits = "no permissions boundary or service control policy denies ecr:GetAuthorizationToken";
-      for (const one of [...told, "output policyArn", limits]) assert.ok(text.includes(one), `${one} in ${text}`);
+      for (const one of [...hints, "output policyArn", limits]) assert.ok(text.includes(one), `${one} in ${text}`);
       assert.match(text, /^check that /);
     }
   });

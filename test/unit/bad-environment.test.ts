@@ -15,8 +15,8 @@ type Key = keyof typeof helperEnvironment;
 
 const keys = Object.keys(helperEnvironment) as Key[];
 
-/** Right values beside those of the usual environment. */
-const right: Partial<Record<Key, string[]>> = {
+/** Valid values besides those of `helperEnvironment`. */
+const valid: Partial<Record<Key, string[]>> = {
   ECR_HELPER_REGISTRIES: [
     "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
   ],
@@ -26,16 +26,16 @@ const right: Partial<Record<Key, string[]>> = {
   ECR_HELPER_NAMESPACE_SELECTOR: ["builds=yes,team in (a, b),!x", "example.com/level>5"],
   ECR_HELPER_PRINCIPAL: ["arn:aws:iam::123456789012:role/builds/ecr-helper"],
 };
-const valuesOf = (key: Key): fc.Arbitrary<string> => anyText([helperEnvironment[key], ...(right[key] ?? [])]);
-/** Some of the variables as they should not be, or not at all. */
+const valuesOf = (key: Key): fc.Arbitrary<string> => anyText([helperEnvironment[key], ...(valid[key] ?? [])]);
+/** Some of the variables, with odd values or not set. */
 const environments: fc.Arbitrary<Environment> = fc.record(
   Object.fromEntries(keys.map((key) => [key, fc.option(valuesOf(key), { nil: undefined, freq: 8 })])),
   { requiredKeys: [] },
 );
 
-/** What of a configuration that was accepted nobody else would accept. */
+/** The values of an accepted configuration that Kubernetes or ECR would not accept, by independent rules. */
 function unusable(config: HelperConfig): unknown[] {
-  const judged: [rules.Rule, readonly (string | undefined)[]][] = [
+  const values: [rules.Rule, readonly (string | undefined)[]][] = [
     [rules.isRegistry, config.registries.map(({ host }) => host)],
     [rules.isRegistryHost, [config.registryHost]],
     [rules.mayMeanNamespace, [...config.buildNamespaces, ...config.excludeNamespaces]],
@@ -47,13 +47,13 @@ function unusable(config: HelperConfig): unknown[] {
     [rules.isPrintable, [config.principal]],
     [(value) => rules.isNumber(value, 0, 65535), [String(config.port)]],
   ];
-  const wrong = judged.flatMap(([rule, values]) => values.filter((one) => one !== undefined && !rule(one)));
+  const wrong = values.flatMap(([rule, found]) => found.filter((one) => one !== undefined && !rule(one)));
   const empty = config.registries.length === 0 ? ["no registry"] : [];
   const twice = new Set(config.secretNames).size < config.secretNames.length ? ["one name for two secrets"] : [];
   return [...wrong, ...empty, ...twice];
 }
 
-/** The variables that the one error names. Each of its lines has the value, quoted, and what is expected. */
+/** The variables that the error names; none if the environment is accepted. Checks every line of the error. */
 function refused(env: Environment): string[] {
   let config: HelperConfig;
   try {
@@ -76,19 +76,19 @@ function refused(env: Environment): string[] {
 }
 
 describe("a wrong environment", () => {
-  it("is refused in one error with every variable, its value and what is expected, or is one that works", () => {
+  it("is refused in one error with every variable, its value and what is expected, or is usable", () => {
     fc.assert(
       fc.property(environments, (odd) => {
-        const told = refused({ ...helperEnvironment, ...odd });
+        const together = refused({ ...helperEnvironment, ...odd });
         const alone = Object.entries(odd).flatMap(([key, value]) => refused({ ...helperEnvironment, [key]: value }));
-        for (const key of alone) assert.ok(told.includes(key), `${key}, told alone, is told among others`);
-        assert.equal(new Set(told).size, told.length, "once each");
+        for (const key of alone) assert.ok(together.includes(key), `${key} is reported among others, too`);
+        assert.equal(new Set(together).size, together.length, "once each");
       }),
       { numRuns: 1000 },
     );
   });
 
-  it("is refused where names collide or grow too long", () => {
+  it("is refused where the secrets' names collide or become too long", () => {
     const registries = "111122223333.dkr.ecr.eu-west-1.amazonaws.com,111122223333.dkr.ecr.us-east-1.amazonaws.com";
     const env = { ...helperEnvironment, ECR_HELPER_REGISTRIES: registries };
     assert.deepEqual(refused({ ...env, ECR_HELPER_PULL_SECRET: "ecr-creds-us-east-1" }), ["ECR_HELPER_PULL_SECRET"]);
@@ -99,7 +99,7 @@ describe("a wrong environment", () => {
     assert.deepEqual(refused({ ...helperEnvironment, ECR_HELPER_REGISTRIES: ",," }), ["ECR_HELPER_REGISTRIES"]);
   });
 
-  it("is refused at once, however long a value is", (t) => {
+  it("is refused quickly, however long a value is", (t) => {
     let longest = 0;
     for (const key of keys) {
       for (const value of traps(1_000_000)) {
@@ -108,8 +108,8 @@ describe("a wrong environment", () => {
         longest = Math.max(longest, performance.now() - since);
       }
     }
-    t.diagnostic(`the longest look at a million characters took ${longest.toFixed(0)} ms`);
-    assert.ok(longest < 5000, "no pattern tries all combinations");
+    t.diagnostic(`reading a million characters took at most ${longest.toFixed(0)} ms`);
+    assert.ok(longest < 5000, "no pattern backtracks exponentially");
   });
 
   it(
@@ -128,17 +128,17 @@ describe("a wrong environment", () => {
       ];
       await Promise.all(
         wrong.map(async (env) => {
-          let told = "";
+          let message = "";
           assert.throws(
             () => readConfig(env),
-            (error: Error) => (told = `${error.message}\n`) !== "",
+            (error: Error) => (message = `${error.message}\n`) !== "",
           );
-          assert.deepEqual(await run(env), [1, "", told]);
-          assert.doesNotMatch(told, /\n {4}at /, "no stack trace");
+          assert.deepEqual(await run(env), [1, "", message]);
+          assert.doesNotMatch(message, /\n {4}at /, "no stack trace");
         }),
       );
       const [code, stdout, stderr] = await run(helperEnvironment);
-      assert.deepEqual([code, stdout], [1, ""], "it is right, but this is no pod");
+      assert.deepEqual([code, stdout], [1, ""], "valid, but not in a pod");
       assert.match(stderr, /^ENOENT: no such file or directory, open '\/var\/run\/secrets\/.*'\n$/);
     },
   );

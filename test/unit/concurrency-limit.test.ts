@@ -7,26 +7,26 @@ const answered = (limit: ConcurrencyLimit, status: number, times: number): numbe
   return limit.value;
 };
 
-describe("how much is asked of the API server at a time", () => {
-  it("is 32 while all goes well, and no more", () => {
+describe("the limit of requests in flight to the API server", () => {
+  it("is 32 while requests succeed, and never more", () => {
     assert.equal(answered(new ConcurrencyLimit(), 200, 10_000), 32);
   });
 
-  it("is half after a refusal, and never nothing", () => {
+  it("is halved after 429 or 503, but never below one", () => {
     const limit = new ConcurrencyLimit();
     assert.equal(answered(limit, 429, 1), 16);
     assert.equal(answered(limit, 503, 1), 8);
     assert.equal(answered(limit, 429, 100), 1);
   });
 
-  it("grows by one with every round of answers, whatever they say but that it is too much", () => {
+  it("grows by one with every round of other responses", () => {
     const limit = new ConcurrencyLimit();
     answered(limit, 429, 1);
     assert.equal(answered(limit, 409, 17), 17);
     assert.equal(answered(limit, 200, 1_000), 32);
   });
 
-  it("learns nothing from an answer that did not come", () => {
+  it("does not change without a response", () => {
     const limit = new ConcurrencyLimit();
     answered(limit, 429, 1);
     assert.equal(answered(limit, 0, 1_000), 16);

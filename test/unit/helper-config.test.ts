@@ -25,7 +25,7 @@ describe("the helper's configuration", () => {
     assert.ok(Object.isFrozen(config));
   });
 
-  it("is read from every variable that the stack sets, and from no other of its own", () => {
+  it("is read from every variable that the stack sets, and from no other ECR_HELPER_ variable", () => {
     const read = new Set<string>();
     const env: Record<string, string> = { ...helperEnvironment };
     readConfig(new Proxy(env, { get: (values, name) => (read.add(String(name)), values[String(name)]) }));
@@ -37,7 +37,7 @@ describe("the helper's configuration", () => {
     assert.match(readFileSync("helper/Dockerfile", "utf8"), new RegExp(`^EXPOSE ${String(helperPort)}$`, "m"));
   });
 
-  it("says who the helper is to AWS, and is that of another one when anything of it is another", () => {
+  it("has a fingerprint of its AWS identity that changes with the mode, the principal and the access key", () => {
     const role = "arn:aws:iam::123456789012:role/ecr-helper";
     const environments = [
       {},
@@ -56,15 +56,15 @@ describe("the helper's configuration", () => {
     assert.deepEqual(
       read().map(({ fingerprint }) => fingerprint),
       fingerprints,
-      "a restart is no other",
+      "the same after a restart",
     );
-    for (const one of fingerprints) assert.match(one, /^[0-9a-f]{16}$/, "nobody reads the key from it");
-    const [usual, , , , irsa] = read();
-    assert.deepEqual([usual?.identity, usual?.principal], ["accessKey", "ecr-helper"]);
+    for (const one of fingerprints) assert.match(one, /^[0-9a-f]{16}$/, "a hash, not the key id");
+    const [accessKey, , , , irsa] = read();
+    assert.deepEqual([accessKey?.identity, accessKey?.principal], ["accessKey", "ecr-helper"]);
     assert.deepEqual([irsa?.identity, irsa?.principal], ["irsa", role]);
   });
 
-  it("reports every mistake at once: the variable, its value, what it should be", () => {
+  it("reports every mistake at once: the variable, its value and what is expected", () => {
     assert.throws(
       () =>
         readConfig({
@@ -87,7 +87,7 @@ describe("the helper's configuration", () => {
     );
   });
 
-  it("is either read or refused with the variable's name, whatever stands in a variable", () => {
+  it("is read, or refused with the name of the variable, whatever its value", () => {
     fc.assert(
       fc.property(fc.constantFrom(...Object.keys(helperEnvironment)), fc.string(), (key, value) => {
         try {

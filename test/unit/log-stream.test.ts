@@ -4,8 +4,8 @@ import { PassThrough } from "node:stream";
 import { describe, it } from "node:test";
 import { LogStream } from "../../helper/runtime/log-stream.ts";
 
-describe("the output", () => {
-  /** A pipe that takes 8 characters, and 16 more that wait. */
+describe("the log stream", () => {
+  /** A log stream into a pipe that buffers 8 characters, with room for 16 more. */
   function narrow() {
     const pipe = new PassThrough({ highWaterMark: 4, encoding: "utf8" });
     const losses: number[] = [];
@@ -14,7 +14,7 @@ describe("the output", () => {
     return { pipe, output, losses };
   }
 
-  it("passes lines on, those of some milliseconds at once", async () => {
+  it("writes the lines of some milliseconds at once", async () => {
     const { pipe, output, losses } = narrow();
     output.write("a\n");
     output.write("b\nc\n");
@@ -22,7 +22,7 @@ describe("the output", () => {
     assert.deepEqual([pipe.read(), losses], ["a\nb\nc\n", []]);
   });
 
-  it("loses what nobody reads, in whole lines, and says how many as soon as there is room", async () => {
+  it("drops whole lines that nobody reads, and reports how many as soon as there is room", async () => {
     const { pipe, output, losses } = narrow();
     for (let line = 0; line < 100; line++) output.write(`${String(line)}\n`);
     output.write("two\nmore\n");
@@ -45,7 +45,7 @@ describe("the output", () => {
     assert.deepEqual(losses, [102 - kept.length]);
   });
 
-  it("ends when all is read, and does not wait for long when nothing is", async () => {
+  it("is flushed when everything is read, and does not wait long when nothing is", async () => {
     const { pipe, output } = narrow();
     output.write("0123456789abcdef");
     assert.equal(await output.flushed(10), false);

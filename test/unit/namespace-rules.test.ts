@@ -11,8 +11,8 @@ import {
 } from "../../helper/shared/namespace-rules.ts";
 
 const namespaces = "default team team-a team-b team-ab team-a-dev other-a a kube-dns".split(" ");
-/** What each pattern means, written down by hand. */
-const meanings: Record<string, string> = {
+/** The namespaces that each pattern matches, by hand. */
+const matchedBy: Record<string, string> = {
   default: "default",
   "team-a": "team-a",
   "team-*": "team-a team-b team-ab team-a-dev",
@@ -30,13 +30,13 @@ const rules = (over: Partial<NamespaceRules>): NamespaceRules => ({
   namespace: "ecr-helper",
   ...over,
 });
-const meant = (over: Partial<NamespaceRules>): string[] => {
+const included = (over: Partial<NamespaceRules>): string[] => {
   const matches = createMatcher(rules(over));
   return namespaces.filter((name) => matches(name, {}));
 };
 
 describe("build namespaces", () => {
-  it("are those of the cluster and the helper's own by their names only", () => {
+  it("include those of the cluster and the helper's own by their exact names only", () => {
     const system = ["kube-system", "kube-public", "kube-node-lease", "ecr-helper"];
     const byRule = createMatcher(rules({ buildNamespaces: ["*", "kube-*"], namespaceSelector: "builds" }));
     for (const name of system) {
@@ -48,40 +48,40 @@ describe("build namespaces", () => {
     assert.equal(byRule("kube-dns", {}), true);
   });
 
-  const patterns = Object.keys(meanings);
+  const patterns = Object.keys(matchedBy);
   const subsets = patterns.reduce<string[][]>((all, one) => [...all, ...all.map((set) => [...set, one])], [[]]);
   const union = (set: readonly string[]): Set<string> =>
-    new Set(set.flatMap((one) => (meanings[one] ?? "").split(" ")));
+    new Set(set.flatMap((one) => (matchedBy[one] ?? "").split(" ")));
 
-  it(`are what each of ${String(subsets.length)} sets of overlapping patterns means, once each`, () => {
+  it(`are those that each of ${String(subsets.length)} sets of overlapping patterns matches, once each`, () => {
     for (const set of subsets) {
       const wanted = union(set);
       assert.deepEqual(
-        meant({ buildNamespaces: set }),
+        included({ buildNamespaces: set }),
         namespaces.filter((name) => wanted.has(name)),
         set.join(" "),
       );
     }
   });
 
-  it("are none of those that any set of patterns excludes", () => {
+  it("are not those that any set of patterns excludes", () => {
     for (const excludeNamespaces of subsets) {
       const unwanted = union(excludeNamespaces);
       assert.deepEqual(
-        meant({ buildNamespaces: ["*", "team-a"], excludeNamespaces, namespaceSelector: "!x" }),
+        included({ buildNamespaces: ["*", "team-a"], excludeNamespaces, namespaceSelector: "!x" }),
         namespaces.filter((name) => !unwanted.has(name)),
         excludeNamespaces.join(" "),
       );
     }
   });
 
-  it("are those that a selector means besides", () => {
+  it("are also those that a selector matches", () => {
     const matches = createMatcher(rules({ buildNamespaces: ["a"], namespaceSelector: "team=red" }));
     assert.ok(matches("a", {}) && matches("b", { team: "red" }));
     assert.ok(!matches("b", { team: "blue" }) && !matches("b", {}));
   });
 
-  it("are known beforehand unless there is a pattern or a selector", () => {
+  it("are static unless there is a pattern or a selector", () => {
     const named = rules({ buildNamespaces: ["a", "b", "a"], excludeNamespaces: ["b*"] });
     assert.equal(isDynamic(named), false);
     assert.deepEqual(staticNamespaces(named), ["a"]);
@@ -91,7 +91,7 @@ describe("build namespaces", () => {
 });
 
 describe("a pattern", () => {
-  it("means what the regular expression with the same wildcards means", () => {
+  it("matches what the regular expression with the same wildcards matches", () => {
     const letters = fc.array(fc.constantFrom("a", "b", "-", "*", "?"), { maxLength: 8 }).map((all) => all.join(""));
     const names = fc.array(fc.constantFrom("a", "b", "-"), { maxLength: 8 }).map((all) => all.join(""));
     fc.assert(
@@ -103,13 +103,13 @@ describe("a pattern", () => {
     );
   });
 
-  it("takes no longer for many wildcards: where an expression would try all combinations", () => {
+  it("is fast with many wildcards, where a regular expression would backtrack exponentially", () => {
     assert.equal(matchesGlob(`${"*a".repeat(30)}b`, "a".repeat(63)), false);
   });
 });
 
 describe("a label selector", () => {
-  for (const [selector, holds, not] of [
+  for (const [selector, matching, others] of [
     ["team", [{ team: "" }, { team: "a" }], [{}, { other: "a" }]],
     ["!team", [{}, { other: "a" }], [{ team: "a" }]],
     ["team=a", [{ team: "a" }], [{}, { team: "b" }]],
@@ -123,15 +123,15 @@ describe("a label selector", () => {
     ["level<3", [{ level: "-1" }], [{ level: "3" }, {}]],
     ["example.com/team=a,!x,y in (1,2)", [{ "example.com/team": "a", y: "2" }], [{ "example.com/team": "a", y: "3" }]],
   ] as [string, Record<string, string>[], Record<string, string>[]][]) {
-    it(`${JSON.stringify(selector)} means what kubectl means by it`, () => {
+    it(`${JSON.stringify(selector)} matches what it matches in kubectl`, () => {
       const matches = parseSelector(selector);
-      for (const labels of holds) assert.ok(matches(labels), JSON.stringify(labels));
-      for (const labels of not) assert.ok(!matches(labels), JSON.stringify(labels));
+      for (const labels of matching) assert.ok(matches(labels), JSON.stringify(labels));
+      for (const labels of others) assert.ok(!matches(labels), JSON.stringify(labels));
     });
   }
 
   for (const wrong of ["", "a,", "=a", "a b", "a=b=c", "a in b", "a in (b", "a>b", "-a", "a=-", "a in (b c)", "!a=b"]) {
-    it(`${JSON.stringify(wrong)} is refused, and what is wrong of it named`, () => {
+    it(`${JSON.stringify(wrong)} is rejected with an error that quotes the wrong requirement`, () => {
       assert.throws(() => parseSelector(wrong), /^Error: ".*" is none of KEY, !KEY, /);
     });
   }

@@ -12,23 +12,23 @@ const object = (name: string, version: number): KubeObject => ({
 const event = (type: string, of: object): string => JSON.stringify({ type, object: of });
 const gone = { kind: "Status", code: 410, reason: "Expired", message: "too old resource version" };
 
-/** What one watch brings: lines, then its end: by the server, by an error, or never. */
+/** The answer to one watch: its lines, then its end by the server, by an error, or never. */
 interface Watch {
   readonly lines?: readonly string[];
   readonly end?: "closed" | "open" | Error;
 }
 
-/** Follows a collection that the test makes up. `lists` and `watches` are answered in turn; the last one again and again. */
+/** Follows a fake collection. The lists and watches are answered in turn; the last one repeats. */
 async function follow(
   lists: readonly (readonly KubeObject[][] | Error)[],
   watches: readonly Watch[],
   milliseconds: number,
-  /** How many collections are followed beside it, and it. */
-  together = 4,
+  /** How many collections are followed in all. */
+  followedCount = 4,
 ) {
   const clock = new VirtualClock("2026-11-23T00:00:00Z");
-  const over = new AbortController();
-  const told: string[] = [];
+  const stop = new AbortController();
+  const sunk: string[] = [];
   const calls: string[] = [];
   const limits: string[] = [];
   const waits: number[] = [];
@@ -72,25 +72,25 @@ async function follow(
       path,
       metadataOnly: true,
       sink: {
-        set: ({ metadata }) => void told.push(`set ${metadata.name} ${metadata.resourceVersion}`),
-        delete: ({ metadata }) => void told.push(`delete ${metadata.name}`),
-        listed: (uids, version) => void told.push(`listed ${[...uids].join(" ")} at ${String(version)}`),
+        set: ({ metadata }) => void sunk.push(`set ${metadata.name} ${metadata.resourceVersion}`),
+        delete: ({ metadata }) => void sunk.push(`delete ${metadata.name}`),
+        listed: (uids, version) => void sunk.push(`listed ${[...uids].join(" ")} at ${String(version)}`),
       },
       failed: (_error, _failures, wait) => void waits.push(wait),
     },
-    { kube, stream, clock, random: () => 0, followed: together },
-    over.signal,
+    { kube, stream, clock, random: () => 0, followed: followedCount },
+    stop.signal,
   );
   await clock.advance(milliseconds);
-  over.abort();
+  stop.abort();
   await clock.advance(0);
   await followed;
-  return { told, calls, waits, limits };
+  return { sunk, calls, waits, limits };
 }
 
-describe("a followed collection", () => {
+describe("a reflected collection", () => {
   it("is listed page by page, then watched from there", async () => {
-    const { told, calls } = await follow(
+    const { sunk, calls } = await follow(
       [[[object("a", 3)], [object("b", 4)]]],
       [
         {
@@ -104,10 +104,10 @@ describe("a followed collection", () => {
       10,
     );
     assert.deepEqual(calls, ["list", "list-1", "watch 100"]);
-    assert.deepEqual(told, ["set a 3", "set b 4", "listed uid-a uid-b at 100", "set a 101", "delete b", "set c 103"]);
+    assert.deepEqual(sunk, ["set a 3", "set b 4", "listed uid-a uid-b at 100", "set a 101", "delete b", "set c 103"]);
   });
 
-  it("is listed in smaller pages where its objects are so large that a page would take too much memory", async () => {
+  it("is listed in smaller pages where a page of its objects would take too much memory", async () => {
     const tooLarge = new AnswerTooLargeError("more than 4 MiB");
     const { calls, waits, limits } = await follow([tooLarge, tooLarge, [[object("a", 1)]]], [{}], 10);
     assert.deepEqual(calls, ["list", "list", "list", "watch 300"]);
@@ -115,7 +115,7 @@ describe("a followed collection", () => {
     assert.deepEqual(waits, []);
   });
 
-  it("is watched on from where it was when the server ends the watch, bookmarks included", async () => {
+  it("is watched from its last version, of an event or a bookmark, when the server ends the watch", async () => {
     const { calls, waits } = await follow(
       [[[]]],
       [
@@ -130,67 +130,67 @@ describe("a followed collection", () => {
   });
 
   for (const [how, watch] of [
-    ["in an event", { lines: [event("ERROR", gone)] }],
-    ["as an answer", { end: new KubeError({ method: "GET", path }, 410, JSON.stringify(gone)) }],
+    ["an event", { lines: [event("ERROR", gone)] }],
+    ["an answer", { end: new KubeError({ method: "GET", path }, 410, JSON.stringify(gone)) }],
   ] as const) {
-    it(`is listed anew, at once, when its version is told to be gone ${how}; and not in a loop`, async () => {
-      const { calls, waits, told } = await follow([[[object("a", 1)]], [[object("a", 1)]]], [watch, watch, {}], 600);
+    it(`is listed again at once when its version has expired, by ${how}, but not in a loop`, async () => {
+      const { calls, waits, sunk } = await follow([[[object("a", 1)]], [[object("a", 1)]]], [watch, watch, {}], 600);
       assert.deepEqual(calls, ["list", "watch 100", "list", "watch 200", "list", "watch 300"].slice(0, calls.length));
       assert.equal(calls.length, 4, "the second time it waits");
       assert.deepEqual(waits, [0, 1_000]);
-      assert.equal(told.filter((line) => line.startsWith("listed")).length, 2);
+      assert.equal(sunk.filter((line) => line.startsWith("listed")).length, 2);
     });
   }
 
   const seven = <T>(one: T): T[] => Array.from({ length: 7 }, () => one);
   const refusal = (status: number): KubeError => new KubeError({ method: "GET", path }, status, "{}");
 
-  for (const [unwell, error] of [
+  for (const [failure, error] of [
     ["cannot be reached", new Error("reset")],
     ["answers 500", refusal(500)],
     ["answers 401", refusal(401)],
     ["answers 429", refusal(429)],
   ] as const) {
-    it(`is tried again soon, however long its API server ${unwell}`, async () => {
+    it(`is retried within 3 s, however long its API server ${failure}`, async () => {
       const { waits, calls } = await follow([...seven(error), [[]]], [{}], 60_000);
       assert.deepEqual(waits, [500, 1_000, 1_500, 1_500, 1_500, 1_500, 1_500]);
       assert.equal(calls.at(-1), "watch 800");
     });
   }
 
-  it("is tried again more slowly where very many are: all of them together are no burden to an API server", async () => {
+  it("is retried less often where there are very many, so that together they do not overload the API server", async () => {
     const { waits } = await follow([...seven(new Error("reset")), [[]]], [{}], 60_000, 600);
     assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 6_000, 6_000, 6_000]);
   });
 
-  it("is tried again sooner and sooner less, up to half a minute, when it is refused", async () => {
+  it("backs off exponentially, up to half a minute, when it is refused", async () => {
     const { waits } = await follow([...seven(refusal(403)), [[]]], [{}], 60_000);
     assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
   });
 
-  it("is watched again when it is cut in a line", async () => {
+  it("is watched again when the watch ends within a line", async () => {
     const cut = await follow([[[]]], [{ lines: ['{"type":"ADD'], end: "closed" }, {}], 1_000);
     assert.deepEqual(cut.calls, ["list", "watch 100", "watch 100"]);
   });
 
-  it("that is closed again and again at once is tried again more slowly, and no more than every second", async () => {
+  it("backs off to at most one watch a second when the server keeps closing it at once", async () => {
     const { calls, waits } = await follow([[[]]], [{ end: "closed" }], 60_000);
     assert.ok(calls.length <= 43, String(calls.length));
     assert.deepEqual(waits.slice(0, 4), [500, 1_000, 1_500, 1_500]);
   });
 
-  it("that falls silent is given up after a minute and a half, and watched on from where it was", async () => {
+  it("is watched again from its last version when the watch is silent for a minute and a half", async () => {
     const { calls } = await follow([[[]]], [{ lines: [event("BOOKMARK", object("", 120))] }, {}], silenceLimit + 1_000);
     assert.deepEqual(calls, ["list", "watch 100", "watch 120"]);
   });
 
-  it("is listed anew when it may not be seen: nobody knows what was missed", async () => {
+  it("is listed again after a watch was forbidden, as changes may have been missed", async () => {
     const refused = new KubeError({ method: "GET", path }, 403, "{}");
     const { calls } = await follow([[[]]], [{ end: refused }, {}], 1_000);
     assert.deepEqual(calls, ["list", "watch 100", "list", "watch 200"]);
   });
 
-  it("is listed anew every hour, should a watch ever have missed something", async () => {
+  it("is listed again every hour, in case a watch has missed something", async () => {
     const { calls } = await follow([[[]]], [{}], fullPassInterval + silenceLimit);
     assert.equal(calls.filter((call) => call === "list").length, 2);
   });

@@ -18,11 +18,11 @@ describe("a Retry-After header", () => {
     ["-7", 0],
     ["soon", 0],
   ] as const) {
-    it(`${JSON.stringify(header)} asks for ${String(milliseconds / 1000)} s`, () =>
+    it(`asks for ${String(milliseconds / 1000)} s when it is ${JSON.stringify(header)}`, () =>
       assert.equal(parseRetryAfter(header, now), milliseconds));
   }
 
-  it("never asks for less than nothing or for no number, whatever it is", () => {
+  it("never asks for a negative or infinite wait, whatever it is", () => {
     fc.assert(
       fc.property(fc.string(), (header) => {
         const asked = parseRetryAfter(header, now);
@@ -31,7 +31,7 @@ describe("a Retry-After header", () => {
     );
   });
 
-  it("is known by the error that it came with", () => {
+  it("is kept in the error", () => {
     const call = { method: "GET", path: "/" } as const;
     assert.equal(retryAfterOf(new KubeError(call, 429, "{}", 3_000)), 3_000);
     assert.equal(retryAfterOf(new KubeError(call, 500, "{}")), 0);

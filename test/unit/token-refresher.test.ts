@@ -3,75 +3,75 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
 import { runTokenRefresher } from "../../helper/ecr/token-refresher.ts";
-import { minimumRefresh } from "../../helper/runtime/backoff.ts";
+import { minimumRefresh } from "../../helper/ecr/refresh-schedule.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const hour = 3_600_000;
 
 interface Behaviour {
   readonly token?: (region: string, now: number, count: number) => Partial<AuthorizationToken> | undefined;
-  /** How long an answer takes, in milliseconds. */
+  /** How long ECR takes to answer, in milliseconds. */
   readonly delay?: (region: string) => number;
   readonly regions?: string[];
-  readonly left?: (now: number) => Tokens;
+  readonly restored?: (now: number) => Tokens;
   readonly random?: () => number;
 }
 
-/** Keeps tokens for so many hours of a clock that stands still between them. */
+/** Runs the refresher for so many hours of a virtual clock. */
 async function simulate(hours: number, behaviour: Behaviour) {
   const clock = new VirtualClock("2026-11-23T00:00:00Z");
   const start = clock.now();
-  const over = new AbortController();
+  const stop = new AbortController();
   const lines: string[] = [];
   const requests: { at: number; region: string }[] = [];
-  const told: { at: number; passwords: Record<string, string> }[] = [];
+  const published: { at: number; passwords: Record<string, string> }[] = [];
   const results: string[] = [];
-  /** After how many requests. */
+  /** How many requests there were at each call of `failing`. */
   const failing: number[] = [];
-  const kept = runTokenRefresher(
+  const running = runTokenRefresher(
     behaviour.regions ?? ["r"],
-    behaviour.left?.(start) ?? new Map(),
+    behaviour.restored?.(start) ?? new Map(),
     {
       tokenSource: async (region, signal) => {
         const issuedAt = clock.now();
         requests.push({ at: issuedAt - start, region });
-        const given = behaviour.token?.(region, issuedAt, requests.length) ?? {};
+        const changes = behaviour.token?.(region, issuedAt, requests.length) ?? {};
         await clock.sleep(behaviour.delay?.(region) ?? 0, signal);
         return {
           username: "AWS",
           password: String(requests.length),
           issuedAt,
           expiresAt: issuedAt + 12 * hour,
-          ...given,
+          ...changes,
         };
       },
       log: (level, message) => void lines.push(`${level} ${message}`),
       clock,
       random: behaviour.random ?? (() => 0),
       refreshed: (tokens) =>
-        void told.push({
+        void published.push({
           at: clock.now() - start,
           passwords: Object.fromEntries([...tokens].map(([region, { password }]) => [region, password])),
         }),
-      asked: (_region, result) => void results.push(result),
+      requested: (_region, result) => void results.push(result),
       failing: () => void failing.push(requests.length),
       accessDeniedHint: "check the policy",
     },
-    over.signal,
+    stop.signal,
   );
   await clock.advance(hours * hour);
-  over.abort();
+  stop.abort();
   await clock.advance(0);
-  await kept;
-  return { lines, requests, told, results, failing };
+  await running;
+  return { lines, requests, published, results, failing };
 }
 
 const failAs = (name: string): never => {
   throw Object.assign(new Error("refused\nwith the request's own headers"), { name });
 };
 const refuse = (): never => failAs("Error");
-/** As ECR, STS and the SDK call what IAM's news would change. */
-const refusals = [
+/** The names of errors by ECR, STS and the SDK that may come from permissions that IAM still propagates. */
+const denials = [
   "AccessDeniedException",
   "UnrecognizedClientException",
   "InvalidClientTokenId",
@@ -81,27 +81,30 @@ const refusals = [
 const minute = hour / 60;
 
 describe("the tokens", () => {
-  it("are asked for once per region, at half of their life", async () => {
-    const { requests, told } = await simulate(24, {});
+  it("are requested once per region, at half of their life", async () => {
+    const { requests, published } = await simulate(24, {});
     assert.deepEqual(
       requests.map(({ at }) => at / hour),
       [0, 6, 12, 18, 24],
     );
-    assert.equal(told.length, 5);
+    assert.equal(published.length, 5);
   });
 
-  it("of several regions are asked for and told of together, though chance would part them", async () => {
+  it("of several regions are requested and published together, in spite of the random part of their delays", async () => {
     let chance = 0;
     const random = (): number => (chance = (chance + 0.3) % 1);
-    const { requests, told } = await simulate(24, { regions: ["r", "s", "t"], random });
-    assert.equal(requests.length, told.length * 3);
-    assert.ok(told.every(({ passwords }) => Object.keys(passwords).length === 3));
+    const { requests, published } = await simulate(24, { regions: ["r", "s", "t"], random });
+    assert.equal(requests.length, published.length * 3);
+    assert.ok(published.every(({ passwords }) => Object.keys(passwords).length === 3));
   });
 
-  it("of a region that hangs hold up those of the others for half a second, and no longer", async () => {
-    const { told } = await simulate(0.01, { regions: ["r", "s"], delay: (region) => (region === "s" ? 15_000 : 40) });
+  it("of a region that hangs delay those of the others by half a second only", async () => {
+    const { published } = await simulate(0.01, {
+      regions: ["r", "s"],
+      delay: (region) => (region === "s" ? 15_000 : 40),
+    });
     assert.deepEqual(
-      told.map(({ at, passwords }) => [at, Object.keys(passwords)]),
+      published.map(({ at, passwords }) => [at, Object.keys(passwords)]),
       [
         [540, ["r"]],
         [15_000, ["r", "s"]],
@@ -109,11 +112,11 @@ describe("the tokens", () => {
     );
   });
 
-  it("stay when ECR refuses, and are asked for again sooner and sooner less", async () => {
-    const { requests, told, lines, results } = await simulate(7, {
+  it("stay in place when ECR fails, with retries that back off exponentially", async () => {
+    const { requests, published, lines, results } = await simulate(7, {
       token: (_region, _now, count) => (count > 1 ? refuse() : undefined),
     });
-    assert.equal(told.length, 1, "nothing is told while nothing is new");
+    assert.equal(published.length, 1, "nothing is published without a new token");
     const waits = requests.slice(2).map(({ at }, index) => at - (requests[index + 1]?.at ?? 0));
     assert.deepEqual(waits.slice(0, 4), [500, 1_000, 2_000, 4_000]);
     assert.ok(Math.max(...waits) <= 300_000);
@@ -124,31 +127,31 @@ describe("the tokens", () => {
     );
   });
 
-  it("of one region that is refused do not keep the others from being told", async () => {
-    const { told } = await simulate(13, {
+  it("of a region that fails do not keep those of the others from being published", async () => {
+    const { published } = await simulate(13, {
       regions: ["r", "s"],
       token: (region) => (region === "s" ? refuse() : undefined),
     });
     assert.deepEqual(
-      told.map(({ passwords }) => Object.keys(passwords)),
+      published.map(({ passwords }) => Object.keys(passwords)),
       [["r"], ["r"], ["r"]],
     );
   });
 
-  it("that have ended on arrival are no reason to run hot", async () => {
+  it("that arrive expired do not cause a hot loop", async () => {
     const { requests } = await simulate(1, { token: (_, now) => ({ expiresAt: now - hour }) });
     assert.equal(requests.length, 61);
   });
 
-  const left =
+  const restored =
     (age: number, issuedAt?: number) =>
     (now: number): Tokens => {
       const issued = now - age;
-      const token = { username: "AWS", password: "left", issuedAt: issuedAt ?? issued, expiresAt: issued + 12 * hour };
+      const token = { username: "AWS", password: "old", issuedAt: issuedAt ?? issued, expiresAt: issued + 12 * hour };
       return new Map([["r", token]]);
     };
 
-  it("are asked for again in time before the last ones end, and twice a minute after, whether that is refused or hangs", async () => {
+  it("are retried until shortly before they expire, and twice a minute after, whether requests fail or hang", async () => {
     for (const fails of [refuse, () => undefined]) {
       const life = 20 * minute;
       let asked = 0;
@@ -169,7 +172,7 @@ describe("the tokens", () => {
     }
   });
 
-  it("are left alone for as long as ECR asks for, but not for more than five minutes", async () => {
+  it("are retried after the time that ECR asks for, but after five minutes at most", async () => {
     for (const [asked, least, most] of [
       [30_000, 30_000, 30_000],
       [hour, 300_000, 300_000],
@@ -185,38 +188,38 @@ describe("the tokens", () => {
     }
   });
 
-  it("that an earlier helper left are used until their own half-life: a restart asks for nothing", async () => {
-    const { requests, told } = await simulate(5, { left: left(2 * hour) });
-    assert.deepEqual(told[0], { at: 0, passwords: { r: "left" } });
+  it("that were restored are used until their own half-life: a restart requests nothing", async () => {
+    const { requests, published } = await simulate(5, { restored: restored(2 * hour) });
+    assert.deepEqual(published[0], { at: 0, passwords: { r: "old" } });
     assert.deepEqual(
       requests.map(({ at }) => at / hour),
       [4],
     );
   });
 
-  it("that were left and are past their half-life are told of only if no new one comes at once", async () => {
-    const prompt = await simulate(1, { left: left(7 * hour), delay: () => 100 });
+  it("that were restored after their half-life are published only if no new one arrives at once", async () => {
+    const prompt = await simulate(1, { restored: restored(7 * hour), delay: () => 100 });
     assert.deepEqual(
-      prompt.told.map(({ at, passwords }) => [at, passwords["r"]]),
+      prompt.published.map(({ at, passwords }) => [at, passwords["r"]]),
       [[100, "1"]],
     );
-    const late = await simulate(1, { left: left(7 * hour), delay: () => 5_000 });
+    const late = await simulate(1, { restored: restored(7 * hour), delay: () => 5_000 });
     assert.deepEqual(
-      late.told.map(({ at, passwords }) => [at, passwords["r"]]),
+      late.published.map(({ at, passwords }) => [at, passwords["r"]]),
       [
-        [500, "left"],
+        [500, "old"],
         [5_000, "1"],
       ],
     );
   });
 
-  it("that another identity left are replaced at once, and stay while that fails", async () => {
-    const { requests, told } = await simulate(0.001, { left: left(hour, 0), token: refuse });
+  it("of another identity are replaced at once, and stay in place while that fails", async () => {
+    const { requests, published } = await simulate(0.001, { restored: restored(hour, 0), token: refuse });
     assert.equal(requests[0]?.at, 0);
-    assert.deepEqual(told, [{ at: 0, passwords: { r: "left" } }]);
+    assert.deepEqual(published, [{ at: 0, passwords: { r: "old" } }]);
   });
 
-  it("are never asked for sooner than the minimum, nor after their end, whatever life they have", async () => {
+  it("are never requested before the minimum, nor after their expiry, whatever life they have", async () => {
     const lives = fc.integer({ min: minimumRefresh + 1_000, max: 24 * hour });
     const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
     await fc.assert(
@@ -224,7 +227,7 @@ describe("the tokens", () => {
         const { requests } = await simulate(Math.min(30, (10 * life) / hour), {
           token: (_, now) => ({ expiresAt: now + life }),
           random: () => random,
-          left: left(age * hour),
+          restored: restored(age * hour),
         });
         const own = requests.slice(1).map(({ at }, index) => at - (requests[index]?.at ?? 0));
         for (const wait of own) assert.ok(wait >= minimumRefresh && wait < life, String(wait));
@@ -235,29 +238,29 @@ describe("the tokens", () => {
   });
 });
 
-describe("a refusal", () => {
-  for (const name of refusals) {
-    it(`as ${name} is no alarm while IAM may still spread the news, and then says what to check`, async () => {
+describe("a denial", () => {
+  for (const name of denials) {
+    it(`as ${name} is not logged as an error while IAM may still propagate permissions, and then says what to check`, async () => {
       for (const chance of [0, 0.999]) {
-        const { requests, lines, failing, told } = await simulate(1, {
+        const { requests, lines, failing, published } = await simulate(1, {
           token: () => failAs(name),
           random: () => chance,
         });
         const early = requests.filter(({ at }) => at < 2 * minute);
         assert.ok(early.length >= 12);
         for (const [index, { at }] of early.entries())
-          assert.ok(at - (early[index - 1]?.at ?? 0) <= 10_000, `asked again at ${String(at)}`);
-        const first = "info no authorization token for r yet: refused; rights that were just given take AWS up to two";
+          assert.ok(at - (early[index - 1]?.at ?? 0) <= 10_000, `retried at ${String(at)}`);
+        const first = "info no authorization token for r yet: refused; new permissions take AWS up to two";
         for (const line of lines.slice(0, early.length)) assert.ok(line.startsWith(first), line);
         const then = "error no authorization token for r: refused; check the policy; trying again in ";
         assert.ok(lines.length > early.length);
         for (const line of lines.slice(early.length)) assert.ok(line.startsWith(then), line);
-        assert.deepEqual(failing, [early.length + 5], "at the fifth alarm");
-        assert.deepEqual(told, []);
+        assert.deepEqual(failing, [early.length + 5], "at the fifth error");
+        assert.deepEqual(published, []);
       }
     });
 
-    it(`as ${name} of a helper that worked is an alarm at once`, async () => {
+    it(`as ${name} of a helper that has had a token is logged as an error at once`, async () => {
       const { lines } = await simulate(6.01, {
         token: (_region, _now, count) => (count > 1 ? failAs(name) : undefined),
       });
@@ -267,23 +270,23 @@ describe("a refusal", () => {
     });
   }
 
-  it("that passes in time is never an alarm", async () => {
-    const { lines, told } = await simulate(1, {
+  it("that ends in time is never logged as an error", async () => {
+    const { lines, published } = await simulate(1, {
       token: (_region, _now, count) => (count < 10 ? failAs("AccessDeniedException") : undefined),
     });
     assert.equal(lines.length, 9);
     assert.ok(lines.every((line) => line.startsWith("info ")));
-    assert.equal(told.length, 1);
+    assert.equal(published.length, 1);
   });
 });
 
 describe("another failure", () => {
-  it("is an alarm at once, and says nothing of rights", async () => {
+  it("is logged as an error at once, without a hint about permissions", async () => {
     const { lines } = await simulate(0.001, { token: () => failAs("TimeoutError") });
     assert.deepEqual(lines.slice(0, 1), ["error no authorization token for r: refused; trying again in 0.5 s"]);
   });
 
-  it("makes known that a region is failing at the fifth in a row: once, until it has worked again", async () => {
+  it("reports a region as failing at the fifth in a row, and once until a request succeeds", async () => {
     const works = [3, 12];
     const { failing } = await simulate(3, {
       token: (_region, now, count) => (works.includes(count) ? { expiresAt: now + minute } : failAs("TimeoutError")),

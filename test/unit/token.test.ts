@@ -12,24 +12,24 @@ describe("an authorization token", () => {
     assert.deepEqual(token, { username: "AWS", password: "pass:word", expiresAt: expiresAt.getTime() });
   });
 
-  it("may not say when it ends", () => {
+  it("may have no expiry", () => {
     assert.ok(Number.isNaN(parseToken(encode("AWS:word"), undefined).expiresAt));
   });
 
   for (const [what, encoded] of [
-    ["none", undefined],
-    ["an empty one", ""],
-    ["one without a colon", encode("AWS")],
-    ["one without a user", encode(":word")],
-    ["one without a password", encode("AWS:")],
-    ["one that is not encoded", "AWS:cGFzc3dvcmQ6"],
-    ["a page", "<html>:</html>"],
-    ["one of bytes that are no text", Buffer.from([0xff, 0x3a, 0xff]).toString("base64")],
+    ["missing", undefined],
+    ["empty", ""],
+    ["without a colon", encode("AWS")],
+    ["without a user", encode(":word")],
+    ["without a password", encode("AWS:")],
+    ["not encoded", "AWS:cGFzc3dvcmQ6"],
+    ["a page of HTML", "<html>:</html>"],
+    ["not text when decoded", Buffer.from([0xff, 0x3a, 0xff]).toString("base64")],
   ] as const) {
-    it(`is refused when it is ${what}`, () => assert.throws(() => parseToken(encoded, new Date()), /^Error: ECR/));
+    it(`is rejected when it is ${what}`, () => assert.throws(() => parseToken(encoded, new Date()), /^Error: ECR/));
   }
 
-  it("gives back any user and password, and shows none of it in an error", () => {
+  it("is decoded to its user and password, whatever these are, and never quoted in an error", () => {
     const word = fc.string({ minLength: 1, unit: "grapheme" });
     fc.assert(
       fc.property(

@@ -4,49 +4,14 @@ import { request, type IncomingMessage } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { handle, serveHealth } from "../../helper/observability/http-server.ts";
-import { createLog, formatDate } from "../../helper/runtime/logger.ts";
-import { errorMessage } from "../../helper/shared/messages.ts";
 import { Status, stuckAfter, type NamespaceState } from "../../helper/observability/status.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
-
-describe("the log", () => {
-  const capture = (...[format, level]: [Parameters<typeof createLog>[0], Parameters<typeof createLog>[1]]) => {
-    const lines: string[] = [];
-    return { log: createLog(format, level, (line) => lines.push(line)), lines };
-  };
-
-  it("is the origin's words in text", () => {
-    const { log, lines } = capture("text", "info");
-    log("info", "Deployment: ecr-helper-57964b6d97-qmdsv", { pod: "x" });
-    log("error", "no");
-    log("debug", "unseen");
-    assert.deepEqual(lines, ["Deployment: ecr-helper-57964b6d97-qmdsv\n", "error: no\n"]);
-  });
-
-  it("has the fields in JSON", () => {
-    const { log, lines } = capture("json", "debug");
-    log("warn", "careful", { namespace: "a" });
-    const { time, ...rest } = JSON.parse(lines[0] ?? "") as Record<string, string>;
-    assert.deepEqual(rest, { level: "warn", message: "careful", namespace: "a" });
-    assert.ok(Math.abs(Date.parse(time ?? "") - Date.now()) < 60_000);
-  });
-
-  it("writes dates as the origin's date did", () => {
-    assert.equal(formatDate(new Date("2019-05-04T17:44:27Z")), "Sat May  4 17:44:27 UTC 2019");
-    assert.equal(formatDate(new Date("2026-11-23T05:06:07Z")), "Mon Nov 23 05:06:07 UTC 2026");
-  });
-
-  it("tells an error with its causes", () => {
-    assert.equal(errorMessage(new Error("outer", { cause: new Error("inner") })), "outer: inner");
-    assert.equal(errorMessage("text"), "text");
-  });
-});
 
 describe("health", () => {
   const hour = 3_600_000;
   const token = { username: "AWS", password: "x", issuedAt: 1, expiresAt: 12 * hour };
 
-  /** A helper of namespaces `own` and `a`, in any condition. */
+  /** A helper with the namespaces `own` and `a`, whose state the test sets. */
   function helper() {
     const is = {
       tokens: new Map<string, AuthorizationToken>(),
@@ -68,32 +33,32 @@ describe("health", () => {
     return { is, status, ask };
   }
 
-  it("is ready after a look at every namespace with a token of every region, and stays so", async () => {
+  it("is ready once every namespace was reconciled with a token of every region, and stays so", async () => {
     const { is, ask } = helper();
     is.tokens.set("r", token);
     assert.equal(await ask("/readyz"), "503 there is no authorization token for s yet");
     is.tokens.set("s", { ...token, issuedAt: 0 });
     const another = "503 there is no authorization token for s yet";
-    assert.equal(await ask("/readyz"), another, "one that another identity was given is none of its own");
+    assert.equal(await ask("/readyz"), another, "a token of another identity does not count");
     is.tokens.set("s", token);
     is.states.set("own", "synced");
     assert.equal(await ask("/readyz"), "503 namespaces not reconciled yet: 1");
     is.states.set("a", "failing").set("own", "failing");
     assert.equal(await ask("/readyz"), "503 the helper's own namespace is not synced yet");
     is.states.set("own", "synced");
-    assert.equal(await ask("/readyz"), "200 ok", "another namespace that fails is no reason to wait");
+    assert.equal(await ask("/readyz"), "200 ok", "another namespace may fail");
     is.tokens.clear();
     assert.equal(await ask("/readyz"), "200 ok");
   });
 
-  it("is alive unless something is due and nothing is done for minutes", async () => {
+  it("is alive unless work is due and none is done for minutes", async () => {
     const { is, ask } = helper();
     assert.equal(await ask("/healthz"), "200 ok");
     is.stalled = stuckAfter + 1_000;
     assert.equal(await ask("/healthz"), "503 no progress for 301 s");
   });
 
-  it("is all right only while every namespace is right and every token alive", () => {
+  it("is all right only while every namespace is in sync and every token is valid", () => {
     const { is, status } = helper();
     assert.equal(status.isFullySynced(), false);
     is.tokens.set("r", token).set("s", { ...token, expiresAt: Number.NaN });
@@ -106,7 +71,7 @@ describe("health", () => {
     assert.equal(status.isFullySynced(), false);
   });
 
-  it("is served while others send what they never end, or send too much", async (t) => {
+  it("is served while other clients never finish their requests, or send too much", async (t) => {
     const { status } = helper();
     const server = await serveHealth(status, async () => Promise.resolve({ type: "t", body: "m" }), 0);
     const { port } = server.address() as AddressInfo;
@@ -132,11 +97,11 @@ describe("health", () => {
     await Promise.all(sockets.slice(16).map(closed));
     assert.equal(await ask("127.0.0.1"), 200);
     assert.equal(await ask("127.0.0.1", { large: "x".repeat(5_000) }), 431);
-    // The others are when they took too long.
+    // The others are closed after a timeout.
     await Promise.all(sockets.map(closed));
   });
 
-  it("is served beside the metrics, and nothing else is", async () => {
+  it("is served with the metrics, and nothing else is", async () => {
     const { ask } = helper();
     assert.equal(await ask("/metrics"), "200 m");
     assert.equal(await ask("/secrets"), "404 only /healthz, /readyz and /metrics are served");
