@@ -111,7 +111,8 @@ class TokenRefresher {
     if (!this.#states.some(({ due }) => due <= now)) return [];
     return this.#states.filter(({ name, due, failures, denials }) => {
       const isRetry = failures + denials > 0;
-      const slack = isRetry ? 0 : coalesceFraction * (due - (this.#tokens.get(name)?.issuedAt ?? due));
+      const lifeSoFar = Math.max(0, due - (this.#tokens.get(name)?.issuedAt ?? due));
+      const slack = isRetry ? 0 : coalesceFraction * lifeSoFar;
       return due - slack <= now;
     });
   }

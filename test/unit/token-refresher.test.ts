@@ -219,6 +219,11 @@ describe("the tokens", () => {
     assert.deepEqual(published, [{ at: 0, passwords: { r: "old" } }]);
   });
 
+  it("that claim to be issued in the future are replaced at once", async () => {
+    const { requests } = await simulate(0.001, { restored: restored(-hour / 6) });
+    assert.deepEqual(requests, [{ at: 0, region: "r" }]);
+  });
+
   it("are never requested before the minimum, nor after their expiry, whatever life they have", async () => {
     const lives = fc.integer({ min: minimumRefresh + 1_000, max: 24 * hour });
     const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
