@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
 import { parse, parseAllDocuments } from "yaml";
 import { configTable, withConfigTable } from "../../infra/config-table.ts";
 import { pages, read, root, shellSnippet, snippets } from "../support/pages.ts";
@@ -150,7 +151,7 @@ describe("infra/README.md", () => {
 
 describe("helper/README.md", () => {
   it("has the rooms and their imports as .dependency-cruiser.js enforces them", async () => {
-    const { default: rules } = (await import("../../.dependency-cruiser.js")) as {
+    const { default: rules } = (await import(pathToFileURL(join(root, ".dependency-cruiser.js")).href)) as {
       default: { forbidden: readonly { name: string; comment?: string }[] };
     };
     const enforced = rules.forbidden.flatMap(({ comment = "" }) => {
