@@ -4,7 +4,11 @@ import tseslint from "typescript-eslint";
 export default defineConfig(
   { ignores: ["node_modules/", "build/"] },
   tseslint.configs.strictTypeChecked,
-  { languageOptions: { parserOptions: { projectService: { allowDefaultProject: ["eslint.config.js", ".dependency-cruiser.js"] } } } },
+  {
+    languageOptions: {
+      parserOptions: { projectService: { allowDefaultProject: ["eslint.config.js", ".dependency-cruiser.js"] } },
+    },
+  },
   {
     rules: {
       complexity: ["error", 10],

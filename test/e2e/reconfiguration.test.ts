@@ -284,7 +284,7 @@ describe("a change of the configuration", () => {
     });
   }
 
-  it("back to what was pushed once is refused while tags are immutable, and goes on as README.md says", async () => {
+  it("back to what was pushed once is refused while tags are immutable, and goes on as infra/README.md says", async () => {
     await change(["tagMutability=IMMUTABLE", "baseImage=ecr-helper-base:24"]);
     const back = `baseImage=ecr-helper-base:${id}`;
     const refused = await command("up", "-c", back);

@@ -48,7 +48,7 @@ export function checkMachine(platform: NodeJS.Platform, uid: number | undefined)
   throw new LocalCloudError(
     `The local cloud runs a real kubelet and container engines, so it needs Linux and root; this is ${platform}, ` +
       `user ${String(uid ?? "unknown")}. Remedy: run it as root on a Linux machine, or use a real cluster ` +
-      `(README.md, "On a real cluster").`,
+      `(README.md, "Install it in a cluster").`,
   );
 }
 

@@ -32,7 +32,7 @@ export interface DeployerRights {
   readonly oidcIssuer?: string;
 }
 
-/** A document of infra/ as the README fills it in, for a stack whose resources all have its name. */
+/** A document of infra/ as infra/README.md fills it in, for a stack whose resources all have its name. */
 async function filledIn(file: string, stack: string, oidcIssuer = issuer.replace("https://", "")): Promise<string> {
   const document = await readFile(join(import.meta.dirname, "../../infra", file), "utf8");
   return document

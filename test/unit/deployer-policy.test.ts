@@ -114,9 +114,9 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
     assert.equal(await passed("admin", "pods.eks.amazonaws.com"), "ImplicitlyDenied");
   });
 
-  it("are filled in whole by the command in the README", () => {
-    const readme = readFileSync(join(root, "README.md"), "utf8");
-    const [command = ""] = /^account=[^]*?^done$/m.exec(readme) ?? [];
+  it("are filled in whole by the command in infra/README.md", () => {
+    const page = readFileSync(join(root, "infra/README.md"), "utf8");
+    const [command = ""] = /^account=[^]*?^done$/m.exec(page) ?? [];
     const folder = mkdtempSync(join(tmpdir(), "ecr-helper-policy-"));
     try {
       symlinkSync(join(root, "infra"), join(folder, "infra"));

@@ -467,7 +467,7 @@ describe("the stack", () => {
     );
   });
 
-  it("has the outputs that README.md names, and none of them is secret", () => {
+  it("has the outputs that infra/README.md names, and none of them is secret", () => {
     assert.deepEqual(outputs, {
       repositoryUrl: `${registry}/ecr-helper`,
       imageRef: `${registry}/ecr-helper@${digest}`,

@@ -213,7 +213,7 @@ describe("the repositories of a configuration", () => {
     );
   });
 
-  it("have the room that README.md says: names of 29 characters in one registry, in two, and to push to", () => {
+  it("have the room that infra/README.md says: names of 29 characters in one registry, in two, and to push to", () => {
     const names = (count: number): string[] =>
       Array.from({ length: count }, (_, index) => `${"a".repeat(27)}${String(index + 10)}`);
     const registries = [hostOf(other, "eu-central-1")];

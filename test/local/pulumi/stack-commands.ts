@@ -26,7 +26,7 @@ async function pulumi(stack: Stack, ...args: string[]): Promise<void> {
   if (code === 0) return;
   throw new LocalCloudError(
     `pulumi ${args.join(" ")} ended with ${signal ?? `exit code ${String(code)}`}; it says above why. ` +
-      'Remedy: mend that (README.md, "Troubleshooting"), then run the command again: it goes on from there.',
+      'Remedy: mend that (infra/README.md, "Errors"), then run the command again: it goes on from there.',
   );
 }
 

@@ -1,0 +1,126 @@
+// Runs the commands of the pages as far as they can be run without AWS and a cluster: stand-ins for `pulumi`, `kubectl` and others note what
+// they are called with, and the program takes the configuration that was set.
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { after, describe, it } from "node:test";
+import { runProgram, type Program } from "../support/program.ts";
+import { shellSnippet } from "../support/pages.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ecr-helper-pages-"));
+after(() => rmSync(folder, { recursive: true }));
+
+const commands = join(folder, "bin");
+mkdirSync(commands);
+for (const name of ["pulumi", "kubectl", "npm", "aws", "docker"]) {
+  const file = join(commands, name);
+  writeFileSync(file, `#!/bin/sh\necho "${name} $*" >> calls\n[ "$2" != output ] || cat outputs.json\n`);
+  chmodSync(file, 0o755);
+}
+
+const hasJq = spawnSync("jq", ["--version"]).status === 0;
+
+/** Runs a snippet, with this JSON as the answer of `pulumi stack output`, and gives the calls of the stand-ins, in order. */
+function callsOf(snippet: string, outputs: unknown = {}): string[] {
+  writeFileSync(join(folder, "outputs.json"), JSON.stringify(outputs));
+  rmSync(join(folder, "calls"), { force: true });
+  const env = { HOME: folder, PATH: `${commands}${delimiter}${process.env["PATH"] ?? ""}` };
+  execFileSync("bash", ["--norc", "-euo", "pipefail", "-c", snippet], { cwd: folder, env });
+  return readFileSync(join(folder, "calls"), "utf8").trim().split("\n");
+}
+
+/** The configuration that the calls set, as the program is given it. */
+function configOf(calls: readonly string[]): Record<string, string> {
+  const values: Record<string, string> = {};
+  const lists: Record<string, string[]> = {};
+  for (const call of calls) {
+    const [, key = "", index, value = ""] = /^pulumi config set (?:--path )?([\w:]+)(\[\d+\])? (.*)$/.exec(call) ?? [];
+    if (index !== undefined) (lists[key] ??= []).push(value);
+    else if (key !== "") values[key] = value;
+  }
+  for (const [key, list] of Object.entries(lists)) values[key] = JSON.stringify(list);
+  return values;
+}
+
+const cluster = { kubeconfig: "Pulumi.yaml" };
+const run = async (calls: readonly string[], before: Record<string, string> = cluster): Promise<Program> =>
+  runProgram({ ...before, ...configOf(calls) });
+
+describe("the commands of README.md for a cluster", () => {
+  const calls = callsOf(shellSnippet("README.md", "pulumi stack init"));
+
+  it("set what the program takes", async () => {
+    const { outputs } = await run(calls, {});
+    assert.deepEqual(outputs["buildNamespaces"], ["team-a", "team-b"]);
+  });
+
+  it("bring the stack up and show what it has", () => {
+    const others = calls.filter((call) => !call.startsWith("pulumi config set"));
+    assert.deepEqual(others, [
+      "npm ci",
+      "pulumi stack init prod",
+      "pulumi up",
+      "pulumi stack output",
+      "kubectl --namespace ecr-helper logs deployment/ecr-helper",
+    ]);
+  });
+});
+
+describe("the commands of infra/README.md", () => {
+  it("choose an identity on EKS", async () => {
+    const { outputs } = await run(callsOf(shellSnippet("infra/README.md", "identity podIdentity")), {});
+    assert.equal(outputs["identity"], "podIdentity");
+  });
+
+  it("choose an identity on a cluster whose issuer is public", async () => {
+    mkdirSync(join(folder, ".kube"), { recursive: true });
+    writeFileSync(join(folder, ".kube/config"), "clusters: []\n");
+    const { outputs, find } = await run(callsOf(shellSnippet("infra/README.md", "identity irsa")), {});
+    assert.equal(outputs["identity"], "irsa");
+    const provider = find("aws:iam/openIdConnectProvider:OpenIdConnectProvider");
+    assert.equal(provider.inputs["url"], "https://oidc.example.com/my-cluster");
+  });
+
+  it("name the deployer's boundary, and allow to push a tag again", async () => {
+    const { find } = await run(callsOf(shellSnippet("infra/README.md", "config set permissionsBoundary")));
+    const { inputs } = find("aws:iam/user:User");
+    assert.equal(inputs["permissionsBoundary"], "arn:aws:iam::123456789012:policy/ecr-helper-boundary");
+    const tags = callsOf(shellSnippet("infra/README.md", "tagMutability MUTABLE"));
+    const [mutable, immutable] = [configOf(tags.slice(0, 2)), configOf(tags.slice(2))];
+    assert.deepEqual([mutable["tagMutability"], immutable["tagMutability"]], ["MUTABLE", "IMMUTABLE"]);
+    for (const config of [mutable, immutable]) await runProgram({ ...cluster, ...config });
+  });
+
+  it("narrow what may be pulled, allow to push, and give another account its policy", async (t) => {
+    const rights = configOf(callsOf(shellSnippet("infra/README.md", "pushRepositories[0]")));
+    assert.deepEqual(rights, { pullRepositories: '["base/*"]', pushRepositories: '["team-a/*"]' });
+    const snippet = shellSnippet("infra/README.md", "crossAccountPolicy --json");
+    const [registries = ""] = /^pulumi config set .*$/m.exec(snippet) ?? [];
+    const { outputs } = await run(callsOf(registries), { ...cluster, ...rights });
+    if (!hasJq) return void t.skip("needs jq");
+    const calls = callsOf(snippet, outputs["crossAccountPolicy"]);
+    const policy = JSON.parse(readFileSync(join(folder, "policy.json"), "utf8")) as { Statement: { Sid: string }[] };
+    assert.deepEqual(
+      policy.Statement.map(({ Sid }) => Sid),
+      ["EcrHelperPull"],
+    );
+    assert.match(calls.at(-1) ?? "", /^aws ecr set-repository-policy .* --policy-text file:\/\/policy\.json$/);
+  });
+
+  it("clear the entries of a helper that did not run, and no others", (t) => {
+    if (!hasJq) return void t.skip("needs jq");
+    const note = "ecr-helper/ecr-helper-STACK";
+    const own = JSON.stringify({ secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] });
+    const account = (annotations: object, lists: object): object => ({ metadata: { annotations }, ...lists });
+    const items = [
+      account({ [note]: own, other: "x" }, { secrets: [{ name: "mine" }, { name: "ecr-creds" }] }),
+      account({ other: "x" }, { secrets: [{ name: "ecr-creds" }] }),
+    ];
+    const [, program = ""] = /'([^]*)'/.exec(shellSnippet("infra/README.md", "get serviceaccounts")) ?? [];
+    const answer = execFileSync("jq", ["--arg", "n", note, program], { input: JSON.stringify({ items }) });
+    const expected = account({ other: "x" }, { secrets: [{ name: "mine" }], imagePullSecrets: [] });
+    assert.deepEqual(JSON.parse(answer.toString()), { items: [expected] });
+  });
+});
