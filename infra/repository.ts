@@ -24,7 +24,7 @@ export class Repository extends pulumi.ComponentResource {
 
   constructor(name: string, args: RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Repository", name, {}, opts);
-    const inside = { parent: this };
+    const childOptions = { parent: this };
 
     // By its name in ECR: one of another name is made before the old one goes, whose images are in use until then.
     const repository = new EcrRepository(
@@ -37,12 +37,12 @@ export class Repository extends pulumi.ComponentResource {
         encryptionConfigurations: [encryptionBy(args.encryption)],
         tags: args.tags,
       },
-      inside,
+      childOptions,
     );
     const own = { repository: repository.name };
     const policy = repositoryPolicy(args.repositoryPrincipals, args.registry);
-    new RepositoryPolicy(args.repositoryName, { ...own, policy }, inside);
-    new LifecyclePolicy(args.repositoryName, { ...own, policy: JSON.stringify(lifecyclePolicy) }, inside);
+    new RepositoryPolicy(args.repositoryName, { ...own, policy }, childOptions);
+    new LifecyclePolicy(args.repositoryName, { ...own, policy: JSON.stringify(lifecyclePolicy) }, childOptions);
 
     this.url = repository.repositoryUrl;
     this.host = repository.repositoryUrl.apply((url) => url.split("/")[0] ?? "");

@@ -1,4 +1,4 @@
-// The environment by which the stack configures its helper: infra/workload.ts sets it, helper/config/helper-config.ts reads it.
+// The environment by which the stack configures its helper: infra/pod.ts sets it, helper/config/helper-config.ts reads it.
 
 /** The variables that the stack sets to a value of its configuration. A list is comma-separated; not set is empty. */
 export type StackVariable =

@@ -61,7 +61,7 @@ export const policySpecs = (
 export class Admission extends pulumi.ComponentResource {
   constructor(name: string, args: AdmissionArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Admission", name, {}, opts);
-    const inside = { parent: this };
+    const childOptions = { parent: this };
     const { targets, pullSecret } = args;
     const specs = pulumi
       .all([args.subject, args.basicAuthSecrets, args.owner])
@@ -73,12 +73,12 @@ export class Admission extends pulumi.ComponentResource {
       const policy = new ValidatingAdmissionPolicy(
         `${name}-${resource}`,
         { metadata, spec: specs.apply((all) => all[resource]) },
-        inside,
+        childOptions,
       );
       new ValidatingAdmissionPolicyBinding(
         `${name}-${resource}`,
         { metadata, spec: { policyName: policy.metadata.name, validationActions: ["Deny"] } },
-        inside,
+        childOptions,
       );
     }
     this.registerOutputs({});

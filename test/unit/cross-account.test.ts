@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { crossAccountPolicies } from "../../infra/cross-account.ts";
-import { helperArn, roleArn } from "../../infra/identity.ts";
+import { helperArn, roleArn } from "../../infra/iam-arns.ts";
 import type { ImageRights } from "../../infra/image-rights.ts";
 import { pullActions, pushActions } from "../support/ecr-actions.ts";
 import { account, ownRegistry } from "../support/program.ts";
