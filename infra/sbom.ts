@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { cyclonedxEsbuildPlugin } from "@cyclonedx/cyclonedx-esbuild";
 import { build } from "esbuild";
-import { bundling } from "./image.ts";
+import { bundling } from "./bundle.ts";
 
 interface Bom {
   readonly metadata: { readonly component: { readonly "bom-ref": string } };

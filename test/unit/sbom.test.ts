@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { after, describe, it } from "node:test";
 import { build } from "esbuild";
-import { bundling } from "../../infra/image.ts";
+import { bundling } from "../../infra/bundle.ts";
 
 interface Component {
   type: string;
