@@ -5,8 +5,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { buildSync, type BuildOptions } from "esbuild";
 
 /**
- * The image's build context. Relative to the project's folder: absolute paths are inputs too, and would differ from checkout to
- * checkout.
+ * The image's build context. Relative to the project's folder: absolute paths are inputs too, and would differ from
+ * checkout to checkout.
  */
 export const buildContext = "build/helper";
 
@@ -16,7 +16,9 @@ export const dockerfile = "helper/Dockerfile";
 const bundleFile = `${buildContext}/main.js`;
 /** Outside the build context, so that the image contains nothing about this machine. */
 const stampFile = "build/helper.stamp";
-/** npm's record of what node_modules contains; package-lock.json may be newer. Without it the bundle counts as outdated. */
+/**
+ * npm's record of what node_modules contains; package-lock.json may be newer. Without it the bundle counts as outdated.
+ */
 const installedPackages = "node_modules/.package-lock.json";
 
 /** esbuild's options for the helper's bundle. The bench and the tests bundle with them too. */
@@ -38,8 +40,9 @@ export interface ImageBase {
 }
 
 /**
- * Bundles the helper, unless the bundle is current, and returns the image's tag: 12 hexadecimal digits of a hash of everything
- * that goes into the image, so that other content never takes an existing tag. Throws a RunError if esbuild fails.
+ * Bundles the helper, unless the bundle is current, and returns the image's tag: 12 hexadecimal digits of a hash of
+ * everything that goes into the image, so that other content never takes an existing tag. Throws a RunError if esbuild
+ * fails.
  */
 export function bundleHelper({ baseImage, platform }: ImageBase): string {
   try {
@@ -55,7 +58,10 @@ export function bundleHelper({ baseImage, platform }: ImageBase): string {
   return hashOf([base, readFileSync(dockerfile), readFileSync(bundleFile)]).slice(0, 12);
 }
 
-/** Whether the bundle exists and matches its sources. Bundling takes a third of the program's time, so it is skipped if so. */
+/**
+ * Whether the bundle exists and matches its sources. Bundling takes a third of the program's time, so it is skipped if
+ * so.
+ */
 const isBundleCurrent = (): boolean =>
   [bundleFile, stampFile, installedPackages].every(existsSync) &&
   readFileSync(stampFile, "utf8") === bundleStamp(readFileSync(bundleFile));

@@ -53,7 +53,7 @@ export interface AccessKeyPair {
   readonly secret: pulumi.Output<string>;
 }
 
-/** The helper's user or role as created, with what its pod needs to get credentials. The stack does not know the nodes' role. */
+/** The helper's user or role as created, with what its pod needs. The stack does not know the role of the nodes. */
 export type AwsPrincipal =
   | { readonly mode: "accessKey"; readonly userName: pulumi.Output<string>; readonly accessKey: AccessKeyPair }
   | { readonly mode: "irsa"; readonly roleArn: pulumi.Output<string> }
@@ -62,8 +62,8 @@ export type AwsPrincipal =
   | { readonly mode: "node" };
 
 /**
- * The IAM user or role, its policies, and the role that pushes. Resources that depend on this component are created after the
- * policies are attached and the Pod Identity association exists.
+ * The IAM user or role, its policies, and the role that pushes. Resources that depend on this component are created
+ * after the policies are attached and the Pod Identity association exists.
  */
 export class Identity extends pulumi.ComponentResource {
   readonly policyArn: pulumi.Output<string>;
@@ -77,8 +77,9 @@ export class Identity extends pulumi.ComponentResource {
     super("ecr-helper:index:Identity", name, {}, opts);
     [this.#name, this.#args] = [name, args];
 
-    // A resource with a name in IAM has the same name in Pulumi, so that a rename is a new resource, created before the old one
-    // is deleted. Under a fixed name the AWS provider would delete the old one first, and until then the helper had no identity:
+    // A resource with a name in IAM has the same name in Pulumi, so that a rename is a new resource, created before the
+    // old one is deleted. Under a fixed name the AWS provider would delete the old one first, and until then the helper
+    // had no identity:
     // https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfbridge/provider.go, nameRequiresDeleteBeforeReplace
     this.policyArn = this.#policy(args.policyName, args.policy, this.#aliased());
     this.principal = this.#principal(args.identity);
@@ -139,7 +140,7 @@ export class Identity extends pulumi.ComponentResource {
     return user;
   }
 
-  /** A new generation is a new resource: it is created first, and the old key is deleted after everything that used it. */
+  /** A new generation is a new resource; the old key is deleted after everything that used it. */
   #accessKey(user: User, generation: number): AccessKeyPair {
     const key = new AccessKey(`${this.#name}-${String(generation)}`, { user: user.name }, { parent: this });
     return { id: key.id, secret: pulumi.secret(key.secret) };

@@ -20,7 +20,9 @@ export interface RegistryLogin {
   readonly password: pulumi.Output<string>;
 }
 
-/** Bundles the helper, builds its image and pushes it. The constructor throws a RunError if the helper does not bundle. */
+/**
+ * Bundles the helper, builds its image and pushes it. The constructor throws a RunError if the helper does not bundle.
+ */
 export class HelperImage extends pulumi.ComponentResource {
   /** `HOST/NAME@sha256:...`. */
   readonly ref: pulumi.Output<string>;

@@ -18,16 +18,16 @@ const metadataService = "169.254.169.254";
 /** The port of the kube2iam and kiam agents on each node, to which they redirect requests for the metadata service. */
 const agentPort = 8181;
 /**
- * Ports of the API server: the service's port, which the pod connects to, and the port behind it, which the policy is compared
- * with where the address is translated first (Calico).
+ * Ports of the API server: the service's port, which the pod connects to, and the port behind it, which the policy is
+ * compared with where the address is translated first (Calico).
  */
 const apiServerPorts = [443, 6443];
 
 type NetworkConfig = Pick<StackConfig, "networkPolicy" | "monitoringNamespaces" | "awsEndpointUrl" | "stsEndpointUrl">;
 
 /**
- * The NetworkPolicy's spec. Ingress is limited to `port` and to pods of the monitoring namespaces, or of any namespace if none
- * is listed. The pod's own node, which probes it, is always allowed:
+ * The NetworkPolicy's spec. Ingress is limited to `port` and to pods of the monitoring namespaces, or of any namespace
+ * if none is listed. The pod's own node, which probes it, is always allowed:
  * https://kubernetes.io/docs/concepts/services-networking/network-policies/
  */
 export function networkPolicySpec(
@@ -46,8 +46,9 @@ export function networkPolicySpec(
 }
 
 /**
- * Egress is limited to DNS, the API server, AWS, and the source of the identity's credentials. Where an address is not known the
- * rule names none, rather than a block of all addresses: in Cilium no block includes the nodes or the API server.
+ * Egress is limited to DNS, the API server, AWS, and the source of the identity's credentials. Where an address is not
+ * known the rule names none, rather than a block of all addresses: in Cilium no block includes the nodes or the API
+ * server.
  */
 function egressRules({ awsEndpointUrl, stsEndpointUrl }: NetworkConfig, principal: AwsPrincipal): EgressRule[] {
   const endpoints = [awsEndpointUrl, stsEndpointUrl].filter((url) => url !== undefined).map(portOf);

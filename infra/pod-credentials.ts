@@ -1,5 +1,6 @@
-// How the helper's pod gets AWS credentials: what each identity needs in the pod and in its namespace. The AWS SDK uses the first
-// credentials that it finds: https://docs.aws.amazon.com/sdk-for-javascript/v3/developer-guide/setting-credentials-node.html
+// How the helper's pod gets AWS credentials: what each identity needs in the pod and in its namespace. The AWS SDK uses
+// the first credentials that it finds:
+// https://docs.aws.amazon.com/sdk-for-javascript/v3/developer-guide/setting-credentials-node.html
 import { createHash } from "node:crypto";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import type * as pulumi from "@pulumi/pulumi";
@@ -61,7 +62,10 @@ export function podCredentials(principal: Exclude<AwsPrincipal, { mode: "accessK
   }
 }
 
-/** The namespace's annotations by which kube2iam and kiam, where they restrict roles by namespace, allow the helper's role. */
+/**
+ * The namespace's annotations by which kube2iam and kiam, where they restrict roles by namespace, allow the helper's
+ * role.
+ */
 export function namespaceAnnotations(principal: AwsPrincipal): Annotations {
   if (principal.mode !== "kube2iam") return {};
   const name = principal.roleName.replaceAll(/[.+]/g, "\\$&");

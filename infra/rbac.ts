@@ -16,7 +16,7 @@ export interface RbacArgs {
   readonly name: string;
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
-  readonly targets: NamespaceRules;
+  readonly namespaceRules: NamespaceRules;
   /** Name of the helper's own namespace, where it keeps its tokens for the next helper. */
   readonly ownNamespace: string;
   /** The same name, which resolves when the namespace exists. */
@@ -34,8 +34,8 @@ export interface RbacArgs {
 
 const apiGroup = "rbac.authorization.k8s.io";
 
-// resourceNames restricts all of these: a create by server-side apply carries the object's name, and a list or watch can ask for
-// a single name.
+// resourceNames restricts all of these: a create by server-side apply carries the object's name, and a list or watch
+// can ask for a single name.
 const keepVerbs = ["list", "watch", "create", "patch", "delete"];
 const rule = (resource: string, resourceNames: pulumi.Input<string[]>, verbs: string[], group = ""): PolicyRule => ({
   apiGroups: [group],
@@ -50,20 +50,23 @@ const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs
 /** The helper reads only the names and labels of namespaces. */
 const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
 
-/** The name of a stack's roles for objects of the given names. It contains a hash of the names: other names, another role. */
+/**
+ * The name of a stack's roles for objects of the given names. It contains a hash of the names: other names, another
+ * role.
+ */
 export const roleName = (stack: string, objects: readonly string[]): string =>
   `${stack}-${createHash("sha256").update(JSON.stringify(objects)).digest("hex").slice(0, 8)}`;
 
 /** The roles of the helper's service account, and their bindings. */
 export class Rbac extends pulumi.ComponentResource {
   /**
-   * The cluster-scoped owner of everything that the helper creates: when the stack is destroyed, Kubernetes garbage-collects it
-   * all. This ClusterRole only lets the helper look up the marker.
+   * The cluster-scoped owner of everything that the helper creates: when the stack is destroyed, Kubernetes
+   * garbage-collects it all. This ClusterRole only lets the helper look up the marker.
    */
   readonly owner: { readonly name: pulumi.Output<string>; readonly uid: pulumi.Output<string> };
   /**
-   * Name of a ClusterRole that grants nothing. Only `destroy` deletes it before the Deployment, so a helper that stops and does
-   * not find it knows that the stack is being destroyed.
+   * Name of a ClusterRole that grants nothing. Only `destroy` deletes it before the Deployment, so a helper that stops
+   * and does not find it knows that the stack is being destroyed.
    */
   readonly marker: string;
   readonly #name: string;
@@ -72,15 +75,16 @@ export class Rbac extends pulumi.ComponentResource {
   /** Names of all secrets that the helper keeps. */
   readonly #secrets: pulumi.Output<string[]>;
   /**
-   * Name of the roles that depend on the objects' names. Under other names they are new roles: Pulumi creates them before the
-   * rollout and deletes the old ones after it, so that the old helper can still clean up the objects of the old names.
+   * Name of the roles that depend on the objects' names. Under other names they are new roles: Pulumi creates them
+   * before the rollout and deletes the old ones after it, so that the old helper can still clean up the objects of the
+   * old names.
    */
   readonly #roleName: pulumi.Output<string>;
 
   constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
     [this.#name, this.#args] = [name, args];
-    const { pullSecret, serviceAccount, targets, ownNamespace } = args;
+    const { pullSecret, serviceAccount, namespaceRules: namespaceRules, ownNamespace } = args;
     this.marker = `${args.name}-stack`;
     this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
     this.#roleName = this.#secrets.apply((names) =>
@@ -93,8 +97,8 @@ export class Rbac extends pulumi.ComponentResource {
 
     this.owner = this.#owner();
     // RBAC has no narrower right for namespaces that are not known in advance.
-    if (isDynamic(targets)) this.#grantEverywhere([...keepObjects, recordEvents, watchNamespaces]);
-    const buildNamespaces = staticNamespaces(targets);
+    if (isDynamic(namespaceRules)) this.#grantEverywhere([...keepObjects, recordEvents, watchNamespaces]);
+    const buildNamespaces = staticNamespaces(namespaceRules);
     for (const namespace of buildNamespaces.filter((one) => one !== ownNamespace)) {
       this.#grant(`${name}-${namespace}`, namespace, [...keepObjects, recordEvents]);
     }

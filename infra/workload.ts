@@ -1,4 +1,5 @@
-// The helper in the cluster: its namespace, service account, RBAC, secrets, network and admission policies, and Deployment.
+// The helper in the cluster: its namespace, service account, RBAC, secrets, network and admission policies, and
+// Deployment.
 import { Deployment } from "@pulumi/kubernetes/apps/v1/deployment.js";
 import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
@@ -62,7 +63,7 @@ export class Workload extends pulumi.ComponentResource {
     const kept = {
       name: `${pulumi.getProject()}-${pulumi.getStack()}`,
       subject: { name: serviceAccountName, namespace: this.namespace },
-      targets: config,
+      namespaceRules: config,
       basicAuthSecrets: pulumi
         .output(args.registries)
         .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values()]),
@@ -140,7 +141,8 @@ export class Workload extends pulumi.ComponentResource {
   #deployment(metadata: Metadata, pod: PodArgs, dependsOn: pulumi.Resource[]): Deployment {
     const spec: input.apps.v1.DeploymentSpec = {
       replicas: 1,
-      // The old helper stops only when the new one is ready and holds a token; objects that only the old one owned go with it.
+      // The old helper stops only when the new one is ready and holds a token; objects that only the old one owned go
+      // with it.
       strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       progressDeadlineSeconds: rolloutTimeout,
       selector: { matchLabels: podLabels },
