@@ -5,21 +5,27 @@ import { cluster } from "./example-stack.ts";
 
 type Values = Record<string, unknown>;
 
+/** The partition and region of most tests. */
 export const home = { partition: "aws", region: "eu-central-1" };
+/** A place in AWS China. */
 export const china = { partition: "aws-cn", region: "cn-north-1" };
+/** A place in AWS GovCloud. */
 export const government = { partition: "aws-us-gov", region: "us-gov-west-1" };
 /** The configuration of a cluster in EKS. */
 export const eks = { eksCluster: "main" };
 const tokenFile = "/var/run/secrets/ecr-helper/token";
 
+/** The document of the helper's policy, as JSON. */
 export const policyIn = ({ partition, region }: typeof home): string =>
   '{"Version":"2012-10-17","Statement":[{"Sid":"ECRKnativeToken","Effect":"Allow","Resource":["*"],' +
   '"Action":["ecr:GetAuthorizationToken"]},{"Sid":"PullImages","Effect":"Allow",' +
   `"Resource":["arn:${partition}:ecr:${region}:${account}:repository/*"],` +
   '"Action":["ecr:BatchCheckLayerAvailability","ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"]}]}';
 const trustPolicy = (statement: object): string => JSON.stringify({ Version: "2012-10-17", Statement: [statement] });
+/** The ARN of the helper's policy. */
 export const policyArnIn = (partition: string): string => `arn:${partition}:iam::${account}:policy/ecr-helper-policy`;
 const roleArnIn = (partition: string, name = "ecr-helper"): string => `arn:${partition}:iam::${account}:role/${name}`;
+/** The trust policy of identity irsa, as JSON. */
 export const trustOfTokens = (partition: string): string =>
   trustPolicy({
     Effect: "Allow",
@@ -46,7 +52,7 @@ const tokenFor = (audience: string): Values => {
   };
 };
 
-/** What each identity's own keys make in IAM and EKS beside the policy, what its pod gets, and its outputs. */
+/** By identity: its configuration, its resources in IAM and EKS beside the policy, what its pod gets, and its outputs. */
 export const identities: Record<
   string,
   (place: typeof home) => { config: Record<string, string>; made: Values; env: Values; pod: Values; outputs: Values }
@@ -143,6 +149,7 @@ export const identities: Record<
   }),
 };
 
+/** What the cluster has with an identity that adds nothing to it. */
 export const noPod = {
   volumes: [],
   volumeMounts: [],

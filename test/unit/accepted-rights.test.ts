@@ -19,7 +19,7 @@ const name = fc.stringMatching(/^[a-z*?][a-z0-9*?]{1,8}(?:[-/._][a-z*?]{1,4}){0,
 const often = (right: fc.Arbitrary<string>, ...wrong: string[]): fc.Arbitrary<string> =>
   fc.oneof({ weight: 40, arbitrary: right }, { weight: 1, arbitrary: fc.constantFrom(...wrong) });
 
-/** Hosts of registries and where these are, as AWS documents them. The first one of a partition is the stack's own there. */
+/** Hosts of registries and where they are, as AWS documents them. The first of each partition is the stack's own there. */
 const table = [
   ["123456789012.dkr.ecr.eu-central-1.amazonaws.com", "aws", "eu-central-1", account],
   ["123456789012.dkr.ecr.us-east-1.amazonaws.com", "aws", "us-east-1", account],
@@ -40,10 +40,10 @@ const table = [
 const tablePartitions = [...new Set(table.map(({ partition }) => partition))];
 const inTable = (host: string): (typeof table)[number] => table.find((one) => one.host === host) ?? assert.fail(host);
 
-/** Hosts of nobody, or of somebody else. */
+/** Hosts that are not of AWS, or of another partition. */
 const strangers = ["444455556666.dkr.ecr.us-east-1.evil.example", "444455556666.dkr.ecr.us-east-1.amazonaws.com.cn"];
 
-/** ARNs in one of some registries, mostly: now and then a part is another one. */
+/** ARNs that are mostly in one of the registries; rarely one of their parts is wrong. */
 const arnIn = (registries: readonly Registry[]): fc.Arbitrary<string> =>
   fc
     .constantFrom(...registries)
@@ -58,7 +58,7 @@ const arnIn = (registries: readonly Registry[]): fc.Arbitrary<string> =>
         .map(([p, r, a, repository]) => `arn:${p}:ecr:${r}:${a}:repository/${repository}`),
     );
 
-/** The registry that a stack in a partition is in, and a configuration there. */
+/** A stack's own registry in any partition, and a configuration for it. */
 const configuration = fc.constantFrom(...tablePartitions).chain((partition) => {
   const there = table.filter((one) => one.partition === partition);
   const elsewhere = table.filter((one) => one.partition !== partition).map(({ host }) => host);
@@ -79,8 +79,8 @@ const configuration = fc.constantFrom(...tablePartitions).chain((partition) => {
   });
 });
 
-describe("a policy of any configuration that is accepted", () => {
-  it("is on named partitions, regions and accounts alone, has the own repository, and is not too large", (t) => {
+describe("the policy for any accepted configuration", () => {
+  it("names only configured partitions, regions and accounts, includes the stack's own repository, and fits", (t) => {
     const accepted = new Map<string, number>();
     fc.assert(
       fc.property(configuration, ([{ host, ...own }, given]) => {
@@ -117,19 +117,19 @@ describe("a policy of any configuration that is accepted", () => {
           pull.Resource.some((one) =>
             matchesArn(one, `arn:${own.partition}:ecr:${own.region}:${account}:repository/${given.repositoryName}`),
           ),
-          "the own repository",
+          "the stack's own repository",
         );
         assert.ok(JSON.stringify(policy).length <= 6144);
         return true;
       }),
       { numRuns: 1000 },
     );
-    t.diagnostic(`of 1000 were accepted: ${JSON.stringify(Object.fromEntries(accepted))}`);
+    t.diagnostic(`accepted of 1000: ${JSON.stringify(Object.fromEntries(accepted))}`);
     for (const partition of tablePartitions) assert.ok((accepted.get(partition) ?? 0) > 30, partition);
   });
 });
 
-/** That what is pushed to is pulled from, too: a name that each of the patterns means. */
+/** Asserts that whatever can be pushed to can also be pulled from, by a name that matches each pattern. */
 function assertPulledToo({ Statement }: HelperPolicy): void {
   const of = (sid: string): readonly string[] => Statement.find(({ Sid }) => Sid === sid)?.Resource ?? [];
   for (const pushed of of("PushImages")) {

@@ -13,7 +13,7 @@ const provider = "arn:aws:iam::123456789012:oidc-provider/oidc.example";
 const nodes = "arn:aws:iam::123456789012:role/nodes";
 const boundary = "arn:aws:iam::123456789012:policy/boundary";
 
-/** All that each identity needs beside the cluster's name. */
+/** The keys that each identity requires, with the cluster. */
 const needs: Record<string, Record<string, string>> = {
   accessKey: cluster,
   irsa: { ...cluster, oidcIssuer: "https://oidc.example" },
@@ -23,7 +23,7 @@ const needs: Record<string, Record<string, string>> = {
 };
 
 describe("the configuration of an identity", () => {
-  it("is complete with the keys of its own, whatever IAM and EKS call their things", () => {
+  it("is complete with its own keys, in every form of names and ARNs that IAM and EKS use", () => {
     const full = { path: "/builds/ci/", tags: '["team=build","cost center=a=b","empty="]' };
     for (const [identity, own] of Object.entries(needs)) {
       const permissionsBoundary = identity === "node" ? "" : "arn:aws-cn:iam::aws:policy/PowerUserAccess";
@@ -45,7 +45,7 @@ describe("the configuration of an identity", () => {
     assert.equal(configError({ ...cluster, identity: "kube2iam", trustedPrincipals }), "");
   });
 
-  it("says what is missing", () => {
+  it("reports what is missing", () => {
     assertOneMistake(
       { ...cluster, identity: "root" },
       'identity = "root": expected accessKey, irsa, podIdentity, kube2iam',
@@ -58,7 +58,7 @@ describe("the configuration of an identity", () => {
     assert.equal(configError({ eksCluster: "main", identity: "irsa" }), "", "EKS knows the issuer");
   });
 
-  it("says what another identity would use", () => {
+  it("reports keys that only another identity uses", () => {
     const used: [key: string, value: string, by: string][] = [
       ["oidcIssuer", "https://oidc.example", "irsa"],
       ["oidcProviderArn", provider, "irsa"],
@@ -67,8 +67,8 @@ describe("the configuration of an identity", () => {
     ];
     for (const [identity, own] of Object.entries(needs)) {
       for (const [key, value, by] of used.filter(([, , one]) => one !== identity)) {
-        const told = `nothing: identity ${by} alone has a use for it, and identity is ${identity}`;
-        assertOneMistake({ ...own, identity, [key]: value }, `${key} = ${JSON.stringify(value)}: expected ${told}`);
+        const expected = `nothing: identity ${by} alone has a use for it, and identity is ${identity}`;
+        assertOneMistake({ ...own, identity, [key]: value }, `${key} = ${JSON.stringify(value)}: expected ${expected}`);
       }
     }
     assertOneMistake(
@@ -77,7 +77,7 @@ describe("the configuration of an identity", () => {
     );
   });
 
-  it("says what contradicts itself", () => {
+  it("reports contradictions", () => {
     const both = { ...cluster, identity: "irsa", oidcProviderArn: provider };
     assertOneMistake(
       { ...both, oidcIssuer: "https://oidc.example" },
@@ -92,7 +92,7 @@ describe("the configuration of an identity", () => {
     assertOneMistake({ ...cluster, tags }, "tags = [51 entries]: expected at most 50 tags");
   });
 
-  it("says which value is malformed", () => {
+  it("reports malformed values", () => {
     const wrong: Record<string, [values: string[], expected: string]> = {
       oidcIssuer: [
         ["oidc.example", "http://oidc.example", "https://", "https://oidc.example?a=b", "https://me@oidc.example/"],

@@ -17,8 +17,8 @@ const getCluster = "aws:eks/getCluster:getCluster";
 const getProvider = "aws:iam/getOpenIdConnectProvider:getOpenIdConnectProvider";
 const labelOf = ({ type, name }: Registered): string => `${type.split(":").at(-1) ?? ""} ${name}`;
 
-describe("a look-up before anything is made", () => {
-  const notThere = (): never => {
+describe("a lookup before any change", () => {
+  const notFound = (): never => {
     throw failedCall("ResourceNotFoundException");
   };
   const clientIdLists = ["kubernetes", "other"];
@@ -27,15 +27,15 @@ describe("a look-up before anything is made", () => {
   const unknown = "expected an OIDC provider that IAM has in this account; createOidcProvider = true makes";
   const cases: [what: string, config: Record<string, string>, answers: Answers, message: string[]][] = [
     [
-      "an EKS cluster that is not there",
+      "a missing EKS cluster",
       { ...eks, identity: "podIdentity" },
-      { [getCluster]: notThere },
+      { [getCluster]: notFound },
       ['eksCluster = "main": expected the name of an EKS cluster that', "aws:region", "ResourceNotFoundException"],
     ],
     [
       "an EKS cluster's issuer that IAM does not know",
       { ...eks, identity: "irsa" },
-      { [getProvider]: notThere },
+      { [getProvider]: notFound },
       [`oidcIssuer = "${issuer}": ${unknown}`, "ResourceNotFoundException"],
     ],
     [
@@ -45,13 +45,13 @@ describe("a look-up before anything is made", () => {
       [`oidcIssuer = "https://gone.example": ${unknown}`],
     ],
     [
-      "an OIDC provider that is not there",
+      "a missing OIDC provider",
       { ...irsa, oidcProviderArn },
       {},
       [`oidcProviderArn = "${oidcProviderArn}": ${unknown}`],
     ],
     [
-      "an OIDC provider that is not for AWS",
+      "an OIDC provider without the audience of AWS",
       { ...irsa, oidcProviderArn },
       { [getProvider]: () => ({ ...oidcProvider(home), clientIdLists }) },
       [
@@ -60,12 +60,12 @@ describe("a look-up before anything is made", () => {
       ],
     ],
   ];
-  for (const [what, config, answers, told] of cases) {
-    it(`finds ${what}, and says so in one error`, async () => {
+  for (const [what, config, answers, expected] of cases) {
+    it(`reports ${what} in one error`, async () => {
       const resources: Registered[] = [];
       await assert.rejects(runProgram(config, { answers, resources }), (error: unknown) => {
         assert.ok(error instanceof pulumi.RunError, "an error that Pulumi shows without a stack trace");
-        for (const text of [...told, "Nothing was changed"]) assert.ok(error.message.includes(text), error.message);
+        for (const text of [...expected, "Nothing was changed"]) assert.ok(error.message.includes(text), error.message);
         return error.message.startsWith("ecr-helper:");
       });
       assert.deepEqual(resources.map(labelOf), ["Stack ecr-helper-test"]);

@@ -39,7 +39,7 @@ const labelOf = ({ type, name }: Registered): string => `${type.split(":").at(-1
 const pick = (values: object, wanted: (key: string) => boolean): Values =>
   Object.fromEntries(Object.entries(values).filter(([key, value]) => wanted(key) && value !== undefined));
 
-/** What the pod gets for the sake of AWS, and what else an identity changes in the cluster. */
+/** What the pod has for AWS, and what else in the cluster depends on the identity. */
 function podOf({ find, resources }: Program): typeof noPod & { env: Values } {
   const { metadata, spec } = find("kubernetes:apps/v1:Deployment").inputs as unknown as Deployment;
   const [{ env, volumeMounts }] = spec.template.spec.containers;
@@ -65,7 +65,7 @@ function podOf({ find, resources }: Program): typeof noPod & { env: Values } {
 describe("an identity", () => {
   for (const place of [home, china, government]) {
     for (const [identity, expected] of Object.entries(identities)) {
-      it(`${identity} in ${place.partition} is its documents, what its pod needs, and nothing else`, async () => {
+      it(`${identity} in ${place.partition} creates its policies, what its pod needs, and nothing else`, async () => {
         const { config, made, env, pod, outputs } = expected(place);
         const program = await runProgram({ ...config, identity, namespace: "tools" }, place);
 
@@ -87,7 +87,7 @@ describe("an identity", () => {
     }
   }
 
-  it("with an access key has it wrapped as a secret all the way to the cluster", async () => {
+  it("with an access key keeps it a Pulumi secret up to the Secret in the cluster", async () => {
     const { find } = await runProgram(cluster);
     const { raw, inputs } = find("kubernetes:core/v1:Secret", "ecr-helper");
     const data = { aws_access_key_id: mocks.accessKeyId, aws_secret_access_key: secretAccessKey };
@@ -98,7 +98,7 @@ describe("an identity", () => {
 
   for (const [identity, expected] of Object.entries(identities)) {
     it(`${identity} is complete before the helper starts`, async () => {
-      // In a namespace that is there already: else the helper would wait for that as long.
+      // In an existing namespace, because creating one takes as long in the mocks, and the Deployment would wait for it.
       const config = { ...expected(home).config, identity, createNamespace: "false" };
       const order = (await runProgram(config)).resources.map(labelOf);
       const rights = order.filter((one) => /PolicyAttachment|PodIdentityAssociation/.test(one));
@@ -107,17 +107,17 @@ describe("an identity", () => {
     });
   }
 
-  it("irsa trusts the provider that IAM has, by whichever key it is found", async () => {
+  it("irsa trusts the existing provider, whichever key finds it", async () => {
     const oidcProviderArn = String(oidcProvider(china)["arn"]);
     const sources = [eks, { ...cluster, oidcIssuer: issuer }, { ...cluster, oidcProviderArn }];
     for (const source of [...sources, { ...eks, oidcProviderArn }]) {
       const { find, resources } = await runProgram({ ...source, identity: "irsa", namespace: "tools" }, china);
       assert.equal(find("aws:iam/role:Role").inputs["assumeRolePolicy"], trustOfTokens(china.partition));
-      assert.ok(!resources.some(({ type }) => type.endsWith("OpenIdConnectProvider")), "it is there");
+      assert.ok(!resources.some(({ type }) => type.endsWith("OpenIdConnectProvider")), "it exists already");
     }
   });
 
-  it("irsa trusts the provider that the stack makes for an issuer that is named", async () => {
+  it("irsa trusts the provider that the stack creates for the configured issuer", async () => {
     const config = { ...cluster, identity: "irsa", oidcIssuer: "https://other.example", createOidcProvider: "true" };
     const { find } = await runProgram(config);
     const { url } = find("aws:iam/openIdConnectProvider:OpenIdConnectProvider").inputs;
@@ -127,14 +127,14 @@ describe("an identity", () => {
     assert.ok(trust.includes('"other.example:sub":"system:serviceaccount:ecr-helper:ecr-helper"'));
   });
 
-  it("irsa reaches STS where it is told to", async () => {
+  it("irsa uses the configured STS endpoint", async () => {
     const endpoints = { awsEndpointUrl: "https://ecr.example", stsEndpointUrl: "https://sts.example" };
     const { env } = podOf(await runProgram({ ...eks, identity: "irsa", ...endpoints }));
     assert.equal(env["AWS_ENDPOINT_URL"], "https://ecr.example");
     assert.equal(env["AWS_ENDPOINT_URL_STS"], "https://sts.example");
   });
 
-  it("podIdentity asks the agent by IPv6 in a cluster that has nothing else", async () => {
+  it("podIdentity calls the agent by IPv6 in an IPv6 cluster", async () => {
     const ipv6 = { ...mocks.eksCluster(home), kubernetesNetworkConfigs: [{ ipFamily: "ipv6" }] };
     const program = await runProgram(
       { ...eks, identity: "podIdentity" },
@@ -144,7 +144,7 @@ describe("an identity", () => {
     assert.equal(uri, "http://[fd00:ec2::23]/v1/credentials");
   });
 
-  it("has the path, the boundary and the tags on everything that takes them", async () => {
+  it("has the path, the boundary and the tags on every resource that supports them", async () => {
     const [path, permissionsBoundary] = ["/builds/", `arn:aws:iam::${account}:policy/boundary`];
     const tags = { team: "build", "cost center": "a=b", empty: "" };
     const given = { path, tags: '["team=build","cost center=a=b","empty="]' };

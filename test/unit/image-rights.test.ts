@@ -49,7 +49,7 @@ describe("the helper's policy", () => {
     const keep = { Sid: "KeepHelperImage", Effect: "Deny", Resource: [arn("ecr-helper")], Action: uploads };
     const registries = [`${account}.dkr.ecr.${further}.${suffix}`, `${other}.dkr.ecr.${region}.${suffix}`];
 
-    it(`in ${partition} opens what each combination of keys names, in the own registry`, () => {
+    it(`in ${partition} allows what each combination of keys lists, in the stack's own registry`, () => {
       const [pullRepositories, pushRepositories, pullThroughCache] = [["a", "b-*"], ["c/?"], ["hub/*"]];
       const pull = (...names: string[]): object =>
         allow(
@@ -80,7 +80,7 @@ describe("the helper's policy", () => {
       }
     });
 
-    it(`in ${partition} means a pattern in every registry that is named, an ARN in its own, a cache in the own account`, () => {
+    it(`in ${partition} applies a pattern to every configured registry, an ARN to its own, and a cache to the stack's account`, () => {
       const given = {
         registries,
         pullRepositories: ["team-*", arn("shared", region, other)],
@@ -112,15 +112,15 @@ describe("the helper's policy", () => {
           undefined,
         ),
         policyOf(allow("PullImages", [arn("*"), arn("*", further), arn("*", region, other)])),
-        "* covers the rest",
+        "* covers all other entries",
       );
     });
   }
 
-  it("names nothing twice, and nothing that another pattern of the same registry covers", () => {
+  it("lists nothing twice, and nothing that another pattern of the same registry covers", () => {
     const host = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
     const arn = (name: string): string => `arn:aws:ecr:eu-central-1:${account}:repository/${name}`;
-    const cases: [names: string[], left: string[]][] = [
+    const cases: [names: string[], remaining: string[]][] = [
       [
         ["a", "a", arn("a")],
         ["ecr-helper", "a"],
@@ -146,10 +146,10 @@ describe("the helper's policy", () => {
         ["ecr-helper", "a??", "a*x"],
       ],
     ];
-    for (const [pullRepositories, left] of cases) {
+    for (const [pullRepositories, remaining] of cases) {
       const rights = { own: ownRegistry, repositoryName: "ecr-helper", registries: [host, host], pullRepositories };
       const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] }, undefined);
-      assert.deepEqual(policy.Statement[1]?.Resource, left.map(arn));
+      assert.deepEqual(policy.Statement[1]?.Resource, remaining.map(arn));
     }
   });
 });
@@ -159,7 +159,7 @@ const matchesRepository = (resource: string, repository: string): boolean =>
   matchesArn(resource, `arn:aws:ecr:eu-central-1:${account}:repository/${repository}`);
 
 describe("the pulling statement", () => {
-  it("means what its patterns mean, whichever of them it leaves out", () => {
+  it("matches what its patterns match, although it leaves out those that others cover", () => {
     const short = (...letters: string[]): fc.Arbitrary<string> =>
       fc.string({ unit: fc.constantFrom(...letters), minLength: 1, maxLength: 5 });
     fc.assert(

@@ -13,7 +13,7 @@ await pulumi.runtime.setMocks({ newResource, call: newResource }, "ecr-helper", 
 const cluster = { kubeconfig: "Pulumi.yaml" };
 
 describe("the stack's configuration", () => {
-  it("needs nothing but a cluster", () => {
+  it("requires nothing but a cluster", () => {
     configure(cluster);
     const config = readConfig(ownRegistry);
     assert.equal(config.repositoryName, "ecr-helper");
@@ -28,7 +28,7 @@ describe("the stack's configuration", () => {
     assert.ok(Object.isFrozen(config));
   });
 
-  it("takes no cluster by accident", () => {
+  it("never uses a cluster by accident", () => {
     assert.match(configError({}), /ecr-helper:kubeconfig = "": expected one of kubeconfig, context or eksCluster/);
     assert.match(
       configError({ ...cluster, eksCluster: "main" }),
@@ -83,7 +83,7 @@ describe("the stack's configuration", () => {
     assert.equal(message.split("\n").length, Object.keys(wrong).length + 1);
   });
 
-  it("takes a base image by its digest", () => {
+  it("accepts a base image by its digest", () => {
     const digest = `sha256:${"0a".repeat(32)}`;
     for (const baseImage of [
       `gcr.io/distroless/nodejs24-debian13:nonroot@${digest}`,
@@ -96,7 +96,7 @@ describe("the stack's configuration", () => {
     assertOneMistake({ ...cluster, baseImage: "node@sha256:0a" }, 'baseImage = "node@sha256:0a": expected NAME[:TAG]');
   });
 
-  it("takes names, patterns and a selector of namespaces", () => {
+  it("accepts names and patterns of namespaces, and a selector", () => {
     configure({
       ...cluster,
       buildNamespaces: '["a","team-*","a"]',
@@ -111,7 +111,7 @@ describe("the stack's configuration", () => {
     assert.equal(configError({ ...cluster, buildNamespaces: "[]", namespaceSelector: "team" }), "");
   });
 
-  it("refuses rules that mean no namespace, and a selector that kubectl would refuse", () => {
+  it("rejects rules that match no namespace, and a selector that kubectl would reject", () => {
     assert.match(
       configError({ ...cluster, buildNamespaces: '["a","b"]', excludeNamespaces: '["?"]' }),
       /buildNamespaces = "\[\\"a\\",\\"b\\"\]": expected one namespace at least that is not in excludeNamespaces/,
@@ -123,7 +123,7 @@ describe("the stack's configuration", () => {
     );
   });
 
-  it("refuses the same name for both secrets, an empty list of namespaces, and a key that does not exist", () => {
+  it("rejects one name for both secrets, an empty list of namespaces, and an unknown key", () => {
     assert.match(
       configError({ ...cluster, pullSecret: "ecr-creds" }),
       /pullSecret = "ecr-creds": expected another name/,
@@ -141,7 +141,7 @@ describe("the stack's configuration", () => {
     assert.match(configError({ ...cluster, registries: "docker.io" }), /registries = "docker.io": expected a list/);
   });
 
-  it("refuses a stack whose name Kubernetes could not keep in a label", async () => {
+  it("rejects a stack name that is not valid in a Kubernetes label", async () => {
     const mocks = { newResource, call: newResource };
     for (const stack of ["s".repeat(51), "stack."]) {
       await pulumi.runtime.setMocks(mocks, "ecr-helper", stack);
@@ -151,12 +151,12 @@ describe("the stack's configuration", () => {
     assert.equal(configError(cluster), "");
   });
 
-  it("names the key of any wrong value, and never fails in another way", () => {
+  it("reports any invalid value by its key, and never fails in another way", () => {
     const keys = Object.keys(defaultConfig()).map((key) => key.replace("ecr-helper:", ""));
     fc.assert(
       fc.property(fc.constantFrom(...keys), fc.string(), (key, value) => {
         const message = configError({ ...cluster, [key]: value });
-        // What may be the content of a kubeconfig is not shown.
+        // A value that may be the content of a kubeconfig is not shown.
         const shown = key === "kubeconfig" && /[\n{]/.test(value) ? "[secret]" : JSON.stringify(value);
         assert.ok(
           message === "" ||
