@@ -60,7 +60,7 @@ export class Workload extends pulumi.ComponentResource {
     const metadata: Metadata = { name: app, namespace: this.namespace, labels: podLabels };
     const account = { metadata, automountServiceAccountToken: false };
     const serviceAccountName = new ServiceAccount(name, account, this.#childOptions).metadata.name;
-    const kept = {
+    const keptObjects = {
       name: `${pulumi.getProject()}-${pulumi.getStack()}`,
       subject: { name: serviceAccountName, namespace: this.namespace },
       namespaceRules: config,
@@ -69,7 +69,7 @@ export class Workload extends pulumi.ComponentResource {
         .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values()]),
       pullSecret: config.pullSecret,
     };
-    const rbac = this.#rbac(kept);
+    const rbac = this.#rbac(keptObjects);
     let credentials: PodCredentials;
     if (principal.mode === "accessKey") {
       const { accessKey } = principal;
@@ -80,7 +80,7 @@ export class Workload extends pulumi.ComponentResource {
       credentials = podCredentials(principal);
     }
     const firstPull = this.#firstPull();
-    const policies = [...this.#networkPolicy(metadata), ...this.#admission({ ...kept, owner: rbac.owner })];
+    const policies = [...this.#networkPolicy(metadata), ...this.#admission({ ...keptObjects, owner: rbac.owner })];
     const deployment = this.#deployment(metadata, { ...args, serviceAccountName, credentials, firstPull, rbac }, [
       rbac,
       identity,
@@ -97,7 +97,8 @@ export class Workload extends pulumi.ComponentResource {
     this.deployment = deployment.metadata.name;
     this.registerOutputs({ namespace: this.namespace, deployment: this.deployment });
   }
-  /** The helper's namespace: created, or looked up by name if it exists already. */
+
+  /** The name of the helper's namespace; if the stack creates it, the name resolves once it exists. */
   #namespace(): pulumi.Output<string> {
     const { config, identity } = this.#args;
     if (!config.createNamespace) return pulumi.output(config.namespace);
@@ -106,10 +107,10 @@ export class Workload extends pulumi.ComponentResource {
     return new Namespace(this.#name, { metadata }, this.#childOptions).metadata.name;
   }
 
-  #rbac(kept: Omit<AdmissionArgs, "owner">): Rbac {
+  #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
     const args = {
-      ...kept,
+      ...keptObjects,
       ownNamespace: config.namespace,
       namespace: this.namespace,
       deployment: app,
@@ -141,8 +142,7 @@ export class Workload extends pulumi.ComponentResource {
   #deployment(metadata: Metadata, pod: PodArgs, dependsOn: pulumi.Resource[]): Deployment {
     const spec: input.apps.v1.DeploymentSpec = {
       replicas: 1,
-      // The old helper stops only when the new one is ready and holds a token; objects that only the old one owned go
-      // with it.
+      // The new helper is ready and holds a token before the old one stops; what only the old one used is deleted later.
       strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       progressDeadlineSeconds: rolloutTimeout,
       selector: { matchLabels: podLabels },
