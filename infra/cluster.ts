@@ -1,4 +1,4 @@
-// The Kubernetes provider of the cluster that the configuration names, and of no other.
+// The configured cluster: its lookup in EKS, and the Kubernetes providers for it.
 import { getCluster } from "@pulumi/aws/eks/getCluster.js";
 import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Provider, type ProviderArgs } from "@pulumi/kubernetes/provider.js";
@@ -6,21 +6,24 @@ import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/shared/messages.ts";
 import { isContent, type ClusterConfig } from "./config/cluster.ts";
 
-/** What EKS says of a cluster. */
+/** An EKS cluster, as EKS describes it. */
 export interface EksCluster {
   readonly name: string;
   readonly arn: string;
   readonly region: string;
   /** URL of the API server. */
   readonly endpoint: string;
-  /** Its certificate authority, base64 of PEM. */
+  /** The certificate authority of the API server: PEM in base64. */
   readonly certificateAuthority: string;
-  /** URL of the issuer of its tokens; empty where it has none. */
+  /** URL of the issuer of the cluster's tokens; empty if it has none. */
   readonly issuer: string;
   readonly isIpv6: boolean;
 }
 
-/** Looks up the EKS cluster that the configuration names, if it names one. Rejects where EKS does not have it. */
+/**
+ * Looks up the configured EKS cluster; undefined if the cluster is configured another way. Rejects with a RunError if
+ * EKS has none.
+ */
 export async function findEksCluster(config: ClusterConfig): Promise<EksCluster | undefined> {
   if (!("eksCluster" in config)) return undefined;
   const name = config.eksCluster;
@@ -41,30 +44,33 @@ export async function findEksCluster(config: ClusterConfig): Promise<EksCluster 
   };
 }
 
-/** The providers of one cluster. */
+/** The Kubernetes providers of one cluster. */
 export interface ClusterProviders {
+  /** For whole objects. */
   readonly objects: Provider;
-  /** Of patches of objects, which Pulumi makes by server-side apply alone. */
+  /** For patches of objects, which Pulumi supports only with server-side apply. */
   readonly patches: Provider;
 }
 
 /**
- * The providers of the cluster. Which cluster it is, is told by the uid of its namespace kube-system, by whatever address,
- * context or credentials it is reached: another way to the same cluster replaces nothing, another cluster everything.
+ * The providers of the configured cluster. The uid of its namespace kube-system identifies the cluster, whatever the
+ * address, context or credentials: another way to the same cluster replaces no resource, another cluster replaces all
+ * of them.
  */
 export function clusterProviders(config: ClusterConfig, eks: EksCluster | undefined): ClusterProviders {
-  const access = accessOf(config, eks);
-  const lookup = new Provider("cluster-identity", access);
-  const system = Namespace.get("kube-system", "kube-system", { provider: lookup });
-  const identified = { ...access, clusterIdentifier: system.metadata.uid };
+  const args = providerArgs(config, eks);
+  const identityProvider = new Provider("cluster-identity", args);
+  const kubeSystem = Namespace.get("kube-system", "kube-system", { provider: identityProvider });
+  const identifiedArgs = { ...args, clusterIdentifier: kubeSystem.metadata.uid };
   return {
-    // Else a rotated key would be another Secret of the same name, and all that uses the old one deleted before it.
-    objects: new Provider("cluster", { ...identified, enableSecretMutable: true }),
-    patches: new Provider("cluster-patches", { ...identified, enableServerSideApply: true }),
+    // Otherwise a rotated key replaces the Secret. As both have the same name, Pulumi first deletes everything that
+    // uses the old one.
+    objects: new Provider("cluster", { ...identifiedArgs, enableSecretMutable: true }),
+    patches: new Provider("cluster-patches", { ...identifiedArgs, enableServerSideApply: true }),
   };
 }
 
-function accessOf(config: ClusterConfig, eks: EksCluster | undefined): ProviderArgs {
+function providerArgs(config: ClusterConfig, eks: EksCluster | undefined): ProviderArgs {
   if (eks !== undefined) return { kubeconfig: eksKubeconfig(eks) };
   const { kubeconfig, context } = "kubeconfig" in config ? config : {};
   return {
@@ -73,7 +79,7 @@ function accessOf(config: ClusterConfig, eks: EksCluster | undefined): ProviderA
   };
 }
 
-/** A kubeconfig whose token is made by the AWS command line at every use: it holds no secret and does not age. */
+/** A kubeconfig that gets a new token from the AWS CLI on every use: it contains no secret and does not expire. */
 function eksKubeconfig({ name, region, endpoint, certificateAuthority }: EksCluster): string {
   const exec = {
     apiVersion: "client.authentication.k8s.io/v1beta1",

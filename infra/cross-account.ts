@@ -1,4 +1,5 @@
-// What other accounts have to set on their repositories, so that the helper's credentials open them: as pure documents.
+// The repository policies that other accounts have to set, so that the helper's credentials work for their
+// repositories.
 import { literalArn } from "./config/aws-names.ts";
 import { covers, patternsIn, pullActions, pushActions, type ImageRights } from "./image-rights.ts";
 import { registryOfHost, type Registry } from "./registry.ts";
@@ -12,63 +13,70 @@ interface Statement {
 }
 
 /**
- * What another account sets on the repositories of a pattern, so that the helper's credentials open them. A repository that
- * several patterns match needs one of theirs: one that has pushing in it, where there is one.
+ * The policy that another account sets on each repository that matches a pattern. A repository that matches several
+ * patterns needs only one of their policies: one that allows pushing, if there is one.
  */
 export interface CrossAccountPolicy {
   readonly Version: "2012-10-17";
   readonly Statement: readonly Statement[];
 }
 
-/** The ARNs of who asks for tokens: the helper, undefined where the stack does not know it, and the role that pushes. */
-export interface Askers {
+/** The IAM principals that request tokens, as ARNs. */
+export interface TokenPrincipals {
+  /** The helper's user or role; undefined if the stack does not know it. */
   readonly helper: string | undefined;
-  /** Undefined where nothing is pushed. */
+  /** The role that pushes; undefined if nothing is pushed. */
   readonly pushRole: string | undefined;
 }
 
 /**
- * The repository policies that other accounts have to set, by the registry's host and the pattern of repositories; `undefined`
- * where there are none.
+ * The repository policies that other accounts have to set, by the registry's host and then by the pattern of repository
+ * names; undefined if there are none.
  */
 export function crossAccountPolicies(
   rights: ImageRights,
-  askers: Askers,
+  principals: TokenPrincipals,
 ): Readonly<Record<string, Readonly<Record<string, CrossAccountPolicy>>>> | undefined {
-  const ofHosts = rights.registries.flatMap((host) => {
+  const policiesByHost = rights.registries.flatMap((host) => {
     const registry = registryOfHost(host);
     if (registry === undefined || registry.accountId === rights.own.accountId) return [];
-    const pushed = patternsIn(registry, rights.pushRepositories);
-    const all = new Set([...patternsIn(registry, rights.pullRepositories), ...pushed]);
-    const policies = [...all].map((pattern) => {
-      const isPushed = pushed.some((one) => covers(one, pattern));
-      return [pattern, crossAccountPolicy(rights.own, askers, isPushed)] as const;
+    const pushPatterns = patternsIn(registry, rights.pushRepositories);
+    const patterns = new Set([...patternsIn(registry, rights.pullRepositories), ...pushPatterns]);
+    const policies = [...patterns].map((pattern) => {
+      const isPushed = pushPatterns.some((one) => covers(one, pattern));
+      return [pattern, crossAccountPolicy(rights.own, principals, isPushed)] as const;
     });
     return policies.length === 0 ? [] : [[host, Object.fromEntries(policies)] as const];
   });
-  return ofHosts.length === 0 ? undefined : Object.fromEntries(ofHosts);
+  return policiesByHost.length === 0 ? undefined : Object.fromEntries(policiesByHost);
 }
 
 /**
- * The root of the helper's account, with the condition that it is the helper who asks: that names exactly the helper. A
- * user or role that is named as the principal itself must be there already, or ECR refuses the policy; and when it is
- * deleted IAM writes its unique id in its place, so that one that is made anew under the name is refused.
+ * The principal is the root of the helper's account, and a condition limits it to exactly the helper. A user or role as
+ * the principal itself must exist already, or ECR rejects the policy; and once it is deleted, IAM replaces it by its
+ * unique id, so that a new user or role of the same name is denied.
  */
-function crossAccountPolicy(own: Registry, { helper, pushRole }: Askers, isPushed: boolean): CrossAccountPolicy {
+function crossAccountPolicy(
+  own: Registry,
+  { helper, pushRole }: TokenPrincipals,
+  isPushed: boolean,
+): CrossAccountPolicy {
   const statement = (
     Sid: Statement["Sid"],
     Action: readonly string[],
-    who: readonly string[] | undefined,
+    principalArns: readonly string[] | undefined,
   ): Statement => ({
     Sid,
     Effect: "Allow",
     Principal: { AWS: `arn:${own.partition}:iam::${own.accountId}:root` },
     Action,
-    ...(who === undefined ? {} : { Condition: { ArnEquals: { "aws:PrincipalArn": who.map(literalArn) } } }),
+    ...(principalArns === undefined
+      ? {}
+      : { Condition: { ArnEquals: { "aws:PrincipalArn": principalArns.map(literalArn) } } }),
   });
-  const pushes = pushRole === undefined ? [] : [pushRole];
-  // Builds pull by the login that pushes, too.
-  const pull = statement("EcrHelperPull", pullActions, helper === undefined ? undefined : [helper, ...pushes]);
-  const push = statement("EcrHelperPush", pushActions, pushes);
+  const pushPrincipals = pushRole === undefined ? [] : [pushRole];
+  // Builds also pull with the login that pushes.
+  const pull = statement("EcrHelperPull", pullActions, helper === undefined ? undefined : [helper, ...pushPrincipals]);
+  const push = statement("EcrHelperPush", pushActions, pushPrincipals);
   return { Version: "2012-10-17", Statement: isPushed ? [pull, push] : [pull] };
 }

@@ -1,5 +1,5 @@
-// How the cluster pulls the helper's image before the helper keeps a login for it: by the login of who runs `pulumi up`, which is
-// in the cluster for that pull only.
+// How the cluster pulls the helper's image before the helper keeps a login for it: with the login of whoever runs
+// `pulumi up`, which stays in the cluster only until the rollout is complete.
 import { createHash } from "node:crypto";
 import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
 import { SecretPatch } from "@pulumi/kubernetes/core/v1/secretPatch.js";
@@ -9,24 +9,25 @@ import * as pulumi from "@pulumi/pulumi";
 import type { RegistryLogin } from "./image.ts";
 import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../helper/shared/docker-config.ts";
 
+/** Arguments of FirstPull. */
 export interface FirstPullArgs {
-  /** Of the secret, but for its name. */
+  /** Metadata of the secret, without its name. */
   readonly metadata: Omit<input.meta.v1.ObjectMeta, "name" | "labels"> & {
     readonly labels: Readonly<Record<string, string>>;
   };
   readonly login: RegistryLogin;
-  /** The name of the one that the helper keeps. */
+  /** Name of the pull secret that the helper keeps. */
   readonly pullSecret: string;
-  /** In IAM, of the helper's user or role. */
+  /** IAM path of the helper's user or role. */
   readonly path: string | undefined;
 }
 
-/** How the names of these secrets begin. */
+/** The prefix of the names of these secrets. */
 export const firstPullPrefix = "ecr-helper-image-";
 
 /**
- * The name of the secret for a pull that no helper has kept a login for: by another name, or at another host, the login of the last
- * helper is of no use to the next one, and with another path its role is gone before.
+ * The name of the secret. It contains a hash of everything that makes the old helper's login useless for the new pod:
+ * another host, another pull secret, or another IAM path, with which the old role is deleted before the pull.
  */
 export const firstPullName = (host: string, pullSecret: string, path = "/"): string =>
   firstPullPrefix +
@@ -38,7 +39,7 @@ export const firstPullName = (host: string, pullSecret: string, path = "/"): str
 /** The pull secret of the first pod. */
 export class FirstPull {
   readonly secretName: pulumi.Output<string>;
-  /** Of the pod template: another secret is another rollout, which is over when its login was of use. */
+  /** Annotations of the pod template: a new secret starts a new rollout, which completes once its login was used. */
   readonly annotations: Readonly<Record<string, pulumi.Output<string>>>;
   readonly #name: string;
   readonly #secret: Secret;
@@ -47,28 +48,36 @@ export class FirstPull {
   constructor(name: string, { metadata, login, pullSecret, path }: FirstPullArgs, parent: pulumi.Resource) {
     [this.#name, this.#parent] = [name, parent];
     const labels = { ...metadata.labels, "app.kubernetes.io/component": "first-pull" };
-    const named = { ...metadata, labels, name: login.server.apply((host) => firstPullName(host, pullSecret, path)) };
-    const stringData = { [dockerConfigKey]: configOf(login) };
-    // Another login at every run: none of them is of use once the helper keeps its own.
+    const secretMetadata = {
+      ...metadata,
+      labels,
+      name: login.server.apply((host) => firstPullName(host, pullSecret, path)),
+    };
+    const stringData = { [dockerConfigKey]: dockerConfigOf(login) };
+    // The login differs on every run, and is not needed any more once the helper keeps its own.
     const opts = { parent, ignoreChanges: ["data", "stringData"] };
-    this.#secret = new Secret(name, { metadata: named, type: dockerConfigType, stringData }, opts);
+    this.#secret = new Secret(name, { metadata: secretMetadata, type: dockerConfigType, stringData }, opts);
     this.secretName = this.#secret.metadata.name;
     this.annotations = { "ecr-helper/first-pull": this.#secret.metadata.uid };
   }
 
-  /** Takes the login out of the secret when a rollout is over: by then the helper keeps a pull secret here itself. */
+  /**
+   * Removes the login from the secret after the rollout: by then the helper keeps a pull secret in this namespace
+   * itself.
+   */
   emptyAfter(rollout: pulumi.Resource, provider: Provider): void {
     const { name, namespace, uid } = this.#secret.metadata;
-    // The uid makes it another patch for another secret. Without force the login would stay its first writer's.
+    // The uid makes a new patch for a new secret. Without force the field stays with its first manager, and so does the
+    // login.
     const annotations = { "pulumi.com/patchForce": "true", "ecr-helper/emptied": uid };
     const data = { [dockerConfigKey]: Buffer.from(encodeDockerConfig({})).toString("base64") };
-    // To take the patch back would be to take the key out, without which Kubernetes takes no such secret.
+    // Deleting the patch would remove the key, and Kubernetes rejects a secret of this type without it.
     const opts = { parent: this.#parent, provider, dependsOn: rollout, retainOnDelete: true };
     new SecretPatch(`${this.#name}-emptied`, { metadata: { name, namespace, annotations }, data }, opts);
   }
 }
 
-const configOf = ({ server, username, password }: RegistryLogin): pulumi.Output<string> =>
+const dockerConfigOf = ({ server, username, password }: RegistryLogin): pulumi.Output<string> =>
   pulumi.secret(
     pulumi
       .all([server, username, password])

@@ -1,4 +1,4 @@
-// Who the helper is to AWS: the policy that says what it may do in ECR, and who has it.
+// The helper's identity in AWS: its IAM user or role, the IAM policies, and what ties the role to the pod.
 import { PodIdentityAssociation } from "@pulumi/aws/eks/podIdentityAssociation.js";
 import { AccessKey } from "@pulumi/aws/iam/accessKey.js";
 import { OpenIdConnectProvider } from "@pulumi/aws/iam/openIdConnectProvider.js";
@@ -9,10 +9,12 @@ import { User } from "@pulumi/aws/iam/user.js";
 import { UserPolicyAttachment } from "@pulumi/aws/iam/userPolicyAttachment.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { EksCluster } from "./cluster.ts";
-import type { IamOptions, IdentityConfig } from "./config/identity.ts";
+import type { IamOptions } from "./config/identity.ts";
+import { helperArn } from "./iam-arns.ts";
 import type { HelperPolicy } from "./image-rights.ts";
 import type { OidcProvider } from "./oidc.ts";
 import type { Registry } from "./registry.ts";
+import type { ConfigOf, ResolvedIdentity } from "./resolved-identity.ts";
 import {
   assumeActions,
   audience,
@@ -24,64 +26,49 @@ import {
   type TrustPolicy,
 } from "./trust-policy.ts";
 
+/** Arguments of Identity. */
 export interface IdentityArgs extends IamOptions {
   readonly policyName: string;
   readonly policy: HelperPolicy;
-  readonly identity: IdentityConfig;
-  /** The role that pushes; undefined where nothing is pushed. */
+  readonly identity: ResolvedIdentity;
+  /** The role that pushes; undefined if nothing is pushed. */
   readonly push: PushRole | undefined;
-  /** The stack's account. */
+  /** The stack's own registry, which names its account and partition. */
   readonly own: Registry;
-  /** The helper's own. */
+  /** The helper's own service account. */
   readonly serviceAccount: ServiceAccountName;
-  /** Needed by podIdentity. */
-  readonly eks: EksCluster | undefined;
-  /** Needed by irsa. */
-  readonly oidc: OidcProvider | undefined;
 }
 
-/** A role that the helper assumes for the logins that push, so that those that pull cannot. */
+/** A role that the helper assumes to get logins that push, so that the logins that pull cannot push. */
 export interface PushRole {
   readonly roleName: string;
   readonly policyName: string;
   readonly policy: HelperPolicy;
 }
 
+/** An access key of the helper's IAM user. */
 export interface AccessKeyPair {
   readonly id: pulumi.Output<string>;
   /** A Pulumi secret. */
   readonly secret: pulumi.Output<string>;
 }
 
-type Named = Pick<IdentityArgs, "identity" | "path">;
+/** The helper's user or role as created, with what its pod needs. The stack does not know the role of the nodes. */
+export type AwsPrincipal =
+  | { readonly mode: "accessKey"; readonly userName: pulumi.Output<string>; readonly accessKey: AccessKeyPair }
+  | { readonly mode: "irsa"; readonly roleArn: pulumi.Output<string> }
+  | { readonly mode: "podIdentity"; readonly roleArn: pulumi.Output<string>; readonly eks: EksCluster }
+  | { readonly mode: "kube2iam"; readonly roleArn: pulumi.Output<string>; readonly roleName: string }
+  | { readonly mode: "node" };
 
-/** The ARN of the user or role before it is made; undefined of the nodes' role, which the stack does not know. */
-export function helperArn({ identity, path = "/" }: Named, own: Registry): string | undefined {
-  if (identity.mode === "node") return undefined;
-  const entityName =
-    identity.mode === "accessKey" ? `user${path}${identity.userName}` : `role${path}${identity.roleName}`;
-  return iamArn(own, entityName);
-}
-
-/** The ARN of a role before it is made. */
-export const roleArn = (roleName: string, { path = "/" }: Pick<Named, "path">, own: Registry): string =>
-  iamArn(own, `role${path}${roleName}`);
-
-const iamArn = ({ partition, accountId }: Registry, entity: string): string =>
-  `arn:${partition}:iam::${accountId}:${entity}`;
-
-type Of<Mode> = Extract<IdentityConfig, { mode: Mode }>;
-
-/** What depends on this component finds the policy attached, and the association made. */
+/**
+ * The IAM user or role, its policies, and the role that pushes. Resources that depend on this component are created
+ * after the policies are attached and the Pod Identity association exists.
+ */
 export class Identity extends pulumi.ComponentResource {
   readonly policyArn: pulumi.Output<string>;
-  /** Of accessKey only. */
-  readonly userName: pulumi.Output<string> | undefined;
-  /** Of accessKey only. */
-  readonly accessKey: AccessKeyPair | undefined;
-  /** Of the identities with a role. */
-  readonly roleArn: pulumi.Output<string> | undefined;
-  /** Of the role that pushes. */
+  readonly principal: AwsPrincipal;
+  /** ARN of the role that pushes; undefined if nothing is pushed. */
   readonly pushRoleArn: pulumi.Output<string> | undefined;
   readonly #name: string;
   readonly #args: IdentityArgs;
@@ -90,31 +77,49 @@ export class Identity extends pulumi.ComponentResource {
     super("ecr-helper:index:Identity", name, {}, opts);
     [this.#name, this.#args] = [name, args];
 
-    // What has a name in IAM has it in Pulumi, too: under another name it is another resource, which is made before the old
-    // one goes. As the same one, AWS' provider would delete it first, and the helper would be nobody until then:
+    // A resource with a name in IAM has the same name in Pulumi, so that a rename is a new resource, created before the
+    // old one is deleted. Under a fixed name the AWS provider would delete the old one first, and until then the helper
+    // had no identity:
     // https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfbridge/provider.go, nameRequiresDeleteBeforeReplace
-    this.policyArn = this.#policy(args.policyName, args.policy, this.#renamed());
-    if (args.identity.mode === "accessKey") {
-      const user = this.#user(args.identity);
-      this.userName = user.name;
-      this.accessKey = this.#key(user, args.identity.generation);
-    } else if (args.identity.mode !== "node") {
-      const policy = { name: args.policyName, arn: this.policyArn };
-      const role = this.#role(args.identity.roleName, this.#trust(args.identity), policy, this.#renamed());
-      this.roleArn = role.arn;
-      if (args.identity.mode === "podIdentity") this.#associate(role);
-    }
+    this.policyArn = this.#policy(args.policyName, args.policy, this.#aliased());
+    this.principal = this.#principal(args.identity);
     if (args.push !== undefined) this.pushRoleArn = this.#pushRole(args.push);
     this.registerOutputs({ policyArn: this.policyArn });
   }
 
-  #policy(name: string, policy: HelperPolicy, opts: pulumi.CustomResourceOptions): pulumi.Output<string> {
-    const named = { name, description: "Helper to access to ECR", policy: JSON.stringify(policy) };
-    return new Policy(name, { ...named, ...this.#path(), tags: this.#args.tags }, opts).arn;
+  #principal(identity: ResolvedIdentity): AwsPrincipal {
+    const { mode } = identity;
+    switch (mode) {
+      case "accessKey": {
+        const user = this.#user(identity);
+        return { mode, userName: user.name, accessKey: this.#accessKey(user, identity.generation) };
+      }
+      case "irsa": {
+        const trust = this.#webIdentityTrust(identity.provider);
+        return { mode, roleArn: this.#helperRole(identity.roleName, trust).arn };
+      }
+      case "podIdentity": {
+        const { eks } = identity;
+        const role = this.#helperRole(identity.roleName, podIdentityTrust(eks.arn, this.#args.serviceAccount));
+        this.#associate(role, eks);
+        return { mode, roleArn: role.arn, eks };
+      }
+      case "kube2iam": {
+        const { roleName, trustedPrincipals } = identity;
+        return { mode, roleArn: this.#helperRole(roleName, principalTrust(trustedPrincipals)).arn, roleName };
+      }
+      case "node":
+        return { mode };
+    }
   }
 
-  /** Of what had the stack's own name in Pulumi before. */
-  #renamed(): pulumi.CustomResourceOptions {
+  #policy(name: string, policy: HelperPolicy, opts: pulumi.CustomResourceOptions): pulumi.Output<string> {
+    const policyArgs = { name, description: "Helper to access to ECR", policy: JSON.stringify(policy) };
+    return new Policy(name, { ...policyArgs, ...this.#path(), tags: this.#args.tags }, opts).arn;
+  }
+
+  /** For resources that had the stack's own name in Pulumi in earlier versions. */
+  #aliased(): pulumi.CustomResourceOptions {
     return { parent: this, aliases: [{ name: this.#name }] };
   }
 
@@ -122,36 +127,40 @@ export class Identity extends pulumi.ComponentResource {
     return this.#args.path === undefined ? {} : { path: this.#args.path };
   }
 
-  /** What a user or a role takes. */
-  #hardening(): { path?: string; permissionsBoundary?: string; tags: Readonly<Record<string, string>> } {
+  /** The options that apply to a user or a role. */
+  #iamOptions(): { path?: string; permissionsBoundary?: string; tags: Readonly<Record<string, string>> } {
     const { permissionsBoundary, tags } = this.#args;
     return { ...this.#path(), ...(permissionsBoundary === undefined ? {} : { permissionsBoundary }), tags };
   }
 
-  #user({ userName }: Of<"accessKey">): User {
-    const user = new User(userName, { name: userName, ...this.#hardening() }, { parent: this });
-    const attached = { user: user.name, policyArn: this.policyArn };
-    new UserPolicyAttachment(`${userName}-${this.#args.policyName}`, attached, this.#renamed());
+  #user({ userName }: ConfigOf<"accessKey">): User {
+    const user = new User(userName, { name: userName, ...this.#iamOptions() }, { parent: this });
+    const attachment = { user: user.name, policyArn: this.policyArn };
+    new UserPolicyAttachment(`${userName}-${this.#args.policyName}`, attachment, this.#aliased());
     return user;
   }
 
-  /** A new generation is another resource: it is made before the old one goes, which waits for all that used it. */
-  #key(user: User, generation: number): AccessKeyPair {
+  /** A new generation is a new resource; the old key is deleted after everything that used it. */
+  #accessKey(user: User, generation: number): AccessKeyPair {
     const key = new AccessKey(`${this.#name}-${String(generation)}`, { user: user.name }, { parent: this });
     return { id: key.id, secret: pulumi.secret(key.secret) };
   }
 
-  /** A role with a policy attached. */
+  #helperRole(roleName: string, trust: pulumi.Input<TrustPolicy>): Role {
+    return this.#role(roleName, trust, { name: this.#args.policyName, arn: this.policyArn }, this.#aliased());
+  }
+
+  /** A role with a policy attached to it. */
   #role(
     name: string,
     trust: pulumi.Input<TrustPolicy>,
     policy: { readonly name: string; readonly arn: pulumi.Input<string> },
-    attaching: pulumi.CustomResourceOptions = { parent: this },
+    attachmentOptions: pulumi.CustomResourceOptions = { parent: this },
   ): Role {
     const assumeRolePolicy = pulumi.output(trust).apply((document) => JSON.stringify(document));
-    const made = { name, description: "Helper to access to ECR", assumeRolePolicy, ...this.#hardening() };
-    const role = new Role(name, made, { parent: this });
-    new RolePolicyAttachment(`${name}-${policy.name}`, { role: role.name, policyArn: policy.arn }, attaching);
+    const roleArgs = { name, description: "Helper to access to ECR", assumeRolePolicy, ...this.#iamOptions() };
+    const role = new Role(name, roleArgs, { parent: this });
+    new RolePolicyAttachment(`${name}-${policy.name}`, { role: role.name, policyArn: policy.arn }, attachmentOptions);
     return role;
   }
 
@@ -162,32 +171,20 @@ export class Identity extends pulumi.ComponentResource {
     return this.#role(roleName, trust, { name: policyName, arn }).arn;
   }
 
-  #trust(identity: Of<"irsa" | "podIdentity" | "kube2iam">): pulumi.Input<TrustPolicy> {
-    const { eks, serviceAccount } = this.#args;
-    switch (identity.mode) {
-      case "irsa":
-        return this.#webIdentity();
-      case "podIdentity":
-        return podIdentityTrust(eks?.arn ?? "", serviceAccount);
-      case "kube2iam":
-        return principalTrust(identity.trustedPrincipals);
-    }
-  }
-
-  #webIdentity(): pulumi.Output<TrustPolicy> {
-    const { oidc: { issuer, arn } = { issuer: "", arn: undefined }, serviceAccount, tags } = this.#args;
-    const made = { url: issuer, clientIdLists: [audience], tags };
-    const provider = arn ?? new OpenIdConnectProvider(this.#name, made, { parent: this }).arn;
+  #webIdentityTrust({ issuer, arn }: OidcProvider): pulumi.Output<TrustPolicy> {
+    const { serviceAccount, tags } = this.#args;
+    const providerArgs = { url: issuer, clientIdLists: [audience], tags };
+    const providerArn = arn ?? new OpenIdConnectProvider(this.#name, providerArgs, { parent: this }).arn;
     const host = issuer.replace("https://", "");
-    return pulumi.output(provider).apply((providerArn) => webIdentityTrust(providerArn, host, serviceAccount));
+    return pulumi.output(providerArn).apply((known) => webIdentityTrust(known, host, serviceAccount));
   }
 
-  #associate(role: Role): void {
-    const { eks, serviceAccount, tags } = this.#args;
+  #associate(role: Role, eks: EksCluster): void {
+    const { serviceAccount, tags } = this.#args;
     new PodIdentityAssociation(
       this.#name,
       {
-        clusterName: eks?.name ?? "",
+        clusterName: eks.name,
         namespace: serviceAccount.namespace,
         serviceAccount: serviceAccount.name,
         roleArn: role.arn,

@@ -1,5 +1,5 @@
-// Which images the kept credentials open: the policies of who asks for them, as pure documents. A token of ECR opens what the
-// principal that asked for it may do, and no more: the login that pushes is asked for by a role of its own.
+// The IAM policies that decide which images the kept credentials can pull and push. An ECR token has the rights of the
+// principal that requested it, so a separate role requests the login that pushes.
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
 import { matchesGlob } from "../helper/shared/namespace-rules.ts";
@@ -7,20 +7,21 @@ import { isSameRegistry, registryOfHost, type Registry } from "./registry.ts";
 
 /** Repositories by name, by pattern (`*` for any characters, `?` for one) or by ARN. */
 export interface RepositoryLists {
-  /** Whose images may be pulled. The stack's own repository is one of them in any case. */
+  /** Repositories to pull from. The stack's own repository is always included. */
   readonly pullRepositories: readonly string[];
-  /** What may be pushed to, and be pulled from as well. */
+  /** Repositories to push to and pull from. */
   readonly pushRepositories: readonly string[];
-  /** Those of the own account that pull through cache rules fill; they may be pulled from, too. */
+  /** Repositories of the stack's account that pull through cache rules fill, to pull from. */
   readonly pullThroughCache: readonly string[];
 }
 
-/** What the helper is given rights on. */
+/** The repositories that the helper gets rights on, and their registries. */
 export interface ImageRights extends RepositoryLists {
+  /** The stack's own registry. */
   readonly own: Registry;
-  /** The stack's own repository. */
+  /** Name of the stack's own repository. */
   readonly repositoryName: string;
-  /** Hosts of the registries that are named beside the own one. */
+  /** Hosts of the configured registries beside the stack's own. */
   readonly registries: readonly string[];
 }
 
@@ -31,63 +32,73 @@ interface Statement {
   readonly Action: readonly string[];
 }
 
-/** A policy in IAM. */
+/** An IAM policy document. */
 export interface HelperPolicy {
   readonly Version: "2012-10-17";
   readonly Statement: readonly Statement[];
 }
 
-/** The origin's statement. ECR's tokens are per registry, not per repository: the action takes no other resource. */
-const askForTokens: Statement = {
+/**
+ * The origin script's statement. ECR tokens are per registry, not per repository: the action supports no other
+ * resource.
+ */
+const getToken: Statement = {
   Sid: "ECRKnativeToken",
   Effect: "Allow",
   Resource: ["*"],
   Action: ["ecr:GetAuthorizationToken"],
 };
 
+/** The actions of a pull. */
 export const pullActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 const uploadActions = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"];
-/** BatchGetImage is among them as builders ask first whether an image is there. */
+/** The actions of a push. Builders call BatchGetImage to see whether the image exists already. */
 export const pushActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", ...uploadActions].sort();
-/** The first pull of an image makes its repository. */
-const fillCache = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"];
+/** The actions of a pull through cache: the first pull of an image creates its repository. */
+const cacheActions = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"];
 
-/** How the helper comes to be the role that pushes. */
-export interface Assuming {
+/** The role that pushes, and the actions that the helper needs to assume it. */
+export interface AssumedRole {
   /** The role's ARN. */
   readonly role: string;
   readonly actions: readonly string[];
 }
 
-/** The policy of the helper's own user or role, whose logins pull. It may assume the role that pushes, where there is one. */
-export function helperPolicy(rights: ImageRights, assuming: Assuming | undefined): HelperPolicy {
-  const { role, actions } = assuming ?? { role: undefined, actions: [] };
+/**
+ * The policy of the helper's own user or role, whose logins pull. It may assume the role that pushes, if there is one.
+ */
+export function helperPolicy(rights: ImageRights, assumedRole: AssumedRole | undefined): HelperPolicy {
+  const { role, actions } = assumedRole ?? { role: undefined, actions: [] };
   const assume = { Sid: "AssumePushRole", Resource: role === undefined ? [] : [role], Action: actions };
-  return policyOf([askForTokens, ...pulling(rights), assume]);
+  return policyOf([getToken, ...pullGrants(rights), assume]);
 }
 
 /**
- * The policy of the role whose logins builds have: they pull and push. No pattern means the repository of the helper's own
- * image: who pushes there could make the lifecycle policy expire the one that is in use.
+ * The policy of the role that pushes, whose logins pull and push. No pattern includes the repository of the helper's
+ * own image: a push there could make the lifecycle policy expire the image that is in use.
  */
 export function pushPolicy(rights: ImageRights): HelperPolicy {
   const { own, repositoryName, pushRepositories } = rights;
-  const push = { Sid: "PushImages", Resource: resources(registriesOf(rights), pushRepositories), Action: pushActions };
+  const push = {
+    Sid: "PushImages",
+    Resource: resourceArns(registriesOf(rights), pushRepositories),
+    Action: pushActions,
+  };
   const keep = { Sid: "KeepHelperImage", Resource: [repositoryArn(own, repositoryName)], Action: uploadActions };
-  return policyOf([askForTokens, ...pulling(rights), push, { ...keep, Effect: "Deny" }]);
+  return policyOf([getToken, ...pullGrants(rights), push, { ...keep, Effect: "Deny" }]);
 }
 
 type Grant = Pick<Statement, "Sid" | "Resource" | "Action"> & Partial<Statement>;
 
-function pulling(rights: ImageRights): Grant[] {
+function pullGrants(rights: ImageRights): Grant[] {
   const { own, repositoryName, pullRepositories, pushRepositories, pullThroughCache } = rights;
-  const all = registriesOf(rights);
-  const ofOwnAccount = all.filter(({ accountId }) => accountId === own.accountId);
+  const registries = registriesOf(rights);
+  const ofOwnAccount = registries.filter(({ accountId }) => accountId === own.accountId);
   const pulled = [repositoryArn(own, repositoryName), ...pullRepositories, ...pushRepositories];
-  const cached = resources(ofOwnAccount, pullThroughCache);
+  const cached = resourceArns(ofOwnAccount, pullThroughCache);
   return [
-    { Sid: "PullImages", Resource: resources(all, [...pulled, ...cached]), Action: pullActions },
-    { Sid: "PullThroughCache", Resource: cached, Action: fillCache },
+    { Sid: "PullImages", Resource: resourceArns(registries, [...pulled, ...cached]), Action: pullActions },
+    { Sid: "PullThroughCache", Resource: cached, Action: cacheActions },
   ];
 }
 
@@ -98,7 +109,7 @@ const policyOf = (grants: readonly Grant[]): HelperPolicy => ({
     .map(({ Sid, Effect = "Allow", Resource, Action }) => ({ Sid, Effect, Resource, Action })),
 });
 
-/** The own registry and those that are named, each once. */
+/** The stack's own registry and the configured ones, each once. */
 export function registriesOf({ own, registries }: Pick<ImageRights, "own" | "registries">): Registry[] {
   const all = [own, ...registries.flatMap((host) => registryOfHost(host) ?? [])];
   return all.filter((one, index) => all.findIndex((other) => isSameRegistry(one, other)) === index);
@@ -107,13 +118,15 @@ export function registriesOf({ own, registries }: Pick<ImageRights, "own" | "reg
 const repositoryArn = ({ partition, region, accountId }: Registry, name: string): string =>
   `arn:${partition}:ecr:${region}:${accountId}:repository/${name}`;
 
-/** The ARNs of what the entries of a list mean in some registries. Partition, region and account are never a pattern. */
-const resources = (registries: readonly Registry[], entries: readonly string[]): string[] =>
+/** The ARNs of the entries of a list in each of the registries. Partition, region and account are never a pattern. */
+const resourceArns = (registries: readonly Registry[], entries: readonly string[]): string[] =>
   registries.flatMap((registry) =>
     withoutCovered(patternsIn(registry, entries)).map((pattern) => repositoryArn(registry, pattern)),
   );
 
-/** The names and patterns that the entries of a list mean in a registry: all that are no ARNs, and the ARNs in it. */
+/**
+ * The names and patterns of a list that apply to a registry: all entries that are not ARNs, and the names of its ARNs.
+ */
 export function patternsIn(registry: Registry, entries: readonly string[]): string[] {
   const prefix = repositoryArn(registry, "");
   const patterns = entries.flatMap((entry) => {
@@ -123,7 +136,10 @@ export function patternsIn(registry: Registry, entries: readonly string[]): stri
   return [...new Set(patterns)];
 }
 
-/** Without those that another one covers, as a policy has little room. Of two that mean the same the first one stays. */
+/**
+ * Removes patterns that another one covers, as the size of a policy is limited. Of two equivalent patterns the first
+ * stays.
+ */
 const withoutCovered = (patterns: readonly string[]): string[] =>
   patterns.includes("*")
     ? ["*"]
@@ -132,6 +148,8 @@ const withoutCovered = (patterns: readonly string[]): string[] =>
           !patterns.some((other, at) => at !== index && covers(other, one) && (at < index || !covers(one, other))),
       );
 
-/** Whether all that the narrow pattern means is meant by the wide one: a `?` there stands for no `*` here. */
+/**
+ * Whether the wide pattern matches everything that the narrow one matches. A `?` of the wide one never covers a `*`.
+ */
 export const covers = (wide: string, narrow: string): boolean =>
   wide === narrow || (!(wide.includes("?") && narrow.includes("*")) && matchesGlob(wide, narrow));

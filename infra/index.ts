@@ -1,23 +1,24 @@
 // The stack: configuration -> AWS -> image -> cluster -> outputs.
 import { clusterProviders, findEksCluster } from "./cluster.ts";
 import { app, readConfig } from "./config/stack.ts";
-import { Workload } from "./workload.ts";
 import { crossAccountPolicies } from "./cross-account.ts";
-import { helperArn, Identity, roleArn } from "./identity.ts";
+import { helperArn, roleArn } from "./iam-arns.ts";
+import { Identity } from "./identity.ts";
 import { helperPolicy, pushPolicy } from "./image-rights.ts";
 import { HelperImage } from "./image.ts";
-import { findOidcProvider } from "./oidc.ts";
 import { findOwnRegistry } from "./registry.ts";
 import { Repository } from "./repository.ts";
+import { resolveIdentity } from "./resolved-identity.ts";
 import { assumeActions } from "./trust-policy.ts";
+import { Workload } from "./workload.ts";
 
 const own = await findOwnRegistry();
 const config = readConfig(own);
 const name = "ecr-helper";
 
-// Looked up before anything is made: what is not there is told, and nothing was changed.
+// Look these up first, so that a missing cluster or OIDC provider fails before any change.
 const eks = await findEksCluster(config.cluster);
-const oidc = config.identity.mode === "irsa" ? await findOidcProvider(config.identity, eks) : undefined;
+const resolved = await resolveIdentity(config.identity, eks);
 
 const repository = new Repository(name, { ...config, registry: own });
 
@@ -28,13 +29,13 @@ const actions = assumeActions(config.identity.mode);
 const assuming = pushRole === undefined ? undefined : { role: pushRole, actions };
 const identity = new Identity(name, {
   ...config,
+  identity: resolved,
   policy: helperPolicy(rights, assuming),
   push: config.pushRole && { ...config.pushRole, policy: pushPolicy(rights) },
   own,
   serviceAccount,
-  eks,
-  oidc,
 });
+const { principal } = identity;
 const crossAccountPolicy = crossAccountPolicies(rights, { helper: helperArn(config, own), pushRole });
 
 const image = new HelperImage(
@@ -54,12 +55,11 @@ const workload = new Workload(name, {
   imageRef: image.ref,
   login: image.login,
   identity,
-  eks,
   region: own.region,
   registries: repository.host.apply((host) => [...new Set([host, ...config.registries])]),
 });
 
-// An output that a stack does not have is left out, and not told of as undefined.
+// An output that does not apply to this stack is left out instead of being undefined.
 export default {
   repositoryUrl: repository.url,
   imageRef: image.ref,
@@ -67,8 +67,8 @@ export default {
   deployment: workload.deployment,
   identity: config.identity.mode,
   policyArn: identity.policyArn,
-  ...(identity.userName && { userName: identity.userName }),
-  ...(identity.roleArn && { roleArn: identity.roleArn }),
+  ...("userName" in principal && { userName: principal.userName }),
+  ...("roleArn" in principal && { roleArn: principal.roleArn }),
   ...(identity.pushRoleArn && { pushRoleArn: identity.pushRoleArn }),
   ...(workload.credentialsSecretName && { credentialsSecretName: workload.credentialsSecretName }),
   basicAuthSecretName: config.basicAuthSecret,

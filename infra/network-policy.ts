@@ -1,71 +1,77 @@
-// What the helper's pod may reach in the network, and who may reach it.
+// Restricts the network traffic of the helper's pod to what it needs.
 import type { input } from "@pulumi/kubernetes/types/index.js";
-import type { EksCluster } from "./cluster.ts";
 import type { StackConfig } from "./config/stack.ts";
+import type { AwsPrincipal } from "./identity.ts";
 import { podIdentityAgent } from "./pod-credentials.ts";
 
 type EgressRule = input.networking.v1.NetworkPolicyEgressRule;
 
 const tcp = (...ports: number[]): { protocol: string; port: number }[] =>
   ports.map((port) => ({ protocol: "TCP", port }));
-const only = (address: string, ...ports: number[]): EgressRule => ({
+const toAddress = (address: string, ...ports: number[]): EgressRule => ({
   to: [{ ipBlock: { cidr: `${address}/${address.includes(":") ? "128" : "32"}` } }],
   ports: tcp(...ports),
 });
 
-/** Of EC2: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-metadata.html */
+/** The EC2 instance metadata service: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-metadata.html */
 const metadataService = "169.254.169.254";
-/** Where the agents of kube2iam and kiam listen on each node. They redirect to it what is meant for the metadata service. */
+/** The port of the kube2iam and kiam agents on each node, to which they redirect requests for the metadata service. */
 const agentPort = 8181;
 /**
- * Of the API server: a service's port as the pod sees it, and the one behind it, which is what the policy is compared with
- * where the address was translated before (Calico).
+ * Ports of the API server: the service's port, which the pod connects to, and the port behind it, which the policy is
+ * compared with where the address is translated first (Calico).
  */
-const apiServer = [443, 6443];
+const apiServerPorts = [443, 6443];
 
-type NetworkConfig = Pick<
-  StackConfig,
-  "networkPolicy" | "monitoringNamespaces" | "identity" | "awsEndpointUrl" | "stsEndpointUrl"
->;
+type NetworkConfig = Pick<StackConfig, "networkPolicy" | "monitoringNamespaces" | "awsEndpointUrl" | "stsEndpointUrl">;
 
 /**
- * Nothing comes in but to `port`, and from pods: those of the monitoring namespaces, or of any where none is named. The pod's
- * own node, which probes it, always may: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+ * The NetworkPolicy's spec. Ingress is limited to `port` and to pods of the monitoring namespaces, or of any namespace
+ * if none is listed. The pod's own node, which probes it, is always allowed:
+ * https://kubernetes.io/docs/concepts/services-networking/network-policies/
  */
 export function networkPolicySpec(
   config: NetworkConfig,
-  eks: EksCluster | undefined,
+  principal: AwsPrincipal,
   podLabels: Readonly<Record<string, string>>,
   port: number,
 ): input.networking.v1.NetworkPolicySpec {
-  const isNamed = { key: "kubernetes.io/metadata.name", operator: "In", values: [...config.monitoringNamespaces] };
-  const namespaceSelector = isNamed.values.length === 0 ? {} : { matchExpressions: [isNamed] };
+  const isListed = { key: "kubernetes.io/metadata.name", operator: "In", values: [...config.monitoringNamespaces] };
+  const namespaceSelector = isListed.values.length === 0 ? {} : { matchExpressions: [isListed] };
   const ingress = [{ from: [{ namespaceSelector }], ports: tcp(port) }];
   const podSelector = { matchLabels: podLabels };
   return config.networkPolicy === "all"
-    ? { podSelector, policyTypes: ["Ingress", "Egress"], ingress, egress: egressRules(config, eks) }
+    ? { podSelector, policyTypes: ["Ingress", "Egress"], ingress, egress: egressRules(config, principal) }
     : { podSelector, policyTypes: ["Ingress"], ingress };
 }
 
 /**
- * Nothing goes out but to DNS, the API server, AWS, and what gives the identity its credentials. Where an address is not known
- * the rule has none, and no block of all addresses instead: to Cilium nodes and the API server are in no block.
+ * Egress is limited to DNS, the API server, AWS, and the source of the identity's credentials. Where an address is not
+ * known the rule names none, rather than a block of all addresses: in Cilium no block includes the nodes or the API
+ * server.
  */
-function egressRules(
-  { identity, awsEndpointUrl, stsEndpointUrl }: NetworkConfig,
-  eks: EksCluster | undefined,
-): EgressRule[] {
+function egressRules({ awsEndpointUrl, stsEndpointUrl }: NetworkConfig, principal: AwsPrincipal): EgressRule[] {
   const endpoints = [awsEndpointUrl, stsEndpointUrl].filter((url) => url !== undefined).map(portOf);
-  const credentials: Readonly<Partial<Record<typeof identity.mode, EgressRule[]>>> = {
-    podIdentity: [only(podIdentityAgent(eks), 80)],
-    kube2iam: [only(metadataService, 80), { ports: tcp(agentPort) }],
-    node: [only(metadataService, 80)],
-  };
   return [
     { ports: [{ protocol: "UDP", port: 53 }, ...tcp(53)] },
-    { ports: tcp(...new Set([...apiServer, ...endpoints])) },
-    ...(credentials[identity.mode] ?? []),
+    { ports: tcp(...new Set([...apiServerPorts, ...endpoints])) },
+    ...credentialRules(principal),
   ];
+}
+
+/** Where the AWS SDK gets the identity's credentials, other than from the pod itself and from STS. */
+function credentialRules(principal: AwsPrincipal): EgressRule[] {
+  switch (principal.mode) {
+    case "podIdentity":
+      return [toAddress(podIdentityAgent(principal.eks), 80)];
+    case "kube2iam":
+      return [toAddress(metadataService, 80), { ports: tcp(agentPort) }];
+    case "node":
+      return [toAddress(metadataService, 80)];
+    case "accessKey":
+    case "irsa":
+      return [];
+  }
 }
 
 function portOf(url: string): number {

@@ -1,4 +1,4 @@
-// The OIDC provider by which IAM knows the cluster's tokens: looked up before anything is made.
+// The IAM OIDC provider that trusts the cluster's tokens. It is looked up before any change.
 import { getOpenIdConnectProvider } from "@pulumi/aws/iam/getOpenIdConnectProvider.js";
 import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/shared/messages.ts";
@@ -6,34 +6,34 @@ import type { EksCluster } from "./cluster.ts";
 import type { OidcSource } from "./config/identity.ts";
 import { audience } from "./trust-policy.ts";
 
-/** The provider of an issuer. `issuer` is a URL; `arn` is undefined where the stack has yet to make the provider. */
+/** The OIDC provider of an issuer. `issuer` is a URL; `arn` is undefined if the stack creates the provider. */
 export interface OidcProvider {
   readonly issuer: string;
   readonly arn: string | undefined;
 }
 
-/** Finds the provider. Rejects with what to do where IAM has none, or none that takes tokens for AWS. */
+/** Looks up the provider. Rejects with a RunError if IAM has none, or if it does not accept the audience of AWS. */
 export async function findOidcProvider(
   { oidc, createProvider }: { oidc: OidcSource; createProvider: boolean },
   eks: EksCluster | undefined,
 ): Promise<OidcProvider> {
-  if (typeof oidc === "object" && "providerArn" in oidc) return find({ arn: oidc.providerArn });
+  if (typeof oidc === "object" && "providerArn" in oidc) return findInIam({ arn: oidc.providerArn });
   const issuer = typeof oidc === "object" ? oidc.issuer : (eks?.issuer ?? "");
   if (issuer === "") {
     const expected = "an EKS cluster with an OIDC issuer, which this one has not, or oidcIssuer";
     throw new pulumi.RunError(`ecr-helper:eksCluster = ${JSON.stringify(eks?.name)}: expected ${expected}`);
   }
-  return createProvider ? { issuer, arn: undefined } : find({ url: issuer });
+  return createProvider ? { issuer, arn: undefined } : findInIam({ url: issuer });
 }
 
-async function find(wanted: { arn: string } | { url: string }): Promise<OidcProvider> {
-  const [key, value] = "arn" in wanted ? ["oidcProviderArn", wanted.arn] : ["oidcIssuer", wanted.url];
+async function findInIam(query: { arn: string } | { url: string }): Promise<OidcProvider> {
+  const [key, value] = "arn" in query ? ["oidcProviderArn", query.arn] : ["oidcIssuer", query.url];
   const fail = (expected: string): never => {
     throw new pulumi.RunError(
       `ecr-helper:${key} = ${JSON.stringify(value)}: expected ${expected}. Nothing was changed.`,
     );
   };
-  const found = await getOpenIdConnectProvider(wanted).catch((error: unknown) =>
+  const found = await getOpenIdConnectProvider(query).catch((error: unknown) =>
     fail(
       "an OIDC provider that IAM has in this account; createOidcProvider = true makes the one of an issuer " +
         `(${firstLine(error)})`,

@@ -1,4 +1,4 @@
-// What the helper may do in the cluster: keep its objects, by their names, in the build namespaces, and nothing else.
+// The helper's RBAC: it may keep its objects, by name, in the build namespaces, and nothing else.
 import { createHash } from "node:crypto";
 import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import { ClusterRoleBinding } from "@pulumi/kubernetes/rbac/v1/clusterRoleBinding.js";
@@ -10,125 +10,144 @@ import { isDynamic, staticNamespaces, type NamespaceRules } from "../helper/shar
 
 type PolicyRule = input.rbac.v1.PolicyRule;
 
+/** Arguments of Rbac. */
 export interface RbacArgs {
-  /** Name of the roles; the cluster-scoped one must be the stack's own. */
+  /** Prefix of the roles' names. Cluster-scoped roles must be unique to the stack. */
   readonly name: string;
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
-  readonly targets: NamespaceRules;
-  /** The helper's own namespace, where it keeps its tokens for the next helper: its name, and when it is there. */
+  readonly namespaceRules: NamespaceRules;
+  /** Name of the helper's own namespace, where it keeps its tokens for the next helper. */
   readonly ownNamespace: string;
+  /** The same name, which resolves when the namespace exists. */
   readonly namespace: pulumi.Input<string>;
-  /** The helper's Deployment, which tells it what comes next. */
+  /** Name of the helper's Deployment, which the helper watches to see what happens to it. */
   readonly deployment: string;
-  /** The names of the secrets that builds log in with. */
+  /** Names of the secrets that builds log in with. */
   readonly basicAuthSecrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
-  /** Whether the helper keeps the logins of builds in its own namespace, too, beside its pull secret. */
+  /** Whether the helper also keeps the builds' logins in its own namespace, beside its pull secret. */
   readonly keepsLogins: boolean;
+  /** Name of the builds' service account. */
   readonly serviceAccount: string;
 }
 
-// A create by server-side apply carries the object's name, and a list or a watch may ask for one name: all of these are
-// limited by resourceNames.
-const keeping = ["list", "watch", "create", "patch", "delete"];
-const rule = (resource: string, resourceNames: pulumi.Input<string[]>, verbs: string[]): PolicyRule => ({
-  apiGroups: [""],
+const apiGroup = "rbac.authorization.k8s.io";
+
+// resourceNames restricts all of these: a create by server-side apply carries the object's name, and a list or watch
+// can ask for a single name.
+const keepVerbs = ["list", "watch", "create", "patch", "delete"];
+const rule = (resource: string, resourceNames: pulumi.Input<string[]>, verbs: string[], group = ""): PolicyRule => ({
+  apiGroups: [group],
   resources: [resource],
   resourceNames,
   verbs,
 });
 
-// Events get their names when they are made: only making them can be allowed.
+// Events use generateName, so resourceNames cannot restrict them.
 const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
 
-/** Names and labels of namespaces; the helper asks for no more of them. */
+/** The helper reads only the names and labels of namespaces. */
 const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
 
-/** The name of the roles by which a stack's helper keeps objects of these names: other names, another role. */
+/**
+ * The name of a stack's roles for objects of the given names. It contains a hash of the names: other names, another
+ * role.
+ */
 export const roleName = (stack: string, objects: readonly string[]): string =>
   `${stack}-${createHash("sha256").update(JSON.stringify(objects)).digest("hex").slice(0, 8)}`;
 
+/** The roles of the helper's service account, and their bindings. */
 export class Rbac extends pulumi.ComponentResource {
   /**
-   * The cluster-scoped object that owns what the helper creates: Kubernetes collects it all when the stack is destroyed.
-   * It grants no more than to see whether the stack is still there.
+   * The cluster-scoped owner of everything that the helper creates: when the stack is destroyed, Kubernetes
+   * garbage-collects it all. This ClusterRole only lets the helper look up the marker.
    */
   readonly owner: { readonly name: pulumi.Output<string>; readonly uid: pulumi.Output<string> };
   /**
-   * The name of the ClusterRole by whose absence a helper that ends knows that the stack does, too: it grants nothing, and
-   * nobody but `destroy` takes it away before the Deployment.
+   * Name of a ClusterRole that grants nothing. Only `destroy` deletes it before the Deployment, so a helper that stops
+   * and does not find it knows that the stack is being destroyed.
    */
   readonly marker: string;
+  readonly #name: string;
+  readonly #args: RbacArgs;
+  readonly #childOptions = { parent: this };
+  /** Names of all secrets that the helper keeps. */
+  readonly #secrets: pulumi.Output<string[]>;
+  /**
+   * Name of the roles that depend on the objects' names. Under other names they are new roles: Pulumi creates them
+   * before the rollout and deletes the old ones after it, so that the old helper can still clean up the objects of the
+   * old names.
+   */
+  readonly #roleName: pulumi.Output<string>;
 
   constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
-    const inside = { parent: this };
+    [this.#name, this.#args] = [name, args];
+    const { pullSecret, serviceAccount, namespaceRules: namespaceRules, ownNamespace } = args;
     this.marker = `${args.name}-stack`;
-
-    const { pullSecret } = args;
-    const secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
-    const keep = [
-      rule("secrets", secrets, keeping),
-      rule("serviceaccounts", [args.serviceAccount], ["get", ...keeping]),
-    ];
-    // Roles for other names are other roles: they are made before the rollout, and the last ones go after it, so that the helper
-    // that ends can still take back what had the old names.
-    const named = secrets.apply((names) =>
-      roleName(args.name, [...names, args.serviceAccount, ...(args.keepsLogins ? ["logins"] : [])]),
+    this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
+    this.#roleName = this.#secrets.apply((names) =>
+      roleName(args.name, [...names, serviceAccount, ...(args.keepsLogins ? ["logins"] : [])]),
     );
-    const everywhere = isDynamic(args.targets);
-    const subjects = [{ kind: "ServiceAccount", ...args.subject }];
-    const apiGroup = "rbac.authorization.k8s.io";
-    const readMarker: PolicyRule = {
-      apiGroups: [apiGroup],
-      resources: ["clusterroles"],
-      resourceNames: [this.marker],
-      verbs: ["get"],
-    };
-    const owner = new ClusterRole(name, { metadata: { name: args.name }, rules: [readMarker] }, inside);
-    this.owner = { name: owner.metadata.name, uid: owner.metadata.uid };
-    const ownerRef = { apiGroup, kind: "ClusterRole", name: owner.metadata.name };
-    new ClusterRoleBinding(name, { metadata: { name: args.name }, roleRef: ownerRef, subjects }, inside);
-    if (everywhere) {
-      // There is no narrower right for namespaces that are not known beforehand. A role of its own: where it is not needed
-      // any more it is deleted after the rollout, too.
-      const metadata = { name: pulumi.interpolate`${named}-everywhere` };
-      const rules = [...keep, recordEvents, watchNamespaces];
-      const role = new ClusterRole(`${name}-everywhere`, { metadata, rules }, inside);
-      const roleRef = { apiGroup, kind: "ClusterRole", name: role.metadata.name };
-      new ClusterRoleBinding(`${name}-everywhere`, { metadata, roleRef, subjects }, inside);
-    }
+    const keepObjects = [
+      rule("secrets", this.#secrets, keepVerbs),
+      rule("serviceaccounts", [serviceAccount], ["get", ...keepVerbs]),
+    ];
 
-    const grant = (resourceName: string, namespace: pulumi.Input<string>, rules: PolicyRule[]): void => {
-      const role = new Role(resourceName, { metadata: { name: named, namespace }, rules }, inside);
-      new RoleBinding(
-        resourceName,
-        {
-          metadata: { name: named, namespace },
-          roleRef: { apiGroup, kind: "Role", name: role.metadata.name },
-          subjects,
-        },
-        inside,
-      );
-    };
-
-    const builds = staticNamespaces(args.targets);
-    for (const namespace of builds.filter((one) => one !== args.ownNamespace)) {
-      grant(`${name}-${namespace}`, namespace, [...keep, recordEvents]);
+    this.owner = this.#owner();
+    // RBAC has no narrower right for namespaces that are not known in advance.
+    if (isDynamic(namespaceRules)) this.#grantEverywhere([...keepObjects, recordEvents, watchNamespaces]);
+    const buildNamespaces = staticNamespaces(namespaceRules);
+    for (const namespace of buildNamespaces.filter((one) => one !== ownNamespace)) {
+      this.#grant(`${name}-${namespace}`, namespace, [...keepObjects, recordEvents]);
     }
-    // Builds may run in the helper's own namespace, which this stack may be about to make.
-    const ownSecrets = args.keepsLogins ? secrets : [pullSecret];
-    const own = builds.includes(args.ownNamespace) ? keep : [rule("secrets", ownSecrets, keeping)];
-    // A new helper goes on with the tokens that the last one left there.
-    const readTokens = rule("secrets", ownSecrets, ["get"]);
-    const followDeployment = {
-      apiGroups: ["apps"],
-      resources: ["deployments"],
-      resourceNames: [args.deployment],
-      verbs: ["get", "list", "watch"],
-    };
-    grant(name, args.namespace, [...own, readTokens, recordEvents, followDeployment]);
+    this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace) ? keepObjects : undefined);
     this.registerOutputs({});
+  }
+
+  #owner(): Rbac["owner"] {
+    const metadata = { name: this.#args.name };
+    const rules = [rule("clusterroles", [this.marker], ["get"], apiGroup)];
+    const role = new ClusterRole(this.#name, { metadata, rules }, this.#childOptions);
+    this.#bindEverywhere(this.#name, metadata, role);
+    return { name: role.metadata.name, uid: role.metadata.uid };
+  }
+
+  /** A role apart from the owner's: when it is no longer needed it is deleted after the rollout. */
+  #grantEverywhere(rules: PolicyRule[]): void {
+    const resourceName = `${this.#name}-everywhere`;
+    const metadata = { name: pulumi.interpolate`${this.#roleName}-everywhere` };
+    const role = new ClusterRole(resourceName, { metadata, rules }, this.#childOptions);
+    this.#bindEverywhere(resourceName, metadata, role);
+  }
+
+  #bindEverywhere(resourceName: string, metadata: input.meta.v1.ObjectMeta, role: ClusterRole): void {
+    const roleRef = { apiGroup, kind: "ClusterRole", name: role.metadata.name };
+    new ClusterRoleBinding(resourceName, { metadata, roleRef, subjects: this.#subjects() }, this.#childOptions);
+  }
+
+  /** `keepObjects` are the rules of a build namespace, if builds run in the helper's own namespace too. */
+  #grantInOwnNamespace(keepObjects: readonly PolicyRule[] | undefined): void {
+    const { deployment, keepsLogins, namespace, pullSecret } = this.#args;
+    const ownSecrets = keepsLogins ? this.#secrets : [pullSecret];
+    this.#grant(this.#name, namespace, [
+      ...(keepObjects ?? [rule("secrets", ownSecrets, keepVerbs)]),
+      // A new helper continues with the tokens that the old one kept there.
+      rule("secrets", ownSecrets, ["get"]),
+      recordEvents,
+      rule("deployments", [deployment], ["get", "list", "watch"], "apps"),
+    ]);
+  }
+
+  #grant(resourceName: string, namespace: pulumi.Input<string>, rules: PolicyRule[]): void {
+    const metadata = { name: this.#roleName, namespace };
+    const role = new Role(resourceName, { metadata, rules }, this.#childOptions);
+    const roleRef = { apiGroup, kind: "Role", name: role.metadata.name };
+    new RoleBinding(resourceName, { metadata, roleRef, subjects: this.#subjects() }, this.#childOptions);
+  }
+
+  #subjects(): input.rbac.v1.Subject[] {
+    return [{ kind: "ServiceAccount", ...this.#args.subject }];
   }
 }

@@ -1,4 +1,4 @@
-// Registries of ECR: an account has one in each region of its partition.
+// ECR registries: an account has one in each region of its partition.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
 import { getCallerIdentity } from "@pulumi/aws/getCallerIdentity.js";
 import { getPartition } from "@pulumi/aws/getPartition.js";
@@ -7,15 +7,19 @@ import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/shared/messages.ts";
 import { registryHost } from "../helper/shared/names.ts";
 
-/** Where a registry is. */
+/** A registry: its partition, account and region. */
 export interface Registry {
   /** `aws`, `aws-cn`, `aws-us-gov` or another one. */
   readonly partition: string;
+  /** 12 digits. */
   readonly accountId: string;
   readonly region: string;
 }
 
-/** Looks up the registry of the stack's own account and region. Rejects where AWS does not say who asks. */
+/**
+ * Looks up the stack's own account, partition and region. Rejects with a RunError without valid credentials and a
+ * region.
+ */
 export async function findOwnRegistry(): Promise<Registry> {
   try {
     const [{ accountId }, { partition }, { region }] = await Promise.all([
@@ -32,20 +36,28 @@ export async function findOwnRegistry(): Promise<Registry> {
   }
 }
 
-/** The host of a registry. Its suffix is that of the partition: `amazonaws.com`, `amazonaws.com.cn`, `amazonaws.eu`. */
+/**
+ * The host of a registry. The region's partition decides its suffix: `amazonaws.com`, `amazonaws.com.cn`,
+ * `amazonaws.eu`.
+ */
 export const hostOfRegistry = ({ accountId, region }: Pick<Registry, "accountId" | "region">): string =>
   `${accountId}.dkr.ecr.${region}.${partitionOf(region).dnsSuffix}`;
 
-/** How the hosts of a partition's registries look, as messages have it; the partition is that of a region. */
-export const hostForm = (region: string): string => `ACCOUNT.dkr.ecr.REGION.${partitionOf(region).dnsSuffix}`;
+/** The format of registry hosts in the region's partition, for messages. */
+export const hostFormat = (region: string): string => `ACCOUNT.dkr.ecr.REGION.${partitionOf(region).dnsSuffix}`;
 
-/** The registry of a host; undefined for any other host, also for one whose suffix is none of AWS. */
+/**
+ * The registry of a host; undefined if it is not exactly the host of a registry, for example because of a suffix not of
+ * AWS.
+ */
 export function registryOfHost(host: string): Registry | undefined {
   const registry = registryNamedBy(host);
   return registry !== undefined && hostOfRegistry(registry) === host ? registry : undefined;
 }
 
-/** The registry that the beginning of a host names, `ACCOUNT.dkr.ecr.REGION`, whatever its suffix is. */
+/**
+ * The registry that the start of a host names, `ACCOUNT.dkr.ecr.REGION`, with any suffix; undefined for any other host.
+ */
 export function registryNamedBy(host: string): Registry | undefined {
   const region = registryHost.exec(host)?.[1];
   if (region === undefined) return undefined;

@@ -1,11 +1,11 @@
-// Who may pull the helper's image, as a pure document.
+// The policy of the helper's repository: who may pull its image.
 import { pullActions } from "./image-rights.ts";
 import type { Registry } from "./registry.ts";
 
 /**
- * The policy of a repository in the registry, as JSON: for account ids, IAM ARNs or `*`, and for the own account where there
- * are none. They may pull, and nothing else: the origin let them push, delete, and set this policy as well. The own account is
- * named by its root: a principal that was made a moment ago would be refused as not found.
+ * The repository policy, as JSON. The principals are account ids, IAM ARNs or `*`; without any, the registry's own
+ * account. They may only pull, while the origin script also let them push, delete and set this policy. The own account
+ * is named by its root, as ECR rejects a principal that was created a moment ago as not found.
  */
 export function repositoryPolicy(principals: readonly string[], { partition, accountId }: Registry): string {
   const own = `arn:${partition}:iam::${accountId}:root`;

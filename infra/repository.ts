@@ -7,26 +7,30 @@ import type { Registry } from "./registry.ts";
 import type { RepositoryConfig } from "./config/repository.ts";
 import { repositoryPolicy } from "./repository-policy.ts";
 
+/** Arguments of Repository. */
 export interface RepositoryArgs extends RepositoryConfig {
   readonly tags: Readonly<Record<string, string>>;
-  /** Where it is made. */
+  /** The registry that the repository is created in. */
   readonly registry: Registry;
 }
 
 const keptImages = 10;
 
-/** A repository that keeps its last images and is open to its principals only. */
+/**
+ * The repository, with a lifecycle policy that keeps the last images and a policy that lets only its principals pull.
+ */
 export class Repository extends pulumi.ComponentResource {
-  /** `HOST/NAME`, by which images are pushed and pulled. */
+  /** `HOST/NAME`. */
   readonly url: pulumi.Output<string>;
   /** The registry's host. */
   readonly host: pulumi.Output<string>;
 
   constructor(name: string, args: RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Repository", name, {}, opts);
-    const inside = { parent: this };
+    const childOptions = { parent: this };
 
-    // By its name in ECR: one of another name is made before the old one goes, whose images are in use until then.
+    // Named as in ECR, so that a rename creates the new repository before it deletes the old one, whose images are in
+    // use until then.
     const repository = new EcrRepository(
       args.repositoryName,
       {
@@ -34,15 +38,15 @@ export class Repository extends pulumi.ComponentResource {
         forceDelete: args.forceDelete,
         imageTagMutability: args.tagMutability,
         imageScanningConfiguration: { scanOnPush: args.scanOnPush },
-        encryptionConfigurations: [encryptionBy(args.encryption)],
+        encryptionConfigurations: [encryptionConfiguration(args.encryption)],
         tags: args.tags,
       },
-      inside,
+      childOptions,
     );
-    const own = { repository: repository.name };
+    const target = { repository: repository.name };
     const policy = repositoryPolicy(args.repositoryPrincipals, args.registry);
-    new RepositoryPolicy(args.repositoryName, { ...own, policy }, inside);
-    new LifecyclePolicy(args.repositoryName, { ...own, policy: JSON.stringify(lifecyclePolicy) }, inside);
+    new RepositoryPolicy(args.repositoryName, { ...target, policy }, childOptions);
+    new LifecyclePolicy(args.repositoryName, { ...target, policy: JSON.stringify(lifecyclePolicy) }, childOptions);
 
     this.url = repository.repositoryUrl;
     this.host = repository.repositoryUrl.apply((url) => url.split("/")[0] ?? "");
@@ -50,8 +54,8 @@ export class Repository extends pulumi.ComponentResource {
   }
 }
 
-/** Said also where it is the default: the provider takes no notice of an encryption that is not said any more. */
-const encryptionBy = (key: string): { encryptionType: string; kmsKey?: string } =>
+/** Explicit even for the default: the provider does not notice an encryption that is removed from the inputs. */
+const encryptionConfiguration = (key: string): { encryptionType: string; kmsKey?: string } =>
   key.startsWith("arn:") ? { encryptionType: "KMS", kmsKey: key } : { encryptionType: key };
 
 const lifecyclePolicy = {

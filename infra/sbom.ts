@@ -1,9 +1,10 @@
-// The SBOM of the helper's image, for scanners: the npm packages in its bundle, and the Node that it runs on.
+// npm run sbom [FILE]: writes the SBOM of the helper's image, for scanners: the npm packages in its bundle, and its
+// Node.js.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { cyclonedxEsbuildPlugin } from "@cyclonedx/cyclonedx-esbuild";
 import { build } from "esbuild";
-import { bundling } from "./image.ts";
+import { bundling } from "./bundle.ts";
 
 interface Bom {
   readonly metadata: { readonly component: { readonly "bom-ref": string } };
@@ -11,7 +12,8 @@ interface Bom {
   readonly dependencies: { readonly ref: string; readonly dependsOn?: string[] }[];
 }
 
-// From the project's folder: the plugin would take a relative path from the bundle's, which is the image's context.
+// Absolute, because the plugin resolves a relative path against the bundle's folder, which is the image's build
+// context.
 const file = resolve(process.argv[2] ?? "build/sbom.cdx.json");
 
 mkdirSync(dirname(file), { recursive: true });
@@ -21,7 +23,7 @@ await build({
   plugins: [cyclonedxEsbuildPlugin({ outputFile: file, outputReproducible: true, validate: true })],
 });
 
-/** No package of npm: it comes with the base image, whose tag or digest says which release of it. */
+/** Node.js is no npm package: it comes with the base image, whose tag or digest decides the exact release. */
 const version = /\d+/.exec(String(bundling.target))?.[0] ?? "";
 const node = { type: "platform", name: "node", version, "bom-ref": "node", purl: `pkg:generic/node@${version}` };
 

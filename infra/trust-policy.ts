@@ -1,9 +1,10 @@
-// Who may assume the helper's role: the trust policies, as pure documents.
+// The trust policies of the stack's roles: who may assume them.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-idp_oidc.html
 // https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
 import { literalArn } from "./config/aws-names.ts";
 import type { Registry } from "./registry.ts";
 
+/** A Kubernetes service account. */
 export interface ServiceAccountName {
   readonly namespace: string;
   readonly name: string;
@@ -16,6 +17,7 @@ interface Statement {
   readonly Condition?: Readonly<Partial<Record<"StringEquals" | "ArnEquals", Readonly<Record<string, string>>>>>;
 }
 
+/** A trust policy document (`AssumeRolePolicyDocument`). */
 export interface TrustPolicy {
   readonly Version: "2012-10-17";
   readonly Statement: readonly [Statement];
@@ -23,10 +25,10 @@ export interface TrustPolicy {
 
 const policy = (statement: Statement): TrustPolicy => ({ Version: "2012-10-17", Statement: [statement] });
 
-/** What a token for AWS is meant for, in every partition. */
+/** The audience of service account tokens for AWS STS, in every partition. */
 export const audience = "sts.amazonaws.com";
 
-/** Tokens of one service account, meant for AWS, by the provider of the given ARN; `issuer` has no `https://`. */
+/** Trusts the AWS tokens of one service account, from the OIDC provider of that ARN. `issuer` has no `https://`. */
 export const webIdentityTrust = (providerArn: string, issuer: string, account: ServiceAccountName): TrustPolicy =>
   policy({
     Effect: "Allow",
@@ -40,7 +42,10 @@ export const webIdentityTrust = (providerArn: string, issuer: string, account: S
     },
   });
 
-/** EKS Pod Identity, for the pods of one service account in one cluster: it tags the session with all three. */
+/**
+ * Trusts EKS Pod Identity for one service account in one cluster: it tags the session with cluster, namespace and
+ * account.
+ */
 export const podIdentityTrust = (clusterArn: string, account: ServiceAccountName): TrustPolicy =>
   policy({
     Effect: "Allow",
@@ -55,20 +60,23 @@ export const podIdentityTrust = (clusterArn: string, account: ServiceAccountName
     },
   });
 
-/** ARNs of roles and users, or account ids: kube2iam and kiam assume the role by the one that their node has. */
+/**
+ * Trusts ARNs of roles and users, or account ids: kube2iam and kiam assume the role with the credentials of their node.
+ */
 export const principalTrust = (principals: readonly string[]): TrustPolicy =>
   policy({ Effect: "Allow", Principal: { AWS: principals }, Action: "sts:AssumeRole" });
 
 /**
- * What assuming a role takes. A session of EKS Pod Identity has tags that go along, all of them:
- * https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html
+ * The actions needed to assume the role that pushes. The tags of an EKS Pod Identity session are transitive, so they
+ * have to be allowed too: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html
  */
 export const assumeActions = (identity: string): readonly string[] =>
   identity === "podIdentity" ? ["sts:AssumeRole", "sts:TagSession"] : ["sts:AssumeRole"];
 
 /**
- * The helper alone, by its ARN: as the principal itself it would have to be there before the role, and be another one when it
- * is made anew. Where the stack does not know it, whoever the account gives the right to assume the role.
+ * Trusts only the helper, by a condition on its ARN. As the principal itself it would have to exist before the role,
+ * and would no longer match once it is created anew. Where the stack does not know the helper, the account's IAM
+ * policies decide.
  */
 export const helperTrust = (
   { partition, accountId }: Registry,

@@ -1,4 +1,4 @@
-// The environment variables that configure the helper: infra/workload.ts sets them, helper/config reads them.
+// The environment variables that configure the helper: infra/pod.ts sets them, helper/config/helper-config.ts reads them.
 
 /** The variables that the stack sets to values. A list is comma-separated; what is not configured is empty. */
 export type StackVariable =

@@ -1,25 +1,26 @@
-// Parts of expressions in the language of the API server's policies: https://kubernetes.io/docs/reference/using-api/cel/
+// Parts of CEL expressions, the language of admission policies: https://kubernetes.io/docs/reference/using-api/cel/
 import { parseRequirements, type Requirement } from "../../helper/shared/label-selector.ts";
 import { isPattern, reservedNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 
-/** A string or a list of strings as a literal: the escapes of JSON are among those of CEL. */
+/** A string or a list of strings as a CEL literal. CEL supports all escapes of JSON. */
 export const literal = (value: string | readonly string[]): string => JSON.stringify(value);
 
-/** Alternatives, or conditions that all have to hold, as one operand. */
+/** One operand that is true if any of the conditions holds. */
 export const anyOf = (conditions: readonly string[]): string =>
   conditions.length === 0 ? "false" : `(${conditions.join(" || ")})`;
+/** One operand that is true if all of the conditions hold. */
 export const allOf = (conditions: readonly string[]): string =>
   conditions.length === 0 ? "true" : `(${conditions.join(" && ")})`;
 
-/** Whether the namespace of a request is a build namespace: the same that `createMatcher` decides. */
+/** Whether the namespace of a request is a build namespace. It must agree with `createMatcher` in helper/shared. */
 export function isBuildNamespace(rules: NamespaceRules): string {
   const { buildNamespaces, excludeNamespaces, namespaceSelector } = rules;
   const reserved = reservedNamespaces(rules);
   const isNamed = `request.namespace in ${literal(reserved.filter((one) => buildNamespaces.includes(one)))}`;
   const isSelected = namespaceSelector === "" ? [] : [allOf(parseRequirements(namespaceSelector).map(isMet))];
-  const isMeant = anyOf([...matchesAny(buildNamespaces), ...isSelected]);
+  const isIncluded = anyOf([...matchesAny(buildNamespaces), ...isSelected]);
   const isReserved = `request.namespace in ${literal(reserved)}`;
-  return `!${anyOf(matchesAny(excludeNamespaces))} && (${isReserved} ? ${isNamed} : ${isMeant})`;
+  return `!${anyOf(matchesAny(excludeNamespaces))} && (${isReserved} ? ${isNamed} : ${isIncluded})`;
 }
 
 function matchesAny(patterns: readonly string[]): string[] {
@@ -29,12 +30,12 @@ function matchesAny(patterns: readonly string[]): string[] {
     ...(names.length === 0 ? [] : [`request.namespace in ${literal(names)}`]),
     ...(globs.length === 0
       ? []
-      : [`request.namespace.matches(${literal(`^(${globs.map(expressionOf).join("|")})$`)})`]),
+      : [`request.namespace.matches(${literal(`^(${globs.map(globExpression).join("|")})$`)})`]),
   ];
 }
 
-/** A glob as a regular expression of RE2, which takes linear time whatever the expression is. */
-const expressionOf = (glob: string): string =>
+/** A glob as an RE2 expression, which takes linear time in every case. */
+const globExpression = (glob: string): string =>
   glob
     .replace(/[^-a-z0-9*?]/g, "\\$&")
     .replaceAll("*", ".*")
@@ -42,16 +43,16 @@ const expressionOf = (glob: string): string =>
 
 /** Whether the labels of a request's namespace meet a requirement. */
 function isMet({ key, operator, values }: Requirement): string {
-  const found = `namespaceObject.metadata.?labels[?${literal(key)}]`;
-  const holds = (condition: string): string => `${found}.optMap(v, ${condition}).orValue(false)`;
+  const label = `namespaceObject.metadata.?labels[?${literal(key)}]`;
+  const holds = (condition: string): string => `${label}.optMap(v, ${condition}).orValue(false)`;
   const compared = (sign: string): string =>
-    // Of no integer of 64 bits `int` makes an error, which refuses the request: as if it did not compare so.
+    // `int` fails for anything beyond 64 bits, and an error denies the request, as if the comparison were false.
     holds(`v.matches("^-?[0-9]+$") && int(v) ${sign} ${String(BigInt(values[0] ?? ""))}`);
   switch (operator) {
     case "Exists":
-      return `${found}.hasValue()`;
+      return `${label}.hasValue()`;
     case "DoesNotExist":
-      return `!${found}.hasValue()`;
+      return `!${label}.hasValue()`;
     case "In":
       return holds(`v in ${literal(values)}`);
     case "NotIn":

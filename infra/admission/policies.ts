@@ -1,4 +1,4 @@
-// What the API server holds the helper to, beyond its rights: these say which names it may write, and not what.
+// The admission policies for the helper's writes: RBAC restricts which names it may write, these restrict the content.
 // https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
 import { ValidatingAdmissionPolicy } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicy.js";
 import { ValidatingAdmissionPolicyBinding } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicyBinding.js";
@@ -14,17 +14,19 @@ interface Subject {
   readonly namespace: string;
 }
 
+/** Arguments of Admission. */
 export interface AdmissionArgs {
-  /** Begins the names of the policies, which are cluster-scoped: the stack's own. */
+  /** Prefix of the policies' names. They are cluster-scoped, so it must be unique to the stack. */
   readonly name: string;
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
-  readonly targets: NamespaceRules;
+  readonly namespaceRules: NamespaceRules;
   readonly basicAuthSecrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
   readonly owner: { readonly name: pulumi.Input<string>; readonly uid: pulumi.Input<string> };
 }
 
+/** The spec of a ValidatingAdmissionPolicy. */
 export interface PolicySpec {
   readonly failurePolicy: "Fail";
   readonly matchConstraints: { readonly resourceRules: { [key: string]: string[] }[] };
@@ -33,7 +35,10 @@ export interface PolicySpec {
   readonly validations: (Validation & { readonly reason: "Forbidden" })[];
 }
 
-/** The rules for one resource. They are evaluated for the helper's requests alone: nobody else's can fail, or wait, by them. */
+/**
+ * The policy for one resource. It is evaluated only for the helper's requests, so it can neither fail nor delay any
+ * other.
+ */
 function policySpec(resource: string, { name, namespace }: Subject, { variables, validations }: Rules): PolicySpec {
   const user = `system:serviceaccount:${namespace}:${name}`;
   const operations = ["CREATE", "UPDATE", "DELETE"];
@@ -48,7 +53,7 @@ function policySpec(resource: string, { name, namespace }: Subject, { variables,
   };
 }
 
-/** The specifications of the policies, by the resource that each is for. */
+/** The specs of the policies, by resource. */
 export const policySpecs = (
   subject: Subject,
   kept: KeptObjects,
@@ -57,28 +62,31 @@ export const policySpecs = (
   serviceaccounts: policySpec("serviceaccounts", subject, accountRules(kept)),
 });
 
-/** Changed in place, before the rollout: the helper that ends may go on with its own names, and take back everywhere. */
+/**
+ * The policies and their bindings. An update changes them in place before the rollout, so their rules let the old
+ * helper continue with its own names, and clean up in all namespaces.
+ */
 export class Admission extends pulumi.ComponentResource {
   constructor(name: string, args: AdmissionArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Admission", name, {}, opts);
-    const inside = { parent: this };
-    const { targets, pullSecret } = args;
+    const childOptions = { parent: this };
+    const { namespaceRules, pullSecret } = args;
     const specs = pulumi
       .all([args.subject, args.basicAuthSecrets, args.owner])
       .apply(([subject, basicAuthSecrets, owner]) =>
-        policySpecs(subject, { targets, basicAuthSecrets, pullSecret, owner }),
+        policySpecs(subject, { namespaceRules, basicAuthSecrets, pullSecret, owner }),
       );
     for (const resource of ["secrets", "serviceaccounts"] as const) {
       const metadata = { name: `${args.name}-${resource}` };
       const policy = new ValidatingAdmissionPolicy(
         `${name}-${resource}`,
         { metadata, spec: specs.apply((all) => all[resource]) },
-        inside,
+        childOptions,
       );
       new ValidatingAdmissionPolicyBinding(
         `${name}-${resource}`,
         { metadata, spec: { policyName: policy.metadata.name, validationActions: ["Deny"] } },
-        inside,
+        childOptions,
       );
     }
     this.registerOutputs({});

@@ -1,43 +1,53 @@
-// What the rules for secrets and for service accounts have in common: the variables and conditions of admission policies.
+// CEL variables and conditions that the policies for secrets and for service accounts share.
 // https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
 import { ownerReference, ownLabels } from "../../helper/shared/ownership.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import { allOf, literal } from "./cel.ts";
 
-/** What the stack's configuration says of the objects that its helper keeps. */
+/** The objects that the helper keeps, from the configuration of its stack. */
 export interface KeptObjects {
-  readonly targets: NamespaceRules;
+  readonly namespaceRules: NamespaceRules;
   readonly basicAuthSecrets: readonly string[];
   readonly pullSecret: string;
-  /** The object that owns what the helper makes. */
+  /** The object that owns everything that the helper creates. */
   readonly owner: { readonly name: string; readonly uid: string };
 }
 
+/** A variable of a policy: `variables.NAME` in its expressions. */
 export interface Variable {
   readonly name: string;
   readonly expression: string;
 }
 
+/** A condition that a request must meet, and the message if it does not. */
 export interface Validation {
   readonly expression: string;
   readonly message: string;
 }
 
+/** The variables and validations of one policy. */
 export interface Rules {
   readonly variables: readonly Variable[];
   readonly validations: readonly Validation[];
 }
 
+/** Whether the request is a create. */
 export const created = 'request.operation == "CREATE"';
+/** Whether the request is an update. */
 export const updated = 'request.operation == "UPDATE"';
+/** Whether the request is a delete. */
 export const deleted = 'request.operation == "DELETE"';
 
-/** A field of the object as it will be and as it is, empty where there is none: of these an expression can be of one form. */
+/**
+ * Variables for a field in the new and in the old object, or `empty` if there is none: one expression then fits all
+ * operations.
+ */
 export const beforeAndAfter = (name: string, field: string, empty: string): Variable[] => [
   { name, expression: `${deleted} ? ${empty} : object.${field}.orValue(${empty})` },
   { name: `${name}Before`, expression: `${created} ? ${empty} : oldObject.${field}.orValue(${empty})` },
 ];
 
+/** Variables for the metadata that the rules check. */
 export const metadata = [
   ...beforeAndAfter("labels", "metadata.?labels", "{}"),
   ...beforeAndAfter("annotations", "metadata.?annotations", "{}"),
@@ -45,6 +55,7 @@ export const metadata = [
   ...beforeAndAfter("finalizers", "metadata.?finalizers", "[]"),
 ];
 
+/** Whether a variable with labels has the labels of the stack's objects. */
 export const isOwn = (kept: KeptObjects, labels: string): string =>
   allOf(
     Object.entries(ownLabels(kept)).map(
@@ -52,20 +63,29 @@ export const isOwn = (kept: KeptObjects, labels: string): string =>
     ),
   );
 
-/** That what others wrote in a map stays as it is. `isMine` says of a key `k` whether the helper may change it. */
+/**
+ * Requires that others' entries of a map stay unchanged. `isMine` is a condition on a key `k` that the helper may
+ * change.
+ */
 export const keepsOthers = (map: string, isMine: string): string =>
   `variables.${map}Before.all(k, ${isMine} || ` +
   `variables.${map}[?k].orValue("") == variables.${map}Before[k] && k in variables.${map})`;
+/** Requires that no key is added to a map, other than those that `isMine` allows. */
 export const addsNone = (map: string, isMine: string): string =>
   `variables.${map}.all(k, ${isMine} || k in variables.${map}Before)`;
+/** Requires that the finalizers stay unchanged. */
 export const keepsFinalizers = "variables.finalizers == variables.finalizersBefore";
 
-/** Whether a reference `r` is the stack's own. */
+/** Whether an owner reference `r` is to the stack's own object. */
 export const isOwner = (kept: KeptObjects): string =>
   allOf(Object.entries(ownerReference(kept)).map(([field, value]) => `r.${field} == ${literal(value)}`));
-/** All of a reference that Kubernetes' garbage collector goes by: by another kind its owner would be gone to it. */
+/**
+ * The fields by which Kubernetes' garbage collector finds an owner: with another kind it would consider the owner
+ * deleted.
+ */
 const ownerKey = (reference: string): string =>
   ["apiVersion", "kind", "name", "uid"].map((field) => `${reference}.${field}`).join(' + " " + ');
-/** Whether it was there before, and whether it still is. */
+/** Whether an owner reference `r` was in the old object. */
 export const existed = `(${ownerKey("r")}) in variables.ownersBefore.map(o, ${ownerKey("o")})`;
+/** Whether an owner reference `r` is in the new object. */
 export const exists = `(${ownerKey("r")}) in variables.owners.map(o, ${ownerKey("o")})`;

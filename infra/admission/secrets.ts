@@ -1,4 +1,5 @@
-// What the secrets that the helper writes have to be: what helper/resources/secrets.ts makes of them, whatever others added.
+// The rules for secrets: the helper may only write what helper/resources/secrets.ts creates, and must keep what others
+// added.
 import { dockerConfigKey, dockerConfigType } from "../../helper/shared/docker-config.ts";
 import { annotationPrefix } from "../../helper/shared/ownership.ts";
 import {
@@ -17,7 +18,10 @@ import {
 } from "./rules.ts";
 import { allOf, anyOf, isBuildNamespace, literal } from "./cel.ts";
 
-/** The types of the helper's secrets and the keys of each: https://kubernetes.io/docs/concepts/configuration/secret/#secret-types */
+/**
+ * The types of the helper's secrets and their keys:
+ * https://kubernetes.io/docs/concepts/configuration/secret/#secret-types
+ */
 const types = {
   basicAuth: { type: "kubernetes.io/basic-auth", keys: ["username", "password"] },
   pull: { type: dockerConfigType, keys: [dockerConfigKey] },
@@ -31,8 +35,8 @@ const hasType = ({ type, keys }: (typeof types)[keyof typeof types]): string =>
   ]);
 
 /**
- * A name decides of which type the secret is. Which names there may be its roles say, and while one helper takes over from
- * another they say it for both: the names of the one that ends are not known here, and may be of either type.
+ * The name of a secret decides its type. RBAC restricts the names, and during a takeover it allows those of both
+ * helpers: the old helper's names are not known here, so they may have either type.
  */
 const hasTypeOfItsName = ({ basicAuthSecrets, pullSecret }: KeptObjects): string =>
   anyOf([
@@ -40,19 +44,20 @@ const hasTypeOfItsName = ({ basicAuthSecrets, pullSecret }: KeptObjects): string
     allOf([`!(object.metadata.name in ${literal(basicAuthSecrets)})`, hasType(types.pull)]),
   ]);
 
-/** Those that helper/resources/secrets.ts writes: the helper's own, and the hosts for Knative and Tekton. */
+/** The annotations that helper/resources/secrets.ts writes: the helper's own, and the hosts for Knative and Tekton. */
 const isSecretAnnotation = anyOf([
   `k.startsWith(${literal(annotationPrefix)})`,
   `k.matches(${literal("^(build[.]knative|tekton)[.]dev/docker-[0-9]+$")})`,
 ]);
 
+/** The rules for secrets. */
 export const secretRules = (kept: KeptObjects): Rules => ({
   variables: [
     ...metadata,
     ...beforeAndAfter("data", "?data", "{}"),
     {
       name: "isKept",
-      expression: `request.namespace == ${literal(kept.targets.namespace)} || (${isBuildNamespace(kept.targets)})`,
+      expression: `request.namespace == ${literal(kept.namespaceRules.namespace)} || (${isBuildNamespace(kept.namespaceRules)})`,
     },
   ],
   validations: [

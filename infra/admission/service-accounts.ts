@@ -1,4 +1,5 @@
-// What the helper may do to service accounts: what helper/resources/service-account.ts does, so that nothing of others is lost or added.
+// The rules for service accounts: the helper may only do what helper/resources/service-account.ts does, so that it
+// neither removes nor adds anything of others.
 import { entriesAnnotation, maxEntriesAnnotation, ownLabels } from "../../helper/shared/ownership.ts";
 import {
   addsNone,
@@ -22,17 +23,22 @@ import { allOf, anyOf, isBuildNamespace, literal } from "./cel.ts";
 const lists = ["secrets", "imagePullSecrets"] as const;
 type List = (typeof lists)[number];
 
-/** Whether a helper of the stack noted a name: an earlier one may have had other names. `"secrets"` is a key of the note. */
+/**
+ * Whether the annotation lists a name `n`, maybe one of an earlier helper's other names. `"secrets"` is a key in it.
+ */
 const isNoted = `n != "secrets" && variables.noted.contains("\\"" + n + "\\"")`;
 
 /**
- * Whether the helper has the right to keep a secret of that name. One that ends, because the next one has other names, goes by
- * those of its own role until that one goes, too. It costs a third of what an expression may: it is asked last.
+ * Whether RBAC lets the helper keep a secret of that name. An old helper, whose successor has other names, continues
+ * with its own names until its role is deleted. The check costs a third of an expression's budget, so it comes last.
  */
 const mayKeep = (name: string): string =>
   `authorizer.group("").resource("secrets").namespace(request.namespace).name(${name}).check("patch").allowed()`;
 
-/** The names in a list of references, as they will be and as they are, and those of them that are no helper's. */
+/**
+ * Variables for the names in a list of references, in the new and in the old object, and for those that are not a
+ * helper's.
+ */
 const namesIn = (list: List, names: readonly string[]): Variable[] => {
   const namesOf = (object: string): string => `${object}.?${list}.orValue([]).map(e, e.?name.orValue(""))`;
   const ofOthers = (of: string): string => `variables.${of}.filter(n, !(n in ${literal(names)} || ${isNoted}))`;
@@ -45,7 +51,7 @@ const namesIn = (list: List, names: readonly string[]): Variable[] => {
   ];
 };
 
-/** Others' entries stay, in their order; what is new is the helper's own. */
+/** Requires that others' entries stay, in their order, and that new entries are the helper's own. */
 const keepsEntries = (list: List): Validation => {
   const [others, othersBefore] = [`variables.${list}OfOthers`, `variables.${list}OfOthersBefore`];
   const isOfLastHelper = allOf([
@@ -59,14 +65,17 @@ const keepsEntries = (list: List): Validation => {
   };
 };
 
-/** In other namespaces than those for builds entries are only taken back. */
+/** Requires that entries are only removed outside the build namespaces. */
 const addsInBuildsOnly = (names: readonly string[]): string =>
   anyOf([
     "variables.isBuild",
     allOf(lists.map((list) => `variables.${list}.all(n, !(n in ${literal(names)}) || n in variables.${list}Before)`)),
   ]);
 
-/** The helper's note of its entries, in the one form that it writes, with no names but its own: it takes back what it noted. */
+/**
+ * Restricts the annotation that lists the helper's entries to its one format and to the helper's names: it removes what
+ * it listed.
+ */
 function notesOwnEntries(key: string, names: readonly string[]): Validation {
   const one = '"[a-z0-9.-]+"';
   const form = `^{"secrets":\\[(${one}(,${one})*)?\\],"imagePullSecrets":\\[(${one}(,${one})*)?\\]}$`.replaceAll(
@@ -98,6 +107,7 @@ const keepsTheRest = (isOwnLabel: string, isNote: string): Validation => ({
   message: "the helper may change nothing in a service account but its own entries, labels, owner and annotation",
 });
 
+/** The rules for service accounts. */
 export function accountRules(kept: KeptObjects): Rules {
   const names = [...kept.basicAuthSecrets, kept.pullSecret];
   const key = entriesAnnotation(kept);
@@ -117,7 +127,7 @@ export function accountRules(kept: KeptObjects): Rules {
   return {
     variables: [
       ...metadata,
-      { name: "isBuild", expression: isBuildNamespace(kept.targets) },
+      { name: "isBuild", expression: isBuildNamespace(kept.namespaceRules) },
       { name: "noted", expression: noted },
       ...lists.flatMap((list) => namesIn(list, names)),
     ],

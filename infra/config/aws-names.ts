@@ -1,4 +1,4 @@
-// What AWS takes for a name, an ARN, a principal or an address.
+// Patterns of what AWS accepts as a name, an ARN, a principal or a URL.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
 import { dnsName, portSuffix, region } from "../../helper/shared/names.ts";
@@ -12,18 +12,23 @@ const session = `sts::\\d{12}:(?:assumed-role/${name}/${name}|federated-user/${n
 
 /** An account's id, or the ARN of an account, a user, a role or a session. */
 export const principal = new RegExp(`^(?:\\d{12}|arn:${partition}:(?:${account}|${session}))$`);
-/** The same, or `*` for everybody. */
+/** The same, or `*` for everyone. */
 export const principalOrAll = new RegExp(`^\\*$|${principal.source}`);
+/** The name of an IAM policy. */
 export const policyName = /^[\w+=,.@-]{1,128}$/;
-/** Of a user or a role. */
+/** The name of an IAM user or role. */
 export const entityName = new RegExp(`^${name}$`);
+/** An IAM path: `/` or `/SOME/PATH/`. */
 export const iamPath = /^\/(?:[!-~]{1,510}\/)?$/;
+/** The ARN of an IAM policy, of an account or of AWS. */
 export const policyArn = new RegExp(`^arn:${partition}:iam::(?:\\d{12}|aws):policy/${path}[\\w+=,.@-]{1,128}$`);
+/** The ARN of an IAM OIDC provider. */
 export const oidcProviderArn = new RegExp(`^arn:${partition}:iam::\\d{12}:oidc-provider/${issuer}$`, "i");
-// https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+/** `KEY=VALUE`: https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html */
 export const tag = /^(?!aws:)(?!__proto__=)[\p{L}\p{N} _.:/+@-]{1,128}=[\p{L}\p{N} _.:/=+@-]{0,256}$/iu;
 
-// The names of repositories, as ECR's service model has them: the pages of its API are older, and refuse `a__b` and `a--b`.
+// Repository names as ECR's service model defines them. The pages of its API reference are older and exclude `a__b` and
+// `a--b`.
 // https://github.com/boto/botocore/blob/develop/botocore/data/ecr/2015-09-21/service-2.json, RepositoryName
 // https://github.com/distribution/reference/blob/main/regexp.go, path-component
 const pathOf = (letter: string): string => {
@@ -31,24 +36,24 @@ const pathOf = (letter: string): string => {
   return `${component}(?:/${component})*`;
 };
 
-/** The path of an image's name, which is the name of its repository. */
+/** The path in an image's name, which is the name of its repository. */
 export const imagePath = pathOf("[a-z0-9]");
-/** ECR takes 256 characters, but Docker takes no more than 255 with the registry's host. */
+/** The name of a repository. ECR accepts 256 characters, but Docker at most 255 including the registry's host. */
 export const repositoryName = new RegExp(`^(?=.{2,200}$)${imagePath}$`);
-/** The same with `*` for any characters and `?` for one, wherever a name may have a letter; here 256 is the limit. */
+/** The same with `*` for any characters and `?` for one in place of letters. The limit is 256 characters here. */
 export const repositoryPattern = new RegExp(`^(?=.{2,256}$|\\*$)${pathOf("[a-z0-9*?]")}$`);
-/** The groups are its partition, region and account, and the name, which may be any text. */
+/** The ARN of a repository. Groups: partition, region, account, and the name, which may be any text. */
 export const repositoryArn = new RegExp(`^arn:(${partition}):ecr:(${region}):(\\d{12}):repository/(.*)$`, "s");
 // https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id
 const kmsKeyId = "(?:[\\da-f]{8}(?:-[\\da-f]{4}){3}-[\\da-f]{12}|mrk-[\\da-f]{32})";
-/** Not an alias of it. Its partition and its region are the first groups. */
+/** The ARN of a KMS key, not of an alias. Groups: partition and region. */
 export const kmsKeyArn = new RegExp(`^arn:(${partition}):kms:(${region}):\\d{12}:key/${kmsKeyId}$`);
-// https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html
+/** The name of an EKS cluster: https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html */
 export const eksClusterName = /^[0-9A-Za-z][\w-]{0,99}$/;
 
 /**
- * What a pattern of URLs takes and `URL` takes too: it knows which numbers are no address and no port. It would mend a host
- * such as 10.0.1, which is none.
+ * Accepts what both the pattern and `URL` accept: `URL` rejects invalid addresses and ports. But it would correct a
+ * host such as 10.0.1, which is not an address, so the host must come out unchanged.
  */
 const url = (pattern: RegExp): Pick<RegExp, "test"> => ({
   test: (value) =>
@@ -57,9 +62,12 @@ const url = (pattern: RegExp): Pick<RegExp, "test"> => ({
     (value.includes("[") || value.toLowerCase().split(/[/:]+/)[1] === new URL(value).hostname),
 });
 
-// https://openid.net/specs/openid-connect-core-1_0.html#IssuerIdentifier
+/** The URL of an OIDC issuer: https://openid.net/specs/openid-connect-core-1_0.html#IssuerIdentifier */
 export const issuerUrl = url(new RegExp(`^(?=.{1,255}$)https://${issuer}$`, "i"));
+/** The URL of an AWS endpoint, http or https, without a path. */
 export const endpointUrl = url(new RegExp(`^https?://(?:${dnsName}|\\[[0-9a-f:.]{2,45}\\])${portSuffix}/?$`, "i"));
 
-/** An ARN in a condition, where `*`, `?` and `$` of a path would have a meaning. */
+/**
+ * Escapes an ARN for a policy condition, where `*`, `?` and `$` (which an IAM path may contain) have a special meaning.
+ */
 export const literalArn = (arn: string): string => arn.replace(/[*?$]/g, (one) => `\${${one}}`);

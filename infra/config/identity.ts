@@ -1,59 +1,62 @@
-// The part of the configuration that says who the helper is to AWS. Each identity has keys of its own: one that is missing
-// is a mistake, and so is one that another identity would use.
+// Reads the helper's AWS identity and the IAM options. Each identity has its own keys: a missing key is a mistake, and
+// so is a key that only another identity uses.
 import { identities } from "../../helper/shared/names.ts";
 import { entityName, iamPath, issuerUrl, oidcProviderArn, policyArn, principal, tag } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
 
-/** Where the OIDC provider of a cluster is found: its issuer's URL, the provider's ARN, or EKS, which knows the issuer. */
+/**
+ * How to find the cluster's OIDC provider: by its issuer's URL, by its own ARN, or through EKS, which knows the issuer.
+ */
 export type OidcSource = { readonly issuer: string } | { readonly providerArn: string } | "eks";
 
+/** How the helper authenticates to AWS. */
 export type IdentityConfig =
   | {
       readonly mode: "accessKey";
       readonly userName: string;
-      /** A higher one makes a new key; the old one goes when everything uses the new one. */
+      /** A higher number creates a new key. The old one is deleted once everything uses the new one. */
       readonly generation: number;
     }
   | {
       readonly mode: "irsa";
       readonly roleName: string;
       readonly oidc: OidcSource;
-      /** Whether the stack makes the provider in IAM; else it is there already. */
+      /** Whether the stack creates the provider in IAM, rather than using an existing one. */
       readonly createProvider: boolean;
     }
   | { readonly mode: "podIdentity"; readonly roleName: string }
   | {
       readonly mode: "kube2iam";
       readonly roleName: string;
-      /** Who may assume the role, as ARNs or account ids: the nodes' role. */
+      /** Principals that may assume the role, usually the nodes' role, as ARNs or account ids. */
       readonly trustedPrincipals: readonly string[];
     }
   | { readonly mode: "node" };
 
-/** What users of IAM put on whatever they create. */
+/** Options for the IAM resources that the stack creates. */
 export interface IamOptions {
-  /** `/` or `/SOME/PATH/`, of the policy, the user or the role. */
+  /** Path of the policies, the user and the roles: `/` or `/SOME/PATH/`. */
   readonly path: string | undefined;
-  /** ARN of a policy that limits the user or the role, whatever else it is allowed. */
+  /** ARN of the policy that is the permissions boundary of the user and the roles. */
   readonly permissionsBoundary: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
 }
 
-/** The role that pushes, and its policy: of the names of the helper's own. */
+/** Names of the role that pushes and of its policy, derived from those of the helper's own role and policy. */
 export interface PushRoleConfig {
   readonly roleName: string;
   readonly policyName: string;
 }
 
-/** Which identity uses a key that has no meaning for the others. */
-const usedBy: Readonly<Record<string, (typeof identities)[number]>> = {
+/** Keys that only one identity uses. */
+const identityOfKey: Readonly<Record<string, (typeof identities)[number]>> = {
   oidcIssuer: "irsa",
   oidcProviderArn: "irsa",
   createOidcProvider: "irsa",
   trustedPrincipals: "kube2iam",
 };
 
-/** Reads the identity; `hasEksCluster` says whether the cluster is named as one of EKS. */
+/** Reads the identity. `hasEksCluster` says whether the cluster is configured by its name in EKS. */
 export function readIdentity(config: ConfigReader, hasEksCluster: boolean): IdentityConfig {
   const name = "1 to 64 letters, digits or +=,.@_-";
   const mode = config.oneOf("identity", identities);
@@ -69,12 +72,12 @@ export function readIdentity(config: ConfigReader, hasEksCluster: boolean): Iden
       return { mode, roleName, ...oidc };
     case "podIdentity":
       if (!hasEksCluster) {
-        config.mistake("eksCluster", "", "the name of the EKS cluster: identity podIdentity is a part of EKS");
+        config.addMistake("eksCluster", "", "the name of the EKS cluster: identity podIdentity is a part of EKS");
       }
       return { mode, roleName };
     case "kube2iam":
       if (trustedPrincipals.length === 0) {
-        config.mistake("trustedPrincipals", "[]", `the nodes' role for identity kube2iam: ${principals}`);
+        config.addMistake("trustedPrincipals", "[]", `the nodes' role for identity kube2iam: ${principals}`);
       }
       return { mode, roleName, trustedPrincipals };
     case "node":
@@ -84,13 +87,13 @@ export function readIdentity(config: ConfigReader, hasEksCluster: boolean): Iden
   }
 }
 
-/** Of an identity that there is not, nobody knows what it has a use for. */
+/** Reports keys that the identity does not use. For an unknown identity it cannot tell. */
 function rejectUnusedKeys(config: ConfigReader, mode: string): void {
   if (!identities.some((one) => one === mode)) return;
-  for (const [key, one] of Object.entries(usedBy)) {
+  for (const [key, one] of Object.entries(identityOfKey)) {
     const value = config.explicitValue(key);
     if (value !== undefined && mode !== one) {
-      config.mistake(key, value, `nothing: identity ${one} alone has a use for it, and identity is ${mode}`);
+      config.addMistake(key, value, `nothing: identity ${one} alone has a use for it, and identity is ${mode}`);
     }
   }
 }
@@ -105,7 +108,7 @@ function readOidc(
   const providerArn = config.optional("oidcProviderArn", oidcProviderArn, arn);
   const createProvider = config.boolean("createOidcProvider");
   const mistake = (key: string, value: string, expected: string): void => {
-    if (isUsed) config.mistake(key, value, expected);
+    if (isUsed) config.addMistake(key, value, expected);
   };
   if (providerArn !== undefined) {
     if (issuer !== undefined) mistake("oidcProviderArn", providerArn, "nothing, as oidcIssuer names the provider too");
@@ -122,36 +125,37 @@ function readOidc(
 
 const pushSuffix = "-push";
 
-/** Reads the names of what pushes, whatever the identity is. */
+/** Reads the names for the role that pushes. They apply to every identity. */
 export function readPushRole(config: ConfigReader): PushRoleConfig {
   const read = (key: string, limit: number): string => {
     const name = config.string(key, /^/, "a name");
     const isLong = name.length <= limit && name.length + pushSuffix.length > limit;
     const why = `${pushSuffix} is put after it where pushRepositories says that something is pushed`;
-    if (isLong) config.mistake(key, name, `at most ${String(limit - pushSuffix.length)} characters: ${why}`);
+    if (isLong) config.addMistake(key, name, `at most ${String(limit - pushSuffix.length)} characters: ${why}`);
     return `${name}${pushSuffix}`;
   };
   return { roleName: read("roleName", 64), policyName: read("policyName", 128) };
 }
 
-/** AWS takes no more on anything. */
+/** The most tags that AWS allows on a resource. */
 const maxTags = 50;
 
+/** Reads the IAM path, the permissions boundary and the tags. */
 export function readIamOptions(config: ConfigReader): IamOptions {
   const boundary = config.optional("permissionsBoundary", policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
-  const makesNobody =
+  const hasNoIamEntity =
     config.explicitValue("identity") === "node" && config.explicitValue("pushRepositories") === undefined;
-  if (boundary !== undefined && makesNobody) {
-    config.mistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
+  if (boundary !== undefined && hasNoIamEntity) {
+    config.addMistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
   }
   const tags = config.strings("tags", tag, "KEY=VALUE, with a KEY that does not start with aws: and is not __proto__");
   const pairs = tags
     .filter((tag) => tag.includes("="))
     .map((tag) => [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)] as const);
   const keys = pairs.map(([key]) => key);
-  if (tags.length > maxTags) config.mistakeOfList("tags", tags, `at most ${String(maxTags)} tags`);
+  if (tags.length > maxTags) config.addListMistake("tags", tags, `at most ${String(maxTags)} tags`);
   const twice = keys.find((key, index) => keys.indexOf(key) !== index);
-  if (twice !== undefined) config.mistake("tags", twice, "each KEY once");
+  if (twice !== undefined) config.addMistake("tags", twice, "each KEY once");
   return {
     path: config.optional("path", iamPath, "/ or /PATH/, with a slash at both ends"),
     permissionsBoundary: boundary,

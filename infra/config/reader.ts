@@ -2,87 +2,105 @@
 import * as pulumi from "@pulumi/pulumi";
 import { quoted } from "../../helper/shared/messages.ts";
 
-/** Whether a key was set by `pulumi config set --secret`: Pulumi's own, which its types leave out. */
+/**
+ * Whether a key was set by `pulumi config set --secret`. Pulumi exports this function, but its types do not declare it.
+ */
 const { isConfigSecret } = pulumi.runtime as unknown as { isConfigSecret: (key: string) => boolean };
 
 type Pattern = Pick<RegExp, "test">;
 
-/** Reads values and collects mistakes. What a read gives after a mistake is of the right type and never used. */
+/**
+ * Reads values and collects mistakes. After a mistake a read still returns a value of the right type, which is never
+ * used.
+ */
 export class ConfigReader {
-  /** `ecr-helper:`, as Pulumi.yaml names the project. */
+  /** `ecr-helper:`, from the project's name in Pulumi.yaml. */
   readonly #prefix = `${new pulumi.Config().name}:`;
-  /** Read once: pulumi.Config decodes all of them for each one. */
+  /** Read once, because pulumi.Config decodes all values for each one it returns. */
   readonly #values = pulumi.runtime.allConfig();
   readonly #mistakes: string[] = [];
   readonly #known = new Set<string>();
 
-  readonly mistake = (key: string, value: string, expected: string): void => {
-    this.#add(key, this.#shown(key, value), expected);
+  /** Adds a mistake in the value of a key. A secret value is not shown. */
+  readonly addMistake = (key: string, value: string, expected: string): void => {
+    this.#add(key, this.#displayValue(key, value), expected);
   };
 
-  /** A mistake in a list as a whole, which may be long. */
-  readonly mistakeOfList = (key: string, list: readonly string[], expected: string): void => {
+  /** Adds a mistake in a list as a whole. It shows the number of entries, as the list may be long. */
+  readonly addListMistake = (key: string, list: readonly string[], expected: string): void => {
     const count = `[${String(list.length)} ${list.length === 1 ? "entry" : "entries"}]`;
     this.#add(key, this.isSecret(key) ? "[secret]" : count, expected);
   };
 
+  /** Whether the key was set with --secret. */
   readonly isSecret = (key: string): boolean => isConfigSecret(`${this.#prefix}${key}`);
 
-  #add(key: string, shown: string, expected: string): void {
-    this.#mistakes.push(`${this.#prefix}${key} = ${shown}: expected ${expected}`);
+  #add(key: string, displayed: string, expected: string): void {
+    this.#mistakes.push(`${this.#prefix}${key} = ${displayed}: expected ${expected}`);
   }
 
-  /** The content of a kubeconfig has keys in it; its path has one line. */
-  #shown(key: string, value: string): string {
+  /**
+   * The content of a kubeconfig may contain keys, so it is not shown. Unlike a path it has several lines, or a brace.
+   */
+  #displayValue(key: string, value: string): string {
     const isContent = key === "kubeconfig" && /[\n{]/.test(value);
     return this.isSecret(key) || isContent ? "[secret]" : quoted(value);
   }
 
-  /** A mistake that is not in a value of the configuration. */
+  /** Adds an error that is not about a key's value. */
   readonly addError = (text: string): void => void this.#mistakes.push(text);
 
+  /** Reads a text that must match the pattern; undefined if it is empty or not set. */
   readonly optional = (key: string, pattern: Pattern, expected: string): string | undefined => {
     this.#known.add(key);
     const value = this.#values[`${this.#prefix}${key}`] ?? "";
     if (value === "") return undefined;
-    if (!pattern.test(value)) this.mistake(key, value, expected);
+    if (!pattern.test(value)) this.addMistake(key, value, expected);
     return value;
   };
 
-  /** A value as it is given; undefined where it is the same as none. */
+  /** Reads the raw value; undefined if it is the same as not set: empty, `[]` or `false`. */
   readonly explicitValue = (key: string): string | undefined => {
     const value = this.#values[`${this.#prefix}${key}`] ?? "";
     return ["", "[]", "false"].includes(value) ? undefined : value;
   };
 
+  /** Reads a text that must be set and match the pattern. */
   readonly string = (key: string, pattern: Pattern, expected: string): string => {
     const value = this.optional(key, pattern, expected);
-    if (value === undefined) this.mistake(key, "", expected);
+    if (value === undefined) this.addMistake(key, "", expected);
     return value ?? "";
   };
 
+  /** Reads one of the allowed values. */
   readonly oneOf = <T extends string>(key: string, allowed: readonly T[]): T =>
     this.string(key, new RegExp(`^(${allowed.join("|")})$`), allowed.join(", ")) as T;
 
+  /** Reads `true` or `false`. */
   readonly boolean = (key: string): boolean => this.oneOf(key, ["true", "false"]) === "true";
 
+  /** Reads a JSON list of texts, each of which must match the pattern. */
   readonly strings = (key: string, pattern: Pattern, expected: string): readonly string[] => {
     const text = this.optional(key, /./s, expected) ?? "[]";
     const list = parseStrings(text);
-    if (list === undefined) this.mistake(key, text, `a list: ${expected}`);
-    for (const one of list ?? []) if (!pattern.test(one)) this.mistake(key, one, expected);
+    if (list === undefined) this.addMistake(key, text, `a list: ${expected}`);
+    for (const one of list ?? []) if (!pattern.test(one)) this.addMistake(key, one, expected);
     return list ?? [];
   };
 
+  /**
+   * Throws one RunError that lists all mistakes, unknown keys, and keys that must not be secret. Returns if there is
+   * none.
+   */
   readonly throwMistakes = (): void => {
-    const given = Object.keys(this.#values).filter((key) => key.startsWith(this.#prefix));
-    for (const key of given.map((one) => one.slice(this.#prefix.length))) {
+    const setKeys = Object.keys(this.#values).filter((key) => key.startsWith(this.#prefix));
+    for (const key of setKeys.map((one) => one.slice(this.#prefix.length))) {
       if (this.#known.has(key)) continue;
-      this.#mistakes.push(`${this.#prefix}${shownKey(key)}: there is no such key; \`pulumi config\` lists them`);
+      this.#mistakes.push(`${this.#prefix}${displayKey(key)}: there is no such key; \`pulumi config\` lists them`);
     }
-    for (const key of [...this.#known].filter((one) => this.isSecret(one) && !maySecret.has(one))) {
+    for (const key of [...this.#known].filter((one) => this.isSecret(one) && !secretKeys.has(one))) {
       const why = "names, policies and environments that are made of it stand in Pulumi's state";
-      this.mistake(key, "", `a value that is set without --secret: ${why}`);
+      this.addMistake(key, "", `a value that is set without --secret: ${why}`);
     }
     if (this.#mistakes.length === 0) return;
     throw new pulumi.RunError(
@@ -91,16 +109,16 @@ export class ConfigReader {
   };
 }
 
-/** What stays a secret in the state. */
-const maySecret = new Set(["kubeconfig"]);
+/** Keys that may be set with --secret, because their values stay secret in Pulumi's state. */
+const secretKeys = new Set(["kubeconfig"]);
 
-const shownKey = (key: string): string => (/^[\w.-]{1,100}$/.test(key) ? key : quoted(key));
+const displayKey = (key: string): string => (/^[\w.-]{1,100}$/.test(key) ? key : quoted(key));
 
 function parseStrings(text: string): string[] | undefined {
   try {
     const parsed: unknown = JSON.parse(text);
     return Array.isArray(parsed) && parsed.every((one) => typeof one === "string") ? parsed : undefined;
   } catch {
-    return undefined; // Not JSON: the caller's mistake says what was expected.
+    return undefined; // Not JSON: the caller adds the mistake.
   }
 }

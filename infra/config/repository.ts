@@ -1,16 +1,16 @@
-// The part of the configuration that says what the repository of the helper's image is like.
+// Reads the options of the repository of the helper's image.
 import { kmsKeyArn, principalOrAll, repositoryName } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
 import type { Registry } from "../registry.ts";
 import { repositoryPolicy } from "../repository-policy.ts";
 
-/** Whether a tag that is there can be given to another image. */
+/** Whether an existing tag can be moved to another image. */
 const tagMutabilities = ["MUTABLE", "IMMUTABLE"] as const;
 
-/** The repository of the helper's image. */
+/** The options of the repository. */
 export interface RepositoryConfig {
   readonly repositoryName: string;
-  /** Account ids, IAM ARNs or `*`; nobody but the own account when empty. */
+  /** Who may pull: account ids, IAM ARNs or `*`. If empty, only the stack's own account. */
   readonly repositoryPrincipals: readonly string[];
   readonly forceDelete: boolean;
   readonly tagMutability: (typeof tagMutabilities)[number];
@@ -19,7 +19,7 @@ export interface RepositoryConfig {
   readonly encryption: string;
 }
 
-/** Reads what the repository is like; it is made in the own registry. */
+/** Reads the options. The repository is created in the stack's own registry. */
 export function readRepository(config: ConfigReader, own: Registry): RepositoryConfig {
   const { string, boolean } = config;
   return {
@@ -32,7 +32,7 @@ export function readRepository(config: ConfigReader, own: Registry): RepositoryC
   };
 }
 
-/** https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_SetRepositoryPolicy.html: characters of a policy. */
+/** In characters: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_SetRepositoryPolicy.html */
 const maxPolicySize = 10_240;
 
 function readPrincipals(config: ConfigReader, own: Registry): readonly string[] {
@@ -43,18 +43,18 @@ function readPrincipals(config: ConfigReader, own: Registry): readonly string[] 
     const partition = one.startsWith("arn:") ? one.split(":")[1] : own.partition;
     if (partition === own.partition) continue;
     const expected = `a principal in the stack's partition, ${own.partition}: one of ${String(partition)} is unknown there`;
-    config.mistake(key, one, expected);
+    config.addMistake(key, one, expected);
   }
   const size = repositoryPolicy(known, own).length;
   if (size > maxPolicySize) {
     const expected = "fewer principals, or the ids of their accounts, each of which stands for all that are in it";
     const sizes = `the policy would have ${String(size)} characters, and ECR takes ${String(maxPolicySize)}`;
-    config.mistakeOfList(key, principals, `${expected}: ${sizes}`);
+    config.addListMistake(key, principals, `${expected}: ${sizes}`);
   }
   return principals;
 }
 
-/** By its ARN alone: ECR answers with that, and an alias would be another value for ever. */
+/** Accepts a KMS key only by its ARN. ECR returns the ARN, so any other form would differ on every refresh. */
 function readEncryption(config: ConfigReader, { partition, region }: Registry): string {
   const arn = `arn:${partition}:kms:${region}:ACCOUNT:key/ID`;
   const id = "where ID is a UUID, or mrk- and 32 digits of hexadecimal";
@@ -63,7 +63,7 @@ function readEncryption(config: ConfigReader, { partition, region }: Registry): 
   const encryption = config.string("encryption", pattern, expected);
   const [, inPartition = partition, inRegion = region] = kmsKeyArn.exec(encryption) ?? [];
   if (inPartition !== partition || inRegion !== region) {
-    config.mistake("encryption", encryption, `a KMS key in the stack's region, where the repository is: ${arn}`);
+    config.addMistake("encryption", encryption, `a KMS key in the stack's region, where the repository is: ${arn}`);
   }
   return encryption;
 }

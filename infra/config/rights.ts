@@ -1,4 +1,4 @@
-// The part of the configuration that says which images the kept credentials open, in which registries.
+// Reads which repositories, in which registries, the kept credentials may pull from and push to.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
 import { registryHost } from "../../helper/shared/names.ts";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
@@ -11,17 +11,20 @@ import {
   type ImageRights,
   type RepositoryLists,
 } from "../image-rights.ts";
-import { hostForm, hostOfRegistry, isSameRegistry, registryNamedBy, type Registry } from "../registry.ts";
+import { hostFormat, hostOfRegistry, isSameRegistry, registryNamedBy, type Registry } from "../registry.ts";
 
-/** Which images, in which registries. */
+/** The lists of repositories, and the registries. */
 export interface RightsConfig extends RepositoryLists {
-  /** Hosts of further registries. */
+  /** Hosts of registries beside the stack's own. */
   readonly registries: readonly string[];
 }
 
 const keys = ["pullRepositories", "pushRepositories", "pullThroughCache"] as const;
 
-/** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: of a managed policy, without whitespace. */
+/**
+ * In characters without whitespace, for a managed policy:
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+ */
 const maxPolicySize = 6144;
 
 const arnForm = "arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME";
@@ -30,18 +33,20 @@ const patternForm = "* for any characters, ? for one";
 const listForm = `names of ECR repositories (${nameForm}), patterns of them (${patternForm}) or ARNs, ${arnForm}`;
 const nameInArnForm = `a repository's name in the ARN (${nameForm}) or a pattern of names (${patternForm})`;
 
-/** Reads what the credentials open beside the stack's own repository. */
+/**
+ * Reads the lists and the registries. `repositoryName` is the stack's own repository, which can always be pulled from.
+ */
 export function readRights(config: ConfigReader, own: Registry, repositoryName: string): RightsConfig {
   const registries = readRegistries(config, own);
   const known = registriesOf({ own, registries });
   const read = (key: (typeof keys)[number]): string[] => {
-    // What is wrong with an entry is said for each one below.
+    // Accept any text here, because the mistakes below are specific to each entry.
     const entries = [...new Set(config.strings(key, /^/, listForm))];
     return entries.filter((entry) => {
       const expected = entry.startsWith("arn:")
-        ? arnComplaint(entry, known, own, key === "pullThroughCache")
-        : nameComplaint(entry, listForm);
-      if (expected !== undefined) config.mistake(key, entry, expected);
+        ? arnMistake(entry, known, own, key === "pullThroughCache")
+        : nameMistake(entry, listForm);
+      if (expected !== undefined) config.addMistake(key, entry, expected);
       return expected === undefined;
     });
   };
@@ -56,21 +61,21 @@ export function readRights(config: ConfigReader, own: Registry, repositoryName: 
 }
 
 function readRegistries(config: ConfigReader, own: Registry): readonly string[] {
-  const form = `hosts ${hostForm(own.region)}: 12 digits, lower case, no https:// and no path`;
+  const form = `hosts ${hostFormat(own.region)}: 12 digits, lower case, no https:// and no path`;
   const hosts = config.strings("registries", registryHost, form);
   for (const host of hosts) {
     const registry = registryNamedBy(host);
-    const expected = registry && registryComplaint(registry, host, own);
-    if (expected !== undefined) config.mistake("registries", host, expected);
+    const expected = registry && registryMistake(registry, host, own);
+    if (expected !== undefined) config.addMistake("registries", host, expected);
   }
   return hosts;
 }
 
 /**
- * What would be right in the place of a host; undefined of one that is right. IAM refuses a policy that names another
- * partition's ARNs. A host with another suffix is somebody else's, and would be given the login.
+ * What is expected instead of the host; undefined if it is valid. IAM rejects a policy with ARNs of another partition.
+ * A host with another suffix does not belong to AWS, and would be sent the login.
  */
-function registryComplaint(registry: Registry, host: string, own: Registry): string | undefined {
+function registryMistake(registry: Registry, host: string, own: Registry): string | undefined {
   if (registry.partition !== own.partition) return inOwnPartition("a registry", own, registry.partition);
   const right = hostOfRegistry(registry);
   return right === host ? undefined : `${right}, the host of that account's registry in ${registry.region}`;
@@ -80,8 +85,8 @@ const inOwnPartition = (what: string, own: Registry, partition: string): string 
   `${what} in the stack's partition, ${own.partition}: an identity of ${own.partition} is unknown in ${partition}; ` +
   "run a second stack there";
 
-/** What would be right in the place of an ARN; undefined of one that is right. */
-function arnComplaint(arn: string, known: readonly Registry[], own: Registry, isCache: boolean): string | undefined {
+/** What is expected instead of the ARN; undefined if it is valid. */
+function arnMistake(arn: string, known: readonly Registry[], own: Registry, isCache: boolean): string | undefined {
   if (!/^arn:[^:]*:ecr:[^:]*:[^:]*:repository\//.test(arn)) return `an ARN of repositories of ECR, ${arnForm}`;
   const parsed = parseArn(arn);
   if (parsed === undefined) {
@@ -89,40 +94,42 @@ function arnComplaint(arn: string, known: readonly Registry[], own: Registry, is
   }
   const { registry, name } = parsed;
   return (
-    partitionComplaint(registry, own) ??
-    (isCache ? foreign(registry, own) : undefined) ??
-    unnamed(registry, known, own) ??
-    nameComplaint(name, nameInArnForm)
+    partitionMistake(registry, own) ??
+    (isCache ? accountMistake(registry, own) : undefined) ??
+    unlistedMistake(registry, known, own) ??
+    nameMistake(name, nameInArnForm)
   );
 }
 
-/** The name may be any text. */
+/** Undefined if it is not the ARN of a repository. Its name may still be any text. */
 function parseArn(arn: string): { registry: Registry; name: string } | undefined {
   const [, partition = "", region = "", accountId = "", name] = repositoryArn.exec(arn) ?? [];
   return name === undefined ? undefined : { registry: { partition, region, accountId }, name };
 }
 
-/** A region is of one partition only: in an ARN the two may contradict each other. */
-function partitionComplaint({ partition, region }: Registry, own: Registry): string | undefined {
+/** Checks the partition and the region, which may contradict each other: each region is in one partition only. */
+function partitionMistake({ partition, region }: Registry, own: Registry): string | undefined {
   if (partition !== own.partition) return inOwnPartition("an ARN", own, partition);
   const ofRegion = partitionOf(region).name;
   return ofRegion === partitionOf(own.region).name ? undefined : inOwnPartition("an ARN", own, ofRegion);
 }
 
-/** Of the repositories that a pull through cache fills; rules of other accounts fill theirs. */
-const foreign = ({ accountId }: Registry, own: Registry): string | undefined =>
+/**
+ * For repositories that pull through cache rules fill: the rules of an account fill only that account's repositories.
+ */
+const accountMistake = ({ accountId }: Registry, own: Registry): string | undefined =>
   accountId === own.accountId
     ? undefined
     : `repositories of the stack's own account, ${own.accountId}: rules of another account fill those there`;
 
-const unnamed = (registry: Registry, known: readonly Registry[], own: Registry): string | undefined =>
+const unlistedMistake = (registry: Registry, known: readonly Registry[], own: Registry): string | undefined =>
   known.some((one) => isSameRegistry(one, registry))
     ? undefined
-    : `an ARN in the stack's own registry, or in one of registries: add its host, ${hostForm(own.region)}, there`;
+    : `an ARN in the stack's own registry, or in one of registries: add its host, ${hostFormat(own.region)}, there`;
 
-/** What would be right in the place of a name or a pattern; undefined of one that is right. The form is for the rest. */
-function nameComplaint(pattern: string, form: string): string | undefined {
-  // ECR takes such a name, but it is always the beginning of an image's name.
+/** What is expected instead of the name or pattern; undefined if it is valid. `form` describes a valid one. */
+function nameMistake(pattern: string, form: string): string | undefined {
+  // ECR accepts such a name, but here it is always a full image name by mistake.
   if (/^\d{12}\.dkr\.ecr\./.test(pattern)) return "the repository's name without the registry's host";
   if (repositoryPattern.test(pattern)) return undefined;
   if (repositoryPattern.test(pattern.toLowerCase())) return "the name in lower case: ECR takes no upper case letters";
@@ -130,16 +137,16 @@ function nameComplaint(pattern: string, form: string): string | undefined {
   return isTagged ? "the repository's name without its tag or digest" : form;
 }
 
-/** A pattern may mean it too, and is taken: what it gives there is denied. */
+/** A pattern that matches the stack's own repository is accepted, because the policy denies pushes there. */
 function checkOwnRepository(config: ConfigReader, entries: readonly string[], own: Registry, name: string): void {
   const arn = `arn:${own.partition}:ecr:${own.region}:${own.accountId}:repository/${name}`;
   for (const entry of entries.filter((one) => one === name || one === arn)) {
     const expected = "another repository: none of the kept credentials may push to the one of the helper's own image";
-    config.mistake("pushRepositories", entry, expected);
+    config.addMistake("pushRepositories", entry, expected);
   }
 }
 
-/** Said of the list that takes most of the room. */
+/** Reports a policy that is too large, as a mistake in the list that takes most of it. */
 function checkSize(config: ConfigReader, rights: ImageRights): void {
   const sizeOfPolicy = (lists: ImageRights): number => JSON.stringify(policyOf(lists)).length;
   const size = sizeOfPolicy(rights);
@@ -150,7 +157,7 @@ function checkSize(config: ConfigReader, rights: ImageRights): void {
   const key = largest ?? "pullRepositories";
   const names = new Set(keys.flatMap((one) => rights[one])).size;
   const registries = registriesOf(rights).length;
-  config.mistakeOfList(
+  config.addListMistake(
     key,
     rights[key],
     `fewer or broader patterns, or a second stack for some of the registries: the policy would have ${String(size)} ` +
@@ -159,7 +166,9 @@ function checkSize(config: ConfigReader, rights: ImageRights): void {
   );
 }
 
-/** The larger one of the policies: where there are two, the one that pushes has all that the other has. */
+/**
+ * The larger of the policies: if there are two, the one of the role that pushes contains everything that the other has.
+ */
 const policyOf = (rights: ImageRights): HelperPolicy =>
   rights.pushRepositories.length === 0 ? helperPolicy(rights, undefined) : pushPolicy(rights);
 

@@ -1,4 +1,4 @@
-// The stack's configuration: read here and nowhere else, checked whole before any resource is registered.
+// The stack's configuration: read only here, and validated as a whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
 import { endpointUrl, imagePath, policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster.ts";
@@ -34,20 +34,20 @@ import {
   type NamespaceRules,
 } from "../../helper/shared/namespace-rules.ts";
 
-/** Which traffic of the helper's pod is limited. */
+/** Which traffic of the helper's pod the NetworkPolicy restricts. */
 export const networkPolicies = ["none", "ingress", "all"] as const;
 
-/** The keys of Pulumi.yaml, where each one's meaning and default stands. */
+/** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
 export interface StackConfig extends NamespaceRules, IamOptions, RepositoryConfig, RightsConfig {
   readonly identity: IdentityConfig;
   readonly policyName: string;
-  /** Undefined where nothing is pushed. */
+  /** Undefined if nothing is pushed. */
   readonly pushRole: PushRoleConfig | undefined;
   readonly cluster: ClusterConfig;
   readonly namespace: string;
   readonly createNamespace: boolean;
   readonly networkPolicy: (typeof networkPolicies)[number];
-  /** Whose pods may ask for metrics; all, where none is named. */
+  /** Namespaces whose pods may request metrics; any if empty. */
   readonly monitoringNamespaces: readonly string[];
   readonly admissionPolicy: boolean;
   readonly basicAuthSecret: string;
@@ -76,8 +76,8 @@ const patterns = {
 };
 
 /**
- * Reads the stack's configuration; its own registry is known. Throws one error that Pulumi shows without a stack trace and
- * that names every mistake: the key, its value, what would be right.
+ * Reads the stack's configuration; `own` is the stack's own registry. Throws one RunError, which Pulumi shows without a
+ * stack trace, that lists every mistake: the key, its value, and what was expected.
  */
 export function readConfig(own: Registry): StackConfig {
   const config = new ConfigReader();
@@ -97,9 +97,9 @@ export function readConfig(own: Registry): StackConfig {
     cluster,
     createNamespace: boolean("createNamespace"),
     networkPolicy: config.oneOf("networkPolicy", networkPolicies),
-    monitoringNamespaces: readMonitoring(config),
+    monitoringNamespaces: readMonitoringNamespaces(config),
     admissionPolicy: boolean("admissionPolicy"),
-    ...readTargets(
+    ...readNamespaceRules(
       config,
       string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
     ),
@@ -123,23 +123,26 @@ export function readConfig(own: Registry): StackConfig {
 }
 
 function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, registries }: StackConfig): void {
-  // The login of the own registry has the plain name, whatever its region is.
+  // The login for the stack's own registry has the plain name, whatever its region is.
   const logins = [...basicAuthNames(basicAuthSecret, ["", ...regionsOf(registries)]).values()];
   if (objectName.test(basicAuthSecret) && !logins.every((one) => objectName.test(one))) {
-    config.mistake("basicAuthSecret", basicAuthSecret, "a shorter name: each further region is put after it");
+    config.addMistake("basicAuthSecret", basicAuthSecret, "a shorter name: each further region is put after it");
   }
   if (logins[0] === pullSecret) {
-    config.mistake("pullSecret", pullSecret, "another name than basicAuthSecret's: they are secrets of two types");
+    config.addMistake("pullSecret", pullSecret, "another name than basicAuthSecret's: they are secrets of two types");
   } else if (logins.includes(pullSecret)) {
-    config.mistake("pullSecret", pullSecret, "another name: a further region's login for builds has this one");
+    config.addMistake("pullSecret", pullSecret, "another name: a further region's login for builds has this one");
   }
   for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
     if (name !== app && !name.startsWith(firstPullPrefix)) continue;
-    config.mistake(key, name, `another name: the stack's own secrets are ${app}, and ${firstPullPrefix}...`);
+    config.addMistake(key, name, `another name: the stack's own secrets are ${app}, and ${firstPullPrefix}...`);
   }
 }
 
-/** What goes over http:// is read by whoever is on the way: a token opens all that the helper's identity may. */
+/**
+ * Rejects http:// by default: anyone on the path could read the tokens, which have all the rights of the helper's
+ * identity.
+ */
 function readEndpoints(config: ConfigReader): Pick<StackConfig, "awsEndpointUrl" | "stsEndpointUrl"> {
   const isInsecure = config.boolean("insecureEndpoints");
   const read = (key: string): string | undefined => {
@@ -147,39 +150,39 @@ function readEndpoints(config: ConfigReader): Pick<StackConfig, "awsEndpointUrl"
     if (url?.toLowerCase().startsWith("http:") === true && !isInsecure) {
       const why =
         "the tokens would come over the network in the clear. insecureEndpoints = true allows it, for an emulator";
-      config.mistake(key, url, `https://HOST[:PORT]: ${why}`);
+      config.addMistake(key, url, `https://HOST[:PORT]: ${why}`);
     }
     return url;
   };
   return { awsEndpointUrl: read("awsEndpointUrl"), stsEndpointUrl: read("stsEndpointUrl") };
 }
 
-function readMonitoring(config: ConfigReader): readonly string[] {
+function readMonitoringNamespaces(config: ConfigReader): readonly string[] {
   const key = "monitoringNamespaces";
   const namespaces = config.strings(key, namespaceName, "names of namespaces (at most 63, lower case, digits and -)");
   if (namespaces.length > 0 && config.explicitValue("networkPolicy") === "none") {
-    config.mistake(key, JSON.stringify(namespaces), "nothing: networkPolicy is none");
+    config.addMistake(key, JSON.stringify(namespaces), "nothing: networkPolicy is none");
   }
   return [...new Set(namespaces)];
 }
 
-function readTargets(config: ConfigReader, namespace: string): NamespaceRules {
+function readNamespaceRules(config: ConfigReader, namespace: string): NamespaceRules {
   const expected = "names of namespaces or patterns of them (lower case, digits, -, and * or ? for any)";
-  const targets = {
+  const rules = {
     buildNamespaces: [...new Set(config.strings("buildNamespaces", namespacePattern, expected))],
     excludeNamespaces: [...new Set(config.strings("excludeNamespaces", namespacePattern, expected))],
     namespaceSelector: readSelector(config),
     namespace,
   };
-  if (!isDynamic(targets) && staticNamespaces(targets).length === 0) {
-    const value = JSON.stringify(targets.buildNamespaces);
-    config.mistake(
+  if (!isDynamic(rules) && staticNamespaces(rules).length === 0) {
+    const value = JSON.stringify(rules.buildNamespaces);
+    config.addMistake(
       "buildNamespaces",
       value,
       "one namespace at least that is not in excludeNamespaces, or a namespaceSelector",
     );
   }
-  return targets;
+  return rules;
 }
 
 function readSelector(config: ConfigReader): string {
@@ -188,7 +191,7 @@ function readSelector(config: ConfigReader): string {
     if (selector !== "") parseSelector(selector);
   } catch (error) {
     const why = config.isSecret("namespaceSelector") ? "" : `, but ${errorMessage(error)}`;
-    config.mistake("namespaceSelector", selector, `a label selector as kubectl has it${why}`);
+    config.addMistake("namespaceSelector", selector, `a label selector as kubectl has it${why}`);
   }
   return selector;
 }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { buildSync } from "esbuild";
-import { bundling } from "../../infra/image.ts";
+import { bundling } from "../../infra/bundle.ts";
 import { docker } from "../local/docker.ts";
 
 const megabytes = (bytes: number): number => Number((bytes / 1e6).toFixed(2));

@@ -10,8 +10,7 @@ import { CreateAccessKeyCommand, DeleteAccessKeyCommand, IAMClient } from "@aws-
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import { identities } from "../../helper/shared/names.ts";
-import type { EksCluster } from "../../infra/cluster.ts";
-import type { IdentityConfig } from "../../infra/config/identity.ts";
+import type { AwsPrincipal } from "../../infra/identity.ts";
 import { networkPolicySpec } from "../../infra/network-policy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
@@ -167,15 +166,14 @@ describe("the stack, end to end", () => {
     const path = `/apis/networking.k8s.io/v1/namespaces/${stack}/networkpolicies`;
     const { spec } = await kube<{ spec: object }>({ method: "GET", path: `${path}/ecr-helper` });
     const labels = { "app.kubernetes.io/name": "ecr-helper" };
-    const specOf = (mode: IdentityConfig["mode"], isIpv6 = false): object => {
+    const specOf = (mode: AwsPrincipal["mode"], isIpv6 = false): object => {
       const config = {
         networkPolicy: "all" as const,
         monitoringNamespaces: [],
-        identity: { mode } as IdentityConfig,
         awsEndpointUrl: url(ports.front),
         stsEndpointUrl: undefined,
       };
-      return networkPolicySpec(config, { isIpv6 } as EksCluster, labels, 8080);
+      return networkPolicySpec(config, { mode, eks: { isIpv6 } } as AwsPrincipal, labels, 8080);
     };
     assert.deepEqual(spec, specOf("accessKey"));
     const others = [...identities.map((mode) => specOf(mode)), specOf("podIdentity", true)];

@@ -28,7 +28,7 @@ export async function openRights(admin: Kube, name: string): Promise<void> {
 /** Sets the policies that a stack with a helper of this configuration has. The one for secrets is the last. */
 export async function setPolicies(admin: Kube, config: HelperConfig): Promise<void> {
   const { namespace, pullSecret, owner, basicAuthSecrets } = config;
-  const kept = { targets: config, basicAuthSecrets: [...basicAuthSecrets.values()], pullSecret, owner };
+  const kept = { namespaceRules: config, basicAuthSecrets: [...basicAuthSecrets.values()], pullSecret, owner };
   const specs = policySpecs({ name: "ecr-helper", namespace }, kept);
   const set = async (plural: string, kind: string, name: string, spec: object): Promise<unknown> =>
     admin({

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
-import { bundling } from "../../infra/image.ts";
+import { bundling } from "../../infra/bundle.ts";
 
 const dockerfile = readFileSync("helper/Dockerfile", "utf8");
 

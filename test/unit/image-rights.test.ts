@@ -1,18 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import * as pulumi from "@pulumi/pulumi";
-import { readConfig } from "../../infra/config/stack.ts";
-import { helperPolicy, pushPolicy, type HelperPolicy, type ImageRights } from "../../infra/image-rights.ts";
-import type { Registry } from "../../infra/registry.ts";
+import { helperPolicy, pushPolicy, type ImageRights } from "../../infra/image-rights.ts";
 import { pullActions, pushActions } from "../support/ecr-actions.ts";
-import { account, configure, ownRegistry } from "../support/program.ts";
-
-const refuse = (): never => assert.fail("a policy registers nothing");
-await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");
+import { matchesArn } from "../support/iam-pattern.ts";
+import { account, ownRegistry } from "../support/program.ts";
 
 const other = "444455556666";
-const cluster = { kubeconfig: "Pulumi.yaml" };
 
 const tokens = { Sid: "ECRKnativeToken", Effect: "Allow", Resource: ["*"], Action: ["ecr:GetAuthorizationToken"] };
 const actions = {
@@ -55,7 +49,7 @@ describe("the helper's policy", () => {
     const keep = { Sid: "KeepHelperImage", Effect: "Deny", Resource: [arn("ecr-helper")], Action: uploads };
     const registries = [`${account}.dkr.ecr.${further}.${suffix}`, `${other}.dkr.ecr.${region}.${suffix}`];
 
-    it(`in ${partition} opens what each combination of keys names, in the own registry`, () => {
+    it(`in ${partition} allows what each combination of keys lists, in the stack's own registry`, () => {
       const [pullRepositories, pushRepositories, pullThroughCache] = [["a", "b-*"], ["c/?"], ["hub/*"]];
       const pull = (...names: string[]): object =>
         allow(
@@ -86,7 +80,7 @@ describe("the helper's policy", () => {
       }
     });
 
-    it(`in ${partition} means a pattern in every registry that is named, an ARN in its own, a cache in the own account`, () => {
+    it(`in ${partition} applies a pattern to every configured registry, an ARN to its own, and a cache to the stack's account`, () => {
       const given = {
         registries,
         pullRepositories: ["team-*", arn("shared", region, other)],
@@ -118,15 +112,15 @@ describe("the helper's policy", () => {
           undefined,
         ),
         policyOf(allow("PullImages", [arn("*"), arn("*", further), arn("*", region, other)])),
-        "* covers the rest",
+        "* covers all other entries",
       );
     });
   }
 
-  it("names nothing twice, and nothing that another pattern of the same registry covers", () => {
+  it("lists nothing twice, and nothing that another pattern of the same registry covers", () => {
     const host = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
     const arn = (name: string): string => `arn:aws:ecr:eu-central-1:${account}:repository/${name}`;
-    const cases: [names: string[], left: string[]][] = [
+    const cases: [names: string[], remaining: string[]][] = [
       [
         ["a", "a", arn("a")],
         ["ecr-helper", "a"],
@@ -152,16 +146,20 @@ describe("the helper's policy", () => {
         ["ecr-helper", "a??", "a*x"],
       ],
     ];
-    for (const [pullRepositories, left] of cases) {
+    for (const [pullRepositories, remaining] of cases) {
       const rights = { own: ownRegistry, repositoryName: "ecr-helper", registries: [host, host], pullRepositories };
       const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] }, undefined);
-      assert.deepEqual(policy.Statement[1]?.Resource, left.map(arn));
+      assert.deepEqual(policy.Statement[1]?.Resource, remaining.map(arn));
     }
   });
 });
 
+/** Whether a resource of a policy matches the repository in the stack's own registry. */
+const matchesRepository = (resource: string, repository: string): boolean =>
+  matchesArn(resource, `arn:aws:ecr:eu-central-1:${account}:repository/${repository}`);
+
 describe("the pulling statement", () => {
-  it("means what its patterns mean, whichever of them it leaves out", () => {
+  it("matches what its patterns match, although it leaves out those that others cover", () => {
     const short = (...letters: string[]): fc.Arbitrary<string> =>
       fc.string({ unit: fc.constantFrom(...letters), minLength: 1, maxLength: 5 });
     fc.assert(
@@ -172,10 +170,10 @@ describe("the pulling statement", () => {
           const rights = { own: ownRegistry, repositoryName: "ecr-helper", registries: [], pullRepositories };
           const policy = helperPolicy({ ...rights, pushRepositories: [], pullThroughCache: [] }, undefined);
           const inList = pullRepositories.some((one) =>
-            means(`arn:aws:ecr:eu-central-1:${account}:repository/${one}`, repository),
+            matchesRepository(`arn:aws:ecr:eu-central-1:${account}:repository/${one}`, repository),
           );
           assert.equal(
-            policy.Statement[1]?.Resource.some((one) => means(one, repository)),
+            policy.Statement[1]?.Resource.some((one) => matchesRepository(one, repository)),
             inList,
           );
         },
@@ -184,139 +182,3 @@ describe("the pulling statement", () => {
     );
   });
 });
-
-const name = fc.stringMatching(/^[a-z*?][a-z0-9*?]{1,8}(?:[-/._][a-z*?]{1,4}){0,2}$/);
-const often = (right: fc.Arbitrary<string>, ...wrong: string[]): fc.Arbitrary<string> =>
-  fc.oneof({ weight: 40, arbitrary: right }, { weight: 1, arbitrary: fc.constantFrom(...wrong) });
-
-/** Hosts of registries and where these are, as AWS documents them. The first one of a partition is the stack's own there. */
-const table = [
-  ["123456789012.dkr.ecr.eu-central-1.amazonaws.com", "aws", "eu-central-1", account],
-  ["123456789012.dkr.ecr.us-east-1.amazonaws.com", "aws", "us-east-1", account],
-  ["444455556666.dkr.ecr.us-east-1.amazonaws.com", "aws", "us-east-1", other],
-  ["444455556666.dkr.ecr.eu-west-1.amazonaws.com", "aws", "eu-west-1", other],
-  ["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "aws-cn", "cn-north-1", account],
-  ["123456789012.dkr.ecr.cn-northwest-1.amazonaws.com.cn", "aws-cn", "cn-northwest-1", account],
-  ["444455556666.dkr.ecr.cn-north-1.amazonaws.com.cn", "aws-cn", "cn-north-1", other],
-  ["123456789012.dkr.ecr.us-gov-west-1.amazonaws.com", "aws-us-gov", "us-gov-west-1", account],
-  ["444455556666.dkr.ecr.us-gov-east-1.amazonaws.com", "aws-us-gov", "us-gov-east-1", other],
-  ["123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "aws-iso", "us-iso-east-1", account],
-  ["444455556666.dkr.ecr.us-iso-west-1.c2s.ic.gov", "aws-iso", "us-iso-west-1", other],
-  ["123456789012.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "aws-iso-b", "us-isob-east-1", account],
-  ["444455556666.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "aws-iso-b", "us-isob-east-1", other],
-  ["123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "aws-eusc", "eusc-de-east-1", account],
-  ["444455556666.dkr.ecr.eusc-de-east-1.amazonaws.eu", "aws-eusc", "eusc-de-east-1", other],
-].map(([host = "", partition = "", region = "", accountId = ""]) => ({ host, partition, region, accountId }));
-const tablePartitions = [...new Set(table.map(({ partition }) => partition))];
-const inTable = (host: string): (typeof table)[number] => table.find((one) => one.host === host) ?? assert.fail(host);
-
-/** Hosts of nobody, or of somebody else. */
-const strangers = ["444455556666.dkr.ecr.us-east-1.evil.example", "444455556666.dkr.ecr.us-east-1.amazonaws.com.cn"];
-
-/** ARNs in one of some registries, mostly: now and then a part is another one. */
-const arnIn = (registries: readonly Registry[]): fc.Arbitrary<string> =>
-  fc
-    .constantFrom(...registries)
-    .chain(({ partition, region, accountId }) =>
-      fc
-        .tuple(
-          often(fc.constant(partition), "aws-iso-f", "*", ""),
-          often(fc.constant(region), "eu-*", "ap-south-1", "", "a:b"),
-          often(fc.constant(accountId), "*", "000000000000", ""),
-          name,
-        )
-        .map(([p, r, a, repository]) => `arn:${p}:ecr:${r}:${a}:repository/${repository}`),
-    );
-
-/** The registry that a stack in a partition is in, and a configuration there. */
-const configuration = fc.constantFrom(...tablePartitions).chain((partition) => {
-  const there = table.filter((one) => one.partition === partition);
-  const elsewhere = table.filter((one) => one.partition !== partition).map(({ host }) => host);
-  const own = there[0] ?? assert.fail(partition);
-  const host = often(fc.constantFrom(...there.map((one) => one.host)), ...elsewhere, ...strangers);
-  return fc.array(host, { maxLength: 8 }).chain((registries) => {
-    const named = [own, ...there.filter((one) => registries.includes(one.host))];
-    const anywhere = fc.array(fc.oneof(name, arnIn(named), fc.constant("*")), { maxLength: 8 });
-    const inOwnAccount = arnIn(named.filter(({ accountId }) => accountId === account));
-    const given = fc.record({
-      registries: fc.constant(registries),
-      pullRepositories: anywhere,
-      pushRepositories: anywhere,
-      pullThroughCache: fc.array(fc.oneof(name, inOwnAccount), { maxLength: 4 }),
-      repositoryName: fc.constantFrom("ecr-helper", "builds/ecr-helper"),
-    });
-    return fc.tuple(fc.constant(own), given);
-  });
-});
-
-describe("a policy of any configuration that is accepted", () => {
-  it("is on named partitions, regions and accounts alone, has the own repository, and is not too large", (t) => {
-    const accepted = new Map<string, number>();
-    fc.assert(
-      fc.property(configuration, ([{ host, ...own }, given]) => {
-        const lists = Object.entries(given).map(([key, value]) => [
-          key,
-          typeof value === "string" ? value : JSON.stringify(value),
-        ]);
-        configure({ ...cluster, ...(Object.fromEntries(lists) as Record<string, string>) });
-        let config;
-        try {
-          config = readConfig(own);
-        } catch (error) {
-          return pulumi.RunError.isInstance(error);
-        }
-        accepted.set(own.partition, (accepted.get(own.partition) ?? 0) + 1);
-        const policy = pushPolicy({ ...config, own });
-        const [first, pull, ...more] = policy.Statement;
-        assert.deepEqual(first, tokens);
-        assert.equal(pull?.Sid, "PullImages");
-        const named = [host, ...config.registries]
-          .map(inTable)
-          .map(({ partition, region, accountId }) => `${partition}:ecr:${region}:${accountId}`);
-        assertPulledToo(policy);
-        for (const { Resource, Sid } of [pull, ...more]) {
-          for (const one of Resource) {
-            const [, registry, repository = ""] = /^arn:([^*?]+):repository\/([^:]+)$/.exec(one) ?? [];
-            assert.ok(registry !== undefined && named.includes(registry), one);
-            assert.ok(Sid !== "PullThroughCache" || registry.endsWith(account), one);
-            assert.ok(repository !== "", one);
-          }
-          assert.equal(new Set(Resource).size, Resource.length);
-        }
-        assert.ok(
-          pull.Resource.some((one) => means(one, given.repositoryName, own)),
-          "the own repository",
-        );
-        assert.ok(JSON.stringify(policy).length <= 6144);
-        return true;
-      }),
-      { numRuns: 1000 },
-    );
-    t.diagnostic(`of 1000 were accepted: ${JSON.stringify(Object.fromEntries(accepted))}`);
-    for (const partition of tablePartitions) assert.ok((accepted.get(partition) ?? 0) > 30, partition);
-  });
-});
-
-/** That what is pushed to is pulled from, too: a name that each of the patterns means. */
-function assertPulledToo({ Statement }: HelperPolicy): void {
-  const of = (sid: string): readonly string[] => Statement.find(({ Sid }) => Sid === sid)?.Resource ?? [];
-  for (const pushed of of("PushImages")) {
-    const one = pushed.replaceAll("*", "x").replaceAll("?", "y");
-    assert.ok(
-      of("PullImages").some((resource) => meansArn(resource, one)),
-      pushed,
-    );
-  }
-}
-
-/** Whether an ARN of a policy means the repository of the own registry. */
-const means = (resource: string, repository: string, { partition, region }: Registry = ownRegistry): boolean =>
-  meansArn(resource, `arn:${partition}:ecr:${region}:${account}:repository/${repository}`);
-
-function meansArn(resource: string, arn: string): boolean {
-  const pattern = resource
-    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-    .replaceAll("*", ".*")
-    .replaceAll("?", ".");
-  return new RegExp(`^${pattern}$`).test(arn);
-}

@@ -23,16 +23,16 @@ describe("the NetworkPolicy", () => {
   const specOf = async (config: Record<string, string>): Promise<unknown> =>
     (await runProgram({ ...cluster, ...config })).find(type).inputs["spec"];
 
-  it("is not there where it is not wanted", async () => {
+  it("does not exist with networkPolicy none", async () => {
     assert.ok(!(await runProgram({ ...cluster, networkPolicy: "none" })).resources.some((one) => one.type === type));
   });
 
-  it("lets pods of the cluster ask for metrics, and limits nothing else, unless it is asked for", async () => {
+  it("allows requests for metrics from any pod, and does not restrict egress, by default", async () => {
     const ingress = [{ from: [{ namespaceSelector: {} }], ports: tcp(8080) }];
     assert.deepEqual(await specOf({}), { podSelector, policyTypes: ["Ingress"], ingress });
   });
 
-  it("lets the monitoring alone ask where that is named", async () => {
+  it("allows requests only from the monitoring namespaces if they are configured", async () => {
     const monitoringNamespaces = '["monitoring","cattle-monitoring-system","monitoring"]';
     const values = ["monitoring", "cattle-monitoring-system"];
     const matchExpressions = [{ key: "kubernetes.io/metadata.name", operator: "In", values }];
@@ -45,7 +45,7 @@ describe("the NetworkPolicy", () => {
     );
   });
 
-  it("closes the helper's pod in both directions, but for its metrics, DNS, the API server and AWS", async () => {
+  it("restricts the helper's pod to its metrics, DNS, the API server and AWS", async () => {
     const { find, resources } = await runProgram({ ...cluster, networkPolicy: "all", namespace: "tools" });
     assert.deepEqual(find(type).inputs, {
       apiVersion: "networking.k8s.io/v1",
@@ -60,11 +60,11 @@ describe("the NetworkPolicy", () => {
     });
     const deployment = find("kubernetes:apps/v1:Deployment");
     const { template } = deployment.inputs["spec"] as { template: { metadata: { labels: object } } };
-    assert.deepEqual(template.metadata.labels, labels, "it is the policy of these pods");
-    assert.ok(resources.indexOf(find(type)) < resources.indexOf(deployment), "before there is any");
+    assert.deepEqual(template.metadata.labels, labels, "the policy selects these pods");
+    assert.ok(resources.indexOf(find(type)) < resources.indexOf(deployment), "before any pod exists");
   });
 
-  it("opens what gives each identity its credentials, and nothing for the others", async () => {
+  it("allows the source of credentials of each identity, and of no other", async () => {
     const own: Record<string, [config: Record<string, string>, rules: object[]]> = {
       accessKey: [cluster, []],
       irsa: [{ eksCluster: "main" }, []],
@@ -85,7 +85,7 @@ describe("the NetworkPolicy", () => {
     assert.deepEqual(inIpv6, [dns, { ports: tcp(443, 6443) }, at("fd00:ec2::23/128", 80)]);
   });
 
-  it("opens the ports of AWS endpoints that are not the public ones, each once", async () => {
+  it("allows the ports of the configured AWS endpoints, each once", async () => {
     const rules = async (awsEndpointUrl: string, stsEndpointUrl: string): Promise<unknown> =>
       egressOf({ ...cluster, awsEndpointUrl, stsEndpointUrl });
     assert.deepEqual(await rules("http://10.0.0.1:4566", "https://sts.example"), [

@@ -9,7 +9,7 @@ const refuse = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");
 
 describe("the name of the repository", () => {
-  it("is what ECR's service model has, as long as Docker takes it with the host", () => {
+  it("follows ECR's service model, as long as Docker accepts it together with the host", () => {
     for (const repositoryName of ["ab", "my--app", "a__b", "a---b.c_d/0", "builds/ecr-helper", "a".repeat(200)]) {
       assert.deepEqual(mistakesOf({ repositoryName }), []);
     }
@@ -26,26 +26,26 @@ describe("the principals of the repository", () => {
   const mistakesIn = (principals: readonly string[], own?: Registry): string[] =>
     mistakesOf({ repositoryPrincipals: JSON.stringify(principals) }, own);
 
-  it("are accounts, identities of the stack's partition, or everybody", () => {
+  it("are accounts, principals of the stack's partition, or everyone", () => {
     const china = { partition: "aws-cn", accountId: account, region: "cn-north-1" };
     assert.deepEqual(mistakesIn(["444455556666", principal("aws"), "arn:aws:iam::444455556666:root"]), []);
     assert.deepEqual(mistakesIn(["444455556666", principal("aws-cn"), "*"], china), []);
-    const told = (one: string, own: string, partition: string): string =>
+    const expected = (one: string, own: string, partition: string): string =>
       `ecr-helper:repositoryPrincipals = "${one}": expected a principal in the stack's partition, ${own}: one of ` +
       `${partition} is unknown there`;
     const session = "arn:aws-us-gov:sts::444455556666:assumed-role/a/b";
     assert.deepEqual(mistakesIn([principal("aws-cn"), principal("aws"), session, "root"]), [
       `ecr-helper:repositoryPrincipals = "root": expected account ids of 12 digits, IAM ARNs, or "*"`,
-      told(principal("aws-cn"), "aws", "aws-cn"),
-      told(session, "aws", "aws-us-gov"),
+      expected(principal("aws-cn"), "aws", "aws-cn"),
+      expected(session, "aws", "aws-us-gov"),
     ]);
-    assert.deepEqual(mistakesIn([principal("aws")], china), [told(principal("aws"), "aws-cn", "aws")]);
+    assert.deepEqual(mistakesIn([principal("aws")], china), [expected(principal("aws"), "aws-cn", "aws")]);
   });
 
-  it("fit into a policy of ECR", async () => {
+  it("must fit into an ECR repository policy", async () => {
     const some = (length: number): string[] =>
       Array.from({ length }, (_, index) => principal("aws", `role-${String(1000 + index)}`));
-    assert.deepEqual(mistakesIn([...some(300), "*"]), [], "everybody is one principal");
+    assert.deepEqual(mistakesIn([...some(300), "*"]), [], "everyone is one principal");
     let most = 300;
     while (mistakesIn(some(most)).length > 0) most--;
     const given = { kubeconfig: "Pulumi.yaml", repositoryPrincipals: JSON.stringify(some(most)) };
@@ -67,14 +67,14 @@ describe("the principals of the repository", () => {
 describe("the encryption of the repository", () => {
   const key = `arn:aws:kms:eu-central-1:${account}:key/1234abcd-12ab-34cd-56ef-1234567890ab`;
 
-  it("is by a key of AWS, or by any account's in the stack's region", () => {
+  it("uses a key of AWS, or a key of any account in the stack's region", () => {
     const replicated = key.replace(/[^/]+$/, "mrk-1234abcd12ab34cd56ef1234567890ab");
     for (const encryption of ["AES256", "KMS", key, key.replace(account, "444455556666"), replicated]) {
       assert.deepEqual(mistakesOf({ encryption }), []);
     }
   });
 
-  it("is not by an alias, nor by a key elsewhere", () => {
+  it("does not accept an alias, or a key in another region", () => {
     const form = "arn:aws:kms:eu-central-1:ACCOUNT:key/ID";
     const id = "where ID is a UUID, or mrk- and 32 digits of hexadecimal";
     const malformed = `AES256, KMS, or the ARN of a KMS key (not of an alias), ${form}, ${id}`;

@@ -38,7 +38,7 @@ describe("the repositories of a configuration", () => {
     assert.deepEqual(mistakesOf({ pullRepositories: [] }), []);
   });
 
-  it("are told of one by one where ECR cannot have them, where they are not ECR's, or where nobody named the registry", () => {
+  it("are each reported if ECR cannot have them, if they are not of ECR, or if their registry is not configured", () => {
     const rules = "(2 to 256 characters: lower case letters and digits, separated by one of . _ __ - /)";
     const name =
       `names of ECR repositories ${rules}, patterns of them (* for any characters, ? for one) or ARNs, ` +
@@ -102,17 +102,17 @@ describe("the repositories of a configuration", () => {
       [arnOf(other, "us-gov-west-1"), elsewhere("aws-us-gov")],
     ];
     for (const key of lists) {
-      const told = mistakesOf({ [key]: wrong.map(([value]) => value) });
-      assert.equal(told.length, wrong.length);
+      const reported = mistakesOf({ [key]: wrong.map(([value]) => value) });
+      assert.equal(reported.length, wrong.length);
       assert.equal(new Set(wrong.map(([value]) => value)).size, wrong.length);
       for (const [index, [value, expected]] of wrong.entries()) {
         const line = `ecr-helper:${key} = ${JSON.stringify(value)}: expected ${expected}`;
-        assert.ok(told[index]?.startsWith(line), `${line} in ${String(told[index])}`);
+        assert.ok(reported[index]?.startsWith(line), `${line} in ${String(reported[index])}`);
       }
     }
   });
 
-  it("are filled by pull through cache in the own account alone", () => {
+  it("can be caches only in the stack's own account", () => {
     for (const name of ["hub/*", "Hub"]) {
       const pullThroughCache = [arnOf(other, "eu-west-1", name)];
       for (const registries of [[], [hostOf(other, "eu-west-1")]]) {
@@ -124,7 +124,7 @@ describe("the repositories of a configuration", () => {
     }
   });
 
-  it("are not in registries of another partition", () => {
+  it("cannot be in registries of another partition", () => {
     const [china, government] = [`${hostOf(other, "cn-north-1")}.cn`, hostOf(other, "us-gov-west-1")];
     assert.deepEqual(
       mistakesOf({ registries: [china, hostOf(other, "us-east-1"), government] }),
@@ -139,7 +139,7 @@ describe("the repositories of a configuration", () => {
     );
   });
 
-  it("are in registries by the hosts that these have in their partition, and by no other", () => {
+  it("are in registries with exactly the host that their partition gives them", () => {
     const partitions: [partition: string, regions: string[], suffix: string][] = [
       ["aws", ["us-west-2", "ap-southeast-7", "mx-central-1"], "amazonaws.com"],
       ["aws-cn", ["cn-north-1", "cn-northwest-1"], "amazonaws.com.cn"],
@@ -190,7 +190,7 @@ describe("the repositories of a configuration", () => {
     }
   });
 
-  it("fit into a policy of IAM", () => {
+  it("must fit into an IAM policy", () => {
     const names = (count: number): string[] =>
       Array.from({ length: count }, (_, index) => `repository-${String(index)}`);
     assert.deepEqual(mistakesOf({ pullRepositories: names(80) }), []);
@@ -228,7 +228,7 @@ describe("the repositories of a configuration", () => {
     }
   });
 
-  it("are told of together with everything else", () => {
+  it("are reported together with all other mistakes", () => {
     const wrong = {
       pullRepositories: ["Upper"],
       pushRepositories: [arnOf(other, "eu-west-1")],
@@ -239,7 +239,7 @@ describe("the repositories of a configuration", () => {
       scanOnPush: "yes",
       logLevel: "all",
     };
-    const told = mistakesOf(wrong).map((line) => /^ecr-helper:(\w+)/.exec(line)?.[1]);
-    assert.deepEqual(told.sort(), Object.keys(wrong).sort());
+    const reported = mistakesOf(wrong).map((line) => /^ecr-helper:(\w+)/.exec(line)?.[1]);
+    assert.deepEqual(reported.sort(), Object.keys(wrong).sort());
   });
 });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { after, describe, it } from "node:test";
 import { build } from "esbuild";
-import { bundling } from "../../infra/image.ts";
+import { bundling } from "../../infra/bundle.ts";
 
 interface Component {
   type: string;
@@ -37,7 +37,7 @@ const makeBom = (name: string): string => {
 const text = makeBom("one.json");
 const bom = JSON.parse(text) as Bom;
 
-/** `NAME@VERSION` of the package that a file is from. */
+/** `NAME@VERSION` of the package that contains a file. */
 function packageOf(file: string): string {
   let at = dirname(file);
   for (;;) {
@@ -52,7 +52,7 @@ function packageOf(file: string): string {
 }
 
 describe("the SBOM", () => {
-  it("names the packages in the helper's bundle and Node, and nothing else", async () => {
+  it("lists the packages in the helper's bundle and Node.js, and nothing else", async () => {
     const { metafile } = await build({ ...bundling, write: false, metafile: true });
     const bundled = Object.keys(metafile.inputs).filter((file) => file.includes("node_modules/"));
     const named = bom.components.map(
@@ -69,7 +69,7 @@ describe("the SBOM", () => {
     }
   });
 
-  it("is CycloneDX: each component by its package URL, once, and every dependency between those that are there", () => {
+  it("is CycloneDX: each component once, by its package URL, and dependencies only between listed components", () => {
     assert.deepEqual([bom.bomFormat, bom.specVersion, bom.version], ["CycloneDX", "1.6", 1]);
     assert.equal(bom.metadata.component.name, "ecr-helper");
     const own = bom.metadata.component["bom-ref"];
@@ -84,7 +84,7 @@ describe("the SBOM", () => {
     assert.ok(bom.dependencies.find(({ ref }) => ref === own)?.dependsOn?.includes("node"));
   });
 
-  it("is the same whenever it is made, and names no path of the machine that made it", () => {
+  it("is reproducible, and contains no path of the machine that created it", () => {
     assert.equal(makeBom("two.json"), text);
     assert.ok(!text.includes(process.cwd()) && !text.includes(folder));
   });

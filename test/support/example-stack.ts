@@ -1,0 +1,46 @@
+// A stack with two build namespaces, a further registry and a VPC endpoint, for the unit tests of the Pulumi program.
+import { account } from "./program.ts";
+
+/** The one key that has no usable default: the cluster. */
+export const cluster = { kubeconfig: "Pulumi.yaml" };
+
+/** The configuration of the example. */
+export const exampleConfig = {
+  ...cluster,
+  buildNamespaces: '["team-a","team-b"]',
+  registries: '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]',
+  awsEndpointUrl: "https://vpce.example",
+};
+
+/** The host of the stack's own registry. */
+export const ownHost = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
+
+/** The inputs of the Deployment, as far as the tests read them. */
+export interface DeploymentInputs {
+  metadata: { namespace: string; annotations: Record<string, string> };
+  spec: {
+    replicas: number;
+    strategy: object;
+    template: { metadata: { annotations: Record<string, string> }; spec: PodSpec };
+  };
+}
+
+interface PodSpec {
+  imagePullSecrets: { name: string }[];
+  securityContext: object;
+  containers: {
+    image: string;
+    env: { name: string; value?: string; valueFrom?: object }[];
+    securityContext: object;
+    resources: { limits: object };
+  }[];
+}
+
+interface PolicyDocument {
+  Version: string;
+  Statement: { Sid: string; Effect: string; Principal?: unknown; Action: string[] }[];
+}
+
+/** The parsed `policy` of a resource's inputs. */
+export const policyOf = (inputs: Record<string, unknown>): PolicyDocument =>
+  JSON.parse(String(inputs["policy"])) as PolicyDocument;

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { cluster, exampleConfig, type DeploymentInputs } from "../support/example-stack.ts";
+import { runProgram, type Registered } from "../support/program.ts";
+
+const { find } = await runProgram(exampleConfig);
+const deployment = find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
+const [container] = deployment.spec.template.spec.containers;
+
+describe("the helper's RBAC", () => {
+  const keeping = ["list", "watch", "create", "patch", "delete"];
+  const rule = (resource: string, resourceNames: string[], verbs: string[], apiGroups = [""]): object => ({
+    apiGroups,
+    resources: [resource],
+    resourceNames,
+    verbs,
+  });
+  const builds = (...further: string[]): object[] => [
+    rule("secrets", ["ecr-creds", ...further, "ecr-creds-pull"], keeping),
+    rule("serviceaccounts", ["builder-sa"], ["get", ...keeping]),
+  ];
+  const recordEvents = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
+  const own = [
+    rule("secrets", ["ecr-creds-pull"], ["get"]),
+    recordEvents,
+    rule("deployments", ["ecr-helper"], ["get", "list", "watch"], ["apps"]),
+  ];
+  const rbac = "kubernetes:rbac.authorization.k8s.io/v1";
+  const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }];
+  const roleRef = (kind: string, name = "ecr-helper-test"): object => ({
+    apiGroup: "rbac.authorization.k8s.io",
+    kind,
+    name,
+  });
+
+  const nameOf = ({ inputs }: Registered): string => (inputs["metadata"] as { name: string }).name;
+
+  for (const namespace of ["team-a", "team-b"]) {
+    it(`allows its objects by name, and Events, in ${namespace}`, () => {
+      const { metadata, rules } = find(`${rbac}:Role`, `ecr-helper-${namespace}`).inputs;
+      const { name } = metadata as { name: string };
+      assert.match(name, /^ecr-helper-test-[0-9a-f]{8}$/);
+      assert.deepEqual(metadata, { name, namespace });
+      assert.deepEqual(rules, [...builds("ecr-creds-us-east-1"), recordEvents]);
+      const binding = find(`${rbac}:RoleBinding`, `ecr-helper-${namespace}`).inputs;
+      assert.deepEqual(binding["metadata"], { name, namespace });
+      assert.deepEqual(binding["roleRef"], roleRef("Role", name));
+      assert.deepEqual(binding["subjects"], subjects);
+    });
+  }
+
+  it("allows the pull secret, and reading its Deployment, in its own namespace", () => {
+    const { inputs } = find(`${rbac}:Role`, "ecr-helper");
+    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"], keeping), ...own]);
+  });
+
+  /** The owner of what the helper creates. It only lets the helper look up the marker of the stack. */
+  const ownerRules = [
+    {
+      apiGroups: ["rbac.authorization.k8s.io"],
+      resources: ["clusterroles"],
+      resourceNames: ["ecr-helper-test-stack"],
+      verbs: ["get"],
+    },
+  ];
+
+  it("allows nothing but the stack's marker in the whole cluster if all namespaces are listed by name", () => {
+    assert.deepEqual(find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], ownerRules);
+    const { metadata, rules } = find(`${rbac}:ClusterRole`, "ecr-helper-stack").inputs;
+    assert.deepEqual([metadata, rules], [{ name: "ecr-helper-test-stack" }, undefined]);
+    const binding = find(`${rbac}:ClusterRoleBinding`).inputs;
+    assert.deepEqual([binding["roleRef"], binding["subjects"]], [roleRef("ClusterRole"), subjects]);
+    assert.equal(container?.env.find(({ name }) => name === "ECR_HELPER_OWNER_UID")?.value, "the-uid");
+  });
+
+  it("allows the same objects by name everywhere, and watching namespaces, with patterns or a selector", async () => {
+    for (const targets of [
+      { buildNamespaces: '["team-*","default"]' },
+      { buildNamespaces: "[]", namespaceSelector: "team" },
+    ]) {
+      const program = await runProgram({ ...cluster, ...targets });
+      const watchNamespaces = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
+      assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere").inputs["rules"], [
+        ...builds(),
+        recordEvents,
+        watchNamespaces,
+      ]);
+      const binding = program.find(`${rbac}:ClusterRoleBinding`, "ecr-helper-everywhere").inputs;
+      assert.deepEqual(
+        [binding["roleRef"], binding["subjects"]],
+        [roleRef("ClusterRole", nameOf(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere"))), subjects],
+      );
+      assert.match(
+        nameOf(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere")),
+        /^ecr-helper-test-[0-9a-f]{8}-everywhere$/,
+      );
+      assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], ownerRules);
+      const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
+      assert.deepEqual(roles, ["ecr-helper"], "no Role in any build namespace");
+    }
+  });
+
+  it("has another Role for other names, so that the old helper can still clean up its objects", async () => {
+    const nameFor = async (config: Record<string, string>): Promise<string> =>
+      nameOf((await runProgram({ ...cluster, ...config })).find(`${rbac}:Role`, "ecr-helper-default"));
+    const usual = await nameFor({});
+    for (const config of [
+      { pullSecret: "pulls" },
+      { basicAuthSecret: "logins" },
+      { serviceAccount: "builders" },
+      { registries: '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]' },
+    ]) {
+      assert.notEqual(await nameFor(config), usual);
+    }
+    assert.equal(await nameFor({ logLevel: "debug", buildNamespaces: '["default","team"]' }), usual);
+  });
+
+  it("has no Role in an excluded namespace", async () => {
+    const targets = { buildNamespaces: '["team-a","team-b"]', excludeNamespaces: '["*-b"]' };
+    const { resources: all } = await runProgram({ ...cluster, ...targets });
+    const roles = all.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
+    assert.deepEqual(roles.sort(), ["ecr-helper", "ecr-helper-team-a"]);
+  });
+
+  it("has a single Role if builds run in its own namespace", async () => {
+    const program = await runProgram({ ...cluster, buildNamespaces: '["ecr-helper"]' });
+    const { inputs } = program.find(`${rbac}:Role`);
+    assert.deepEqual(inputs["rules"], [...builds(), ...own]);
+  });
+
+  it("creates the objects in the helper's namespace after the namespace", async () => {
+    for (const buildNamespaces of ['["ecr-helper"]', '["default"]']) {
+      const { resources: all } = await runProgram({ ...cluster, buildNamespaces });
+      const made = all.findIndex(({ type }) => type.endsWith(":Namespace"));
+      const inside = all.filter(
+        ({ inputs }) => (inputs["metadata"] as { namespace?: string } | undefined)?.namespace === "ecr-helper",
+      );
+      assert.ok(inside.length >= 6);
+      for (const resource of inside) assert.ok(all.indexOf(resource) > made, `${resource.type} ${resource.name}`);
+    }
+  });
+});

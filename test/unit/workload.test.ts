@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { cluster, exampleConfig, ownHost, type DeploymentInputs } from "../support/example-stack.ts";
+import { runProgram, type Program } from "../support/program.ts";
+
+const { find } = await runProgram(exampleConfig);
+const deployment = find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
+const pod = deployment.spec.template.spec;
+const [container] = pod.containers;
+
+describe("the Deployment", () => {
+  it("passes the restricted Pod Security Standard, which its namespace enforces", () => {
+    const { metadata } = find("kubernetes:core/v1:Namespace").inputs as { metadata: { name: string; labels: object } };
+    const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
+    assert.deepEqual(metadata, { name: "ecr-helper", labels, annotations: {} });
+    const user = { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532 };
+    assert.deepEqual(pod.securityContext, { ...user, seccompProfile: { type: "RuntimeDefault" } });
+    assert.deepEqual(container?.securityContext, {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    });
+  });
+
+  it("has one replica, replaced once the next one is ready, and a limit to how long the rollout is awaited", () => {
+    assert.equal(deployment.spec.replicas, 1);
+    const rollingUpdate = { maxSurge: 1, maxUnavailable: 0 };
+    assert.deepEqual(deployment.spec.strategy, { type: "RollingUpdate", rollingUpdate });
+    assert.equal(deployment.metadata.annotations["pulumi.com/timeoutSeconds"], "180");
+  });
+
+  it("has memory for each namespace that is listed by name", async () => {
+    const limitOf = (program: Pick<Program, "find">): unknown => {
+      const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
+      return spec.template.spec.containers[0]?.resources.limits;
+    };
+    assert.deepEqual(limitOf({ find }), { memory: "162Mi" });
+    const many = JSON.stringify(Array.from({ length: 200 }, (_, index) => `team-${String(index)}`));
+    assert.deepEqual(limitOf(await runProgram({ ...cluster, buildNamespaces: many })), { memory: "360Mi" });
+    assert.deepEqual(limitOf(await runProgram({ ...cluster, buildNamespaces: '["team-*"]' })), { memory: "160Mi" });
+  });
+
+  it("sets the environment of the helper, with the access key only by reference", () => {
+    const env = Object.fromEntries(
+      (container?.env ?? []).map(({ name, value, valueFrom }) => [name, value ?? valueFrom]),
+    );
+    assert.deepEqual(env, {
+      AWS_REGION: "eu-central-1",
+      AWS_ENDPOINT_URL: "https://vpce.example",
+      AWS_ACCESS_KEY_ID: { secretKeyRef: { name: "ecr-helper", key: "aws_access_key_id" } },
+      AWS_SECRET_ACCESS_KEY: { secretKeyRef: { name: "ecr-helper", key: "aws_secret_access_key" } },
+      ECR_HELPER_IDENTITY: "accessKey",
+      ECR_HELPER_PRINCIPAL: "ecr-helper",
+      ECR_HELPER_PUSH_ROLE: "",
+      ECR_HELPER_REGISTRIES: `${ownHost},444455556666.dkr.ecr.us-east-1.amazonaws.com`,
+      ECR_HELPER_REGISTRY_HOST: "",
+      ECR_HELPER_BUILD_NAMESPACES: "team-a,team-b",
+      ECR_HELPER_EXCLUDE_NAMESPACES: "",
+      ECR_HELPER_NAMESPACE_SELECTOR: "",
+      ECR_HELPER_DEPLOYMENT: "ecr-helper",
+      ECR_HELPER_BASIC_AUTH_SECRET: "ecr-creds",
+      ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
+      ECR_HELPER_SERVICE_ACCOUNT: "builder-sa",
+      ECR_HELPER_OWNER_NAME: "ecr-helper-test",
+      ECR_HELPER_OWNER_UID: "the-uid",
+      ECR_HELPER_MARKER: "ecr-helper-test-stack",
+      ECR_HELPER_NAMESPACE: { fieldRef: { fieldPath: "metadata.namespace" } },
+      ECR_HELPER_POD: { fieldRef: { fieldPath: "metadata.name" } },
+      ECR_HELPER_LOG_FORMAT: "text",
+      ECR_HELPER_LOG_LEVEL: "info",
+      ECR_HELPER_PORT: "8080",
+    });
+  });
+
+  it("has annotations for Prometheus, and hashes by which another key or pull secret starts a rollout", () => {
+    const { annotations } = deployment.spec.template.metadata;
+    const { "ecr-helper/access-key": fingerprint, "ecr-helper/first-pull": secret, ...others } = annotations;
+    assert.equal(secret, "the-uid", "the uid of the secret for the first pull");
+    assert.match(fingerprint ?? "", /^[0-9a-f]{16}$/);
+    const scraped = { "prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics" };
+    assert.deepEqual(others, scraped);
+  });
+
+  it("runs in an existing namespace if createNamespace is false", async () => {
+    const program = await runProgram({ ...cluster, createNamespace: "false", namespace: "tools" });
+    assert.equal(program.resources.filter(({ type }) => type.endsWith(":Namespace")).length, 0);
+    assert.equal(
+      (program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs).metadata.namespace,
+      "tools",
+    );
+  });
+});
