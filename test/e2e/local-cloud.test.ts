@@ -107,7 +107,7 @@ describe("the local cloud", () => {
         for (const family of ["iptables", "ip6tables"])
           assert.doesNotMatch(await run(`${family}-save`, []), new RegExp(`KUBE-|${chain}|${bridge.name}`));
         const ours = commandLines().filter((line) =>
-          /\/var\/lib\/ecr-helper|\/kubernetes-v|ministack|local\/front|\/pause/.test(line),
+          /\/var\/lib\/ecr-helper|\/kubernetes-v|ministack|local\/gateway|\/pause/.test(line),
         );
         assert.deepEqual(ours, []);
         assert.equal(await startCloud(), true);

@@ -172,7 +172,7 @@ describe("the stack, end to end", () => {
         networkPolicy: "all" as const,
         monitoringNamespaces: [],
         identity: { mode } as IdentityConfig,
-        awsEndpointUrl: url(ports.front),
+        awsEndpointUrl: url(ports.gateway),
         stsEndpointUrl: undefined,
       };
       return networkPolicySpec(config, { isIpv6 } as EksCluster, labels, 8080);
@@ -213,7 +213,7 @@ describe("the stack, end to end", () => {
 
     before(async () => {
       await ecr.send(new CreateRepositoryCommand({ repositoryName: repository }));
-      await pushApp(image, await passwordFor(rootOf(account), { api: ports.front }));
+      await pushApp(image, await passwordFor(rootOf(account), { api: ports.gateway }));
     });
 
     after(async () => void (await ecr.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }))));

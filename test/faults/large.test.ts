@@ -35,11 +35,11 @@ describe("50 registries", () => {
   const hosts = regions.flatMap((region) => [account, 1, 2, 3, 4].map((of) => host(region, of)));
 
   it("of ten regions are asked for once a region, and every login opens its own region's", async (t) => {
-    await withScene({ registries: hosts.slice(1) }, async ({ parts, run, front, namespaces, witness }) => {
+    await withScene({ registries: hosts.slice(1) }, async ({ parts, run, gateway, namespaces, witness }) => {
       const since = performance.now();
       await run().line(done);
       outcome(t, "50 registries of 10 regions", "ECR asked once a region", since);
-      assert.deepEqual(Object.fromEntries(front.asked), Object.fromEntries(regions.map((region) => [region, 1])));
+      assert.deepEqual(Object.fromEntries(gateway.asked), Object.fromEntries(regions.map((region) => [region, 1])));
       for (const namespace of namespaces) {
         const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
         assert.deepEqual(Object.keys(pulls).sort(), hosts.flatMap((one) => [one, `https://${one}`]).sort());

@@ -87,7 +87,7 @@ describe("the helper's process", { concurrency: true }, () => {
       }
       const each = ((performance.now() - since) / 100).toFixed(0);
       assert.deepEqual(await resourceVersions(scene), before);
-      assert.deepEqual([...scene.front.asked.values()], [1]);
+      assert.deepEqual([...scene.gateway.asked.values()], [1]);
       const again = performance.now();
       await scene.run().line(done);
       outcome(t, `100 restarts, ${each} ms each`, "ECR asked once in all, nothing written", again);
@@ -98,12 +98,12 @@ describe("the helper's process", { concurrency: true }, () => {
     await withScene({}, async (scene) => {
       await scene.grow(5);
       for (let start = 0; start < 10; start++) {
-        const asks = scene.front.next();
+        const asks = scene.gateway.next();
         const helper = scene.run();
         await asks;
         await helper.stop("SIGKILL");
       }
-      const asked = [...scene.front.asked.values()].reduce((sum, count) => sum + count, 0);
+      const asked = [...scene.gateway.asked.values()].reduce((sum, count) => sum + count, 0);
       assert.equal(asked, 10);
       const since = performance.now();
       await scene.run().line(done);
@@ -116,7 +116,7 @@ describe("the helper's process", { concurrency: true }, () => {
     await withScene(
       { tokenLife: 16_000 },
       async (scene) => {
-        const { witness, front } = scene;
+        const { witness, gateway } = scene;
         await scene.grow(10);
         const since = performance.now();
         const both = [scene.run(), scene.run()];
@@ -127,7 +127,7 @@ describe("the helper's process", { concurrency: true }, () => {
         for (let refresh = 0; refresh < both.length; refresh++) await witness.come(2 * 10 + 1, renewed(witness));
         await scene.isRight();
         for (const helper of both) assert.equal((await helper.stop()).code, 0);
-        const asked = [...front.asked.values()].reduce((sum, count) => sum + count, 0);
+        const asked = [...gateway.asked.values()].reduce((sum, count) => sum + count, 0);
         // Each token once, and once again where the other's older one came later.
         const most = 2 * asked * (2 * 10 + 1);
         assert.ok(

@@ -94,7 +94,7 @@ const missing = (error: unknown): false => {
 const hasRepository = async (name: string): Promise<boolean> =>
   new ECRClient().send(new DescribeRepositoriesCommand({ repositoryNames: [name] })).then(() => true, missing);
 
-/** Asks the emulator behind the front: a repository that is gone has no registry content, whoever asks. */
+/** Asks the emulator behind the gateway: a repository that is gone has no registry content, whoever asks. */
 const hasContent = async (name: string): Promise<boolean> =>
   (await fetch(`${url(ports.emulator)}/v2/${name}/tags/list`)).ok;
 

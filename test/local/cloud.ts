@@ -51,14 +51,14 @@ const parts = [
     "kube-apiserver",
     "etcd",
     "eks",
-    "front",
+    "gateway",
     "emulator",
   ],
   ...engines,
 ];
 
 /** What the cloud keeps in memory only. Where one of these died, nothing that stands on it is worth keeping. */
-const memory = ["emulator", "front"];
+const memory = ["emulator", "gateway"];
 
 /** The environment in which kubectl, aws, docker and pulumi work against the local cloud. */
 export const cloudEnvironment = (): Record<string, string> => ({
@@ -119,11 +119,11 @@ async function startEmulator(program: string): Promise<void> {
   rememberSecrets([secretAccessKey]);
   await untilReady("emulator", async () => answers(`${url(ports.emulator)}/_ministack/health`));
   startBackground({
-    name: "front",
+    name: "gateway",
     command: process.execPath,
     args: [join(import.meta.dirname, "gateway", "main.ts")],
   });
-  await untilReady("front", async () => answers(`${url(ports.front)}/_ministack/health`));
+  await untilReady("gateway", async () => answers(`${url(ports.gateway)}/_ministack/health`));
 }
 
 async function startEks(): Promise<void> {

@@ -17,7 +17,8 @@ async function callerOf(token: string): Promise<string | undefined> {
   const [, encoded = ""] = /^k8s-aws-v1\.(.+)$/.exec(token) ?? [];
   const asked = URL.parse(Buffer.from(encoded, "base64url").toString());
   // Any other request, or one to anybody else, would let its maker answer for whomever he likes.
-  if (asked?.origin !== url(ports.front) || asked.searchParams.get("Action") !== "GetCallerIdentity") return undefined;
+  if (asked?.origin !== url(ports.gateway) || asked.searchParams.get("Action") !== "GetCallerIdentity")
+    return undefined;
   const answer = await fetch(asked, { headers: { "x-k8s-aws-id": cluster } });
   return answer.ok ? /<Arn>([^<]+)<\/Arn>/.exec(await answer.text())?.[1] : undefined;
 }

@@ -19,7 +19,7 @@ export const serviceRange = "10.215.0.0/24";
 
 /** Every port the cloud listens on, by the part that does. */
 export const ports = {
-  front: { address: bridge.address, port: 4566 },
+  gateway: { address: bridge.address, port: 4566 },
   registry: { address: loopback, port: 5000 },
   emulator: { address: loopback, port: 4566 },
   etcd: { address: loopback, port: 2379 },
@@ -67,7 +67,7 @@ export const awsCredentials = join(home, "aws-credentials");
 
 /** How AWS' clients find the emulator, and its root's key. */
 export const aws = {
-  AWS_ENDPOINT_URL: url(ports.front),
+  AWS_ENDPOINT_URL: url(ports.gateway),
   AWS_REGION: "us-east-1",
   /** What the AWS command line reads instead. */
   AWS_DEFAULT_REGION: "us-east-1",

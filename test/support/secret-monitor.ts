@@ -40,7 +40,7 @@ export class Witness {
     this.#registry = registry;
   }
 
-  /** Resolves when it sees all that is there. The registry is that of the front which gave the tokens. */
+  /** Resolves when it sees all that is there. The registry is that of the gateway which gave the tokens. */
   static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<Witness> {
     const witness = new Witness(registry);
     const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;

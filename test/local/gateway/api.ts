@@ -6,7 +6,7 @@ import { answered, askedFor, type Asked } from "../aws-requests.ts";
 import { recordRequest, rememberSecrets } from "../audit-log.ts";
 import { certificate, issuer, ports, url } from "../settings.ts";
 import { Access } from "./access.ts";
-import { checkEcr, notePolicy, type EcrFront } from "./ecr-checks.ts";
+import { checkEcr, notePolicy, type EcrContext } from "./ecr-checks.ts";
 import type { Emulator } from "./emulator.ts";
 import { forward } from "./forward.ts";
 import { checkForm, type Refusal } from "./iam-checks.ts";
@@ -63,7 +63,7 @@ export class Api {
     asked: Asked | undefined,
     incoming: IncomingMessage,
     given: Buffer,
-    own: EcrFront & { readonly principal: Principal | undefined },
+    own: EcrContext & { readonly principal: Principal | undefined },
   ): Promise<Buffer | Refusal> {
     const refusal = (await checkRoot(incoming, given)) ?? (await this.#refusal(asked, incoming, given, own));
     return refusal ?? checkOperation(asked, given, own, incoming.url);
@@ -74,7 +74,7 @@ export class Api {
     asked: Asked | undefined,
     { url = "/" }: IncomingMessage,
     body: Buffer,
-    own: EcrFront & { readonly principal: Principal | undefined },
+    own: EcrContext & { readonly principal: Principal | undefined },
   ): Promise<Refusal | undefined> {
     const { principal, address } = own;
     // A key that nobody has is refused by the emulator.
@@ -112,7 +112,7 @@ export class Api {
   async #completed(
     asked: Asked | undefined,
     answer: Buffer,
-    { given, ...own }: EcrFront & { given: Buffer },
+    { given, ...own }: EcrContext & { given: Buffer },
   ): Promise<Buffer | Refusal> {
     if (asked === undefined) return answer;
     switch (asked.action) {
@@ -144,14 +144,14 @@ export class Api {
 async function checkOperation(
   asked: Asked | undefined,
   given: Buffer,
-  own: EcrFront,
+  own: EcrContext,
   url?: string,
 ): Promise<Buffer | Refusal> {
   if (asked === undefined) return url === health ? given : unknown;
   return /^(iam|sts):/.test(asked.action) ? checkForm(given, own.emulator.endpoint) : given;
 }
 
-/** Whether the front's verdict on a request is the whole one. What STS answers depends on who asks it. */
+/** Whether the gateway's verdict on a request is the whole one. What STS answers depends on who asks it. */
 const isJudged = (asked: Asked | undefined): asked is Asked =>
   asked !== undefined && /^(iam|eks|ecr):/.test(asked.action) && asked.action !== "ecr:GetAuthorizationToken";
 
@@ -167,7 +167,7 @@ const unknown: Refusal = {
 const stranger: Refusal = {
   status: 403,
   code: "UnrecognizedClientException",
-  message: "The security token included in the request is invalid: this front did not see it being given.",
+  message: "The security token included in the request is invalid: this gateway did not see it being given.",
 };
 
 function refuse({ status, code, message }: Refusal, response: ServerResponse, isForm: boolean): void {

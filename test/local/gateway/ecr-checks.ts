@@ -16,8 +16,8 @@ interface EcrRequest {
   readonly policyText?: string;
 }
 
-/** What the checks need of the front. */
-export interface EcrFront {
+/** What the checks need of the gateway. */
+export interface EcrContext {
   readonly emulator: Emulator;
   readonly principals: Principals;
   readonly rights: Rights;
@@ -34,39 +34,39 @@ const noOther = "the local cloud has no API for another account";
 export async function checkEcr(
   asked: Asked,
   body: Buffer,
-  front: EcrFront & { readonly principal: Principal },
+  context: EcrContext & { readonly principal: Principal },
 ): Promise<Refusal | undefined> {
-  const { principal } = front;
+  const { principal } = context;
   if (asked.action === "ecr:GetAuthorizationToken") return undefined;
   const request = parse(body.toString()) as EcrRequest | undefined;
   if (request === undefined) return refusal("SerializationException", "the body is no JSON");
   const { registryId: account = principal.account } = request;
   if (account !== principal.account) return refusal("InvalidParameterException", `${noOther}: ${account}`);
-  return (await checkRights(asked, request, principal, front)) ?? checkPolicy(asked, request, front);
+  return (await checkRights(asked, request, principal, context)) ?? checkPolicy(asked, request, context);
 }
 
 async function checkPolicy(
   { action }: Asked,
   { policyText = "" }: EcrRequest,
-  { emulator }: EcrFront,
+  { emulator }: EcrContext,
 ): Promise<Refusal | undefined> {
   if (action !== "ecr:SetRepositoryPolicy") return undefined;
   return (await idsIn(policyText, emulator)) === undefined ? invalidPolicy : undefined;
 }
 
 /** Takes note of whom a policy means that the emulator has set. */
-export async function notePolicy({ key = "", region = "" }: Asked, body: Buffer, front: EcrFront): Promise<void> {
+export async function notePolicy({ key = "", region = "" }: Asked, body: Buffer, context: EcrContext): Promise<void> {
   const { repositoryName: name = "", policyText = "" } = JSON.parse(body.toString()) as EcrRequest;
-  const [principal, ids] = [await front.principals.find(key), await idsIn(policyText, front.emulator)];
+  const [principal, ids] = [await context.principals.find(key), await idsIn(policyText, context.emulator)];
   if (principal !== undefined && ids !== undefined)
-    front.rights.means({ account: principal.account, region, name }, ids);
+    context.rights.means({ account: principal.account, region, name }, ids);
 }
 
 async function checkRights(
   { action, also = [], region = "" }: Asked,
   request: EcrRequest,
   principal: Principal,
-  { rights, address }: EcrFront,
+  { rights, address }: EcrContext,
 ): Promise<Refusal | undefined> {
   const repositories = repositoriesOf(request, { account: principal.account, region });
   if (repositories.length === 0 && principal.kind !== "root")

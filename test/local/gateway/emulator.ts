@@ -1,4 +1,4 @@
-// The emulator as the front asks it: as the root of an account, with one client for each.
+// The emulator as the gateway asks it: as the root of an account, with one client for each.
 import { ECRClient } from "@aws-sdk/client-ecr";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { aws, url, type Endpoint } from "../settings.ts";

@@ -1,4 +1,4 @@
-// Sends a request on from the local cloud's front to the emulator.
+// Sends a request on from the local cloud's gateway to the emulator.
 import { request, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Endpoint } from "../settings.ts";

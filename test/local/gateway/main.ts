@@ -1,4 +1,4 @@
-// The front of the local cloud's AWS: what the emulator does not do itself. Every authorization token it hands out is
+// The gateway of the local cloud's AWS: what the emulator does not do itself. Every authorization token it hands out is
 // one of its own and ends when it says, and the registry opens to nobody without a live one, as Amazon ECR does.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,7 +11,7 @@ import { Rights } from "./rights.ts";
 import { Tokens } from "./tokens.ts";
 import { ports, type Endpoint } from "../settings.ts";
 
-export interface FrontOptions {
+export interface GatewayOptions {
   emulator: Endpoint;
   /** Where the AWS API is served; port 0 for any free one. */
   api: Endpoint;
@@ -21,7 +21,7 @@ export interface FrontOptions {
   tokenLife?: number;
 }
 
-export interface Front {
+export interface Gateway {
   readonly api: Endpoint;
   readonly registry: Endpoint;
   close(): Promise<void>;
@@ -29,13 +29,13 @@ export interface Front {
 
 type Handler = (incoming: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** Starts the front and resolves when both addresses are listened on; rejects when one is taken. */
-export async function startFront({
+/** Starts the gateway and resolves when both addresses are listened on; rejects when one is taken. */
+export async function startGateway({
   emulator: endpoint,
   api,
   registry,
   tokenLife = 12 * 3_600_000,
-}: FrontOptions): Promise<Front> {
+}: GatewayOptions): Promise<Gateway> {
   const emulator = new Emulator(endpoint);
   const principals = new Principals(emulator);
   const shared = { emulator, principals, rights: new Rights(emulator, principals), tokens: new Tokens(tokenLife) };
@@ -70,5 +70,5 @@ async function listen(endpoint: Endpoint, handle: Handler): Promise<Server> {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  await startFront({ emulator: ports.emulator, api: ports.front, registry: ports.registry });
+  await startGateway({ emulator: ports.emulator, api: ports.gateway, registry: ports.registry });
 }

@@ -1,4 +1,4 @@
-// The authorization tokens that the local cloud's front hands out: each is one of its own, ends when it says, and is tied to
+// The authorization tokens that the local cloud's gateway hands out: each is one of its own, ends when it says, and is tied to
 // the principal that asked for it and to its region, as Amazon ECR's are.
 import { randomBytes } from "node:crypto";
 import { rememberSecrets } from "../audit-log.ts";
