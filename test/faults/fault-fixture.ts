@@ -1,4 +1,4 @@
-// A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the gateway that gives it tokens, a witness.
+// A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the gateway that gives it tokens, a monitor.
 import { randomBytes } from "node:crypto";
 import type { TestContext } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
@@ -7,7 +7,7 @@ import { makeParts, type Parts, type ServiceAccount } from "../support/stack-par
 import { waitFor, type Change } from "../local/watch.ts";
 import type { OwnCluster } from "../support/own-cluster.ts";
 import { startCountedGateway, type CountedGateway } from "../support/counted-gateway.ts";
-import { Witness } from "../support/secret-monitor.ts";
+import { SecretMonitor } from "../support/secret-monitor.ts";
 
 /** The helper's word for: all that could be done is done. */
 export const done = /the secret will expire/;
@@ -28,7 +28,7 @@ export class Scene {
   readonly namespaces: string[] = [];
   readonly parts: Parts;
   readonly gateway: CountedGateway;
-  readonly witness: Witness;
+  readonly monitor: SecretMonitor;
   readonly id: string;
   readonly #command: readonly string[];
   readonly #others: HelperProcess[] = [];
@@ -36,10 +36,10 @@ export class Scene {
   private constructor(
     id: string,
     command: readonly string[],
-    [parts, gateway, witness]: [Parts, CountedGateway, Witness],
+    [parts, gateway, monitor]: [Parts, CountedGateway, SecretMonitor],
   ) {
     [this.id, this.#command] = [id, command];
-    [this.parts, this.gateway, this.witness] = [parts, gateway, witness];
+    [this.parts, this.gateway, this.monitor] = [parts, gateway, monitor];
   }
 
   static async set(
@@ -50,7 +50,7 @@ export class Scene {
     const config = { registries: JSON.stringify(registries) };
     const parts = await makeParts([`${id}-*`], { kubeconfig, command, config });
     const gateway = await startCountedGateway(tokenLife);
-    return new Scene(id, command, [parts, gateway, await Witness.start(parts, gateway.registry)]);
+    return new Scene(id, command, [parts, gateway, await SecretMonitor.start(parts, gateway.registry)]);
   }
 
   /** Makes so many further namespaces. */
@@ -77,7 +77,7 @@ export class Scene {
   /** Resolves when every namespace has all that it should, with one and the same token. */
   async isRight(timeout = 60_000): Promise<void> {
     const count = 2 * this.namespaces.length + 1;
-    await this.witness.until(() => this.witness.latest.size === count && this.witness.passwords.size === 1, timeout);
+    await this.monitor.until(() => this.monitor.latest.size === count && this.monitor.passwords.size === 1, timeout);
     const accounts = `/api/v1/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
     const right = new Set<string>();
     const isLast = ({ object }: Change<ServiceAccount & { metadata: { namespace: string } }>): boolean => {
@@ -91,7 +91,7 @@ export class Scene {
   /** Takes down what the cluster does not take with it. */
   async end(): Promise<void> {
     await Promise.all(this.#others.map(async (helper) => helper.stop("SIGKILL")));
-    await this.witness.stop();
+    await this.monitor.stop();
     await this.parts.removeFromAws();
     await this.gateway.close();
   }

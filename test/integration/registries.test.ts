@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { DeleteUserPolicyCommand, IAMClient, PutUserPolicyCommand } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/errors.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { recordSaid } from "../local/audit-log.ts";
+import { recordOutput } from "../local/audit-log.ts";
 import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { account, loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
@@ -71,7 +71,7 @@ describe("registries of several accounts and regions, one of which IAM denies", 
       "m",
     );
     const metrics = await ask("/metrics");
-    recordSaid("metrics", metrics);
+    recordOutput("metrics", metrics);
     return Number(sample.exec(metrics)?.[1]);
   };
   const registryTakes = async (password: string): Promise<boolean> => isLoginTaken(gateway.registry, password);

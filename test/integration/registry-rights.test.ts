@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import * as iam from "@aws-sdk/client-iam";
 import * as sts from "@aws-sdk/client-sts";
-import { rememberSecrets } from "../local/audit-log.ts";
+import { recordSecrets } from "../local/audit-log.ts";
 import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";
@@ -217,7 +217,7 @@ describe("the registry of the local cloud", () => {
       const client = new sts.STSClient({ endpoint: url(gateway.api), credentials: user });
       const answer = await client.send(new sts.AssumeRoleCommand({ RoleArn: roleArn, RoleSessionName: "pod", Policy }));
       const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "" } = answer.Credentials ?? {};
-      rememberSecrets([SecretAccessKey, SessionToken]);
+      recordSecrets([SecretAccessKey, SessionToken]);
       return { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
     };
     assert.equal(await pull(await assumed()), "pulled");

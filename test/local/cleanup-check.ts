@@ -11,7 +11,7 @@ import {
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
-import { clearingCommand, holdsEntries, type Account } from "./leftover-entries.ts";
+import { cleanupCommand, hasHelperEntries, type ServiceAccount } from "./leftover-entries.ts";
 import { account, cluster, issuer, kubeconfig, ports, url } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 import type { Stack } from "./stack.ts";
@@ -25,7 +25,7 @@ const rbac = "/apis/rbac.authorization.k8s.io/v1";
 type Check = [what: string, name: string | undefined, isThere: (name: string) => Promise<boolean>];
 
 /** Fails with the list of everything that a stack left. What one of the `others` has under the same name is that one's. */
-export async function proveNothingIsLeft({ name, config }: Stack, others: readonly Stack[]): Promise<void> {
+export async function assertCleanedUp({ name, config }: Stack, others: readonly Stack[]): Promise<void> {
   const options = readKubeconfig(kubeconfig);
   const own = (key: string): string | undefined =>
     others.some((other) => other.config[`ecr-helper:${key}`] === config[`ecr-helper:${key}`])
@@ -54,7 +54,7 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
         async (one) => hasObject(options, `/apis/admissionregistration.k8s.io/v1/${kind}/${one}`),
       ]),
     ),
-    ["objects in build namespaces of", owner, async (one) => hasHelpersObjects(options, one)],
+    ["objects in build namespaces of", owner, async (one) => hasHelperObjects(options, one)],
   ];
   const left: string[] = [];
   for (const [what, of, isThere] of checks) {
@@ -64,7 +64,7 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
   left.push(...accounts.map(({ metadata }) => `entries in service account ${metadata.namespace}/${metadata.name}`));
   if (left.length === 0) return;
   // One command, on a line of its own.
-  const command = accounts.map((account) => clearingCommand(account, owner)).join(" && ");
+  const command = accounts.map((account) => cleanupCommand(account, owner)).join(" && ");
   const entries =
     accounts.length === 0
       ? ""
@@ -124,16 +124,16 @@ const hasObject = async (options: KubeOptions, path: string): Promise<boolean> =
   (await undefinedIfNotFound(createKubeClient(options)({ method: "GET", path }))) !== undefined;
 
 /** Service accounts of others in which the helper noted what it added. */
-async function accountsWithEntries(options: KubeOptions, instance: string): Promise<Account[]> {
-  const { items } = await createKubeClient(options)<{ items: Account[] }>({
+async function accountsWithEntries(options: KubeOptions, instance: string): Promise<ServiceAccount[]> {
+  const { items } = await createKubeClient(options)<{ items: ServiceAccount[] }>({
     method: "GET",
     path: "/api/v1/serviceaccounts",
   });
-  return items.filter((account) => holdsEntries(account, instance));
+  return items.filter((account) => hasHelperEntries(account, instance));
 }
 
 /** What the helper made. */
-async function hasHelpersObjects(options: KubeOptions, instance: string): Promise<boolean> {
+async function hasHelperObjects(options: KubeOptions, instance: string): Promise<boolean> {
   const selector = encodeURIComponent(`app.kubernetes.io/managed-by=ecr-helper,app.kubernetes.io/instance=${instance}`);
   const paths = ["secrets", "serviceaccounts"].map((plural) => `/api/v1/${plural}?labelSelector=${selector}`);
   return Promise.all(paths.map(async (path) => waitUntilGone(options, path, collectionTimeout))).then(

@@ -6,14 +6,14 @@ import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment, isCloudRunning, startCloud, stopCloud } from "./cloud.ts";
-import { exclusively, isCloudKept } from "./exclusive.ts";
+import { withCloudLock, isCloudInUse } from "./exclusive.ts";
 import { checkMachine } from "./install.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
-import { proveNothingIsLeft } from "./cleanup-check.ts";
+import { assertCleanedUp } from "./cleanup-check.ts";
 import { binaries, home, kubeconfig } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 import { say, step } from "./progress.ts";
-import { destroy, isMade, outputs, up } from "./pulumi/stack-commands.ts";
+import { destroy, stackExists, outputs, up } from "./pulumi/stack-commands.ts";
 import { preparePulumi } from "./pulumi/toolchain.ts";
 import { forgetStack, keepOverrides, openStack, parseOverride, stackNames } from "./stack.ts";
 import { waitForObject } from "./watch.ts";
@@ -34,7 +34,7 @@ interface Options {
 
 const commands: Record<string, (options: Options) => Promise<void>> = {
   up: async ({ stack: name, config }) =>
-    exclusively(async () => {
+    withCloudLock(async () => {
       const overrides = config.map(parseOverride);
       // Either may have to be built, which is not all work for every core.
       await Promise.all([startCloud(), preparePulumi()]);
@@ -55,7 +55,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
     }),
 
   down: async ({ stack: name }) =>
-    exclusively(async () => {
+    withCloudLock(async () => {
       if (!existsSync(home)) return void say("Nothing to take down: the local cloud does not run.");
       if (!isCloudRunning()) {
         await step("clearing what a crash left", stopCloud);
@@ -70,7 +70,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
         await preparePulumi();
         await destroy(stack);
         await step("checking that nothing is left of it", async () =>
-          proveNothingIsLeft(
+          assertCleanedUp(
             stack,
             others.map((one) => openStack(one)),
           ),
@@ -78,7 +78,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
         say(`Stack ${name} is destroyed and left nothing in AWS, the registry or the cluster.`);
       }
       forgetStack(name);
-      if (isCloudKept()) others.push("a test run");
+      if (isCloudInUse()) others.push("a test run");
       if (others.length > 0) return void say(`The local cloud goes on for ${others.join(", ")}.`);
       await step("stopping the local cloud", stopCloud);
     }),
@@ -125,7 +125,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
 
 /** Where stack dev has overrides, or another platform, pulumi by hand reads them, too; else it reads Pulumi.dev.yaml as it is. */
 function overriding(): Record<string, string> {
-  if (!isMade("dev")) return {};
+  if (!stackExists("dev")) return {};
   const { overrides, configFile } = openStack("dev");
   return Object.keys(overrides).length === 0 && process.arch === "x64" ? {} : { PULUMI_OPTION_CONFIG_FILE: configFile };
 }
@@ -143,7 +143,7 @@ function requireCloud(): void {
 async function outputsOf(name: string): Promise<Record<string, unknown>> {
   requireCloud();
   useCloud();
-  if (!isMade(name)) throw new LocalCloudError(`There is no stack ${name}. Remedy: npm run up.`);
+  if (!stackExists(name)) throw new LocalCloudError(`There is no stack ${name}. Remedy: npm run up.`);
   const all = await outputs(openStack(name));
   if (Object.keys(all).length > 0) return all;
   throw new LocalCloudError(`Stack ${name} has no outputs yet: no up of it has ended well. Remedy: npm run up.`);

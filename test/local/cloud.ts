@@ -6,7 +6,7 @@ import { delimiter, join } from "node:path";
 import { startContainerd } from "./containerd.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
-import { rememberSecrets } from "./audit-log.ts";
+import { recordSecrets } from "./audit-log.ts";
 import { prepareHost, restoreHost } from "./host.ts";
 import { buildKubernetes, installAwsCli, installEmulator, installPackages } from "./install.ts";
 import {
@@ -116,7 +116,7 @@ async function startEmulator(program: string): Promise<void> {
     SERVICES: "ecr,iam,sts,eks",
   };
   startBackground({ name: "emulator", command: program, args: [], env });
-  rememberSecrets([secretAccessKey]);
+  recordSecrets([secretAccessKey]);
   await untilReady("emulator", async () => answers(`${url(ports.emulator)}/_ministack/health`));
   startBackground({
     name: "gateway",

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import type { Kube } from "../../helper/kube/types.ts";
-import { audits } from "./audit-log.ts";
+import { apiServerAudits } from "./audit-log.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import {
   authenticatorCertificate,
@@ -153,11 +153,11 @@ const auditPolicy = {
   ],
 };
 
-const auditPolicyFile = join(audits, "policy.json");
+const auditPolicyFile = join(apiServerAudits, "policy.json");
 
 /** To be done before an API server is started. */
 export async function writeAuditPolicy(): Promise<void> {
-  await mkdir(audits, { recursive: true });
+  await mkdir(apiServerAudits, { recursive: true });
   await writeFile(auditPolicyFile, JSON.stringify(auditPolicy));
 }
 
@@ -184,7 +184,7 @@ export const apiServerArgs = (port: number = ports.apiServer.port, etcd = url(po
   `--kubelet-client-key=${join(pki, "kubelet-client.key")}`,
   "--kubelet-preferred-address-types=InternalIP",
   `--audit-policy-file=${auditPolicyFile}`,
-  `--audit-log-path=${join(audits, `${String(port)}.log`)}`,
+  `--audit-log-path=${join(apiServerAudits, `${String(port)}.log`)}`,
   // In megabytes: it is read as a whole.
   "--audit-log-maxsize=10000",
 ];

@@ -8,12 +8,12 @@ const change = "ecr-helper-local-cloud";
 const use = "ecr-helper-local-cloud-user";
 
 /** Runs `work` while no other process does the same; waits for one that does. */
-export async function exclusively<T>(work: () => Promise<T>): Promise<T> {
-  let server = await hold(change);
+export async function withCloudLock<T>(work: () => Promise<T>): Promise<T> {
+  let server = await tryLock(change);
   if (server === undefined) say("Waiting for another command on the local cloud to end.");
   while (server === undefined) {
-    await holderEnds(change);
-    server = await hold(change);
+    await waitForRelease(change);
+    server = await tryLock(change);
   }
   try {
     return await work();
@@ -23,15 +23,15 @@ export async function exclusively<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Keeps the local cloud from being stopped by others until the returned function is called or this process ends. */
-export async function keepCloud(): Promise<() => void> {
-  const server = await hold(`${use}-${String(process.pid)}`);
+export async function holdCloud(): Promise<() => void> {
+  const server = await tryLock(`${use}-${String(process.pid)}`);
   return () => server?.close();
 }
 
 /** Whether some process keeps the local cloud. */
-export const isCloudKept = (): boolean => readFileSync("/proc/net/unix", "utf8").includes(`@${use}`);
+export const isCloudInUse = (): boolean => readFileSync("/proc/net/unix", "utf8").includes(`@${use}`);
 
-async function hold(name: string): Promise<Server | undefined> {
+async function tryLock(name: string): Promise<Server | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer((connection) => connection.unref());
     server.once("error", (error: NodeJS.ErrnoException) =>
@@ -42,7 +42,7 @@ async function hold(name: string): Promise<Server | undefined> {
 }
 
 /** Resolves when the process that holds a name lets go of it: its end of the connection closes. */
-async function holderEnds(name: string): Promise<void> {
+async function waitForRelease(name: string): Promise<void> {
   return new Promise((resolve) => {
     createConnection(`\0${name}`)
       .on("close", () => resolve())

@@ -5,7 +5,7 @@ interface NameReference {
   readonly name: string;
 }
 
-export interface Account {
+export interface ServiceAccount {
   readonly metadata: {
     readonly name: string;
     readonly namespace: string;
@@ -19,10 +19,10 @@ export interface Account {
 const lists = ["secrets", "imagePullSecrets"] as const;
 
 /** Where the helper of an instance, `ecr-helper-STACK`, noted what it added. */
-const noteOf = (instance: string): string => `ecr-helper/${instance}`;
+const entriesAnnotation = (instance: string): string => `ecr-helper/${instance}`;
 
 /** The entries that the note names; none where it is not the helper's. */
-function noted(note: string): Partial<Record<(typeof lists)[number], readonly string[]>> {
+function recordedEntries(note: string): Partial<Record<(typeof lists)[number], readonly string[]>> {
   try {
     return (JSON.parse(note) ?? {}) as Partial<Record<(typeof lists)[number], readonly string[]>>;
   } catch {
@@ -31,17 +31,17 @@ function noted(note: string): Partial<Record<(typeof lists)[number], readonly st
 }
 
 /** Whether the helper of an instance left entries. What has an owner goes with it, in Kubernetes' own time. */
-export const holdsEntries = ({ metadata }: Account, instance: string): boolean =>
-  (metadata.ownerReferences ?? []).length === 0 && metadata.annotations?.[noteOf(instance)] !== undefined;
+export const hasHelperEntries = ({ metadata }: ServiceAccount, instance: string): boolean =>
+  (metadata.ownerReferences ?? []).length === 0 && metadata.annotations?.[entriesAnnotation(instance)] !== undefined;
 
 /**
  * The command that takes the entries away, and the note of them. It tells each by its place and its name, so that it changes
  * nothing where somebody else has changed the list meanwhile.
  */
-export function clearingCommand(account: Account, instance: string): string {
+export function cleanupCommand(account: ServiceAccount, instance: string): string {
   const { name, namespace, annotations = {} } = account.metadata;
-  const note = annotations[noteOf(instance)] ?? "{}";
-  const own = noted(note);
+  const note = annotations[entriesAnnotation(instance)] ?? "{}";
+  const own = recordedEntries(note);
   const remove = (path: string, key: string, value: string): object[] => [
     { op: "test", path: `${path}${key}`, value },
     { op: "remove", path },
@@ -54,6 +54,9 @@ export function clearingCommand(account: Account, instance: string): string {
       .reverse()
       .flatMap(({ entry, path }) => remove(path, "/name", entry)),
   );
-  const patch = [...entries, ...remove(`/metadata/annotations/${noteOf(instance).replaceAll("/", "~1")}`, "", note)];
+  const patch = [
+    ...entries,
+    ...remove(`/metadata/annotations/${entriesAnnotation(instance).replaceAll("/", "~1")}`, "", note),
+  ];
   return `kubectl --namespace ${namespace} patch serviceaccount ${name} --type=json --patch='${JSON.stringify(patch)}'`;
 }

@@ -7,7 +7,7 @@ import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { isPattern } from "../../helper/shared/namespace-rules.ts";
 import { HelperProcess, type Cluster } from "./helper-process.ts";
-import { rememberSecrets } from "../local/audit-log.ts";
+import { recordSecrets } from "../local/audit-log.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig as cloudKubeconfig } from "../local/settings.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
@@ -256,7 +256,7 @@ async function tokenOf(admin: Kube, namespace: string): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/ecr-helper/token`;
   const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
   const { token } = (await admin<{ status: { token: string } }>({ method: "POST", path, body })).status;
-  rememberSecrets([token]);
+  recordSecrets([token]);
   return token;
 }
 

@@ -7,7 +7,7 @@ import {
   GetUserCommand,
   type IAMClient,
 } from "@aws-sdk/client-iam";
-import type { Asked } from "../aws-requests.ts";
+import type { AwsOperation } from "../aws-requests.ts";
 import { authorizationsOf, type Authorization, type RequestContent } from "./authorizations.ts";
 import type { Emulator } from "./emulator.ts";
 import { reasonOf, tagsAs, whyNot, type Tag } from "./evaluation.ts";
@@ -24,7 +24,7 @@ interface Known {
 }
 
 export interface AccessRequest extends Omit<RequestContent, "account"> {
-  readonly asked: Asked;
+  readonly asked: AwsOperation;
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
@@ -78,7 +78,7 @@ export class Access {
 
 /** What assuming a role takes besides where the session that does it has tags that go along. */
 const inherited = (
-  { action }: Asked,
+  { action }: AwsOperation,
   { session }: Principal,
   authorizations: readonly Authorization[],
 ): readonly Authorization[] =>
@@ -87,7 +87,8 @@ const inherited = (
     : authorizations.map((one) => ({ ...one, action: "sts:TagSession" }));
 
 /** Whether a request makes what it names: what there is by that name already says nothing about it. */
-const madeBy = ({ action }: Asked): boolean => /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.test(action);
+const madeBy = ({ action }: AwsOperation): boolean =>
+  /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.test(action);
 
 const accountIn = (arn: string): string | undefined => /^arn:[^:]*:[^:]*:[^:]*:(\d{12}):/.exec(arn)?.[1];
 

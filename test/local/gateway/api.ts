@@ -2,8 +2,8 @@
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
-import { answered, askedFor, type Asked } from "../aws-requests.ts";
-import { recordRequest, rememberSecrets } from "../audit-log.ts";
+import { parseAwsResponse, parseAwsRequest, type AwsOperation } from "../aws-requests.ts";
+import { recordAwsRequest, recordSecrets } from "../audit-log.ts";
 import { certificate, issuer, ports, url } from "../settings.ts";
 import { Access } from "./access.ts";
 import { checkEcr, notePolicy, type EcrContext } from "./ecr-checks.ts";
@@ -36,7 +36,7 @@ export class Api {
 
   readonly serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const given = await buffer(incoming);
-    const asked = askedFor(incoming, given);
+    const asked = parseAwsRequest(incoming, given);
     const isForm = asked === undefined || /^(iam|sts):/.test(asked.action);
     const own = { ...this.#shared, address: incoming.socket.remoteAddress ?? "" };
     const principal = await own.principals.find(asked?.key);
@@ -48,8 +48,8 @@ export class Api {
     }
     const answer = await this.#forward(incoming, sent, asked, principal);
     const [status = 502, said] = [answer.statusCode, answer.said];
-    const { secrets, ...known } = answered(status, said);
-    rememberSecrets(secrets);
+    const { secrets, ...known } = parseAwsResponse(status, said);
+    recordSecrets(secrets);
     record(asked, status, known);
     if (isForm) own.principals.learn(new URLSearchParams(given.toString()), said.toString());
     const body = status === 200 ? await this.#completed(asked, said, { ...own, given }) : said;
@@ -60,7 +60,7 @@ export class Api {
 
   /** What the emulator is to be sent, or a refusal. */
   async #check(
-    asked: Asked | undefined,
+    asked: AwsOperation | undefined,
     incoming: IncomingMessage,
     given: Buffer,
     own: EcrContext & { readonly principal: Principal | undefined },
@@ -71,7 +71,7 @@ export class Api {
 
   /** Why AWS does not let a principal do this; undefined where it does, or where the emulator is the one to say. */
   async #refusal(
-    asked: Asked | undefined,
+    asked: AwsOperation | undefined,
     { url = "/" }: IncomingMessage,
     body: Buffer,
     own: EcrContext & { readonly principal: Principal | undefined },
@@ -90,13 +90,13 @@ export class Api {
   async #forward(
     incoming: IncomingMessage,
     body: Buffer,
-    asked: Asked | undefined,
+    asked: AwsOperation | undefined,
     principal: Principal | undefined,
   ): Promise<IncomingMessage & { said: Buffer }> {
     const { endpoint } = this.#shared.emulator;
     const answer = await forward(endpoint, incoming, { body });
     const said = await buffer(answer);
-    const { error = "" } = answered(answer.statusCode ?? 502, said);
+    const { error = "" } = parseAwsResponse(answer.statusCode ?? 502, said);
     if (principal === undefined || !isJudged(asked) || !error.startsWith("AccessDenied")) {
       return Object.assign(answer, { said });
     }
@@ -110,7 +110,7 @@ export class Api {
 
   /** What the emulator does not know of an answer. */
   async #completed(
-    asked: Asked | undefined,
+    asked: AwsOperation | undefined,
     answer: Buffer,
     { given, ...own }: EcrContext & { given: Buffer },
   ): Promise<Buffer | Refusal> {
@@ -126,12 +126,12 @@ export class Api {
     return asked.action.startsWith("iam:") ? this.#completedByIam(asked, answer) : answer;
   }
 
-  async #issued({ key = "", region = "" }: Asked, answer: Buffer): Promise<Buffer | Refusal> {
+  async #issued({ key = "", region = "" }: AwsOperation, answer: Buffer): Promise<Buffer | Refusal> {
     const principal = await this.#shared.principals.find(key);
     return principal === undefined ? stranger : this.#shared.tokens.issue(answer, { principal, key, region });
   }
 
-  async #completedByIam({ action, key, role = "" }: Asked, answer: Buffer): Promise<Buffer> {
+  async #completedByIam({ action, key, role = "" }: AwsOperation, answer: Buffer): Promise<Buffer> {
     if (/^iam:(CreateRole|UpdateAssumeRolePolicy)$/.test(action)) {
       const account = (await this.#shared.principals.find(key))?.account ?? "";
       await trustSessions(this.#shared.emulator.iam(account), role);
@@ -142,7 +142,7 @@ export class Api {
 
 /** What the emulator is to be sent of one of AWS' operations, or a refusal. */
 async function checkOperation(
-  asked: Asked | undefined,
+  asked: AwsOperation | undefined,
   given: Buffer,
   own: EcrContext,
   url?: string,
@@ -152,7 +152,7 @@ async function checkOperation(
 }
 
 /** Whether the gateway's verdict on a request is the whole one. What STS answers depends on who asks it. */
-const isJudged = (asked: Asked | undefined): asked is Asked =>
+const isJudged = (asked: AwsOperation | undefined): asked is AwsOperation =>
   asked !== undefined && /^(iam|eks|ecr):/.test(asked.action) && asked.action !== "ecr:GetAuthorizationToken";
 
 /** What tells whether the emulator is there. All else that is no request to AWS stays closed: its controls, its registry. */
@@ -179,8 +179,12 @@ function refuse({ status, code, message }: Refusal, response: ServerResponse, is
   response.writeHead(status, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
 }
 
-function record(asked: Asked | undefined, status: number, answer: { error?: string; made?: string } = {}): void {
-  if (asked !== undefined) recordRequest({ time: new Date().toISOString(), ...asked, status, ...answer });
+function record(
+  asked: AwsOperation | undefined,
+  status: number,
+  answer: { error?: string; createdKey?: string } = {},
+): void {
+  if (asked !== undefined) recordAwsRequest({ time: new Date().toISOString(), ...asked, status, ...answer });
 }
 
 /** EKS knows where a cluster is and who signs its tokens; the emulator, whose cluster is none, does not. */

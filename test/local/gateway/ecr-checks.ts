@@ -2,7 +2,7 @@
 // otherwise than by repositoryName, the right to tag what is made, and what a repository's policy may say.
 import { GetRoleCommand, GetUserCommand, type IAMClient } from "@aws-sdk/client-iam";
 import { validateResourcePolicy } from "@cloud-copilot/iam-policy";
-import type { Asked } from "../aws-requests.ts";
+import type { AwsOperation } from "../aws-requests.ts";
 import type { Emulator, RegistryId } from "./emulator.ts";
 import type { Refusal } from "./iam-checks.ts";
 import { unlessNone, type Principal, type Principals } from "./principals.ts";
@@ -32,7 +32,7 @@ const noOther = "the local cloud has no API for another account";
 
 /** Refuses a request as ECR does; gives undefined for what the emulator may judge and answer. */
 export async function checkEcr(
-  asked: Asked,
+  asked: AwsOperation,
   body: Buffer,
   context: EcrContext & { readonly principal: Principal },
 ): Promise<Refusal | undefined> {
@@ -46,7 +46,7 @@ export async function checkEcr(
 }
 
 async function checkPolicy(
-  { action }: Asked,
+  { action }: AwsOperation,
   { policyText = "" }: EcrRequest,
   { emulator }: EcrContext,
 ): Promise<Refusal | undefined> {
@@ -55,7 +55,11 @@ async function checkPolicy(
 }
 
 /** Takes note of whom a policy means that the emulator has set. */
-export async function notePolicy({ key = "", region = "" }: Asked, body: Buffer, context: EcrContext): Promise<void> {
+export async function notePolicy(
+  { key = "", region = "" }: AwsOperation,
+  body: Buffer,
+  context: EcrContext,
+): Promise<void> {
   const { repositoryName: name = "", policyText = "" } = JSON.parse(body.toString()) as EcrRequest;
   const [principal, ids] = [await context.principals.find(key), await idsIn(policyText, context.emulator)];
   if (principal !== undefined && ids !== undefined)
@@ -63,7 +67,7 @@ export async function notePolicy({ key = "", region = "" }: Asked, body: Buffer,
 }
 
 async function checkRights(
-  { action, also = [], region = "" }: Asked,
+  { action, impliedActions = [], region = "" }: AwsOperation,
   request: EcrRequest,
   principal: Principal,
   { rights, address }: EcrContext,
@@ -72,7 +76,7 @@ async function checkRights(
   if (repositories.length === 0 && principal.kind !== "root")
     return refusal("InvalidParameterException", `${noRepository}: ${action}`);
   for (const repository of repositories) {
-    const message = await rights.refusal({ principal, address, actions: [action, ...also], repository });
+    const message = await rights.refusal({ principal, address, actions: [action, ...impliedActions], repository });
     if (message !== undefined) return refusal("AccessDeniedException", message);
   }
   return undefined;

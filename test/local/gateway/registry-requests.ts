@@ -2,7 +2,7 @@
 import { account as ownAccount, aws, registryHost } from "../settings.ts";
 import type { RegistryId } from "./emulator.ts";
 import type { RepositoryId } from "./rights.ts";
-import type { Received } from "../aws-requests.ts";
+import type { ReceivedRequest } from "../aws-requests.ts";
 
 /** One request about a repository. */
 export interface RegistryRequest {
@@ -43,7 +43,7 @@ const host = /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?::\d+)?$/;
  * The registry that a request is for: by its host, as in AWS, or by the host that a mirror is asked in the name of (`ns`), else
  * the local cloud's own.
  */
-export function registryOf({ url = "/", headers }: Received): RegistryId {
+export function registryOf({ url = "/", headers }: ReceivedRequest): RegistryId {
   const ns = new URL(url, "http://registry").searchParams.get("ns") ?? "";
   const [, account = ownAccount, region = aws.AWS_REGION] = host.exec(headers.host ?? "") ?? host.exec(ns) ?? [];
   return { account, region };
@@ -54,7 +54,7 @@ const word = "(?!(?:blobs|manifests|tags)/)[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*
 const pattern = new RegExp(`^/v2/(${word}(?:/${word})*)/((?:blobs|manifests|tags)/[\\w./:-]*)$`);
 
 /** What a request asks for; undefined for a path or a method that ECR's registry does not have. */
-export function askedOfRegistry(received: Received): RegistryRequest | undefined {
+export function askedOfRegistry(received: ReceivedRequest): RegistryRequest | undefined {
   const { method = "", url = "/" } = received;
   const { pathname: encoded, searchParams } = new URL(url, "http://registry");
   const pathname = encoded.replaceAll(/%3a/gi, ":");

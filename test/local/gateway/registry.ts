@@ -4,7 +4,7 @@ import { BatchGetImageCommand, DescribeRepositoriesCommand } from "@aws-sdk/clie
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
-import { recordRequest } from "../audit-log.ts";
+import { recordAwsRequest } from "../audit-log.ts";
 import type { Shared } from "./api.ts";
 import type { Emulator } from "./emulator.ts";
 import { repositoryArn, unlessMissing, type Rights } from "./rights.ts";
@@ -110,11 +110,15 @@ function record(
   { key }: Token,
   answer: RegistryError | IncomingMessage,
 ): void {
-  const [action = "", ...also] = actions;
-  const asked = { time: new Date().toISOString(), action, also, key, repository: repositoryArn(repository) };
-  if (!("code" in answer)) recordRequest({ ...asked, status: answer.statusCode ?? 502 });
+  const [action = "", ...impliedActions] = actions;
+  const asked = { time: new Date().toISOString(), action, impliedActions, key, repository: repositoryArn(repository) };
+  if (!("code" in answer)) recordAwsRequest({ ...asked, status: answer.statusCode ?? 502 });
   else
-    recordRequest({ ...asked, status: answer.status, error: answer.code === "DENIED" ? "AccessDenied" : answer.code });
+    recordAwsRequest({
+      ...asked,
+      status: answer.status,
+      error: answer.code === "DENIED" ? "AccessDenied" : answer.code,
+    });
 }
 
 function refuse({ status, code, message }: RegistryError, incoming: IncomingMessage, response: ServerResponse): void {

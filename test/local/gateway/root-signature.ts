@@ -3,7 +3,7 @@
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import type { Received } from "../aws-requests.ts";
+import type { ReceivedRequest } from "../aws-requests.ts";
 import { rootOf, type RootKey } from "../root-key.ts";
 import type { Refusal } from "./iam-checks.ts";
 
@@ -30,7 +30,7 @@ const isOfSignature = (name: string): boolean =>
   ["signature", "awsaccesskeyid", ...parameters.map((one) => one.toLowerCase())].includes(name.toLowerCase());
 
 /** Undefined for a request without a signature; "malformed" for one of which it is not clear who signed it. */
-function signatureIn({ url = "/", headers }: Received): Signature | "malformed" | undefined {
+function signatureIn({ url = "/", headers }: ReceivedRequest): Signature | "malformed" | undefined {
   const query = new URL(url, "http://aws").searchParams;
   const inQuery = [...query.keys()].filter(isOfSignature);
   const inHeader = headers.authorization;
@@ -54,7 +54,7 @@ function asHeader(query: URLSearchParams): string {
 }
 
 /** Gives the refusal of a request by somebody who only says that he is an account's root. `keyOf` gives the key of one. */
-export async function checkRoot(received: Received, body: Buffer, keyOf = rootOf): Promise<Refusal | undefined> {
+export async function checkRoot(received: ReceivedRequest, body: Buffer, keyOf = rootOf): Promise<Refusal | undefined> {
   const signature = signatureIn(received);
   if (signature === undefined) return undefined;
   if (signature === "malformed") {
@@ -85,7 +85,12 @@ function isRecent({ time, scope }: Signature): boolean {
 const sha256 = (data: string | Buffer): string => createHash("sha256").update(data).digest("hex");
 const hmac = (key: string | Buffer, data: string): Buffer => createHmac("sha256", key).update(data).digest();
 
-function isSignedBy({ secretAccessKey }: RootKey, signature: Signature, received: Received, body: Buffer): boolean {
+function isSignedBy(
+  { secretAccessKey }: RootKey,
+  signature: Signature,
+  received: ReceivedRequest,
+  body: Buffer,
+): boolean {
   const { scope, time, value } = signature;
   const whole = `${scope}/aws4_request`;
   const text = [algorithm, time, whole, sha256(canonical(signature, received, body))].join("\n");
@@ -94,7 +99,11 @@ function isSignedBy({ secretAccessKey }: RootKey, signature: Signature, received
 }
 
 /** The request as it was signed. */
-function canonical({ signedHeaders }: Signature, { method = "", url = "/", headers }: Received, body: Buffer): string {
+function canonical(
+  { signedHeaders }: Signature,
+  { method = "", url = "/", headers }: ReceivedRequest,
+  body: Buffer,
+): string {
   const [path = "/"] = url.split("?");
   const query = [...new URL(url, "http://aws").searchParams]
     .filter(([name]) => name !== "X-Amz-Signature")

@@ -1,7 +1,7 @@
 // The authorization tokens that the local cloud's gateway hands out: each is one of its own, ends when it says, and is tied to
 // the principal that asked for it and to its region, as Amazon ECR's are.
 import { randomBytes } from "node:crypto";
-import { rememberSecrets } from "../audit-log.ts";
+import { recordSecrets } from "../audit-log.ts";
 import type { Principal } from "./principals.ts";
 
 export interface Token {
@@ -35,7 +35,7 @@ export class Tokens {
       const until = Date.now() + this.#life;
       this.#byPassword.set(password, { ...of, until });
       data.authorizationToken = Buffer.from(`AWS:${password}`).toString("base64");
-      rememberSecrets([password, data.authorizationToken]);
+      recordSecrets([password, data.authorizationToken]);
       data.expiresAt = until / 1000;
     }
     for (const [password, { until }] of this.#byPassword) {

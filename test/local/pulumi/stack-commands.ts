@@ -41,13 +41,13 @@ const quietly = async ({ name, folder }: Stack, ...args: string[]): Promise<stri
 const stateFile = (name: string): string => join(backend, ".pulumi/stacks/ecr-helper", `${name}.json`);
 
 /** Whether Pulumi knows a stack of this name. */
-export const isMade = (name: string): boolean => existsSync(stateFile(name));
+export const stackExists = (name: string): boolean => existsSync(stateFile(name));
 
 /** Makes the stack what its program and configuration say. */
 export async function up(stack: Stack): Promise<void> {
   mkdirSync(backend, { recursive: true, mode: 0o700 });
   // In the stack's own folder, where its configuration is: none is written into the checkout.
-  if (!isMade(stack.name)) await quietly(stack, "stack", "init", "--no-select");
+  if (!stackExists(stack.name)) await quietly(stack, "stack", "init", "--no-select");
   await unlock(stack);
   // What somebody deleted or changed is made again, as is what an interrupted command left.
   await pulumi(stack, "up", "--refresh");
@@ -55,14 +55,16 @@ export async function up(stack: Stack): Promise<void> {
 
 /** Deletes all of the stack, and the stack. */
 export async function destroy(stack: Stack): Promise<void> {
-  if (!isMade(stack.name)) return;
+  if (!stackExists(stack.name)) return;
   await unlock(stack);
   await pulumi(stack, "destroy");
   await quietly(stack, "stack", "rm", "--yes", "--preserve-config");
 }
 
 export const outputs = async (stack: Stack): Promise<Record<string, unknown>> =>
-  isMade(stack.name) ? (JSON.parse(await quietly(stack, "stack", "output", "--json")) as Record<string, unknown>) : {};
+  stackExists(stack.name)
+    ? (JSON.parse(await quietly(stack, "stack", "output", "--json")) as Record<string, unknown>)
+    : {};
 
 interface Lock {
   readonly pid: number;
