@@ -17,7 +17,7 @@ import { assertCleanedUp } from "../local/cleanup-check.ts";
 import { aws, backend, home, kubeconfig } from "../local/settings.ts";
 import { stackExists } from "../local/pulumi/stack-commands.ts";
 import { pulumiCommand } from "../local/pulumi/toolchain.ts";
-import { forgetStack, keepOverrides, openStack, parseOverride, type Stack } from "../local/stack.ts";
+import { forgetStack, saveOverrides, openStack, parseOverride, type Stack } from "../local/stack.ts";
 import { killEngine } from "./engine-process.ts";
 import type { Fault } from "../support/fault.ts";
 import { Proxy, type Matches, type Outage } from "../support/proxy.ts";
@@ -127,7 +127,7 @@ export class EngineStack {
     rmSync(join(home, "stacks", this.name, "overrides.json"), { force: true });
     this.#stack = openStack(this.name, [...this.#own, ...settings].map(parseOverride));
     // A command of somebody else's that looks at all stacks writes their configurations anew, from what is kept.
-    keepOverrides(this.#stack);
+    saveOverrides(this.#stack);
     return this.#stack;
   }
 

@@ -86,28 +86,28 @@ async function hasNamed(options: KubeOptions, path: string, owner: string): Prom
   return items.some(({ metadata }) => isOwn(metadata.name));
 }
 
-const missing = (error: unknown): false => {
+const falseIfNotFound = (error: unknown): false => {
   if (error instanceof Error && /NoSuchEntity|NotFound/.test(error.name)) return false;
   throw error;
 };
 
 const hasRepository = async (name: string): Promise<boolean> =>
-  new ECRClient().send(new DescribeRepositoriesCommand({ repositoryNames: [name] })).then(() => true, missing);
+  new ECRClient().send(new DescribeRepositoriesCommand({ repositoryNames: [name] })).then(() => true, falseIfNotFound);
 
 /** Asks the emulator behind the gateway: a repository that is gone has no registry content, whoever asks. */
 const hasContent = async (name: string): Promise<boolean> =>
   (await fetch(`${url(ports.emulator)}/v2/${name}/tags/list`)).ok;
 
 const hasUser = async (UserName: string): Promise<boolean> =>
-  new IAMClient().send(new GetUserCommand({ UserName })).then(() => true, missing);
+  new IAMClient().send(new GetUserCommand({ UserName })).then(() => true, falseIfNotFound);
 
 const hasRole = async (RoleName: string): Promise<boolean> =>
-  new IAMClient().send(new GetRoleCommand({ RoleName })).then(() => true, missing);
+  new IAMClient().send(new GetRoleCommand({ RoleName })).then(() => true, falseIfNotFound);
 
 async function hasProvider(of: string): Promise<boolean> {
   const OpenIDConnectProviderArn = `arn:aws:iam::${account}:oidc-provider/${of.replace("https://", "")}`;
   const wanted = new GetOpenIDConnectProviderCommand({ OpenIDConnectProviderArn });
-  return new IAMClient().send(wanted).then(() => true, missing);
+  return new IAMClient().send(wanted).then(() => true, falseIfNotFound);
 }
 
 async function hasAssociation(namespace: string): Promise<boolean> {

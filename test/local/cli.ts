@@ -15,7 +15,7 @@ import { LocalCloudError } from "./process.ts";
 import { say, step } from "./progress.ts";
 import { destroy, stackExists, outputs, up } from "./pulumi/stack-commands.ts";
 import { preparePulumi } from "./pulumi/toolchain.ts";
-import { forgetStack, keepOverrides, openStack, parseOverride, stackNames } from "./stack.ts";
+import { forgetStack, saveOverrides, openStack, parseOverride, stackNames } from "./stack.ts";
 import { waitForObject } from "./watch.ts";
 
 const usage = `usage: npm run up     [-- [-c KEY=VALUE]... [--stack NAME]]
@@ -47,7 +47,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
       if (overridden.length > 0)
         say(`Overrides of Pulumi.dev.yaml, kept until down where this succeeds: ${overridden.join(" ")}`);
       await up(stack);
-      keepOverrides(stack);
+      saveOverrides(stack);
       const log = await helperLog(await outputs(stack));
       if (log === undefined) return void say("The helper's pod does not run yet. Its log, later: npm run logs");
       print("The helper's first lines:");

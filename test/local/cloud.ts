@@ -25,15 +25,15 @@ import {
 import { startNode } from "./node.ts";
 import { pulumiEnvironment, pulumiFolder } from "./pulumi/toolchain.ts";
 import {
-  answers,
+  respondsOk,
   hasDied,
   isRunning,
   LocalCloudError,
   run,
   startBackground,
   stopBackground,
-  killFamilies,
-  untilReady,
+  killProcessTrees,
+  waitUntilReady,
 } from "./process.ts";
 import { step } from "./progress.ts";
 import { makeRootKey } from "./root-key.ts";
@@ -58,7 +58,7 @@ const parts = [
 ];
 
 /** What the cloud keeps in memory only. Where one of these died, nothing that stands on it is worth keeping. */
-const memory = ["emulator", "gateway"];
+const inMemoryParts = ["emulator", "gateway"];
 
 /** The environment in which kubectl, aws, docker and pulumi work against the local cloud. */
 export const cloudEnvironment = (): Record<string, string> => ({
@@ -72,7 +72,7 @@ export const cloudEnvironment = (): Record<string, string> => ({
   PATH: [pulumiFolder, binaries, process.env["PATH"] ?? ""].join(delimiter),
 });
 
-export const isCloudRunning = (): boolean => memory.every(isRunning);
+export const isCloudRunning = (): boolean => inMemoryParts.every(isRunning);
 
 /**
  * Makes sure that the local cloud runs: finds it, starts it, or repairs it. A part that died is started again with its
@@ -117,19 +117,19 @@ async function startEmulator(program: string): Promise<void> {
   };
   startBackground({ name: "emulator", command: program, args: [], env });
   recordSecrets([secretAccessKey]);
-  await untilReady("emulator", async () => answers(`${url(ports.emulator)}/_ministack/health`));
+  await waitUntilReady("emulator", async () => respondsOk(`${url(ports.emulator)}/_ministack/health`));
   startBackground({
     name: "gateway",
     command: process.execPath,
     args: [join(import.meta.dirname, "gateway", "main.ts")],
   });
-  await untilReady("gateway", async () => answers(`${url(ports.gateway)}/_ministack/health`));
+  await waitUntilReady("gateway", async () => respondsOk(`${url(ports.gateway)}/_ministack/health`));
 }
 
 async function startEks(): Promise<void> {
   const args = [join(import.meta.dirname, "eks.ts")];
   startBackground({ name: "eks", command: process.execPath, args, env: aws });
-  await untilReady("eks", async () => answers(`${url(ports.nodeAgents)}/healthz`));
+  await waitUntilReady("eks", async () => respondsOk(`${url(ports.nodeAgents)}/healthz`));
 }
 
 /** Fails with the name of a port that somebody else listens on, before anything is started that would need it. */
@@ -164,7 +164,7 @@ async function listenerOn(port: number): Promise<string> {
 export async function stopCloud(): Promise<void> {
   for (const part of parts.filter((one) => !engines.includes(one))) await stopBackground(part, "SIGKILL");
   for (const engine of engines) await stopBackground(engine);
-  await killFamilies(containerdSocket);
+  await killProcessTrees(containerdSocket);
   await restoreHost();
   await rm(home, { recursive: true, force: true });
 }

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { account, containerdSocket, home, loopback, otherAccount, ports, registryHost, url } from "./settings.ts";
-import { isRunning, run, startBackground, succeeds, untilReady } from "./process.ts";
+import { isRunning, run, startBackground, succeeds, waitUntilReady } from "./process.ts";
 
 /** Where the kubelet's pods find their network's configuration. */
 export const cniConfig = join(home, "cni");
@@ -38,7 +38,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     writeMirrors();
   }
   startBackground({ name: "containerd", command: "containerd", args: ["--config", file] });
-  await untilReady("containerd", answers);
+  await waitUntilReady("containerd", answers);
 }
 
 /** The local registry is both accounts', by the names that they have in AWS, too. */

@@ -20,7 +20,7 @@ import {
   serviceRange,
   url,
 } from "./settings.ts";
-import { run, startBackground, succeeds, untilReady } from "./process.ts";
+import { run, startBackground, succeeds, waitUntilReady } from "./process.ts";
 
 export const node = "ecr-helper-node";
 /** What the kubelet takes for the API server's certificate. */
@@ -48,7 +48,7 @@ export async function startControlPlane(kubernetes: string): Promise<void> {
   startComponent(kubernetes, "etcd", etcdArgs());
   await writeAuditPolicy();
   startComponent(kubernetes, "kube-apiserver", apiServerArgs());
-  await untilReady("kube-apiserver", apiServerReady);
+  await waitUntilReady("kube-apiserver", apiServerReady);
   startComponent(kubernetes, "kube-controller-manager", controllerManagerArgs());
   const scheduler = ["--kubeconfig", kubeconfigOf("kube-scheduler"), "--leader-elect=false", "--secure-port=0"];
   startComponent(kubernetes, "kube-scheduler", scheduler);

@@ -3,15 +3,23 @@ import { mkdtemp, mkdir, copyFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { containerdSocket, dockerSocket, home } from "./settings.ts";
-import { isRunning, LocalCloudError, run, startBackground, succeeds, untilReady, type RunOptions } from "./process.ts";
+import {
+  isRunning,
+  LocalCloudError,
+  run,
+  startBackground,
+  succeeds,
+  waitUntilReady,
+  type RunOptions,
+} from "./process.ts";
 import { step } from "./progress.ts";
 import { defaultConfig } from "./stack.ts";
 
 const ownHost = `unix://${dockerSocket}`;
-const machineHost = (): string => process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
+const systemHost = (): string => process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
 
 /** DOCKER_HOST of the engine the local cloud uses. */
-export const dockerHost = (): string => (isRunning("dockerd") ? ownHost : machineHost());
+export const dockerHost = (): string => (isRunning("dockerd") ? ownHost : systemHost());
 
 /** Runs the docker command against the local cloud's engine and gives its standard output. */
 export async function docker(args: readonly string[], options: RunOptions = {}): Promise<string> {
@@ -43,7 +51,7 @@ export async function startDocker(): Promise<void> {
   const pidfile = join(home, "docker.pid");
   if (!isRunning("dockerd")) await rm(pidfile, { force: true });
   startBackground({ name: "dockerd", command: "dockerd", args: [...args, ...isolated, "--pidfile", pidfile] });
-  await untilReady("dockerd", engineAnswers);
+  await waitUntilReady("dockerd", engineAnswers);
 }
 
 /** Whether the engine holds an image of this name. */

@@ -1,15 +1,15 @@
 // Lets IAM principals into the local Kubernetes as EKS does: by the token of `aws eks get-token` and an access entry.
 import * as eks from "@aws-sdk/client-eks";
-import type { Answer, Request } from "./eks-request.ts";
+import type { EksResponse, EksRequest } from "./eks-request.ts";
 import { cluster, ports, url } from "./settings.ts";
 
 const client = new eks.EKSClient();
 
 /** Answers the API server's question whose token this is: `aws eks get-token` makes it of a presigned request to STS. */
-export async function review({ body }: Request): Promise<Answer> {
+export async function reviewToken({ body }: EksRequest): Promise<EksResponse> {
   const { apiVersion, kind, spec } = JSON.parse(body) as { apiVersion: string; kind: string; spec: { token: string } };
   const arn = await callerOf(spec.token);
-  const user = arn === undefined ? undefined : await accessOf(arn);
+  const user = arn === undefined ? undefined : await clusterUserOf(arn);
   return { apiVersion, kind, status: user === undefined ? { authenticated: false } : { authenticated: true, user } };
 }
 
@@ -24,7 +24,7 @@ async function callerOf(token: string): Promise<string | undefined> {
 }
 
 /** Who an IAM principal is in the cluster, by its access entry; undefined for one that has none. */
-async function accessOf(arn: string): Promise<{ username: string; groups: string[] } | undefined> {
+async function clusterUserOf(arn: string): Promise<{ username: string; groups: string[] } | undefined> {
   const principalArn = arn.replace(/^arn:aws:sts::(\d+):assumed-role\/([^/]+)\/.*$/, "arn:aws:iam::$1:role/$2");
   const wanted = { clusterName: cluster, principalArn };
   const found = await client.send(new eks.DescribeAccessEntryCommand(wanted)).catch((error: unknown) => {

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 
 /** A request to one of the servers; `address` is whose it is. */
-export interface Request {
+export interface EksRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
@@ -11,4 +11,4 @@ export interface Request {
 }
 
 /** Text, JSON, or a refusal. */
-export type Answer = string | object | undefined;
+export type EksResponse = string | object | undefined;

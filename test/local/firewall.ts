@@ -18,7 +18,7 @@ const rules = [
 ];
 
 /** Makes the rules, or makes them anew where they are there. */
-export async function closeToOthers(): Promise<void> {
+export async function dropOutsideTraffic(): Promise<void> {
   const lines = ["*mangle", `:${chain} - [0:0]`, ...rules.map((rule) => `-A ${chain} ${rule}`), "COMMIT", ""];
   // Without flushing the others; the own chain is emptied first.
   await run("iptables-restore", ["--noflush"], { input: lines.join("\n") });

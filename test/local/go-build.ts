@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { keep } from "./cache.ts";
+import { ensureCached } from "./cache.ts";
 import { LocalCloudError, run } from "./process.ts";
 
 export interface GoBuild {
@@ -20,17 +20,17 @@ export interface GoBuild {
 }
 
 /** What a build takes at most, with the modules that it downloads and Go's own cache: 5.1 GB were measured for the largest. */
-const space = 6e9;
+const requiredBytes = 6e9;
 
 /** Builds programs unless the cache has them. Gives the path of each by its name. */
 export async function buildGo(build: GoBuild): Promise<Record<string, string>> {
   const { name, version, title, source, programs, variables } = build;
-  const folder = await keep({
+  const folder = await ensureCached({
     folder: `${name}-${version}-${await hashOf(source)}`,
     title,
-    programs: Object.keys(programs),
-    space,
-    make: async (made) => {
+    files: Object.keys(programs),
+    requiredBytes: requiredBytes,
+    build: async (made) => {
       await checkGo(source);
       const flags = ["-s -w", ...Object.entries(variables).map(([variable, value]) => `-X ${variable}=${value}`)];
       // Whatever GOFLAGS says: go.sum has the hash of every module, and nothing adds to it.

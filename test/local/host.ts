@@ -3,14 +3,14 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { chain, closeToOthers } from "./firewall.ts";
+import { chain, dropOutsideTraffic } from "./firewall.ts";
 import { agentAddresses, bridge, home, ports } from "./settings.ts";
 import { LocalCloudError, run } from "./process.ts";
 
-const settingsFile = join(home, "kernel-settings.json");
+const savedSettings = join(home, "kernel-settings.json");
 
 /** Kernel settings that kubelet, kube-proxy or the bridge plugin change for their own use. */
-const settings = [
+const kernelSettings = [
   "kernel/panic",
   "kernel/panic_on_oops",
   "kernel/keys/root_maxbytes",
@@ -24,7 +24,7 @@ const settings = [
 
 /** Prepares the machine: remembers its kernel settings, makes the firewall's rules and the bridge. Fails where another Kubernetes runs. */
 export async function prepareHost(): Promise<void> {
-  if (!existsSync(settingsFile)) {
+  if (!existsSync(savedSettings)) {
     if ((await run("iptables-save", ["-t", "nat"])).includes(":KUBE-SERVICES")) {
       throw new LocalCloudError(
         "Another Kubernetes keeps its firewall rules (chain KUBE-SERVICES) on this machine; two kube-proxies would undo each " +
@@ -32,13 +32,13 @@ export async function prepareHost(): Promise<void> {
       );
     }
     const values: Record<string, string> = {};
-    for (const name of settings.filter((one) => existsSync(join("/proc/sys", one)))) {
+    for (const name of kernelSettings.filter((one) => existsSync(join("/proc/sys", one)))) {
       values[name] = await readFile(join("/proc/sys", name), "utf8");
     }
-    await writeFile(settingsFile, JSON.stringify(values));
+    await writeFile(savedSettings, JSON.stringify(values));
   }
   // Before anything listens.
-  await closeToOthers();
+  await dropOutsideTraffic();
   if (!existsSync(`/sys/class/net/${bridge.name}`)) await makeBridge();
 }
 
@@ -68,8 +68,8 @@ export async function restoreHost(): Promise<void> {
   await unmountBelow(home);
   for (const group of await controlGroups()) await removeGroup(group);
   if (existsSync(`/sys/class/net/${bridge.name}`)) await run("ip", ["link", "delete", bridge.name]);
-  if (!existsSync(settingsFile)) return;
-  const values = JSON.parse(await readFile(settingsFile, "utf8")) as Record<string, string>;
+  if (!existsSync(savedSettings)) return;
+  const values = JSON.parse(await readFile(savedSettings, "utf8")) as Record<string, string>;
   for (const [name, value] of Object.entries(values)) await writeFile(join("/proc/sys", name), value);
 }
 

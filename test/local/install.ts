@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { access, constants, mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { keep } from "./cache.ts";
+import { ensureCached } from "./cache.ts";
 import { buildGo } from "./go-build.ts";
 import { LocalCloudError, run, succeeds } from "./process.ts";
 import { step } from "./progress.ts";
@@ -82,11 +82,11 @@ async function installFromPyPi(name: string, what: string, program: string): Pro
   const path = join("bin", program);
   const requirements = join(import.meta.dirname, "python", `${name}.txt`);
   const [version, hash] = await identify(name, requirements);
-  const folder = await keep({
+  const folder = await ensureCached({
     folder: `${name}-${version}-${hash}`,
     title: `installing ${what} ${name} ${version}`,
-    programs: [path],
-    make: async (made) => {
+    files: [path],
+    build: async (made) => {
       const pip = join(made, "bin", "pip");
       await run("python3", ["-m", "venv", "--clear", made]).catch(async (error: unknown) => {
         if (!String(error).includes("ensurepip")) throw error;
@@ -133,11 +133,11 @@ export async function buildKubernetes(): Promise<{ kubernetes: string; pause: st
 export async function installPromtool(): Promise<string> {
   if (await findsProgram("promtool")) return "promtool";
   checkDistribution(["prometheus"], await readRelease());
-  const folder = await keep({
+  const folder = await ensureCached({
     folder: "promtool",
     title: "fetching promtool from Debian's package prometheus",
-    programs: ["promtool"],
-    make: async (made) => {
+    files: ["promtool"],
+    build: async (made) => {
       const unpacked = join(made, "unpacked");
       const download = async (): Promise<string> => run("apt-get", ["download", "-q", "prometheus"], { cwd: unpacked });
       await rm(unpacked, { recursive: true, force: true });

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import * as eks from "@aws-sdk/client-eks";
 import { AssumeRoleCommand, STSClient, type Tag } from "@aws-sdk/client-sts";
 import { adminKube } from "./control-plane.ts";
-import type { Answer, Request } from "./eks-request.ts";
+import type { EksResponse, EksRequest } from "./eks-request.ts";
 import { account, aws, cluster, nodeRole, roleArn } from "./settings.ts";
 
 const clients = { eks: new eks.EKSClient(), sts: new STSClient() };
@@ -45,7 +45,7 @@ async function associatedRole(namespace: string, serviceAccount: string): Promis
 }
 
 /** EKS Pod Identity: credentials of the role that is associated with the service account whose token comes along. */
-async function podIdentity({ headers }: Request): Promise<Answer> {
+async function podIdentity({ headers }: EksRequest): Promise<EksResponse> {
   const user = await userOf(headers.authorization ?? "");
   const [, namespace, serviceAccount] = /^system:serviceaccount:([^:]+):(.+)$/.exec(user.username) ?? [];
   if (namespace === undefined || serviceAccount === undefined) return undefined;
@@ -64,7 +64,7 @@ async function podIdentity({ headers }: Request): Promise<Answer> {
 
 const sessions = new Set<string>();
 
-function metadataToken(): Answer {
+function metadataToken(): EksResponse {
   const token = randomBytes(32).toString("base64url");
   sessions.add(token);
   return token;
@@ -82,14 +82,14 @@ async function podOf(address: string): Promise<Pod | undefined> {
 }
 
 /** Whether the pod's namespace lets it have a role: kube2iam's --namespace-restrictions. */
-async function mayHave({ metadata: { namespace } }: Pod, arn: string): Promise<boolean> {
+async function isAllowedRole({ metadata: { namespace } }: Pod, arn: string): Promise<boolean> {
   const { metadata } = await kube<Pod>({ method: "GET", path: `/api/v1/namespaces/${namespace}` });
   const allowed = JSON.parse(metadata.annotations?.["iam.amazonaws.com/allowed-roles"] ?? "[]") as string[];
   return allowed.includes(arn);
 }
 
 /** The instance metadata service, version 2: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html */
-async function metadata({ path, headers, address }: Request): Promise<Answer> {
+async function metadata({ path, headers, address }: EksRequest): Promise<EksResponse> {
   const pod = await podOf(address);
   if (pod === undefined || !sessions.has(String(headers["x-aws-ec2-metadata-token"]))) return undefined;
   // The role that the pod is annotated with, as kube2iam answers, or the node's.
@@ -100,17 +100,17 @@ async function metadata({ path, headers, address }: Request): Promise<Answer> {
   return path === `${list}${name}` ? roleCredentials(pod, arn) : undefined;
 }
 
-async function roleCredentials(pod: Pod, arn: string): Promise<Answer> {
+async function roleCredentials(pod: Pod, arn: string): Promise<EksResponse> {
   const own = await assume(clients.sts, roleArn(nodeRole), "i-0123456789abcdef0");
   const answer = { Code: "Success", Type: "AWS-HMAC", LastUpdated: new Date().toISOString() };
   if (arn === roleArn(nodeRole)) return { ...answer, ...own };
-  if (!(await mayHave(pod, arn))) return undefined;
+  if (!(await isAllowedRole(pod, arn))) return undefined;
   const { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken } = own;
   const asNode = new STSClient({ credentials: { accessKeyId, secretAccessKey, sessionToken } });
   return { ...answer, ...(await assume(asNode, arn, pod.metadata.name.slice(-60))) };
 }
 
-type Agent = (request: Request) => Promise<Answer>;
+type Agent = (request: EksRequest) => Promise<EksResponse>;
 
 const agents: readonly [start: string, agent: Agent][] = [
   ["GET /healthz", async () => Promise.resolve("ok")],
@@ -120,7 +120,7 @@ const agents: readonly [start: string, agent: Agent][] = [
 ];
 
 /** Answers a pod; refuses what none of the agents has. */
-export async function serveNode(request: Request): Promise<Answer> {
+export async function serveNode(request: EksRequest): Promise<EksResponse> {
   const { method, path } = request;
   return agents.find(([start]) => `${method} ${path}`.startsWith(start))?.[1](request);
 }

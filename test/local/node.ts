@@ -6,7 +6,7 @@ import { adminKube, kubeconfigOf, kubeletClientCertificate, node, startComponent
 import { cniConfig, ctr, pauseImage } from "./containerd.ts";
 import { docker, importImage } from "./docker.ts";
 import { bridge, containerdSocket, home, ports } from "./settings.ts";
-import { untilReady } from "./process.ts";
+import { waitUntilReady } from "./process.ts";
 
 /** Starts whatever of the node does not run and waits until the API server has it ready. */
 export async function startNode({ kubernetes, pause }: { kubernetes: string; pause: string }): Promise<void> {
@@ -16,7 +16,7 @@ export async function startNode({ kubernetes, pause }: { kubernetes: string; pau
   const config = await writeJson("kubelet-config.json", kubeletConfig());
   const names = ["--hostname-override", node, "--node-ip", bridge.address, "--root-dir", join(home, "kubelet")];
   startComponent(kubernetes, "kubelet", ["--config", config, "--kubeconfig", kubeconfigOf("kubelet"), ...names]);
-  await untilReady("kubelet", nodeReady, 120_000);
+  await waitUntilReady("kubelet", nodeReady, 120_000);
 }
 
 async function writeJson(name: string, content: object): Promise<string> {

@@ -98,12 +98,12 @@ const readOrUndefined = (file: string): string | undefined => {
 /** Ends a background process: asks, waits, and insists after ten seconds; or kills it at once. */
 export async function stopBackground(name: string, signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
   const pid = recordedPid(name);
-  if (pid !== undefined) await end([pid], signal);
+  if (pid !== undefined) await terminate([pid], signal);
   rmSync(join(records, name), { force: true });
 }
 
 /** Kills the processes whose command line has the given argument, such as a containerd's shims, and their children. */
-export async function killFamilies(argument: string): Promise<void> {
+export async function killProcessTrees(argument: string): Promise<void> {
   const all = readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number);
@@ -111,10 +111,10 @@ export async function killFamilies(argument: string): Promise<void> {
     (readOrUndefined(`/proc/${String(pid)}/cmdline`) ?? "").split("\0").includes(argument);
   const parents = all.filter((pid) => pid !== process.pid && named(pid));
   const children = all.filter((pid) => parents.includes(Number(statOf(pid)?.[1])));
-  await end([...children, ...parents], "SIGKILL");
+  await terminate([...children, ...parents], "SIGKILL");
 }
 
-async function end(pids: readonly number[], first: "SIGTERM" | "SIGKILL"): Promise<void> {
+async function terminate(pids: readonly number[], first: "SIGTERM" | "SIGKILL"): Promise<void> {
   for (const signal of [first, "SIGKILL"] as const) {
     const alive = pids.filter((pid) => startTime(pid) !== undefined);
     for (const pid of alive) kill(pid, signal);
@@ -143,7 +143,7 @@ export const succeeds = async (work: Promise<unknown>): Promise<boolean> =>
  * Waits until `ready` says so. Fails when the background process `name` ends, or after `timeout` milliseconds, with the
  * last lines of its log.
  */
-export async function untilReady(name: string, ready: () => Promise<boolean>, timeout = 60_000): Promise<void> {
+export async function waitUntilReady(name: string, ready: () => Promise<boolean>, timeout = 60_000): Promise<void> {
   const deadline = Date.now() + timeout;
   while (!(await ready())) {
     const file = join(logs, `${name}.log`);
@@ -159,7 +159,7 @@ export async function untilReady(name: string, ready: () => Promise<boolean>, ti
 }
 
 /** Whether an HTTP address answers with success. */
-export async function answers(address: string): Promise<boolean> {
+export async function respondsOk(address: string): Promise<boolean> {
   const response = fetch(address, { signal: AbortSignal.timeout(2_000) });
   return (await succeeds(response)) && (await response).ok;
 }

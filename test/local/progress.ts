@@ -9,7 +9,7 @@ const write = (text: string): void => void process.stderr.write(process.stderr.i
 export const say = (text: string): void => write(`${text}\n`);
 
 /** How often a running step is shown, in seconds: a terminal overwrites the line, a file would fill. */
-const every = (): number => (process.stderr.isTTY ? 1 : 15);
+const reportInterval = (): number => (process.stderr.isTTY ? 1 : 15);
 
 /**
  * Runs a step. One that takes more than a second is shown with its elapsed time while it runs, then with the total; a
@@ -19,7 +19,7 @@ export async function step<T>(name: string, work: () => Promise<T>): Promise<T> 
   const since = performance.now();
   let ticks = 0;
   const timer = setInterval(() => {
-    if (ticks++ % every() === 0) write(`  ${name} ... ${seconds(since)}${process.stderr.isTTY ? "" : "\n"}`);
+    if (ticks++ % reportInterval() === 0) write(`  ${name} ... ${seconds(since)}${process.stderr.isTTY ? "" : "\n"}`);
   }, 1_000);
   try {
     const result = await work();

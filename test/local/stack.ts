@@ -89,7 +89,7 @@ export function openStack(name: string, overrides: readonly [key: string, value:
 }
 
 /** Keeps a stack's overrides for its next run. Called when they have proved good: a wrong one is not to be kept. */
-export const keepOverrides = ({ folder, overrides }: Stack): void =>
+export const saveOverrides = ({ folder, overrides }: Stack): void =>
   writeFileSync(overridesFile(folder), JSON.stringify(overrides));
 
 const overridesFile = (folder: string): string => join(folder, "overrides.json");

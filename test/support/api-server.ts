@@ -12,7 +12,7 @@ import { apiServerArgs, etcdArgs, writeAuditPolicy } from "../local/control-plan
 import { buildKubernetes } from "../local/install.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { kubeconfig, ports, url } from "../local/settings.ts";
-import { answers, succeeds } from "../local/process.ts";
+import { respondsOk, succeeds } from "../local/process.ts";
 
 export class ApiServer {
   readonly options: KubeOptions;
@@ -61,7 +61,7 @@ export async function startEtcd(): Promise<{ address: string; kill: () => Promis
   const [address, peer] = [await freePort(), await freePort()].map((port) => url({ ...ports.etcd, port }));
   if (address === undefined) throw new Error("unreachable: two ports were asked for");
   const child = await startComponent("etcd", etcdArgs(folder, address, peer));
-  await until(child, async () => answers(`${address}/health`));
+  await until(child, async () => respondsOk(`${address}/health`));
   return {
     address,
     kill: async () => {

@@ -12,7 +12,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig as cloudKubeconfig } from "../local/settings.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
-import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
+import type { LiveResource, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
 import { mockedUid, runProgram, type Program } from "./program.ts";
 import { untilEnforced } from "./enforced.ts";
@@ -232,7 +232,7 @@ async function makeInAws(type: string, inputs: Properties): Promise<Carried> {
   ];
   const handler = types[type];
   if (handler === undefined) throw new Error(`the AWS plugin has no ${type}`);
-  const { id, outputs }: Live = await handler.create(inputs, session);
+  const { id, outputs }: LiveResource = await handler.create(inputs, session);
   return {
     outputs: { ...plainProperties(outputs), id },
     remove: async () => handler.delete(id, outputs, session),

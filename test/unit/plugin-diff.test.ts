@@ -309,11 +309,11 @@ describe("tags", () => {
     const tags = fc.dictionary(keys, fc.string({ maxLength: 3 }), { noNullPrototype: true });
     fc.assert(
       fc.property(tags, tags, (before, after) => {
-        const { set, gone } = retagging({ state: { tagsAll: before }, inputs: { tags: after } }, session);
-        const kept = Object.entries(before).filter(([key]) => !gone.includes(key));
+        const { set, removed } = retagging({ state: { tagsAll: before }, inputs: { tags: after } }, session);
+        const kept = Object.entries(before).filter(([key]) => !removed.includes(key));
         assert.ok(isSame({ ...Object.fromEntries(kept), ...set }, after));
         assert.ok(Object.entries(set).every(([key, value]) => !Object.hasOwn(before, key) || before[key] !== value));
-        assert.ok(gone.every((key) => Object.hasOwn(before, key) && !Object.hasOwn(after, key)));
+        assert.ok(removed.every((key) => Object.hasOwn(before, key) && !Object.hasOwn(after, key)));
         const state = { name: "u", path: "/", tags: before, tagsAll: before };
         const { detailed } = awsTypes["aws:iam/user:User"].diff({ state, inputs: { name: "u", tags: after } }, session);
         assert.equal(Object.keys(detailed).length > 0, !isSame(before, after));

@@ -6,19 +6,19 @@ import { parseAwsResponse, parseAwsRequest, type AwsOperation } from "../aws-req
 import { recordAwsRequest, recordSecrets } from "../audit-log.ts";
 import { certificate, issuer, ports, url } from "../settings.ts";
 import { Access } from "./access.ts";
-import { checkEcr, notePolicy, type EcrContext } from "./ecr-checks.ts";
+import { checkEcr, recordPolicyPrincipals, type EcrContext } from "./ecr-checks.ts";
 import type { Emulator } from "./emulator.ts";
 import { forward } from "./forward.ts";
-import { checkForm, type Refusal } from "./iam-checks.ts";
+import { checkIamRequest, type Refusal } from "./iam-checks.ts";
 import type { Principal, Principals } from "./principals.ts";
 import type { Rights } from "./rights.ts";
 import { checkRoot } from "./root-signature.ts";
-import { signedAsRoot } from "./sign.ts";
+import { signAsRoot } from "./sign.ts";
 import type { Tokens } from "./tokens.ts";
-import { trustSessions, withoutSessions } from "./trust.ts";
+import { addSessionsToTrust, removeSessionsFromTrust } from "./trust.ts";
 
 /** What the API and the registry have in common. */
-export interface Shared {
+export interface Services {
   readonly emulator: Emulator;
   readonly principals: Principals;
   readonly rights: Rights;
@@ -26,10 +26,10 @@ export interface Shared {
 }
 
 export class Api {
-  readonly #shared: Shared;
+  readonly #shared: Services;
   readonly #access: Access;
 
-  constructor(shared: Shared) {
+  constructor(shared: Services) {
     this.#shared = shared;
     this.#access = new Access(shared.emulator, shared.principals);
   }
@@ -39,10 +39,10 @@ export class Api {
     const asked = parseAwsRequest(incoming, given);
     const isForm = asked === undefined || /^(iam|sts):/.test(asked.action);
     const own = { ...this.#shared, address: incoming.socket.remoteAddress ?? "" };
-    const principal = await own.principals.find(asked?.key);
+    const principal = await own.principals.findByKey(asked?.key);
     const sent = await this.#check(asked, incoming, given, { ...own, principal });
     if ("code" in sent) {
-      record(asked, sent.status, { error: sent.code });
+      recordOperation(asked, sent.status, { error: sent.code });
       refuse(sent, response, isForm);
       return;
     }
@@ -50,8 +50,8 @@ export class Api {
     const [status = 502, said] = [answer.statusCode, answer.said];
     const { secrets, ...known } = parseAwsResponse(status, said);
     recordSecrets(secrets);
-    record(asked, status, known);
-    if (isForm) own.principals.learn(new URLSearchParams(given.toString()), said.toString());
+    recordOperation(asked, status, known);
+    if (isForm) own.principals.recordSession(new URLSearchParams(given.toString()), said.toString());
     const body = status === 200 ? await this.#completed(asked, said, { ...own, given }) : said;
     delete answer.headers["transfer-encoding"];
     if ("code" in body) refuse(body, response, isForm);
@@ -97,13 +97,13 @@ export class Api {
     const answer = await forward(endpoint, incoming, { body });
     const said = await buffer(answer);
     const { error = "" } = parseAwsResponse(answer.statusCode ?? 502, said);
-    if (principal === undefined || !isJudged(asked) || !error.startsWith("AccessDenied")) {
+    if (principal === undefined || !isDecidedHere(asked) || !error.startsWith("AccessDenied")) {
       return Object.assign(answer, { said });
     }
     const { method = "", url: path = "", headers } = incoming;
     const [service = ""] = asked.action.split(":");
     const { account } = principal;
-    const own = await signedAsRoot({ method, path, headers, body, account, region: asked.region ?? "", service });
+    const own = await signAsRoot({ method, path, headers, body, account, region: asked.region ?? "", service });
     const again = await forward(endpoint, incoming, { body, headers: own });
     return Object.assign(again, { said: await buffer(again) });
   }
@@ -121,22 +121,22 @@ export class Api {
       case "ecr:GetAuthorizationToken":
         return this.#issued(asked, answer);
       case "ecr:SetRepositoryPolicy":
-        await notePolicy(asked, given, own);
+        await recordPolicyPrincipals(asked, given, own);
     }
     return asked.action.startsWith("iam:") ? this.#completedByIam(asked, answer) : answer;
   }
 
   async #issued({ key = "", region = "" }: AwsOperation, answer: Buffer): Promise<Buffer | Refusal> {
-    const principal = await this.#shared.principals.find(key);
-    return principal === undefined ? stranger : this.#shared.tokens.issue(answer, { principal, key, region });
+    const principal = await this.#shared.principals.findByKey(key);
+    return principal === undefined ? unknownSession : this.#shared.tokens.issue(answer, { principal, key, region });
   }
 
   async #completedByIam({ action, key, role = "" }: AwsOperation, answer: Buffer): Promise<Buffer> {
     if (/^iam:(CreateRole|UpdateAssumeRolePolicy)$/.test(action)) {
-      const account = (await this.#shared.principals.find(key))?.account ?? "";
-      await trustSessions(this.#shared.emulator.iam(account), role);
+      const account = (await this.#shared.principals.findByKey(key))?.account ?? "";
+      await addSessionsToTrust(this.#shared.emulator.iam(account), role);
     }
-    return Buffer.from(withoutSessions(answer.toString()));
+    return Buffer.from(removeSessionsFromTrust(answer.toString()));
   }
 }
 
@@ -147,24 +147,24 @@ async function checkOperation(
   own: EcrContext,
   url?: string,
 ): Promise<Buffer | Refusal> {
-  if (asked === undefined) return url === health ? given : unknown;
-  return /^(iam|sts):/.test(asked.action) ? checkForm(given, own.emulator.endpoint) : given;
+  if (asked === undefined) return url === health ? given : unknownOperation;
+  return /^(iam|sts):/.test(asked.action) ? checkIamRequest(given, own.emulator.endpoint) : given;
 }
 
 /** Whether the gateway's verdict on a request is the whole one. What STS answers depends on who asks it. */
-const isJudged = (asked: AwsOperation | undefined): asked is AwsOperation =>
+const isDecidedHere = (asked: AwsOperation | undefined): asked is AwsOperation =>
   asked !== undefined && /^(iam|eks|ecr):/.test(asked.action) && asked.action !== "ecr:GetAuthorizationToken";
 
 /** What tells whether the emulator is there. All else that is no request to AWS stays closed: its controls, its registry. */
 const health = "/_ministack/health";
-const unknown: Refusal = {
+const unknownOperation: Refusal = {
   status: 404,
   code: "UnknownOperationException",
   message: "This is none of AWS' operations.",
 };
 
 /** A session that was begun elsewhere: whose it is, is not known here. */
-const stranger: Refusal = {
+const unknownSession: Refusal = {
   status: 403,
   code: "UnrecognizedClientException",
   message: "The security token included in the request is invalid: this gateway did not see it being given.",
@@ -179,7 +179,7 @@ function refuse({ status, code, message }: Refusal, response: ServerResponse, is
   response.writeHead(status, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
 }
 
-function record(
+function recordOperation(
   asked: AwsOperation | undefined,
   status: number,
   answer: { error?: string; createdKey?: string } = {},

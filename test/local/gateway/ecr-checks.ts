@@ -5,7 +5,7 @@ import { validateResourcePolicy } from "@cloud-copilot/iam-policy";
 import type { AwsOperation } from "../aws-requests.ts";
 import type { Emulator, RegistryId } from "./emulator.ts";
 import type { Refusal } from "./iam-checks.ts";
-import { unlessNone, type Principal, type Principals } from "./principals.ts";
+import { undefinedIfNoEntity, type Principal, type Principals } from "./principals.ts";
 import type { RepositoryId, Rights } from "./rights.ts";
 
 interface EcrRequest {
@@ -28,7 +28,7 @@ export interface EcrContext {
 const refusal = (code: string, message: string): Refusal => ({ status: 400, code, message });
 
 const noRepository = "the local cloud does not know which rights a request needs that names no repository";
-const noOther = "the local cloud has no API for another account";
+const noOtherAccount = "the local cloud has no API for another account";
 
 /** Refuses a request as ECR does; gives undefined for what the emulator may judge and answer. */
 export async function checkEcr(
@@ -41,7 +41,7 @@ export async function checkEcr(
   const request = parse(body.toString()) as EcrRequest | undefined;
   if (request === undefined) return refusal("SerializationException", "the body is no JSON");
   const { registryId: account = principal.account } = request;
-  if (account !== principal.account) return refusal("InvalidParameterException", `${noOther}: ${account}`);
+  if (account !== principal.account) return refusal("InvalidParameterException", `${noOtherAccount}: ${account}`);
   return (await checkRights(asked, request, principal, context)) ?? checkPolicy(asked, request, context);
 }
 
@@ -51,19 +51,22 @@ async function checkPolicy(
   { emulator }: EcrContext,
 ): Promise<Refusal | undefined> {
   if (action !== "ecr:SetRepositoryPolicy") return undefined;
-  return (await idsIn(policyText, emulator)) === undefined ? invalidPolicy : undefined;
+  return (await principalIdsIn(policyText, emulator)) === undefined ? invalidPolicy : undefined;
 }
 
 /** Takes note of whom a policy means that the emulator has set. */
-export async function notePolicy(
+export async function recordPolicyPrincipals(
   { key = "", region = "" }: AwsOperation,
   body: Buffer,
   context: EcrContext,
 ): Promise<void> {
   const { repositoryName: name = "", policyText = "" } = JSON.parse(body.toString()) as EcrRequest;
-  const [principal, ids] = [await context.principals.find(key), await idsIn(policyText, context.emulator)];
+  const [principal, ids] = [
+    await context.principals.findByKey(key),
+    await principalIdsIn(policyText, context.emulator),
+  ];
   if (principal !== undefined && ids !== undefined)
-    context.rights.means({ account: principal.account, region, name }, ids);
+    context.rights.recordPrincipals({ account: principal.account, region, name }, ids);
 }
 
 async function checkRights(
@@ -112,7 +115,7 @@ interface Statement {
 }
 
 /** The unique ids of the users and roles in a repository's policy, by ARN; undefined for what ECR takes for no policy. */
-async function idsIn(text: string, emulator: Emulator): Promise<ReadonlyMap<string, string> | undefined> {
+async function principalIdsIn(text: string, emulator: Emulator): Promise<ReadonlyMap<string, string> | undefined> {
   const document = parse(text);
   if (text.length > maxPolicySize || document === undefined || validateResourcePolicy(document).length > 0)
     return undefined;
@@ -159,12 +162,12 @@ interface Entity {
 }
 
 async function userNamed(UserName: string, iam: IAMClient): Promise<Entity | undefined> {
-  const answer = await unlessNone(iam.send(new GetUserCommand({ UserName })));
+  const answer = await undefinedIfNoEntity(iam.send(new GetUserCommand({ UserName })));
   return answer && { arn: answer.User?.Arn, id: answer.User?.UserId };
 }
 
 async function roleNamed(RoleName: string, iam: IAMClient): Promise<Entity | undefined> {
-  const answer = await unlessNone(iam.send(new GetRoleCommand({ RoleName })));
+  const answer = await undefinedIfNoEntity(iam.send(new GetRoleCommand({ RoleName })));
   return answer && { arn: answer.Role?.Arn, id: answer.Role?.RoleId };
 }
 

@@ -11,7 +11,7 @@ export interface Tag {
 }
 
 /** One action that a request asks for. */
-export interface Question {
+export interface AuthorizationQuery {
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
@@ -29,7 +29,7 @@ export interface Question {
 }
 
 /** AWS' words for why a principal may not do something; undefined where it may. Rejects where a policy is none. */
-export async function whyNot(question: Question, policies: Policies): Promise<string | undefined> {
+export async function denialReason(question: AuthorizationQuery, policies: Policies): Promise<string | undefined> {
   const { principal, action, resource, account, resourcePolicy } = question;
   const { identity, boundary, session } = policies;
   const simulated = await runSimulation(
@@ -58,11 +58,11 @@ export async function whyNot(question: Question, policies: Policies): Promise<st
   if (simulated.overallResult === "Allowed") return undefined;
   const analyses = simulated.resultType === "single" ? [simulated.result] : simulated.results;
   const denials = analyses.flatMap(({ analysis }) => getDenialReasons(analysis));
-  return reasonOf(action, denials, principal.account === account);
+  return describeDenial(action, denials, principal.account === account);
 }
 
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
-export function reasonOf(action: string, denials: readonly RequestDenial[], isOwnAccount: boolean): string {
+export function describeDenial(action: string, denials: readonly RequestDenial[], isOwnAccount: boolean): string {
   const kinds: Readonly<Record<string, string>> = { pb: "permissions boundary", session: "session policy" };
   const explicit = denials.find(({ denialType }) => denialType === "Explicit");
   const implicit = denials.find(({ policyType }) => policyType in kinds) ?? denials[0];
@@ -89,11 +89,11 @@ function contextOfPrincipal(
     "aws:userid": isSession ? `${id}:${arn.split("/").at(-1) ?? ""}` : id,
     ...(kind === "user" ? { "aws:username": name } : {}),
     ...(session === undefined ? {} : { "aws:TokenIssueTime": session.since, "aws:MultiFactorAuthPresent": "false" }),
-    ...tagsAs(["aws:PrincipalTag"], tags),
+    ...tagContext(["aws:PrincipalTag"], tags),
   };
 }
 
-const contextOfRequest = ({ address, region }: Question): Record<string, string> => ({
+const contextOfRequest = ({ address, region }: AuthorizationQuery): Record<string, string> => ({
   "aws:RequestedRegion": region,
   "aws:CurrentTime": new Date().toISOString(),
   "aws:SecureTransport": "true",
@@ -102,5 +102,5 @@ const contextOfRequest = ({ address, region }: Question): Record<string, string>
 });
 
 /** Tags as condition keys: `aws:ResourceTag/KEY` and the like. */
-export const tagsAs = (keys: readonly string[], tags: readonly Tag[]): Record<string, string> =>
+export const tagContext = (keys: readonly string[], tags: readonly Tag[]): Record<string, string> =>
   Object.fromEntries(keys.flatMap((key) => tags.map(({ Key = "", Value = "" }) => [`${key}/${Key}`, Value])));

@@ -16,15 +16,15 @@ export interface Refusal {
 const keysPerUser = 2;
 
 /** Checks the form of a request. Gives what the emulator is to be sent, or the refusal. */
-export async function checkForm(body: Buffer, emulator: Endpoint): Promise<Buffer | Refusal> {
+export async function checkIamRequest(body: Buffer, emulator: Endpoint): Promise<Buffer | Refusal> {
   const form = new URLSearchParams(body.toString());
   const action = form.get("Action");
   if (action === "AssumeRoleWithWebIdentity") return checkWebIdentity(form);
-  if (action === "CreateAccessKey") return (await checkKeys(form, emulator)) ?? body;
+  if (action === "CreateAccessKey") return (await checkKeyQuota(form, emulator)) ?? body;
   return body;
 }
 
-async function checkKeys(form: URLSearchParams, emulator: Endpoint): Promise<Refusal | undefined> {
+async function checkKeyQuota(form: URLSearchParams, emulator: Endpoint): Promise<Refusal | undefined> {
   const iam = new IAMClient({ endpoint: url(emulator), region: aws.AWS_REGION, credentials: rootOf(account) });
   const UserName = form.get("UserName") ?? undefined;
   const { AccessKeyMetadata = [] } = await iam.send(new ListAccessKeysCommand({ UserName }));

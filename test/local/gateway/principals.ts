@@ -59,23 +59,23 @@ type Details = GetAccountAuthorizationDetailsResponse;
 export class Principals {
   readonly #emulator: Emulator;
   /** By the access keys that STS gave, with the end of each in milliseconds since the epoch. */
-  readonly #sessions = new Map<string, { readonly principal: Principal; readonly until: number }>();
+  readonly #sessions = new Map<string, { readonly principal: Principal; readonly expiresAt: number }>();
 
   constructor(emulator: Emulator) {
     this.#emulator = emulator;
   }
 
   /** Takes note of whom an answer of STS to a request for a session is about. */
-  learn(form: URLSearchParams, answer: string): void {
-    const begun = sessionIn(answer);
+  recordSession(form: URLSearchParams, answer: string): void {
+    const begun = parseSession(answer);
     if (begun === undefined) return;
     const session = { ...limitsOf(form), since: new Date().toISOString() };
-    this.#sessions.set(begun.key, { principal: { ...begun.principal, session }, until: begun.until });
-    for (const [old, { until }] of this.#sessions) if (until < Date.now()) this.#sessions.delete(old);
+    this.#sessions.set(begun.key, { principal: { ...begun.principal, session }, expiresAt: begun.until });
+    for (const [old, { expiresAt }] of this.#sessions) if (expiresAt < Date.now()) this.#sessions.delete(old);
   }
 
   /** The principal that an access key is of; undefined where nobody has it, or where there is none. */
-  async find(key: string | undefined): Promise<Principal | undefined> {
+  async findByKey(key: string | undefined): Promise<Principal | undefined> {
     if (key === undefined) return undefined;
     // The key of an account's root is the account's id.
     if (/^\d{12}$/.test(key)) {
@@ -86,8 +86,8 @@ export class Principals {
 
   async #userOf(key: string): Promise<Principal | undefined> {
     const iam = this.#emulator.iam(ownAccount);
-    const used = await unlessNone(iam.send(new GetAccessKeyLastUsedCommand({ AccessKeyId: key })));
-    const answer = used && (await unlessNone(iam.send(new GetUserCommand({ UserName: used.UserName }))));
+    const used = await undefinedIfNoEntity(iam.send(new GetAccessKeyLastUsedCommand({ AccessKeyId: key })));
+    const answer = used && (await undefinedIfNoEntity(iam.send(new GetUserCommand({ UserName: used.UserName }))));
     const { Arn: arn, UserId: id, UserName: name } = answer?.User ?? {};
     return arn && id && name ? { kind: "user", arn, account: ownAccount, name, id } : undefined;
   }
@@ -96,7 +96,7 @@ export class Principals {
   async policiesOf(principal: Principal): Promise<Policies | undefined> {
     const { kind, account, arn, name, id, session } = principal;
     if (kind === "root") {
-      return { principalArn: arn, identity: [everything], boundary: undefined, session: undefined, tags: [] };
+      return { principalArn: arn, identity: [allowAll], boundary: undefined, session: undefined, tags: [] };
     }
     const iam = this.#emulator.iam(account);
     const details = await iam.send(new GetAccountAuthorizationDetailsCommand());
@@ -107,7 +107,7 @@ export class Principals {
       name: arn,
       policy: await managedPolicy(iam, details, arn),
     });
-    const boundary = await unlessNone(boundaryOf(iam, principal));
+    const boundary = await undefinedIfNoEntity(boundaryOf(iam, principal));
     return {
       principalArn: found.arn ?? arn,
       identity: [...inline, ...(await Promise.all(attached.map(async ({ PolicyArn = "" }) => managed(PolicyArn))))],
@@ -119,7 +119,7 @@ export class Principals {
 }
 
 /** Undefined where IAM has no such user, role or key. */
-export async function unlessNone<T>(asked: Promise<T>): Promise<T | undefined> {
+export async function undefinedIfNoEntity<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
   } catch (error) {
@@ -131,7 +131,7 @@ export async function unlessNone<T>(asked: Promise<T>): Promise<T | undefined> {
 const assumedRole = /<AssumedRoleUser>.*?<Arn>(arn:[\w-]+:sts::(\d{12}):assumed-role\/([^/<]+)\/[^<]+)<\/Arn>/s;
 
 /** The session of a role that an answer of STS gives. */
-function sessionIn(answer: string): { key: string; principal: Principal; until: number } | undefined {
+function parseSession(answer: string): { key: string; principal: Principal; until: number } | undefined {
   const [, arn, account, name] = assumedRole.exec(answer) ?? [];
   if (arn === undefined || account === undefined || name === undefined) return undefined;
   const [id] = elementOf(answer, "AssumedRoleId").split(":");
@@ -155,7 +155,7 @@ function limitsOf(form: URLSearchParams): Omit<SessionLimits, "since"> {
   };
 }
 
-const everything: Policy = {
+const allowAll: Policy = {
   name: "root",
   policy: { Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] },
 };

@@ -54,7 +54,7 @@ const word = "(?!(?:blobs|manifests|tags)/)[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*
 const pattern = new RegExp(`^/v2/(${word}(?:/${word})*)/((?:blobs|manifests|tags)/[\\w./:-]*)$`);
 
 /** What a request asks for; undefined for a path or a method that ECR's registry does not have. */
-export function askedOfRegistry(received: ReceivedRequest): RegistryRequest | undefined {
+export function parseRegistryRequest(received: ReceivedRequest): RegistryRequest | undefined {
   const { method = "", url = "/" } = received;
   const { pathname: encoded, searchParams } = new URL(url, "http://registry");
   const pathname = encoded.replaceAll(/%3a/gi, ":");

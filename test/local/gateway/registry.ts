@@ -5,13 +5,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { recordAwsRequest } from "../audit-log.ts";
-import type { Shared } from "./api.ts";
+import type { Services } from "./api.ts";
 import type { Emulator } from "./emulator.ts";
-import { repositoryArn, unlessMissing, type Rights } from "./rights.ts";
+import { repositoryArn, undefinedIfNoRepository, type Rights } from "./rights.ts";
 import { forward } from "./forward.ts";
 import type { Token, Tokens } from "./tokens.ts";
 import { url, type Endpoint } from "../settings.ts";
-import { askedOfRegistry, registryOf, type RegistryRequest } from "./registry-requests.ts";
+import { parseRegistryRequest, registryOf, type RegistryRequest } from "./registry-requests.ts";
 
 interface RegistryError {
   readonly status: number;
@@ -26,7 +26,7 @@ export class Registry {
   readonly #rights: Rights;
 
   /** `own` is where it is served. */
-  constructor(own: Endpoint, { emulator, tokens, rights }: Shared) {
+  constructor(own: Endpoint, { emulator, tokens, rights }: Services) {
     [this.#emulator, this.#own, this.#tokens, this.#rights] = [emulator, own, tokens, rights];
   }
 
@@ -36,13 +36,13 @@ export class Registry {
     // A token opens the registries of its own region only.
     const isOfAnother = !isPing && token?.region !== registryOf(incoming).region;
     if (token === undefined || isOfAnother) this.#challenge(incoming, response);
-    else if (token.until < Date.now()) refuse(expired, incoming, response);
+    else if (token.expiresAt < Date.now()) refuse(expired, incoming, response);
     else if (isPing) await relay(await forward(this.#emulator.endpoint, incoming), response);
     else await this.#answer(token, incoming, response);
   };
 
   async #answer(token: Token, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const asked = askedOfRegistry(incoming);
+    const asked = parseRegistryRequest(incoming);
     if (asked === undefined) {
       refuse(unsupported, incoming, response);
       return;
@@ -75,7 +75,9 @@ export class Registry {
   async #immutable({ repository }: RegistryRequest, imageTag: string): Promise<RegistryError | undefined> {
     const ecr = this.#emulator.ecr(repository);
     const { name } = repository;
-    const described = await unlessMissing(ecr.send(new DescribeRepositoriesCommand({ repositoryNames: [name] })));
+    const described = await undefinedIfNoRepository(
+      ecr.send(new DescribeRepositoriesCommand({ repositoryNames: [name] })),
+    );
     if (described?.repositories?.[0]?.imageTagMutability !== "IMMUTABLE") return undefined;
     const asked = { repositoryName: name, imageIds: [{ imageTag }] };
     const { images = [] } = await ecr.send(new BatchGetImageCommand(asked));

@@ -3,7 +3,7 @@
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 import { GetRepositoryPolicyCommand, ListTagsForResourceCommand, type Tag } from "@aws-sdk/client-ecr";
 import type { Emulator, RegistryId } from "./emulator.ts";
-import { reasonOf, tagsAs, whyNot } from "./evaluation.ts";
+import { describeDenial, tagContext, denialReason } from "./evaluation.ts";
 import type { Principal, Principals } from "./principals.ts";
 
 /** A repository that there is, or that there may be. */
@@ -15,7 +15,7 @@ export const repositoryArn = ({ account, region, name }: RepositoryId): string =
   `arn:aws:ecr:${region}:${account}:repository/${name}`;
 
 /** Who asks for what. */
-export interface Request {
+export interface RepositoryAccess {
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
@@ -28,28 +28,29 @@ export class Rights {
   readonly #emulator: Emulator;
   readonly #principals: Principals;
   /** Whom the policy of a repository meant when it was set, by the repository's ARN: the unique id of each ARN in it. */
-  readonly #meant = new Map<string, ReadonlyMap<string, string>>();
+  readonly #policyPrincipals = new Map<string, ReadonlyMap<string, string>>();
 
   constructor(emulator: Emulator, principals: Principals) {
     [this.#emulator, this.#principals] = [emulator, principals];
   }
 
   /** Takes note of whom a policy that was set now means. */
-  means(repository: RepositoryId, ids: ReadonlyMap<string, string>): void {
-    this.#meant.set(repositoryArn(repository), ids);
+  recordPrincipals(repository: RepositoryId, ids: ReadonlyMap<string, string>): void {
+    this.#policyPrincipals.set(repositoryArn(repository), ids);
   }
 
   /** Why somebody may not do all that is asked for, in AWS' words; undefined where he may. */
-  async refusal(request: Request): Promise<string | undefined> {
+  async refusal(request: RepositoryAccess): Promise<string | undefined> {
     const { principal, address, actions, repository } = request;
     const [where, { account, region }] = [repositoryArn(repository), repository];
     const policies = await this.#principals.policiesOf(principal);
     const resource = await this.#resourceOf(repository, principal, policies?.principalArn);
-    const context = tagsAs(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags);
+    const context = tagContext(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags);
     const asked = { principal, address, region, resource: where, account, context, resourcePolicy: resource.policy };
     for (const action of actions) {
       // Who is gone may do nothing, whomever the repository's policy names.
-      const why = policies === undefined ? reasonOf(action, [], true) : await whyNot({ ...asked, action }, policies);
+      const why =
+        policies === undefined ? describeDenial(action, [], true) : await denialReason({ ...asked, action }, policies);
       if (why !== undefined)
         return `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${where} ${why}`;
     }
@@ -61,12 +62,12 @@ export class Rights {
     const ecr = this.#emulator.ecr(repository);
     const resourceArn = repositoryArn(repository);
     const [policy, tags] = await Promise.all([
-      unlessMissing(ecr.send(new GetRepositoryPolicyCommand({ repositoryName: repository.name }))),
-      unlessMissing(ecr.send(new ListTagsForResourceCommand({ resourceArn }))),
+      undefinedIfNoRepository(ecr.send(new GetRepositoryPolicyCommand({ repositoryName: repository.name }))),
+      undefinedIfNoRepository(ecr.send(new ListTagsForResourceCommand({ resourceArn }))),
     ]);
     const text = policy?.policyText;
     // IAM writes the unique id of who is gone in the place of his ARN: who has the name now is somebody else.
-    const meant = this.#meant.get(resourceArn)?.get(arn) ?? principal.id;
+    const meant = this.#policyPrincipals.get(resourceArn)?.get(arn) ?? principal.id;
     const read = meant === principal.id ? text : text?.replaceAll(JSON.stringify(arn), JSON.stringify(meant));
     return { policy: read === undefined ? undefined : (JSON.parse(read) as unknown), tags: tags?.tags ?? [] };
   }
@@ -78,7 +79,7 @@ interface Resource {
 }
 
 /** Undefined where there is no such repository, or no policy of it. */
-export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
+export async function undefinedIfNoRepository<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
   } catch (error) {

@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { SignatureV4 } from "@smithy/signature-v4";
 import { rootOf } from "../root-key.ts";
 
-export interface Unsigned {
+export interface UnsignedRequest {
   readonly method: string;
   /** Path and query, as they are sent. */
   readonly path: string;
@@ -48,7 +48,7 @@ class Sha256 {
 }
 
 /** The headers of the same request by the account's root. */
-export async function signedAsRoot(request: Unsigned): Promise<IncomingHttpHeaders> {
+export async function signAsRoot(request: UnsignedRequest): Promise<IncomingHttpHeaders> {
   const { account, region, service, method, body, headers } = request;
   const { pathname: path, searchParams } = new URL(request.path, "http://aws");
   const signer = new SignatureV4({ service, region, credentials: rootOf(account), sha256: Sha256 });

@@ -10,11 +10,11 @@ export interface Token {
   readonly key: string;
   readonly region: string;
   /** Milliseconds since the epoch. */
-  readonly until: number;
+  readonly expiresAt: number;
 }
 
 /** How long an ended token is known for one that has been good. */
-const remembered = 3_600_000;
+const retentionMs = 3_600_000;
 
 export class Tokens {
   readonly #life: number;
@@ -26,20 +26,20 @@ export class Tokens {
   }
 
   /** Puts tokens of its own into an answer to GetAuthorizationToken. */
-  issue(answer: Buffer, of: Omit<Token, "until">): Buffer {
+  issue(answer: Buffer, of: Omit<Token, "expiresAt">): Buffer {
     const body = JSON.parse(answer.toString()) as {
       authorizationData: { authorizationToken: string; expiresAt: number }[];
     };
     for (const data of body.authorizationData) {
       const password = randomBytes(512).toString("base64");
-      const until = Date.now() + this.#life;
-      this.#byPassword.set(password, { ...of, until });
+      const expiresAt = Date.now() + this.#life;
+      this.#byPassword.set(password, { ...of, expiresAt });
       data.authorizationToken = Buffer.from(`AWS:${password}`).toString("base64");
       recordSecrets([password, data.authorizationToken]);
-      data.expiresAt = until / 1000;
+      data.expiresAt = expiresAt / 1000;
     }
-    for (const [password, { until }] of this.#byPassword) {
-      if (until + remembered < Date.now()) this.#byPassword.delete(password);
+    for (const [password, { expiresAt }] of this.#byPassword) {
+      if (expiresAt + retentionMs < Date.now()) this.#byPassword.delete(password);
     }
     return Buffer.from(JSON.stringify(body));
   }

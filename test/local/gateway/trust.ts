@@ -31,7 +31,7 @@ const withSessions = (arns: readonly string[]): string[] =>
   });
 
 /** Lets the emulator know the sessions of the roles that a role trusts. */
-export async function trustSessions(iam: IAMClient, RoleName: string): Promise<void> {
+export async function addSessionsToTrust(iam: IAMClient, RoleName: string): Promise<void> {
   const { Role } = await iam.send(new GetRoleCommand({ RoleName }));
   const document = decodeURIComponent(Role?.AssumeRolePolicyDocument ?? "");
   const adapted = withArns(document, withSessions);
@@ -40,7 +40,7 @@ export async function trustSessions(iam: IAMClient, RoleName: string): Promise<v
 }
 
 /** IAM's answer with the trust policy as it was given. */
-export const withoutSessions = (answer: string): string =>
+export const removeSessionsFromTrust = (answer: string): string =>
   answer.replace(/(<AssumeRolePolicyDocument>)([^<]+)/g, (_, tag: string, encoded: string) => {
     const document = decodeURIComponent(encoded);
     if (!document.includes(":assumed-role/")) return `${tag}${encoded}`;

@@ -17,7 +17,7 @@ export interface Naming {
 const digits = 7;
 
 /** Names what the schema wants to have named. A name that was made up before is kept. */
-export function autonamed(
+export function withAutonames(
   schema: Schema,
   inputs: Properties,
   old: Properties,

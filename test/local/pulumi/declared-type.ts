@@ -1,19 +1,19 @@
 // A resource type made of its declared schema and four operations: check, diff, preview, import and refresh are the same
 // for all.
-import { autonamed } from "./autoname.ts";
+import { withAutonames } from "./autoname.ts";
 import { diffInputs, isUnchanged, type DiffRequest, type DiffResult } from "./diff.ts";
 import {
   InitFailedError,
   type CheckRequest,
   type CheckResult,
   type Definition,
-  type Known,
-  type Live,
+  type RememberedResource,
+  type LiveResource,
   type ResourceType,
 } from "./resource-type.ts";
 import {
-  failuresOf,
-  meansTheSame,
+  checkInputs,
+  isEquivalent,
   normalized,
   withDefaults,
   type CheckFailure,
@@ -47,9 +47,9 @@ class DeclaredType<Session> implements ResourceType<Session> {
 
   async check({ inputs: given, oldInputs = {}, naming }: CheckRequest): Promise<CheckResult> {
     const { schema } = this;
-    const named = autonamed(schema, transformed(schema, given), plainProperties(oldInputs), naming);
+    const named = withAutonames(schema, transformed(schema, given), plainProperties(oldInputs), naming);
     const { inputs, filled } = withDefaults(schema, named.inputs);
-    const failures = [...named.failures, ...failuresOf(schema, inputs)];
+    const failures = [...named.failures, ...checkInputs(schema, inputs)];
     const checked = { ...markSecrets(inputs, given), __defaults: [...named.filled, ...filled].sort() };
     return Promise.resolve({ inputs: checked, failures: failures.map((one) => withoutSecret(one, given)) });
   }
@@ -62,20 +62,20 @@ class DeclaredType<Session> implements ResourceType<Session> {
   }
 
   preview(inputs: Properties, session: Session, state?: Properties): Properties {
-    const { computed, toldOnce = [], plan } = this.#definition;
+    const { computed, onlyAtCreation = [], plan } = this.#definition;
     const wanted = normalized(this.schema, withDefaults(this.schema, plainProperties(inputs)).inputs);
     const chosen = Object.keys(this.schema).filter((key) => this.schema[key]?.computed && !(key in wanted));
-    const open = [...computed, ...toldOnce, ...chosen].map((key) => [key, state?.[key] ?? unknown]);
+    const open = [...computed, ...onlyAtCreation, ...chosen].map((key) => [key, state?.[key] ?? unknown]);
     const planned = plan?.(wanted, session) ?? {};
     return this.#marked({ ...(Object.fromEntries(open) as Properties), ...wanted, ...planned }, inputs);
   }
 
-  async create(inputs: Properties, session: Session): Promise<Live> {
+  async create(inputs: Properties, session: Session): Promise<LiveResource> {
     const wanted = withDefaults(this.schema, plainProperties(inputs)).inputs;
-    const { id, told = {} } = await this.#definition.create(wanted, session).catch((error: unknown) => {
+    const { id, creationOutputs = {} } = await this.#definition.create(wanted, session).catch((error: unknown) => {
       throw error instanceof InitFailedError ? this.#unfinished(error, inputs) : error;
     });
-    const state = { ...normalized(this.schema, wanted), ...told };
+    const state = { ...normalized(this.schema, wanted), ...creationOutputs };
     try {
       const live = await this.#observe(id, state, inputs, session);
       if (live === undefined) throw new Error(`${id} was created, but is not there`);
@@ -90,18 +90,18 @@ class DeclaredType<Session> implements ResourceType<Session> {
     return new InitFailedError({ id: live.id, inputs, outputs: this.#marked(state, inputs) }, cause);
   }
 
-  async read(id: string, session: Session, known?: Known): Promise<Live | undefined> {
+  async read(id: string, session: Session, known?: RememberedResource): Promise<LiveResource | undefined> {
     if (known === undefined) return this.#import(id, session);
     const live = await this.#observe(id, plainProperties(known.outputs), known.inputs, session);
     return live && { ...live, inputs: this.#refreshed(known.inputs, live.outputs) };
   }
 
-  async #import(id: string, session: Session): Promise<Live | undefined> {
+  async #import(id: string, session: Session): Promise<LiveResource | undefined> {
     const live = await this.#observe(id, {}, {}, session);
     if (live === undefined) return undefined;
     const given = Object.entries(this.schema).flatMap(([key, spec]) => {
       const value = live.outputs[key];
-      return isEmpty(value) || meansTheSame(spec, spec.default, plain(value)) ? [] : [[key, value] as const];
+      return isEmpty(value) || isEquivalent(spec, spec.default, plain(value)) ? [] : [[key, value] as const];
     });
     const { inputs, filled } = withDefaults(this.schema, Object.fromEntries(given));
     return { ...live, inputs: { ...inputs, __defaults: filled.sort() } };
@@ -112,7 +112,7 @@ class DeclaredType<Session> implements ResourceType<Session> {
     const drifted = Object.keys(old).filter((key) => {
       const spec = this.schema[key];
       const [before, now] = [plain(old[key]), plain(outputs[key])];
-      return spec !== undefined && !meansTheSame(spec, now, before) && !(isEmpty(before) && isEmpty(now));
+      return spec !== undefined && !isEquivalent(spec, now, before) && !(isEmpty(before) && isEmpty(now));
     });
     const now = drifted.flatMap((key) => (isEmpty(outputs[key]) ? [] : [[key, outputs[key]] as const]));
     const kept = Object.entries(old).filter(([key]) => !drifted.includes(key));
@@ -123,7 +123,7 @@ class DeclaredType<Session> implements ResourceType<Session> {
     return { ...Object.fromEntries([...kept, ...now]), ...defaults };
   }
 
-  async update(id: string, state: Properties, inputs: Properties, session: Session): Promise<Live> {
+  async update(id: string, state: Properties, inputs: Properties, session: Session): Promise<LiveResource> {
     const { schema } = this;
     const old = plainProperties(state);
     const wanted = withDefaults(schema, plainProperties(inputs)).inputs;
@@ -145,7 +145,7 @@ class DeclaredType<Session> implements ResourceType<Session> {
   }
 
   #keptIn(state: Properties): Properties {
-    const keys = this.#definition.toldOnce ?? [];
+    const keys = this.#definition.onlyAtCreation ?? [];
     return Object.fromEntries(Object.entries(state).filter(([key]) => keys.includes(key)));
   }
 
@@ -154,7 +154,12 @@ class DeclaredType<Session> implements ResourceType<Session> {
   }
 
   /** What is there, in the spelling of the state where both mean the same. */
-  async #observe(id: string, state: Properties, marked: Properties, session: Session): Promise<Live | undefined> {
+  async #observe(
+    id: string,
+    state: Properties,
+    marked: Properties,
+    session: Session,
+  ): Promise<LiveResource | undefined> {
     const { schema } = this;
     const observed = await this.#definition.read(id, state, session);
     if (observed === undefined) return undefined;
@@ -180,7 +185,7 @@ class DeclaredType<Session> implements ResourceType<Session> {
 /** A value that AWS gives, in the state's spelling where it means the same. */
 function spelled(spec: InputSpec | undefined, value: unknown, before: unknown): unknown {
   if (spec === undefined) return value;
-  if (before !== undefined && meansTheSame(spec, value, before)) return before;
+  if (before !== undefined && isEquivalent(spec, value, before)) return before;
   return spec.normalize?.(value) ?? value;
 }
 

@@ -1,5 +1,5 @@
 // What a change of inputs means for a resource that exists, as the terraform bridge answers Diff.
-import { meansTheSame, withDefaults, type InputSpec, type Schema } from "./schema.ts";
+import { isEquivalent, withDefaults, type InputSpec, type Schema } from "./schema.ts";
 import { isEmpty, isObject, isSame, plainProperties, type Properties } from "./values.ts";
 
 /** The kinds of PropertyDiff in provider.proto. */
@@ -90,7 +90,7 @@ const isAbsent = (value: unknown): boolean => isEmpty(value) && value !== false 
 /** Whether an input asks for nothing else than what is there. */
 export function isUnchanged(spec: InputSpec, old: unknown, next: unknown): boolean {
   const isLeftToAws = next === undefined && (spec.computed ?? spec.autoname !== undefined);
-  return isLeftToAws || meansTheSame(spec, old, next) || (isEmpty(old) && isEmpty(next));
+  return isLeftToAws || isEquivalent(spec, old, next) || (isEmpty(old) && isEmpty(next));
 }
 
 function changesInside({ fields }: InputSpec, path: string, old: Properties, next: Properties): Record<string, Kind> {

@@ -3,10 +3,10 @@
 import * as grpc from "@grpc/grpc-js";
 
 /** The engine sets no bound to a message either (rpcutil.GrpcChannelOptions). */
-const unbounded = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
+const unlimitedMessages = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
 
 /** How long a call may take to end when the service is to end, in milliseconds: what it did should still be told. */
-const patience = 10_000;
+const shutdownTimeout = 10_000;
 
 /**
  * Serves one service on a free port of loopback and writes the port to standard output, where nothing else may ever go. Ends at
@@ -16,10 +16,10 @@ export async function serve(
   service: grpc.ServiceDefinition,
   implementation: grpc.UntypedServiceImplementation,
 ): Promise<() => void> {
-  const server = new grpc.Server(unbounded);
+  const server = new grpc.Server(unlimitedMessages);
   const end = (): void => {
     server.tryShutdown(() => process.exit(0));
-    setTimeout(() => process.exit(0), patience).unref();
+    setTimeout(() => process.exit(0), shutdownTimeout).unref();
   };
   server.addService(service, implementation);
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, end);

@@ -17,7 +17,7 @@ import empty from "google-protobuf/google/protobuf/empty_pb.js";
 import { serve, unary } from "./grpc.ts";
 
 /** The program's exit code after it has said itself what was wrong: @pulumi/pulumi/cmd/run/index.js. */
-const bail = 32;
+const bailExitCode = 32;
 
 interface Manifest {
   readonly version: string;
@@ -80,13 +80,13 @@ async function run(request: language.RunRequest, over: AbortSignal): Promise<lan
     env,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  for (const output of [program.stdout, program.stderr]) passOn(output);
+  for (const output of [program.stdout, program.stderr]) forwardOutput(output);
   running.add(program);
   over.addEventListener("abort", () => program.kill("SIGKILL"));
   const [code, signal] = (await once(program, "exit")) as [number | null, NodeJS.Signals | null];
   running.delete(program);
   const response = new language.RunResponse();
-  if (code === bail) return response.setBail(true);
+  if (code === bailExitCode) return response.setBail(true);
   return code === 0
     ? response
     : response.setError(`Program exited with ${signal ?? `non-zero exit code: ${String(code)}`}`);
@@ -96,7 +96,7 @@ async function run(request: language.RunRequest, over: AbortSignal): Promise<lan
  * The engine shows what comes on standard error; standard output was for the port. Where a resource failed, the engine stops to
  * listen while the program goes on for a moment, and the SDK dumps how it could not be heard: that is no news.
  */
-function passOn(output: Readable): void {
+function forwardOutput(output: Readable): void {
   let isHeard = true;
   createInterface({ input: output }).on("line", (line) => {
     isHeard &&= !line.startsWith("failed to deliver log message");

@@ -8,7 +8,7 @@ import { toStruct, UnimplementedError } from "./plugin-errors.ts";
 import { InvalidArgumentsError, type Plugin } from "./plugin.ts";
 import type { Naming } from "./autoname.ts";
 import type { DiffResult } from "./diff.ts";
-import type { Known, ResourceType } from "./resource-type.ts";
+import type { RememberedResource, ResourceType } from "./resource-type.ts";
 import type { CheckFailure } from "./schema.ts";
 import { plainProperties, type Properties } from "./values.ts";
 
@@ -16,7 +16,7 @@ import { plainProperties, type Properties } from "./values.ts";
 export type Call = (request: never) => Promise<unknown>;
 
 /** What surrounds a plugin: where its messages go, and how it ends. */
-export interface Surroundings {
+export interface EngineConnection {
   readonly log: EngineLog;
   readonly cancel: () => void;
 }
@@ -24,7 +24,10 @@ export interface Surroundings {
 const from = (struct: structPb.Struct | undefined): Properties => struct?.toJavaScript() ?? {};
 
 /** The calls by their names in the service. */
-export function handlersOf<Session>(plugin: Plugin<Session>, { log, cancel }: Surroundings): Record<string, Call> {
+export function pluginHandlers<Session>(
+  plugin: Plugin<Session>,
+  { log, cancel }: EngineConnection,
+): Record<string, Call> {
   let session: Session | undefined;
   const configured = (): Session => {
     if (session === undefined) throw new Error(`the provider ${plugin.name} is not configured`);
@@ -130,7 +133,7 @@ function resourceCalls<Session>(plugin: Plugin<Session>, session: () => Session)
 }
 
 /** An import knows nothing of the resource but its id. */
-function knownOf(request: providerPb.ReadRequest): Known | undefined {
+function knownOf(request: providerPb.ReadRequest): RememberedResource | undefined {
   const outputs = from(request.getProperties());
   if (Object.keys(outputs).length === 0) return undefined;
   return { inputs: from(request.getInputs()), outputs };

@@ -4,13 +4,13 @@ import type { Plugin } from "./plugin.ts";
 import { isSame, plainProperties, secret, unknown, type Properties } from "./values.ts";
 
 /** Keys of the engine's own, which come with every explicit provider. */
-const ofTheEngine = ["version", "pluginDownloadURL", "pluginChecksums", "parameterization"];
+const engineKeys = ["version", "pluginDownloadURL", "pluginChecksums", "parameterization"];
 
 /** The configuration in clear, with its JSON read; what is unknown yet is left out. */
 export const configOf = (properties: Properties): Properties =>
   Object.fromEntries(
     Object.entries(plainProperties(properties))
-      .filter(([key, value]) => !key.startsWith("__") && !ofTheEngine.includes(key) && value !== unknown)
+      .filter(([key, value]) => !key.startsWith("__") && !engineKeys.includes(key) && value !== unknown)
       .map(([key, value]) => [key, parsed(value)]),
   );
 

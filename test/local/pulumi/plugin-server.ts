@@ -6,7 +6,7 @@ import engineRpc from "@pulumi/pulumi/proto/engine_grpc_pb.js";
 import enginePb from "@pulumi/pulumi/proto/engine_pb.js";
 import providerRpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import { serve, unary } from "./grpc.ts";
-import { handlersOf, type EngineLog } from "./plugin-calls.ts";
+import { pluginHandlers, type EngineLog } from "./plugin-calls.ts";
 import type { Plugin } from "./plugin.ts";
 import { toServiceError } from "./plugin-errors.ts";
 
@@ -15,7 +15,7 @@ export async function servePlugin<Session>(plugin: Plugin<Session>): Promise<voi
   const engine = engineClient(process.argv[2]);
   // What cancels is answered before it takes effect.
   const cancel = (): void => void setImmediate(() => void served.then((end) => end()));
-  const calls = Object.entries(handlersOf(plugin, { log: engine, cancel }));
+  const calls = Object.entries(pluginHandlers(plugin, { log: engine, cancel }));
   const handlers = calls.map(([name, call]) => [
     name,
     unary(call as (request: unknown) => Promise<unknown>, toServiceError),

@@ -19,14 +19,14 @@ export interface CheckResult {
 }
 
 /** A resource as it is: `inputs` are those that would make it so. */
-export interface Live {
+export interface LiveResource {
   readonly id: string;
   readonly inputs: Properties;
   readonly outputs: Properties;
 }
 
 /** What the engine remembers of a resource; without it, a read is an import. */
-export interface Known {
+export interface RememberedResource {
   readonly inputs: Properties;
   readonly outputs: Properties;
 }
@@ -39,20 +39,20 @@ export interface ResourceType<Session> {
   /** The outputs that an update would lead to, with `unknown` for what only AWS says. */
   preview(inputs: Properties, session: Session, state?: Properties): Properties;
   /** Rejects with InitFailedError when the resource was made, but not as it should be. */
-  create(inputs: Properties, session: Session): Promise<Live>;
+  create(inputs: Properties, session: Session): Promise<LiveResource>;
   /** Undefined where it is not there. */
-  read(id: string, session: Session, known?: Known): Promise<Live | undefined>;
+  read(id: string, session: Session, known?: RememberedResource): Promise<LiveResource | undefined>;
   /** Rejects with InitFailedError, which has the state that the resource was left in. */
-  update(id: string, state: Properties, inputs: Properties, session: Session): Promise<Live>;
+  update(id: string, state: Properties, inputs: Properties, session: Session): Promise<LiveResource>;
   /** That it is gone already is no error. */
   delete(id: string, state: Properties, session: Session): Promise<void>;
 }
 
 /** A resource is there, but not as it should be: the engine keeps it in the state, and mends it the next time. */
 export class InitFailedError extends Error {
-  readonly live: Live;
+  readonly live: LiveResource;
 
-  constructor(live: Live, cause: unknown) {
+  constructor(live: LiveResource, cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.live = live;
   }
@@ -71,12 +71,12 @@ export interface Definition<Session> {
   readonly computed: readonly string[];
   readonly secretOutputs?: readonly string[];
   /** Outputs that are told once, when the resource is made, and kept from then on. */
-  readonly toldOnce?: readonly string[];
+  readonly onlyAtCreation?: readonly string[];
   readonly deleteBeforeReplace?: true;
   /** Outputs, and inputs where the program gives none, that follow from the other inputs and the configuration. */
   readonly plan?: (inputs: Properties, session: Session) => Properties;
   /** Gives the id, and the outputs that are told once. Inputs are plain and have their defaults. */
-  readonly create: (inputs: Properties, session: Session) => Promise<{ id: string; told?: Properties }>;
+  readonly create: (inputs: Properties, session: Session) => Promise<{ id: string; creationOutputs?: Properties }>;
   /** `state` is empty for an import. Undefined where it is not there. */
   readonly read: (id: string, state: Properties, session: Session) => Promise<Observed | undefined>;
   /** Changes it from what the state says to what the inputs say. Gives the id where that changes with it. */

@@ -43,7 +43,7 @@ export interface CheckFailure {
 }
 
 /** Everything that is wrong with plain inputs. Unknown values are right until they are known. */
-export function failuresOf(schema: Schema, inputs: Properties, path = ""): CheckFailure[] {
+export function checkInputs(schema: Schema, inputs: Properties, path = ""): CheckFailure[] {
   const at = (key: string): string => (path === "" ? key : `${path}.${key}`);
   const unexpected = Object.keys(inputs)
     .filter((key) => !Object.hasOwn(schema, key) && !key.startsWith("__"))
@@ -68,10 +68,10 @@ function failuresOfInput(spec: InputSpec, property: string, value: unknown): Che
 }
 
 function failuresInside({ type, fields = {} }: InputSpec, property: string, value: unknown): CheckFailure[] {
-  if (type === "object") return failuresOf(fields, value as Properties, property);
+  if (type === "object") return checkInputs(fields, value as Properties, property);
   if (type !== "objects") return [];
   return (value as unknown[]).flatMap((one, index) =>
-    one === unknown ? [] : failuresOf(fields, one as Properties, `${property}[${String(index)}]`),
+    one === unknown ? [] : checkInputs(fields, one as Properties, `${property}[${String(index)}]`),
   );
 }
 
@@ -117,7 +117,7 @@ export function withDefaults(schema: Schema, inputs: Properties): { inputs: Prop
 }
 
 /** Whether a value of the state and one of the inputs mean the same. */
-export function meansTheSame(spec: InputSpec, old: unknown, next: unknown): boolean {
+export function isEquivalent(spec: InputSpec, old: unknown, next: unknown): boolean {
   if (hasUnknown(next)) return false;
   if (spec.type === "set" && Array.isArray(old) && Array.isArray(next)) {
     return canonical([...(old as string[])].sort()) === canonical([...(next as string[])].sort());

@@ -58,7 +58,7 @@ const originFile = (name: ProviderName): string => join(home, `resource-${name}-
 const originOfPlugin = (name: ProviderName): Origin | undefined =>
   existsSync(originFile(name)) ? (readFileSync(originFile(name), "utf8") as Origin) : undefined;
 
-interface Found {
+interface PreparedCommand {
   /** What is told of it, `v3.274.1 (built from Go modules)`. */
   readonly what: string;
   readonly origin: Origin;
@@ -68,7 +68,7 @@ interface Found {
 /** Makes sure that the command and its plugins are there, and says in a line which ones they are, and why. */
 export async function preparePulumi(): Promise<void> {
   await mkdir(pulumiFolder, { recursive: true });
-  await linkAnew(process.execPath, join(pulumiFolder, "node"));
+  await replaceLink(process.execPath, join(pulumiFolder, "node"));
   const command = await prepareCommand();
   const plugins: string[] = [];
   for (const name of providers) plugins.push(`${name} ${await preparePlugin(name, command)}`);
@@ -76,13 +76,13 @@ export async function preparePulumi(): Promise<void> {
 }
 
 /** The official command that this machine has, or npm's shim downloads; else one that is built. */
-async function prepareCommand(): Promise<Found> {
+async function prepareCommand(): Promise<PreparedCommand> {
   const complaints: string[] = [];
   for (const find of [installedCommand, downloadedCommand]) {
     const found = await find(complaints);
     if (found === undefined) continue;
     await rm(join(pulumiFolder, "pulumi-language-nodejs"), { force: true });
-    await linkAnew(found.path, pulumiCommand);
+    await replaceLink(found.path, pulumiCommand);
     return { what: `v${found.version} (official, ${found.path})`, origin: "official", why: complaints.join(" ") };
   }
   const { pulumi = "" } = await buildGo({
@@ -157,7 +157,7 @@ const versionOf = async (command: string): Promise<string | undefined> =>
   );
 
 /** Makes sure that a provider's plugin is there in the version of its npm package, and tells which one it is. */
-async function preparePlugin(name: ProviderName, command: Found): Promise<string> {
+async function preparePlugin(name: ProviderName, command: PreparedCommand): Promise<string> {
   const version = versionOfPackage(name);
   const kept = `resource-${name}-v${version}`;
   const folder = join(home, "plugins", kept);
@@ -173,7 +173,7 @@ async function preparePlugin(name: ProviderName, command: Found): Promise<string
   await mkdir(folder, { recursive: true });
   if (name === "kubernetes") {
     const { [`pulumi-resource-${name}`]: built = "" } = await buildKubernetesProvider(version);
-    await linkAnew(built, program);
+    await replaceLink(built, program);
     return `v${version} (built from Go modules)`;
   }
   await writeProgram(program, `${name}/main.ts`);
@@ -181,7 +181,7 @@ async function preparePlugin(name: ProviderName, command: Found): Promise<string
 }
 
 /** Whether the official plugin is there, or can be downloaded now: only where the command could be had, too. */
-async function originOf(name: ProviderName, version: string, command: Found): Promise<Origin> {
+async function originOf(name: ProviderName, version: string, command: PreparedCommand): Promise<Origin> {
   const plugin = `resource-${name}-v${version}`;
   const folder = join(home, "plugins", plugin);
   const standIn: Origin = name === "kubernetes" ? "built from Go modules" : "stand-in of this repository";
@@ -190,13 +190,13 @@ async function originOf(name: ProviderName, version: string, command: Found): Pr
   if (known !== undefined && existsSync(folder)) return known;
   await rm(folder, { recursive: true, force: true });
   await mkdir(dirname(folder), { recursive: true });
-  const origin = existsSync(users) || (await isDownloaded(name, version, command)) ? "official" : standIn;
-  if (origin === "official" && !existsSync(folder)) await linkAnew(users, folder);
+  const origin = existsSync(users) || (await downloadPlugin(name, version, command)) ? "official" : standIn;
+  if (origin === "official" && !existsSync(folder)) await replaceLink(users, folder);
   await writeFile(originFile(name), origin);
   return origin;
 }
 
-async function isDownloaded(name: ProviderName, version: string, command: Found): Promise<boolean> {
+async function downloadPlugin(name: ProviderName, version: string, command: PreparedCommand): Promise<boolean> {
   if (command.origin !== "official") return false;
   const env = { ...process.env, PULUMI_HOME: home, PULUMI_SKIP_UPDATE_CHECK: "true" };
   const install = run(pulumiCommand, ["plugin", "install", "resource", name, version], { env });
@@ -232,7 +232,7 @@ async function replace(path: string, make: (fresh: string) => Promise<unknown>):
   await rename(fresh, path);
 }
 
-const linkAnew = async (target: string, path: string): Promise<void> =>
+const replaceLink = async (target: string, path: string): Promise<void> =>
   replace(path, async (fresh) => symlink(target, fresh));
 
 /** A second name of the same file, or a copy where they are on two file systems. */

@@ -4,7 +4,7 @@ import * as iam from "@aws-sdk/client-iam";
 import { resourceType } from "../declared-type.ts";
 import { type ResourceType } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { arnInput, text } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 
@@ -32,19 +32,22 @@ const attachment = ({ key, word, attach, list, detach }: Holder): ResourceType<A
     deleteBeforeReplace: true,
     create: async (inputs, session) => {
       const [name, arn] = [String(inputs[key]), String(inputs["policyArn"])];
-      await during(`attaching IAM Policy (${arn}) to IAM ${word} (${name})`, attach(name, arn, session));
+      await withContext(`attaching IAM Policy (${arn}) to IAM ${word} (${name})`, attach(name, arn, session));
       return { id: `${name}-${arn}` };
     },
     read: async (id, state, session) => {
       const [name, arn, now] = partsOf(id, state, key);
-      const asked = during(`reading IAM ${word} Policy Attachment (${name}:${arn})`, orGone(list(name, session)));
+      const asked = withContext(
+        `reading IAM ${word} Policy Attachment (${name}:${arn})`,
+        undefinedIfGone(list(name, session)),
+      );
       const found = (await asked)?.AttachedPolicies?.some(({ PolicyArn }) => PolicyArn === arn);
       return found === true ? { id: now, properties: { [key]: name, policyArn: arn } } : undefined;
     },
     remove: async (id, state, session) => {
       const [name, arn] = partsOf(id, state, key);
-      const detached = orGone(detach(name, arn, session));
-      await during(`detaching IAM Policy (${arn}) from IAM ${word} (${name})`, detached);
+      const detached = undefinedIfGone(detach(name, arn, session));
+      await withContext(`detaching IAM Policy (${arn}) from IAM ${word} (${name})`, detached);
     },
   });
 

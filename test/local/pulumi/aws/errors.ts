@@ -29,7 +29,7 @@ interface ServiceError {
 }
 
 /** Says of an answer that failed what it was to do. */
-export const during = async <T>(what: string, answer: Promise<T>): Promise<T> =>
+export const withContext = async <T>(what: string, answer: Promise<T>): Promise<T> =>
   answer.catch((error: unknown) => {
     throw new Error(`${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   });
@@ -41,7 +41,7 @@ export function codeOf(error: unknown): string | undefined {
 }
 
 /** Gives undefined where AWS answers that there is no such thing. */
-export const orGone = async <T>(answer: Promise<T>): Promise<T | undefined> =>
+export const undefinedIfGone = async <T>(answer: Promise<T>): Promise<T | undefined> =>
   answer.catch((error: unknown) => {
     if (/^NoSuchEntity|NotFound(Exception)?$/.test(codeOf(error) ?? "")) return undefined;
     throw error;

@@ -5,7 +5,7 @@ import { IAMClient } from "@aws-sdk/client-iam";
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import type { Properties } from "../values.ts";
 import { type AwsConfig, readConfig } from "./config.ts";
-import { AwsError, during } from "./errors.ts";
+import { AwsError, withContext } from "./errors.ts";
 
 /** A configured provider. */
 export interface AwsSession {
@@ -56,7 +56,7 @@ export function awsSession(variables: Properties = {}): AwsSession {
 }
 
 async function identityOf({ sts }: AwsSession): Promise<{ accountId: string; arn: string; userId: string }> {
-  const answer = await during("reading STS Caller Identity", sts.send(new GetCallerIdentityCommand()));
+  const answer = await withContext("reading STS Caller Identity", sts.send(new GetCallerIdentityCommand()));
   const { Account: accountId = "", Arn: arn = "", UserId: userId = "" } = answer;
   return { accountId, arn, userId };
 }

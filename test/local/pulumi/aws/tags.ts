@@ -60,12 +60,12 @@ export function observedTags(
 export function retagging(
   { state, inputs }: { state: Properties; inputs: Properties },
   session: AwsSession,
-): { set: Tags; gone: string[] } {
+): { set: Tags; removed: string[] } {
   const before = (state["tagsAll"] ?? {}) as Tags;
   const after = allTags(inputs, session);
   return {
     set: Object.fromEntries(Object.entries(after).filter(([key, value]) => before[key] !== value)),
-    gone: Object.keys(before).filter((key) => !Object.hasOwn(after, key)),
+    removed: Object.keys(before).filter((key) => !Object.hasOwn(after, key)),
   };
 }
 
@@ -75,7 +75,7 @@ export async function retag(
   session: AwsSession,
   calls: { set: (tags: Tags) => Promise<unknown>; remove: (keys: string[]) => Promise<unknown> },
 ): Promise<void> {
-  const { set, gone } = retagging(change, session);
-  if (gone.length > 0) await calls.remove(gone);
+  const { set, removed } = retagging(change, session);
+  if (removed.length > 0) await calls.remove(removed);
   if (Object.keys(set).length > 0) await calls.set(set);
 }

@@ -1,7 +1,7 @@
 // Building and pushing an image by the docker command: provider/image.go of pulumi-docker.
 import { join } from "node:path";
 import type { Properties } from "../values.ts";
-import { assertDaemon, docker, hiding, withLogin, type DockerSession, type Login } from "./daemon.ts";
+import { assertDaemon, docker, redactSecrets, withLogin, type DockerSession, type Login } from "./daemon.ts";
 
 /** A build: folders and files are relative to the program's, `options` are the command's. */
 export interface Build {
@@ -46,7 +46,7 @@ export async function buildAndPush(
   await assertDaemon(session);
   const isPushed = inputs["skipPush"] !== true;
   const login = isPushed ? loginOf(inputs, session) : undefined;
-  return hiding(login === undefined ? secrets : [...secrets, login.password], async () =>
+  return redactSecrets(login === undefined ? secrets : [...secrets, login.password], async () =>
     withLogin(login, async (variables) => {
       const name = String(inputs["imageName"]);
       await build(session, inputs, secrets, variables);

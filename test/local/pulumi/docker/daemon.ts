@@ -54,7 +54,7 @@ export async function withLogin<T>(
 }
 
 /** Keeps secrets out of what is said of a failure, whoever put them there: a build may print its arguments. */
-export async function hiding<T>(secrets: readonly string[], work: () => Promise<T>): Promise<T> {
+export async function redactSecrets<T>(secrets: readonly string[], work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

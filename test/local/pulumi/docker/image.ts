@@ -2,9 +2,9 @@
 // provider/image.go, and what the real provider was measured to do.
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
-import type { CheckRequest, CheckResult, Known, Live, ResourceType } from "../resource-type.ts";
+import type { CheckRequest, CheckResult, RememberedResource, LiveResource, ResourceType } from "../resource-type.ts";
 import type { DiffRequest, DiffResult } from "../diff.ts";
-import { failuresOf, type CheckFailure, type Schema } from "../schema.ts";
+import { checkInputs, type CheckFailure, type Schema } from "../schema.ts";
 import {
   isObject,
   isSame,
@@ -67,7 +67,7 @@ export const image: ResourceType<DockerSession> = {
 /** Adds what the inputs only point at: the hash of the context, and the platform that the daemon builds for. */
 async function check({ inputs: given }: CheckRequest, session?: DockerSession): Promise<CheckResult> {
   const inputs = plainProperties(given);
-  const failures = [...failuresOf(schema, inputs), ...nameFailures(inputs)];
+  const failures = [...checkInputs(schema, inputs), ...nameFailures(inputs)];
   if (failures.length > 0 || areFilesUnknown(inputs)) return { inputs: given, failures };
   const { context, dockerfile } = buildOf(inputs);
   const missing = missingDockerfile(context, dockerfile);
@@ -118,7 +118,7 @@ const rememberedInputs = (state: Properties): Properties => (plain(state["__inpu
 
 /** Old inputs against new ones. Of the registry only the server counts: a login may be another one at every run. */
 function diff({ state, inputs, ignoreChanges = [] }: DiffRequest): DiffResult {
-  const [before, after] = [rememberedInputs(state), plainProperties(inputs)].map(comparable);
+  const [before, after] = [rememberedInputs(state), plainProperties(inputs)].map(comparableInputs);
   const keys = Object.keys(schema).filter((key) => !ignoreChanges.includes(key));
   const changed = keys.filter((key) => !isSame(before?.[key], after?.[key]));
   const kind = (key: string): "ADD" | "DELETE" | "UPDATE" =>
@@ -127,7 +127,7 @@ function diff({ state, inputs, ignoreChanges = [] }: DiffRequest): DiffResult {
   return { changes: changed.length > 0, detailed, replaces: [], deleteBeforeReplace: false };
 }
 
-const comparable = (inputs: Properties): Properties => {
+const comparableInputs = (inputs: Properties): Properties => {
   const { registry } = inputs;
   return isObject(registry) ? { ...inputs, registry: { server: registry["server"] } } : inputs;
 };
@@ -135,10 +135,10 @@ const comparable = (inputs: Properties): Properties => {
 /** The digest is unknown until the image is made: in a preview that creates or changes it. */
 function preview(inputs: Properties): Properties {
   const wanted = plainProperties(inputs);
-  return markSecrets({ ...described(wanted), repoDigest: unknown }, inputs);
+  return markSecrets({ ...plannedOutputs(wanted), repoDigest: unknown }, inputs);
 }
 
-function described(inputs: Properties): Properties {
+function plannedOutputs(inputs: Properties): Properties {
   const { imageName, registry } = inputs;
   const files = areFilesUnknown(inputs) ? { context: unknown, dockerfile: unknown } : filesOf(inputs);
   const platform = isObject(inputs["build"]) ? inputs["build"]["platform"] : undefined;
@@ -158,20 +158,20 @@ function filesOf(inputs: Properties): { context: string; dockerfile: string } {
   return { context, dockerfile: relative(context, dockerfile) };
 }
 
-async function create(inputs: Properties, session: DockerSession): Promise<Live> {
+async function create(inputs: Properties, session: DockerSession): Promise<LiveResource> {
   const wanted = plainProperties(inputs);
   const repoDigest = await buildAndPush(wanted, secretsIn(inputs["build"]), session);
   // The inputs are what the next diff compares with; as a whole they are secret, because the login is among them.
-  const outputs = { ...markSecrets({ ...described(wanted), repoDigest }, inputs), __inputs: secret(wanted) };
+  const outputs = { ...markSecrets({ ...plannedOutputs(wanted), repoDigest }, inputs), __inputs: secret(wanted) };
   return { id: String(wanted["imageName"]), inputs, outputs };
 }
 
 /** No drift detection: what was remembered is what there is. Without that there is nothing to import. */
-async function read(id: string, _: DockerSession, known?: Known): Promise<Live | undefined> {
+async function read(id: string, _: DockerSession, known?: RememberedResource): Promise<LiveResource | undefined> {
   return Promise.resolve({ id, inputs: known?.inputs ?? {}, outputs: known?.outputs ?? {} });
 }
 
-async function update(id: string, _: Properties, inputs: Properties, session: DockerSession): Promise<Live> {
+async function update(id: string, _: Properties, inputs: Properties, session: DockerSession): Promise<LiveResource> {
   return { ...(await create(inputs, session)), id };
 }
 
