@@ -2,7 +2,8 @@
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { adminKube, kubeconfigOf, kubeletClientCertificate, node, startComponent } from "./control-plane.ts";
+import { kubeconfigOf, kubeletClientCertificate, node } from "./component-identities.ts";
+import { adminKube, startComponent } from "./control-plane.ts";
 import { cniConfig, ctr, pauseImage } from "./containerd.ts";
 import { docker, importImage } from "./docker.ts";
 import { bridge, containerdSocket, home, ports } from "./settings.ts";

@@ -12,7 +12,9 @@ import { authorizationsOf, type Authorization, type RequestContent } from "./aut
 import type { Emulator } from "./emulator.ts";
 import { describeDenial, tagContext, denialReason, type Tag } from "./evaluation.ts";
 import type { Refusal } from "./iam-checks.ts";
-import { undefinedIfNoEntity, type Principal, type Principals } from "./principals.ts";
+import { undefinedIfNoEntity } from "./iam-entities.ts";
+import type { Principal } from "./principal.ts";
+import type { Principals } from "./principals.ts";
 
 /** Of a resource of IAM that there is. */
 interface IamResource {

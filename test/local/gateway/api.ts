@@ -10,7 +10,8 @@ import { checkEcr, recordPolicyPrincipals, type EcrContext } from "./ecr-checks.
 import type { Emulator } from "./emulator.ts";
 import { forward } from "./forward.ts";
 import { checkIamRequest, type Refusal } from "./iam-checks.ts";
-import type { Principal, Principals } from "./principals.ts";
+import type { Principal } from "./principal.ts";
+import type { Principals } from "./principals.ts";
 import type { Rights } from "./rights.ts";
 import { checkRoot } from "./root-signature.ts";
 import { signAsRoot } from "./sign.ts";

@@ -5,7 +5,9 @@ import { validateResourcePolicy } from "@cloud-copilot/iam-policy";
 import type { AwsOperation } from "../aws-requests.ts";
 import type { Emulator, RegistryId } from "./emulator.ts";
 import type { Refusal } from "./iam-checks.ts";
-import { undefinedIfNoEntity, type Principal, type Principals } from "./principals.ts";
+import { undefinedIfNoEntity } from "./iam-entities.ts";
+import type { Principal } from "./principal.ts";
+import type { Principals } from "./principals.ts";
 import type { RepositoryId, Rights } from "./rights.ts";
 
 interface EcrRequest {

@@ -2,7 +2,7 @@
 // the resource's own policy, with the condition keys that AWS knows for the action.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 import { getDenialReasons, runSimulation, type RequestDenial } from "@cloud-copilot/iam-simulate";
-import type { Policies, Principal } from "./principals.ts";
+import type { Policies, Principal } from "./principal.ts";
 
 /** A tag as IAM and ECR have it. */
 export interface Tag {

@@ -4,7 +4,8 @@
 import { GetRepositoryPolicyCommand, ListTagsForResourceCommand, type Tag } from "@aws-sdk/client-ecr";
 import type { Emulator, RegistryId } from "./emulator.ts";
 import { describeDenial, tagContext, denialReason } from "./evaluation.ts";
-import type { Principal, Principals } from "./principals.ts";
+import type { Principal } from "./principal.ts";
+import type { Principals } from "./principals.ts";
 
 /** A repository that there is, or that there may be. */
 export interface RepositoryId extends RegistryId {

@@ -2,7 +2,7 @@
 // the principal that asked for it and to its region, as Amazon ECR's are.
 import { randomBytes } from "node:crypto";
 import { recordSecrets } from "../audit-log.ts";
-import type { Principal } from "./principals.ts";
+import type { Principal } from "./principal.ts";
 
 export interface Token {
   readonly principal: Principal;
