@@ -16,7 +16,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { assertCleanedUp } from "../local/cleanup-check.ts";
 import { aws, backend, home, kubeconfig } from "../local/settings.ts";
 import { stackExists } from "../local/pulumi/stack-commands.ts";
-import { pulumiCommand } from "../local/pulumi/toolchain.ts";
+import { pulumiCommand } from "../local/pulumi/pulumi-home.ts";
 import { forgetStack, saveOverrides, openStack, parseOverride, type Stack } from "../local/stack.ts";
 import { killEngine } from "./engine-process.ts";
 import type { Fault } from "../support/fault.ts";

@@ -23,7 +23,8 @@ import {
   type Endpoint,
 } from "./settings.ts";
 import { startNode } from "./node.ts";
-import { pulumiEnvironment, pulumiFolder } from "./pulumi/toolchain.ts";
+import { pulumiFolder } from "./pulumi/pulumi-home.ts";
+import { pulumiEnvironment } from "./pulumi/toolchain.ts";
 import {
   respondsOk,
   hasDied,

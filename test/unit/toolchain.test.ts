@@ -9,7 +9,7 @@ import { ensureCached, type CacheEntry } from "../local/cache.ts";
 import { buildGo, isAtLeast } from "../local/go-build.ts";
 import { cache } from "../local/settings.ts";
 import { LocalCloudError } from "../local/process.ts";
-import { installedCommand } from "../local/pulumi/toolchain.ts";
+import { installedCommand } from "../local/pulumi/pulumi-command.ts";
 
 const project = join(import.meta.dirname, "../..");
 
@@ -154,13 +154,13 @@ describe("a pulumi command on PATH", () => {
   });
 
   it("is named with the remedy where it is too old, or does not work", async () => {
-    const complaints: string[] = [];
+    const reasons: string[] = [];
     const old = await install("old", "echo v3.100.0");
-    assert.equal(await installedCommand(complaints), undefined);
+    assert.equal(await installedCommand(reasons), undefined);
     const broken = await install("broken", "exit 1");
-    assert.equal(await installedCommand(complaints), undefined);
+    assert.equal(await installedCommand(reasons), undefined);
     const needed = "v3.265.0 or newer is needed: update it to have it used.";
-    assert.deepEqual(complaints, [
+    assert.deepEqual(reasons, [
       `${old} is v3.100.0, and ${needed}`,
       `${broken} is not a pulumi command that works, and ${needed}`,
     ]);

@@ -9,7 +9,7 @@ import { isAlive, LocalCloudError, run } from "../process.ts";
 import { say } from "../progress.ts";
 import type { Stack } from "../stack.ts";
 import { backend } from "../settings.ts";
-import { pulumiCommand } from "./toolchain.ts";
+import { pulumiCommand } from "./pulumi-home.ts";
 
 /** Runs a command of a stack. Fails where that does, which has said why. */
 async function pulumi(stack: Stack, ...args: string[]): Promise<void> {
