@@ -1,35 +1,36 @@
-// What a request to AWS asks for, in IAM's words, and what of its answer has to be remembered. Pure.
+// Parses requests to AWS into the actions that IAM authorizes, and responses into what the audit log records. Pure.
 import type { IncomingHttpHeaders } from "node:http";
 
-/** One request, without what is secret of it. */
+/** One request as the audit log records it, without secrets. */
 export interface AwsRequest {
   /** ISO 8601. */
   readonly time: string;
-  /** As policies name it: `ecr:GetAuthorizationToken`. */
+  /** The action's name in policies: `ecr:GetAuthorizationToken`. */
   readonly action: string;
-  /** Further actions that AWS allows or refuses with it. */
+  /** Further actions that have to be allowed for the same request, such as `iam:TagRole` for CreateRole with tags. */
   readonly impliedActions?: readonly string[];
-  /** The id of the access key that signed it, and the region it was signed for; none where nothing did. */
+  /** The id of the access key that signed the request, and the region it was signed for; absent where it is unsigned. */
   readonly key?: string;
   readonly region?: string;
-  /** Of a request to the registry by a token that this key was given: the repository's ARN. */
+  /** Only for requests to the registry: the repository's ARN. `key` is then the access key that got the token. */
   readonly repository?: string;
-  /** Names of what a request to IAM or STS is about. */
+  /** Only for requests to IAM or STS: the names of the entities in the request. */
   readonly user?: string;
   readonly role?: string;
   readonly policy?: string;
-  /** Of a request to EKS: the name of the cluster. */
+  /** Only for requests to EKS: the name of the cluster. */
   readonly cluster?: string;
   readonly status: number;
-  /** Of an answer that refuses. */
+  /** The error code, where the request failed. */
   readonly error?: string;
-  /** The id of an access key that the answer gave. */
+  /** The id of an access key that the response issued. */
   readonly createdKey?: string;
 }
 
+/** What a request asks for, without the time and the response. */
 export type AwsOperation = Omit<AwsRequest, "time" | "status" | "error" | "createdKey">;
 
-/** Of a request, what is needed to tell what it asks for. */
+/** The parts of an incoming HTTP request that identify its operation. */
 export interface ReceivedRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
@@ -38,7 +39,7 @@ export interface ReceivedRequest {
 
 const lastSegment = (arn: string | null): string | undefined => arn?.split("/").at(-1);
 
-/** What a request to the API asks for; undefined for one that is none of AWS'. */
+/** The operation that a request asks for; undefined where it is no request to the AWS API. */
 export function parseAwsRequest(
   { method = "", url = "/", headers }: ReceivedRequest,
   body: Buffer,
@@ -46,7 +47,7 @@ export function parseAwsRequest(
   const { pathname, searchParams } = new URL(url, "http://aws");
   const signer = parseCredentialScope(String(headers.authorization ?? searchParams.get("X-Amz-Credential")));
   const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body.toString("latin1"))]);
-  // STS is asked without a signature by who has a token of his cluster alone.
+  // AssumeRoleWithWebIdentity is the only unsigned request: its caller has no AWS credentials yet.
   const service = signer?.service ?? "sts";
   const asked = form.has("Action")
     ? parseForm(form, service)
@@ -86,7 +87,7 @@ const parsers: Readonly<Record<string, (headers: IncomingHttpHeaders, line: stri
   eks: (_headers, line, body) => {
     const name = eksOperations.find(([start]) => start.test(line))?.[1] ?? line;
     const impliedActions = [
-      // The role is given away to EKS' service.
+      // The request passes the role to the EKS service.
       ...(name.endsWith("PodIdentityAssociation") && body.includes('"roleArn"') ? ["iam:PassRole"] : []),
       ...(name.startsWith("Create") && body.includes('"tags"') ? ["eks:TagResource"] : []),
     ];
@@ -95,7 +96,7 @@ const parsers: Readonly<Record<string, (headers: IncomingHttpHeaders, line: stri
   },
 };
 
-/** EKS' API by method and path: https://docs.aws.amazon.com/eks/latest/APIReference/API_Operations.html */
+/** The operations of EKS by method and path: https://docs.aws.amazon.com/eks/latest/APIReference/API_Operations.html */
 const eksOperations: readonly [start: RegExp, action: string][] = [
   [/^POST \/clusters$/, "CreateCluster"],
   [/^GET \/clusters\/[^/]+$/, "DescribeCluster"],
@@ -109,7 +110,7 @@ const eksOperations: readonly [start: RegExp, action: string][] = [
   [/^DELETE \/tags\//, "UntagResource"],
 ];
 
-/** Of an answer of the API: the error's code, the id of an access key, and what is secret. */
+/** The error code of a response, or the access key's id and the secrets that it issues. */
 export function parseAwsResponse(
   status: number,
   body: Buffer,

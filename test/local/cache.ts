@@ -1,4 +1,4 @@
-// What was made once and is kept: folders of the cache, each under the version and the content that it was made from.
+// The cache of what takes long to build. Each entry is a folder, named by the version and a hash of what it was built from.
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,20 +6,21 @@ import { cache } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 import { say, step } from "./progress.ts";
 
+/** How to build a folder of the cache. */
 export interface CacheEntry {
-  /** Its name in the cache. */
+  /** The folder's name in the cache. */
   readonly folder: string;
-  /** What is shown while it is made. */
+  /** Shown to the user during the build. */
   readonly title: string;
-  /** Files that it has when it is whole, relative to the folder. They are compared with what was made, by size and time. */
+  /** The files of a complete folder, as relative paths. A folder in which their size or time has changed is built again. */
   readonly files: readonly string[];
-  /** Free disk space that it takes to make it, in bytes. */
+  /** Free disk space that the build needs, in bytes. */
   readonly requiredBytes?: number;
-  /** Makes it. What an interrupted attempt left is still in the folder. */
+  /** Builds the content. The folder may hold the remains of an interrupted build. */
   readonly build: (folder: string) => Promise<void>;
 }
 
-/** Makes a folder of the cache unless it is there whole, and gives its path. */
+/** Builds a folder of the cache unless it is complete. Returns its path; rejects with LocalCloudError where the build fails. */
 export async function ensureCached({
   folder: name,
   title,
@@ -28,7 +29,7 @@ export async function ensureCached({
   build,
 }: CacheEntry): Promise<string> {
   const folder = join(cache, name);
-  // Written last: what ended half-way is made anew.
+  // Written last, so that an interrupted build is repeated.
   const marker = join(folder, ".complete");
   if (existsSync(marker)) {
     if ((await readFile(marker, "utf8")) === (await stampOf(folder, files))) return folder;

@@ -1,4 +1,4 @@
-// Proof that a destroyed stack left nothing: not in AWS, not in the registry, not in the cluster.
+// Checks that a destroyed stack left nothing behind in AWS, in the registry and in the cluster.
 import { DescribeRepositoriesCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { EKSClient, ListPodIdentityAssociationsCommand } from "@aws-sdk/client-eks";
 import {
@@ -17,14 +17,17 @@ import { LocalCloudError } from "./process.ts";
 import type { Stack } from "./stack.ts";
 import { waitUntilGone } from "./watch.ts";
 
-/** Kubernetes collects what the helper made in its own time, a second or so after its owner went. */
+/** In milliseconds. The garbage collector deletes the helper's objects about a second after their owner is gone. */
 const collectionTimeout = 60_000;
 
 const rbac = "/apis/rbac.authorization.k8s.io/v1";
 
 type Check = [what: string, name: string | undefined, isThere: (name: string) => Promise<boolean>];
 
-/** Fails with the list of everything that a stack left. What one of the `others` has under the same name is that one's. */
+/**
+ * Rejects with LocalCloudError, which lists everything that a destroyed stack left. Resources with a name that one of the `others`
+ * has configured, too, belong to that stack and are not checked.
+ */
 export async function assertCleanedUp({ name, config }: Stack, others: readonly Stack[]): Promise<void> {
   const options = readKubeconfig(kubeconfig);
   const own = (key: string): string | undefined =>
@@ -63,7 +66,7 @@ export async function assertCleanedUp({ name, config }: Stack, others: readonly 
   const accounts = await accountsWithEntries(options, owner);
   left.push(...accounts.map(({ metadata }) => `entries in service account ${metadata.namespace}/${metadata.name}`));
   if (left.length === 0) return;
-  // One command, on a line of its own.
+  // One command on a line of its own, to be copied.
   const command = accounts.map((account) => cleanupCommand(account, owner)).join(" && ");
   const entries =
     accounts.length === 0
@@ -75,7 +78,7 @@ export async function assertCleanedUp({ name, config }: Stack, others: readonly 
   );
 }
 
-/** Whether there is an object with a name of the stack's: its own, that of its marker, or that of a role by pattern. */
+/** Whether an object has a name of the stack: `owner` itself, that of its marker, or that of a role for a namespace pattern. */
 async function hasNamed(options: KubeOptions, path: string, owner: string): Promise<boolean> {
   const { items } = await createKubeClient(options)<{ items: { metadata: { name: string } }[] }>({
     method: "GET",
@@ -94,7 +97,7 @@ const falseIfNotFound = (error: unknown): false => {
 const hasRepository = async (name: string): Promise<boolean> =>
   new ECRClient().send(new DescribeRepositoriesCommand({ repositoryNames: [name] })).then(() => true, falseIfNotFound);
 
-/** Asks the emulator behind the gateway: a repository that is gone has no registry content, whoever asks. */
+/** Asks the emulator without the gateway, which would refuse a request without a token. */
 const hasContent = async (name: string): Promise<boolean> =>
   (await fetch(`${url(ports.emulator)}/v2/${name}/tags/list`)).ok;
 
@@ -123,7 +126,7 @@ async function hasPolicy(name: string): Promise<boolean> {
 const hasObject = async (options: KubeOptions, path: string): Promise<boolean> =>
   (await undefinedIfNotFound(createKubeClient(options)({ method: "GET", path }))) !== undefined;
 
-/** Service accounts of others in which the helper noted what it added. */
+/** Service accounts that others own and in which the helper recorded its entries. */
 async function accountsWithEntries(options: KubeOptions, instance: string): Promise<ServiceAccount[]> {
   const { items } = await createKubeClient(options)<{ items: ServiceAccount[] }>({
     method: "GET",
@@ -132,7 +135,7 @@ async function accountsWithEntries(options: KubeOptions, instance: string): Prom
   return items.filter((account) => hasHelperEntries(account, instance));
 }
 
-/** What the helper made. */
+/** Whether objects that the helper created are still there after `collectionTimeout`. */
 async function hasHelperObjects(options: KubeOptions, instance: string): Promise<boolean> {
   const selector = encodeURIComponent(`app.kubernetes.io/managed-by=ecr-helper,app.kubernetes.io/instance=${instance}`);
   const paths = ["secrets", "serviceaccounts"].map((plural) => `/api/v1/${plural}?labelSelector=${selector}`);

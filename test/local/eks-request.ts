@@ -1,7 +1,7 @@
-// What the servers of the local EKS are asked, and answer.
+// Requests to the servers of the local EKS, and their responses.
 import type { IncomingHttpHeaders } from "node:http";
 
-/** A request to one of the servers; `address` is whose it is. */
+/** A request to one of the servers; `address` is the client's IP address. */
 export interface EksRequest {
   readonly method: string;
   readonly path: string;
@@ -10,5 +10,5 @@ export interface EksRequest {
   readonly body: string;
 }
 
-/** Text, JSON, or a refusal. */
+/** Text, an object that is sent as JSON, or undefined for a refusal. */
 export type EksResponse = string | object | undefined;

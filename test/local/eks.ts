@@ -1,5 +1,5 @@
-// What makes the local Kubernetes a cluster of EKS: its entry in the emulator's EKS, the authenticator that lets IAM
-// principals in, and the agents of its node. A program of its own, started with the cloud.
+// Makes the local Kubernetes an EKS cluster: registers it with the emulator's EKS, and serves the authenticator for IAM principals
+// and the agents of its node. It is a separate program, started with the cloud.
 import { readFileSync } from "node:fs";
 import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttps } from "node:https";
@@ -19,7 +19,7 @@ const trustPolicyFor = (service: string): string =>
     Statement: [{ Effect: "Allow", Principal: { Service: service }, Action: "sts:AssumeRole" }],
   });
 
-/** Makes the cluster, and the role of its node, which may assume those that trust it. What is there stays. */
+/** Creates the cluster and the role of its node, which may assume every role that trusts it. Existing ones stay. */
 async function makeCluster(): Promise<void> {
   const unlessThere = async (made: Promise<unknown>): Promise<void> =>
     void (await made.catch((error: unknown) => {

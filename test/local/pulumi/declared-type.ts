@@ -21,15 +21,7 @@ import {
   type InputSpec,
   type Schema,
 } from "./schema.ts";
-import {
-  hasSecret,
-  hasUnknown,
-  markSecrets,
-  plainProperties,
-  secret,
-  unknown,
-  type Properties,
-} from "./values.ts";
+import { hasSecret, hasUnknown, markSecrets, plainProperties, secret, unknown, type Properties } from "./values.ts";
 
 /** Builds a resource type from its definition. */
 export const resourceType = <Session>(definition: Definition<Session>): ResourceType<Session> =>
