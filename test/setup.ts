@@ -1,5 +1,5 @@
-// Global set-up of `npm test`: the local cloud, found or started, and Pulumi; the cloud is stopped again when nothing else
-// uses it.
+// The global set-up of `npm test`: starts the local cloud unless it is running, and provides Pulumi. A cloud that was started here is
+// stopped at the end, unless something else uses it.
 import { startCloud, stopCloud } from "./local/cloud.ts";
 import { runStartVariable } from "./local/audit-log.ts";
 import { withCloudLock, isCloudInUse, holdCloud } from "./local/exclusive.ts";
@@ -9,13 +9,15 @@ import { stackNames } from "./local/stack.ts";
 let started = false;
 let release = (): void => undefined;
 
+/** Called by node:test before all test files. */
 export const globalSetup = async (): Promise<void> => {
   release = await holdCloud();
   [started] = await withCloudLock(async () => Promise.all([startCloud(), preparePulumi()]));
-  // For the tests that judge what all others before them have left behind (test/whole-run).
+  // For the tests that check the audit log of the whole run (test/whole-run).
   process.env[runStartVariable] = new Date().toISOString();
 };
 
+/** Called by node:test after all test files. */
 export const globalTeardown = async (): Promise<void> => {
   release();
   await withCloudLock(async () => {

@@ -1,10 +1,11 @@
-// What a helper leaves that did not run any more when its stack was destroyed: its entries in service accounts of others. The
-// command that clears them. Pure.
+// Finds the entries that a helper left in other people's service accounts, because it was not running when its stack was destroyed,
+// and the command that removes them. Pure.
 
 interface NameReference {
   readonly name: string;
 }
 
+/** A service account, as far as the helper's entries are concerned. */
 export interface ServiceAccount {
   readonly metadata: {
     readonly name: string;
@@ -18,10 +19,10 @@ export interface ServiceAccount {
 
 const lists = ["secrets", "imagePullSecrets"] as const;
 
-/** Where the helper of an instance, `ecr-helper-STACK`, noted what it added. */
+/** The annotation in which the helper of an instance, `ecr-helper-STACK`, records the entries that it added. */
 const entriesAnnotation = (instance: string): string => `ecr-helper/${instance}`;
 
-/** The entries that the note names; none where it is not the helper's. */
+/** The entries in the annotation; none where its content is not the helper's. */
 function recordedEntries(note: string): Partial<Record<(typeof lists)[number], readonly string[]>> {
   try {
     return (JSON.parse(note) ?? {}) as Partial<Record<(typeof lists)[number], readonly string[]>>;
@@ -30,13 +31,13 @@ function recordedEntries(note: string): Partial<Record<(typeof lists)[number], r
   }
 }
 
-/** Whether the helper of an instance left entries. What has an owner goes with it, in Kubernetes' own time. */
+/** Whether the helper of an instance left entries. Kubernetes deletes service accounts with an owner later, with their entries. */
 export const hasHelperEntries = ({ metadata }: ServiceAccount, instance: string): boolean =>
   (metadata.ownerReferences ?? []).length === 0 && metadata.annotations?.[entriesAnnotation(instance)] !== undefined;
 
 /**
- * The command that takes the entries away, and the note of them. It tells each by its place and its name, so that it changes
- * nothing where somebody else has changed the list meanwhile.
+ * The kubectl command that removes the entries and the annotation. It tests the name at each position first, so that it changes
+ * nothing where the list has changed meanwhile.
  */
 export function cleanupCommand(account: ServiceAccount, instance: string): string {
   const { name, namespace, annotations = {} } = account.metadata;
@@ -50,7 +51,7 @@ export function cleanupCommand(account: ServiceAccount, instance: string): strin
     (account[list] ?? [])
       .map((entry, index) => ({ entry: entry.name, path: `/${list}/${String(index)}` }))
       .filter(({ entry }) => own[list]?.includes(entry))
-      // From the end: what is removed moves what comes after it.
+      // From the end, because each removal shifts the entries behind it.
       .reverse()
       .flatMap(({ entry, path }) => remove(path, "/name", entry)),
   );

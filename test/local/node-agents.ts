@@ -1,5 +1,5 @@
-// The agents on an EKS node that give pods credentials: EKS Pod Identity's, and the instance metadata service with kube2iam
-// before it. All that they hand out comes from the emulator's STS, which checks the roles' trust policies.
+// The agents on an EKS node that give pods credentials: EKS Pod Identity's, and the instance metadata service behind kube2iam. All
+// credentials come from the emulator's STS, which checks the roles' trust policies.
 import { randomBytes } from "node:crypto";
 import * as eks from "@aws-sdk/client-eks";
 import { AssumeRoleCommand, STSClient, type Tag } from "@aws-sdk/client-sts";
@@ -11,7 +11,7 @@ const clients = { eks: new eks.EKSClient(), sts: new STSClient() };
 const kube = adminKube();
 
 async function assume(sts: STSClient, RoleArn: string, session: string, Tags: Tag[] = []) {
-  // All tags of EKS Pod Identity go along to further roles.
+  // EKS Pod Identity passes all of its tags on to roles that the session assumes.
   const TransitiveTagKeys = Tags.map(({ Key = "" }) => Key);
   const asked = { RoleArn, RoleSessionName: session, Tags, TransitiveTagKeys };
   const { Credentials } = await sts.send(new AssumeRoleCommand(asked));
@@ -24,7 +24,7 @@ interface User {
   readonly extra: Readonly<Record<string, string[]>>;
 }
 
-/** Whose token this is, which must be meant for EKS Pod Identity. */
+/** The user of a service account token with the audience of EKS Pod Identity; an empty name for any other token. */
 async function userOf(token: string): Promise<User> {
   const spec = { token, audiences: ["pods.eks.amazonaws.com"] };
   const { status } = await kube<{ status: { user?: Partial<User> } }>({
@@ -44,7 +44,7 @@ async function associatedRole(namespace: string, serviceAccount: string): Promis
   return (await clients.eks.send(one)).association?.roleArn;
 }
 
-/** EKS Pod Identity: credentials of the role that is associated with the service account whose token comes along. */
+/** EKS Pod Identity: credentials of the role that is associated with the service account of the request's token. */
 async function podIdentity({ headers }: EksRequest): Promise<EksResponse> {
   const user = await userOf(headers.authorization ?? "");
   const [, namespace, serviceAccount] = /^system:serviceaccount:([^:]+):(.+)$/.exec(user.username) ?? [];
@@ -81,7 +81,7 @@ async function podOf(address: string): Promise<Pod | undefined> {
   return items.find(({ status }) => status.phase === "Pending" || status.phase === "Running");
 }
 
-/** Whether the pod's namespace lets it have a role: kube2iam's --namespace-restrictions. */
+/** Whether the pod's namespace allows a role: kube2iam's --namespace-restrictions. */
 async function isAllowedRole({ metadata: { namespace } }: Pod, arn: string): Promise<boolean> {
   const { metadata } = await kube<Pod>({ method: "GET", path: `/api/v1/namespaces/${namespace}` });
   const allowed = JSON.parse(metadata.annotations?.["iam.amazonaws.com/allowed-roles"] ?? "[]") as string[];
@@ -92,7 +92,7 @@ async function isAllowedRole({ metadata: { namespace } }: Pod, arn: string): Pro
 async function metadata({ path, headers, address }: EksRequest): Promise<EksResponse> {
   const pod = await podOf(address);
   if (pod === undefined || !sessions.has(String(headers["x-aws-ec2-metadata-token"]))) return undefined;
-  // The role that the pod is annotated with, as kube2iam answers, or the node's.
+  // kube2iam returns the role in the pod's annotation. Without one the metadata service returns the node's role.
   const arn = pod.metadata.annotations?.["iam.amazonaws.com/role"] ?? roleArn(nodeRole);
   const [name = ""] = arn.split("/").slice(-1);
   const list = "/latest/meta-data/iam/security-credentials/";
@@ -119,7 +119,7 @@ const agents: readonly [start: string, agent: Agent][] = [
   ["GET /latest/meta-data", metadata],
 ];
 
-/** Answers a pod; refuses what none of the agents has. */
+/** Answers a request of a pod; undefined, which is a refusal, for a path that no agent has. */
 export async function serveNode(request: EksRequest): Promise<EksResponse> {
   const { method, path } = request;
   return agents.find(([start]) => `${method} ${path}`.startsWith(start))?.[1](request);

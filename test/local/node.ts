@@ -9,7 +9,7 @@ import { docker, importImage } from "./docker.ts";
 import { bridge, containerdSocket, home, ports } from "./settings.ts";
 import { waitUntilReady } from "./process.ts";
 
-/** Starts whatever of the node does not run and waits until the API server has it ready. */
+/** Starts the node's components that are not running, and waits until the node is ready. The arguments are paths of programs. */
 export async function startNode({ kubernetes, pause }: { kubernetes: string; pause: string }): Promise<void> {
   await importPause(pause);
   startComponent(kubernetes, "kube-proxy", ["--config", await writeJson("kube-proxy-config.json", kubeProxyConfig())]);
@@ -37,7 +37,7 @@ const kubeProxyConfig = (): object => ({
   healthzBindAddress: `${ports.kubeProxyHealth.address}:${String(ports.kubeProxyHealth.port)}`,
   metricsBindAddress: `${ports.kubeProxyMetrics.address}:${String(ports.kubeProxyMetrics.port)}`,
   iptables: { localhostNodePorts: false },
-  // Zero leaves the machine's own settings of connection tracking alone.
+  // Zero keeps the machine's settings of connection tracking.
   conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" },
 });
 
@@ -56,13 +56,13 @@ const kubeletConfig = (): object => ({
   },
   authorization: { mode: "Webhook" },
   cgroupDriver: "cgroupfs",
-  // Pods are limited each by its own cgroup; the kubelet's hierarchy for the whole node would outlive it.
+  // Each pod is limited by its own cgroup. The kubelet's cgroup hierarchy for the whole node would outlive the cloud.
   cgroupsPerQOS: false,
   enforceNodeAllocatable: [],
   failCgroupV1: false,
   failSwapOn: false,
   makeIPTablesUtilChains: false,
-  // A developer's disk may be full; that is no reason to evict the pods of a throw-away cluster.
+  // A developer's disk may be nearly full, which must not evict pods.
   evictionHard: {
     "nodefs.available": "0%",
     "imagefs.available": "0%",
