@@ -68,8 +68,8 @@ export function parseOverride(override: string): [key: string, value: unknown] {
 export const stackNames = (): string[] => (existsSync(stacks) ? readdirSync(stacks) : []);
 
 /**
- * Opens a stack. Its configuration is Pulumi.dev.yaml with this machine's platform; on top the overrides of earlier runs,
- * which `keepOverrides` wrote down as `pulumi up -c` does in the stack's file, and those given now.
+ * Opens a stack and writes its configuration: this machine's platform, then Pulumi.dev.yaml, then the overrides of earlier runs that
+ * `saveOverrides` wrote, then the given ones; later values win. Throws LocalCloudError for an invalid name.
  */
 export function openStack(name: string, overrides: readonly [key: string, value: unknown][] = []): Stack {
   if (!/^[A-Za-z0-9_.-]{1,40}$/.test(name))

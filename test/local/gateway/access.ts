@@ -1,5 +1,5 @@
-// Whether AWS lets a principal do something to IAM, STS or EKS, by what IAM has of it and of the resource at this moment. The
-// emulator's own verdict leaves out the condition keys of IAM and some resources.
+// Authorizes requests to IAM, STS and EKS by the current policies in IAM. The emulator's own evaluation ignores IAM's condition keys
+// and some resources.
 import {
   GetOpenIDConnectProviderCommand,
   GetPolicyCommand,
@@ -16,15 +16,16 @@ import { undefinedIfNoEntity } from "./iam-entities.ts";
 import type { Principal } from "./principal.ts";
 import type { Principals } from "./principals.ts";
 
-/** Of a resource of IAM that there is. */
+/** An existing resource of IAM. */
 interface IamResource {
   readonly arn: string;
   readonly boundary?: string | undefined;
   readonly tags?: readonly Tag[] | undefined;
-  /** Of a role: the policy that says who may assume it. */
+  /** Only for a role: its trust policy. */
   readonly trust?: unknown;
 }
 
+/** A request to be authorized. */
 export interface AccessRequest extends Omit<RequestContent, "account"> {
   readonly asked: AwsOperation;
   readonly principal: Principal;
@@ -32,6 +33,7 @@ export interface AccessRequest extends Omit<RequestContent, "account"> {
   readonly address: string;
 }
 
+/** Authorizes requests to IAM, STS and EKS. */
 export class Access {
   readonly #emulator: Emulator;
   readonly #principals: Principals;
@@ -40,7 +42,7 @@ export class Access {
     [this.#emulator, this.#principals] = [emulator, principals];
   }
 
-  /** A refusal in AWS' words; undefined where all that a request asks for is allowed. */
+  /** The refusal with AWS' message; undefined where every action of the request is allowed. */
   async refusal(request: AccessRequest): Promise<Refusal | undefined> {
     const { asked, principal } = request;
     const authorizations = await authorizationsOf(asked, { ...request, account: principal.account });
@@ -70,7 +72,7 @@ export class Access {
     return why === undefined ? undefined : `${arn} ${why}`;
   }
 
-  /** What IAM has of a resource; undefined of one that it has not, or that is not IAM's. */
+  /** Looks up a resource; undefined where it does not exist, or is not one of IAM. */
   async #find(arn: string): Promise<IamResource | undefined> {
     const [, account = "", type = "", name = ""] = /^arn:aws:iam::(\d{12}):([\w-]+)\/(?:.*\/)?([^/]+)$/.exec(arn) ?? [];
     const look = lookUps[type];
@@ -78,7 +80,7 @@ export class Access {
   }
 }
 
-/** What assuming a role takes besides where the session that does it has tags that go along. */
+/** The further action of assuming a role, by a session with transitive tags. */
 const sessionTagging = (
   { action }: AwsOperation,
   { session }: Principal,
@@ -88,7 +90,7 @@ const sessionTagging = (
     ? []
     : authorizations.map((one) => ({ ...one, action: "sts:TagSession" }));
 
-/** Whether a request makes what it names: what there is by that name already says nothing about it. */
+/** Whether a request creates the resource that it names. An existing one with that name must not influence the decision. */
 const isCreation = ({ action }: AwsOperation): boolean =>
   /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.test(action);
 

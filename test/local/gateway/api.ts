@@ -1,4 +1,4 @@
-// AWS' API in the local cloud: the emulator's, behind what AWS checks and the emulator does not.
+// The AWS API of the local cloud: makes the checks of AWS that the emulator lacks, then forwards the request to the emulator.
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
@@ -18,7 +18,7 @@ import { signAsRoot } from "./sign.ts";
 import type { Tokens } from "./tokens.ts";
 import { addSessionsToTrust, removeSessionsFromTrust } from "./trust.ts";
 
-/** What the API and the registry have in common. */
+/** What the API and the registry share. */
 export interface Services {
   readonly emulator: Emulator;
   readonly principals: Principals;
@@ -26,6 +26,7 @@ export interface Services {
   readonly tokens: Tokens;
 }
 
+/** The handler of requests to the AWS API. */
 export class Api {
   readonly #shared: Services;
   readonly #access: Access;
@@ -35,6 +36,7 @@ export class Api {
     this.#access = new Access(shared.emulator, shared.principals);
   }
 
+  /** Handles one request. Rejects where the emulator does not respond. */
   readonly serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const given = await buffer(incoming);
     const asked = parseAwsRequest(incoming, given);
@@ -59,7 +61,7 @@ export class Api {
     else response.writeHead(status, { ...answer.headers, "content-length": body.length }).end(body);
   };
 
-  /** What the emulator is to be sent, or a refusal. */
+  /** Returns the body for the emulator, or a refusal. */
   async #check(
     asked: AwsOperation | undefined,
     incoming: IncomingMessage,
@@ -70,7 +72,7 @@ export class Api {
     return refusal ?? checkOperation(asked, given, own, incoming.url);
   }
 
-  /** Why AWS does not let a principal do this; undefined where it does, or where the emulator is the one to say. */
+  /** The refusal by the principal's rights; undefined where the request is allowed, or the emulator decides. */
   async #refusal(
     asked: AwsOperation | undefined,
     { url = "/" }: IncomingMessage,
@@ -78,15 +80,15 @@ export class Api {
     own: EcrContext & { readonly principal: Principal | undefined },
   ): Promise<Refusal | undefined> {
     const { principal, address } = own;
-    // A key that nobody has is refused by the emulator.
+    // The emulator refuses unknown keys.
     if (asked === undefined || principal === undefined) return undefined;
     if (asked.action.startsWith("ecr:")) return checkEcr(asked, body, { ...own, principal });
     return principal.kind === "root" ? undefined : this.#access.refusal({ asked, principal, address, url, body });
   }
 
   /**
-   * Asks the emulator, which checks the signature first. Where it then refuses what AWS allows, as it knows neither all
-   * condition keys nor all resources, it is asked once more by the account's root.
+   * Forwards a request to the emulator, which checks the signature. The emulator knows neither all condition keys nor all resources:
+   * where it denies a request that the gateway has allowed, the request is sent again, signed by the account's root.
    */
   async #forward(
     incoming: IncomingMessage,
@@ -109,7 +111,7 @@ export class Api {
     return Object.assign(again, { said: await buffer(again) });
   }
 
-  /** What the emulator does not know of an answer. */
+  /** Adds to a successful response what the emulator lacks. */
   async #completed(
     asked: AwsOperation | undefined,
     answer: Buffer,
@@ -141,7 +143,7 @@ export class Api {
   }
 }
 
-/** What the emulator is to be sent of one of AWS' operations, or a refusal. */
+/** Returns the body for the emulator, or a refusal of requests that are no operations of AWS. */
 async function checkOperation(
   asked: AwsOperation | undefined,
   given: Buffer,
@@ -152,11 +154,11 @@ async function checkOperation(
   return /^(iam|sts):/.test(asked.action) ? checkIamRequest(given, own.emulator.endpoint) : given;
 }
 
-/** Whether the gateway's verdict on a request is the whole one. What STS answers depends on who asks it. */
+/** Whether the gateway alone decides about a request. Responses of STS depend on the caller, so root must not repeat its requests. */
 const isDecidedHere = (asked: AwsOperation | undefined): asked is AwsOperation =>
   asked !== undefined && /^(iam|eks|ecr):/.test(asked.action) && asked.action !== "ecr:GetAuthorizationToken";
 
-/** What tells whether the emulator is there. All else that is no request to AWS stays closed: its controls, its registry. */
+/** The emulator's health check. No other path outside the AWS API is open: neither the emulator's controls nor its registry. */
 const health = "/_ministack/health";
 const unknownOperation: Refusal = {
   status: 404,
@@ -164,7 +166,7 @@ const unknownOperation: Refusal = {
   message: "This is none of AWS' operations.",
 };
 
-/** A session that was begun elsewhere: whose it is, is not known here. */
+/** A session that did not begin through this gateway, so that its principal is unknown. */
 const unknownSession: Refusal = {
   status: 403,
   code: "UnrecognizedClientException",
@@ -188,7 +190,7 @@ function recordOperation(
   if (asked !== undefined) recordAwsRequest({ time: new Date().toISOString(), ...asked, status, ...answer });
 }
 
-/** EKS knows where a cluster is and who signs its tokens; the emulator, whose cluster is none, does not. */
+/** Adds the endpoint, the issuer and the certificate of the local API server, which the emulator does not know. */
 async function describeCluster(answer: Buffer): Promise<Buffer> {
   const { cluster } = JSON.parse(answer.toString()) as { cluster: object };
   const data = (await readFile(certificate)).toString("base64");

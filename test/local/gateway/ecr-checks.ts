@@ -1,5 +1,5 @@
-// What Amazon ECR checks in requests to its API, and the emulator does not: rights on repositories that a request names
-// otherwise than by repositoryName, the right to tag what is made, and what a repository's policy may say.
+// Checks of Amazon ECR's API that the emulator lacks: rights on repositories that are not named by repositoryName, the right to tag
+// a new repository, and the validity of a repository's policy.
 import { GetRoleCommand, GetUserCommand, type IAMClient } from "@aws-sdk/client-iam";
 import { validateResourcePolicy } from "@cloud-copilot/iam-policy";
 import type { AwsOperation } from "../aws-requests.ts";
@@ -18,7 +18,7 @@ interface EcrRequest {
   readonly policyText?: string;
 }
 
-/** What the checks need of the gateway. */
+/** The parts of the gateway that the checks use. */
 export interface EcrContext {
   readonly emulator: Emulator;
   readonly principals: Principals;
@@ -32,7 +32,7 @@ const refusal = (code: string, message: string): Refusal => ({ status: 400, code
 const noRepository = "the local cloud does not know which rights a request needs that names no repository";
 const noOtherAccount = "the local cloud has no API for another account";
 
-/** Refuses a request as ECR does; gives undefined for what the emulator may judge and answer. */
+/** Refuses a request as ECR does; undefined where the emulator may handle it. */
 export async function checkEcr(
   asked: AwsOperation,
   body: Buffer,
@@ -56,7 +56,7 @@ async function checkPolicy(
   return (await principalIdsIn(policyText, emulator)) === undefined ? invalidPolicy : undefined;
 }
 
-/** Takes note of whom a policy means that the emulator has set. */
+/** Records the principals in a repository policy that the emulator has just set. */
 export async function recordPolicyPrincipals(
   { key = "", region = "" }: AwsOperation,
   body: Buffer,
@@ -87,7 +87,7 @@ async function checkRights(
   return undefined;
 }
 
-/** The repositories that a request names, in whichever way. */
+/** The repositories that a request names, in any of its fields. */
 function repositoriesOf(
   { repositoryName, repositoryNames = [], resourceArn = "" }: EcrRequest,
   registry: RegistryId,
@@ -106,7 +106,7 @@ const invalidPolicy = refusal(
   "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
 );
 
-/** In characters: the API's own model says so (PolicyText). */
+/** In characters: the maximum length of PolicyText in the API's model. */
 const maxPolicySize = 10_240;
 
 interface Statement {
@@ -116,7 +116,7 @@ interface Statement {
   readonly NotResource?: unknown;
 }
 
-/** The unique ids of the users and roles in a repository's policy, by ARN; undefined for what ECR takes for no policy. */
+/** The unique ids of the principals in a repository's policy, by ARN; undefined where ECR rejects the policy. */
 async function principalIdsIn(text: string, emulator: Emulator): Promise<ReadonlyMap<string, string> | undefined> {
   const document = parse(text);
   if (text.length > maxPolicySize || document === undefined || validateResourcePolicy(document).length > 0)
@@ -132,7 +132,7 @@ async function principalIdsIn(text: string, emulator: Emulator): Promise<Readonl
   return ids;
 }
 
-/** It says to whom, and not to what: that is the repository that the policy is put on. */
+/** Whether a statement has a principal and no resource, which is always the repository itself. */
 const isWhole = (statement: Statement): boolean =>
   statement.Resource === undefined &&
   statement.NotResource === undefined &&
@@ -143,14 +143,14 @@ const isWhole = (statement: Statement): boolean =>
 const principalsIn = ({ Principal }: Statement): string[] =>
   typeof Principal === "string" ? [Principal] : [Principal?.["AWS"] ?? []].flat();
 
-/** The unique id of a principal; what it is called by where it has none (`*`, an account). Undefined where there is none such. */
+/** The unique id of a principal, or `principal` itself for one without an id (`*`, an account). Undefined where it does not exist. */
 async function idOf(principal: string, emulator: Emulator): Promise<string | undefined> {
   if (/^(\*|\d{12}|arn:aws:(iam::\d{12}:root|sts::\d{12}:federated-user\/.+))$/.test(principal)) return principal;
   for (const [pattern, look] of lookUps) {
     const [, account, name = ""] = pattern.exec(principal) ?? [];
     if (account === undefined) continue;
     const found = await look(name, emulator.iam(account));
-    // A session's ARN is without the path of its role.
+    // A session's ARN does not contain the path of its role, so it is not compared.
     return found?.arn === principal || pattern === ofSession ? found?.id : undefined;
   }
   return undefined;
@@ -183,6 +183,6 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return undefined; // No JSON: the refusal says so.
+    return undefined; // The caller refuses it as invalid.
   }
 }

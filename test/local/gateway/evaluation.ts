@@ -1,34 +1,34 @@
-// IAM's evaluation of one action on one resource: the principal's policies, its permissions boundary, its session policy and
-// the resource's own policy, with the condition keys that AWS knows for the action.
+// Evaluates one action on one resource as IAM does: by the principal's policies, its permissions boundary, its session policy and the
+// resource's policy, with the condition keys that AWS has for the action.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 import { getDenialReasons, runSimulation, type RequestDenial } from "@cloud-copilot/iam-simulate";
 import type { Policies, Principal } from "./principal.ts";
 
-/** A tag as IAM and ECR have it. */
+/** A tag in the form of IAM and ECR. */
 export interface Tag {
   readonly Key?: string | undefined;
   readonly Value?: string | undefined;
 }
 
-/** One action that a request asks for. */
+/** One action to be evaluated. */
 export interface AuthorizationQuery {
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
   /** The region that the request is signed for. */
   readonly region: string;
-  /** As policies name it: `ecr:PutImage`. */
+  /** The action's name in policies: `ecr:PutImage`. */
   readonly action: string;
   /** An ARN; `*` for an action that takes no resource. */
   readonly resource: string;
   /** The id of the resource's account, 12 digits. */
   readonly account: string;
-  /** Condition keys of the request and the resource; those that the action does not have are left out as AWS does. */
+  /** Condition keys of the request and of the resource. Keys that the action does not support are ignored, as AWS does. */
   readonly context: Readonly<Record<string, string | string[]>>;
   readonly resourcePolicy?: unknown;
 }
 
-/** AWS' words for why a principal may not do something; undefined where it may. Rejects where a policy is none. */
+/** Why an action is denied, in the words of AWS; undefined where it is allowed. Rejects where a policy is invalid. */
 export async function denialReason(question: AuthorizationQuery, policies: Policies): Promise<string | undefined> {
   const { principal, action, resource, account, resourcePolicy } = question;
   const { identity, boundary, session } = policies;
@@ -61,12 +61,12 @@ export async function denialReason(question: AuthorizationQuery, policies: Polic
   return describeDenial(action, denials, principal.account === account);
 }
 
-/** https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
+/** The reason in AWS' message: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
 export function describeDenial(action: string, denials: readonly RequestDenial[], isOwnAccount: boolean): string {
   const kinds: Readonly<Record<string, string>> = { pb: "permissions boundary", session: "session policy" };
   const explicit = denials.find(({ denialType }) => denialType === "Explicit");
   const implicit = denials.find(({ policyType }) => policyType in kinds) ?? denials[0];
-  // Across accounts the evaluator names no policy where the repository has none.
+  // For access across accounts the evaluator reports no policy type where the repository has no policy.
   const of = (explicit ?? implicit)?.policyType ?? (isOwnAccount ? "session" : "resource");
   const kind = kinds[of] ?? `${of}-based policy`;
   const article = /^[aeiou]/.test(kind) ? "an" : "a";
@@ -75,7 +75,7 @@ export function describeDenial(action: string, denials: readonly RequestDenial[]
     : `with an explicit deny in ${article} ${kind}`;
 }
 
-/** What conditions may ask for of the principal: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html */
+/** The condition keys of the principal: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html */
 function contextOfPrincipal(
   { arn, kind, account, name, id, session }: Principal,
   { principalArn, tags }: Policies,
@@ -101,6 +101,6 @@ const contextOfRequest = ({ address, region }: AuthorizationQuery): Record<strin
   "aws:ViaAWSService": "false",
 });
 
-/** Tags as condition keys: `aws:ResourceTag/KEY` and the like. */
+/** Tags as condition keys, such as `aws:ResourceTag/KEY` for the key `aws:ResourceTag`. */
 export const tagContext = (keys: readonly string[], tags: readonly Tag[]): Record<string, string> =>
   Object.fromEntries(keys.flatMap((key) => tags.map(({ Key = "", Value = "" }) => [`${key}/${Key}`, Value])));

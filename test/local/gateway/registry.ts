@@ -1,5 +1,5 @@
-// The registry of the local cloud: the emulator's, behind what Amazon ECR asks before it. Who has no live token is refused,
-// and who has one may do what the token's principal may.
+// The registry of the local cloud: authorizes requests as Amazon ECR does, then forwards them to the emulator. A valid token has the
+// rights of the principal that it was issued to.
 import { BatchGetImageCommand, DescribeRepositoriesCommand } from "@aws-sdk/client-ecr";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
@@ -19,21 +19,23 @@ interface RegistryError {
   readonly message: string;
 }
 
+/** The handler of requests to the registry. */
 export class Registry {
   readonly #emulator: Emulator;
   readonly #own: Endpoint;
   readonly #tokens: Tokens;
   readonly #rights: Rights;
 
-  /** `own` is where it is served. */
+  /** `own` is the address of this registry. */
   constructor(own: Endpoint, { emulator, tokens, rights }: Services) {
     [this.#emulator, this.#own, this.#tokens, this.#rights] = [emulator, own, tokens, rights];
   }
 
+  /** Handles one request. Rejects where the emulator does not respond. */
   readonly serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const token = this.#tokens.find(incoming.headers.authorization);
     const isPing = /^\/v2\/?(\?|$)/.test(incoming.url ?? "");
-    // A token opens the registries of its own region only.
+    // A token is valid only for registries of its own region.
     const isOfAnother = !isPing && token?.region !== registryOf(incoming).region;
     if (token === undefined || isOfAnother) this.#challenge(incoming, response);
     else if (token.expiresAt < Date.now()) refuse(expired, incoming, response);
@@ -69,7 +71,7 @@ export class Registry {
   }
 
   /**
-   * In a repository whose tags are immutable a tag is written once, and not again with the same content either:
+   * In a repository with immutable tags a tag can be written only once, and not a second time with the same content either:
    * https://github.com/aws/containers-roadmap/issues/2380
    */
   async #immutable({ repository }: RegistryRequest, imageTag: string): Promise<RegistryError | undefined> {
@@ -96,7 +98,7 @@ const expired: RegistryError = {
 
 const unsupported: RegistryError = { status: 404, code: "UNSUPPORTED", message: "The operation is unsupported." };
 
-/** What ECR says where the emulator has nothing. */
+/** ECR's error for a repository or an image that does not exist. */
 function missing(answer: Buffer, { repository: { account, name } }: RegistryRequest): RegistryError {
   const { errors } = JSON.parse(answer.toString()) as { errors: { code: string; message: string }[] };
   const { code, message } = errors[0] ?? { code: "UNSUPPORTED", message: "" };

@@ -1,5 +1,4 @@
-// Whether AWS lets a principal do something to a repository: by IAM's evaluation of the principal's policies and the
-// repository's own, in one account and across accounts.
+// Authorizes actions on repositories by the policies of the principal and of the repository, within one account and across accounts.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 import { GetRepositoryPolicyCommand, ListTagsForResourceCommand, type Tag } from "@aws-sdk/client-ecr";
 import type { Emulator, RegistryId } from "./emulator.ts";
@@ -7,40 +6,42 @@ import { describeDenial, tagContext, denialReason } from "./evaluation.ts";
 import type { Principal } from "./principal.ts";
 import type { Principals } from "./principals.ts";
 
-/** A repository that there is, or that there may be. */
+/** The identity of a repository, whether or not it exists. */
 export interface RepositoryId extends RegistryId {
   readonly name: string;
 }
 
+/** The ARN of a repository. */
 export const repositoryArn = ({ account, region, name }: RepositoryId): string =>
   `arn:aws:ecr:${region}:${account}:repository/${name}`;
 
-/** Who asks for what. */
+/** The actions that a principal requests on a repository. */
 export interface RepositoryAccess {
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
-  /** As policies name them: `ecr:PutImage`. */
+  /** The actions' names in policies: `ecr:PutImage`. */
   readonly actions: readonly string[];
   readonly repository: RepositoryId;
 }
 
+/** Authorizes actions on repositories. */
 export class Rights {
   readonly #emulator: Emulator;
   readonly #principals: Principals;
-  /** Whom the policy of a repository meant when it was set, by the repository's ARN: the unique id of each ARN in it. */
+  /** By a repository's ARN: the unique id that each principal ARN in its policy had when the policy was set. */
   readonly #policyPrincipals = new Map<string, ReadonlyMap<string, string>>();
 
   constructor(emulator: Emulator, principals: Principals) {
     [this.#emulator, this.#principals] = [emulator, principals];
   }
 
-  /** Takes note of whom a policy that was set now means. */
+  /** Records the unique ids of the principals in a policy that was just set, by their ARNs. */
   recordPrincipals(repository: RepositoryId, ids: ReadonlyMap<string, string>): void {
     this.#policyPrincipals.set(repositoryArn(repository), ids);
   }
 
-  /** Why somebody may not do all that is asked for, in AWS' words; undefined where he may. */
+  /** Why an action is denied, in the words of AWS; undefined where all actions are allowed. */
   async refusal(request: RepositoryAccess): Promise<string | undefined> {
     const { principal, address, actions, repository } = request;
     const [where, { account, region }] = [repositoryArn(repository), repository];
@@ -49,7 +50,7 @@ export class Rights {
     const context = tagContext(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags);
     const asked = { principal, address, region, resource: where, account, context, resourcePolicy: resource.policy };
     for (const action of actions) {
-      // Who is gone may do nothing, whomever the repository's policy names.
+      // A deleted principal has no rights, even where the repository's policy names it.
       const why =
         policies === undefined ? describeDenial(action, [], true) : await denialReason({ ...asked, action }, policies);
       if (why !== undefined)
@@ -58,7 +59,7 @@ export class Rights {
     return undefined;
   }
 
-  /** A repository's policy, as it is to be read for a principal, and its tags; of one that there is not, none. */
+  /** A repository's policy, as it applies to a principal, and its tags; neither where the repository does not exist. */
   async #resourceOf(repository: RepositoryId, principal: Principal, arn = principal.arn): Promise<Resource> {
     const ecr = this.#emulator.ecr(repository);
     const resourceArn = repositoryArn(repository);
@@ -67,7 +68,7 @@ export class Rights {
       undefinedIfNoRepository(ecr.send(new ListTagsForResourceCommand({ resourceArn }))),
     ]);
     const text = policy?.policyText;
-    // IAM writes the unique id of who is gone in the place of his ARN: who has the name now is somebody else.
+    // AWS replaces the ARN of a deleted principal by its unique id, so that a new principal with the same name gets no rights.
     const meant = this.#policyPrincipals.get(resourceArn)?.get(arn) ?? principal.id;
     const read = meant === principal.id ? text : text?.replaceAll(JSON.stringify(arn), JSON.stringify(meant));
     return { policy: read === undefined ? undefined : (JSON.parse(read) as unknown), tags: tags?.tags ?? [] };
@@ -79,7 +80,7 @@ interface Resource {
   readonly tags: readonly Tag[];
 }
 
-/** Undefined where there is no such repository, or no policy of it. */
+/** Gives undefined where ECR answers that the repository, or its policy, does not exist; any other error is passed on. */
 export async function undefinedIfNoRepository<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
