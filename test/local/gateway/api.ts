@@ -1,12 +1,11 @@
 // The AWS API of the local cloud: makes the checks of AWS that the emulator lacks, then forwards the request to the emulator.
-import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { parseAwsResponse, parseAwsRequest, type AwsOperation } from "../aws-requests.ts";
 import { recordAwsRequest, recordSecrets } from "../audit-log.ts";
-import { certificate, issuer, ports, url } from "../settings.ts";
 import { Access } from "./access.ts";
 import { checkEcr, recordPolicyPrincipals, type EcrContext } from "./ecr-checks.ts";
+import { describeCluster } from "./describe-cluster.ts";
 import type { Emulator } from "./emulator.ts";
 import { forward } from "./forward.ts";
 import { checkIamRequest, type Refusal } from "./iam-checks.ts";
@@ -188,16 +187,4 @@ function recordOperation(
   answer: { error?: string; createdKey?: string } = {},
 ): void {
   if (asked !== undefined) recordAwsRequest({ time: new Date().toISOString(), ...asked, status, ...answer });
-}
-
-/** Adds the endpoint, the issuer and the certificate of the local API server, which the emulator does not know. */
-async function describeCluster(answer: Buffer): Promise<Buffer> {
-  const { cluster } = JSON.parse(answer.toString()) as { cluster: object };
-  const data = (await readFile(certificate)).toString("base64");
-  const known = {
-    endpoint: url(ports.apiServer, "https"),
-    identity: { oidc: { issuer } },
-    certificateAuthority: { data },
-  };
-  return Buffer.from(JSON.stringify({ cluster: { ...cluster, ...known } }));
 }
