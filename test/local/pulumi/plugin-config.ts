@@ -1,12 +1,12 @@
-// A provider's own configuration, as the engine sends it: text, JSON where it is more than text, secrets marked.
+// The configuration of a provider as the engine sends it: strings, which are JSON for other types, with secrets marked.
 import type { DiffKind, DiffResult } from "./diff.ts";
 import type { Plugin } from "./plugin.ts";
 import { isSame, plainProperties, secret, unknown, type Properties } from "./values.ts";
 
-/** Keys of the engine's own, which come with every explicit provider. */
+/** Keys that the engine adds to every explicit provider. */
 const engineKeys = ["version", "pluginDownloadURL", "pluginChecksums", "parameterization"];
 
-/** The configuration in clear, with its JSON read; what is unknown yet is left out. */
+/** The configuration in plain text, with its JSON parsed and without unknown values. */
 export const configOf = (properties: Properties): Properties =>
   Object.fromEntries(
     Object.entries(plainProperties(properties))
@@ -14,7 +14,7 @@ export const configOf = (properties: Properties): Properties =>
       .map(([key, value]) => [key, parsed(value)]),
   );
 
-/** Whatever is not a text comes as JSON (PropertyMap encoding of provider configuration in pulumi's own SDKs). */
+/** Values that are no strings come as JSON (PropertyMap encoding of provider configuration in pulumi's own SDKs). */
 function parsed(value: unknown): unknown {
   if (typeof value !== "string" || !/^(\{.*\}|\[.*\]|true|false)$/s.test(value.trim())) return value;
   try {
@@ -33,7 +33,7 @@ export const withSecrets = <Session>({ secretConfig }: Plugin<Session>, properti
     ]),
   );
 
-/** What a change of a provider's configuration means: the provider is updated in place. */
+/** The difference between two configurations. A provider is always updated in place. */
 export function configChanges(old: Properties, next: Properties): DiffResult {
   const [before, after] = [configOf(old), configOf(next)];
   const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
