@@ -7,7 +7,7 @@ import { withContext, undefinedIfGone } from "./errors.ts";
 import { oneOf, text, timestamp } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 
-/** Its id is the key's own. `secret` and `sesSmtpPasswordV4` are secret. */
+/** Its id is the access key id. `secret` and `sesSmtpPasswordV4` are secret. */
 export const accessKey = resourceType<AwsSession>({
   schema: {
     user: { type: "string", required: true, forceNew: true },
@@ -15,7 +15,7 @@ export const accessKey = resourceType<AwsSession>({
     pgpKey: { type: "string", forceNew: true, unsupported: true },
   },
   computed: ["createDate"],
-  // Told when the key is made, and never again: an imported key has neither.
+  // AWS returns them only at creation, so an imported key has neither.
   onlyAtCreation: ["secret", "sesSmtpPasswordV4"],
   secretOutputs: ["secret", "sesSmtpPasswordV4"],
   create: async ({ user, status }, session) => {
@@ -27,7 +27,7 @@ export const accessKey = resourceType<AwsSession>({
     if (status === "Inactive") {
       const deactivated = setStatus({ UserName, AccessKeyId: id, Status: "Inactive" }, session);
       await withContext(`deactivating IAM Access Key (${id})`, deactivated).catch((error: unknown) => {
-        // The key is there, and its secret is told only now: lost, it could neither be used nor be found again.
+        // The key exists, and its secret is returned only now. Without it in the state nobody could use the key or find it again.
         throw new InitFailedError({ id, inputs: {}, outputs: { ...told, status: "Active" } }, error);
       });
     }
@@ -58,7 +58,7 @@ export const accessKey = resourceType<AwsSession>({
 const setStatus = async (wanted: iam.UpdateAccessKeyCommandInput, { iam: client }: AwsSession): Promise<unknown> =>
   client.send(new iam.UpdateAccessKeyCommand(wanted));
 
-/** An import knows the key and not whose it is. */
+/** Looks up the user of a key, which an import does not know. */
 async function userOf(AccessKeyId: string, { iam: client }: AwsSession): Promise<string | undefined> {
   const asked = client.send(new iam.GetAccessKeyLastUsedCommand({ AccessKeyId }));
   const what = `fetching IAM Access Key (${AccessKeyId}) username via GetAccessKeyLastUsed`;

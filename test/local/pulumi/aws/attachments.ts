@@ -9,9 +9,9 @@ import { arnInput, text } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 
 interface Holder {
-  /** The input that names it. */
+  /** The input with its name. */
   readonly key: "user" | "role";
-  /** In the original's messages. */
+  /** Its name in the messages of the original provider. */
   readonly word: "User" | "Role";
   readonly attach: (name: string, PolicyArn: string, session: AwsSession) => Promise<unknown>;
   readonly list: (
@@ -28,7 +28,7 @@ const attachment = ({ key, word, attach, list, detach }: Holder): ResourceType<A
       policyArn: { ...arnInput, required: true, forceNew: true },
     },
     computed: [],
-    // The new one may be the same as the old one, which is deleted afterwards (pulumi-aws provider/resources.go).
+    // The new attachment may be equal to the old one, whose later deletion would remove it (pulumi-aws provider/resources.go).
     deleteBeforeReplace: true,
     create: async (inputs, session) => {
       const [name, arn] = [String(inputs[key]), String(inputs["policyArn"])];
@@ -51,7 +51,7 @@ const attachment = ({ key, word, attach, list, detach }: Holder): ResourceType<A
     },
   });
 
-/** Holder, policy and id. An import has `NAME/ARN` for an id, which becomes `NAME-ARN`; the state has the parts. */
+/** The user or role, the policy and the id. The id of an import is `NAME/ARN`, which becomes `NAME-ARN`. */
 function partsOf(id: string, state: Properties, key: "user" | "role"): [string, string, string] {
   const known = text(state, key);
   if (known !== undefined) return [known, String(state["policyArn"]), id];

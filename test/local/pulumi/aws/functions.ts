@@ -52,7 +52,7 @@ export const awsFunctions: Readonly<Record<string, PluginFunction<AwsSession>>> 
 
 async function getAuthorizationToken(args: Properties, session: AwsSession): Promise<Properties> {
   const registryId = text(args, "registryId");
-  // A token opens every registry that its principal may read: ECR takes no notice of a registry id any more.
+  // ECR ignores the registry id: a token is valid for every registry that its principal has access to.
   const asked = session.ecr(args["region"]).send(new GetAuthorizationTokenCommand());
   const { authorizationData: [data] = [] } = await withContext("getting ECR Authorization Token", asked);
   const { authorizationToken = "", expiresAt, proxyEndpoint } = data ?? {};

@@ -30,7 +30,7 @@ const build: Schema = {
   addHosts: { type: "list" },
   builderVersion: {
     type: "string",
-    // The stand-in builds by the classic builder whatever is asked for: what both do is the same.
+    // The stand-in always uses the classic builder, whose images are equivalent.
     validate: (version: string) =>
       ["BuilderV1", "BuilderBuildKit"].includes(version) ? undefined : "invalid Docker Builder version",
   },
@@ -45,7 +45,7 @@ const schema: Schema = {
     fields: { server: { type: "string" }, username: { type: "string" }, password: { type: "string" } },
   },
   skipPush: { type: "boolean" },
-  // The SDK gives false where nothing is given.
+  // The SDK sets false by default.
   buildOnPreview: {
     type: "boolean",
     validate: (value) => (value === true ? "this stand-in does not build in a preview" : undefined),
@@ -64,7 +64,7 @@ export const image: ResourceType<DockerSession> = {
   delete: remove,
 };
 
-/** Adds what the inputs only point at: the hash of the context, and the platform that the daemon builds for. */
+/** Adds the hash of the build context, and the platform that the daemon builds for. */
 async function check({ inputs: given }: CheckRequest, session?: DockerSession): Promise<CheckResult> {
   const inputs = plainProperties(given);
   const failures = [...checkInputs(schema, inputs), ...nameFailures(inputs)];
@@ -87,7 +87,7 @@ async function check({ inputs: given }: CheckRequest, session?: DockerSession): 
   return { inputs: markSecrets({ ...inputs, build: completed }, given), failures };
 }
 
-/** Whether it is not known yet where the build's files are. */
+/** Whether the paths of the build's files are still unknown. */
 function areFilesUnknown(inputs: Properties): boolean {
   const { build: wanted } = inputs;
   return wanted === unknown || (isObject(wanted) && [wanted["context"], wanted["dockerfile"]].includes(unknown));
@@ -116,7 +116,7 @@ function missingDockerfile(context: string, dockerfile: string): string | undefi
 /** The old inputs, as the state keeps them (parseCheckpointObject). */
 const rememberedInputs = (state: Properties): Properties => (plain(state["__inputs"]) ?? {}) as Properties;
 
-/** Old inputs against new ones. Of the registry only the server counts: a login may be another one at every run. */
+/** Compares old and new inputs. Only the registry's server is compared, because a login may be different in every run. */
 function diff({ state, inputs, ignoreChanges = [] }: DiffRequest): DiffResult {
   const [before, after] = [rememberedInputs(state), plainProperties(inputs)].map(comparableInputs);
   const keys = Object.keys(schema).filter((key) => !ignoreChanges.includes(key));
@@ -132,7 +132,7 @@ const comparableInputs = (inputs: Properties): Properties => {
   return isObject(registry) ? { ...inputs, registry: { server: registry["server"] } } : inputs;
 };
 
-/** The digest is unknown until the image is made: in a preview that creates or changes it. */
+/** In a preview the digest is unknown, because the image is not built. */
 function preview(inputs: Properties): Properties {
   const wanted = plainProperties(inputs);
   return markSecrets({ ...plannedOutputs(wanted), repoDigest: unknown }, inputs);
@@ -152,7 +152,7 @@ function plannedOutputs(inputs: Properties): Properties {
   };
 }
 
-/** The Dockerfile is told relative to the context. */
+/** The path of the Dockerfile in the outputs is relative to the context. */
 function filesOf(inputs: Properties): { context: string; dockerfile: string } {
   const { context, dockerfile } = buildOf(inputs);
   return { context, dockerfile: relative(context, dockerfile) };
@@ -161,12 +161,12 @@ function filesOf(inputs: Properties): { context: string; dockerfile: string } {
 async function create(inputs: Properties, session: DockerSession): Promise<LiveResource> {
   const wanted = plainProperties(inputs);
   const repoDigest = await buildAndPush(wanted, secretsIn(inputs["build"]), session);
-  // The inputs are what the next diff compares with; as a whole they are secret, because the login is among them.
+  // The next diff compares with these inputs. They are secret as a whole, because they contain the login.
   const outputs = { ...markSecrets({ ...plannedOutputs(wanted), repoDigest }, inputs), __inputs: secret(wanted) };
   return { id: String(wanted["imageName"]), inputs, outputs };
 }
 
-/** No drift detection: what was remembered is what there is. Without that there is nothing to import. */
+/** There is no drift detection: the state is returned as it is. An import is empty. */
 async function read(id: string, _: DockerSession, known?: RememberedResource): Promise<LiveResource | undefined> {
   return Promise.resolve({ id, inputs: known?.inputs ?? {}, outputs: known?.outputs ?? {} });
 }
@@ -175,7 +175,7 @@ async function update(id: string, _: Properties, inputs: Properties, session: Do
   return { ...(await create(inputs, session)), id };
 }
 
-/** The image stays, in the daemon and in the registry. */
+/** The image stays in the daemon and in the registry. */
 async function remove(): Promise<void> {
   return Promise.resolve();
 }
