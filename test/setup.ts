@@ -1,24 +1,26 @@
-// Global set-up of `npm test`: the local cloud, found or started, and Pulumi; the cloud is stopped again when nothing else
-// uses it.
+// The global set-up of `npm test`: starts the local cloud unless it is running, and provides Pulumi. A cloud that was started here is
+// stopped at the end, unless something else uses it.
 import { startCloud, stopCloud } from "./local/cloud.ts";
-import { runSince } from "./local/audit-log.ts";
-import { exclusively, isCloudKept, keepCloud } from "./local/exclusive.ts";
+import { runStartVariable } from "./local/audit-log.ts";
+import { withCloudLock, isCloudInUse, holdCloud } from "./local/exclusive.ts";
 import { preparePulumi } from "./local/pulumi/toolchain.ts";
 import { stackNames } from "./local/stack.ts";
 
 let started = false;
 let release = (): void => undefined;
 
+/** Called by node:test before all test files. */
 export const globalSetup = async (): Promise<void> => {
-  release = await keepCloud();
-  [started] = await exclusively(async () => Promise.all([startCloud(), preparePulumi()]));
-  // For the tests that judge what all others before them have left behind (test/whole-run).
-  process.env[runSince] = new Date().toISOString();
+  release = await holdCloud();
+  [started] = await withCloudLock(async () => Promise.all([startCloud(), preparePulumi()]));
+  // For the tests that check the audit log of the whole run (test/whole-run).
+  process.env[runStartVariable] = new Date().toISOString();
 };
 
+/** Called by node:test after all test files. */
 export const globalTeardown = async (): Promise<void> => {
   release();
-  await exclusively(async () => {
-    if (started && stackNames().length === 0 && !isCloudKept()) await stopCloud();
+  await withCloudLock(async () => {
+    if (started && stackNames().length === 0 && !isCloudInUse()) await stopCloud();
   });
 };

@@ -8,7 +8,7 @@ import { inParallel } from "../../helper/runtime/parallel.ts";
 import { freePort } from "../support/api-server.ts";
 import type { HelperProcess, Line } from "../support/helper-process.ts";
 import { makeParts, secretPath, type Parts, type PartsOptions } from "../support/stack-parts.ts";
-import { startFront, type Front } from "../local/gateway/main.ts";
+import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { watch } from "../local/watch.ts";
 import { startOwnCluster } from "../support/own-cluster.ts";
@@ -61,11 +61,11 @@ async function requests(port: number): Promise<Record<string, number>> {
 
 const since = (start: number): number => (performance.now() - start) / 1000;
 
-/** The cluster, its front with tokens of a chosen life, and the parts of a stack that means every namespace of the bench. */
+/** The cluster, its gateway with tokens of a chosen life, and the parts of a stack that means every namespace of the bench. */
 interface Bench {
   readonly id: string;
   readonly parts: Parts;
-  readonly front: (tokenLife: number) => Promise<Front>;
+  readonly gateway: (tokenLife: number) => Promise<Gateway>;
 }
 
 /**
@@ -96,9 +96,9 @@ const rounds = 3;
 const lifeFor = (namespaces: number): number => 22_000 + namespaces * 30;
 
 /** A full first pass over so many namespaces, refreshes of all, and a start where all is right. */
-async function passes({ id, parts, front }: Bench, writer: Writer, namespaces: number): Promise<Figures> {
+async function passes({ id, parts, gateway }: Bench, writer: Writer, namespaces: number): Promise<Figures> {
   const port = await freePort();
-  const issuing = await front(lifeFor(namespaces));
+  const issuing = await gateway(lifeFor(namespaces));
   const start = performance.now();
   const helper = parts.run({ AWS_ENDPOINT_URL: url(issuing.api), ECR_HELPER_PORT: String(port) });
   const first = timeOf(await helper.line(/configured in namespace/, 0, 600_000));
@@ -196,7 +196,7 @@ async function inTurn({ options, env }: Writer, names: readonly string[]): Promi
   return (2 * names.length) / (await writeSequentially(options, names, newSecrets(env, rounds + 2)));
 }
 
-async function startRight(parts: Parts, issuing: Front, port: number): Promise<Record<string, number>> {
+async function startRight(parts: Parts, issuing: Gateway, port: number): Promise<Record<string, number>> {
   const start = performance.now();
   const helper = parts.run({ AWS_ENDPOINT_URL: url(issuing.api), ECR_HELPER_PORT: String(port) });
   const [deployment, done] = [
@@ -271,8 +271,8 @@ async function main(): Promise<void> {
   const cluster = await startOwnCluster();
   const { kubeconfig, command } = cluster;
   const any = { address: loopback, port: 0 };
-  const front = async (tokenLife: number): Promise<Front> =>
-    startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
+  const gateway = async (tokenLife: number): Promise<Gateway> =>
+    startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   const all: Figures[] = [];
   try {
     for (const namespaces of sizes) {
@@ -281,7 +281,7 @@ async function main(): Promise<void> {
       const writer = await writerBeside(id, { kubeconfig, command });
       try {
         await inParallel(namesOf(id, namespaces), 32, async (name) => parts.namespace(name));
-        all.push(await passes({ id, parts, front }, writer, namespaces));
+        all.push(await passes({ id, parts, gateway }, writer, namespaces));
         console.error(all.at(-1));
       } finally {
         await parts.removeFromAws();
@@ -292,7 +292,7 @@ async function main(): Promise<void> {
     const parts = await makeParts([`${id}-*`], { kubeconfig, command });
     const helper = parts.run();
     await helper.line(/the secret will expire/);
-    const found = await latencies({ id, parts, front });
+    const found = await latencies({ id, parts, gateway });
     await parts.removeFromAws();
     const [program, image] = [await programTime(), await imageFigures()];
     for (const figures of [...all, found, program, image]) console.table(figures);

@@ -16,7 +16,7 @@ import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { Proxy } from "../support/proxy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
-import { rememberSecrets } from "../local/audit-log.ts";
+import { recordSecrets } from "../local/audit-log.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
@@ -123,7 +123,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     const spec = { audiences: [audience] };
     const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec };
     const { token } = (await kube<{ status: { token: string } }>({ method: "POST", path, body })).status;
-    rememberSecrets([token]);
+    recordSecrets([token]);
     return token;
   };
 

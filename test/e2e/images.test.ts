@@ -74,7 +74,7 @@ describe("the kept credentials", async () => {
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await makeNamespace(build);
-    const password = await passwordFor(rootOf(account), { api: ports.front });
+    const password = await passwordFor(rootOf(account), { api: ports.gateway });
     for (const repositoryName of own) {
       await ecr.send(new CreateRepositoryCommand({ repositoryName }));
       await pushApp(`${local}/${repositoryName}:1`, password);
@@ -95,7 +95,7 @@ describe("the kept credentials", async () => {
   /** Copies an own image into the other account's registry, as its root. */
   const copyImage = async (own: string, their: string, password: string): Promise<void> => {
     const from = new RegistryClient(ports.registry, password);
-    const theirPassword = await passwordFor(rootOf(otherAccount), { api: ports.front });
+    const theirPassword = await passwordFor(rootOf(otherAccount), { api: ports.gateway });
     const to = new RegistryClient(ports.registry, theirPassword, there);
     for (const blob of await from.pull(own, "1")) await to.upload(their, blob);
     const manifest = await from.get("GET", `/v2/${own}/manifests/1`);

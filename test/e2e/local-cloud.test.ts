@@ -12,8 +12,8 @@ import { startCloud, stopCloud } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { waitFor } from "../local/watch.ts";
 import { docker } from "../local/docker.ts";
-import { keepingEvidence } from "../local/audit-log.ts";
-import { exclusively } from "../local/exclusive.ts";
+import { preservingLogs } from "../local/audit-log.ts";
+import { withCloudLock } from "../local/exclusive.ts";
 import { chain } from "../local/firewall.ts";
 import { account, aws, awsCredentials, bridge, home, kubeconfig } from "../local/settings.ts";
 import { isRunning, run, stopBackground } from "../local/process.ts";
@@ -61,7 +61,7 @@ describe("the local cloud", () => {
     await Promise.race([once(lines, "line"), ended]);
     ended.catch(() => undefined);
     let entered = false;
-    const mine = exclusively(async () => Promise.resolve((entered = true)));
+    const mine = withCloudLock(async () => Promise.resolve((entered = true)));
     assert.equal(await Promise.race([mine, delay(300, "waits")]), "waits");
     assert.equal(entered, false);
     other.stdin.end();
@@ -94,7 +94,7 @@ describe("the local cloud", () => {
       await adminKube()({ method: "POST", path, body: { metadata: { name: "left-over" }, spec } });
       await waitFor<Pod>(options, path, ({ object }) => object?.status.phase === "Running", 60_000);
       assert.equal(interfaces().length, before.length + 1, "the pod's");
-      await keepingEvidence(async () => {
+      await preservingLogs(async () => {
         for (const part of ["kubelet", "containerd", "kube-proxy", "kube-apiserver"])
           await stopBackground(part, "SIGKILL");
         await stopCloud();
@@ -107,7 +107,7 @@ describe("the local cloud", () => {
         for (const family of ["iptables", "ip6tables"])
           assert.doesNotMatch(await run(`${family}-save`, []), new RegExp(`KUBE-|${chain}|${bridge.name}`));
         const ours = commandLines().filter((line) =>
-          /\/var\/lib\/ecr-helper|\/kubernetes-v|ministack|local\/front|\/pause/.test(line),
+          /\/var\/lib\/ecr-helper|\/kubernetes-v|ministack|local\/gateway|\/pause/.test(line),
         );
         assert.deepEqual(ours, []);
         assert.equal(await startCloud(), true);
@@ -121,7 +121,7 @@ describe("the local cloud", () => {
     async () => {
       const key = await rootOf(account)();
       await adminKube()({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: "earlier" } } });
-      await keepingEvidence(async () => {
+      await preservingLogs(async () => {
         await stopBackground("emulator", "SIGKILL");
         assert.equal(await startCloud(), true);
       });

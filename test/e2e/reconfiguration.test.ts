@@ -221,7 +221,7 @@ describe("a change of the configuration", () => {
     Object.assign(process.env, cloudEnvironment());
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
     await ecr.send(new CreateRepositoryCommand(app));
-    const registry = new RegistryClient(ports.registry, await passwordFor(rootOf(account), { api: ports.front }));
+    const registry = new RegistryClient(ports.registry, await passwordFor(rootOf(account), { api: ports.gateway }));
     image = `registry/${app.repositoryName}@${await registry.push(app.repositoryName, "1", "an app")}`;
     await docker(["tag", "ecr-helper-base:24", `ecr-helper-base:${id}`]);
     const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((key) => `${key}=${stack}`);

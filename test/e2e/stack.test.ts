@@ -17,7 +17,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { rootOf } from "../local/root-key.ts";
 import { account, aws, backend, kubeconfig, ports, url } from "../local/settings.ts";
 import { waitFor, waitForObject, type Change } from "../local/watch.ts";
-import { isMade } from "../local/pulumi/stack-commands.ts";
+import { stackExists } from "../local/pulumi/stack-commands.ts";
 import { passwordFor } from "../support/registry-client.ts";
 import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, type Pod } from "./pods.ts";
@@ -93,7 +93,7 @@ describe("the stack, end to end", () => {
     const { code, stderr } = await ended;
     assert.equal(code, 1);
     assert.match(stderr, /pulumi up --refresh ended with .*Remedy: .*run the command again: it goes on from there\./);
-    assert.ok(isMade(stack));
+    assert.ok(stackExists(stack));
   });
 
   it("comes up, and shows what changed, the outputs and the origin's log lines", async () => {
@@ -170,7 +170,7 @@ describe("the stack, end to end", () => {
       const config = {
         networkPolicy: "all" as const,
         monitoringNamespaces: [],
-        awsEndpointUrl: url(ports.front),
+        awsEndpointUrl: url(ports.gateway),
         stsEndpointUrl: undefined,
       };
       return networkPolicySpec(config, { mode, eks: { isIpv6 } } as AwsPrincipal, labels, 8080);
@@ -211,7 +211,7 @@ describe("the stack, end to end", () => {
 
     before(async () => {
       await ecr.send(new CreateRepositoryCommand({ repositoryName: repository }));
-      await pushApp(image, await passwordFor(rootOf(account), { api: ports.front }));
+      await pushApp(image, await passwordFor(rootOf(account), { api: ports.gateway }));
     });
 
     after(async () => void (await ecr.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }))));

@@ -8,16 +8,16 @@ import { join } from "node:path";
 import { buffer, text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parse, stringify } from "yaml";
-import { askedFor } from "../local/aws-requests.ts";
+import { parseAwsRequest } from "../local/aws-requests.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
-import { keepFiles, recordSaid } from "../local/audit-log.ts";
-import { exclusively } from "../local/exclusive.ts";
+import { preserveFiles, recordOutput } from "../local/audit-log.ts";
+import { withCloudLock } from "../local/exclusive.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { proveNothingIsLeft } from "../local/cleanup-check.ts";
+import { assertCleanedUp } from "../local/cleanup-check.ts";
 import { aws, backend, home, kubeconfig } from "../local/settings.ts";
-import { isMade } from "../local/pulumi/stack-commands.ts";
-import { pulumiCommand } from "../local/pulumi/toolchain.ts";
-import { forgetStack, keepOverrides, openStack, parseOverride, type Stack } from "../local/stack.ts";
+import { stackExists } from "../local/pulumi/stack-commands.ts";
+import { pulumiCommand } from "../local/pulumi/pulumi-home.ts";
+import { forgetStack, saveOverrides, openStack, parseOverride, type Stack } from "../local/stack.ts";
 import { killEngine } from "./engine-process.ts";
 import type { Fault } from "../support/fault.ts";
 import { Proxy, type Matches, type Outage } from "../support/proxy.ts";
@@ -43,7 +43,7 @@ export interface Call {
 export const awsCall = (...actions: readonly string[]): Call => ({
   of: "aws",
   matches: ({ method, path, headers, body }) =>
-    actions.includes(askedFor({ method, url: path, headers }, body)?.action ?? ""),
+    actions.includes(parseAwsRequest({ method, url: path, headers }, body)?.action ?? ""),
 });
 
 /** What is asked of Kubernetes for an object, by the end of its path; a preview asks for nothing. */
@@ -127,7 +127,7 @@ export class EngineStack {
     rmSync(join(home, "stacks", this.name, "overrides.json"), { force: true });
     this.#stack = openStack(this.name, [...this.#own, ...settings].map(parseOverride));
     // A command of somebody else's that looks at all stacks writes their configurations anew, from what is kept.
-    keepOverrides(this.#stack);
+    saveOverrides(this.#stack);
     return this.#stack;
   }
 
@@ -172,8 +172,8 @@ export class EngineStack {
     const said = [text(child.stdout), text(child.stderr)] as const;
     const ended = Promise.all([...said, once(child, "exit")]).then(([stdout, stderr]) => {
       // An exported state has secrets in it, encrypted by an empty passphrase: it stays where it is.
-      recordSaid("commands", args[1] === "export" ? stderr : stdout + stderr);
-      keepFiles();
+      recordOutput("commands", args[1] === "export" ? stderr : stdout + stderr);
+      preserveFiles();
       return { code: child.exitCode, said: stdout + stderr, milliseconds: Math.round(performance.now() - since) };
     });
     return { child, ended };
@@ -192,17 +192,17 @@ export class EngineStack {
     return deployment.pending_operations ?? [];
   }
 
-  async proveNothingIsLeft(): Promise<void> {
+  async assertCleanedUp(): Promise<void> {
     Object.assign(process.env, cloudEnvironment());
-    await proveNothingIsLeft(this.#stack, []);
+    await assertCleanedUp(this.#stack, []);
   }
 
   /** Takes down what there is of it, and forgets it. */
   async end(): Promise<void> {
     try {
-      if (isMade(this.name)) await this.#takeDown();
+      if (stackExists(this.name)) await this.#takeDown();
       // A command of somebody else's that looks at all stacks would make its folder anew.
-      await exclusively(async () => {
+      await withCloudLock(async () => {
         forgetStack(this.name);
         return Promise.resolve();
       });

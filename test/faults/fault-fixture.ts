@@ -1,4 +1,4 @@
-// A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the front that gives it tokens, a witness.
+// A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the gateway that gives it tokens, a monitor.
 import { randomBytes } from "node:crypto";
 import type { TestContext } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
@@ -6,8 +6,8 @@ import { HelperProcess } from "../support/helper-process.ts";
 import { makeParts, type Parts, type ServiceAccount } from "../support/stack-parts.ts";
 import { waitFor, type Change } from "../local/watch.ts";
 import type { OwnCluster } from "../support/own-cluster.ts";
-import { startCountedFront, type CountedFront } from "../support/counted-gateway.ts";
-import { Witness } from "../support/secret-monitor.ts";
+import { startCountedGateway, type CountedGateway } from "../support/counted-gateway.ts";
+import { SecretMonitor } from "../support/secret-monitor.ts";
 
 /** The helper's word for: all that could be done is done. */
 export const done = /the secret will expire/;
@@ -27,15 +27,19 @@ export class Scene {
   /** All build namespaces; those of a pattern. */
   readonly namespaces: string[] = [];
   readonly parts: Parts;
-  readonly front: CountedFront;
-  readonly witness: Witness;
+  readonly gateway: CountedGateway;
+  readonly monitor: SecretMonitor;
   readonly id: string;
   readonly #command: readonly string[];
   readonly #others: HelperProcess[] = [];
 
-  private constructor(id: string, command: readonly string[], [parts, front, witness]: [Parts, CountedFront, Witness]) {
+  private constructor(
+    id: string,
+    command: readonly string[],
+    [parts, gateway, monitor]: [Parts, CountedGateway, SecretMonitor],
+  ) {
     [this.id, this.#command] = [id, command];
-    [this.parts, this.front, this.witness] = [parts, front, witness];
+    [this.parts, this.gateway, this.monitor] = [parts, gateway, monitor];
   }
 
   static async set(
@@ -45,8 +49,8 @@ export class Scene {
     const id = `faults-${randomBytes(3).toString("hex")}`;
     const config = { registries: JSON.stringify(registries) };
     const parts = await makeParts([`${id}-*`], { kubeconfig, command, config });
-    const front = await startCountedFront(tokenLife);
-    return new Scene(id, command, [parts, front, await Witness.start(parts, front.registry)]);
+    const gateway = await startCountedGateway(tokenLife);
+    return new Scene(id, command, [parts, gateway, await SecretMonitor.start(parts, gateway.registry)]);
   }
 
   /** Makes so many further namespaces. */
@@ -59,12 +63,12 @@ export class Scene {
 
   /** Starts a helper. */
   run = (env: Readonly<Record<string, string>> = {}): HelperProcess => {
-    return this.parts.run({ ...this.front.env, ...env });
+    return this.parts.run({ ...this.gateway.env, ...env });
   };
 
   /** Starts one in a program around it, or with another standard output. */
   runIn(options: ConstructorParameters<typeof HelperProcess>[3], env: Record<string, string> = {}): HelperProcess {
-    const all = { ...this.parts.env, ...this.front.env, ...env };
+    const all = { ...this.parts.env, ...this.gateway.env, ...env };
     const helper = new HelperProcess(this.parts.cluster, all, this.#command, options);
     this.#others.push(helper);
     return helper;
@@ -73,7 +77,7 @@ export class Scene {
   /** Resolves when every namespace has all that it should, with one and the same token. */
   async isRight(timeout = 60_000): Promise<void> {
     const count = 2 * this.namespaces.length + 1;
-    await this.witness.until(() => this.witness.latest.size === count && this.witness.passwords.size === 1, timeout);
+    await this.monitor.until(() => this.monitor.latest.size === count && this.monitor.passwords.size === 1, timeout);
     const accounts = `/api/v1/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
     const right = new Set<string>();
     const isLast = ({ object }: Change<ServiceAccount & { metadata: { namespace: string } }>): boolean => {
@@ -87,8 +91,8 @@ export class Scene {
   /** Takes down what the cluster does not take with it. */
   async end(): Promise<void> {
     await Promise.all(this.#others.map(async (helper) => helper.stop("SIGKILL")));
-    await this.witness.stop();
+    await this.monitor.stop();
     await this.parts.removeFromAws();
-    await this.front.close();
+    await this.gateway.close();
   }
 }

@@ -19,7 +19,7 @@ async function withScene(options: SceneOptions, play: (scene: Scene) => Promise<
   try {
     await scene.grow(3);
     await play(scene);
-    assert.deepEqual(await scene.witness.stop(), []);
+    assert.deepEqual(await scene.monitor.stop(), []);
   } finally {
     await scene.end();
   }
@@ -35,11 +35,11 @@ describe("50 registries", () => {
   const hosts = regions.flatMap((region) => [account, 1, 2, 3, 4].map((of) => host(region, of)));
 
   it("of ten regions are asked for once a region, and every login opens its own region's", async (t) => {
-    await withScene({ registries: hosts.slice(1) }, async ({ parts, run, front, namespaces, witness }) => {
+    await withScene({ registries: hosts.slice(1) }, async ({ parts, run, gateway, namespaces, monitor }) => {
       const since = performance.now();
       await run().line(done);
       outcome(t, "50 registries of 10 regions", "ECR asked once a region", since);
-      assert.deepEqual(Object.fromEntries(front.asked), Object.fromEntries(regions.map((region) => [region, 1])));
+      assert.deepEqual(Object.fromEntries(gateway.asked), Object.fromEntries(regions.map((region) => [region, 1])));
       for (const namespace of namespaces) {
         const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
         assert.deepEqual(Object.keys(pulls).sort(), hosts.flatMap((one) => [one, `https://${one}`]).sort());
@@ -50,8 +50,8 @@ describe("50 registries", () => {
         }
         assert.equal((await parts.account(namespace)).secrets?.length, regions.length);
       }
-      // The witness has asked the registry about each.
-      assert.equal(witness.passwords.size, regions.length);
+      // The monitor has asked the registry about each.
+      assert.equal(monitor.passwords.size, regions.length);
     });
   });
 });
@@ -61,7 +61,7 @@ describe("a docker config that is larger than Kubernetes takes", () => {
 
   it("is told with its size and the remedy, costs nothing else, and leaves the last good one", async (t) => {
     await withScene({ tokenLife: 16_000 }, async (scene) => {
-      const { parts, witness, namespaces } = scene;
+      const { parts, monitor, namespaces } = scene;
       const [first = ""] = namespaces;
       const few = scene.run({ ECR_HELPER_REGISTRIES: hosts(500).join(",") });
       await few.line(done);
@@ -82,8 +82,8 @@ describe("a docker config that is larger than Kubernetes takes", () => {
       outcome(t, "a docker config of more than 1 MiB", "the last good one and all other secrets stay", since);
       await many.line(done);
       // Over a refresh: what others there are go on.
-      const isRenewed = renewed(witness);
-      await witness.come(namespaces.length, (version) => version.name === "ecr-creds" && isRenewed(version));
+      const isRenewed = renewed(monitor);
+      await monitor.come(namespaces.length, (version) => version.name === "ecr-creds" && isRenewed(version));
       assert.equal(
         (await parts.secret(first, "ecr-creds-pull")).metadata.resourceVersion,
         good.metadata.resourceVersion,

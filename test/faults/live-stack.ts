@@ -44,7 +44,7 @@ export async function keyInUse(stack: string): Promise<string | undefined> {
 export const hasGoodLogin = async (build: string): Promise<boolean> =>
   isLoginTaken(ports.registry, decode((await secret(build, "ecr-creds")).data["password"]));
 
-/** The tags of the images in a repository, asked of the emulator behind the front. */
+/** The tags of the images in a repository, asked of the emulator behind the gateway. */
 export async function imagesOf(repository: string): Promise<readonly string[]> {
   const answer = await fetch(`${url(ports.emulator)}/v2/${repository}/tags/list`);
   return ((await answer.json()) as { tags?: string[] }).tags ?? [];

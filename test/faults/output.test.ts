@@ -18,7 +18,7 @@ const scenes = async (name: string, play: (scene: Scene, pipe: Pipe) => Promise<
   try {
     await scene.grow(5);
     await play(scene, new Pipe(join(cluster.folder, name)));
-    assert.deepEqual(await scene.witness.stop(), []);
+    assert.deepEqual(await scene.monitor.stop(), []);
   } finally {
     await scene.end();
   }
@@ -33,7 +33,7 @@ describe("the helper's standard output", { concurrency: true }, () => {
       const helper = scene.runIn({ stdout }, { ECR_HELPER_PORT: String(port) });
       await scene.isRight();
       outcome(t, "a full standard output", "first pass as ever", since);
-      await scene.witness.come(2 * 5 + 1, renewed(scene.witness));
+      await scene.monitor.come(2 * 5 + 1, renewed(scene.monitor));
       await scene.isRight();
       assert.equal((await fetch(`http://127.0.0.1:${String(port)}/healthz`)).status, 200);
       const { code, took } = await helper.stop();
@@ -51,7 +51,7 @@ describe("the helper's standard output", { concurrency: true }, () => {
       closeSync(stdout);
       pipe.leave();
       await scene.isRight();
-      await scene.witness.come(2 * 5 + 1, renewed(scene.witness));
+      await scene.monitor.come(2 * 5 + 1, renewed(scene.monitor));
       pipe.return();
       const since = performance.now();
       await pipe.linesUpTo(done);

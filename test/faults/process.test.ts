@@ -16,8 +16,8 @@ async function withScene(options: SceneOptions, play: (scene: Scene) => Promise<
   const scene = await Scene.set(cluster, options);
   try {
     await play(scene);
-    assert.deepEqual(await scene.witness.stop(), []);
-    if (helpers === 1) assert.deepEqual(scene.witness.older, []);
+    assert.deepEqual(await scene.monitor.stop(), []);
+    if (helpers === 1) assert.deepEqual(scene.monitor.older, []);
   } finally {
     await scene.end();
   }
@@ -38,22 +38,22 @@ describe("the helper's process", { concurrency: true }, () => {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     it(`loses nothing by ${signal} at any moment, and the next one does the rest`, async (t) => {
       await withScene({ tokenLife: 16_000 }, async (scene) => {
-        const { witness } = scene;
+        const { monitor } = scene;
         const moments: [string, (helper: HelperProcess) => Promise<unknown>][] = [
           ["before it has said a word", async () => Promise.resolve()],
           ["before its first list", async (helper) => helper.line(/^Deployment/)],
-          ["after its first secret", async () => witness.come(1)],
-          ["after its 10th secret", async () => witness.come(10)],
+          ["after its first secret", async () => monitor.come(1)],
+          ["after its 10th secret", async () => monitor.come(10)],
           ["while it has nothing to do", async (helper) => helper.line(done)],
-          ["after the first secret of a refresh", async () => witness.come(1, renewed(witness))],
-          ["after the 10th secret of a refresh", async () => witness.come(10, renewed(witness))],
+          ["after the first secret of a refresh", async () => monitor.come(1, renewed(monitor))],
+          ["after the 10th secret of a refresh", async () => monitor.come(10, renewed(monitor))],
         ];
         for (const [moment, reached] of moments) {
           if (!moment.endsWith("refresh")) await scene.grow(16);
           const helper = scene.run();
           await reached(helper);
           const { code, took } = await helper.stop(signal);
-          const seen = `${String(witness.latest.size)} of ${String(2 * scene.namespaces.length + 1)} secrets there`;
+          const seen = `${String(monitor.latest.size)} of ${String(2 * scene.namespaces.length + 1)} secrets there`;
           assert.ok(took < 2_000, `it took ${String(took)} ms ${moment}`);
           // Before the helper's first word it is Node that ends.
           if (signal === "SIGTERM" && helper.lines.length > 0) assert.equal(code, 0, moment);
@@ -87,7 +87,7 @@ describe("the helper's process", { concurrency: true }, () => {
       }
       const each = ((performance.now() - since) / 100).toFixed(0);
       assert.deepEqual(await resourceVersions(scene), before);
-      assert.deepEqual([...scene.front.asked.values()], [1]);
+      assert.deepEqual([...scene.gateway.asked.values()], [1]);
       const again = performance.now();
       await scene.run().line(done);
       outcome(t, `100 restarts, ${each} ms each`, "ECR asked once in all, nothing written", again);
@@ -98,12 +98,12 @@ describe("the helper's process", { concurrency: true }, () => {
     await withScene({}, async (scene) => {
       await scene.grow(5);
       for (let start = 0; start < 10; start++) {
-        const asks = scene.front.next();
+        const asks = scene.gateway.next();
         const helper = scene.run();
         await asks;
         await helper.stop("SIGKILL");
       }
-      const asked = [...scene.front.asked.values()].reduce((sum, count) => sum + count, 0);
+      const asked = [...scene.gateway.asked.values()].reduce((sum, count) => sum + count, 0);
       assert.equal(asked, 10);
       const since = performance.now();
       await scene.run().line(done);
@@ -116,7 +116,7 @@ describe("the helper's process", { concurrency: true }, () => {
     await withScene(
       { tokenLife: 16_000 },
       async (scene) => {
-        const { witness, front } = scene;
+        const { monitor, gateway } = scene;
         await scene.grow(10);
         const since = performance.now();
         const both = [scene.run(), scene.run()];
@@ -124,18 +124,18 @@ describe("the helper's process", { concurrency: true }, () => {
         await scene.isRight();
         outcome(t, "two helpers at once", "every secret accepted at all times", since);
         // Over a refresh of each.
-        for (let refresh = 0; refresh < both.length; refresh++) await witness.come(2 * 10 + 1, renewed(witness));
+        for (let refresh = 0; refresh < both.length; refresh++) await monitor.come(2 * 10 + 1, renewed(monitor));
         await scene.isRight();
         for (const helper of both) assert.equal((await helper.stop()).code, 0);
-        const asked = [...front.asked.values()].reduce((sum, count) => sum + count, 0);
+        const asked = [...gateway.asked.values()].reduce((sum, count) => sum + count, 0);
         // Each token once, and once again where the other's older one came later.
         const most = 2 * asked * (2 * 10 + 1);
         assert.ok(
-          witness.versions.length <= most,
-          `${String(witness.versions.length)} writes, ${String(most)} at most`,
+          monitor.versions.length <= most,
+          `${String(monitor.versions.length)} writes, ${String(most)} at most`,
         );
         t.diagnostic(
-          `${String(asked)} tokens, ${String(witness.versions.length)} versions of ${String(2 * 10 + 1)} secrets`,
+          `${String(asked)} tokens, ${String(monitor.versions.length)} versions of ${String(2 * 10 + 1)} secrets`,
         );
       },
       2,
@@ -156,7 +156,7 @@ describe("the helper's process", { concurrency: true }, () => {
       await helper.line(done);
       await scene.isRight();
       outcome(t, "a read-only disk", "first pass as ever", since);
-      await scene.witness.come(2 * 3 + 1, renewed(scene.witness));
+      await scene.monitor.come(2 * 3 + 1, renewed(scene.monitor));
       assert.equal((await helper.stop()).code, 0);
     });
   });

@@ -43,19 +43,19 @@ describe(`a cluster of ${String(size)} namespaces`, () => {
   it("loses nothing when the kernel kills the helper for want of memory", async (t) => {
     const group = await ControlGroup.make(`${scene.id}-scarce`, limit);
     const helper = scene.runIn({ around: group.around });
-    await scene.witness.come(size / 10);
+    await scene.monitor.come(size / 10);
     while (!helper.hasEnded) await Promise.all([group.squeeze(), delay(10)]);
     assert.equal(await helper.end(), "SIGKILL");
     assert.equal(await group.kills(), 1);
     await group.remove();
-    t.diagnostic(`killed after ${String(scene.witness.versions.length)} of ${String(2 * size + 1)} secrets`);
+    t.diagnostic(`killed after ${String(scene.monitor.versions.length)} of ${String(2 * size + 1)} secrets`);
   });
 
   it("is right after one pass within the container's memory, even where nobody reads the log", async (t) => {
     const group = await ControlGroup.make(`${scene.id}-whole`, limit);
     const pipe = new Pipe(join(cluster.folder, "log"));
     const [port, stdout, since] = [await freePort(), pipe.writer(), performance.now()];
-    const left = 2 * size + 1 - scene.witness.latest.size;
+    const left = 2 * size + 1 - scene.monitor.latest.size;
     const helper = scene.runIn({ around: group.around, stdout }, { ECR_HELPER_PORT: String(port) });
     closeSync(stdout);
     await scene.isRight(300_000);
@@ -70,6 +70,6 @@ describe(`a cluster of ${String(size)} namespaces`, () => {
     t.diagnostic(`${String(lost)} lines were lost, ${String(lines.length - 1)} were kept`);
     assert.equal((await helper.stop()).code, 0);
     await group.remove();
-    assert.deepEqual([await scene.witness.stop(), scene.witness.older], [[], []]);
+    assert.deepEqual([await scene.monitor.stop(), scene.monitor.older], [[], []]);
   });
 });

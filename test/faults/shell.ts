@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { cloudEnvironment } from "../local/cloud.ts";
-import { keepFiles, recordSaid } from "../local/audit-log.ts";
+import { preserveFiles, recordOutput } from "../local/audit-log.ts";
 
 export interface Said {
   readonly code: number | null;
@@ -15,13 +15,13 @@ export interface Said {
 /** Runs a command, after `eval "$(npm run -s env)"`. */
 export async function shell(command: string): Promise<Said> {
   const since = performance.now();
-  keepFiles();
+  preserveFiles();
   const child = spawn("sh", ["-ec", command], {
     cwd: join(import.meta.dirname, "../.."),
     env: { ...process.env, ...cloudEnvironment() },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
-  recordSaid("commands", [command, stdout, stderr].join("\n"));
+  recordOutput("commands", [command, stdout, stderr].join("\n"));
   return { code: child.exitCode, said: stdout + stderr, milliseconds: Math.round(performance.now() - since) };
 }

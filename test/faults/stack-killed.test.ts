@@ -123,7 +123,7 @@ describe("a stack whose commands are killed at every resource", () => {
     }
     const { code, said, milliseconds } = await stack.destroy();
     assert.equal(code, 0, said);
-    await stack.proveNothingIsLeft();
+    await stack.assertCleanedUp();
     const held = `${String(count(deletions))} resources in ${String(deletions.length)} kills; what was gone was no error`;
     t.diagnostic(`outcome: down killed at every resource | ${held} | right again after ${String(milliseconds)} ms`);
   });

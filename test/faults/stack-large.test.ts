@@ -59,7 +59,7 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
 
     const down = await stack.destroy();
     assert.equal(down.code, 0, down.said);
-    await stack.proveNothingIsLeft();
+    await stack.assertCleanedUp();
     const { items } = await kube<{ items: Account[] }>({ method: "GET", path: accounts });
     const own = items.filter(({ metadata }) => builds.includes(metadata.namespace));
     assert.equal(own.length, size);

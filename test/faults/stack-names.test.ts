@@ -183,7 +183,7 @@ describe("a stack to which somebody else added something", () => {
     assert.equal(up.code, 0, up.said);
     const down = await stack.destroy();
     assert.equal(down.code, 0, down.said);
-    await stack.proveNothingIsLeft();
+    await stack.assertCleanedUp();
     t.diagnostic(`outcome: down of a repository with images | refused, the images stay | ${outcome(down)}`);
     t.diagnostic(`outcome: a key of somebody else's | never deleted; down names the user | ${outcome(down)}`);
   });

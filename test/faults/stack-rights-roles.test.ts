@@ -74,7 +74,7 @@ describe("a deployer who begins without the rights of the identities that have a
     await eks.send(new UpdatePodIdentityAssociationCommand(another));
     await deployer.up(t, "up where somebody changed role and association", podIdentity);
     await deployer.refused(t, "down", async () => deployer.stack.destroy());
-    await deployer.stack.proveNothingIsLeft();
+    await deployer.stack.assertCleanedUp();
   });
 
   it("needs all that infra/deployer-policy.json gives him for it, and nothing else", async () => {

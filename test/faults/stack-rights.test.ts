@@ -55,7 +55,7 @@ describe("a deployer of identity accessKey who begins without any right", () => 
     assert.equal(code, 0, said);
     const down = await deployer.stack.destroy();
     assert.equal(down.code, 0, down.said);
-    await deployer.stack.proveNothingIsLeft();
+    await deployer.stack.assertCleanedUp();
   });
 
   it("needs all that infra/deployer-policy.json gives him for it, and nothing else", async () => {

@@ -88,7 +88,7 @@ describe("down of a stack whose helper does not run", () => {
     const again = await down();
     assert.equal(again.code, 0, again.said);
     assert.match(again.said, /is destroyed and left nothing/);
-    await stack.proveNothingIsLeft();
+    await stack.assertCleanedUp();
     const ended = `right again after ${String(cleared.milliseconds + again.milliseconds)} ms`;
     t.diagnostic(`outcome: down without a helper | entries in service accounts of others are named | ${ended}`);
   });

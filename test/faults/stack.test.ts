@@ -153,7 +153,7 @@ describe("a stack that is changed behind its back", () => {
     await deleteEverything();
     const ended = await stack.destroy();
     assert.equal(ended.code, 0, ended.said);
-    await stack.proveNothingIsLeft();
+    await stack.assertCleanedUp();
     t.diagnostic(`outcome: down of what was deleted by hand | what is gone is no error | ${again(ended)}`);
   });
 });

@@ -2,7 +2,7 @@
 // tokens live for seconds, and the API server.
 import type { Cluster, HelperProcess } from "../support/helper-process.ts";
 import { decode, makeParts, type Parts, type PartsOptions, type Secret } from "../support/stack-parts.ts";
-import { startFront, type Front } from "../local/gateway/main.ts";
+import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
@@ -35,11 +35,11 @@ export async function makeSurroundings(
   options: PartsOptions = {},
 ): Promise<Surroundings> {
   const any = { address: loopback, port: 0 };
-  const front: Front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
+  const gateway: Gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   const parts = await makeParts(namespaces, options);
-  const aws = await Proxy.start({ upstream: url(front.api) });
+  const aws = await Proxy.start({ upstream: url(gateway.api) });
   const kubernetes = await Proxy.start({ upstream: parts.options.server, ca: parts.options.ca });
-  const accepts = async (password: string): Promise<boolean> => isLoginTaken(front.registry, password);
+  const accepts = async (password: string): Promise<boolean> => isLoginTaken(gateway.registry, password);
   return {
     parts,
     aws,
@@ -60,7 +60,7 @@ export async function makeSurroundings(
     },
     close: async () => {
       await parts.remove();
-      await Promise.all([aws.close(), kubernetes.close(), front.close()]);
+      await Promise.all([aws.close(), kubernetes.close(), gateway.close()]);
     },
   };
 }

@@ -5,7 +5,7 @@ import { createKubeClient } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import type { KubeRequest } from "../../helper/kube/types.ts";
 import { HelperProcess } from "../support/helper-process.ts";
-import { startFront, type Front } from "../local/gateway/main.ts";
+import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
 import { loginStatus } from "../support/registry-login.ts";
@@ -155,22 +155,22 @@ describe("the helper, with the stack's own rights", () => {
 describe("the helper, over time and against others", () => {
   const namespace = `time-${id}`;
   let parts: Parts;
-  let front: Front;
+  let gateway: Gateway;
 
   before(async () => {
     parts = await makeParts([namespace]);
     // A registry of its own whose tokens live so short that several refreshes can be seen.
     const any = { address: loopback, port: 0 };
-    front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
+    gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
   });
 
   after(async () => {
-    await front.close();
+    await gateway.close();
     await parts.remove();
   });
 
   const run = (env: Record<string, string> = {}): HelperProcess =>
-    parts.run({ AWS_ENDPOINT_URL: url(front.api), ...env });
+    parts.run({ AWS_ENDPOINT_URL: url(gateway.api), ...env });
 
   it("is refused by ECR without the stack's key, and writes nothing then", async () => {
     const helper = run({ AWS_SECRET_ACCESS_KEY: "wrong" });
@@ -218,7 +218,7 @@ describe("the helper, over time and against others", () => {
       60_000,
     );
     const [, , latest = ""] = seen;
-    assert.equal(await loginStatus(front.registry, latest), 200);
+    assert.equal(await loginStatus(gateway.registry, latest), 200);
     await helper.stop();
   });
 

@@ -7,7 +7,7 @@ import { createKubeClient } from "../../helper/kube/client.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { rememberSecrets } from "../local/audit-log.ts";
+import { recordSecrets } from "../local/audit-log.ts";
 import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
 import { accountPath, makeParts, secretPath, type Parts } from "../support/stack-parts.ts";
 
@@ -41,7 +41,7 @@ describe("somebody hostile in a namespace", () => {
     const request = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {} };
     const path = `${accounts}/tenant/token`;
     const { token } = (await admin<{ status: { token: string } }>({ method: "POST", path, body: request })).status;
-    rememberSecrets([token]);
+    recordSecrets([token]);
     return createKubeClient({ server: options.server, ca: options.ca, token: () => token });
   };
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import type { KubeError } from "../../helper/kube/errors.ts";
-import { recordSaid } from "../local/audit-log.ts";
+import { recordOutput } from "../local/audit-log.ts";
 import { ports, url } from "../local/settings.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
 import { ApiServer, freePort } from "../support/api-server.ts";
@@ -120,7 +120,7 @@ describe("a helper that starts anew", () => {
     assert.equal(await ask("/readyz"), "ok\n");
     assert.equal(await ask("/healthz"), "ok\n");
     const metrics = await ask("/metrics");
-    recordSaid("metrics", metrics);
+    recordOutput("metrics", metrics);
     assert.match(metrics, /^ecr_helper_token_requests_total\{region="us-east-1",login="pull",result="success"\} 0$/m);
     assert.match(metrics, /^ecr_helper_targets\{state="synced"\} 3$/m);
     assert.match(

@@ -4,7 +4,7 @@ import { after, describe, it } from "node:test";
 import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { awsFunctions } from "../local/pulumi/aws/functions.ts";
-import { InitFailedError, type Live } from "../local/pulumi/resource-type.ts";
+import { InitFailedError, type LiveResource } from "../local/pulumi/resource-type.ts";
 import { account, cluster } from "../local/settings.ts";
 import {
   assertDeleted,
@@ -35,7 +35,7 @@ describe("roles and what takes them, by the AWS stand-in", () => {
   const roleToken = "aws:iam/role:Role";
   const oidcToken = "aws:iam/openIdConnectProvider:OpenIdConnectProvider";
   const associationToken = "aws:eks/podIdentityAssociation:PodIdentityAssociation";
-  let role: Live;
+  let role: LiveResource;
 
   it("make a role, and change all that can be changed in place", async () => {
     const inputs = { name, assumeRolePolicy: trust("pods.eks.amazonaws.com"), tags: { a: "1" } };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import * as iam from "@aws-sdk/client-iam";
 import { awsSession } from "../local/pulumi/aws/session.ts";
-import type { Live } from "../local/pulumi/resource-type.ts";
+import type { LiveResource } from "../local/pulumi/resource-type.ts";
 import { isSecret, plainProperties } from "../local/pulumi/values.ts";
 import { account } from "../local/settings.ts";
 import {
@@ -37,8 +37,8 @@ describe("users, policies and keys of the AWS stand-in", () => {
   const keyToken = "aws:iam/accessKey:AccessKey";
   const attachmentToken = "aws:iam/userPolicyAttachment:UserPolicyAttachment";
   const policyInputs = { name, description: "d", policy: policyDocument("ecr:GetAuthorizationToken") };
-  let policy: Live;
-  let user: Live;
+  let policy: LiveResource;
+  let user: LiveResource;
 
   it("make a policy, in new versions of which only five are kept", async () => {
     policy = await lifecycle(policyToken, { ...policyInputs, tags: { a: "1" } });

@@ -14,7 +14,7 @@ import { dockerSession } from "../local/pulumi/docker/provider.ts";
 import { isSecret, plain, secret, unknown, type Properties } from "../local/pulumi/values.ts";
 import { dockerHost } from "../local/docker.ts";
 import { aws, ports } from "../local/settings.ts";
-import type { Live } from "../local/pulumi/resource-type.ts";
+import type { LiveResource } from "../local/pulumi/resource-type.ts";
 
 Object.assign(process.env, aws);
 
@@ -27,7 +27,7 @@ const repositories = awsTypes["aws:ecr/repository:Repository"];
 
 let folder = "";
 let login: Properties = {};
-let live: Live;
+let live: LiveResource;
 
 const inputs = (tag: string, further: Properties = {}): Properties => ({
   imageName: `${name}:${tag}`,
@@ -37,7 +37,7 @@ const inputs = (tag: string, further: Properties = {}): Properties => ({
 });
 
 const password = (): string => plain(login["password"]) as string;
-const digestOf = ({ outputs }: Live): string => outputs["repoDigest"] as string;
+const digestOf = ({ outputs }: LiveResource): string => outputs["repoDigest"] as string;
 
 async function checked(given: Properties): Promise<Properties> {
   const { inputs: result, failures } = await image.check({ inputs: given, naming: { name: "i" } }, session);

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { aws } from "../local/settings.ts";
 import { awsSession, type AwsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
-import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
+import type { LiveResource, ResourceType } from "../local/pulumi/resource-type.ts";
 import type { Properties } from "../local/pulumi/values.ts";
 
 Object.assign(process.env, aws);
@@ -17,7 +17,7 @@ export const session = awsSession({});
 /** What everything of a test file is called, or starts with. */
 export const name = `plugin-${randomBytes(3).toString("hex")}`;
 /** In the order in which they were made. */
-export const made: [Token, Live][] = [];
+export const made: [Token, LiveResource][] = [];
 const naming = { name };
 
 /** An IAM policy that allows one action. */
@@ -35,14 +35,14 @@ export async function checked(token: Token, inputs: Properties, oldInputs?: Prop
 }
 
 /** Makes a resource as the engine does; it is deleted after the test at the latest. */
-export async function create(token: Token, inputs: Properties): Promise<Live> {
+export async function create(token: Token, inputs: Properties): Promise<LiveResource> {
   const live = await typeOf(token).create(await checked(token, inputs), session);
   made.push([token, live]);
   return live;
 }
 
 /** Changes a resource in place. Nothing is left to change then. */
-export async function update(token: Token, live: Live, inputs: Properties): Promise<Live> {
+export async function update(token: Token, live: LiveResource, inputs: Properties): Promise<LiveResource> {
   const next = await checked(token, inputs, live.inputs);
   assert.deepEqual(typeOf(token).diff({ state: live.outputs, inputs: next }, session).replaces, []);
   const updated = await typeOf(token).update(live.id, live.outputs, next, session);
@@ -51,20 +51,20 @@ export async function update(token: Token, live: Live, inputs: Properties): Prom
 }
 
 /** The resource as it is; undefined where it is not there. */
-export const refresh = async (token: Token, live: Live): Promise<Live | undefined> =>
+export const refresh = async (token: Token, live: LiveResource): Promise<LiveResource | undefined> =>
   typeOf(token).read(live.id, session, live);
 
 /** What a program with these inputs would change. */
-export const changes = (token: Token, live: Live, inputs: Properties): Readonly<Record<string, string>> =>
+export const changes = (token: Token, live: LiveResource, inputs: Properties): Readonly<Record<string, string>> =>
   typeOf(token).diff({ state: live.outputs, inputs }, session).detailed;
 
 /** A program with these inputs would change nothing. */
-export function assertSettled(token: Token, live: Live, inputs: Properties): void {
+export function assertSettled(token: Token, live: LiveResource, inputs: Properties): void {
   assert.deepEqual(changes(token, live, inputs), {});
 }
 
 /** An output that is a text. */
-export const text = (live: Live, key: string): string => {
+export const text = (live: LiveResource, key: string): string => {
   const value = live.outputs[key];
   assert.ok(typeof value === "string", `${key} is a text`);
   return value;
@@ -80,7 +80,11 @@ export async function removeMade(): Promise<void> {
 }
 
 /** What is the same for all types: a refresh and an import find what was made, and a second delete nothing to do. */
-export async function lifecycle(token: Token, inputs: Properties, importId?: (live: Live) => string): Promise<Live> {
+export async function lifecycle(
+  token: Token,
+  inputs: Properties,
+  importId?: (live: LiveResource) => string,
+): Promise<LiveResource> {
   const live = await create(token, inputs);
   const refreshed = await refresh(token, live);
   assert.deepEqual(refreshed, live, "a refresh changes nothing");
@@ -93,14 +97,14 @@ export async function lifecycle(token: Token, inputs: Properties, importId?: (li
 }
 
 /** Deletes a resource, and once more what is gone. */
-export async function assertDeleted(token: Token, live: Live): Promise<void> {
+export async function assertDeleted(token: Token, live: LiveResource): Promise<void> {
   await typeOf(token).delete(live.id, live.outputs, session);
   assert.equal(await refresh(token, live), undefined);
   await typeOf(token).delete(live.id, live.outputs, session);
 }
 
 /** The first resource of a type that the test file made. */
-export function firstOf(token: Token): Live {
+export function firstOf(token: Token): LiveResource {
   const [, live] = made.find(([one]) => one === token) ?? assert.fail(`no ${token} was made`);
   return live;
 }

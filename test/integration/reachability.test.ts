@@ -164,10 +164,10 @@ describe("the local cloud's network", () => {
   it("lets nobody at the emulator's registry and controls through the door of AWS", async () => {
     for (const path of ["/v2/", "/_ministack/config", "/_ministack/reset"]) {
       for (const method of ["GET", "POST"]) {
-        assert.equal((await fetch(`${url(ports.front)}${path}`, { method })).status, 404, path);
+        assert.equal((await fetch(`${url(ports.gateway)}${path}`, { method })).status, 404, path);
       }
     }
-    assert.equal((await fetch(`${url(ports.front)}/_ministack/health`)).status, 200);
+    assert.equal((await fetch(`${url(ports.gateway)}/_ministack/health`)).status, 200);
   });
 
   it("has its rules once, however often it is started", async () => {

@@ -4,8 +4,8 @@ import { after, before, describe, it } from "node:test";
 import { DeleteUserPolicyCommand, IAMClient, PutUserPolicyCommand } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/errors.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { recordSaid } from "../local/audit-log.ts";
-import { startFront, type Front } from "../local/gateway/main.ts";
+import { recordOutput } from "../local/audit-log.ts";
+import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { account, loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
@@ -26,7 +26,7 @@ const denied = "eu-west-1";
 describe("registries of several accounts and regions, one of which IAM denies", () => {
   const iam = new IAMClient();
   let parts: Parts;
-  let front: Front;
+  let gateway: Gateway;
   let helper: HelperProcess;
   let port: number;
 
@@ -52,15 +52,15 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     parts = await makeParts([namespace], { config: { registries: JSON.stringify(further) } });
     await deny();
     const any = { address: loopback, port: 0 };
-    front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
+    gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
     port = await freePort();
-    helper = parts.run({ AWS_ENDPOINT_URL: url(front.api), ECR_HELPER_PORT: String(port) });
+    helper = parts.run({ AWS_ENDPOINT_URL: url(gateway.api), ECR_HELPER_PORT: String(port) });
     await helper.line(/the secret will expire/);
   });
 
   after(async () => {
     await allow().catch(() => undefined);
-    await front.close();
+    await gateway.close();
     await parts.remove();
   });
 
@@ -71,10 +71,10 @@ describe("registries of several accounts and regions, one of which IAM denies", 
       "m",
     );
     const metrics = await ask("/metrics");
-    recordSaid("metrics", metrics);
+    recordOutput("metrics", metrics);
     return Number(sample.exec(metrics)?.[1]);
   };
-  const registryTakes = async (password: string): Promise<boolean> => isLoginTaken(front.registry, password);
+  const registryTakes = async (password: string): Promise<boolean> => isLoginTaken(gateway.registry, password);
   const path = (collection: string, name: string): string =>
     `/api/v1/namespaces/${namespace}/${collection}?fieldSelector=metadata.name%3D${name}`;
 
@@ -126,7 +126,7 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     await deny();
     const before = await parts.secret(namespace, "ecr-creds-pull");
     await helper.stop();
-    const next = parts.run({ AWS_ENDPOINT_URL: url(front.api) });
+    const next = parts.run({ AWS_ENDPOINT_URL: url(gateway.api) });
     const [kept, old] = [pullPasswords(before)[host(denied)], pullPasswords(before)[host("us-west-2")]];
     const isRefreshed = (secret: Secret): boolean => pullPasswords(secret)[host("us-west-2")] !== old;
     const after = await waitForObject<Secret>(parts.options, path("secrets", "ecr-creds-pull"), isRefreshed, 60_000);

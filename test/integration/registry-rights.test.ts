@@ -7,8 +7,8 @@ import { after, before, describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import * as iam from "@aws-sdk/client-iam";
 import * as sts from "@aws-sdk/client-sts";
-import { rememberSecrets } from "../local/audit-log.ts";
-import { startFront, type Front } from "../local/gateway/main.ts";
+import { recordSecrets } from "../local/audit-log.ts";
+import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";
 import {
@@ -58,7 +58,7 @@ const noIdentity = (action: string): string => `because no identity-based policy
 
 describe("the registry of the local cloud", () => {
   const clients = { iam: new iam.IAMClient(), ecr: new ecr.ECRClient() };
-  let front: Front;
+  let gateway: Gateway;
   let user: Credentials;
 
   const inline = async (...statements: Statement[]): Promise<void> => {
@@ -73,7 +73,7 @@ describe("the registry of the local cloud", () => {
     }
   };
   const client = async (of: CredentialSource = user, host?: string): Promise<RegistryClient> =>
-    new RegistryClient(front.registry, await passwordFor(of, { api: front.api }), host);
+    new RegistryClient(gateway.registry, await passwordFor(of, { api: gateway.api }), host);
   const pull = async (of?: Credentials, host?: string): Promise<string> =>
     (await client(of, host)).pull(repository, "1").then(
       () => "pulled",
@@ -87,8 +87,8 @@ describe("the registry of the local cloud", () => {
 
   before(async () => {
     const any = { address: loopback, port: 0 };
-    front = await startFront({ emulator: ports.emulator, api: any, registry: any });
-    clients.ecr = new ecr.ECRClient({ endpoint: url(front.api) });
+    gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any });
+    clients.ecr = new ecr.ECRClient({ endpoint: url(gateway.api) });
     await clients.iam.send(new iam.CreateUserCommand({ UserName: id, Path: "/builds/" }));
     const { AccessKey: key } = await clients.iam.send(new iam.CreateAccessKeyCommand({ UserName: id }));
     user = { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
@@ -115,7 +115,7 @@ describe("the registry of the local cloud", () => {
     await clients.iam.send(new iam.DeleteRoleCommand({ RoleName: id }));
     await clients.iam.send(new iam.DeleteAccessKeyCommand({ UserName: id, AccessKeyId: user.accessKeyId }));
     await clients.iam.send(new iam.DeleteUserCommand({ UserName: id }));
-    await front.close();
+    await gateway.close();
   });
 
   it("opens nothing by a token alone", async () => {
@@ -214,10 +214,10 @@ describe("the registry of the local cloud", () => {
     const PolicyDocument = document(allow("ecr:*", "*"));
     await clients.iam.send(new iam.PutRolePolicyCommand({ RoleName: id, PolicyName: "inline", PolicyDocument }));
     const assumed = async (Policy?: string): Promise<Credentials> => {
-      const client = new sts.STSClient({ endpoint: url(front.api), credentials: user });
+      const client = new sts.STSClient({ endpoint: url(gateway.api), credentials: user });
       const answer = await client.send(new sts.AssumeRoleCommand({ RoleArn: roleArn, RoleSessionName: "pod", Policy }));
       const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "" } = answer.Credentials ?? {};
-      rememberSecrets([SecretAccessKey, SessionToken]);
+      recordSecrets([SecretAccessKey, SessionToken]);
       return { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
     };
     assert.equal(await pull(await assumed()), "pulled");
@@ -321,9 +321,9 @@ describe("the registry of the local cloud", () => {
     try {
       await (await client(rootOf(otherAccount), registryHost(otherAccount))).push(repository, "theirs", "their layer");
       const path = `/v2/${repository}/manifests/theirs?ns=${registryHost(account)}`;
-      const authorization = `Basic ${Buffer.from(`AWS:${await passwordFor(user, { api: front.api })}`).toString("base64")}`;
+      const authorization = `Basic ${Buffer.from(`AWS:${await passwordFor(user, { api: gateway.api })}`).toString("base64")}`;
       const headers = { authorization, host: registryHost(otherAccount) };
-      const { address: host, port } = front.registry;
+      const { address: host, port } = gateway.registry;
       const [answer] = (await once(request({ host, port, path, headers }).end(), "response")) as [IncomingMessage];
       answer.resume();
       assert.equal(answer.statusCode, 403);
@@ -343,13 +343,13 @@ describe("the registry of the local cloud", () => {
     const unknown = `The repository with name '${id}/none' does not exist in the registry with id '${account}'`;
     await assert.rejects(there.pull(`${id}/none`, "1"), { message: `404 NAME_UNKNOWN ${unknown}` });
     await assert.rejects(there.pull(repository, "none"), { message: "404 MANIFEST_UNKNOWN Requested image not found" });
-    for (const password of [undefined, "wrong", await passwordFor(user, { api: front.api, region: "eu-west-1" })]) {
-      const answer = await new RegistryClient(front.registry, password).ask("GET", `/v2/${repository}/manifests/1`);
+    for (const password of [undefined, "wrong", await passwordFor(user, { api: gateway.api, region: "eu-west-1" })]) {
+      const answer = await new RegistryClient(gateway.registry, password).ask("GET", `/v2/${repository}/manifests/1`);
       assert.equal(answer.status, 401);
       assert.match(answer.headers.get("www-authenticate") ?? "", /^Basic realm="http:.*",service="ecr.amazonaws.com"$/);
     }
     const any = { address: loopback, port: 0 };
-    const brief = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife: 0 });
+    const brief = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 0 });
     const ended = new RegistryClient(brief.registry, await passwordFor(user, { api: brief.api }));
     const message = "403 DENIED Your authorization token has expired. Reauthenticate and try again.";
     await assert.rejects(ended.pull(repository, "1"), { message });
@@ -403,7 +403,7 @@ describe("the registry of the local cloud", () => {
   });
 
   it("judges what a request to ECR's API names as a list or by its ARN, and the tags of what is made", async () => {
-    const theirs = new ecr.ECRClient({ endpoint: url(front.api), credentials: user });
+    const theirs = new ecr.ECRClient({ endpoint: url(gateway.api), credentials: user });
     const resourceArn = arnOf(repository);
     const describe = new ecr.DescribeRepositoriesCommand({ repositoryNames: [repository] });
     const tag = new ecr.TagResourceCommand({ resourceArn, tags: [{ Key: "team", Value: "b" }] });

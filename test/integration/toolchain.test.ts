@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { run } from "../local/process.ts";
-import { pulumiCommand } from "../local/pulumi/toolchain.ts";
+import { pulumiCommand } from "../local/pulumi/pulumi-home.ts";
 
 const project = join(import.meta.dirname, "../..");
 

@@ -1,99 +1,103 @@
-// What a request to AWS asks for, in IAM's words, and what of its answer has to be remembered. Pure.
+// Parses requests to AWS into the actions that IAM authorizes, and responses into what the audit log records. Pure.
 import type { IncomingHttpHeaders } from "node:http";
 
-/** One request, without what is secret of it. */
+/** One request as the audit log records it, without secrets. */
 export interface AwsRequest {
   /** ISO 8601. */
   readonly time: string;
-  /** As policies name it: `ecr:GetAuthorizationToken`. */
+  /** The action's name in policies: `ecr:GetAuthorizationToken`. */
   readonly action: string;
-  /** Further actions that AWS allows or refuses with it. */
-  readonly also?: readonly string[];
-  /** The id of the access key that signed it, and the region it was signed for; none where nothing did. */
+  /** Further actions that have to be allowed for the same request, such as `iam:TagRole` for CreateRole with tags. */
+  readonly impliedActions?: readonly string[];
+  /** The id of the access key that signed the request, and the region it was signed for; absent where it is unsigned. */
   readonly key?: string;
   readonly region?: string;
-  /** Of a request to the registry by a token that this key was given: the repository's ARN. */
+  /** Only for requests to the registry: the repository's ARN. `key` is then the access key that got the token. */
   readonly repository?: string;
-  /** Names of what a request to IAM or STS is about. */
+  /** Only for requests to IAM or STS: the names of the entities in the request. */
   readonly user?: string;
   readonly role?: string;
   readonly policy?: string;
-  /** Of a request to EKS: the name of the cluster. */
+  /** Only for requests to EKS: the name of the cluster. */
   readonly cluster?: string;
   readonly status: number;
-  /** Of an answer that refuses. */
+  /** The error code, where the request failed. */
   readonly error?: string;
-  /** The id of an access key that the answer gave. */
-  readonly made?: string;
+  /** The id of an access key that the response issued. */
+  readonly createdKey?: string;
 }
 
-export type Asked = Omit<AwsRequest, "time" | "status" | "error" | "made">;
+/** What a request asks for, without the time and the response. */
+export type AwsOperation = Omit<AwsRequest, "time" | "status" | "error" | "createdKey">;
 
-/** Of a request, what is needed to tell what it asks for. */
-export interface Received {
+/** The parts of an incoming HTTP request that identify its operation. */
+export interface ReceivedRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: IncomingHttpHeaders;
 }
 
-const lastOf = (arn: string | null): string | undefined => arn?.split("/").at(-1);
+const lastSegment = (arn: string | null): string | undefined => arn?.split("/").at(-1);
 
-/** What a request to the API asks for; undefined for one that is none of AWS'. */
-export function askedFor({ method = "", url = "/", headers }: Received, body: Buffer): Asked | undefined {
+/** The operation that a request asks for; undefined where it is no request to the AWS API. */
+export function parseAwsRequest(
+  { method = "", url = "/", headers }: ReceivedRequest,
+  body: Buffer,
+): AwsOperation | undefined {
   const { pathname, searchParams } = new URL(url, "http://aws");
-  const signer = signedBy(String(headers.authorization ?? searchParams.get("X-Amz-Credential")));
+  const signer = parseCredentialScope(String(headers.authorization ?? searchParams.get("X-Amz-Credential")));
   const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body.toString("latin1"))]);
-  // STS is asked without a signature by who has a token of his cluster alone.
+  // AssumeRoleWithWebIdentity is the only unsigned request: its caller has no AWS credentials yet.
   const service = signer?.service ?? "sts";
   const asked = form.has("Action")
-    ? aboutForm(form, service)
-    : about[service]?.(headers, `${method} ${pathname}`, body);
+    ? parseForm(form, service)
+    : parsers[service]?.(headers, `${method} ${pathname}`, body);
   return asked && { ...asked, ...(signer === undefined ? {} : { key: signer.id, region: signer.region }) };
 }
 
-function signedBy(text: string): { id: string; region: string; service: string } | undefined {
+function parseCredentialScope(text: string): { id: string; region: string; service: string } | undefined {
   const [, id, region, service] = /(\w+)\/\d+\/([\w-]+)\/(\w+)\//.exec(text) ?? [];
   if (id === undefined || region === undefined || service === undefined) return undefined;
   return { id, region, service };
 }
 
-function aboutForm(form: URLSearchParams, service: string): Asked {
+function parseForm(form: URLSearchParams, service: string): AwsOperation {
   const action = `${service}:${form.get("Action") ?? ""}`;
   const kind = /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.exec(action)?.[1];
   const names = {
     user: form.get("UserName"),
-    role: form.get("RoleName") ?? lastOf(form.get("RoleArn")),
-    policy: form.get("PolicyName") ?? lastOf(form.get("PolicyArn")),
+    role: form.get("RoleName") ?? lastSegment(form.get("RoleArn")),
+    policy: form.get("PolicyName") ?? lastSegment(form.get("PolicyArn")),
   };
   const known = Object.fromEntries(Object.entries(names).filter(([, name]) => typeof name === "string"));
-  return { action, also: kind === undefined ? [] : alsoAskedByForm(form, kind), ...known };
+  return { action, impliedActions: kind === undefined ? [] : impliedByForm(form, kind), ...known };
 }
 
-const alsoAskedByForm = (form: URLSearchParams, kind: string): string[] => [
+const impliedByForm = (form: URLSearchParams, kind: string): string[] => [
   ...(form.has("Tags.member.1.Key") ? [`iam:Tag${kind}`] : []),
   ...(form.has("PermissionsBoundary") ? [`iam:Put${kind}PermissionsBoundary`] : []),
 ];
 
-const about: Readonly<Record<string, (headers: IncomingHttpHeaders, line: string, body: Buffer) => Asked>> = {
+const parsers: Readonly<Record<string, (headers: IncomingHttpHeaders, line: string, body: Buffer) => AwsOperation>> = {
   ecr: (headers, _line, body) => {
     const [name = ""] = String(headers["x-amz-target"]).split(".").slice(-1);
     const isTagged = name === "CreateRepository" && /"tags": *\[ *\{/.test(body.toString());
-    return { action: `ecr:${name}`, also: isTagged ? ["ecr:TagResource"] : [] };
+    return { action: `ecr:${name}`, impliedActions: isTagged ? ["ecr:TagResource"] : [] };
   },
   eks: (_headers, line, body) => {
-    const name = eks.find(([start]) => start.test(line))?.[1] ?? line;
-    const also = [
-      // The role is given away to EKS' service.
+    const name = eksOperations.find(([start]) => start.test(line))?.[1] ?? line;
+    const impliedActions = [
+      // The request passes the role to the EKS service.
       ...(name.endsWith("PodIdentityAssociation") && body.includes('"roleArn"') ? ["iam:PassRole"] : []),
       ...(name.startsWith("Create") && body.includes('"tags"') ? ["eks:TagResource"] : []),
     ];
     const cluster = /^\w+ \/clusters\/([^/?]+)/.exec(line)?.[1];
-    return { action: `eks:${name}`, also, ...(cluster === undefined ? {} : { cluster }) };
+    return { action: `eks:${name}`, impliedActions, ...(cluster === undefined ? {} : { cluster }) };
   },
 };
 
-/** EKS' API by method and path: https://docs.aws.amazon.com/eks/latest/APIReference/API_Operations.html */
-const eks: readonly [start: RegExp, action: string][] = [
+/** The operations of EKS by method and path: https://docs.aws.amazon.com/eks/latest/APIReference/API_Operations.html */
+const eksOperations: readonly [start: RegExp, action: string][] = [
   [/^POST \/clusters$/, "CreateCluster"],
   [/^GET \/clusters\/[^/]+$/, "DescribeCluster"],
   [/^POST \/clusters\/[^/]+\/pod-identity-associations$/, "CreatePodIdentityAssociation"],
@@ -106,8 +110,11 @@ const eks: readonly [start: RegExp, action: string][] = [
   [/^DELETE \/tags\//, "UntagResource"],
 ];
 
-/** Of an answer of the API: the error's code, the id of an access key, and what is secret. */
-export function answered(status: number, body: Buffer): { error?: string; made?: string; secrets: string[] } {
+/** The error code of a response, or the access key's id and the secrets that it issues. */
+export function parseAwsResponse(
+  status: number,
+  body: Buffer,
+): { error?: string; createdKey?: string; secrets: string[] } {
   const text = body.toString();
   const find = (pattern: RegExp): string | undefined => pattern.exec(text)?.slice(1).find(Boolean);
   if (status >= 400) {
@@ -117,6 +124,6 @@ export function answered(status: number, body: Buffer): { error?: string; made?:
   const secrets = ["SecretAccessKey", "SessionToken"].flatMap(
     (name) => find(new RegExp(`<${name}>([^<]+)<|"${name}": ?"([^"]+)"`)) ?? [],
   );
-  const made = secrets.length === 0 ? undefined : find(/<AccessKeyId>([^<]+)<|"AccessKeyId": ?"([^"]+)"/);
-  return { ...(made === undefined ? {} : { made }), secrets };
+  const createdKey = secrets.length === 0 ? undefined : find(/<AccessKeyId>([^<]+)<|"AccessKeyId": ?"([^"]+)"/);
+  return { ...(createdKey === undefined ? {} : { createdKey }), secrets };
 }

@@ -1,4 +1,4 @@
-// What was made once and is kept: folders of the cache, each under the version and the content that it was made from.
+// The cache of what takes long to build. Each entry is a folder, named by the version and a hash of what it was built from.
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,38 +6,45 @@ import { cache } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 import { say, step } from "./progress.ts";
 
-export interface Kept {
-  /** Its name in the cache. */
+/** How to build a folder of the cache. */
+export interface CacheEntry {
+  /** The folder's name in the cache. */
   readonly folder: string;
-  /** What is shown while it is made. */
+  /** Shown to the user during the build. */
   readonly title: string;
-  /** Files that it has when it is whole, relative to the folder. They are compared with what was made, by size and time. */
-  readonly programs: readonly string[];
-  /** Free disk space that it takes to make it, in bytes. */
-  readonly space?: number;
-  /** Makes it. What an interrupted attempt left is still in the folder. */
-  readonly make: (folder: string) => Promise<void>;
+  /** The files of a complete folder, as relative paths. A folder in which their size or time has changed is built again. */
+  readonly files: readonly string[];
+  /** Free disk space that the build needs, in bytes. */
+  readonly requiredBytes?: number;
+  /** Builds the content. The folder may hold the remains of an interrupted build. */
+  readonly build: (folder: string) => Promise<void>;
 }
 
-/** Makes a folder of the cache unless it is there whole, and gives its path. */
-export async function keep({ folder: name, title, programs, space = 0, make }: Kept): Promise<string> {
+/** Builds a folder of the cache unless it is complete. Returns its path; rejects with LocalCloudError where the build fails. */
+export async function ensureCached({
+  folder: name,
+  title,
+  files,
+  requiredBytes = 0,
+  build,
+}: CacheEntry): Promise<string> {
   const folder = join(cache, name);
-  // Written last: what ended half-way is made anew.
+  // Written last, so that an interrupted build is repeated.
   const marker = join(folder, ".complete");
   if (existsSync(marker)) {
-    if ((await readFile(marker, "utf8")) === (await stampOf(folder, programs))) return folder;
+    if ((await readFile(marker, "utf8")) === (await stampOf(folder, files))) return folder;
     say(`${folder} is not as it was made; it is made again.`);
     await rm(folder, { recursive: true });
   }
   await mkdir(folder, { recursive: true });
-  await checkSpace(folder, space);
-  await step(title, async () => make(folder)).catch((cause: unknown) => {
+  await checkSpace(folder, requiredBytes);
+  await step(title, async () => build(folder)).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
     const remedy =
       "Remedy: mend what that says (network, disk space), then run the command again: it goes on from there.";
     throw new LocalCloudError(why.includes("Remedy: ") ? why : `${why}\n${remedy}`, { cause });
   });
-  await writeFile(marker, await stampOf(folder, programs));
+  await writeFile(marker, await stampOf(folder, files));
   return folder;
 }
 

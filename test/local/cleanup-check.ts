@@ -1,4 +1,4 @@
-// Proof that a destroyed stack left nothing: not in AWS, not in the registry, not in the cluster.
+// Checks that a destroyed stack left nothing behind in AWS, in the registry and in the cluster.
 import { DescribeRepositoriesCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { EKSClient, ListPodIdentityAssociationsCommand } from "@aws-sdk/client-eks";
 import {
@@ -11,21 +11,24 @@ import {
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
-import { clearingCommand, holdsEntries, type Account } from "./leftover-entries.ts";
+import { cleanupCommand, hasHelperEntries, type ServiceAccount } from "./leftover-entries.ts";
 import { account, cluster, issuer, kubeconfig, ports, url } from "./settings.ts";
 import { LocalCloudError } from "./process.ts";
 import type { Stack } from "./stack.ts";
 import { waitUntilGone } from "./watch.ts";
 
-/** Kubernetes collects what the helper made in its own time, a second or so after its owner went. */
+/** In milliseconds. The garbage collector deletes the helper's objects about a second after their owner is gone. */
 const collectionTimeout = 60_000;
 
 const rbac = "/apis/rbac.authorization.k8s.io/v1";
 
 type Check = [what: string, name: string | undefined, isThere: (name: string) => Promise<boolean>];
 
-/** Fails with the list of everything that a stack left. What one of the `others` has under the same name is that one's. */
-export async function proveNothingIsLeft({ name, config }: Stack, others: readonly Stack[]): Promise<void> {
+/**
+ * Rejects with LocalCloudError, which lists everything that a destroyed stack left. Resources with a name that one of the `others`
+ * has configured, too, belong to that stack and are not checked.
+ */
+export async function assertCleanedUp({ name, config }: Stack, others: readonly Stack[]): Promise<void> {
   const options = readKubeconfig(kubeconfig);
   const own = (key: string): string | undefined =>
     others.some((other) => other.config[`ecr-helper:${key}`] === config[`ecr-helper:${key}`])
@@ -54,7 +57,7 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
         async (one) => hasObject(options, `/apis/admissionregistration.k8s.io/v1/${kind}/${one}`),
       ]),
     ),
-    ["objects in build namespaces of", owner, async (one) => hasHelpersObjects(options, one)],
+    ["objects in build namespaces of", owner, async (one) => hasHelperObjects(options, one)],
   ];
   const left: string[] = [];
   for (const [what, of, isThere] of checks) {
@@ -63,8 +66,8 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
   const accounts = await accountsWithEntries(options, owner);
   left.push(...accounts.map(({ metadata }) => `entries in service account ${metadata.namespace}/${metadata.name}`));
   if (left.length === 0) return;
-  // One command, on a line of its own.
-  const command = accounts.map((account) => clearingCommand(account, owner)).join(" && ");
+  // One command on a line of its own, to be copied.
+  const command = accounts.map((account) => cleanupCommand(account, owner)).join(" && ");
   const entries =
     accounts.length === 0
       ? ""
@@ -75,7 +78,7 @@ export async function proveNothingIsLeft({ name, config }: Stack, others: readon
   );
 }
 
-/** Whether there is an object with a name of the stack's: its own, that of its marker, or that of a role by pattern. */
+/** Whether an object has a name of the stack: `owner` itself, that of its marker, or that of a role for a namespace pattern. */
 async function hasNamed(options: KubeOptions, path: string, owner: string): Promise<boolean> {
   const { items } = await createKubeClient(options)<{ items: { metadata: { name: string } }[] }>({
     method: "GET",
@@ -86,28 +89,28 @@ async function hasNamed(options: KubeOptions, path: string, owner: string): Prom
   return items.some(({ metadata }) => isOwn(metadata.name));
 }
 
-const missing = (error: unknown): false => {
+const falseIfNotFound = (error: unknown): false => {
   if (error instanceof Error && /NoSuchEntity|NotFound/.test(error.name)) return false;
   throw error;
 };
 
 const hasRepository = async (name: string): Promise<boolean> =>
-  new ECRClient().send(new DescribeRepositoriesCommand({ repositoryNames: [name] })).then(() => true, missing);
+  new ECRClient().send(new DescribeRepositoriesCommand({ repositoryNames: [name] })).then(() => true, falseIfNotFound);
 
-/** Asks the emulator behind the front: a repository that is gone has no registry content, whoever asks. */
+/** Asks the emulator without the gateway, which would refuse a request without a token. */
 const hasContent = async (name: string): Promise<boolean> =>
   (await fetch(`${url(ports.emulator)}/v2/${name}/tags/list`)).ok;
 
 const hasUser = async (UserName: string): Promise<boolean> =>
-  new IAMClient().send(new GetUserCommand({ UserName })).then(() => true, missing);
+  new IAMClient().send(new GetUserCommand({ UserName })).then(() => true, falseIfNotFound);
 
 const hasRole = async (RoleName: string): Promise<boolean> =>
-  new IAMClient().send(new GetRoleCommand({ RoleName })).then(() => true, missing);
+  new IAMClient().send(new GetRoleCommand({ RoleName })).then(() => true, falseIfNotFound);
 
 async function hasProvider(of: string): Promise<boolean> {
   const OpenIDConnectProviderArn = `arn:aws:iam::${account}:oidc-provider/${of.replace("https://", "")}`;
   const wanted = new GetOpenIDConnectProviderCommand({ OpenIDConnectProviderArn });
-  return new IAMClient().send(wanted).then(() => true, missing);
+  return new IAMClient().send(wanted).then(() => true, falseIfNotFound);
 }
 
 async function hasAssociation(namespace: string): Promise<boolean> {
@@ -123,17 +126,17 @@ async function hasPolicy(name: string): Promise<boolean> {
 const hasObject = async (options: KubeOptions, path: string): Promise<boolean> =>
   (await undefinedIfNotFound(createKubeClient(options)({ method: "GET", path }))) !== undefined;
 
-/** Service accounts of others in which the helper noted what it added. */
-async function accountsWithEntries(options: KubeOptions, instance: string): Promise<Account[]> {
-  const { items } = await createKubeClient(options)<{ items: Account[] }>({
+/** Service accounts that others own and in which the helper recorded its entries. */
+async function accountsWithEntries(options: KubeOptions, instance: string): Promise<ServiceAccount[]> {
+  const { items } = await createKubeClient(options)<{ items: ServiceAccount[] }>({
     method: "GET",
     path: "/api/v1/serviceaccounts",
   });
-  return items.filter((account) => holdsEntries(account, instance));
+  return items.filter((account) => hasHelperEntries(account, instance));
 }
 
-/** What the helper made. */
-async function hasHelpersObjects(options: KubeOptions, instance: string): Promise<boolean> {
+/** Whether objects that the helper created are still there after `collectionTimeout`. */
+async function hasHelperObjects(options: KubeOptions, instance: string): Promise<boolean> {
   const selector = encodeURIComponent(`app.kubernetes.io/managed-by=ecr-helper,app.kubernetes.io/instance=${instance}`);
   const paths = ["secrets", "serviceaccounts"].map((plural) => `/api/v1/${plural}?labelSelector=${selector}`);
   return Promise.all(paths.map(async (path) => waitUntilGone(options, path, collectionTimeout))).then(

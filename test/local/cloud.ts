@@ -1,4 +1,4 @@
-// The local cloud: started, found, repaired and stopped as a whole. Only one exists on a machine.
+// Starts, repairs and stops the local cloud as a whole. A machine has only one.
 import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -6,7 +6,7 @@ import { delimiter, join } from "node:path";
 import { startContainerd } from "./containerd.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
-import { rememberSecrets } from "./audit-log.ts";
+import { recordSecrets } from "./audit-log.ts";
 import { prepareHost, restoreHost } from "./host.ts";
 import { buildKubernetes, installAwsCli, installEmulator, installPackages } from "./install.ts";
 import {
@@ -23,25 +23,29 @@ import {
   type Endpoint,
 } from "./settings.ts";
 import { startNode } from "./node.ts";
-import { pulumiEnvironment, pulumiFolder } from "./pulumi/toolchain.ts";
+import { pulumiFolder } from "./pulumi/pulumi-home.ts";
+import { pulumiEnvironment } from "./pulumi/toolchain.ts";
 import {
-  answers,
+  respondsOk,
   hasDied,
   isRunning,
   LocalCloudError,
   run,
   startBackground,
   stopBackground,
-  killFamilies,
-  untilReady,
+  killProcessTrees,
+  waitUntilReady,
 } from "./process.ts";
 import { step } from "./progress.ts";
 import { makeRootKey } from "./root-key.ts";
 
-/** Engines end by themselves what they started, so they are asked: first the one that needs the other. */
+/** Container engines stop their own containers, so they get SIGTERM; dockerd first, because it needs containerd. */
 const engines = ["dockerd", "containerd"];
 
-/** In the order they are stopped: first who would start things again. What they hold is thrown away, so they are killed. */
+/**
+ * All parts in the order in which they are stopped: first the ones that would start pods again. Their data is thrown away, so they
+ * are killed.
+ */
 const parts = [
   ...[
     "kubelet",
@@ -51,35 +55,36 @@ const parts = [
     "kube-apiserver",
     "etcd",
     "eks",
-    "front",
+    "gateway",
     "emulator",
   ],
   ...engines,
 ];
 
-/** What the cloud keeps in memory only. Where one of these died, nothing that stands on it is worth keeping. */
-const memory = ["emulator", "front"];
+/** Parts that keep their data in memory only. Where one of them died, the whole cloud has to start anew. */
+const inMemoryParts = ["emulator", "gateway"];
 
-/** The environment in which kubectl, aws, docker and pulumi work against the local cloud. */
+/** The environment variables with which kubectl, aws, docker and pulumi use the local cloud. */
 export const cloudEnvironment = (): Record<string, string> => ({
   ...aws,
   ...pulumiEnvironment(),
   PULUMI_BACKEND_URL: `file://${backend}`,
-  // The passphrase of Pulumi.dev.yaml's encryptionsalt. What it would keep is the emulator's.
+  // The passphrase of Pulumi.dev.yaml's encryptionsalt. The only secrets that it protects are the emulator's.
   PULUMI_CONFIG_PASSPHRASE: "",
   KUBECONFIG: kubeconfig,
   DOCKER_HOST: dockerHost(),
   PATH: [pulumiFolder, binaries, process.env["PATH"] ?? ""].join(delimiter),
 });
 
-export const isCloudRunning = (): boolean => memory.every(isRunning);
+/** Whether the local cloud runs. Parts that lose no data when they end do not count. */
+export const isCloudRunning = (): boolean => inMemoryParts.every(isRunning);
 
 /**
- * Makes sure that the local cloud runs: finds it, starts it, or repairs it. A part that died is started again with its
- * data; where the emulator died the cloud starts from nothing, its stacks included. Gives whether anything was started.
+ * Starts the local cloud unless it is running, or repairs it. A part that died is started again with its data; where the emulator
+ * or the gateway died, everything is deleted first, including the stacks. Returns whether anything was started.
  */
 export async function startCloud(): Promise<boolean> {
-  // The machine's own Docker engine may be in dockerd's place.
+  // No dockerd of its own is needed where the machine has a Docker engine.
   if (parts.every((part) => isRunning(part) || (part === "dockerd" && !hasDied(part)))) return false;
   await installPackages();
   const emulator = await installEmulator();
@@ -95,7 +100,7 @@ export async function startCloud(): Promise<boolean> {
   await writeFile(join(binaries, "aws"), `#!/bin/sh\nexec ${awsCli} "$@"\n`, { mode: 0o755 });
   await step("starting the local cloud", async () => {
     const [engine, controlPlane] = [startContainerd().then(startDocker), startControlPlane(kubernetes.kubernetes)];
-    // The node runs a pause image that the engine makes.
+    // The node needs the pause image, which the Docker engine builds.
     const cluster = Promise.all([engine, controlPlane]).then(async () => startNode(kubernetes));
     const running = Promise.all([startEmulator(emulator), controlPlane]).then(startEks);
     await Promise.all([running, cluster, engine.then(makeBaseImage)]);
@@ -116,23 +121,23 @@ async function startEmulator(program: string): Promise<void> {
     SERVICES: "ecr,iam,sts,eks",
   };
   startBackground({ name: "emulator", command: program, args: [], env });
-  rememberSecrets([secretAccessKey]);
-  await untilReady("emulator", async () => answers(`${url(ports.emulator)}/_ministack/health`));
+  recordSecrets([secretAccessKey]);
+  await waitUntilReady("emulator", async () => respondsOk(`${url(ports.emulator)}/_ministack/health`));
   startBackground({
-    name: "front",
+    name: "gateway",
     command: process.execPath,
     args: [join(import.meta.dirname, "gateway", "main.ts")],
   });
-  await untilReady("front", async () => answers(`${url(ports.front)}/_ministack/health`));
+  await waitUntilReady("gateway", async () => respondsOk(`${url(ports.gateway)}/_ministack/health`));
 }
 
 async function startEks(): Promise<void> {
   const args = [join(import.meta.dirname, "eks.ts")];
   startBackground({ name: "eks", command: process.execPath, args, env: aws });
-  await untilReady("eks", async () => answers(`${url(ports.nodeAgents)}/healthz`));
+  await waitUntilReady("eks", async () => respondsOk(`${url(ports.nodeAgents)}/healthz`));
 }
 
-/** Fails with the name of a port that somebody else listens on, before anything is started that would need it. */
+/** Rejects with LocalCloudError where another program listens on one of the ports, which are named by the part that needs them. */
 export async function checkPorts(wanted: Readonly<Record<string, Endpoint>>): Promise<void> {
   for (const [name, endpoint] of Object.entries(wanted)) {
     if (await isTaken(endpoint)) {
@@ -144,7 +149,7 @@ export async function checkPorts(wanted: Readonly<Record<string, Endpoint>>): Pr
   }
 }
 
-/** Tells by listening there. The bridge's address is not there yet: only a listener on every address can be in its way. */
+/** Tries to listen there. The bridge does not exist yet, so only a listener on every address can have taken a port of it. */
 async function isTaken({ address, port }: Endpoint): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -160,11 +165,11 @@ async function listenerOn(port: number): Promise<string> {
   return /users:\(\("([^"]+)",pid=(\d+)/.exec(sockets)?.slice(1, 3).join(", process ") ?? "another program";
 }
 
-/** Stops every part and removes all it left: processes, mounts, interfaces, firewall rules, control groups, files. */
+/** Stops every part and removes its processes, mounts, interfaces, firewall rules, control groups and files. */
 export async function stopCloud(): Promise<void> {
   for (const part of parts.filter((one) => !engines.includes(one))) await stopBackground(part, "SIGKILL");
   for (const engine of engines) await stopBackground(engine);
-  await killFamilies(containerdSocket);
+  await killProcessTrees(containerdSocket);
   await restoreHost();
   await rm(home, { recursive: true, force: true });
 }

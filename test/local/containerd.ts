@@ -1,16 +1,17 @@
-// The one containerd of the local cloud: the kubelet runs its pods in it, and an own Docker engine keeps its state there.
+// The containerd of the local cloud. The kubelet runs its pods in it, and the local cloud's own Docker engine, if any, uses it, too.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { account, containerdSocket, home, loopback, otherAccount, ports, registryHost, url } from "./settings.ts";
-import { isRunning, run, startBackground, succeeds, untilReady } from "./process.ts";
+import { isRunning, run, startBackground, succeeds, waitUntilReady } from "./process.ts";
 
-/** Where the kubelet's pods find their network's configuration. */
+/** The folder with the network configuration of pods. */
 export const cniConfig = join(home, "cni");
-/** Where containerd finds which host it asks for the images of a registry. */
+/** The folder that tells containerd which host serves the images of a registry. */
 const mirrors = join(home, "registries");
+/** The image of the container that holds a pod's namespaces open. */
 export const pauseImage = "docker.io/library/ecr-helper-pause:1";
 
-/** Makes sure that containerd answers. */
+/** Starts containerd unless it is running, and waits until it responds. */
 export async function startContainerd(): Promise<void> {
   const config = `
 version = 2
@@ -38,10 +39,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     writeMirrors();
   }
   startBackground({ name: "containerd", command: "containerd", args: ["--config", file] });
-  await untilReady("containerd", answers);
+  await waitUntilReady("containerd", answers);
 }
 
-/** The local registry is both accounts', by the names that they have in AWS, too. */
+/** Redirects the registry hosts that both accounts have in AWS to the local registry. */
 function writeMirrors(): void {
   const local = `${ports.registry.address}:${String(ports.registry.port)}`;
   for (const host of [local, registryHost(account), registryHost(otherAccount)]) {
@@ -51,7 +52,7 @@ function writeMirrors(): void {
   }
 }
 
-/** Runs containerd's command on the images of Kubernetes. */
+/** Runs ctr, containerd's command, in the namespace of Kubernetes. Returns its standard output. */
 export const ctr = async (...args: string[]): Promise<string> =>
   run("ctr", ["--address", containerdSocket, "--namespace", "k8s.io", ...args]);
 

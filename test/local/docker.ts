@@ -1,21 +1,29 @@
-// The Docker engine: the machine's own where one runs, else one started here, without networks or firewall rules.
+// The Docker engine: the machine's own where one is running, else one without networks and firewall rules.
 import { mkdtemp, mkdir, copyFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { containerdSocket, dockerSocket, home } from "./settings.ts";
-import { isRunning, LocalCloudError, run, startBackground, succeeds, untilReady, type RunOptions } from "./process.ts";
+import {
+  isRunning,
+  LocalCloudError,
+  run,
+  startBackground,
+  succeeds,
+  waitUntilReady,
+  type RunOptions,
+} from "./process.ts";
 import { step } from "./progress.ts";
 import { defaultConfig } from "./stack.ts";
 
 const ownHost = `unix://${dockerSocket}`;
-const machineHost = (): string => process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
+const systemHost = (): string => process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
 
-/** DOCKER_HOST of the engine the local cloud uses. */
-export const dockerHost = (): string => (isRunning("dockerd") ? ownHost : machineHost());
+/** DOCKER_HOST of the engine that the local cloud uses. */
+export const dockerHost = (): string => (isRunning("dockerd") ? ownHost : systemHost());
 
-/** Runs the docker command against the local cloud's engine and gives its standard output. */
+/** Runs the docker command with the local cloud's engine. Returns its standard output. */
 export async function docker(args: readonly string[], options: RunOptions = {}): Promise<string> {
-  // The classic builder: BuildKit needs a plugin that Debian's client does not bring.
+  // The classic builder, because BuildKit needs a plugin that Debian's client lacks.
   const env = { ...process.env, ...options.env, DOCKER_HOST: dockerHost(), DOCKER_BUILDKIT: "0" };
   return run("docker", args, { ...options, env });
 }
@@ -23,12 +31,12 @@ export async function docker(args: readonly string[], options: RunOptions = {}):
 const engineAnswers = async (): Promise<boolean> =>
   succeeds(docker(["version", "--format", "{{.Server.Version}}"], { timeout: 10_000 }));
 
-/** Makes sure that a Docker engine answers. */
+/** Starts a Docker engine unless one responds. */
 export async function startDocker(): Promise<void> {
   if (!isRunning("dockerd") && (await engineAnswers())) return;
   const folder = join(home, "docker");
   const args = ["--host", ownHost, "--data-root", folder, "--exec-root", join(home, "docker-run")];
-  // Not a containerd of its own, which would outlive it when it is killed and keep the next one from starting.
+  // A containerd that dockerd starts itself would outlive a killed dockerd and keep the next one from starting.
   const isolated = [
     "--containerd",
     containerdSocket,
@@ -39,21 +47,21 @@ export async function startDocker(): Promise<void> {
     "--ip-forward=false",
     "--ip-masq=false",
   ];
-  // One that was killed left it, and its number may be another process' by now: dockerd would refuse to start.
+  // A killed dockerd leaves its pid file. Where another process has that pid by now, dockerd refuses to start.
   const pidfile = join(home, "docker.pid");
   if (!isRunning("dockerd")) await rm(pidfile, { force: true });
   startBackground({ name: "dockerd", command: "dockerd", args: [...args, ...isolated, "--pidfile", pidfile] });
-  await untilReady("dockerd", engineAnswers);
+  await waitUntilReady("dockerd", engineAnswers);
 }
 
-/** Whether the engine holds an image of this name. */
+/** Whether the engine has an image with this name. */
 export const hasImage = async (name: string): Promise<boolean> => succeeds(docker(["image", "inspect", name]));
 
 const baseImage = "ecr-helper-base:24";
-/** By its digest, as Pulumi.yaml has it. */
+/** The default base image of Pulumi.yaml, with its digest. */
 const distroless = defaultConfig()["ecr-helper:baseImage"] ?? "";
 
-/** Makes sure that the engine holds `baseImage`: distroless where it can be pulled, else this Node and what it links. */
+/** Provides the helper's base image: distroless where it can be pulled, else this Node with the libraries that it links. */
 export async function makeBaseImage(): Promise<void> {
   if (await hasImage(baseImage)) return;
   const pulled = docker(["pull", "-q", distroless], { timeout: 60_000 });
@@ -89,7 +97,7 @@ async function copyInto(from: string, to: string): Promise<void> {
   await copyFile(from, to);
 }
 
-/** Makes an image of one layer from a folder. */
+/** Creates an image with one layer from a folder. `changes` are Dockerfile instructions, such as `USER 65532`. */
 export async function importImage(folder: string, name: string, changes: readonly string[]): Promise<void> {
   const archive = `${folder}.tar`;
   try {
@@ -100,7 +108,7 @@ export async function importImage(folder: string, name: string, changes: readonl
   }
 }
 
-/** Pushes an image with the given credentials, which stand in a file for as long as the push takes, never in an argument. */
+/** Pushes an image. The credentials are in a temporary file during the push, and never in an argument. */
 export async function push(image: string, server: string, username: string, password: string): Promise<void> {
   const config = await mkdtemp(join(tmpdir(), "ecr-helper-push-"));
   try {

@@ -1,8 +1,8 @@
-// What the servers of the local EKS are asked, and answer.
+// Requests to the servers of the local EKS, and their responses.
 import type { IncomingHttpHeaders } from "node:http";
 
-/** A request to one of the servers; `address` is whose it is. */
-export interface Request {
+/** A request to one of the servers; `address` is the client's IP address. */
+export interface EksRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
@@ -10,5 +10,5 @@ export interface Request {
   readonly body: string;
 }
 
-/** Text, JSON, or a refusal. */
-export type Answer = string | object | undefined;
+/** Text, an object that is sent as JSON, or undefined for a refusal. */
+export type EksResponse = string | object | undefined;

@@ -1,32 +1,34 @@
-// What makes the local Kubernetes a cluster of EKS: its entry in the emulator's EKS, the authenticator that lets IAM
-// principals in, and the agents of its node. A program of its own, started with the cloud.
+// Makes the local Kubernetes an EKS cluster: registers it with the emulator's EKS, and serves the authenticator for IAM principals
+// and the agents of its node. It is a separate program, started with the cloud.
 import { readFileSync } from "node:fs";
 import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttps } from "node:https";
 import { text } from "node:stream/consumers";
 import { CreateClusterCommand, EKSClient } from "@aws-sdk/client-eks";
 import { CreateRoleCommand, IAMClient, PutRolePolicyCommand } from "@aws-sdk/client-iam";
-import { review } from "./eks-authenticator.ts";
+import { reviewToken } from "./eks-authenticator.ts";
 import { authenticatorCertificate, cluster, nodeRole, ports, roleArn } from "./settings.ts";
 import { serveNode } from "./node-agents.ts";
-import type { Answer, Request } from "./eks-request.ts";
+import type { EksResponse, EksRequest } from "./eks-request.ts";
 
 const clients = { eks: new EKSClient(), iam: new IAMClient() };
 
-const trusting = (service: string): string =>
+const trustPolicyFor = (service: string): string =>
   JSON.stringify({
     Version: "2012-10-17",
     Statement: [{ Effect: "Allow", Principal: { Service: service }, Action: "sts:AssumeRole" }],
   });
 
-/** Makes the cluster, and the role of its node, which may assume those that trust it. What is there stays. */
+/** Creates the cluster and the role of its node, which may assume every role that trusts it. Existing ones stay. */
 async function makeCluster(): Promise<void> {
   const unlessThere = async (made: Promise<unknown>): Promise<void> =>
     void (await made.catch((error: unknown) => {
       if (!/EntityAlreadyExists|ResourceInUse/.test((error as Error).name)) throw error;
     }));
   const makeRole = async (RoleName: string, service: string): Promise<void> =>
-    unlessThere(clients.iam.send(new CreateRoleCommand({ RoleName, AssumeRolePolicyDocument: trusting(service) })));
+    unlessThere(
+      clients.iam.send(new CreateRoleCommand({ RoleName, AssumeRolePolicyDocument: trustPolicyFor(service) })),
+    );
   await makeRole(nodeRole, "ec2.amazonaws.com");
   await makeRole(`${cluster}-cluster`, "eks.amazonaws.com");
   const assume = { Effect: "Allow", Action: "sts:AssumeRole", Resource: "*" };
@@ -37,7 +39,7 @@ async function makeCluster(): Promise<void> {
 }
 
 const serve =
-  (handle: (request: Request) => Promise<Answer>) =>
+  (handle: (request: EksRequest) => Promise<EksResponse>) =>
   (incoming: IncomingMessage, response: ServerResponse): void => {
     const answer = async (): Promise<void> => {
       const { method = "", url: path = "", headers, socket } = incoming;
@@ -55,7 +57,7 @@ const serve =
 
 await makeCluster();
 const { file, key } = authenticatorCertificate;
-createHttps({ cert: readFileSync(file), key: readFileSync(key) }, serve(review)).listen(
+createHttps({ cert: readFileSync(file), key: readFileSync(key) }, serve(reviewToken)).listen(
   ports.authenticator.port,
   ports.authenticator.address,
 );

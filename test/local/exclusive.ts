@@ -1,19 +1,19 @@
-// Who uses the local cloud of this machine: one command at a time changes it, and nobody stops it under a test run.
+// Locks for the local cloud: only one command at a time changes it, and no command stops it during a test run.
 import { readFileSync } from "node:fs";
 import { createConnection, createServer, type Server } from "node:net";
 import { say } from "./progress.ts";
 
-// Names in Linux' abstract namespace: the kernel frees them with the process, so a crash leaves no lock behind.
+// Names of sockets in Linux' abstract namespace. The kernel frees them when the process ends, so a crash leaves no lock behind.
 const change = "ecr-helper-local-cloud";
 const use = "ecr-helper-local-cloud-user";
 
-/** Runs `work` while no other process does the same; waits for one that does. */
-export async function exclusively<T>(work: () => Promise<T>): Promise<T> {
-  let server = await hold(change);
+/** Runs `work` with the lock on changes of the cloud; waits while another process has it. */
+export async function withCloudLock<T>(work: () => Promise<T>): Promise<T> {
+  let server = await tryLock(change);
   if (server === undefined) say("Waiting for another command on the local cloud to end.");
   while (server === undefined) {
-    await holderEnds(change);
-    server = await hold(change);
+    await waitForRelease(change);
+    server = await tryLock(change);
   }
   try {
     return await work();
@@ -22,16 +22,16 @@ export async function exclusively<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Keeps the local cloud from being stopped by others until the returned function is called or this process ends. */
-export async function keepCloud(): Promise<() => void> {
-  const server = await hold(`${use}-${String(process.pid)}`);
+/** Keeps other processes from stopping the cloud until the returned function is called or this process ends. */
+export async function holdCloud(): Promise<() => void> {
+  const server = await tryLock(`${use}-${String(process.pid)}`);
   return () => server?.close();
 }
 
-/** Whether some process keeps the local cloud. */
-export const isCloudKept = (): boolean => readFileSync("/proc/net/unix", "utf8").includes(`@${use}`);
+/** Whether some process has called `holdCloud` and still needs the cloud. */
+export const isCloudInUse = (): boolean => readFileSync("/proc/net/unix", "utf8").includes(`@${use}`);
 
-async function hold(name: string): Promise<Server | undefined> {
+async function tryLock(name: string): Promise<Server | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer((connection) => connection.unref());
     server.once("error", (error: NodeJS.ErrnoException) =>
@@ -41,8 +41,8 @@ async function hold(name: string): Promise<Server | undefined> {
   });
 }
 
-/** Resolves when the process that holds a name lets go of it: its end of the connection closes. */
-async function holderEnds(name: string): Promise<void> {
+/** Resolves when the process that has the lock releases it, which closes the connection. */
+async function waitForRelease(name: string): Promise<void> {
   return new Promise((resolve) => {
     createConnection(`\0${name}`)
       .on("close", () => resolve())

@@ -1,26 +1,25 @@
-// Who reaches the local cloud: this machine and its pods. A Linux machine answers at all of its addresses whatever interface
-// asks, forwards to pods where it forwards at all, and kube-proxy opens node ports on every address; so what comes from
-// elsewhere is dropped.
+// Firewall rules that let only this machine and its pods reach the local cloud. Without them others could: Linux accepts packets
+// for any of its addresses on every interface and may forward packets to pods, and kube-proxy opens node ports on every address.
 import { bridge, loopback, serviceRange } from "./settings.ts";
 import { run, succeeds } from "./process.ts";
 
-/** The chain with all the rules, in the table `mangle`: kube-proxy puts its own, which accept, before others in `filter`. */
+/** The chain with all the rules. It is in the table `mangle`, because kube-proxy puts its accepting rules first in `filter`. */
 export const chain = "ECR-HELPER";
 
-/** Both come after kube-proxy has put a pod's address in the place of a service's. */
+/** Both come after kube-proxy has replaced a service's address by a pod's. */
 const hooks = ["INPUT", "FORWARD"];
 
 const rules = [
   ...["lo", bridge.name].map((own) => `-i ${own} -j RETURN`),
-  // Answers to what pods and this machine asked others for.
+  // Responses to requests of pods and of this machine.
   "-m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
   ...[bridge.podRange, serviceRange, loopback].map((own) => `-d ${own} -j DROP`),
 ];
 
-/** Makes the rules, or makes them anew where they are there. */
-export async function closeToOthers(): Promise<void> {
+/** Creates the rules, or replaces existing ones. */
+export async function dropOutsideTraffic(): Promise<void> {
   const lines = ["*mangle", `:${chain} - [0:0]`, ...rules.map((rule) => `-A ${chain} ${rule}`), "COMMIT", ""];
-  // Without flushing the others; the own chain is emptied first.
+  // --noflush keeps the rules of other chains; the declaration of the own chain empties it.
   await run("iptables-restore", ["--noflush"], { input: lines.join("\n") });
   for (const hook of hooks) {
     const jump = [hook, "-j", chain];

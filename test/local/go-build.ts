@@ -1,17 +1,18 @@
-// Programs built from Go modules, once, into the cache: the registries of Go modules are reachable where no release is.
+// Builds programs from Go modules into the cache, because registries of Go modules may be reachable where releases are not.
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { keep } from "./cache.ts";
+import { ensureCached } from "./cache.ts";
 import { LocalCloudError, run } from "./process.ts";
 
+/** A build of one Go module. */
 export interface GoBuild {
-  /** What is built, and in which version: they name it in the cache. */
+  /** The name and version of what is built, for the cache. */
   readonly name: string;
   readonly version: string;
-  /** What is shown while it is built. */
+  /** Shown to the user during the build. */
   readonly title: string;
-  /** The folder of the Go module. */
+  /** The path of the Go module's folder. */
   readonly source: string;
   /** The Go package of each program, by the program's name. */
   readonly programs: Readonly<Record<string, string>>;
@@ -19,21 +20,21 @@ export interface GoBuild {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** What a build takes at most, with the modules that it downloads and Go's own cache: 5.1 GB were measured for the largest. */
-const space = 6e9;
+/** In bytes, including the downloaded modules and Go's own cache: 5.1 GB were measured for the largest build. */
+const requiredBytes = 6e9;
 
-/** Builds programs unless the cache has them. Gives the path of each by its name. */
+/** Builds programs unless the cache has them. Returns their paths by name; rejects with LocalCloudError where the build fails. */
 export async function buildGo(build: GoBuild): Promise<Record<string, string>> {
   const { name, version, title, source, programs, variables } = build;
-  const folder = await keep({
+  const folder = await ensureCached({
     folder: `${name}-${version}-${await hashOf(source)}`,
     title,
-    programs: Object.keys(programs),
-    space,
-    make: async (made) => {
+    files: Object.keys(programs),
+    requiredBytes: requiredBytes,
+    build: async (made) => {
       await checkGo(source);
       const flags = ["-s -w", ...Object.entries(variables).map(([variable, value]) => `-X ${variable}=${value}`)];
-      // Whatever GOFLAGS says: go.sum has the hash of every module, and nothing adds to it.
+      // -mod=readonly overrides GOFLAGS: every module has to match its hash in go.sum.
       const options = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags.join(" ")];
       const env = { ...process.env, CGO_ENABLED: "0" };
       for (const [program, goPackage] of Object.entries(programs)) {
@@ -52,7 +53,7 @@ async function hashOf(source: string): Promise<string> {
   return hash.digest("hex").slice(0, 12);
 }
 
-/** Fails where there is no Go that builds a module. One that is a little too old fetches a newer one from the modules' registry. */
+/** Rejects where no installed Go can build the module. A slightly older Go downloads the needed version from the modules' registry. */
 async function checkGo(source: string): Promise<void> {
   const [, needed = ""] = /^go (\S+)$/m.exec(await readFile(join(source, "go.mod"), "utf8")) ?? [];
   const found = await run("go", ["env", "GOVERSION"], { cwd: source }).then(
@@ -66,7 +67,7 @@ async function checkGo(source: string): Promise<void> {
   );
 }
 
-/** Whether a version, as numbers between dots, is another one or newer. */
+/** Whether `version` is equal to `other` or newer. Both are numbers between dots. */
 export function isAtLeast(version: string, other: string): boolean {
   const [ours, theirs] = [version, other].map((one) => one.split(/[.-]/).map(Number));
   for (const [index, part] of (theirs ?? []).entries()) {

@@ -1,16 +1,15 @@
-// What the local cloud changes on the machine itself, and how each change is taken back: the bridge, firewall rules,
-// kernel settings, mounts.
+// Changes of the machine itself and how each is undone: the bridge, firewall rules, kernel settings and mounts.
 import { existsSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { chain, closeToOthers } from "./firewall.ts";
+import { chain, dropOutsideTraffic } from "./firewall.ts";
 import { agentAddresses, bridge, home, ports } from "./settings.ts";
 import { LocalCloudError, run } from "./process.ts";
 
-const settingsFile = join(home, "kernel-settings.json");
+const savedSettings = join(home, "kernel-settings.json");
 
-/** Kernel settings that kubelet, kube-proxy or the bridge plugin change for their own use. */
-const settings = [
+/** Kernel settings that the kubelet, kube-proxy or the bridge plugin change. */
+const kernelSettings = [
   "kernel/panic",
   "kernel/panic_on_oops",
   "kernel/keys/root_maxbytes",
@@ -22,9 +21,12 @@ const settings = [
   "vm/panic_on_oom",
 ];
 
-/** Prepares the machine: remembers its kernel settings, makes the firewall's rules and the bridge. Fails where another Kubernetes runs. */
+/**
+ * Saves the kernel settings, then creates the firewall rules and the bridge. Rejects with LocalCloudError where another Kubernetes is
+ * running, or where its pod network is in use.
+ */
 export async function prepareHost(): Promise<void> {
-  if (!existsSync(settingsFile)) {
+  if (!existsSync(savedSettings)) {
     if ((await run("iptables-save", ["-t", "nat"])).includes(":KUBE-SERVICES")) {
       throw new LocalCloudError(
         "Another Kubernetes keeps its firewall rules (chain KUBE-SERVICES) on this machine; two kube-proxies would undo each " +
@@ -32,13 +34,13 @@ export async function prepareHost(): Promise<void> {
       );
     }
     const values: Record<string, string> = {};
-    for (const name of settings.filter((one) => existsSync(join("/proc/sys", one)))) {
+    for (const name of kernelSettings.filter((one) => existsSync(join("/proc/sys", one)))) {
       values[name] = await readFile(join("/proc/sys", name), "utf8");
     }
-    await writeFile(settingsFile, JSON.stringify(values));
+    await writeFile(savedSettings, JSON.stringify(values));
   }
   // Before anything listens.
-  await closeToOthers();
+  await dropOutsideTraffic();
   if (!existsSync(`/sys/class/net/${bridge.name}`)) await makeBridge();
 }
 
@@ -53,7 +55,7 @@ async function makeBridge(): Promise<void> {
   await run("ip", ["link", "add", bridge.name, "type", "bridge"]);
   await run("ip", ["address", "add", `${bridge.address}/24`, "dev", bridge.name]);
   await run("ip", ["link", "set", bridge.name, "up"]);
-  // For pods only: the machine may have a metadata service of its own.
+  // Only for packets of pods, because the machine may have a metadata service of its own.
   const { address, port } = ports.nodeAgents;
   for (const agent of agentAddresses) {
     const match = ["-i", bridge.name, "-d", agent, "-p", "tcp", "--dport", "80"];
@@ -62,20 +64,20 @@ async function makeBridge(): Promise<void> {
   }
 }
 
-/** Takes everything back. Every step is safe to repeat, and to run where the cloud never came up. */
+/** Undoes all changes. Every step can be repeated, and works where the cloud never started. */
 export async function restoreHost(): Promise<void> {
   for (const family of ["iptables", "ip6tables"]) await removeRules(family);
   await unmountBelow(home);
   for (const group of await controlGroups()) await removeGroup(group);
   if (existsSync(`/sys/class/net/${bridge.name}`)) await run("ip", ["link", "delete", bridge.name]);
-  if (!existsSync(settingsFile)) return;
-  const values = JSON.parse(await readFile(settingsFile, "utf8")) as Record<string, string>;
+  if (!existsSync(savedSettings)) return;
+  const values = JSON.parse(await readFile(savedSettings, "utf8")) as Record<string, string>;
   for (const [name, value] of Object.entries(values)) await writeFile(join("/proc/sys", name), value);
 }
 
 /**
- * Removes the cloud's own rules, and kube-proxy's, whose chains are all named KUBE-: its own clean-up leaves one of
- * them, with the rules that lead there.
+ * Removes the rules of the cloud and those of kube-proxy, whose chains all begin with KUBE-. kube-proxy's own clean-up leaves one of
+ * these chains, with the rules that jump to it.
  */
 async function removeRules(family: string): Promise<void> {
   const rules = (await run(`${family}-save`, [])).split("\n");
@@ -91,7 +93,7 @@ async function unmountBelow(folder: string): Promise<void> {
     await run("umount", ["--lazy", point]);
 }
 
-/** The control groups of the cloud's pods: containerd makes one tree in each hierarchy and leaves it, empty. */
+/** The control groups of the cloud's pods. containerd creates one tree in each hierarchy and leaves it empty. */
 async function controlGroups(): Promise<string[]> {
   const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" "));
   const hierarchies = mounts.filter(([, , type]) => type === "cgroup" || type === "cgroup2");
@@ -102,7 +104,7 @@ async function removeGroup(group: string): Promise<void> {
   const children = (await readdir(group, { withFileTypes: true })).filter((entry) => entry.isDirectory());
   for (const { name } of children) await removeGroup(join(group, name));
   await rmdir(group).catch((error: unknown) => {
-    // Somebody else's containerd has processes in it.
+    // A containerd outside the local cloud has processes in it.
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "EBUSY" && code !== "ENOTEMPTY") throw error;
   });

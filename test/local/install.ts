@@ -1,15 +1,15 @@
-// What the local cloud is made of, found or made: Debian's packages, the emulator, the Kubernetes binary.
+// Installs or builds the programs of the local cloud: Debian packages, the emulator and the Kubernetes binary.
 import { createHash } from "node:crypto";
 import { access, constants, mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { keep } from "./cache.ts";
+import { ensureCached } from "./cache.ts";
 import { buildGo } from "./go-build.ts";
 import { LocalCloudError, run, succeeds } from "./process.ts";
 import { step } from "./progress.ts";
 
 const kubernetesVersion = "v1.35.4";
 
-/** Programs the cloud needs and the Debian package that carries each. */
+/** The programs that the cloud needs, each with its Debian package. */
 const programs: Record<string, string> = {
   docker: "docker.io",
   dockerd: "docker.io",
@@ -27,7 +27,7 @@ const findsProgram = async (name: string): Promise<boolean> => {
   return succeeds(Promise.any(folders.map(async (folder) => access(join(folder, name), constants.X_OK))));
 };
 
-/** Installs what the local cloud needs and this machine lacks. Fails where it cannot run, or where nothing can be installed. */
+/** Installs the Debian packages that this machine lacks. Rejects with LocalCloudError where it is no Linux, or packages cannot be installed. */
 export async function installPackages(): Promise<void> {
   checkMachine(process.platform, process.getuid?.());
   const missing: string[] = [];
@@ -42,7 +42,7 @@ export async function installPackages(): Promise<void> {
 
 const readRelease = async (): Promise<string> => readFile("/etc/os-release", "utf8").catch(() => "");
 
-/** Fails on a machine that cannot run a kubelet and container engines. */
+/** Throws LocalCloudError on a machine that cannot run a kubelet and container engines. `uid` is the user's. */
 export function checkMachine(platform: NodeJS.Platform, uid: number | undefined): void {
   if (platform === "linux" && uid === 0) return;
   throw new LocalCloudError(
@@ -52,7 +52,7 @@ export function checkMachine(platform: NodeJS.Platform, uid: number | undefined)
   );
 }
 
-/** Fails on a distribution whose packages cannot be installed here. `release` is /etc/os-release. */
+/** Throws LocalCloudError on a distribution without Debian's packages. `release` is the content of /etc/os-release. */
 export function checkDistribution(packages: readonly string[], release: string): void {
   if (/^ID(_LIKE)?=.*\bdebian\b/m.test(release)) return;
   throw new LocalCloudError(
@@ -67,26 +67,26 @@ async function apt(packages: readonly string[]): Promise<void> {
   await run("apt-get", ["install", "-q", "-y", "--no-install-recommends", ...packages], { env });
 }
 
-/** The emulator's program. */
+/** Installs the AWS emulator and returns the path of its program. */
 export const installEmulator = async (): Promise<string> =>
   installFromPyPi("ministack", "the AWS emulator", "ministack");
 
-/** The AWS command line, by which a kubeconfig of an EKS cluster logs in. */
+/** Installs the AWS command line, which kubeconfigs of EKS clusters call, and returns its path. */
 export const installAwsCli = async (): Promise<string> => installFromPyPi("awscli", "the AWS command line", "aws");
 
 /**
- * A program of a Python package, installed into a virtual environment of its own: built packages alone, which run nothing
- * when they are installed, and with all that they need by the hashes in python/NAME.txt.
+ * Installs a Python package into its own virtual environment and returns the path of its program. Only wheels are installed, which run
+ * no code during the installation; their dependencies and hashes are in python/NAME.txt.
  */
 async function installFromPyPi(name: string, what: string, program: string): Promise<string> {
   const path = join("bin", program);
   const requirements = join(import.meta.dirname, "python", `${name}.txt`);
   const [version, hash] = await identify(name, requirements);
-  const folder = await keep({
+  const folder = await ensureCached({
     folder: `${name}-${version}-${hash}`,
     title: `installing ${what} ${name} ${version}`,
-    programs: [path],
-    make: async (made) => {
+    files: [path],
+    build: async (made) => {
       const pip = join(made, "bin", "pip");
       await run("python3", ["-m", "venv", "--clear", made]).catch(async (error: unknown) => {
         if (!String(error).includes("ensurepip")) throw error;
@@ -95,7 +95,7 @@ async function installFromPyPi(name: string, what: string, program: string): Pro
       });
       const checked = ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r", requirements];
       await run(pip, ["install", "-q", ...checked]);
-      // A Python that these requirements were not made for may need more.
+      // A Python version that the requirements were not compiled for may need further packages.
       await run(pip, ["check"]);
     },
   });
@@ -110,7 +110,7 @@ async function identify(name: string, requirements: string): Promise<[version: s
   return [version, createHash("sha256").update(text).digest("hex").slice(0, 12)];
 }
 
-/** The one binary of etcd and all Kubernetes components, and the pause program. */
+/** Builds the binary with etcd and all Kubernetes components, and the pause program. Returns their paths. */
 export async function buildKubernetes(): Promise<{ kubernetes: string; pause: string }> {
   const versions = { gitVersion: kubernetesVersion, gitMajor: "1", gitMinor: kubernetesVersion.split(".")[1] ?? "" };
   const built = await buildGo({
@@ -127,22 +127,22 @@ export async function buildKubernetes(): Promise<{ kubernetes: string; pause: st
 }
 
 /**
- * Prometheus' tool that checks rules and metrics: the one on PATH, else Debian's. That package is unpacked and never
- * installed, as it would start a server; only the tool is kept.
+ * The path of promtool, which checks alerting rules and metrics: the one on PATH, else the one of Debian's package prometheus. The
+ * package is only unpacked, because an installation would start a server.
  */
 export async function installPromtool(): Promise<string> {
   if (await findsProgram("promtool")) return "promtool";
   checkDistribution(["prometheus"], await readRelease());
-  const folder = await keep({
+  const folder = await ensureCached({
     folder: "promtool",
     title: "fetching promtool from Debian's package prometheus",
-    programs: ["promtool"],
-    make: async (made) => {
+    files: ["promtool"],
+    build: async (made) => {
       const unpacked = join(made, "unpacked");
       const download = async (): Promise<string> => run("apt-get", ["download", "-q", "prometheus"], { cwd: unpacked });
       await rm(unpacked, { recursive: true, force: true });
       await mkdir(unpacked);
-      // Lists of packages that are missing or old name no file that is there.
+      // Without current package lists apt-get finds no file, or one that was removed from the server.
       await download().catch(async () => {
         await run("apt-get", ["update", "-q"]);
         await download();

@@ -1,4 +1,4 @@
-// A kubeconfig as the local cloud or the program writes it: one cluster, one user with a token or a command that makes one.
+// Reads kubeconfigs of the local cloud or of the program: one cluster, and one user with a token or a command that prints one.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
@@ -26,7 +26,7 @@ interface Kubeconfig {
   users?: { user?: User }[];
 }
 
-/** How to reach the API server of a kubeconfig, given as its path or content. Fails for one that neither of them wrote. */
+/** Reads a kubeconfig, given as its path or content. Throws LocalCloudError for one that neither the cloud nor the program wrote. */
 export function readKubeconfig(kubeconfig: string): KubeOptions {
   const isContent = kubeconfig.includes("clusters");
   const { clusters = [], users = [] } = parse(isContent ? kubeconfig : readFileSync(kubeconfig, "utf8")) as Kubeconfig;
@@ -61,7 +61,7 @@ interface Credential {
 
 const made = new Map<string, Credential["status"]>();
 
-/** The token that a command makes, which is asked again when it has ended. */
+/** The token that a command prints. The command runs again when the token has expired. */
 function tokenBy({ command, args }: Exec): string {
   const key = [command, ...args].join(" ");
   const known = made.get(key);

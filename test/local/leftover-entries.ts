@@ -1,11 +1,12 @@
-// What a helper leaves that did not run any more when its stack was destroyed: its entries in service accounts of others. The
-// command that clears them. Pure.
+// Finds the entries that a helper left in other people's service accounts, because it was not running when its stack was destroyed,
+// and the command that removes them. Pure.
 
 interface NameReference {
   readonly name: string;
 }
 
-export interface Account {
+/** A service account, as far as the helper's entries are concerned. */
+export interface ServiceAccount {
   readonly metadata: {
     readonly name: string;
     readonly namespace: string;
@@ -18,11 +19,11 @@ export interface Account {
 
 const lists = ["secrets", "imagePullSecrets"] as const;
 
-/** Where the helper of an instance, `ecr-helper-STACK`, noted what it added. */
-const noteOf = (instance: string): string => `ecr-helper/${instance}`;
+/** The annotation in which the helper of an instance, `ecr-helper-STACK`, records the entries that it added. */
+const entriesAnnotation = (instance: string): string => `ecr-helper/${instance}`;
 
-/** The entries that the note names; none where it is not the helper's. */
-function noted(note: string): Partial<Record<(typeof lists)[number], readonly string[]>> {
+/** The entries in the annotation; none where its content is not the helper's. */
+function recordedEntries(note: string): Partial<Record<(typeof lists)[number], readonly string[]>> {
   try {
     return (JSON.parse(note) ?? {}) as Partial<Record<(typeof lists)[number], readonly string[]>>;
   } catch {
@@ -30,18 +31,18 @@ function noted(note: string): Partial<Record<(typeof lists)[number], readonly st
   }
 }
 
-/** Whether the helper of an instance left entries. What has an owner goes with it, in Kubernetes' own time. */
-export const holdsEntries = ({ metadata }: Account, instance: string): boolean =>
-  (metadata.ownerReferences ?? []).length === 0 && metadata.annotations?.[noteOf(instance)] !== undefined;
+/** Whether the helper of an instance left entries. Kubernetes deletes service accounts with an owner later, with their entries. */
+export const hasHelperEntries = ({ metadata }: ServiceAccount, instance: string): boolean =>
+  (metadata.ownerReferences ?? []).length === 0 && metadata.annotations?.[entriesAnnotation(instance)] !== undefined;
 
 /**
- * The command that takes the entries away, and the note of them. It tells each by its place and its name, so that it changes
- * nothing where somebody else has changed the list meanwhile.
+ * The kubectl command that removes the entries and the annotation. It tests the name at each position first, so that it changes
+ * nothing where the list has changed meanwhile.
  */
-export function clearingCommand(account: Account, instance: string): string {
+export function cleanupCommand(account: ServiceAccount, instance: string): string {
   const { name, namespace, annotations = {} } = account.metadata;
-  const note = annotations[noteOf(instance)] ?? "{}";
-  const own = noted(note);
+  const note = annotations[entriesAnnotation(instance)] ?? "{}";
+  const own = recordedEntries(note);
   const remove = (path: string, key: string, value: string): object[] => [
     { op: "test", path: `${path}${key}`, value },
     { op: "remove", path },
@@ -50,10 +51,13 @@ export function clearingCommand(account: Account, instance: string): string {
     (account[list] ?? [])
       .map((entry, index) => ({ entry: entry.name, path: `/${list}/${String(index)}` }))
       .filter(({ entry }) => own[list]?.includes(entry))
-      // From the end: what is removed moves what comes after it.
+      // From the end, because each removal shifts the entries behind it.
       .reverse()
       .flatMap(({ entry, path }) => remove(path, "/name", entry)),
   );
-  const patch = [...entries, ...remove(`/metadata/annotations/${noteOf(instance).replaceAll("/", "~1")}`, "", note)];
+  const patch = [
+    ...entries,
+    ...remove(`/metadata/annotations/${entriesAnnotation(instance).replaceAll("/", "~1")}`, "", note),
+  ];
   return `kubectl --namespace ${namespace} patch serviceaccount ${name} --type=json --patch='${JSON.stringify(patch)}'`;
 }

@@ -1,17 +1,17 @@
-// The agents on an EKS node that give pods credentials: EKS Pod Identity's, and the instance metadata service with kube2iam
-// before it. All that they hand out comes from the emulator's STS, which checks the roles' trust policies.
+// The agents on an EKS node that give pods credentials: EKS Pod Identity's, and the instance metadata service behind kube2iam. All
+// credentials come from the emulator's STS, which checks the roles' trust policies.
 import { randomBytes } from "node:crypto";
 import * as eks from "@aws-sdk/client-eks";
 import { AssumeRoleCommand, STSClient, type Tag } from "@aws-sdk/client-sts";
 import { adminKube } from "./control-plane.ts";
-import type { Answer, Request } from "./eks-request.ts";
+import type { EksResponse, EksRequest } from "./eks-request.ts";
 import { account, aws, cluster, nodeRole, roleArn } from "./settings.ts";
 
 const clients = { eks: new eks.EKSClient(), sts: new STSClient() };
 const kube = adminKube();
 
 async function assume(sts: STSClient, RoleArn: string, session: string, Tags: Tag[] = []) {
-  // All tags of EKS Pod Identity go along to further roles.
+  // EKS Pod Identity passes all of its tags on to roles that the session assumes.
   const TransitiveTagKeys = Tags.map(({ Key = "" }) => Key);
   const asked = { RoleArn, RoleSessionName: session, Tags, TransitiveTagKeys };
   const { Credentials } = await sts.send(new AssumeRoleCommand(asked));
@@ -24,7 +24,7 @@ interface User {
   readonly extra: Readonly<Record<string, string[]>>;
 }
 
-/** Whose token this is, which must be meant for EKS Pod Identity. */
+/** The user of a service account token with the audience of EKS Pod Identity; an empty name for any other token. */
 async function userOf(token: string): Promise<User> {
   const spec = { token, audiences: ["pods.eks.amazonaws.com"] };
   const { status } = await kube<{ status: { user?: Partial<User> } }>({
@@ -44,8 +44,8 @@ async function associatedRole(namespace: string, serviceAccount: string): Promis
   return (await clients.eks.send(one)).association?.roleArn;
 }
 
-/** EKS Pod Identity: credentials of the role that is associated with the service account whose token comes along. */
-async function podIdentity({ headers }: Request): Promise<Answer> {
+/** EKS Pod Identity: credentials of the role that is associated with the service account of the request's token. */
+async function podIdentity({ headers }: EksRequest): Promise<EksResponse> {
   const user = await userOf(headers.authorization ?? "");
   const [, namespace, serviceAccount] = /^system:serviceaccount:([^:]+):(.+)$/.exec(user.username) ?? [];
   if (namespace === undefined || serviceAccount === undefined) return undefined;
@@ -64,7 +64,7 @@ async function podIdentity({ headers }: Request): Promise<Answer> {
 
 const sessions = new Set<string>();
 
-function metadataToken(): Answer {
+function metadataToken(): EksResponse {
   const token = randomBytes(32).toString("base64url");
   sessions.add(token);
   return token;
@@ -81,18 +81,18 @@ async function podOf(address: string): Promise<Pod | undefined> {
   return items.find(({ status }) => status.phase === "Pending" || status.phase === "Running");
 }
 
-/** Whether the pod's namespace lets it have a role: kube2iam's --namespace-restrictions. */
-async function mayHave({ metadata: { namespace } }: Pod, arn: string): Promise<boolean> {
+/** Whether the pod's namespace allows a role: kube2iam's --namespace-restrictions. */
+async function isAllowedRole({ metadata: { namespace } }: Pod, arn: string): Promise<boolean> {
   const { metadata } = await kube<Pod>({ method: "GET", path: `/api/v1/namespaces/${namespace}` });
   const allowed = JSON.parse(metadata.annotations?.["iam.amazonaws.com/allowed-roles"] ?? "[]") as string[];
   return allowed.includes(arn);
 }
 
 /** The instance metadata service, version 2: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html */
-async function metadata({ path, headers, address }: Request): Promise<Answer> {
+async function metadata({ path, headers, address }: EksRequest): Promise<EksResponse> {
   const pod = await podOf(address);
   if (pod === undefined || !sessions.has(String(headers["x-aws-ec2-metadata-token"]))) return undefined;
-  // The role that the pod is annotated with, as kube2iam answers, or the node's.
+  // kube2iam returns the role in the pod's annotation. Without one the metadata service returns the node's role.
   const arn = pod.metadata.annotations?.["iam.amazonaws.com/role"] ?? roleArn(nodeRole);
   const [name = ""] = arn.split("/").slice(-1);
   const list = "/latest/meta-data/iam/security-credentials/";
@@ -100,17 +100,17 @@ async function metadata({ path, headers, address }: Request): Promise<Answer> {
   return path === `${list}${name}` ? roleCredentials(pod, arn) : undefined;
 }
 
-async function roleCredentials(pod: Pod, arn: string): Promise<Answer> {
+async function roleCredentials(pod: Pod, arn: string): Promise<EksResponse> {
   const own = await assume(clients.sts, roleArn(nodeRole), "i-0123456789abcdef0");
   const answer = { Code: "Success", Type: "AWS-HMAC", LastUpdated: new Date().toISOString() };
   if (arn === roleArn(nodeRole)) return { ...answer, ...own };
-  if (!(await mayHave(pod, arn))) return undefined;
+  if (!(await isAllowedRole(pod, arn))) return undefined;
   const { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken } = own;
   const asNode = new STSClient({ credentials: { accessKeyId, secretAccessKey, sessionToken } });
   return { ...answer, ...(await assume(asNode, arn, pod.metadata.name.slice(-60))) };
 }
 
-type Agent = (request: Request) => Promise<Answer>;
+type Agent = (request: EksRequest) => Promise<EksResponse>;
 
 const agents: readonly [start: string, agent: Agent][] = [
   ["GET /healthz", async () => Promise.resolve("ok")],
@@ -119,8 +119,8 @@ const agents: readonly [start: string, agent: Agent][] = [
   ["GET /latest/meta-data", metadata],
 ];
 
-/** Answers a pod; refuses what none of the agents has. */
-export async function serveNode(request: Request): Promise<Answer> {
+/** Answers a request of a pod; undefined, which is a refusal, for a path that no agent has. */
+export async function serveNode(request: EksRequest): Promise<EksResponse> {
   const { method, path } = request;
   return agents.find(([start]) => `${method} ${path}`.startsWith(start))?.[1](request);
 }

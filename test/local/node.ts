@@ -2,13 +2,14 @@
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { adminKube, kubeconfigOf, kubeletClientCertificate, node, startComponent } from "./control-plane.ts";
+import { kubeconfigOf, kubeletClientCertificate, node } from "./component-identities.ts";
+import { adminKube, startComponent } from "./control-plane.ts";
 import { cniConfig, ctr, pauseImage } from "./containerd.ts";
 import { docker, importImage } from "./docker.ts";
 import { bridge, containerdSocket, home, ports } from "./settings.ts";
-import { untilReady } from "./process.ts";
+import { waitUntilReady } from "./process.ts";
 
-/** Starts whatever of the node does not run and waits until the API server has it ready. */
+/** Starts the node's components that are not running, and waits until the node is ready. The arguments are paths of programs. */
 export async function startNode({ kubernetes, pause }: { kubernetes: string; pause: string }): Promise<void> {
   await importPause(pause);
   startComponent(kubernetes, "kube-proxy", ["--config", await writeJson("kube-proxy-config.json", kubeProxyConfig())]);
@@ -16,7 +17,7 @@ export async function startNode({ kubernetes, pause }: { kubernetes: string; pau
   const config = await writeJson("kubelet-config.json", kubeletConfig());
   const names = ["--hostname-override", node, "--node-ip", bridge.address, "--root-dir", join(home, "kubelet")];
   startComponent(kubernetes, "kubelet", ["--config", config, "--kubeconfig", kubeconfigOf("kubelet"), ...names]);
-  await untilReady("kubelet", nodeReady, 120_000);
+  await waitUntilReady("kubelet", nodeReady, 120_000);
 }
 
 async function writeJson(name: string, content: object): Promise<string> {
@@ -36,7 +37,7 @@ const kubeProxyConfig = (): object => ({
   healthzBindAddress: `${ports.kubeProxyHealth.address}:${String(ports.kubeProxyHealth.port)}`,
   metricsBindAddress: `${ports.kubeProxyMetrics.address}:${String(ports.kubeProxyMetrics.port)}`,
   iptables: { localhostNodePorts: false },
-  // Zero leaves the machine's own settings of connection tracking alone.
+  // Zero keeps the machine's settings of connection tracking.
   conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" },
 });
 
@@ -55,13 +56,13 @@ const kubeletConfig = (): object => ({
   },
   authorization: { mode: "Webhook" },
   cgroupDriver: "cgroupfs",
-  // Pods are limited each by its own cgroup; the kubelet's hierarchy for the whole node would outlive it.
+  // Each pod is limited by its own cgroup. The kubelet's cgroup hierarchy for the whole node would outlive the cloud.
   cgroupsPerQOS: false,
   enforceNodeAllocatable: [],
   failCgroupV1: false,
   failSwapOn: false,
   makeIPTablesUtilChains: false,
-  // A developer's disk may be full; that is no reason to evict the pods of a throw-away cluster.
+  // A developer's disk may be nearly full, which must not evict pods.
   evictionHard: {
     "nodefs.available": "0%",
     "imagefs.available": "0%",

@@ -1,4 +1,4 @@
-// Running programs: to the end, or in the background with a log and a record of which process it is.
+// Runs programs: to their end, or in the background, with a log and a record of the process.
 import { execFile, spawn, type ExecFileOptions } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,15 +7,16 @@ import { home, logs } from "./settings.ts";
 
 const records = join(home, "run");
 
-/** An error whose message is meant for the user as it stands: what went wrong, and what to do. */
+/** An error with a message for the user: what went wrong, and what to do. */
 export class LocalCloudError extends Error {}
 
+/** The options of `run`. */
 export interface RunOptions extends ExecFileOptions {
-  /** What the program reads from its standard input; nothing by default. */
+  /** The program's standard input; empty by default. */
   input?: string | Buffer;
 }
 
-/** Runs a program to its end and gives its standard output. Fails with its last lines of output. */
+/** Runs a program to its end and returns its standard output. Rejects with LocalCloudError, which has its last lines of output. */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { input, ...rest } = options;
   return new Promise((resolve, reject) => {
@@ -31,7 +32,7 @@ export async function run(command: string, args: readonly string[], options: Run
         );
       },
     );
-    // A program that ends before it has read everything says so by its exit code, not by a broken pipe of ours.
+    // A program that ends before it has read all input is not a failure by itself: its exit code decides.
     child.stdin?.on("error", () => undefined);
     child.stdin?.end(input);
   });
@@ -39,6 +40,7 @@ export async function run(command: string, args: readonly string[], options: Run
 
 const lastLines = (text: string, count: number): string => text.trim().split("\n").slice(-count).join("\n");
 
+/** A program that runs in the background. The name is that of its log and its record. */
 export interface Background {
   name: string;
   command: string;
@@ -59,7 +61,7 @@ export function startBackground({ name, command, args, env = {} }: Background): 
   if (child.pid !== undefined) writeFileSync(join(records, name), `${String(child.pid)} ${startTime(child.pid) ?? ""}`);
 }
 
-/** Whether the process recorded under this name still runs. A number that the kernel gave to another process is not it. */
+/** Whether the process recorded under this name is still running. Another process that got its pid does not count. */
 export const isRunning = (name: string): boolean => recordedPid(name) !== undefined;
 
 /** Whether a background process was started under this name and has ended without being stopped. */
@@ -70,16 +72,16 @@ function recordedPid(name: string): number | undefined {
   return pid !== undefined && started !== undefined && startTime(Number(pid)) === started ? Number(pid) : undefined;
 }
 
-/** When a process started, in the kernel's clock ticks; undefined when there is none or it is a zombie. */
+/** The start time of a process, in the kernel's clock ticks; undefined where it does not exist or is a zombie. */
 function startTime(pid: number): string | undefined {
   const fields = statOf(pid);
   return fields === undefined || fields[0] === "Z" ? undefined : fields[19];
 }
 
-/** Whether there is a process of this number, a zombie aside. */
+/** Whether a process with this pid exists and is no zombie. */
 export const isAlive = (pid: number): boolean => startTime(pid) !== undefined;
 
-/** What the kernel says of a process, from its state on (proc(5), /proc/pid/stat): state, parent, ... */
+/** The fields of /proc/PID/stat from the process state on: state, parent and so on (proc(5)). */
 const statOf = (pid: number): string[] | undefined =>
   readOrUndefined(`/proc/${String(pid)}/stat`)
     ?.split(") ")
@@ -95,15 +97,15 @@ const readOrUndefined = (file: string): string | undefined => {
   }
 };
 
-/** Ends a background process: asks, waits, and insists after ten seconds; or kills it at once. */
+/** Stops a background process by SIGTERM, and by SIGKILL after ten seconds; or by SIGKILL at once. */
 export async function stopBackground(name: string, signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
   const pid = recordedPid(name);
-  if (pid !== undefined) await end([pid], signal);
+  if (pid !== undefined) await terminate([pid], signal);
   rmSync(join(records, name), { force: true });
 }
 
-/** Kills the processes whose command line has the given argument, such as a containerd's shims, and their children. */
-export async function killFamilies(argument: string): Promise<void> {
+/** Kills the processes whose command line has the given argument, such as the shims of a containerd, and their children. */
+export async function killProcessTrees(argument: string): Promise<void> {
   const all = readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number);
@@ -111,15 +113,15 @@ export async function killFamilies(argument: string): Promise<void> {
     (readOrUndefined(`/proc/${String(pid)}/cmdline`) ?? "").split("\0").includes(argument);
   const parents = all.filter((pid) => pid !== process.pid && named(pid));
   const children = all.filter((pid) => parents.includes(Number(statOf(pid)?.[1])));
-  await end([...children, ...parents], "SIGKILL");
+  await terminate([...children, ...parents], "SIGKILL");
 }
 
-async function end(pids: readonly number[], first: "SIGTERM" | "SIGKILL"): Promise<void> {
+async function terminate(pids: readonly number[], first: "SIGTERM" | "SIGKILL"): Promise<void> {
   for (const signal of [first, "SIGKILL"] as const) {
     const alive = pids.filter((pid) => startTime(pid) !== undefined);
     for (const pid of alive) kill(pid, signal);
     const deadline = Date.now() + 10_000;
-    // These are not children of this process, so the kernel tells nobody here of their end: it has to be asked.
+    // They may not be children of this process, so their end has to be polled.
     while (Date.now() < deadline && alive.some((pid) => startTime(pid) !== undefined)) await delay(20);
   }
 }
@@ -132,7 +134,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Whether some work succeeds, where a failure means no more than "not yet" or "not there". */
+/** Whether a promise resolves. For work whose failure means no more than "not yet" or "not there". */
 export const succeeds = async (work: Promise<unknown>): Promise<boolean> =>
   work.then(
     () => true,
@@ -140,10 +142,10 @@ export const succeeds = async (work: Promise<unknown>): Promise<boolean> =>
   );
 
 /**
- * Waits until `ready` says so. Fails when the background process `name` ends, or after `timeout` milliseconds, with the
- * last lines of its log.
+ * Polls `ready` until it returns true. Rejects with LocalCloudError, which has the last lines of the log, when the background process
+ * `name` ends, or after `timeout` milliseconds.
  */
-export async function untilReady(name: string, ready: () => Promise<boolean>, timeout = 60_000): Promise<void> {
+export async function waitUntilReady(name: string, ready: () => Promise<boolean>, timeout = 60_000): Promise<void> {
   const deadline = Date.now() + timeout;
   while (!(await ready())) {
     const file = join(logs, `${name}.log`);
@@ -158,8 +160,8 @@ export async function untilReady(name: string, ready: () => Promise<boolean>, ti
   }
 }
 
-/** Whether an HTTP address answers with success. */
-export async function answers(address: string): Promise<boolean> {
+/** Whether an HTTP address responds with a status of success within two seconds. */
+export async function respondsOk(address: string): Promise<boolean> {
   const response = fetch(address, { signal: AbortSignal.timeout(2_000) });
   return (await succeeds(response)) && (await response).ok;
 }

@@ -1,19 +1,20 @@
-// The key of the emulator's root: made at each start of the cloud, and read where it is needed. AWS' clients find it by
-// `AWS_SHARED_CREDENTIALS_FILE`, so that it is in no environment, argument or configuration but the emulator's own.
+// The access key of the emulator's root, created at each start of the cloud. AWS clients read it from the file that
+// `AWS_SHARED_CREDENTIALS_FILE` names, so that only the emulator itself has it in its environment.
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { account, awsCredentials } from "./settings.ts";
 
+/** The access key of an account's root. */
 export interface RootKey {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
 }
 
-/** Makes the key unless there is one: an emulator that runs has it. Gives it. */
+/** Creates the key unless it exists: a running emulator may use it already. Returns the key. */
 export async function makeRootKey(): Promise<RootKey> {
   if (!existsSync(awsCredentials)) {
-    // The emulator takes an account's id for the access key of its root, and has one secret for all of them.
+    // In the emulator an account's id is the access key id of its root, and all accounts share one secret.
     const key = { aws_access_key_id: account, aws_secret_access_key: randomBytes(20).toString("hex") };
     const lines = Object.entries(key).map(([name, value]) => `${name} = ${value}\n`);
     await writeFile(awsCredentials, `[default]\n${lines.join("")}`, { mode: 0o600 });
@@ -21,7 +22,7 @@ export async function makeRootKey(): Promise<RootKey> {
   return rootOf(account)();
 }
 
-/** What gives the key of an account's root, as AWS' clients ask for it. */
+/** A credential provider for AWS clients that returns the key of an account's root. */
 export const rootOf = (account: string) => async (): Promise<RootKey> => {
   const [, secretAccessKey] = /^aws_secret_access_key = (.+)$/m.exec(await readFile(awsCredentials, "utf8")) ?? [];
   if (secretAccessKey === undefined) throw new Error(`${awsCredentials} is not as the local cloud wrote it`);

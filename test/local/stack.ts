@@ -9,14 +9,16 @@ import { LocalCloudError } from "./process.ts";
 const project = resolve(import.meta.dirname, "../..");
 const stacks = join(home, "stacks");
 
+/** An opened stack. */
 export interface Stack {
   readonly name: string;
+  /** The path of the checkout. */
   readonly project: string;
-  /** Where its configuration is kept, for as long as the stack lives: a folder of a Pulumi project. */
+  /** The stack's own folder with its configuration, which is a Pulumi project, too. It exists as long as the stack. */
   readonly folder: string;
-  /** Pulumi.dev.yaml with the overrides of this stack, as the pulumi command reads it. */
+  /** The path of the configuration that the pulumi command reads: Pulumi.dev.yaml with the overrides of this stack. */
   readonly configFile: string;
-  /** The same with Pulumi.yaml's defaults, as a program is given it: strings, with JSON for anything else. */
+  /** The same configuration with the defaults of Pulumi.yaml, as the program gets it: strings, or JSON for other types. */
   readonly config: Record<string, string>;
   readonly overrides: Readonly<Record<string, unknown>>;
 }
@@ -36,13 +38,13 @@ const declarations = (): Record<string, Declaration> =>
 
 const asText = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
 
-/** The defaults of Pulumi.yaml, as a program is given them. */
+/** The defaults of Pulumi.yaml, as the program gets them: strings, or JSON for other types. */
 export const defaultConfig = (): Record<string, string> =>
   Object.fromEntries(
     Object.entries(declarations()).map(([key, { default: value }]) => [`ecr-helper:${key}`, asText(value)]),
   );
 
-/** Parses `-c key=value`. A key without a namespace is the project's; a list is given as JSON. */
+/** Parses `-c key=value`. A key without a namespace is the project's; a list is JSON. Throws LocalCloudError for anything else. */
 export function parseOverride(override: string): [key: string, value: unknown] {
   const [, given, value] = /^([^=]+)=(.*)$/s.exec(override) ?? [];
   if (given === undefined || value === undefined) {
@@ -62,11 +64,12 @@ export function parseOverride(override: string): [key: string, value: unknown] {
   }
 }
 
+/** The names of all stacks of the local cloud. */
 export const stackNames = (): string[] => (existsSync(stacks) ? readdirSync(stacks) : []);
 
 /**
- * Opens a stack. Its configuration is Pulumi.dev.yaml with this machine's platform; on top the overrides of earlier runs,
- * which `keepOverrides` wrote down as `pulumi up -c` does in the stack's file, and those given now.
+ * Opens a stack and writes its configuration: this machine's platform, then Pulumi.dev.yaml, then the overrides of earlier runs that
+ * `saveOverrides` wrote, then the given ones; later values win. Throws LocalCloudError for an invalid name.
  */
 export function openStack(name: string, overrides: readonly [key: string, value: unknown][] = []): Stack {
   if (!/^[A-Za-z0-9_.-]{1,40}$/.test(name))
@@ -88,11 +91,11 @@ export function openStack(name: string, overrides: readonly [key: string, value:
   return { name, project, folder, configFile, config: { ...defaultConfig(), ...given }, overrides: values };
 }
 
-/** Keeps a stack's overrides for its next run. Called when they have proved good: a wrong one is not to be kept. */
-export const keepOverrides = ({ folder, overrides }: Stack): void =>
+/** Saves a stack's overrides for its next run. Call it after they have worked, so that a wrong one is not kept. */
+export const saveOverrides = ({ folder, overrides }: Stack): void =>
   writeFileSync(overridesFile(folder), JSON.stringify(overrides));
 
 const overridesFile = (folder: string): string => join(folder, "overrides.json");
 
-/** Forgets a stack that is destroyed. */
+/** Deletes the folder of a destroyed stack. */
 export const forgetStack = (name: string): void => rmSync(join(stacks, name), { recursive: true, force: true });

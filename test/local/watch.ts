@@ -1,7 +1,7 @@
-// Watching objects of the API server, and what the local cloud and the tests wait for by it.
+// Watches objects of the API server, and waits for changes of them.
 import { createKubeClient, createKubeStream, type KubeOptions } from "../../helper/kube/client.ts";
 
-/** `LISTED` comes once, after an `ADDED` for everything that was there at the start. */
+/** A watch event. `LISTED` comes once, after an `ADDED` for every object that existed at the start. */
 export type Change<T> = { type: "ADDED" | "MODIFIED" | "DELETED"; object: T } | { type: "LISTED"; object: undefined };
 
 interface List<T> {
@@ -10,8 +10,8 @@ interface List<T> {
 }
 
 /**
- * The objects under a path (with its selectors, if any) and then every change, until the signal aborts. Rejects when the
- * API server closes the stream: nothing here lasts as long as that.
+ * Yields the objects under a path, which may have selectors, and then every change until the signal aborts. Throws when the API server
+ * closes the watch, which no wait here is long enough for.
  */
 export async function* watch<T>(
   options: KubeOptions,
@@ -33,7 +33,7 @@ export async function* watch<T>(
   throw new Error(`the API server closed the watch of ${path}`);
 }
 
-/** Resolves with the first change that `wanted` takes; rejects after `timeout` milliseconds, or when the signal aborts. */
+/** Resolves with the first change that `wanted` accepts; rejects after `timeout` milliseconds, or when the signal aborts. */
 export async function waitFor<T>(
   options: KubeOptions,
   path: string,
@@ -58,7 +58,7 @@ export async function waitFor<T>(
   }
 }
 
-/** Resolves with the first object that is as `wanted`, whether it was so or becomes so. */
+/** Resolves with the first object that `wanted` accepts, now or after a change. Rejects as `waitFor` does. */
 export async function waitForObject<T>(
   options: KubeOptions,
   path: string,
@@ -71,7 +71,7 @@ export async function waitForObject<T>(
   return object as T;
 }
 
-/** Resolves when nothing is left under a path. */
+/** Resolves when no object is left under a path. Rejects after `timeout` milliseconds. */
 export async function waitUntilGone(options: KubeOptions, path: string, timeout: number): Promise<void> {
   const left = new Set<string>();
   await waitFor<{ metadata: { uid: string } }>(

@@ -6,7 +6,7 @@ import { createKubeClient } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
 import { accountPath, secretPath, type Parts } from "../support/stack-parts.ts";
-import { rememberSecrets } from "../local/audit-log.ts";
+import { recordSecrets } from "../local/audit-log.ts";
 import { pick } from "../support/seeded.ts";
 import { secretNames } from "./judge.ts";
 
@@ -65,7 +65,7 @@ export class Attacker {
     const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {} };
     const path = `${accounts}/tenant/token`;
     const { token } = (await parts.admin<{ status: { token: string } }>({ method: "POST", path, body })).status;
-    rememberSecrets([token]);
+    recordSecrets([token]);
     const { server, ca } = parts.options;
     return new Attacker(options, createKubeClient({ server, ca, token: () => token }));
   }

@@ -1,6 +1,6 @@
-// What a soak puts between the helper and what it depends on: a front of its own, whose tokens are short, and proxies for faults.
+// What a soak puts between the helper and what it depends on: a gateway of its own, whose tokens are short, and proxies for faults.
 import type { Parts } from "../support/stack-parts.ts";
-import { startFront } from "../local/gateway/main.ts";
+import { startGateway } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
 import { rewrite } from "../support/fault.ts";
@@ -17,9 +17,9 @@ export interface Around {
 
 export async function surround({ options }: Parts, tokenLife: number): Promise<Around> {
   const any = { address: loopback, port: 0 };
-  const front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
+  const gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   // Behind the faults, so that it sees what ECR gave and not what came of it.
-  const issuer = await Proxy.start({ upstream: url(front.api) });
+  const issuer = await Proxy.start({ upstream: url(gateway.api) });
   let latest = { password: "", at: 0 };
   const note = rewrite((body) => {
     const { authorizationData = [] } = body as { authorizationData?: { authorizationToken: string }[] };
@@ -37,11 +37,11 @@ export async function surround({ options }: Parts, tokenLife: number): Promise<A
   return {
     proxies: { ecr, kubernetes },
     latest: () => latest,
-    accepts: async (password) => isLoginTaken(front.registry, password),
+    accepts: async (password) => isLoginTaken(gateway.registry, password),
     close: async () => {
       await Promise.all([ecr.close(), kubernetes.close()]);
       await issuer.close();
-      await front.close();
+      await gateway.close();
     },
   };
 }

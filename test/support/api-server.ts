@@ -8,11 +8,12 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parse, stringify } from "yaml";
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
-import { apiServerArgs, etcdArgs, writeAuditPolicy } from "../local/control-plane.ts";
+import { writeAuditPolicy } from "../local/audit-policy.ts";
+import { apiServerArgs, etcdArgs } from "../local/control-plane.ts";
 import { buildKubernetes } from "../local/install.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { kubeconfig, ports, url } from "../local/settings.ts";
-import { answers, succeeds } from "../local/process.ts";
+import { respondsOk, succeeds } from "../local/process.ts";
 
 export class ApiServer {
   readonly options: KubeOptions;
@@ -61,7 +62,7 @@ export async function startEtcd(): Promise<{ address: string; kill: () => Promis
   const [address, peer] = [await freePort(), await freePort()].map((port) => url({ ...ports.etcd, port }));
   if (address === undefined) throw new Error("unreachable: two ports were asked for");
   const child = await startComponent("etcd", etcdArgs(folder, address, peer));
-  await until(child, async () => answers(`${address}/health`));
+  await until(child, async () => respondsOk(`${address}/health`));
   return {
     address,
     kill: async () => {

@@ -5,7 +5,7 @@ import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { keepFiles, recordSaid } from "../local/audit-log.ts";
+import { preserveFiles, recordOutput } from "../local/audit-log.ts";
 import { home } from "../local/settings.ts";
 
 export interface Ended {
@@ -34,14 +34,14 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
   await symlink(join(import.meta.dirname, "../../node_modules"), join(folder, "node_modules"));
   const run = (program: string, args: readonly string[], said: string): ReturnType<Checkout["start"]> => {
     const since = performance.now();
-    keepFiles();
+    preserveFiles();
     // A group of its own: Ctrl-C reaches all of it.
     const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"], detached: true });
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]).then(
       ([stdout, stderr]) => {
         // Its settings are the test's own, and may be a secret on purpose.
-        recordSaid("commands", [said, stdout, stderr].join("\n"));
-        keepFiles();
+        recordOutput("commands", [said, stdout, stderr].join("\n"));
+        preserveFiles();
         return { code: child.exitCode, stdout, stderr, seconds: (performance.now() - since) / 1000 };
       },
     );

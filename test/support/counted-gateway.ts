@@ -1,10 +1,10 @@
-// A front with tokens of a chosen life, and the count of those that were asked of it.
-import { startFront } from "../local/gateway/main.ts";
+// A gateway with tokens of a chosen life, and the count of those that were asked of it.
+import { startGateway } from "../local/gateway/main.ts";
 import { loopback, ports, url, type Endpoint } from "../local/settings.ts";
 import { pass, type Asked } from "./fault.ts";
 import { Proxy } from "./proxy.ts";
 
-export interface CountedFront {
+export interface CountedGateway {
   /** Where the helper finds AWS. */
   readonly env: { AWS_ENDPOINT_URL: string };
   readonly registry: Endpoint;
@@ -16,10 +16,10 @@ export interface CountedFront {
 }
 
 /** `tokenLife` is in milliseconds. */
-export async function startCountedFront(tokenLife: number): Promise<CountedFront> {
+export async function startCountedGateway(tokenLife: number): Promise<CountedGateway> {
   const any = { address: loopback, port: 0 };
-  const front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
-  const proxy = await Proxy.start({ upstream: url(front.api) });
+  const gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife });
+  const proxy = await Proxy.start({ upstream: url(gateway.api) });
   const asked = new Map<string, number>();
   const requests = proxy.put(isTokenRequest, async (exchange) => {
     const region = regionOf(exchange.asked);
@@ -28,12 +28,12 @@ export async function startCountedFront(tokenLife: number): Promise<CountedFront
   });
   return {
     env: { AWS_ENDPOINT_URL: proxy.url },
-    registry: front.registry,
+    registry: gateway.registry,
     asked,
     next: async () => requests.reached(requests.hits.length + 1),
     close: async () => {
       await proxy.close();
-      await front.close();
+      await gateway.close();
     },
   };
 }

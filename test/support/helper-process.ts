@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { imageEnvironment } from "./helper-bundle.ts";
-import { recordSaid } from "../local/audit-log.ts";
+import { recordOutput } from "../local/audit-log.ts";
 
 /** A pod's way to the API server. */
 export interface Cluster {
@@ -46,7 +46,7 @@ export class HelperProcess {
     this.#child = spawn(program, args, { env: own, stdio: ["ignore", stdout, "pipe"] });
     this.#child.stderr?.on("data", (chunk: Buffer) => {
       process.stderr.write(chunk);
-      recordSaid("helpers", chunk.toString());
+      recordOutput("helpers", chunk.toString());
     });
     this.#child.once("exit", () => {
       this.#ended = true;
@@ -58,7 +58,7 @@ export class HelperProcess {
       const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
       if (lines.length === 0) return;
-      recordSaid("helpers", lines.join("\n"));
+      recordOutput("helpers", lines.join("\n"));
       this.lines.push(...lines.map((line) => JSON.parse(line) as Line));
       this.#notify();
     });

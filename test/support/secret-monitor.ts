@@ -20,7 +20,7 @@ type Named = Secret & { metadata: { name: string } };
 /** So much may lie between the registry's answer and the look at the clock; nor is it asked the same twice in that time. */
 const margin = 500;
 
-export class Witness {
+export class SecretMonitor {
   /** What should not have been, in words. */
   readonly wrong: string[] = [];
   /** Secrets that got an older token than they had: one that is good too, where two helpers write. */
@@ -40,14 +40,14 @@ export class Witness {
     this.#registry = registry;
   }
 
-  /** Resolves when it sees all that is there. The registry is that of the front which gave the tokens. */
-  static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<Witness> {
-    const witness = new Witness(registry);
+  /** Resolves when it sees all that is there. The registry is that of the gateway which gave the tokens. */
+  static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<SecretMonitor> {
+    const monitor = new SecretMonitor(registry);
     const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;
     const list = await admin<{ items: Named[] } & Named>({ method: "GET", path });
-    for (const secret of list.items) witness.#came(secret);
-    witness.#watching = witness.#follow(options, path, list.metadata.resourceVersion);
-    return witness;
+    for (const secret of list.items) monitor.#came(secret);
+    monitor.#watching = monitor.#follow(options, path, list.metadata.resourceVersion);
+    return monitor;
   }
 
   async #follow(options: KubeOptions, path: string, since: string): Promise<void> {
@@ -61,7 +61,7 @@ export class Witness {
         for await (const line of createKubeStream(options)(call)) version = this.#changed(line);
       }
     } catch (error) {
-      if (!isOver()) this.wrong.push(`the witness saw no more: ${String(error)}`);
+      if (!isOver()) this.wrong.push(`the monitor saw no more: ${String(error)}`);
     }
   }
 
@@ -154,7 +154,7 @@ export function passwordsOf({ type, data }: Secret): string[] {
 }
 
 /** A secret with a token that lives longer than any there is now. */
-export const renewed = ({ latest }: Witness): ((version: Version) => boolean) => {
+export const renewed = ({ latest }: SecretMonitor): ((version: Version) => boolean) => {
   const newest = Math.max(0, ...[...latest.values()].map(({ end }) => end));
   return ({ end }) => end > newest;
 };

@@ -7,12 +7,12 @@ import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { isPattern } from "../../helper/shared/namespace-rules.ts";
 import { HelperProcess, type Cluster } from "./helper-process.ts";
-import { rememberSecrets } from "../local/audit-log.ts";
+import { recordSecrets } from "../local/audit-log.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig as cloudKubeconfig } from "../local/settings.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
-import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
+import type { LiveResource, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
 import { mockedUid, runProgram, type Program } from "./program.ts";
 import { untilEnforced } from "./enforced.ts";
@@ -232,7 +232,7 @@ async function makeInAws(type: string, inputs: Properties): Promise<Carried> {
   ];
   const handler = types[type];
   if (handler === undefined) throw new Error(`the AWS plugin has no ${type}`);
-  const { id, outputs }: Live = await handler.create(inputs, session);
+  const { id, outputs }: LiveResource = await handler.create(inputs, session);
   return {
     outputs: { ...plainProperties(outputs), id },
     remove: async () => handler.delete(id, outputs, session),
@@ -256,7 +256,7 @@ async function tokenOf(admin: Kube, namespace: string): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/ecr-helper/token`;
   const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
   const { token } = (await admin<{ status: { token: string } }>({ method: "POST", path, body })).status;
-  rememberSecrets([token]);
+  recordSecrets([token]);
   return token;
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { askedFor } from "../local/aws-requests.ts";
+import { parseAwsRequest } from "../local/aws-requests.ts";
 import { authorizationsOf, type Authorization } from "../local/gateway/authorizations.ts";
 import { account } from "../local/settings.ts";
 
@@ -17,7 +17,7 @@ async function asked(
   const authorization = `AWS4-HMAC-SHA256 Credential=AKIA1/20261126/us-east-1/${service}/aws4_request`;
   const form = new URLSearchParams(content as Record<string, string>).toString();
   const body = Buffer.from(service === "eks" ? JSON.stringify(content) : form);
-  const request = askedFor({ method, url, headers: { authorization } }, body);
+  const request = parseAwsRequest({ method, url, headers: { authorization } }, body);
   return request && authorizationsOf(request, { url, body, account });
 }
 const iam = async (Action: string, content: Readonly<Record<string, string>> = {}) =>

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { askedOfRegistry, registryOf } from "../local/gateway/registry-requests.ts";
+import { parseRegistryRequest, registryOf } from "../local/gateway/registry-requests.ts";
 import { account, otherAccount, registryHost } from "../local/settings.ts";
 
 const digest = `sha256:${"0".repeat(64)}`;
@@ -9,7 +9,7 @@ const own = { account, region: "us-east-1" };
 
 describe("a request to the registry", () => {
   it("is for a repository and an action, in the own registry or in the one that a mirror stands for", () => {
-    const asked = askedOfRegistry({ method: "GET", url: "/v2/team/app/manifests/1", headers: {} });
+    const asked = parseRegistryRequest({ method: "GET", url: "/v2/team/app/manifests/1", headers: {} });
     assert.deepEqual(asked, {
       repository: { ...own, name: "team/app" },
       actions: ["ecr:BatchGetImage"],
@@ -18,7 +18,7 @@ describe("a request to the registry", () => {
     });
     const there = registryHost(otherAccount, "eu-west-1");
     const url = `/v2/app/blobs/uploads/?mount=${digest}&from=secret&ns=${there}`;
-    assert.deepEqual(askedOfRegistry({ method: "POST", url, headers: {} }), {
+    assert.deepEqual(parseRegistryRequest({ method: "POST", url, headers: {} }), {
       repository: { account: otherAccount, region: "eu-west-1", name: "app" },
       actions: ["ecr:InitiateLayerUpload"],
       path: "/v2/app/blobs/uploads/?",
@@ -29,7 +29,7 @@ describe("a request to the registry", () => {
 
   it("says which tag it writes, and none where it writes by digest or reads", () => {
     const tagOf = (method: string, reference: string): string | undefined =>
-      askedOfRegistry({ method, url: `/v2/app/manifests/${reference}`, headers: {} })?.writtenTag;
+      parseRegistryRequest({ method, url: `/v2/app/manifests/${reference}`, headers: {} })?.writtenTag;
     assert.equal(tagOf("PUT", "1.0"), "1.0");
     for (const [method, reference] of [
       ["PUT", digest],
@@ -50,7 +50,7 @@ describe("a request to the registry", () => {
       ["GET", "/app/manifests/1"],
       ["GET", "/v2/Upper/manifests/1"],
     ] as const) {
-      assert.equal(askedOfRegistry({ method, url, headers: {} }), undefined, `${method} ${url}`);
+      assert.equal(parseRegistryRequest({ method, url, headers: {} }), undefined, `${method} ${url}`);
     }
   });
 
@@ -75,7 +75,7 @@ describe("a request to the registry", () => {
         fc.array(piece, { maxLength: 6 }),
         fc.constantFrom("GET", "HEAD", "PUT", "DELETE"),
         (pieces, method) => {
-          const asked = askedOfRegistry({ method, url: `/v2/${pieces.join("/")}/manifests/1`, headers: {} });
+          const asked = parseRegistryRequest({ method, url: `/v2/${pieces.join("/")}/manifests/1`, headers: {} });
           if (asked === undefined) return;
           // The emulator takes what stands before the first of these words.
           const sent = decodeURIComponent(new URL(asked.path, "http://emulator").pathname);

@@ -123,11 +123,11 @@ describe("the rights that were used in AWS", () => {
   const token = "ecr:GetAuthorizationToken";
   const rootKey = "123456789012";
   const made = [
-    request(0, "iam:CreateAccessKey", { key: rootKey, user: "ecr-helper", made: "AKIA1" }),
+    request(0, "iam:CreateAccessKey", { key: rootKey, user: "ecr-helper", createdKey: "AKIA1" }),
     request(0, "iam:AttachUserPolicy", { key: rootKey, user: "ecr-helper", policy: "p" }),
-    request(0, "sts:AssumeRoleWithWebIdentity", { role: "ecr-helper", made: "ASIA1" }),
-    request(0, "iam:CreateAccessKey", { key: rootKey, user: "deployer-a", made: "AKIA2" }),
-    request(0, "sts:AssumeRole", { key: rootKey, role: "node", made: "ASIA2" }),
+    request(0, "sts:AssumeRoleWithWebIdentity", { role: "ecr-helper", createdKey: "ASIA1" }),
+    request(0, "iam:CreateAccessKey", { key: rootKey, user: "deployer-a", createdKey: "AKIA2" }),
+    request(0, "sts:AssumeRole", { key: rootKey, role: "node", createdKey: "ASIA2" }),
   ];
   const judge = (...requests: AwsRequest[]): { used: string[]; beyond: string[]; denied: string[] } => {
     const all = [...made, ...requests];

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { EKSClient, ListPodIdentityAssociationsCommand } from "@aws-sdk/client-eks";
 import { CreateUserCommand, IAMClient } from "@aws-sdk/client-iam";
-import type { Received } from "../local/aws-requests.ts";
+import type { ReceivedRequest } from "../local/aws-requests.ts";
 import { checkRoot } from "../local/gateway/root-signature.ts";
 
 const account = "123456789012";
@@ -37,7 +37,7 @@ async function signed(secret: string, accessKeyId = account): Promise<[iam: Sent
   return [iam, eks];
 }
 
-const received = ({ method, path, query, headers }: Sent): Received => {
+const received = ({ method, path, query, headers }: Sent): ReceivedRequest => {
   const encoded = Object.entries(query).map((pair) => pair.map(encodeURIComponent).join("="));
   const lower = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]);
   const url = encoded.length === 0 ? path : `${path}?${encoded.join("&")}`;

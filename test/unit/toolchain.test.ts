@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { parse } from "yaml";
-import { keep, type Kept } from "../local/cache.ts";
+import { ensureCached, type CacheEntry } from "../local/cache.ts";
 import { buildGo, isAtLeast } from "../local/go-build.ts";
 import { cache } from "../local/settings.ts";
 import { LocalCloudError } from "../local/process.ts";
-import { installedCommand } from "../local/pulumi/toolchain.ts";
+import { installedCommand } from "../local/pulumi/pulumi-command.ts";
 
 const project = join(import.meta.dirname, "../..");
 
@@ -17,11 +17,11 @@ describe("what is kept in the cache", () => {
   const folder = `test-${String(process.pid)}`;
   const program = join(cache, folder, "program");
   let made: string[];
-  const kept = (further: Partial<Kept> = {}): Kept => ({
+  const kept = (further: Partial<CacheEntry> = {}): CacheEntry => ({
     folder,
     title: "making it",
-    programs: ["program"],
-    make: async () => {
+    files: ["program"],
+    build: async () => {
       made.push("made");
       await writeFile(program, "whole");
     },
@@ -35,8 +35,8 @@ describe("what is kept in the cache", () => {
   after(async () => rm(join(cache, folder), { recursive: true, force: true }));
 
   it("is made once", async () => {
-    assert.equal(await keep(kept()), join(cache, folder));
-    await keep(kept());
+    assert.equal(await ensureCached(kept()), join(cache, folder));
+    await ensureCached(kept());
     assert.deepEqual(made, ["made"]);
   });
 
@@ -47,26 +47,26 @@ describe("what is kept in the cache", () => {
     };
     const remedy =
       /no network\nRemedy: mend what that says \(network, disk space\), then run the command again: it goes on/;
-    await assert.rejects(keep(kept({ make: half })), remedy);
+    await assert.rejects(ensureCached(kept({ build: half })), remedy);
     let found = "";
-    await keep(kept({ make: async () => void (found = await readFile(program, "utf8")) }));
+    await ensureCached(kept({ build: async () => void (found = await readFile(program, "utf8")) }));
     assert.equal(found, "half");
   });
 
   it("is made anew where a program in it is another one, or gone", async () => {
-    await keep(kept());
+    await ensureCached(kept());
     await writeFile(program, "somebody else's");
-    await keep(kept());
+    await ensureCached(kept());
     assert.equal(await readFile(program, "utf8"), "whole");
     await utimes(program, 1, 1);
-    await keep(kept());
+    await ensureCached(kept());
     await rm(program);
-    await keep(kept());
+    await ensureCached(kept());
     assert.equal(made.length, 4);
   });
 
   it("is not begun without the disk space for it", async () => {
-    await assert.rejects(keep(kept({ space: 1e18 })), (error: Error) => {
+    await assert.rejects(ensureCached(kept({ requiredBytes: 1e18 })), (error: Error) => {
       assert.ok(error instanceof LocalCloudError);
       assert.match(
         error.message,
@@ -154,13 +154,13 @@ describe("a pulumi command on PATH", () => {
   });
 
   it("is named with the remedy where it is too old, or does not work", async () => {
-    const complaints: string[] = [];
+    const reasons: string[] = [];
     const old = await install("old", "echo v3.100.0");
-    assert.equal(await installedCommand(complaints), undefined);
+    assert.equal(await installedCommand(reasons), undefined);
     const broken = await install("broken", "exit 1");
-    assert.equal(await installedCommand(complaints), undefined);
+    assert.equal(await installedCommand(reasons), undefined);
     const needed = "v3.265.0 or newer is needed: update it to have it used.";
-    assert.deepEqual(complaints, [
+    assert.deepEqual(reasons, [
       `${old} is v3.100.0, and ${needed}`,
       `${broken} is not a pulumi command that works, and ${needed}`,
     ]);

@@ -10,11 +10,11 @@ export interface Principal {
 export function principalsOf(requests: readonly AwsRequest[]): ReadonlyMap<string, Principal> {
   const root: Principal = { kind: "root", name: "root" };
   const known = new Map<string, Principal>();
-  for (const { key = "", made, user, role } of requests) {
+  for (const { key = "", createdKey, user, role } of requests) {
     // The id of an account is the key of its root to the emulator.
     if (/^\d{12}$/.test(key)) known.set(key, root);
-    if (made === undefined) continue;
-    known.set(made, user === undefined ? { kind: "role", name: role ?? "" } : { kind: "user", name: user });
+    if (createdKey === undefined) continue;
+    known.set(createdKey, user === undefined ? { kind: "role", name: role ?? "" } : { kind: "user", name: user });
   }
   return known;
 }
@@ -47,9 +47,9 @@ export function judgePrincipals(
   for (const request of requests) {
     const principal = principalOf(request);
     if (principal === undefined) continue;
-    const { action, also = [], status } = request;
-    if (status < 400) for (const one of [action, ...also]) verdict.used.add(one);
-    if (![action, ...also].every((one) => granted.has(one))) verdict.beyond.push(tell(request, principal));
+    const { action, impliedActions = [], status } = request;
+    if (status < 400) for (const one of [action, ...impliedActions]) verdict.used.add(one);
+    if (![action, ...impliedActions].every((one) => granted.has(one))) verdict.beyond.push(tell(request, principal));
     else if (isDenied(request) && isInForce(request, principal)) verdict.denied.push(tell(request, principal));
   }
   return verdict;

@@ -20,7 +20,7 @@ const kinds = [
   // Events, pods and Deployments are in it as they were asked for.
   "audit/\\d+",
   ...["aws-requests", "commands", "helpers", "metrics", "pod-logs/.*ecr-helper.*"],
-  ...["front", "eks", "emulator", "dockerd", "containerd", "etcd", "kubelet"],
+  ...["gateway", "eks", "emulator", "dockerd", "containerd", "etcd", "kubelet"],
   "kube-(apiserver|controller-manager|scheduler|proxy)",
 ].map((part) => new RegExp(`(^|/)${part}\\.log$`));
 kinds.push(/(^|\/)states\/.*\.json$/);

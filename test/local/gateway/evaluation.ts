@@ -1,35 +1,35 @@
-// IAM's evaluation of one action on one resource: the principal's policies, its permissions boundary, its session policy and
-// the resource's own policy, with the condition keys that AWS knows for the action.
+// Evaluates one action on one resource as IAM does: by the principal's policies, its permissions boundary, its session policy and the
+// resource's policy, with the condition keys that AWS has for the action.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 import { getDenialReasons, runSimulation, type RequestDenial } from "@cloud-copilot/iam-simulate";
-import type { Policies, Principal } from "./principals.ts";
+import type { Policies, Principal } from "./principal.ts";
 
-/** A tag as IAM and ECR have it. */
+/** A tag in the form of IAM and ECR. */
 export interface Tag {
   readonly Key?: string | undefined;
   readonly Value?: string | undefined;
 }
 
-/** One action that a request asks for. */
-export interface Question {
+/** One action to be evaluated. */
+export interface AuthorizationQuery {
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
   /** The region that the request is signed for. */
   readonly region: string;
-  /** As policies name it: `ecr:PutImage`. */
+  /** The action's name in policies: `ecr:PutImage`. */
   readonly action: string;
   /** An ARN; `*` for an action that takes no resource. */
   readonly resource: string;
   /** The id of the resource's account, 12 digits. */
   readonly account: string;
-  /** Condition keys of the request and the resource; those that the action does not have are left out as AWS does. */
+  /** Condition keys of the request and of the resource. Keys that the action does not support are ignored, as AWS does. */
   readonly context: Readonly<Record<string, string | string[]>>;
   readonly resourcePolicy?: unknown;
 }
 
-/** AWS' words for why a principal may not do something; undefined where it may. Rejects where a policy is none. */
-export async function whyNot(question: Question, policies: Policies): Promise<string | undefined> {
+/** Why an action is denied, in the words of AWS; undefined where it is allowed. Rejects where a policy is invalid. */
+export async function denialReason(question: AuthorizationQuery, policies: Policies): Promise<string | undefined> {
   const { principal, action, resource, account, resourcePolicy } = question;
   const { identity, boundary, session } = policies;
   const simulated = await runSimulation(
@@ -58,15 +58,15 @@ export async function whyNot(question: Question, policies: Policies): Promise<st
   if (simulated.overallResult === "Allowed") return undefined;
   const analyses = simulated.resultType === "single" ? [simulated.result] : simulated.results;
   const denials = analyses.flatMap(({ analysis }) => getDenialReasons(analysis));
-  return reasonOf(action, denials, principal.account === account);
+  return describeDenial(action, denials, principal.account === account);
 }
 
-/** https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
-export function reasonOf(action: string, denials: readonly RequestDenial[], isOwnAccount: boolean): string {
+/** The reason in AWS' message: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
+export function describeDenial(action: string, denials: readonly RequestDenial[], isOwnAccount: boolean): string {
   const kinds: Readonly<Record<string, string>> = { pb: "permissions boundary", session: "session policy" };
   const explicit = denials.find(({ denialType }) => denialType === "Explicit");
   const implicit = denials.find(({ policyType }) => policyType in kinds) ?? denials[0];
-  // Across accounts the evaluator names no policy where the repository has none.
+  // For access across accounts the evaluator reports no policy type where the repository has no policy.
   const of = (explicit ?? implicit)?.policyType ?? (isOwnAccount ? "session" : "resource");
   const kind = kinds[of] ?? `${of}-based policy`;
   const article = /^[aeiou]/.test(kind) ? "an" : "a";
@@ -75,7 +75,7 @@ export function reasonOf(action: string, denials: readonly RequestDenial[], isOw
     : `with an explicit deny in ${article} ${kind}`;
 }
 
-/** What conditions may ask for of the principal: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html */
+/** The condition keys of the principal: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html */
 function contextOfPrincipal(
   { arn, kind, account, name, id, session }: Principal,
   { principalArn, tags }: Policies,
@@ -89,11 +89,11 @@ function contextOfPrincipal(
     "aws:userid": isSession ? `${id}:${arn.split("/").at(-1) ?? ""}` : id,
     ...(kind === "user" ? { "aws:username": name } : {}),
     ...(session === undefined ? {} : { "aws:TokenIssueTime": session.since, "aws:MultiFactorAuthPresent": "false" }),
-    ...tagsAs(["aws:PrincipalTag"], tags),
+    ...tagContext(["aws:PrincipalTag"], tags),
   };
 }
 
-const contextOfRequest = ({ address, region }: Question): Record<string, string> => ({
+const contextOfRequest = ({ address, region }: AuthorizationQuery): Record<string, string> => ({
   "aws:RequestedRegion": region,
   "aws:CurrentTime": new Date().toISOString(),
   "aws:SecureTransport": "true",
@@ -101,6 +101,6 @@ const contextOfRequest = ({ address, region }: Question): Record<string, string>
   "aws:ViaAWSService": "false",
 });
 
-/** Tags as condition keys: `aws:ResourceTag/KEY` and the like. */
-export const tagsAs = (keys: readonly string[], tags: readonly Tag[]): Record<string, string> =>
+/** Tags as condition keys, such as `aws:ResourceTag/KEY` for the key `aws:ResourceTag`. */
+export const tagContext = (keys: readonly string[], tags: readonly Tag[]): Record<string, string> =>
   Object.fromEntries(keys.flatMap((key) => tags.map(({ Key = "", Value = "" }) => [`${key}/${Key}`, Value])));

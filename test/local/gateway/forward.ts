@@ -1,8 +1,9 @@
-// Sends a request on from the local cloud's front to the emulator.
+// Forwards requests from the gateway to the emulator.
 import { request, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Endpoint } from "../settings.ts";
 
+/** What differs between the incoming request and the forwarded one. */
 export interface Changes {
   readonly path?: string | undefined;
   readonly host?: string;
@@ -10,7 +11,7 @@ export interface Changes {
   readonly headers?: IncomingHttpHeaders;
 }
 
-/** Sends a request on, with another path, host, body or other headers where they are given: the emulator checks the signature over its own. */
+/** Forwards a request and resolves with the response's head; its body is still to be read. Rejects where the connection fails. */
 export async function forward(
   emulator: Endpoint,
   incoming: IncomingMessage,
@@ -18,7 +19,7 @@ export async function forward(
 ): Promise<IncomingMessage> {
   const { method } = incoming;
   const { authorization, ...rest } = headers;
-  // The registry's Basic credentials are checked here and mean nothing to the emulator, which would take them for AWS's.
+  // The gateway has checked the registry's Basic credentials; the emulator would take them for credentials of AWS.
   const own = /^basic /i.test(authorization ?? "") ? rest : headers;
   const sent = {
     ...own,

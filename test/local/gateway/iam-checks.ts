@@ -1,30 +1,30 @@
-// What AWS checks in requests to IAM and STS, and the emulator does not.
+// Checks of IAM and STS that the emulator lacks.
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { IAMClient, ListAccessKeysCommand } from "@aws-sdk/client-iam";
 import { account, aws, serviceAccountKey, url, type Endpoint } from "../settings.ts";
 import { rootOf } from "../root-key.ts";
 
-/** A refusal as AWS words it. */
+/** A response of AWS that refuses a request. */
 export interface Refusal {
   readonly status: number;
   readonly code: string;
   readonly message: string;
 }
 
-/** The quota of https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html */
+/** The quota of access keys: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html */
 const keysPerUser = 2;
 
-/** Checks the form of a request. Gives what the emulator is to be sent, or the refusal. */
-export async function checkForm(body: Buffer, emulator: Endpoint): Promise<Buffer | Refusal> {
+/** Checks the form of a request to IAM or STS. Returns the form for the emulator, or a refusal. */
+export async function checkIamRequest(body: Buffer, emulator: Endpoint): Promise<Buffer | Refusal> {
   const form = new URLSearchParams(body.toString());
   const action = form.get("Action");
   if (action === "AssumeRoleWithWebIdentity") return checkWebIdentity(form);
-  if (action === "CreateAccessKey") return (await checkKeys(form, emulator)) ?? body;
+  if (action === "CreateAccessKey") return (await checkKeyQuota(form, emulator)) ?? body;
   return body;
 }
 
-async function checkKeys(form: URLSearchParams, emulator: Endpoint): Promise<Refusal | undefined> {
+async function checkKeyQuota(form: URLSearchParams, emulator: Endpoint): Promise<Refusal | undefined> {
   const iam = new IAMClient({ endpoint: url(emulator), region: aws.AWS_REGION, credentials: rootOf(account) });
   const UserName = form.get("UserName") ?? undefined;
   const { AccessKeyMetadata = [] } = await iam.send(new ListAccessKeysCommand({ UserName }));
@@ -34,14 +34,14 @@ async function checkKeys(form: URLSearchParams, emulator: Endpoint): Promise<Ref
 }
 
 /**
- * The token of a web identity has to be signed by the local API server, and alive. Its audience is a list there; one with
- * one element is that element to AWS, and none of the conditions' values to the emulator.
+ * Checks that a web identity's token is signed by the local API server and has not expired. The API server writes the audience as a
+ * list. AWS takes a list with one element for that element, but the emulator does not, so it is replaced here.
  */
 function checkWebIdentity(form: URLSearchParams): Buffer | Refusal {
   const [header = "", payload = "", signature = ""] = (form.get("WebIdentityToken") ?? "").split(".");
   const key = createPublicKey(readFileSync(serviceAccountKey));
   const signed = Buffer.from(`${header}.${payload}`);
-  // A JWT's signature is both numbers of ECDSA side by side, not their DER encoding.
+  // A JWT has both numbers of the ECDSA signature side by side, not in DER encoding.
   const given = Buffer.from(signature, "base64url");
   if (!verify("sha256", signed, { key, dsaEncoding: "ieee-p1363" }, given)) {
     return { status: 400, code: "InvalidIdentityToken", message: "The token is not signed by the issuer" };

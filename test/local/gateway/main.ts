@@ -1,5 +1,5 @@
-// The front of the local cloud's AWS: what the emulator does not do itself. Every authorization token it hands out is
-// one of its own and ends when it says, and the registry opens to nobody without a live one, as Amazon ECR does.
+// The HTTP gateway before the AWS emulator. It authorizes every request by the policies in IAM, issues authorization tokens that
+// expire, and is a registry that accepts only these tokens, as Amazon ECR does. It runs as a process of its own, or in a test.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pathToFileURL } from "node:url";
@@ -11,7 +11,9 @@ import { Rights } from "./rights.ts";
 import { Tokens } from "./tokens.ts";
 import { ports, type Endpoint } from "../settings.ts";
 
-export interface FrontOptions {
+/** The addresses of a gateway, and the lifetime of its tokens. */
+export interface GatewayOptions {
+  /** Where the emulator listens. */
   emulator: Endpoint;
   /** Where the AWS API is served; port 0 for any free one. */
   api: Endpoint;
@@ -21,7 +23,8 @@ export interface FrontOptions {
   tokenLife?: number;
 }
 
-export interface Front {
+/** A running gateway with the ports that it listens on. */
+export interface Gateway {
   readonly api: Endpoint;
   readonly registry: Endpoint;
   close(): Promise<void>;
@@ -29,13 +32,13 @@ export interface Front {
 
 type Handler = (incoming: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** Starts the front and resolves when both addresses are listened on; rejects when one is taken. */
-export async function startFront({
+/** Starts a gateway and resolves when it listens on both addresses; rejects where one of them is taken. */
+export async function startGateway({
   emulator: endpoint,
   api,
   registry,
   tokenLife = 12 * 3_600_000,
-}: FrontOptions): Promise<Front> {
+}: GatewayOptions): Promise<Gateway> {
   const emulator = new Emulator(endpoint);
   const principals = new Principals(emulator);
   const shared = { emulator, principals, rights: new Rights(emulator, principals), tokens: new Tokens(tokenLife) };
@@ -57,7 +60,7 @@ export async function startFront({
 async function listen(endpoint: Endpoint, handle: Handler): Promise<Server> {
   const server = createServer((incoming, response) => {
     handle(incoming, response).catch((error: unknown) => {
-      // A broken connection on one side breaks the other; the error's text says which request it was.
+      // Where one of both connections breaks, the other one is closed, too.
       process.stderr.write(`${String(incoming.method)} ${String(incoming.url)}: ${String(error)}\n`);
       if (!response.headersSent) response.writeHead(502).end();
       else response.destroy();
@@ -70,5 +73,5 @@ async function listen(endpoint: Endpoint, handle: Handler): Promise<Server> {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  await startFront({ emulator: ports.emulator, api: ports.front, registry: ports.registry });
+  await startGateway({ emulator: ports.emulator, api: ports.gateway, registry: ports.registry });
 }

@@ -1,18 +1,18 @@
-// What a request to the registry is for, in ECR's words. Pure.
+// Parses requests to the registry into ECR's actions. Pure.
 import { account as ownAccount, aws, registryHost } from "../settings.ts";
 import type { RegistryId } from "./emulator.ts";
 import type { RepositoryId } from "./rights.ts";
-import type { Received } from "../aws-requests.ts";
+import type { ReceivedRequest } from "../aws-requests.ts";
 
 /** One request about a repository. */
 export interface RegistryRequest {
   readonly repository: RepositoryId;
-  /** What ECR asks IAM for: `ecr:BatchGetImage`. */
+  /** The actions that ECR authorizes: `ecr:BatchGetImage`. */
   readonly actions: readonly string[];
-  /** The path and query that the emulator is to be asked for, and the host by which it knows the registry. */
+  /** The path and query for the emulator, and the host by which it identifies the registry. */
   readonly path: string;
   readonly host: string;
-  /** The tag that a manifest is written under. */
+  /** The tag of a manifest that the request writes. */
   readonly writtenTag?: string;
 }
 
@@ -40,25 +40,25 @@ const routes: readonly Route[] = [
 const host = /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?::\d+)?$/;
 
 /**
- * The registry that a request is for: by its host, as in AWS, or by the host that a mirror is asked in the name of (`ns`), else
- * the local cloud's own.
+ * The registry that a request is for: by the Host header, as in AWS, or by the parameter `ns`, in which containerd sends the original
+ * host to a mirror; else the local account's.
  */
-export function registryOf({ url = "/", headers }: Received): RegistryId {
+export function registryOf({ url = "/", headers }: ReceivedRequest): RegistryId {
   const ns = new URL(url, "http://registry").searchParams.get("ns") ?? "";
   const [, account = ownAccount, region = aws.AWS_REGION] = host.exec(headers.host ?? "") ?? host.exec(ns) ?? [];
   return { account, region };
 }
 
 const word = "(?!(?:blobs|manifests|tags)/)[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*";
-/** A repository's name, in whose words no other part of a path begins, and what is asked for in it. */
+/** A repository's name, no segment of which is `blobs`, `manifests` or `tags`, and the path within the repository. */
 const pattern = new RegExp(`^/v2/(${word}(?:/${word})*)/((?:blobs|manifests|tags)/[\\w./:-]*)$`);
 
-/** What a request asks for; undefined for a path or a method that ECR's registry does not have. */
-export function askedOfRegistry(received: Received): RegistryRequest | undefined {
+/** Parses a request; undefined for a path or a method that ECR's registry does not have. */
+export function parseRegistryRequest(received: ReceivedRequest): RegistryRequest | undefined {
   const { method = "", url = "/" } = received;
   const { pathname: encoded, searchParams } = new URL(url, "http://registry");
   const pathname = encoded.replaceAll(/%3a/gi, ":");
-  // Nothing else that is escaped: the emulator must not read another name out of it than is judged here.
+  // No other escape is accepted: the emulator must not decode another name than the one that is authorized here.
   const [, name, rest = ""] = pattern.exec(pathname) ?? [];
   const found = routes.find(([of, path]) => of === method && path.test(rest));
   if (name === undefined || found === undefined) return undefined;
@@ -74,8 +74,8 @@ export function askedOfRegistry(received: Received): RegistryRequest | undefined
 }
 
 /**
- * Without what ECR takes no notice of: an upload in one request, and a mount from another repository, for which the token may
- * have no right. (Who wants mounts enables them for his account in AWS; the local cloud has no such setting.)
+ * Removes parameters that ECR ignores: those of an upload in one request, and of a mount from another repository, for which the token
+ * may have no rights. (In AWS mounts can be enabled for an account; the local cloud has no such setting.)
  */
 function queryFor(method: string, query: URLSearchParams): string {
   for (const ignored of ["mount", "from", "ns", ...(method === "POST" ? ["digest"] : [])]) query.delete(ignored);

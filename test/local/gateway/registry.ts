@@ -1,17 +1,17 @@
-// The registry of the local cloud: the emulator's, behind what Amazon ECR asks before it. Who has no live token is refused,
-// and who has one may do what the token's principal may.
+// The registry of the local cloud: authorizes requests as Amazon ECR does, then forwards them to the emulator. A valid token has the
+// rights of the principal that it was issued to.
 import { BatchGetImageCommand, DescribeRepositoriesCommand } from "@aws-sdk/client-ecr";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
-import { recordRequest } from "../audit-log.ts";
-import type { Shared } from "./api.ts";
+import { recordAwsRequest } from "../audit-log.ts";
+import type { Services } from "./api.ts";
 import type { Emulator } from "./emulator.ts";
-import { repositoryArn, unlessMissing, type Rights } from "./rights.ts";
+import { repositoryArn, undefinedIfNoRepository, type Rights } from "./rights.ts";
 import { forward } from "./forward.ts";
 import type { Token, Tokens } from "./tokens.ts";
 import { url, type Endpoint } from "../settings.ts";
-import { askedOfRegistry, registryOf, type RegistryRequest } from "./registry-requests.ts";
+import { parseRegistryRequest, registryOf, type RegistryRequest } from "./registry-requests.ts";
 
 interface RegistryError {
   readonly status: number;
@@ -19,30 +19,32 @@ interface RegistryError {
   readonly message: string;
 }
 
+/** The handler of requests to the registry. */
 export class Registry {
   readonly #emulator: Emulator;
   readonly #own: Endpoint;
   readonly #tokens: Tokens;
   readonly #rights: Rights;
 
-  /** `own` is where it is served. */
-  constructor(own: Endpoint, { emulator, tokens, rights }: Shared) {
+  /** `own` is the address of this registry. */
+  constructor(own: Endpoint, { emulator, tokens, rights }: Services) {
     [this.#emulator, this.#own, this.#tokens, this.#rights] = [emulator, own, tokens, rights];
   }
 
+  /** Handles one request. Rejects where the emulator does not respond. */
   readonly serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const token = this.#tokens.find(incoming.headers.authorization);
     const isPing = /^\/v2\/?(\?|$)/.test(incoming.url ?? "");
-    // A token opens the registries of its own region only.
+    // A token is valid only for registries of its own region.
     const isOfAnother = !isPing && token?.region !== registryOf(incoming).region;
     if (token === undefined || isOfAnother) this.#challenge(incoming, response);
-    else if (token.until < Date.now()) refuse(expired, incoming, response);
+    else if (token.expiresAt < Date.now()) refuse(expired, incoming, response);
     else if (isPing) await relay(await forward(this.#emulator.endpoint, incoming), response);
     else await this.#answer(token, incoming, response);
   };
 
   async #answer(token: Token, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const asked = askedOfRegistry(incoming);
+    const asked = parseRegistryRequest(incoming);
     if (asked === undefined) {
       refuse(unsupported, incoming, response);
       return;
@@ -69,13 +71,15 @@ export class Registry {
   }
 
   /**
-   * In a repository whose tags are immutable a tag is written once, and not again with the same content either:
+   * In a repository with immutable tags a tag can be written only once, and not a second time with the same content either:
    * https://github.com/aws/containers-roadmap/issues/2380
    */
   async #immutable({ repository }: RegistryRequest, imageTag: string): Promise<RegistryError | undefined> {
     const ecr = this.#emulator.ecr(repository);
     const { name } = repository;
-    const described = await unlessMissing(ecr.send(new DescribeRepositoriesCommand({ repositoryNames: [name] })));
+    const described = await undefinedIfNoRepository(
+      ecr.send(new DescribeRepositoriesCommand({ repositoryNames: [name] })),
+    );
     if (described?.repositories?.[0]?.imageTagMutability !== "IMMUTABLE") return undefined;
     const asked = { repositoryName: name, imageIds: [{ imageTag }] };
     const { images = [] } = await ecr.send(new BatchGetImageCommand(asked));
@@ -94,7 +98,7 @@ const expired: RegistryError = {
 
 const unsupported: RegistryError = { status: 404, code: "UNSUPPORTED", message: "The operation is unsupported." };
 
-/** What ECR says where the emulator has nothing. */
+/** ECR's error for a repository or an image that does not exist. */
 function missing(answer: Buffer, { repository: { account, name } }: RegistryRequest): RegistryError {
   const { errors } = JSON.parse(answer.toString()) as { errors: { code: string; message: string }[] };
   const { code, message } = errors[0] ?? { code: "UNSUPPORTED", message: "" };
@@ -110,11 +114,15 @@ function record(
   { key }: Token,
   answer: RegistryError | IncomingMessage,
 ): void {
-  const [action = "", ...also] = actions;
-  const asked = { time: new Date().toISOString(), action, also, key, repository: repositoryArn(repository) };
-  if (!("code" in answer)) recordRequest({ ...asked, status: answer.statusCode ?? 502 });
+  const [action = "", ...impliedActions] = actions;
+  const asked = { time: new Date().toISOString(), action, impliedActions, key, repository: repositoryArn(repository) };
+  if (!("code" in answer)) recordAwsRequest({ ...asked, status: answer.statusCode ?? 502 });
   else
-    recordRequest({ ...asked, status: answer.status, error: answer.code === "DENIED" ? "AccessDenied" : answer.code });
+    recordAwsRequest({
+      ...asked,
+      status: answer.status,
+      error: answer.code === "DENIED" ? "AccessDenied" : answer.code,
+    });
 }
 
 function refuse({ status, code, message }: RegistryError, incoming: IncomingMessage, response: ServerResponse): void {

@@ -1,72 +1,75 @@
-// Whether AWS lets a principal do something to a repository: by IAM's evaluation of the principal's policies and the
-// repository's own, in one account and across accounts.
+// Authorizes actions on repositories by the policies of the principal and of the repository, within one account and across accounts.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 import { GetRepositoryPolicyCommand, ListTagsForResourceCommand, type Tag } from "@aws-sdk/client-ecr";
 import type { Emulator, RegistryId } from "./emulator.ts";
-import { reasonOf, tagsAs, whyNot } from "./evaluation.ts";
-import type { Principal, Principals } from "./principals.ts";
+import { describeDenial, tagContext, denialReason } from "./evaluation.ts";
+import type { Principal } from "./principal.ts";
+import type { Principals } from "./principals.ts";
 
-/** A repository that there is, or that there may be. */
+/** The identity of a repository, whether or not it exists. */
 export interface RepositoryId extends RegistryId {
   readonly name: string;
 }
 
+/** The ARN of a repository. */
 export const repositoryArn = ({ account, region, name }: RepositoryId): string =>
   `arn:aws:ecr:${region}:${account}:repository/${name}`;
 
-/** Who asks for what. */
-export interface Request {
+/** The actions that a principal requests on a repository. */
+export interface RepositoryAccess {
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
-  /** As policies name them: `ecr:PutImage`. */
+  /** The actions' names in policies: `ecr:PutImage`. */
   readonly actions: readonly string[];
   readonly repository: RepositoryId;
 }
 
+/** Authorizes actions on repositories. */
 export class Rights {
   readonly #emulator: Emulator;
   readonly #principals: Principals;
-  /** Whom the policy of a repository meant when it was set, by the repository's ARN: the unique id of each ARN in it. */
-  readonly #meant = new Map<string, ReadonlyMap<string, string>>();
+  /** By a repository's ARN: the unique id that each principal ARN in its policy had when the policy was set. */
+  readonly #policyPrincipals = new Map<string, ReadonlyMap<string, string>>();
 
   constructor(emulator: Emulator, principals: Principals) {
     [this.#emulator, this.#principals] = [emulator, principals];
   }
 
-  /** Takes note of whom a policy that was set now means. */
-  means(repository: RepositoryId, ids: ReadonlyMap<string, string>): void {
-    this.#meant.set(repositoryArn(repository), ids);
+  /** Records the unique ids of the principals in a policy that was just set, by their ARNs. */
+  recordPrincipals(repository: RepositoryId, ids: ReadonlyMap<string, string>): void {
+    this.#policyPrincipals.set(repositoryArn(repository), ids);
   }
 
-  /** Why somebody may not do all that is asked for, in AWS' words; undefined where he may. */
-  async refusal(request: Request): Promise<string | undefined> {
+  /** Why an action is denied, in the words of AWS; undefined where all actions are allowed. */
+  async refusal(request: RepositoryAccess): Promise<string | undefined> {
     const { principal, address, actions, repository } = request;
     const [where, { account, region }] = [repositoryArn(repository), repository];
     const policies = await this.#principals.policiesOf(principal);
     const resource = await this.#resourceOf(repository, principal, policies?.principalArn);
-    const context = tagsAs(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags);
+    const context = tagContext(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags);
     const asked = { principal, address, region, resource: where, account, context, resourcePolicy: resource.policy };
     for (const action of actions) {
-      // Who is gone may do nothing, whomever the repository's policy names.
-      const why = policies === undefined ? reasonOf(action, [], true) : await whyNot({ ...asked, action }, policies);
+      // A deleted principal has no rights, even where the repository's policy names it.
+      const why =
+        policies === undefined ? describeDenial(action, [], true) : await denialReason({ ...asked, action }, policies);
       if (why !== undefined)
         return `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${where} ${why}`;
     }
     return undefined;
   }
 
-  /** A repository's policy, as it is to be read for a principal, and its tags; of one that there is not, none. */
+  /** A repository's policy, as it applies to a principal, and its tags; neither where the repository does not exist. */
   async #resourceOf(repository: RepositoryId, principal: Principal, arn = principal.arn): Promise<Resource> {
     const ecr = this.#emulator.ecr(repository);
     const resourceArn = repositoryArn(repository);
     const [policy, tags] = await Promise.all([
-      unlessMissing(ecr.send(new GetRepositoryPolicyCommand({ repositoryName: repository.name }))),
-      unlessMissing(ecr.send(new ListTagsForResourceCommand({ resourceArn }))),
+      undefinedIfNoRepository(ecr.send(new GetRepositoryPolicyCommand({ repositoryName: repository.name }))),
+      undefinedIfNoRepository(ecr.send(new ListTagsForResourceCommand({ resourceArn }))),
     ]);
     const text = policy?.policyText;
-    // IAM writes the unique id of who is gone in the place of his ARN: who has the name now is somebody else.
-    const meant = this.#meant.get(resourceArn)?.get(arn) ?? principal.id;
+    // AWS replaces the ARN of a deleted principal by its unique id, so that a new principal with the same name gets no rights.
+    const meant = this.#policyPrincipals.get(resourceArn)?.get(arn) ?? principal.id;
     const read = meant === principal.id ? text : text?.replaceAll(JSON.stringify(arn), JSON.stringify(meant));
     return { policy: read === undefined ? undefined : (JSON.parse(read) as unknown), tags: tags?.tags ?? [] };
   }
@@ -77,8 +80,8 @@ interface Resource {
   readonly tags: readonly Tag[];
 }
 
-/** Undefined where there is no such repository, or no policy of it. */
-export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
+/** Gives undefined where ECR answers that the repository, or its policy, does not exist; any other error is passed on. */
+export async function undefinedIfNoRepository<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
   } catch (error) {

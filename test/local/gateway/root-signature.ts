@@ -1,9 +1,9 @@
-// Whoever says that he is the root of an account has to have signed with its key. The emulator takes the ids of accounts, and
-// `test`, for the key of a root, and then does not look at the signature: it is checked here.
+// Checks the signature of requests by an account's root. The emulator accepts an account's id, or `test`, as the access key id of the
+// root without looking at the signature.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import type { Received } from "../aws-requests.ts";
+import type { ReceivedRequest } from "../aws-requests.ts";
 import { rootOf, type RootKey } from "../root-key.ts";
 import type { Refusal } from "./iam-checks.ts";
 
@@ -25,12 +25,12 @@ const tolerance = 15 * 60_000;
 const credential = /^([^/,\s]+)\/(\d{8}\/[\w-]+\/[\w-]+)\/aws4_request$/;
 const authorization = /^AWS4-HMAC-SHA256 Credential=([^,\s]+), ?SignedHeaders=([\w;-]+), ?Signature=([0-9a-f]{64})$/;
 const parameters = ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Signature"];
-/** What any form of a signature in a query has, also of those that AWS' own clients use no more. */
+/** Whether a parameter belongs to a signature in the query, including the older forms that AWS' own clients no longer use. */
 const isOfSignature = (name: string): boolean =>
   ["signature", "awsaccesskeyid", ...parameters.map((one) => one.toLowerCase())].includes(name.toLowerCase());
 
-/** Undefined for a request without a signature; "malformed" for one of which it is not clear who signed it. */
-function signatureIn({ url = "/", headers }: Received): Signature | "malformed" | undefined {
+/** The signature of a request; undefined without one; "malformed" where it is ambiguous who signed the request. */
+function signatureIn({ url = "/", headers }: ReceivedRequest): Signature | "malformed" | undefined {
   const query = new URL(url, "http://aws").searchParams;
   const inQuery = [...query.keys()].filter(isOfSignature);
   const inHeader = headers.authorization;
@@ -47,14 +47,14 @@ function signatureOf(header: string, time: string): Signature | "malformed" {
   return scope === undefined ? "malformed" : { key, scope, time, signedHeaders, value };
 }
 
-/** The parameters in the form of the header. */
+/** The signature's parameters in the form of the Authorization header. */
 function asHeader(query: URLSearchParams): string {
   const [of, given, , signed, value] = parameters.map((name) => query.get(name) ?? "");
   return `${String(of)} Credential=${String(given)}, SignedHeaders=${String(signed)}, Signature=${String(value)}`;
 }
 
-/** Gives the refusal of a request by somebody who only says that he is an account's root. `keyOf` gives the key of one. */
-export async function checkRoot(received: Received, body: Buffer, keyOf = rootOf): Promise<Refusal | undefined> {
+/** Refuses a request that names an account's root but is not signed with its key; else undefined. `keyOf` gives a root's key. */
+export async function checkRoot(received: ReceivedRequest, body: Buffer, keyOf = rootOf): Promise<Refusal | undefined> {
   const signature = signatureIn(received);
   if (signature === undefined) return undefined;
   if (signature === "malformed") {
@@ -85,7 +85,12 @@ function isRecent({ time, scope }: Signature): boolean {
 const sha256 = (data: string | Buffer): string => createHash("sha256").update(data).digest("hex");
 const hmac = (key: string | Buffer, data: string): Buffer => createHmac("sha256", key).update(data).digest();
 
-function isSignedBy({ secretAccessKey }: RootKey, signature: Signature, received: Received, body: Buffer): boolean {
+function isSignedBy(
+  { secretAccessKey }: RootKey,
+  signature: Signature,
+  received: ReceivedRequest,
+  body: Buffer,
+): boolean {
   const { scope, time, value } = signature;
   const whole = `${scope}/aws4_request`;
   const text = [algorithm, time, whole, sha256(canonical(signature, received, body))].join("\n");
@@ -93,15 +98,19 @@ function isSignedBy({ secretAccessKey }: RootKey, signature: Signature, received
   return timingSafeEqual(hmac(key, text), Buffer.from(value, "hex"));
 }
 
-/** The request as it was signed. */
-function canonical({ signedHeaders }: Signature, { method = "", url = "/", headers }: Received, body: Buffer): string {
+/** The canonical request that the signature covers. */
+function canonical(
+  { signedHeaders }: Signature,
+  { method = "", url = "/", headers }: ReceivedRequest,
+  body: Buffer,
+): string {
   const [path = "/"] = url.split("?");
   const query = [...new URL(url, "http://aws").searchParams]
     .filter(([name]) => name !== "X-Amz-Signature")
     .map((pair) => pair.map(encoded).join("="));
   return [
     method,
-    // It is encoded already, and once more for the signature.
+    // The path is already encoded; the signature takes it encoded twice.
     encoded(path).replaceAll("%2F", "/"),
     query.sort().join("&"),
     ...signedHeaders.split(";").map((name) => `${name}:${valueOf(headers, name)}`),

@@ -4,14 +4,15 @@ import type { IncomingHttpHeaders } from "node:http";
 import { SignatureV4 } from "@smithy/signature-v4";
 import { rootOf } from "../root-key.ts";
 
-export interface Unsigned {
+/** A request to be signed. */
+export interface UnsignedRequest {
   readonly method: string;
   /** Path and query, as they are sent. */
   readonly path: string;
-  /** What it came with; a signature in it is replaced. */
+  /** The headers of the original request; a signature in them is replaced. */
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
-  /** The account that is asked, 12 digits, and the region and service that the request is signed for. */
+  /** The account whose root signs, 12 digits, and the region and service that the request is signed for. */
   readonly account: string;
   readonly region: string;
   readonly service: string;
@@ -26,7 +27,7 @@ const toHash = (bytes: Bytes): string | Uint8Array => {
     : new Uint8Array(bytes);
 };
 
-/** Node's, as the signer takes it. */
+/** SHA-256 of Node, with the interface that the signer takes. */
 class Sha256 {
   readonly #hash: { update: (bytes: string | Uint8Array) => unknown; digest: () => Buffer };
 
@@ -43,12 +44,12 @@ class Sha256 {
   }
 
   reset(): void {
-    throw new Error("a hash is made once");
+    throw new Error("this hash cannot be reset: create another one");
   }
 }
 
-/** The headers of the same request by the account's root. */
-export async function signedAsRoot(request: Unsigned): Promise<IncomingHttpHeaders> {
+/** The headers of the same request, signed by the account's root. */
+export async function signAsRoot(request: UnsignedRequest): Promise<IncomingHttpHeaders> {
   const { account, region, service, method, body, headers } = request;
   const { pathname: path, searchParams } = new URL(request.path, "http://aws");
   const signer = new SignatureV4({ service, region, credentials: rootOf(account), sha256: Sha256 });

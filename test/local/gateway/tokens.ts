@@ -1,21 +1,23 @@
-// The authorization tokens that the local cloud's front hands out: each is one of its own, ends when it says, and is tied to
-// the principal that asked for it and to its region, as Amazon ECR's are.
+// The authorization tokens that the gateway issues. As with Amazon ECR, each request gets another token, which expires and belongs to
+// the principal and the region of the request.
 import { randomBytes } from "node:crypto";
-import { rememberSecrets } from "../audit-log.ts";
-import type { Principal } from "./principals.ts";
+import { recordSecrets } from "../audit-log.ts";
+import type { Principal } from "./principal.ts";
 
+/** An issued authorization token. */
 export interface Token {
   readonly principal: Principal;
-  /** The id of the access key that asked for it. */
+  /** The id of the access key that signed the request for it. */
   readonly key: string;
   readonly region: string;
   /** Milliseconds since the epoch. */
-  readonly until: number;
+  readonly expiresAt: number;
 }
 
-/** How long an ended token is known for one that has been good. */
-const remembered = 3_600_000;
+/** How long an expired token is remembered, in milliseconds: it gets another error than an unknown one. */
+const retentionMs = 3_600_000;
 
+/** Issues tokens and finds them again. */
 export class Tokens {
   readonly #life: number;
   readonly #byPassword = new Map<string, Token>();
@@ -25,26 +27,26 @@ export class Tokens {
     this.#life = life;
   }
 
-  /** Puts tokens of its own into an answer to GetAuthorizationToken. */
-  issue(answer: Buffer, of: Omit<Token, "until">): Buffer {
+  /** Replaces the tokens in a response to GetAuthorizationToken by new ones. */
+  issue(answer: Buffer, of: Omit<Token, "expiresAt">): Buffer {
     const body = JSON.parse(answer.toString()) as {
       authorizationData: { authorizationToken: string; expiresAt: number }[];
     };
     for (const data of body.authorizationData) {
       const password = randomBytes(512).toString("base64");
-      const until = Date.now() + this.#life;
-      this.#byPassword.set(password, { ...of, until });
+      const expiresAt = Date.now() + this.#life;
+      this.#byPassword.set(password, { ...of, expiresAt });
       data.authorizationToken = Buffer.from(`AWS:${password}`).toString("base64");
-      rememberSecrets([password, data.authorizationToken]);
-      data.expiresAt = until / 1000;
+      recordSecrets([password, data.authorizationToken]);
+      data.expiresAt = expiresAt / 1000;
     }
-    for (const [password, { until }] of this.#byPassword) {
-      if (until + remembered < Date.now()) this.#byPassword.delete(password);
+    for (const [password, { expiresAt }] of this.#byPassword) {
+      if (expiresAt + retentionMs < Date.now()) this.#byPassword.delete(password);
     }
     return Buffer.from(JSON.stringify(body));
   }
 
-  /** The token in an Authorization header, which may have ended; undefined for none that was ever given. */
+  /** The token in an Authorization header, which may have expired; undefined where it was never issued. */
   find(header = ""): Token | undefined {
     const [, encoded = ""] = /^Basic (.+)$/i.exec(header) ?? [];
     const [, user, password = ""] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, "base64").toString()) ?? [];

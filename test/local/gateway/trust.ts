@@ -1,5 +1,5 @@
-// The trust policies of roles as the emulator has to have them. Of a role's session `aws:PrincipalArn` is the ARN of the role in AWS,
-// and the one of the session in the emulator: where a condition names a role, the emulator is given its sessions, too.
+// Adapts trust policies to the emulator. For a role's session, `aws:PrincipalArn` is the role's ARN in AWS, but the session's ARN in
+// the emulator. Where a condition names a role, its sessions are added for the emulator, and removed from its responses.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
 import { GetRoleCommand, UpdateAssumeRolePolicyCommand, type IAMClient } from "@aws-sdk/client-iam";
 
@@ -12,7 +12,7 @@ interface Trust {
 const key = "aws:PrincipalArn";
 const session = /^arn:aws:sts::\d{12}:assumed-role\/[^/]+\/\*$/;
 
-/** A document in which each condition on the principal's ARN has other values. */
+/** A policy document in which the values of each condition on the principal's ARN are replaced. */
 function withArns(document: string, valuesOf: (values: readonly string[]) => readonly string[]): string {
   const trust = JSON.parse(document) as Trust;
   for (const condition of trust.Statement.flatMap(({ Condition = {} }) => Object.values(Condition))) {
@@ -30,8 +30,8 @@ const withSessions = (arns: readonly string[]): string[] =>
     return name === undefined ? [arn] : [arn, `arn:aws:sts::${account}:assumed-role/${name}/*`];
   });
 
-/** Lets the emulator know the sessions of the roles that a role trusts. */
-export async function trustSessions(iam: IAMClient, RoleName: string): Promise<void> {
+/** Adds the sessions of trusted roles to the trust policy of a role in the emulator. */
+export async function addSessionsToTrust(iam: IAMClient, RoleName: string): Promise<void> {
   const { Role } = await iam.send(new GetRoleCommand({ RoleName }));
   const document = decodeURIComponent(Role?.AssumeRolePolicyDocument ?? "");
   const adapted = withArns(document, withSessions);
@@ -39,8 +39,8 @@ export async function trustSessions(iam: IAMClient, RoleName: string): Promise<v
   await iam.send(new UpdateAssumeRolePolicyCommand({ RoleName, PolicyDocument: adapted }));
 }
 
-/** IAM's answer with the trust policy as it was given. */
-export const withoutSessions = (answer: string): string =>
+/** A response of IAM with the original trust policy, without the added sessions. */
+export const removeSessionsFromTrust = (answer: string): string =>
   answer.replace(/(<AssumeRolePolicyDocument>)([^<]+)/g, (_, tag: string, encoded: string) => {
     const document = decodeURIComponent(encoded);
     if (!document.includes(":assumed-role/")) return `${tag}${encoded}`;

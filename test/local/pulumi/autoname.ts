@@ -1,23 +1,23 @@
-// Names that the program leaves to the provider: the resource's own with seven random hexadecimal digits behind it
+// Names that the program leaves to the provider: the resource's name in the program with seven random hexadecimal digits
 // (AutoName and ComputeAutoNameDefault in pulumi-terraform-bridge pkg/tfbridge/names.go).
 import { createHash, randomBytes } from "node:crypto";
 import type { CheckFailure, Schema } from "./schema.ts";
 import type { Properties } from "./values.ts";
 
-/** What a name is made of. */
+/** What a generated name is built from. */
 export interface Naming {
   /** The resource's name in the program. */
   readonly name: string;
-  /** The engine's, the same in the preview and in the update; another one for every replacement. */
+  /** The engine's random seed: the same in the preview and in the update, another one for every replacement. */
   readonly seed?: Uint8Array | undefined;
-  /** The stack's own rule for names (`pulumi:autonaming`), worked out by the engine. */
+  /** The stack's setting `pulumi:autonaming`, evaluated by the engine. */
   readonly rule?: { readonly mode: "propose" | "enforce" | "disable"; readonly proposed: string } | undefined;
 }
 
 const digits = 7;
 
-/** Names what the schema wants to have named. A name that was made up before is kept. */
-export function autonamed(
+/** Fills in the names that the schema declares as generated. A name that was generated before is kept. */
+export function withAutonames(
   schema: Schema,
   inputs: Properties,
   old: Properties,
@@ -27,7 +27,7 @@ export function autonamed(
   const filled: string[] = [];
   const failures: CheckFailure[] = [];
   for (const [property, { autoname }] of Object.entries(schema)) {
-    // A prefix is the program's way to leave the rest to AWS' own provider.
+    // With a prefix the original provider generates the name itself.
     if (autoname === undefined || property in inputs || `${property}Prefix` in inputs) continue;
     const name = keptName(old, property) ?? newName(naming);
     if (name === undefined) continue;

@@ -1,38 +1,29 @@
-// A resource type made of its declared schema and four operations: check, diff, preview, import and refresh are the same
-// for all.
-import { autonamed } from "./autoname.ts";
+// Builds a resource type from its schema and its create, read, update and delete operations. Check, diff, preview, import and
+// refresh are the same for all types.
+import { withAutonames } from "./autoname.ts";
 import { diffInputs, isUnchanged, type DiffRequest, type DiffResult } from "./diff.ts";
+import { importedInputs, refreshedInputs } from "./read-inputs.ts";
 import {
   InitFailedError,
   type CheckRequest,
   type CheckResult,
   type Definition,
-  type Known,
-  type Live,
+  type RememberedResource,
+  type LiveResource,
   type ResourceType,
 } from "./resource-type.ts";
 import {
-  failuresOf,
-  meansTheSame,
+  checkInputs,
+  isEquivalent,
   normalized,
   withDefaults,
   type CheckFailure,
   type InputSpec,
   type Schema,
 } from "./schema.ts";
-import {
-  hasSecret,
-  hasUnknown,
-  isEmpty,
-  markSecrets,
-  plain,
-  plainProperties,
-  secret,
-  unknown,
-  type Properties,
-} from "./values.ts";
+import { hasSecret, hasUnknown, markSecrets, plainProperties, secret, unknown, type Properties } from "./values.ts";
 
-/** Makes a resource type of what is particular to it. */
+/** Builds a resource type from its definition. */
 export const resourceType = <Session>(definition: Definition<Session>): ResourceType<Session> =>
   new DeclaredType(definition);
 
@@ -47,9 +38,9 @@ class DeclaredType<Session> implements ResourceType<Session> {
 
   async check({ inputs: given, oldInputs = {}, naming }: CheckRequest): Promise<CheckResult> {
     const { schema } = this;
-    const named = autonamed(schema, transformed(schema, given), plainProperties(oldInputs), naming);
+    const named = withAutonames(schema, transformed(schema, given), plainProperties(oldInputs), naming);
     const { inputs, filled } = withDefaults(schema, named.inputs);
-    const failures = [...named.failures, ...failuresOf(schema, inputs)];
+    const failures = [...named.failures, ...checkInputs(schema, inputs)];
     const checked = { ...markSecrets(inputs, given), __defaults: [...named.filled, ...filled].sort() };
     return Promise.resolve({ inputs: checked, failures: failures.map((one) => withoutSecret(one, given)) });
   }
@@ -62,68 +53,47 @@ class DeclaredType<Session> implements ResourceType<Session> {
   }
 
   preview(inputs: Properties, session: Session, state?: Properties): Properties {
-    const { computed, toldOnce = [], plan } = this.#definition;
+    const { computed, onlyAtCreation = [], plan } = this.#definition;
     const wanted = normalized(this.schema, withDefaults(this.schema, plainProperties(inputs)).inputs);
     const chosen = Object.keys(this.schema).filter((key) => this.schema[key]?.computed && !(key in wanted));
-    const open = [...computed, ...toldOnce, ...chosen].map((key) => [key, state?.[key] ?? unknown]);
+    const unresolved = [...computed, ...onlyAtCreation, ...chosen].map((key) => [key, state?.[key] ?? unknown]);
     const planned = plan?.(wanted, session) ?? {};
-    return this.#marked({ ...(Object.fromEntries(open) as Properties), ...wanted, ...planned }, inputs);
+    return this.#withSecrets({ ...(Object.fromEntries(unresolved) as Properties), ...wanted, ...planned }, inputs);
   }
 
-  async create(inputs: Properties, session: Session): Promise<Live> {
+  async create(inputs: Properties, session: Session): Promise<LiveResource> {
     const wanted = withDefaults(this.schema, plainProperties(inputs)).inputs;
-    const { id, told = {} } = await this.#definition.create(wanted, session).catch((error: unknown) => {
-      throw error instanceof InitFailedError ? this.#unfinished(error, inputs) : error;
+    const { id, creationOutputs = {} } = await this.#definition.create(wanted, session).catch((error: unknown) => {
+      throw error instanceof InitFailedError ? this.#incomplete(error, inputs) : error;
     });
-    const state = { ...normalized(this.schema, wanted), ...told };
+    const state = { ...normalized(this.schema, wanted), ...creationOutputs };
     try {
       const live = await this.#observe(id, state, inputs, session);
       if (live === undefined) throw new Error(`${id} was created, but is not there`);
       return live;
     } catch (error) {
-      throw new InitFailedError({ id, inputs, outputs: this.#marked(state, inputs) }, error);
+      throw new InitFailedError({ id, inputs, outputs: this.#withSecrets(state, inputs) }, error);
     }
   }
 
-  #unfinished({ live, cause }: InitFailedError, inputs: Properties): InitFailedError {
+  #incomplete({ live, cause }: InitFailedError, inputs: Properties): InitFailedError {
     const state = { ...normalized(this.schema, plainProperties(inputs)), ...live.outputs };
-    return new InitFailedError({ id: live.id, inputs, outputs: this.#marked(state, inputs) }, cause);
+    return new InitFailedError({ id: live.id, inputs, outputs: this.#withSecrets(state, inputs) }, cause);
   }
 
-  async read(id: string, session: Session, known?: Known): Promise<Live | undefined> {
+  async read(id: string, session: Session, known?: RememberedResource): Promise<LiveResource | undefined> {
     if (known === undefined) return this.#import(id, session);
     const live = await this.#observe(id, plainProperties(known.outputs), known.inputs, session);
-    return live && { ...live, inputs: this.#refreshed(known.inputs, live.outputs) };
+    return live && { ...live, inputs: refreshedInputs(this.schema, known.inputs, live.outputs) };
   }
 
-  async #import(id: string, session: Session): Promise<Live | undefined> {
+  async #import(id: string, session: Session): Promise<LiveResource | undefined> {
     const live = await this.#observe(id, {}, {}, session);
     if (live === undefined) return undefined;
-    const given = Object.entries(this.schema).flatMap(([key, spec]) => {
-      const value = live.outputs[key];
-      return isEmpty(value) || meansTheSame(spec, spec.default, plain(value)) ? [] : [[key, value] as const];
-    });
-    const { inputs, filled } = withDefaults(this.schema, Object.fromEntries(given));
-    return { ...live, inputs: { ...inputs, __defaults: filled.sort() } };
+    return { ...live, inputs: importedInputs(this.schema, live.outputs) };
   }
 
-  /** The old inputs, but for those that the resource no longer agrees with. */
-  #refreshed(old: Properties, outputs: Properties): Properties {
-    const drifted = Object.keys(old).filter((key) => {
-      const spec = this.schema[key];
-      const [before, now] = [plain(old[key]), plain(outputs[key])];
-      return spec !== undefined && !meansTheSame(spec, now, before) && !(isEmpty(before) && isEmpty(now));
-    });
-    const now = drifted.flatMap((key) => (isEmpty(outputs[key]) ? [] : [[key, outputs[key]] as const]));
-    const kept = Object.entries(old).filter(([key]) => !drifted.includes(key));
-    const filled = old["__defaults"];
-    const defaults = Array.isArray(filled)
-      ? { __defaults: (filled as string[]).filter((key) => !drifted.includes(key)) }
-      : {};
-    return { ...Object.fromEntries([...kept, ...now]), ...defaults };
-  }
-
-  async update(id: string, state: Properties, inputs: Properties, session: Session): Promise<Live> {
+  async update(id: string, state: Properties, inputs: Properties, session: Session): Promise<LiveResource> {
     const { schema } = this;
     const old = plainProperties(state);
     const wanted = withDefaults(schema, plainProperties(inputs)).inputs;
@@ -131,7 +101,7 @@ class DeclaredType<Session> implements ResourceType<Session> {
       const spec = schema[key];
       return spec !== undefined && !isUnchanged(spec, old[key], wanted[key]);
     };
-    const kept = this.#keptIn(old);
+    const kept = this.#keptOutputs(old);
     let now = id;
     try {
       now = (await this.#definition.update?.({ id, state: old, inputs: wanted, changes }, session)) ?? id;
@@ -139,13 +109,13 @@ class DeclaredType<Session> implements ResourceType<Session> {
       if (live === undefined) throw new Error(`${now} was updated, but is not there`);
       return live;
     } catch (error) {
-      const left = await this.#observe(now, old, inputs, session).catch(() => undefined);
-      throw new InitFailedError({ id: now, inputs, outputs: left?.outputs ?? state }, error);
+      const current = await this.#observe(now, old, inputs, session).catch(() => undefined);
+      throw new InitFailedError({ id: now, inputs, outputs: current?.outputs ?? state }, error);
     }
   }
 
-  #keptIn(state: Properties): Properties {
-    const keys = this.#definition.toldOnce ?? [];
+  #keptOutputs(state: Properties): Properties {
+    const keys = this.#definition.onlyAtCreation ?? [];
     return Object.fromEntries(Object.entries(state).filter(([key]) => keys.includes(key)));
   }
 
@@ -153,38 +123,43 @@ class DeclaredType<Session> implements ResourceType<Session> {
     await this.#definition.remove(id, plainProperties(state), session);
   }
 
-  /** What is there, in the spelling of the state where both mean the same. */
-  async #observe(id: string, state: Properties, marked: Properties, session: Session): Promise<Live | undefined> {
+  /** Reads the resource; a value that is equivalent to the one in the state keeps the state's spelling. Undefined where it is gone. */
+  async #observe(
+    id: string,
+    state: Properties,
+    marked: Properties,
+    session: Session,
+  ): Promise<LiveResource | undefined> {
     const { schema } = this;
     const observed = await this.#definition.read(id, state, session);
     if (observed === undefined) return undefined;
-    const unseen = Object.entries(schema)
+    const notReturned = Object.entries(schema)
       .filter(([, spec]) => spec.stateOnly)
       .map(([key, spec]) => [key, state[key] ?? spec.default] as const);
-    const seen = Object.entries(observed.properties).map(
+    const returned = Object.entries(observed.properties).map(
       ([key, value]) => [key, spelled(schema[key], value, state[key])] as const,
     );
-    const properties = { ...this.#keptIn(state), ...Object.fromEntries([...unseen, ...seen]) };
-    return { id: observed.id, inputs: marked, outputs: this.#marked(plainProperties(properties), marked) };
+    const properties = { ...this.#keptOutputs(state), ...Object.fromEntries([...notReturned, ...returned]) };
+    return { id: observed.id, inputs: marked, outputs: this.#withSecrets(plainProperties(properties), marked) };
   }
 
-  #marked(properties: Properties, inputs: Properties): Properties {
-    const hidden = this.#definition.secretOutputs ?? [];
+  #withSecrets(properties: Properties, inputs: Properties): Properties {
+    const secretKeys = this.#definition.secretOutputs ?? [];
     const outputs = Object.entries(markSecrets(properties, inputs)).map(
-      ([key, value]) => [key, hidden.includes(key) ? secret(value) : value] as const,
+      ([key, value]) => [key, secretKeys.includes(key) ? secret(value) : value] as const,
     );
     return Object.fromEntries(outputs);
   }
 }
 
-/** A value that AWS gives, in the state's spelling where it means the same. */
+/** The value that AWS returned, in the state's spelling where both are equivalent. */
 function spelled(spec: InputSpec | undefined, value: unknown, before: unknown): unknown {
   if (spec === undefined) return value;
-  if (before !== undefined && meansTheSame(spec, value, before)) return before;
+  if (before !== undefined && isEquivalent(spec, value, before)) return before;
   return spec.normalize?.(value) ?? value;
 }
 
-/** Inputs in clear, with those made text that may be given as objects: a policy document, say. */
+/** Plain inputs, in which values that may be given as objects, such as policy documents, are text. */
 const transformed = (schema: Schema, given: Properties): Properties =>
   Object.fromEntries(
     Object.entries(plainProperties(given)).map(([key, value]) => {
@@ -194,7 +169,7 @@ const transformed = (schema: Schema, given: Properties): Properties =>
     }),
   );
 
-/** A failure that does not quote the secret which it is about. */
+/** Removes the reason from a failure about a secret input, because the reason may quote the value. */
 function withoutSecret(failure: CheckFailure, given: Properties): CheckFailure {
   const [key = ""] = failure.property.split(/[.[]/);
   return hasSecret(given[key]) ? { ...failure, reason: "is not valid; why is not said, as it is a secret" } : failure;

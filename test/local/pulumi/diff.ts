@@ -1,31 +1,31 @@
-// What a change of inputs means for a resource that exists, as the terraform bridge answers Diff.
-import { meansTheSame, withDefaults, type InputSpec, type Schema } from "./schema.ts";
+// The difference between an existing resource and new inputs, as the terraform bridge computes it.
+import { isEquivalent, withDefaults, type InputSpec, type Schema } from "./schema.ts";
 import { isEmpty, isObject, isSame, plainProperties, type Properties } from "./values.ts";
 
 /** The kinds of PropertyDiff in provider.proto. */
 export type DiffKind = "ADD" | "ADD_REPLACE" | "DELETE" | "DELETE_REPLACE" | "UPDATE" | "UPDATE_REPLACE";
 
-/** What the engine is told of a change. */
+/** The result of a diff. */
 export interface DiffResult {
   readonly changes: boolean;
   /** By property path, such as `tags.team` or `imageScanningConfiguration.scanOnPush`. */
   readonly detailed: Readonly<Record<string, DiffKind>>;
-  /** Inputs whose change takes another resource. */
+  /** Inputs whose change requires a replacement. */
   readonly replaces: readonly string[];
   readonly deleteBeforeReplace: boolean;
 }
 
-/** What the engine wants to have compared. */
+/** What the engine asks to compare. */
 export interface DiffRequest {
-  /** The outputs that the engine remembers. */
+  /** The outputs in the engine's state. */
   readonly state: Properties;
-  /** This run's inputs as check gave them. */
+  /** The inputs of this run, as check returned them. */
   readonly inputs: Properties;
   /** Property paths. */
   readonly ignoreChanges?: readonly string[];
 }
 
-/** How a type's inputs are compared. */
+/** The rules of a type for comparing its inputs. */
 export interface DiffRules {
   readonly schema: Schema;
   /** Outputs that follow from the inputs, such as `tagsAll`. */
@@ -34,7 +34,7 @@ export interface DiffRules {
 }
 
 /**
- * Compares the state, not the old inputs, with the new inputs: what somebody changed in AWS and a refresh found is mended
+ * Compares the new inputs with the state and not with the old inputs, so that drift which a refresh found is repaired
  * (provider.Diff in pulumi-terraform-bridge pkg/tfbridge/provider.go).
  */
 export function diffInputs(rules: DiffRules, request: DiffRequest): DiffResult {
@@ -64,7 +64,7 @@ const plannedInputs = ({ planned, schema }: DiffRules): Properties =>
   Object.fromEntries(Object.entries(planned).filter(([key]) => Object.hasOwn(schema, key)));
 
 /**
- * A name that the program gives is taken by the old resource until that is deleted; one that was made up is not
+ * A name that the program sets is in use until the old resource is deleted; a generated name is not
  * (nameRequiresDeleteBeforeReplace in pulumi-terraform-bridge pkg/tfbridge/schema.go).
  */
 function isNamedByUser(schema: Schema, inputs: Properties): boolean {
@@ -84,18 +84,18 @@ function changesOf(spec: InputSpec, key: string, old: unknown, next: unknown): R
   return { [key]: isAbsent(next) ? "DELETE" : "UPDATE" };
 }
 
-/** Nothing, or what a text or a collection has instead of it; false and 0 are values. */
+/** Whether a value is missing, or an empty text or collection. false and 0 are values. */
 const isAbsent = (value: unknown): boolean => isEmpty(value) && value !== false && value !== 0;
 
-/** Whether an input asks for nothing else than what is there. */
+/** Whether an input leaves the state as it is. */
 export function isUnchanged(spec: InputSpec, old: unknown, next: unknown): boolean {
   const isLeftToAws = next === undefined && (spec.computed ?? spec.autoname !== undefined);
-  return isLeftToAws || meansTheSame(spec, old, next) || (isEmpty(old) && isEmpty(next));
+  return isLeftToAws || isEquivalent(spec, old, next) || (isEmpty(old) && isEmpty(next));
 }
 
 function changesInside({ fields }: InputSpec, path: string, old: Properties, next: Properties): Record<string, Kind> {
   const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
-  // A tag may be called as what every object has, such as `constructor`.
+  // A tag may have the name of an inherited property, such as `constructor`.
   const valueIn = (object: Properties, key: string): unknown => (Object.hasOwn(object, key) ? object[key] : undefined);
   const changes = keys.map((key) => {
     const spec = (fields && valueIn(fields, key)) ?? { type: "string" };
@@ -104,10 +104,10 @@ function changesInside({ fields }: InputSpec, path: string, old: Properties, nex
   return Object.assign({}, ...changes) as Record<string, Kind>;
 }
 
-/** A key in a property path: quoted where it is no plain name (sdk/go/common/resource/property_path.go). */
+/** A key in a property path, quoted unless it is an identifier (sdk/go/common/resource/property_path.go). */
 const step = (key: string): string => (/^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`);
 
-/** Whether a path is one of those, or below one. */
+/** A test of whether a path is one of `paths`, or below one. */
 const ignoring =
   (paths: readonly string[]): ((path: string) => boolean) =>
   (path) =>

@@ -1,25 +1,25 @@
-// A gRPC service as pulumi starts it: a process that tells its port on its first line of output, and ends with its parent.
+// A gRPC service as pulumi starts it: a process that writes its port on its first line of output, and ends with its parent.
 // https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/plugin/plugin.go
 import * as grpc from "@grpc/grpc-js";
 
-/** The engine sets no bound to a message either (rpcutil.GrpcChannelOptions). */
-const unbounded = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
+/** The engine does not limit the size of messages either (rpcutil.GrpcChannelOptions). */
+const unlimitedMessages = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
 
-/** How long a call may take to end when the service is to end, in milliseconds: what it did should still be told. */
-const patience = 10_000;
+/** How long running calls may take to finish at shutdown, in milliseconds, so that the engine still gets their results. */
+const shutdownTimeout = 10_000;
 
 /**
- * Serves one service on a free port of loopback and writes the port to standard output, where nothing else may ever go. Ends at
- * SIGTERM, at SIGINT, with its parent, or by the function that it gives.
+ * Serves one service on a free port of loopback and writes the port to standard output, which must have nothing else. Ends at SIGTERM,
+ * at SIGINT, with its parent, or when the returned function is called.
  */
 export async function serve(
   service: grpc.ServiceDefinition,
   implementation: grpc.UntypedServiceImplementation,
 ): Promise<() => void> {
-  const server = new grpc.Server(unbounded);
+  const server = new grpc.Server(unlimitedMessages);
   const end = (): void => {
     server.tryShutdown(() => process.exit(0));
-    setTimeout(() => process.exit(0), patience).unref();
+    setTimeout(() => process.exit(0), shutdownTimeout).unref();
   };
   server.addService(service, implementation);
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, end);
@@ -29,7 +29,7 @@ export async function serve(
   return end;
 }
 
-/** The engine kills what it started; one that was killed itself cannot. */
+/** The engine stops its plugins, except where it was killed itself. */
 function endWithParent(): void {
   const parent = process.ppid;
   setInterval(() => {
@@ -45,7 +45,7 @@ const bind = async (server: grpc.Server): Promise<number> =>
     });
   });
 
-/** A handler of a unary call, from a function that gives the answer, or rejects with what becomes a gRPC status. */
+/** The handler of a unary call, from a function that resolves with the response. `toStatus` turns its errors into gRPC statuses. */
 export const unary =
   <Request, Response>(
     answer: (request: Request) => Promise<Response>,
@@ -57,7 +57,7 @@ export const unary =
       (error: unknown) => callback(toStatus(error)),
     );
 
-/** An error that has a gRPC code keeps it; any other is of no known kind. */
+/** An error keeps its gRPC code; one without a code gets UNKNOWN. */
 const statusOf = (error: unknown): Partial<grpc.StatusObject> => {
   const { message, code = grpc.status.UNKNOWN } = error as Error & { code?: grpc.status };
   return { code, details: message };

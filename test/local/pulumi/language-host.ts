@@ -1,5 +1,5 @@
-// Pulumi's language host for Node, where the official one cannot be had: runs the program by Pulumi's own SDK, and answers
-// what the command asks of it for up, preview, refresh, destroy, import, install and about.
+// A stand-in for Pulumi's language host for Node, where the official one is not available. It runs the program with Pulumi's own SDK
+// and implements the calls of up, preview, refresh, destroy, import, install and about.
 // https://github.com/pulumi/pulumi/blob/master/proto/pulumi/language.proto
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -16,13 +16,13 @@ import plugin from "@pulumi/pulumi/proto/plugin_pb.js";
 import empty from "google-protobuf/google/protobuf/empty_pb.js";
 import { serve, unary } from "./grpc.ts";
 
-/** The program's exit code after it has said itself what was wrong: @pulumi/pulumi/cmd/run/index.js. */
-const bail = 32;
+/** The exit code of a program that has already shown its error: @pulumi/pulumi/cmd/run/index.js. */
+const bailExitCode = 32;
 
 interface Manifest {
   readonly version: string;
   readonly dependencies?: Readonly<Record<string, string>>;
-  /** Of a package that needs a plugin. */
+  /** Only in a package that needs a plugin. */
   readonly pulumi?: { readonly resource?: boolean; readonly name: string; readonly version: string };
 }
 
@@ -32,13 +32,13 @@ const running = new Set<ChildProcess>();
 const readManifest = (folder: string): Manifest =>
   JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
 
-/** The packages that a program names itself, by name. */
+/** The direct dependencies of a program, by name. */
 function dependenciesOf(folder: string): [name: string, Manifest][] {
   const names = Object.keys(readManifest(folder).dependencies ?? {});
   return names.map((name) => [name, readManifest(join(folder, "node_modules", name))]);
 }
 
-/** The plugins that the program's packages come with, in the versions that are installed. */
+/** The plugins that the program's packages need, in the versions of the installed packages. */
 function requiredPackages(folder: string): plugin.PackageDependency[] {
   return dependenciesOf(folder).flatMap(([, { pulumi }]) =>
     pulumi?.resource === true
@@ -72,7 +72,7 @@ async function run(request: language.RunRequest, over: AbortSignal): Promise<lan
     ...process.env,
     PULUMI_CONFIG: JSON.stringify(Object.fromEntries(request.getConfigMap().toObject(true))),
     PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(request.getConfigsecretkeysList()),
-    // Node runs TypeScript by itself; the SDK would load ts-node for it.
+    // Node itself runs TypeScript; otherwise the SDK would load ts-node.
     PULUMI_NODEJS_TYPESCRIPT: "false",
   };
   const program = spawn(process.execPath, [sdk, ...argumentsOf(request)], {
@@ -80,23 +80,23 @@ async function run(request: language.RunRequest, over: AbortSignal): Promise<lan
     env,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  for (const output of [program.stdout, program.stderr]) passOn(output);
+  for (const output of [program.stdout, program.stderr]) forwardOutput(output);
   running.add(program);
   over.addEventListener("abort", () => program.kill("SIGKILL"));
   const [code, signal] = (await once(program, "exit")) as [number | null, NodeJS.Signals | null];
   running.delete(program);
   const response = new language.RunResponse();
-  if (code === bail) return response.setBail(true);
+  if (code === bailExitCode) return response.setBail(true);
   return code === 0
     ? response
     : response.setError(`Program exited with ${signal ?? `non-zero exit code: ${String(code)}`}`);
 }
 
 /**
- * The engine shows what comes on standard error; standard output was for the port. Where a resource failed, the engine stops to
- * listen while the program goes on for a moment, and the SDK dumps how it could not be heard: that is no news.
+ * Writes output of the program to standard error, which the engine shows; standard output is only for the port. After a resource has
+ * failed the engine closes its log while the program is still running, and the SDK dumps that error, which is of no use.
  */
-function passOn(output: Readable): void {
+function forwardOutput(output: Readable): void {
   let isHeard = true;
   createInterface({ input: output }).on("line", (line) => {
     isHeard &&= !line.startsWith("failed to deliver log message");
@@ -144,7 +144,7 @@ await serve(languageService.LanguageRuntimeService, {
     call: grpc.ServerUnaryCall<language.RunRequest, language.RunResponse>,
     answer: grpc.sendUnaryData<language.RunResponse>,
   ): void => {
-    // The engine gives up the program when a resource fails: what it would say of that is no news.
+    // The engine cancels the call when a resource fails. The program's own error about that would be of no use.
     const over = new AbortController();
     call.on("cancelled", () => over.abort());
     unary(async (request: language.RunRequest) => run(request, over.signal))(call, answer);
@@ -167,7 +167,7 @@ await serve(languageService.LanguageRuntimeService, {
       (error: unknown) => call.destroy(error as Error),
     );
   },
-  // The command asks for these to write code into another project, or to publish it.
+  // Only commands that generate or publish code call these.
   ...Object.fromEntries(
     ["runPlugin", "generateProgram", "generateProject", "generatePackage", "pack", "link", "template"].map((name) => [
       name,

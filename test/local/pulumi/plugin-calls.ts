@@ -1,4 +1,4 @@
-// The engine's calls, answered by a plugin: from protobuf to properties and back.
+// The handlers of the engine's calls: convert protobuf messages to properties, call the plugin, and convert the result.
 import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
 import pluginPb from "@pulumi/pulumi/proto/plugin_pb.js";
 import emptyPb from "google-protobuf/google/protobuf/empty_pb.js";
@@ -8,23 +8,26 @@ import { toStruct, UnimplementedError } from "./plugin-errors.ts";
 import { InvalidArgumentsError, type Plugin } from "./plugin.ts";
 import type { Naming } from "./autoname.ts";
 import type { DiffResult } from "./diff.ts";
-import type { Known, ResourceType } from "./resource-type.ts";
+import type { RememberedResource, ResourceType } from "./resource-type.ts";
 import type { CheckFailure } from "./schema.ts";
 import { plainProperties, type Properties } from "./values.ts";
 
-/** Answers a request with a message, or rejects with what toServiceError takes. */
+/** Handles a request and resolves with the response, or rejects with an error for toServiceError. */
 export type Call = (request: never) => Promise<unknown>;
 
-/** What surrounds a plugin: where its messages go, and how it ends. */
-export interface Surroundings {
+/** How a plugin sends log messages to the engine, and how it stops. */
+export interface EngineConnection {
   readonly log: EngineLog;
   readonly cancel: () => void;
 }
 
 const from = (struct: structPb.Struct | undefined): Properties => struct?.toJavaScript() ?? {};
 
-/** The calls by their names in the service. */
-export function handlersOf<Session>(plugin: Plugin<Session>, { log, cancel }: Surroundings): Record<string, Call> {
+/** The handlers of a plugin, by the names of the calls in the gRPC service. */
+export function pluginHandlers<Session>(
+  plugin: Plugin<Session>,
+  { log, cancel }: EngineConnection,
+): Record<string, Call> {
   let session: Session | undefined;
   const configured = (): Session => {
     if (session === undefined) throw new Error(`the provider ${plugin.name} is not configured`);
@@ -71,7 +74,7 @@ function configCalls<Session>(
       const config = configOf(request.hasArgs() ? from(request.getArgs()) : variables);
       configured(await plugin.configure(config, (severity, message) => log(severity, message)));
       const response = new providerPb.ConfigureResponse();
-      // Resources and outputs come as their ids and values: none of the types here takes others.
+      // acceptResources and acceptOutputs stay false: resources come as their ids and outputs as their values.
       response.setAcceptsecrets(true);
       response.setSupportspreview(true);
       response.setSupportsAutonamingConfiguration(true);
@@ -129,8 +132,8 @@ function resourceCalls<Session>(plugin: Plugin<Session>, session: () => Session)
   } satisfies Record<string, Call>;
 }
 
-/** An import knows nothing of the resource but its id. */
-function knownOf(request: providerPb.ReadRequest): Known | undefined {
+/** The resource in the engine's state; undefined for an import, which has only an id. */
+function knownOf(request: providerPb.ReadRequest): RememberedResource | undefined {
   const outputs = from(request.getProperties());
   if (Object.keys(outputs).length === 0) return undefined;
   return { inputs: from(request.getInputs()), outputs };
@@ -181,6 +184,6 @@ function diffResponse({ changes, detailed, replaces, deleteBeforeReplace }: Diff
   }
   return response;
 }
-/** Shows a message to whoever runs pulumi, beside a resource where a URN is given. */
 
+/** Shows a message to the user of pulumi, beside a resource where a URN is given. */
 export type EngineLog = (severity: "debug" | "info" | "warning" | "error", message: string, urn?: string) => void;

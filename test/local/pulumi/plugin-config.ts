@@ -1,20 +1,20 @@
-// A provider's own configuration, as the engine sends it: text, JSON where it is more than text, secrets marked.
+// The configuration of a provider as the engine sends it: strings, which are JSON for other types, with secrets marked.
 import type { DiffKind, DiffResult } from "./diff.ts";
 import type { Plugin } from "./plugin.ts";
 import { isSame, plainProperties, secret, unknown, type Properties } from "./values.ts";
 
-/** Keys of the engine's own, which come with every explicit provider. */
-const ofTheEngine = ["version", "pluginDownloadURL", "pluginChecksums", "parameterization"];
+/** Keys that the engine adds to every explicit provider. */
+const engineKeys = ["version", "pluginDownloadURL", "pluginChecksums", "parameterization"];
 
-/** The configuration in clear, with its JSON read; what is unknown yet is left out. */
+/** The configuration in plain text, with its JSON parsed and without unknown values. */
 export const configOf = (properties: Properties): Properties =>
   Object.fromEntries(
     Object.entries(plainProperties(properties))
-      .filter(([key, value]) => !key.startsWith("__") && !ofTheEngine.includes(key) && value !== unknown)
+      .filter(([key, value]) => !key.startsWith("__") && !engineKeys.includes(key) && value !== unknown)
       .map(([key, value]) => [key, parsed(value)]),
   );
 
-/** Whatever is not a text comes as JSON (PropertyMap encoding of provider configuration in pulumi's own SDKs). */
+/** Values that are no strings come as JSON (PropertyMap encoding of provider configuration in pulumi's own SDKs). */
 function parsed(value: unknown): unknown {
   if (typeof value !== "string" || !/^(\{.*\}|\[.*\]|true|false)$/s.test(value.trim())) return value;
   try {
@@ -33,7 +33,7 @@ export const withSecrets = <Session>({ secretConfig }: Plugin<Session>, properti
     ]),
   );
 
-/** What a change of a provider's configuration means: the provider is updated in place. */
+/** The difference between two configurations. A provider is always updated in place. */
 export function configChanges(old: Properties, next: Properties): DiffResult {
   const [before, after] = [configOf(old), configOf(next)];
   const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(

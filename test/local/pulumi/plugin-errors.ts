@@ -1,4 +1,4 @@
-// Errors as gRPC carries them to the engine.
+// Converts errors into gRPC statuses for the engine.
 import * as grpc from "@grpc/grpc-js";
 import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
 import statusPb from "@pulumi/pulumi/proto/status_pb.js";
@@ -7,14 +7,14 @@ import structPb from "google-protobuf/google/protobuf/struct_pb.js";
 import { InitFailedError } from "./resource-type.ts";
 import type { Properties } from "./values.ts";
 
-/** A call that the plugin does not answer at all. */
+/** A call that the plugin does not implement. */
 export class UnimplementedError extends Error {}
 
-/** Properties as protobuf has them. */
+/** Properties as a protobuf message. */
 export const toStruct = (properties: Properties): structPb.Struct =>
   structPb.Struct.fromJavaScript(properties as Record<string, structPb.JavaScriptValue>);
 
-/** The status of an error. A resource that was made nevertheless goes with it, so that the engine does not lose it. */
+/** The gRPC status of an error. That of an InitFailedError contains the created resource, so that the engine keeps it in the state. */
 export function toServiceError(error: unknown): Partial<grpc.StatusObject> {
   const details = error instanceof Error ? error.message : String(error);
   if (error instanceof UnimplementedError) return { code: grpc.status.UNIMPLEMENTED, details };

@@ -1,21 +1,21 @@
-// The server of a provider plugin: what pulumi starts, asks by gRPC, and ends. `provider.main` of @pulumi/pulumi would
-// do for small providers, but passes on neither configuration, nor old inputs, nor previews, nor detailed diffs.
+// The gRPC server of a provider plugin, which pulumi starts and stops. `provider.main` of @pulumi/pulumi is not enough: it passes on
+// neither configuration, nor old inputs, nor previews, nor detailed diffs.
 // https://github.com/pulumi/pulumi/blob/master/proto/pulumi/provider.proto
 import * as grpc from "@grpc/grpc-js";
 import engineRpc from "@pulumi/pulumi/proto/engine_grpc_pb.js";
 import enginePb from "@pulumi/pulumi/proto/engine_pb.js";
 import providerRpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import { serve, unary } from "./grpc.ts";
-import { handlersOf, type EngineLog } from "./plugin-calls.ts";
+import { pluginHandlers, type EngineLog } from "./plugin-calls.ts";
 import type { Plugin } from "./plugin.ts";
 import { toServiceError } from "./plugin-errors.ts";
 
 /** Serves a plugin until the engine cancels it or ends. */
 export async function servePlugin<Session>(plugin: Plugin<Session>): Promise<void> {
   const engine = engineClient(process.argv[2]);
-  // What cancels is answered before it takes effect.
+  // Deferred, so that the call that cancels gets its response first.
   const cancel = (): void => void setImmediate(() => void served.then((end) => end()));
-  const calls = Object.entries(handlersOf(plugin, { log: engine, cancel }));
+  const calls = Object.entries(pluginHandlers(plugin, { log: engine, cancel }));
   const handlers = calls.map(([name, call]) => [
     name,
     unary(call as (request: unknown) => Promise<unknown>, toServiceError),
@@ -27,7 +27,7 @@ export async function servePlugin<Session>(plugin: Plugin<Session>): Promise<voi
   await served;
 }
 
-/** The engine's log. Nothing depends on the arrival of a message. */
+/** The engine's log. Failures to deliver a message are ignored. */
 function engineClient(address: string | undefined): EngineLog {
   if (address === undefined || address === "") return () => undefined;
   const client = new engineRpc.EngineClient(address, grpc.credentials.createInsecure());

@@ -1,26 +1,26 @@
-// What a provider plugin is to its server: its configuration, its types and its functions.
+// The interface between a provider and its plugin server: configuration, types and functions.
 import type { ResourceType } from "./resource-type.ts";
 import type { CheckFailure } from "./schema.ts";
 import type { Properties } from "./values.ts";
 
-/** A function of a provider. Gives the result, or what is wrong with the arguments. */
+/** A function of a provider. Rejects with InvalidArgumentsError where arguments are invalid. */
 export interface PluginFunction<Session> {
   (args: Properties, session: Session): Promise<Properties>;
 }
 
-/** Shows a message to whoever runs pulumi. */
+/** Shows a message to the user of pulumi. */
 export type Log = (severity: "debug" | "info" | "warning" | "error", message: string) => void;
 
-/** A provider. `Session` is what its types and functions work with once it is configured. */
+/** A provider. `Session` is what its types and functions use after it is configured. */
 export interface Plugin<Session> {
   readonly name: string;
-  /** That of the package whose programs it serves. */
+  /** The version of its npm package. */
   readonly version: string;
-  /** What is wrong with the provider's configuration, whose values may be JSON texts. */
+  /** The failures in the provider's configuration, whose values may be JSON. */
   checkConfig(config: Properties): Promise<CheckFailure[]>;
-  /** Configuration keys that are secrets, whether they are marked or not: they are encrypted in the state. */
+  /** Configuration keys that are always secret, and therefore encrypted in the state. */
   readonly secretConfig: readonly string[];
-  /** Rejects where the provider cannot work by this configuration. */
+  /** Opens a session. Rejects where the provider cannot work with this configuration. */
   configure(config: Properties, log: Log): Promise<Session>;
   readonly types: Readonly<Record<string, ResourceType<Session>>>;
   readonly functions: Readonly<Record<string, PluginFunction<Session>>>;

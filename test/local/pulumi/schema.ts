@@ -1,5 +1,5 @@
-// The inputs of a resource type, declared: what they may be, what a program may leave out, and what a change of them
-// means. The words are those of Terraform's schema, which the AWS provider is bridged from.
+// Declares the inputs of a resource type: their types, their defaults, and what a change requires. The terms are those of Terraform's
+// schema, from which the AWS provider is bridged.
 import { canonical, hasUnknown, isObject, isSame, unknown, type Properties } from "./values.ts";
 
 type Kind = "string" | "number" | "boolean" | "map" | "list" | "set" | "object" | "objects";
@@ -10,26 +10,26 @@ export interface InputSpec {
   readonly type: Kind;
   readonly fields?: Schema;
   readonly required?: true;
-  /** What the provider fills in where the program gives nothing. */
+  /** The provider's default. */
   readonly default?: unknown;
-  /** AWS chooses a value where the program gives none, so that none means "as it is". */
+  /** AWS chooses a value where the program sets none; a missing input then leaves the value as it is. */
   readonly computed?: true;
-  /** A change takes another resource. */
+  /** A change requires a replacement. */
   readonly forceNew?: true;
-  /** The name is made from the resource's own where none is given; in characters. */
+  /** Where none is set, the name is generated from the resource's name; `maxLength` is in characters. */
   readonly autoname?: { readonly maxLength: number };
-  /** AWS does not tell it: what the state says is all that is known. */
+  /** AWS does not return it: the only known value is the one in the state. */
   readonly stateOnly?: true;
   readonly conflictsWith?: string;
-  /** What becomes of a value that may be given in another form than `type`. */
+  /** Converts a value that may have another form than `type`. */
   readonly transform?: (value: unknown) => unknown;
-  /** Whether two values that differ mean the same. */
+  /** Whether two different values are equivalent. */
   readonly equivalent?: (old: unknown, next: unknown) => boolean;
-  /** The form in which the state keeps the value. */
+  /** Converts a value into its form in the state. */
   readonly normalize?: (value: unknown) => unknown;
-  /** Why the value is not valid; undefined when it is. */
+  /** Why the value is invalid; undefined where it is valid. */
   readonly validate?: (value: never) => string | undefined;
-  /** Part of the original, but not of this stand-in: refused, so that nobody takes it for carried out. */
+  /** The original provider supports it and this stand-in does not: it is refused and not ignored silently. */
   readonly unsupported?: true;
 }
 
@@ -42,8 +42,8 @@ export interface CheckFailure {
   readonly reason: string;
 }
 
-/** Everything that is wrong with plain inputs. Unknown values are right until they are known. */
-export function failuresOf(schema: Schema, inputs: Properties, path = ""): CheckFailure[] {
+/** All failures in plain inputs. Unknown values count as valid. */
+export function checkInputs(schema: Schema, inputs: Properties, path = ""): CheckFailure[] {
   const at = (key: string): string => (path === "" ? key : `${path}.${key}`);
   const unexpected = Object.keys(inputs)
     .filter((key) => !Object.hasOwn(schema, key) && !key.startsWith("__"))
@@ -68,10 +68,10 @@ function failuresOfInput(spec: InputSpec, property: string, value: unknown): Che
 }
 
 function failuresInside({ type, fields = {} }: InputSpec, property: string, value: unknown): CheckFailure[] {
-  if (type === "object") return failuresOf(fields, value as Properties, property);
+  if (type === "object") return checkInputs(fields, value as Properties, property);
   if (type !== "objects") return [];
   return (value as unknown[]).flatMap((one, index) =>
-    one === unknown ? [] : failuresOf(fields, one as Properties, `${property}[${String(index)}]`),
+    one === unknown ? [] : checkInputs(fields, one as Properties, `${property}[${String(index)}]`),
   );
 }
 
@@ -95,7 +95,7 @@ const kinds: Readonly<Record<Kind, { readonly word: string; readonly is: (value:
 const typeMismatch = ({ type }: InputSpec, value: unknown): string | undefined =>
   kinds[type].is(value) ? undefined : expected(kinds[type].word, value);
 
-/** Names the type that came and not the value, which may be a secret. */
+/** Contains the type of the value and not the value, which may be a secret. */
 const expected = (type: string, value: unknown): string =>
   `expected ${type} type, got ${Array.isArray(value) ? "list" : typeof value} type`;
 
@@ -116,8 +116,8 @@ export function withDefaults(schema: Schema, inputs: Properties): { inputs: Prop
   };
 }
 
-/** Whether a value of the state and one of the inputs mean the same. */
-export function meansTheSame(spec: InputSpec, old: unknown, next: unknown): boolean {
+/** Whether a value of the state and one of the inputs are equivalent. An unknown input is not. */
+export function isEquivalent(spec: InputSpec, old: unknown, next: unknown): boolean {
   if (hasUnknown(next)) return false;
   if (spec.type === "set" && Array.isArray(old) && Array.isArray(next)) {
     return canonical([...(old as string[])].sort()) === canonical([...(next as string[])].sort());

@@ -1,11 +1,12 @@
-// Property values as the engine and its plugins exchange them: plain JSON, plus a sentinel for what a preview cannot
-// know yet and a signature around secrets.
+// Property values as the engine and its plugins exchange them: JSON, with a sentinel for values that are unknown in a preview, and a
+// signature that marks secrets.
 // https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/plugin/rpc.go
 // https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go
 
+/** The inputs or outputs of a resource, by name. */
 export type Properties = Record<string, unknown>;
 
-/** Stands for a value of any type that only the update itself will know (UnknownStringValue in rpc.go). */
+/** The sentinel for a value of any type that is known only after the update (UnknownStringValue in rpc.go). */
 export const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
 const signature = "4dabf18193072939515e22adb298388d";
@@ -22,18 +23,18 @@ export const isObject = (value: unknown): value is Properties =>
 /** Whether a value is marked as secret. */
 export const isSecret = (value: unknown): value is Secret => isObject(value) && value[signature] === secretSignature;
 
-/** Marks a value as secret; one that is marked already stays as it is. */
+/** Marks a value as secret; a marked value is returned unchanged. */
 export const secret = (value: unknown): unknown =>
   isSecret(value) ? value : { [signature]: secretSignature, value: plain(value) };
 
-/** The value without marks: whatever is secret in it is in clear. */
+/** The value without marks: secrets in it are in plain text. */
 export function plain(value: unknown): unknown {
   if (isSecret(value)) return plain(value.value);
   if (Array.isArray(value)) return value.map(plain);
   return isObject(value) ? plainProperties(value) : value;
 }
 
-/** The properties without marks, and without those that are null: to the engine, null is absent. */
+/** The properties without marks and without null values, which mean "absent" to the engine. */
 export const plainProperties = (properties: Properties): Properties =>
   Object.fromEntries(
     Object.entries(properties).flatMap(([key, value]) => {
@@ -42,21 +43,21 @@ export const plainProperties = (properties: Properties): Properties =>
     }),
   );
 
-/** Whether the value is unknown, or holds something that is. */
+/** Whether the value is unknown, or contains an unknown value. */
 export function hasUnknown(value: unknown): boolean {
   if (value === unknown) return true;
   if (Array.isArray(value)) return value.some(hasUnknown);
   return isObject(value) && Object.values(value).some(hasUnknown);
 }
 
-/** Whether the value is marked as secret, or holds something that is. */
+/** Whether the value is marked as secret, or contains a secret. */
 export function hasSecret(value: unknown): boolean {
   if (isSecret(value)) return true;
   if (Array.isArray(value)) return value.some(hasSecret);
   return isObject(value) && Object.values(value).some(hasSecret);
 }
 
-/** Every text that is secret in a value. */
+/** All non-empty strings within the secrets of a value. */
 export function secretsIn(value: unknown): string[] {
   if (isSecret(value)) return textsIn(plain(value.value));
   if (Array.isArray(value)) return value.flatMap(secretsIn);
@@ -70,7 +71,7 @@ function textsIn(value: unknown): string[] {
 }
 
 /**
- * Marks in `properties` what `marked` has marked in the same place, as the engine does for plugins that take no secrets
+ * Marks the values in `properties` whose counterparts in `marked` are secret, as the engine does for plugins that accept no secrets
  * (annotateSecrets in sdk/go/common/resource/plugin/provider_plugin.go).
  */
 export const markSecrets = (properties: Properties, marked: Properties): Properties =>
@@ -82,10 +83,10 @@ function markAs(value: unknown, marked: unknown): unknown {
   return secret(value);
 }
 
-/** Whether two plain values are the same; the order of keys does not count. */
+/** Whether two plain values are equal. The order of keys does not matter. */
 export const isSame = (one: unknown, other: unknown): boolean => canonical(one) === canonical(other);
 
-/** JSON with sorted keys and without spaces: one text for all spellings of a value. */
+/** JSON with sorted keys and without spaces, so that equal values have equal texts. */
 export const canonical = (value: unknown): string => JSON.stringify(sorted(value));
 
 function sorted(value: unknown): unknown {
@@ -95,7 +96,7 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, sorted(inner)]));
 }
 
-/** What Terraform holds for the same as nothing: "", false, 0 and whatever is empty. */
+/** Whether Terraform treats a value as absent: "", false, 0, and empty lists and objects. */
 export function isEmpty(value: unknown): boolean {
   if (value === undefined || value === null || value === "" || value === false || value === 0) return true;
   if (Array.isArray(value)) return value.length === 0;

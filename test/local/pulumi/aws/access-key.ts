@@ -3,11 +3,11 @@ import * as iam from "@aws-sdk/client-iam";
 import { createHmac } from "node:crypto";
 import { resourceType } from "../declared-type.ts";
 import { InitFailedError } from "../resource-type.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { oneOf, text, timestamp } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 
-/** Its id is the key's own. `secret` and `sesSmtpPasswordV4` are secret. */
+/** Its id is the access key id. `secret` and `sesSmtpPasswordV4` are secret. */
 export const accessKey = resourceType<AwsSession>({
   schema: {
     user: { type: "string", required: true, forceNew: true },
@@ -15,29 +15,29 @@ export const accessKey = resourceType<AwsSession>({
     pgpKey: { type: "string", forceNew: true, unsupported: true },
   },
   computed: ["createDate"],
-  // Told when the key is made, and never again: an imported key has neither.
-  toldOnce: ["secret", "sesSmtpPasswordV4"],
+  // AWS returns them only at creation, so an imported key has neither.
+  onlyAtCreation: ["secret", "sesSmtpPasswordV4"],
   secretOutputs: ["secret", "sesSmtpPasswordV4"],
   create: async ({ user, status }, session) => {
     const UserName = String(user);
     const command = new iam.CreateAccessKeyCommand({ UserName });
-    const { AccessKey } = await during(`creating IAM Access Key (${UserName})`, session.iam.send(command));
+    const { AccessKey } = await withContext(`creating IAM Access Key (${UserName})`, session.iam.send(command));
     const { AccessKeyId: id = "", SecretAccessKey = "" } = AccessKey ?? {};
     const told = { secret: SecretAccessKey, sesSmtpPasswordV4: sesSmtpPassword(SecretAccessKey, session.region) };
     if (status === "Inactive") {
       const deactivated = setStatus({ UserName, AccessKeyId: id, Status: "Inactive" }, session);
-      await during(`deactivating IAM Access Key (${id})`, deactivated).catch((error: unknown) => {
-        // The key is there, and its secret is told only now: lost, it could neither be used nor be found again.
+      await withContext(`deactivating IAM Access Key (${id})`, deactivated).catch((error: unknown) => {
+        // The key exists, and its secret is returned only now. Without it in the state nobody could use the key or find it again.
         throw new InitFailedError({ id, inputs: {}, outputs: { ...told, status: "Active" } }, error);
       });
     }
-    return { id, told };
+    return { id, creationOutputs: told };
   },
   read: async (id, state, session) => {
     const UserName = text(state, "user") ?? (await userOf(id, session));
     if (UserName === undefined) return undefined;
     const asked = session.iam.send(new iam.ListAccessKeysCommand({ UserName }));
-    const keys = (await during(`reading IAM Access Key (${id})`, orGone(asked)))?.AccessKeyMetadata ?? [];
+    const keys = (await withContext(`reading IAM Access Key (${id})`, undefinedIfGone(asked)))?.AccessKeyMetadata ?? [];
     const found = keys.find(({ AccessKeyId }) => AccessKeyId === id);
     if (found === undefined) return undefined;
     const properties = { createDate: timestamp(found.CreateDate), status: found.Status, user: found.UserName };
@@ -46,23 +46,23 @@ export const accessKey = resourceType<AwsSession>({
   update: async ({ id, inputs, changes }, session) => {
     if (!changes("status")) return undefined;
     const wanted = { UserName: String(inputs["user"]), AccessKeyId: id, Status: inputs["status"] as iam.StatusType };
-    await during(`updating IAM Access Key (${id})`, setStatus(wanted, session));
+    await withContext(`updating IAM Access Key (${id})`, setStatus(wanted, session));
     return undefined;
   },
   remove: async (AccessKeyId, state, session) => {
     const command = new iam.DeleteAccessKeyCommand({ AccessKeyId, UserName: text(state, "user") });
-    await during(`deleting IAM Access Key (${AccessKeyId})`, orGone(session.iam.send(command)));
+    await withContext(`deleting IAM Access Key (${AccessKeyId})`, undefinedIfGone(session.iam.send(command)));
   },
 });
 
 const setStatus = async (wanted: iam.UpdateAccessKeyCommandInput, { iam: client }: AwsSession): Promise<unknown> =>
   client.send(new iam.UpdateAccessKeyCommand(wanted));
 
-/** An import knows the key and not whose it is. */
+/** Looks up the user of a key, which an import does not know. */
 async function userOf(AccessKeyId: string, { iam: client }: AwsSession): Promise<string | undefined> {
   const asked = client.send(new iam.GetAccessKeyLastUsedCommand({ AccessKeyId }));
   const what = `fetching IAM Access Key (${AccessKeyId}) username via GetAccessKeyLastUsed`;
-  return (await during(what, orGone(asked)))?.UserName;
+  return (await withContext(what, undefinedIfGone(asked)))?.UserName;
 }
 
 /** https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html (SessmTPPasswordFromSecretKeySigV4). */

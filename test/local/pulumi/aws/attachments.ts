@@ -4,14 +4,14 @@ import * as iam from "@aws-sdk/client-iam";
 import { resourceType } from "../declared-type.ts";
 import { type ResourceType } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { arnInput, text } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 
 interface Holder {
-  /** The input that names it. */
+  /** The input with its name. */
   readonly key: "user" | "role";
-  /** In the original's messages. */
+  /** Its name in the messages of the original provider. */
   readonly word: "User" | "Role";
   readonly attach: (name: string, PolicyArn: string, session: AwsSession) => Promise<unknown>;
   readonly list: (
@@ -28,27 +28,30 @@ const attachment = ({ key, word, attach, list, detach }: Holder): ResourceType<A
       policyArn: { ...arnInput, required: true, forceNew: true },
     },
     computed: [],
-    // The new one may be the same as the old one, which is deleted afterwards (pulumi-aws provider/resources.go).
+    // The new attachment may be equal to the old one, whose later deletion would remove it (pulumi-aws provider/resources.go).
     deleteBeforeReplace: true,
     create: async (inputs, session) => {
       const [name, arn] = [String(inputs[key]), String(inputs["policyArn"])];
-      await during(`attaching IAM Policy (${arn}) to IAM ${word} (${name})`, attach(name, arn, session));
+      await withContext(`attaching IAM Policy (${arn}) to IAM ${word} (${name})`, attach(name, arn, session));
       return { id: `${name}-${arn}` };
     },
     read: async (id, state, session) => {
       const [name, arn, now] = partsOf(id, state, key);
-      const asked = during(`reading IAM ${word} Policy Attachment (${name}:${arn})`, orGone(list(name, session)));
+      const asked = withContext(
+        `reading IAM ${word} Policy Attachment (${name}:${arn})`,
+        undefinedIfGone(list(name, session)),
+      );
       const found = (await asked)?.AttachedPolicies?.some(({ PolicyArn }) => PolicyArn === arn);
       return found === true ? { id: now, properties: { [key]: name, policyArn: arn } } : undefined;
     },
     remove: async (id, state, session) => {
       const [name, arn] = partsOf(id, state, key);
-      const detached = orGone(detach(name, arn, session));
-      await during(`detaching IAM Policy (${arn}) from IAM ${word} (${name})`, detached);
+      const detached = undefinedIfGone(detach(name, arn, session));
+      await withContext(`detaching IAM Policy (${arn}) from IAM ${word} (${name})`, detached);
     },
   });
 
-/** Holder, policy and id. An import has `NAME/ARN` for an id, which becomes `NAME-ARN`; the state has the parts. */
+/** The user or role, the policy and the id. The id of an import is `NAME/ARN`, which becomes `NAME-ARN`. */
 function partsOf(id: string, state: Properties, key: "user" | "role"): [string, string, string] {
   const known = text(state, key);
   if (known !== undefined) return [known, String(state["policyArn"]), id];

@@ -1,14 +1,14 @@
-// The AWS provider's own configuration (@pulumi/aws provider.d.ts), as far as this stand-in carries it out.
+// The configuration of the AWS provider (@pulumi/aws provider.d.ts), as far as this stand-in supports it.
 import type { CheckFailure } from "../schema.ts";
 import { isObject, type Properties } from "../values.ts";
 
-/** The configuration, read. */
+/** The parsed configuration. */
 export interface AwsConfig {
   readonly region: string;
-  /** Undefined where the environment gives them. */
+  /** Undefined where they come from the environment. */
   readonly credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
   readonly profile: string | undefined;
-  /** By service, such as `ecr`. */
+  /** The URLs of endpoints by service, such as `ecr`. */
   readonly endpoints: Readonly<Record<string, string>>;
   readonly stsRegion: string | undefined;
   readonly maxAttempts: number | undefined;
@@ -27,13 +27,13 @@ const carriedOut = [
   ...["allowedAccountIds", "forbiddenAccountIds"],
 ];
 
-/** What changes nothing here: checks that are not made, and the settings of services that are not used. */
+/** Keys without an effect here: those of checks that are not made, and of services that are not used. */
 const withoutEffect = [
   ...["skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"],
   ...["s3UsePathStyle", "s3UsEast1RegionalEndpoint", "userAgents"],
 ];
 
-/** Refused, so that nobody takes them for carried out. */
+/** Keys that are refused and not ignored silently. */
 const unsupported = [
   ...["assumeRoleWithWebIdentity", "assumeRoles", "customCaBundle", "ec2MetadataServiceEndpoint"],
   ...["ec2MetadataServiceEndpointMode", "httpProxy", "httpsProxy", "insecure", "noProxy", "retryMode"],
@@ -44,7 +44,7 @@ const services = ["ecr", "eks", "iam", "sts"];
 
 const environmentRegion = (): string | undefined => process.env["AWS_REGION"] ?? process.env["AWS_DEFAULT_REGION"];
 
-/** What is wrong with a configuration: validateProviderConfig of the bridge, and pulumi-aws' own check of the region. */
+/** The failures in a configuration, as in validateProviderConfig of the bridge and in pulumi-aws' own check of the region. */
 export function configFailures(config: Properties): CheckFailure[] {
   const failures = Object.entries(config).flatMap(([property, value]): CheckFailure[] => {
     if (unsupported.includes(property)) {
@@ -79,7 +79,7 @@ function endpointFailures({ endpoints = [] }: Properties): CheckFailure[] {
     .map((service) => ({ property, reason: `this stand-in does not use the service ${service}` }));
 }
 
-/** Reads a configuration that has no failures. */
+/** Parses a configuration without failures. */
 export function readConfig(config: Properties): AwsConfig {
   const text = (key: string): string | undefined => {
     const value = config[key];

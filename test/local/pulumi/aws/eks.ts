@@ -5,7 +5,7 @@ import { resourceType } from "../declared-type.ts";
 import { type Observed } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
 import { InvalidArgumentsError } from "../plugin.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { arnInput, planRegion, regionInput, regionOf, text, timestamp } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 import { allTags, observedTags, planTags, retag, tagsInput } from "./tags.ts";
@@ -37,7 +37,10 @@ export const podIdentityAssociation = resourceType<AwsSession>({
       disableSessionTags: inputs["disableSessionTags"] === true,
       tags: allTags(inputs, session),
     });
-    const made = await during("creating EKS Pod Identity Association", session.eks(inputs["region"]).send(command));
+    const made = await withContext(
+      "creating EKS Pod Identity Association",
+      session.eks(inputs["region"]).send(command),
+    );
     return { id: made.association?.associationId ?? "" };
   },
   read,
@@ -51,20 +54,20 @@ export const podIdentityAssociation = resourceType<AwsSession>({
         targetRoleArn: text(inputs, "targetRoleArn"),
         disableSessionTags: inputs["disableSessionTags"] === true,
       });
-      await during(`updating EKS Pod Identity Association (${id})`, client.send(command));
+      await withContext(`updating EKS Pod Identity Association (${id})`, client.send(command));
     }
     const resourceArn = String(state["associationArn"]);
     const retagged = retag({ state, inputs }, session, {
       set: async (tags) => client.send(new eks.TagResourceCommand({ resourceArn, tags })),
       remove: async (tagKeys) => client.send(new eks.UntagResourceCommand({ resourceArn, tagKeys })),
     });
-    await during(`updating tags for EKS Pod Identity Association (${id})`, retagged);
+    await withContext(`updating tags for EKS Pod Identity Association (${id})`, retagged);
     return undefined;
   },
   remove: async (associationId, state, session) => {
     const wanted = { clusterName: String(state["clusterName"]), associationId };
     const asked = session.eks(state["region"]).send(new eks.DeletePodIdentityAssociationCommand(wanted));
-    await during(`deleting EKS Pod Identity Association (${associationId})`, orGone(asked));
+    await withContext(`deleting EKS Pod Identity Association (${associationId})`, undefinedIfGone(asked));
   },
 });
 
@@ -77,8 +80,8 @@ async function read(id: string, state: Properties, session: AwsSession): Promise
   }
   const associationId = second ?? first;
   const wanted = new eks.DescribePodIdentityAssociationCommand({ clusterName, associationId });
-  const asked = orGone(session.eks(state["region"]).send(wanted));
-  const found = (await during(`reading EKS Pod Identity Association (${associationId})`, asked))?.association;
+  const asked = undefinedIfGone(session.eks(state["region"]).send(wanted));
+  const found = (await withContext(`reading EKS Pod Identity Association (${associationId})`, asked))?.association;
   if (found === undefined) return undefined;
   const properties = {
     associationArn: found.associationArn,
@@ -105,7 +108,7 @@ export async function getCluster(args: Properties, session: AwsSession): Promise
     throw new InvalidArgumentsError([{ property: "name", reason: `Missing required argument "name"` }]);
   }
   const asked = session.eks(args["region"]).send(new eks.DescribeClusterCommand({ name }));
-  const { cluster = {} } = await during(`reading EKS Cluster (${name})`, asked);
+  const { cluster = {} } = await withContext(`reading EKS Cluster (${name})`, asked);
   return {
     id: name,
     name,

@@ -1,8 +1,8 @@
-// AWS' errors in the words of the original: what was done to which resource, the call, AWS' code and its message.
+// Errors of AWS in the format of the original provider: the operation and its resource, the API call, the error code and the message.
 // "creating IAM User (NAME): operation error IAM: CreateUser, https response error StatusCode: 409, RequestID: ...,
 // EntityAlreadyExists: ..." (aws-sdk-go-v2's OperationError and ResponseError, with the provider's prefix).
 
-/** A call that AWS refused, or that did not reach it. */
+/** An API call that AWS refused, or that did not reach AWS. */
 export class AwsError extends Error {
   /** AWS' error code, such as `NoSuchEntity` or `RepositoryNotFoundException`. */
   readonly code: string;
@@ -28,8 +28,8 @@ interface ServiceError {
   readonly $metadata: { readonly httpStatusCode?: number; readonly requestId?: string };
 }
 
-/** Says of an answer that failed what it was to do. */
-export const during = async <T>(what: string, answer: Promise<T>): Promise<T> =>
+/** Adds to the error of a failed call what it was doing: `creating IAM User (NAME)`. */
+export const withContext = async <T>(what: string, answer: Promise<T>): Promise<T> =>
   answer.catch((error: unknown) => {
     throw new Error(`${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   });
@@ -40,8 +40,8 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error ? codeOf(error.cause) : undefined;
 }
 
-/** Gives undefined where AWS answers that there is no such thing. */
-export const orGone = async <T>(answer: Promise<T>): Promise<T | undefined> =>
+/** Gives undefined where AWS answers that the resource does not exist; any other error is passed on. */
+export const undefinedIfGone = async <T>(answer: Promise<T>): Promise<T | undefined> =>
   answer.catch((error: unknown) => {
     if (/^NoSuchEntity|NotFound(Exception)?$/.test(codeOf(error) ?? "")) return undefined;
     throw error;

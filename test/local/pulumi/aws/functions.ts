@@ -4,7 +4,7 @@ import { GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
 import type { PluginFunction } from "../plugin.ts";
 import { secret, type Properties } from "../values.ts";
 import { getCluster } from "./eks.ts";
-import { during } from "./errors.ts";
+import { withContext } from "./errors.ts";
 import { regionOf, text, timestamp } from "./inputs.ts";
 import { getOpenIdConnectProvider } from "./oidc-provider.ts";
 import type { AwsSession } from "./session.ts";
@@ -52,9 +52,9 @@ export const awsFunctions: Readonly<Record<string, PluginFunction<AwsSession>>> 
 
 async function getAuthorizationToken(args: Properties, session: AwsSession): Promise<Properties> {
   const registryId = text(args, "registryId");
-  // A token opens every registry that its principal may read: ECR takes no notice of a registry id any more.
+  // ECR ignores the registry id: a token is valid for every registry that its principal has access to.
   const asked = session.ecr(args["region"]).send(new GetAuthorizationTokenCommand());
-  const { authorizationData: [data] = [] } = await during("getting ECR Authorization Token", asked);
+  const { authorizationData: [data] = [] } = await withContext("getting ECR Authorization Token", asked);
   const { authorizationToken = "", expiresAt, proxyEndpoint } = data ?? {};
   const [, userName, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(authorizationToken, "base64").toString()) ?? [];
   if (userName === undefined || password === undefined) {

@@ -1,9 +1,9 @@
-// Inputs that several AWS types share, with the checks that the original makes before it asks AWS.
+// Inputs that several AWS types share, with the validation that the original provider makes before it calls AWS.
 import type { InputSpec } from "../schema.ts";
 import type { AwsSession } from "./session.ts";
 import type { Properties } from "../values.ts";
 
-/** What comes of a name longer than that: StringLenBetween and a pattern (validResourceName in internal/service/iam). */
+/** A validation: a name of IAM with at most `maxLength` characters (validResourceName in internal/service/iam). */
 export const iamName =
   (maxLength: number) =>
   (name: string): string | undefined => {
@@ -13,7 +13,7 @@ export const iamName =
     return /^[\w+=,.@-]*$/.test(name) ? undefined : `invalid value (must match [\\w+=,.@-])`;
   };
 
-/** A validation: so many characters, both ends included (validation.StringLenBetween). */
+/** A validation: at least `min` and at most `max` characters (validation.StringLenBetween). */
 export const lengthBetween =
   (min: number, max: number) =>
   (value: string): string | undefined =>
@@ -21,7 +21,7 @@ export const lengthBetween =
       ? undefined
       : `expected length to be in the range (${String(min)} - ${String(max)}), got ${String(value.length)} characters`;
 
-/** A validation: one of these (validation.StringInSlice). */
+/** A validation: one of the given values (validation.StringInSlice). */
 export const oneOf =
   (...values: readonly string[]) =>
   (value: string): string | undefined =>
@@ -33,7 +33,7 @@ const arnParts = [
   { name: "account ID", index: 4, pattern: /^$|^(aws|aws-managed|third-party|\d{12}|cw.{10})$/ },
 ] as const;
 
-/** verify.ValidARN in internal/verify/validate.go. */
+/** A validation: an ARN, or an empty text (verify.ValidARN in internal/verify/validate.go). */
 export function validArn(value: string): string | undefined {
   if (value === "") return undefined;
   const parts = value.split(":");
@@ -53,7 +53,7 @@ export const arnInput: InputSpec = { type: "string", validate: validArn };
 /** An IAM path. */
 export const pathInput: InputSpec = { type: "string", default: "/", validate: lengthBetween(0, 512) };
 
-/** Where a resource is managed: the provider's region unless it says another one. */
+/** The region of a resource; the provider's by default. */
 export const regionInput: InputSpec = {
   type: "string",
   computed: true,
@@ -62,7 +62,7 @@ export const regionInput: InputSpec = {
     /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(region) ? undefined : `(${region}) is not a valid Region`,
 };
 
-/** Without a region of its own a resource follows the provider to another one: it is replaced. */
+/** Plans the region: a resource without a region of its own is replaced when the provider's region changes. */
 export const planRegion = (inputs: Properties, session: AwsSession): Properties => ({
   region: regionOf(inputs, session),
 });
@@ -71,11 +71,11 @@ export const planRegion = (inputs: Properties, session: AwsSession): Properties 
 export const regionOf = (properties: Properties, session: AwsSession): string =>
   text(properties, "region") ?? session.region;
 
-/** An input that is a text; undefined where it is not given, or empty. */
+/** A string input; undefined where it is missing or empty. */
 export function text(properties: Properties, key: string): string | undefined {
   const value = properties[key];
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** Times as the original writes them (time.RFC3339). */
+/** A time in the format of the original provider (time.RFC3339). */
 export const timestamp = (date: Date | undefined): string | undefined => date?.toISOString().replace(/\.\d{3}Z$/, "Z");

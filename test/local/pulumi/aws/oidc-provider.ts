@@ -5,7 +5,7 @@ import { InvalidArgumentsError } from "../plugin.ts";
 import { resourceType } from "../declared-type.ts";
 import { type Change, type Observed } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { text, validArn } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 import { allTags, observedTags, planTags, retag, tagsInput, toTagList } from "./tags.ts";
@@ -54,7 +54,7 @@ export const openIdConnectProvider = resourceType<AwsSession>({
       ThumbprintList: inputs["thumbprintLists"] as string[] | undefined,
       Tags: toTagList(allTags(inputs, session)),
     });
-    const made = await during("creating IAM OIDC Provider", session.iam.send(command));
+    const made = await withContext("creating IAM OIDC Provider", session.iam.send(command));
     return { id: made.OpenIDConnectProviderArn ?? "" };
   },
   read,
@@ -68,18 +68,21 @@ export const openIdConnectProvider = resourceType<AwsSession>({
         session.iam.send(new iam.TagOpenIDConnectProviderCommand({ ...provider, Tags: toTagList(tags) })),
       remove: async (TagKeys) => session.iam.send(new iam.UntagOpenIDConnectProviderCommand({ ...provider, TagKeys })),
     });
-    await during(`updating tags for IAM OIDC Provider (${change.id})`, retagged);
+    await withContext(`updating tags for IAM OIDC Provider (${change.id})`, retagged);
     return undefined;
   },
   remove: async (OpenIDConnectProviderArn, _, session) => {
     const command = new iam.DeleteOpenIDConnectProviderCommand({ OpenIDConnectProviderArn });
-    await during(`deleting IAM OIDC Provider (${OpenIDConnectProviderArn})`, orGone(session.iam.send(command)));
+    await withContext(
+      `deleting IAM OIDC Provider (${OpenIDConnectProviderArn})`,
+      undefinedIfGone(session.iam.send(command)),
+    );
   },
 });
 
 async function read(id: string, state: Properties, session: AwsSession): Promise<Observed | undefined> {
   const asked = session.iam.send(new iam.GetOpenIDConnectProviderCommand({ OpenIDConnectProviderArn: id }));
-  const found = await during(`reading IAM OIDC Provider (${id})`, orGone(asked));
+  const found = await withContext(`reading IAM OIDC Provider (${id})`, undefinedIfGone(asked));
   if (found === undefined) return undefined;
   const properties = {
     arn: id,
@@ -99,7 +102,7 @@ async function updateThumbprints({ id, inputs, changes }: Change, session: AwsSe
     OpenIDConnectProviderArn: id,
     ThumbprintList,
   });
-  await during(`updating IAM OIDC Provider (${id}) thumbprint`, session.iam.send(command));
+  await withContext(`updating IAM OIDC Provider (${id}) thumbprint`, session.iam.send(command));
 }
 
 async function updateClientIds({ id, state, inputs }: Change, session: AwsSession): Promise<void> {
@@ -107,11 +110,11 @@ async function updateClientIds({ id, state, inputs }: Change, session: AwsSessio
   const provider = { OpenIDConnectProviderArn: id };
   for (const ClientID of after?.filter((one) => !before?.includes(one)) ?? []) {
     const command = new iam.AddClientIDToOpenIDConnectProviderCommand({ ...provider, ClientID });
-    await during(`adding IAM OIDC Provider (${id}) client ID (${ClientID})`, session.iam.send(command));
+    await withContext(`adding IAM OIDC Provider (${id}) client ID (${ClientID})`, session.iam.send(command));
   }
   for (const ClientID of before?.filter((one) => !after?.includes(one)) ?? []) {
     const command = new iam.RemoveClientIDFromOpenIDConnectProviderCommand({ ...provider, ClientID });
-    await during(`removing IAM OIDC Provider (${id}) client ID (${ClientID})`, session.iam.send(command));
+    await withContext(`removing IAM OIDC Provider (${id}) client ID (${ClientID})`, session.iam.send(command));
   }
 }
 
@@ -134,7 +137,7 @@ export async function getOpenIdConnectProvider(args: Properties, session: AwsSes
 
 async function arnOf(issuer: string, session: AwsSession): Promise<string> {
   const asked = session.iam.send(new iam.ListOpenIDConnectProvidersCommand());
-  const { OpenIDConnectProviderList: all = [] } = await during("reading IAM OIDC Provider", asked);
+  const { OpenIDConnectProviderList: all = [] } = await withContext("reading IAM OIDC Provider", asked);
   const found = all.find(({ Arn = "" }) => Arn.slice(Arn.indexOf("/") + 1) === issuer);
   if (found?.Arn === undefined) throw new Error(`finding IAM OIDC Provider by url (${issuer}): not found`);
   return found.Arn;

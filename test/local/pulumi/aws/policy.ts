@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { resourceType } from "../declared-type.ts";
 import { type Change, type Observed } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { iamName, text } from "./inputs.ts";
 import { iamPolicyInput, normalizeJson } from "./policy-document.ts";
 import { prefixedName, prefixOf } from "./name-prefix.ts";
@@ -36,7 +36,7 @@ export const policy = resourceType<AwsSession>({
       PolicyDocument: String(normalizeJson(inputs["policy"])),
       Tags: toTagList(allTags(inputs, session)),
     });
-    const { Policy } = await during(`creating IAM Policy (${name})`, session.iam.send(command));
+    const { Policy } = await withContext(`creating IAM Policy (${name})`, session.iam.send(command));
     return { id: Policy?.Arn ?? "" };
   },
   read,
@@ -47,7 +47,7 @@ export const policy = resourceType<AwsSession>({
       set: async (tags) => session.iam.send(new iam.TagPolicyCommand({ PolicyArn, Tags: toTagList(tags) })),
       remove: async (TagKeys) => session.iam.send(new iam.UntagPolicyCommand({ PolicyArn, TagKeys })),
     });
-    await during(`updating tags for IAM Policy (${PolicyArn})`, retagged);
+    await withContext(`updating tags for IAM Policy (${PolicyArn})`, retagged);
     return undefined;
   },
   remove: async (PolicyArn, _, session) => {
@@ -56,17 +56,17 @@ export const policy = resourceType<AwsSession>({
       await deleteVersion(PolicyArn, VersionId, session);
     }
     const command = new iam.DeletePolicyCommand({ PolicyArn });
-    await during(`deleting IAM Policy (${PolicyArn})`, orGone(session.iam.send(command)));
+    await withContext(`deleting IAM Policy (${PolicyArn})`, undefinedIfGone(session.iam.send(command)));
   },
 });
 
 async function read(id: string, state: Properties, session: AwsSession): Promise<Observed | undefined> {
   const what = `reading IAM Policy (${id})`;
   const asked = session.iam.send(new iam.GetPolicyCommand({ PolicyArn: id }));
-  const found = (await during(what, orGone(asked)))?.Policy;
+  const found = (await withContext(what, undefinedIfGone(asked)))?.Policy;
   if (found === undefined) return undefined;
   const wanted = { PolicyArn: id, VersionId: found.DefaultVersionId };
-  const version = await during(what, orGone(session.iam.send(new iam.GetPolicyVersionCommand(wanted))));
+  const version = await withContext(what, undefinedIfGone(session.iam.send(new iam.GetPolicyVersionCommand(wanted))));
   if (version === undefined) return undefined;
   const properties = {
     arn: found.Arn,
@@ -90,11 +90,11 @@ async function putVersion({ id: PolicyArn, inputs }: Change, session: AwsSession
     PolicyDocument: String(normalizeJson(inputs["policy"])),
     SetAsDefault: wait === 0,
   });
-  const { PolicyVersion } = await during(`updating IAM Policy (${PolicyArn})`, session.iam.send(command));
+  const { PolicyVersion } = await withContext(`updating IAM Policy (${PolicyArn})`, session.iam.send(command));
   if (wait === 0) return;
   await delay(wait);
   const chosen = new iam.SetDefaultPolicyVersionCommand({ PolicyArn, VersionId: PolicyVersion?.VersionId });
-  await during(`setting Default Policy version for IAM Policy (${PolicyArn})`, session.iam.send(chosen));
+  await withContext(`setting Default Policy version for IAM Policy (${PolicyArn})`, session.iam.send(chosen));
 }
 
 /** Makes room for one more version; the one in force is never deleted (policyPruneVersions). */
@@ -111,10 +111,10 @@ async function prune(PolicyArn: string, session: AwsSession): Promise<void> {
 
 async function versionsOf(PolicyArn: string, session: AwsSession): Promise<iam.PolicyVersion[] | undefined> {
   const asked = session.iam.send(new iam.ListPolicyVersionsCommand({ PolicyArn }));
-  return (await during(`reading IAM Policy (${PolicyArn}) versions`, orGone(asked)))?.Versions;
+  return (await withContext(`reading IAM Policy (${PolicyArn}) versions`, undefinedIfGone(asked)))?.Versions;
 }
 
 async function deleteVersion(PolicyArn: string, VersionId: string | undefined, session: AwsSession): Promise<void> {
   const asked = session.iam.send(new iam.DeletePolicyVersionCommand({ PolicyArn, VersionId }));
-  await during(`deleting IAM Policy (${PolicyArn}) version (${String(VersionId)})`, orGone(asked));
+  await withContext(`deleting IAM Policy (${PolicyArn}) version (${String(VersionId)})`, undefinedIfGone(asked));
 }

@@ -3,7 +3,7 @@ import awsPackage from "@pulumi/aws/package.json" with { type: "json" };
 import { GetCallerIdentityCommand } from "@aws-sdk/client-sts";
 import type { Plugin } from "../plugin.ts";
 import { configFailures } from "./config.ts";
-import { during } from "./errors.ts";
+import { withContext } from "./errors.ts";
 import { awsFunctions } from "./functions.ts";
 import { awsSession, type AwsSession } from "./session.ts";
 import { awsTypes } from "./types.ts";
@@ -39,7 +39,7 @@ async function checkCredentials(session: AwsSession): Promise<void> {
     throw new Error(`unable to validate AWS credentials.\nDetails: No valid credential sources found. ${details}`);
   }
   const what = "validating provider credentials: retrieving caller identity from STS";
-  await during(`configuring Terraform AWS Provider: ${what}`, session.sts.send(new GetCallerIdentityCommand()));
+  await withContext(`configuring Terraform AWS Provider: ${what}`, session.sts.send(new GetCallerIdentityCommand()));
 }
 
 /** allowedAccountIds and forbiddenAccountIds (VerifyAccountIDAllowed in aws-sdk-go-base). */

@@ -4,7 +4,7 @@ import * as ecr from "@aws-sdk/client-ecr";
 import { resourceType } from "../declared-type.ts";
 
 import type { Properties } from "../values.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { planRegion, regionInput, regionOf } from "./inputs.ts";
 import { lifecyclePolicyInput, normalizeJson, resourcePolicyInput } from "./policy-document.ts";
 import type { AwsSession } from "./session.ts";
@@ -17,7 +17,7 @@ async function putRepositoryPolicy(inputs: Properties, session: AwsSession): Pro
   const repositoryName = String(inputs["repository"]);
   const command = new ecr.SetRepositoryPolicyCommand({ repositoryName, policyText: normalText(inputs) });
   const what = `putting ECR Repository Policy (${repositoryName})`;
-  await during(what, session.ecr(inputs["region"]).send(command));
+  await withContext(what, session.ecr(inputs["region"]).send(command));
   return repositoryName;
 }
 
@@ -29,7 +29,7 @@ export const repositoryPolicy = resourceType<AwsSession>({
   create: async (inputs, session) => ({ id: await putRepositoryPolicy(inputs, session) }),
   read: async (id, state, session) => {
     const asked = session.ecr(state["region"]).send(new ecr.GetRepositoryPolicyCommand({ repositoryName: id }));
-    const found = await during(`reading ECR Repository Policy (${id})`, orGone(asked));
+    const found = await withContext(`reading ECR Repository Policy (${id})`, undefinedIfGone(asked));
     if (found?.policyText === undefined) return undefined;
     const { policyText: policy, registryId, repositoryName: repository = id } = found;
     return { id, properties: { policy, registryId, repository, region: regionOf(state, session) } };
@@ -37,7 +37,7 @@ export const repositoryPolicy = resourceType<AwsSession>({
   update: async ({ inputs }, session) => putRepositoryPolicy(inputs, session),
   remove: async (id, state, session) => {
     const asked = session.ecr(state["region"]).send(new ecr.DeleteRepositoryPolicyCommand({ repositoryName: id }));
-    await during(`deleting ECR Repository Policy (${id})`, orGone(asked));
+    await withContext(`deleting ECR Repository Policy (${id})`, undefinedIfGone(asked));
   },
 });
 
@@ -52,18 +52,18 @@ export const lifecyclePolicy = resourceType<AwsSession>({
     const repositoryName = String(inputs["repository"]);
     const command = new ecr.PutLifecyclePolicyCommand({ repositoryName, lifecyclePolicyText: normalText(inputs) });
     const what = `creating ECR Lifecycle Policy (${repositoryName})`;
-    await during(what, session.ecr(inputs["region"]).send(command));
+    await withContext(what, session.ecr(inputs["region"]).send(command));
     return { id: repositoryName };
   },
   read: async (id, state, session) => {
     const asked = session.ecr(state["region"]).send(new ecr.GetLifecyclePolicyCommand({ repositoryName: id }));
-    const found = await during(`reading ECR Lifecycle Policy (${id})`, orGone(asked));
+    const found = await withContext(`reading ECR Lifecycle Policy (${id})`, undefinedIfGone(asked));
     if (found?.lifecyclePolicyText === undefined) return undefined;
     const { lifecyclePolicyText: policy, registryId, repositoryName: repository = id } = found;
     return { id, properties: { policy, registryId, repository, region: regionOf(state, session) } };
   },
   remove: async (id, state, session) => {
     const asked = session.ecr(state["region"]).send(new ecr.DeleteLifecyclePolicyCommand({ repositoryName: id }));
-    await during(`deleting ECR Lifecycle Policy (${id})`, orGone(asked));
+    await withContext(`deleting ECR Lifecycle Policy (${id})`, undefinedIfGone(asked));
   },
 });

@@ -4,7 +4,7 @@ import type { InputSpec } from "../schema.ts";
 import { resourceType } from "../declared-type.ts";
 import { type Change, type Observed } from "../resource-type.ts";
 import { isEmpty, type Properties } from "../values.ts";
-import { codeOf, during, orGone } from "./errors.ts";
+import { codeOf, withContext, undefinedIfGone } from "./errors.ts";
 import { oneOf, planRegion, regionInput, regionOf } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 import { allTags, observedTags, planTags, retag, tagsInput, toTagList } from "./tags.ts";
@@ -61,22 +61,22 @@ export const repository = resourceType<AwsSession>({
       },
       tags: toTagList(allTags(inputs, session)),
     });
-    await during(`creating ECR Repository (${name})`, session.ecr(inputs["region"]).send(command));
+    await withContext(`creating ECR Repository (${name})`, session.ecr(inputs["region"]).send(command));
     return { id: name };
   },
   read,
   update: async (change, session) => {
-    await during(`updating ECR Repository (${change.id})`, update(change, session));
+    await withContext(`updating ECR Repository (${change.id})`, update(change, session));
     return undefined;
   },
   remove: async (id, state, session) => {
     const command = new ecr.DeleteRepositoryCommand({ repositoryName: id, force: state["forceDelete"] === true });
-    await orGone(session.ecr(state["region"]).send(command)).catch(async (error: unknown) => {
+    await undefinedIfGone(session.ecr(state["region"]).send(command)).catch(async (error: unknown) => {
       const isFull = codeOf(error) === "RepositoryNotEmptyException";
       const what = isFull
         ? `ECR Repository (${id}) not empty, consider using force_delete`
         : `deleting ECR Repository (${id})`;
-      return during(what, Promise.reject(error as Error));
+      return withContext(what, Promise.reject(error as Error));
     });
   },
 });
@@ -84,11 +84,14 @@ export const repository = resourceType<AwsSession>({
 async function read(id: string, state: Properties, session: AwsSession): Promise<Observed | undefined> {
   const client = session.ecr(state["region"]);
   const what = `reading ECR Repository (${id})`;
-  const described = orGone(client.send(new ecr.DescribeRepositoriesCommand({ repositoryNames: [id] })));
-  const found = (await during(what, described))?.repositories?.[0];
+  const described = undefinedIfGone(client.send(new ecr.DescribeRepositoriesCommand({ repositoryNames: [id] })));
+  const found = (await withContext(what, described))?.repositories?.[0];
   if (found === undefined) return undefined;
   const { repositoryArn: resourceArn } = found;
-  const tags = await during(what, orGone(client.send(new ecr.ListTagsForResourceCommand({ resourceArn }))));
+  const tags = await withContext(
+    what,
+    undefinedIfGone(client.send(new ecr.ListTagsForResourceCommand({ resourceArn }))),
+  );
   const { encryptionType = "AES256", kmsKey = "" } = found.encryptionConfiguration ?? {};
   const properties = {
     arn: resourceArn,

@@ -3,7 +3,7 @@ import * as iam from "@aws-sdk/client-iam";
 import { resourceType } from "../declared-type.ts";
 import { type Change, type Observed } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { arnInput, iamName, pathInput, text, timestamp } from "./inputs.ts";
 import { iamPolicyInput, normalizeJson, validJson } from "./policy-document.ts";
 import { prefixedName, prefixOf } from "./name-prefix.ts";
@@ -52,7 +52,7 @@ export const role = resourceType<AwsSession>({
       PermissionsBoundary: text(inputs, "permissionsBoundary"),
       Tags: toTagList(allTags(inputs, { iam: client, ...rest })),
     });
-    await during(`creating IAM Role (${name})`, client.send(command));
+    await withContext(`creating IAM Role (${name})`, client.send(command));
     return { id: name };
   },
   read,
@@ -60,14 +60,14 @@ export const role = resourceType<AwsSession>({
   remove: async (id, state, { iam: client }) => {
     if (state["forceDetachPolicies"] === true) await detachAll(id, client);
     const command = new iam.DeleteRoleCommand({ RoleName: id });
-    await during(`deleting IAM Role (${id})`, orGone(client.send(command)));
+    await withContext(`deleting IAM Role (${id})`, undefinedIfGone(client.send(command)));
   },
 });
 
 async function read(id: string, state: Properties, aws: AwsSession): Promise<Observed | undefined> {
   const what = `reading IAM Role (${id})`;
   const RoleName = id;
-  const found = (await during(what, orGone(aws.iam.send(new iam.GetRoleCommand({ RoleName })))))?.Role;
+  const found = (await withContext(what, undefinedIfGone(aws.iam.send(new iam.GetRoleCommand({ RoleName })))))?.Role;
   if (found === undefined) return undefined;
   const properties = {
     arn: found.Arn,
@@ -80,7 +80,7 @@ async function read(id: string, state: Properties, aws: AwsSession): Promise<Obs
     path: found.Path,
     permissionsBoundary: found.PermissionsBoundary?.PermissionsBoundaryArn,
     uniqueId: found.RoleId,
-    managedPolicyArns: await during(what, attachedTo(RoleName, aws.iam)),
+    managedPolicyArns: await withContext(what, attachedTo(RoleName, aws.iam)),
     inlinePolicies: [],
     ...observedTags(found.Tags, aws, state),
   };
@@ -88,7 +88,7 @@ async function read(id: string, state: Properties, aws: AwsSession): Promise<Obs
 }
 
 async function attachedTo(RoleName: string, client: iam.IAMClient): Promise<string[]> {
-  const attached = await orGone(client.send(new iam.ListAttachedRolePoliciesCommand({ RoleName })));
+  const attached = await undefinedIfGone(client.send(new iam.ListAttachedRolePoliciesCommand({ RoleName })));
   return (attached?.AttachedPolicies ?? []).map(({ PolicyArn = "" }) => PolicyArn).sort();
 }
 
@@ -98,15 +98,18 @@ async function update({ id: RoleName, state, inputs, changes }: Change, aws: Aws
   if (changes("assumeRolePolicy")) {
     const PolicyDocument = String(normalizeJson(inputs["assumeRolePolicy"]));
     const command = new iam.UpdateAssumeRolePolicyCommand({ RoleName, PolicyDocument });
-    await during(say("assume role policy"), client.send(command));
+    await withContext(say("assume role policy"), client.send(command));
   }
   if (changes("description")) {
     const command = new iam.UpdateRoleDescriptionCommand({ RoleName, Description: text(inputs, "description") ?? "" });
-    await during(say("description"), client.send(command));
+    await withContext(say("description"), client.send(command));
   }
   if (changes("maxSessionDuration")) {
     const MaxSessionDuration = Number(inputs["maxSessionDuration"]);
-    await during(say("MaxSessionDuration"), client.send(new iam.UpdateRoleCommand({ RoleName, MaxSessionDuration })));
+    await withContext(
+      say("MaxSessionDuration"),
+      client.send(new iam.UpdateRoleCommand({ RoleName, MaxSessionDuration })),
+    );
   }
   if (changes("permissionsBoundary")) {
     const PermissionsBoundary = text(inputs, "permissionsBoundary");
@@ -114,23 +117,23 @@ async function update({ id: RoleName, state, inputs, changes }: Change, aws: Aws
       PermissionsBoundary === undefined
         ? client.send(new iam.DeleteRolePermissionsBoundaryCommand({ RoleName }))
         : client.send(new iam.PutRolePermissionsBoundaryCommand({ RoleName, PermissionsBoundary }));
-    await during(say("permissions boundary"), changed);
+    await withContext(say("permissions boundary"), changed);
   }
   const retagged = retag({ state, inputs }, aws, {
     set: async (tags) => client.send(new iam.TagRoleCommand({ RoleName, Tags: toTagList(tags) })),
     remove: async (TagKeys) => client.send(new iam.UntagRoleCommand({ RoleName, TagKeys })),
   });
-  await during(`updating tags for IAM Role (${RoleName})`, retagged);
+  await withContext(`updating tags for IAM Role (${RoleName})`, retagged);
 }
 
 /** forceDetachPolicies: what others attached does not keep the role from being deleted. */
 async function detachAll(RoleName: string, client: iam.IAMClient): Promise<void> {
   const what = `deleting IAM Role (${RoleName}): detaching policies`;
-  for (const PolicyArn of await during(what, attachedTo(RoleName, client))) {
-    await during(what, orGone(client.send(new iam.DetachRolePolicyCommand({ RoleName, PolicyArn }))));
+  for (const PolicyArn of await withContext(what, attachedTo(RoleName, client))) {
+    await withContext(what, undefinedIfGone(client.send(new iam.DetachRolePolicyCommand({ RoleName, PolicyArn }))));
   }
-  const inline = await during(what, orGone(client.send(new iam.ListRolePoliciesCommand({ RoleName }))));
+  const inline = await withContext(what, undefinedIfGone(client.send(new iam.ListRolePoliciesCommand({ RoleName }))));
   for (const PolicyName of inline?.PolicyNames ?? []) {
-    await during(what, orGone(client.send(new iam.DeleteRolePolicyCommand({ RoleName, PolicyName }))));
+    await withContext(what, undefinedIfGone(client.send(new iam.DeleteRolePolicyCommand({ RoleName, PolicyName }))));
   }
 }

@@ -1,11 +1,11 @@
-// What the provider works with once it is configured: clients with its credentials, by region, and its tags.
+// The session of a configured provider: AWS clients with its credentials, by region.
 import { ECRClient } from "@aws-sdk/client-ecr";
 import { EKSClient } from "@aws-sdk/client-eks";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import type { Properties } from "../values.ts";
 import { type AwsConfig, readConfig } from "./config.ts";
-import { AwsError, during } from "./errors.ts";
+import { AwsError, withContext } from "./errors.ts";
 
 /** A configured provider. */
 export interface AwsSession {
@@ -14,8 +14,9 @@ export interface AwsSession {
   readonly config: AwsConfig;
   readonly iam: IAMClient;
   readonly sts: STSClient;
-  /** ECR of a region, the provider's by default. */
+  /** A client of ECR in a region, the provider's by default. */
   ecr(region?: unknown): ECRClient;
+  /** A client of EKS in a region, the provider's by default. */
   eks(region?: unknown): EKSClient;
   identity(): Promise<{ accountId: string; arn: string; userId: string }>;
 }
@@ -33,7 +34,7 @@ interface ClientOptions {
 
 type Client = "ecr" | "eks" | "iam" | "sts";
 
-/** Opens a session by the provider's configuration, and by the environment where that says nothing. */
+/** Opens a session with the provider's configuration. The environment supplies what is missing in it. */
 export function awsSession(variables: Properties = {}): AwsSession {
   const config = readConfig(variables);
   const made = new Map<string, unknown>();
@@ -56,7 +57,7 @@ export function awsSession(variables: Properties = {}): AwsSession {
 }
 
 async function identityOf({ sts }: AwsSession): Promise<{ accountId: string; arn: string; userId: string }> {
-  const answer = await during("reading STS Caller Identity", sts.send(new GetCallerIdentityCommand()));
+  const answer = await withContext("reading STS Caller Identity", sts.send(new GetCallerIdentityCommand()));
   const { Account: accountId = "", Arn: arn = "", UserId: userId = "" } = answer;
   return { accountId, arn, userId };
 }
@@ -85,7 +86,7 @@ interface CommandContext {
   readonly commandName?: string;
 }
 
-/** Makes a client say in its errors which call failed. */
+/** Makes a client add the failed call to its errors. */
 function named<T extends { config: unknown }>(client: T): T {
   const service = (client.config as { serviceId: string }).serviceId;
   (client as unknown as Stack).middlewareStack.add(

@@ -1,10 +1,10 @@
-// Tags: the resource's own, and with the provider's default tags all that it has (verify.SetTagsDiff and
+// Tags of a resource: its own tags, and `tagsAll`, which includes the provider's default tags (verify.SetTagsDiff and
 // internal/tags of terraform-provider-aws).
 import type { InputSpec } from "../schema.ts";
 import type { Properties } from "../values.ts";
 import type { AwsSession } from "./session.ts";
 
-/** A tag as most of AWS takes it. */
+/** A tag in the form of most AWS APIs. */
 export interface Tag {
   Key: string;
   Value: string;
@@ -12,10 +12,10 @@ export interface Tag {
 
 type Tags = Readonly<Record<string, string>>;
 
-/** The tags that the program gives. */
+/** The tags that the program sets. */
 export const tagsInput: InputSpec = { type: "map", validate: validTags };
 
-/** https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html: AWS refuses the prefix for everybody's own tags. */
+/** https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html: AWS reserves the prefix `aws:`. */
 function validTags(tags: Tags): string | undefined {
   const reserved = Object.keys(tags).find((key) => key.toLowerCase().startsWith("aws:"));
   return reserved === undefined ? undefined : `the tag ${reserved} starts with aws:, which AWS keeps for itself`;
@@ -23,21 +23,21 @@ function validTags(tags: Tags): string | undefined {
 
 const ownTags = (properties: Properties): Tags => (properties["tags"] ?? {}) as Tags;
 
-/** All tags that a resource of these inputs is to have. */
+/** All desired tags of a resource, including the default tags. */
 export const allTags = (inputs: Properties, { config }: AwsSession): Tags => ({
   ...config.defaultTags,
   ...ownTags(inputs),
 });
 
-/** `tagsAll` as it will be. */
+/** Plans `tagsAll`. */
 export const planTags = (inputs: Properties, session: AwsSession): Properties => ({
   tagsAll: allTags(inputs, session),
 });
 
-/** Tags as most of AWS takes them. */
+/** Tags in the form of most AWS APIs. */
 export const toTagList = (tags: Tags): Tag[] => Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
 
-/** What the state says of a resource's tags. */
+/** `tags` and `tagsAll` for the state, without ignored tags. Default tags are only in `tagsAll`. */
 export function observedTags(
   tags: readonly { Key?: string | undefined; Value?: string | undefined }[] | Tags | undefined,
   { config }: AwsSession,
@@ -56,26 +56,26 @@ export function observedTags(
   return { tags: Object.fromEntries(own), tagsAll: Object.fromEntries(all) };
 }
 
-/** The tags to set and the keys to take away between a state and new inputs. */
+/** The tags to set and the keys to remove to get from a state to new inputs. */
 export function retagging(
   { state, inputs }: { state: Properties; inputs: Properties },
   session: AwsSession,
-): { set: Tags; gone: string[] } {
+): { set: Tags; removed: string[] } {
   const before = (state["tagsAll"] ?? {}) as Tags;
   const after = allTags(inputs, session);
   return {
     set: Object.fromEntries(Object.entries(after).filter(([key, value]) => before[key] !== value)),
-    gone: Object.keys(before).filter((key) => !Object.hasOwn(after, key)),
+    removed: Object.keys(before).filter((key) => !Object.hasOwn(after, key)),
   };
 }
 
-/** Changes the tags of a resource where they differ. */
+/** Calls AWS to change the tags of a resource; makes no call where nothing differs. */
 export async function retag(
   change: { state: Properties; inputs: Properties },
   session: AwsSession,
   calls: { set: (tags: Tags) => Promise<unknown>; remove: (keys: string[]) => Promise<unknown> },
 ): Promise<void> {
-  const { set, gone } = retagging(change, session);
-  if (gone.length > 0) await calls.remove(gone);
+  const { set, removed } = retagging(change, session);
+  if (removed.length > 0) await calls.remove(removed);
   if (Object.keys(set).length > 0) await calls.set(set);
 }

@@ -3,7 +3,7 @@ import * as iam from "@aws-sdk/client-iam";
 import { resourceType } from "../declared-type.ts";
 import { type Change } from "../resource-type.ts";
 import type { Properties } from "../values.ts";
-import { during, orGone } from "./errors.ts";
+import { withContext, undefinedIfGone } from "./errors.ts";
 import { lengthBetween, text } from "./inputs.ts";
 import type { AwsSession } from "./session.ts";
 import { allTags, observedTags, planTags, retag, tagsInput, toTagList } from "./tags.ts";
@@ -35,13 +35,13 @@ export const user = resourceType<AwsSession>({
       PermissionsBoundary: text(inputs, "permissionsBoundary"),
       Tags: toTagList(allTags(inputs, session)),
     });
-    await during(`creating IAM User (${name})`, session.iam.send(command));
+    await withContext(`creating IAM User (${name})`, session.iam.send(command));
     return { id: name };
   },
   read: async (id, state, session) => {
     // After a rename the inputs' name is the new one already, the id still the old one.
     const asked = session.iam.send(new iam.GetUserCommand({ UserName: nameOf(id, state) }));
-    const found = (await during(`reading IAM User (${id})`, orGone(asked)))?.User;
+    const found = (await withContext(`reading IAM User (${id})`, undefinedIfGone(asked)))?.User;
     if (found === undefined) return undefined;
     const properties = {
       arn: found.Arn,
@@ -59,7 +59,7 @@ export const user = resourceType<AwsSession>({
     await leaveGroups(name, session);
     if (state["forceDestroy"] === true) await deleteCredentials(name, session);
     const command = new iam.DeleteUserCommand({ UserName: name });
-    await during(`deleting IAM User (${name})`, orGone(session.iam.send(command)));
+    await withContext(`deleting IAM User (${name})`, undefinedIfGone(session.iam.send(command)));
   },
 });
 
@@ -67,43 +67,43 @@ async function update({ id, state, inputs, changes }: Change, session: AwsSessio
   const [before, name] = [nameOf(id, state), String(inputs["name"])];
   if (changes("name") || changes("path")) {
     const command = new iam.UpdateUserCommand({ UserName: before, NewUserName: name, NewPath: text(inputs, "path") });
-    await during(`updating IAM User (${before})`, session.iam.send(command));
+    await withContext(`updating IAM User (${before})`, session.iam.send(command));
   }
   if (changes("permissionsBoundary")) await putBoundary(name, text(inputs, "permissionsBoundary"), session);
   const retagged = retag({ state, inputs }, session, {
     set: async (tags) => session.iam.send(new iam.TagUserCommand({ UserName: name, Tags: toTagList(tags) })),
     remove: async (TagKeys) => session.iam.send(new iam.UntagUserCommand({ UserName: name, TagKeys })),
   });
-  await during(`updating tags for IAM User (${name})`, retagged);
+  await withContext(`updating tags for IAM User (${name})`, retagged);
   return name;
 }
 
 async function putBoundary(name: string, boundary: string | undefined, { iam: client }: AwsSession): Promise<void> {
   if (boundary === undefined) {
     const command = new iam.DeleteUserPermissionsBoundaryCommand({ UserName: name });
-    await during(`deleting IAM User (${name}) permissions boundary`, client.send(command));
+    await withContext(`deleting IAM User (${name}) permissions boundary`, client.send(command));
     return;
   }
   const command = new iam.PutUserPermissionsBoundaryCommand({ UserName: name, PermissionsBoundary: boundary });
-  await during(`setting IAM User (${name}) permissions boundary`, client.send(command));
+  await withContext(`setting IAM User (${name}) permissions boundary`, client.send(command));
 }
 
 /** A user leaves all groups before it can be deleted (deleteUserGroupMemberships). */
 async function leaveGroups(UserName: string, { iam: client }: AwsSession): Promise<void> {
   const what = `removing IAM User (${UserName}) group memberships`;
-  const asked = orGone(client.send(new iam.ListGroupsForUserCommand({ UserName })));
-  for (const { GroupName } of (await during(what, asked))?.Groups ?? []) {
-    await during(what, orGone(client.send(new iam.RemoveUserFromGroupCommand({ UserName, GroupName }))));
+  const asked = undefinedIfGone(client.send(new iam.ListGroupsForUserCommand({ UserName })));
+  for (const { GroupName } of (await withContext(what, asked))?.Groups ?? []) {
+    await withContext(what, undefinedIfGone(client.send(new iam.RemoveUserFromGroupCommand({ UserName, GroupName }))));
   }
 }
 
 /** What keeps AWS from deleting a user: of those, the keys and the password (deleteUserAccessKeys and others). */
 async function deleteCredentials(UserName: string, { iam: client }: AwsSession): Promise<void> {
   const what = `removing IAM User (${UserName}) access keys`;
-  const asked = orGone(client.send(new iam.ListAccessKeysCommand({ UserName })));
-  for (const { AccessKeyId } of (await during(what, asked))?.AccessKeyMetadata ?? []) {
-    await during(what, orGone(client.send(new iam.DeleteAccessKeyCommand({ UserName, AccessKeyId }))));
+  const asked = undefinedIfGone(client.send(new iam.ListAccessKeysCommand({ UserName })));
+  for (const { AccessKeyId } of (await withContext(what, asked))?.AccessKeyMetadata ?? []) {
+    await withContext(what, undefinedIfGone(client.send(new iam.DeleteAccessKeyCommand({ UserName, AccessKeyId }))));
   }
-  const profile = orGone(client.send(new iam.DeleteLoginProfileCommand({ UserName })));
-  await during(`removing IAM User (${UserName}) login profile`, profile);
+  const profile = undefinedIfGone(client.send(new iam.DeleteLoginProfileCommand({ UserName })));
+  await withContext(`removing IAM User (${UserName}) login profile`, profile);
 }

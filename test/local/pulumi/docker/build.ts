@@ -1,7 +1,7 @@
 // Building and pushing an image by the docker command: provider/image.go of pulumi-docker.
 import { join } from "node:path";
 import type { Properties } from "../values.ts";
-import { assertDaemon, docker, hiding, withLogin, type DockerSession, type Login } from "./daemon.ts";
+import { assertDaemon, docker, redactSecrets, withLogin, type DockerSession, type Login } from "./daemon.ts";
 
 /** A build: folders and files are relative to the program's, `options` are the command's. */
 export interface Build {
@@ -23,7 +23,7 @@ export function buildOf(inputs: Properties): Build {
     options: [
       ...option("target"),
       ...option("network"),
-      // The daemon's own platform needs no word, and others an emulation that it may not have.
+      // Not set for the daemon's own platform. Other platforms need an emulation that the daemon may not have.
       ...(rest["platform"] === undefined || rest["platform"] === hostPlatform ? [] : option("platform")),
       ...hosts.flatMap((host) => ["--add-host", host]),
     ],
@@ -31,12 +31,12 @@ export function buildOf(inputs: Properties): Build {
 }
 
 const architectures: Partial<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
-/** What the daemon builds for unless it is told otherwise. */
+/** The platform that the daemon builds for by default. */
 export const hostPlatform = `linux/${architectures[process.arch] ?? process.arch}`;
 
 /**
- * Builds an image and pushes it unless `skipPush` says not to. Gives it by its digest in the registry, or by its own id where
- * it is not pushed. `secrets` are texts that no error may have.
+ * Builds an image and pushes it unless `skipPush` is set. Returns its digest in the registry, or its id where it is not pushed.
+ * `secrets` are removed from error messages.
  */
 export async function buildAndPush(
   inputs: Properties,
@@ -46,7 +46,7 @@ export async function buildAndPush(
   await assertDaemon(session);
   const isPushed = inputs["skipPush"] !== true;
   const login = isPushed ? loginOf(inputs, session) : undefined;
-  return hiding(login === undefined ? secrets : [...secrets, login.password], async () =>
+  return redactSecrets(login === undefined ? secrets : [...secrets, login.password], async () =>
     withLogin(login, async (variables) => {
       const name = String(inputs["imageName"]);
       await build(session, inputs, secrets, variables);
@@ -65,7 +65,7 @@ async function build(
 ): Promise<void> {
   const { context, dockerfile, args, options } = buildOf(inputs);
   const name = String(inputs["imageName"]);
-  // Everybody on the machine sees arguments: a secret comes from the environment.
+  // Every user of the machine can see arguments, so secrets are passed in the environment.
   const hidden = Object.fromEntries(Object.entries(args).filter(([, value]) => secrets.includes(value)));
   const named = Object.entries(args).flatMap(([key, value]) => [
     "--build-arg",
@@ -75,10 +75,10 @@ async function build(
   await docker(session, command, { ...variables, ...hidden });
 }
 
-/** The program's login where it is whole, else what the machine's own docker configuration says (getRegistryAuth). */
+/** The program's login where it is complete; otherwise docker uses the machine's own configuration (getRegistryAuth). */
 function loginOf(inputs: Properties, { log }: DockerSession): Login | undefined {
   const { username = "", password = "", ...rest } = (inputs["registry"] ?? {}) as Partial<Login>;
-  // Without a server, the one that the image's name has.
+  // The default server is the one in the image's name.
   const server = rest.server ?? String(inputs["imageName"]);
   const host = server.replace(/^https?:\/\//, "").split("/")[0];
   if (host !== undefined && username !== "" && password !== "") return { server: host, username, password };

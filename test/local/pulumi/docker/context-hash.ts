@@ -1,5 +1,5 @@
-// What stands in the state for the content of a build context, so that a changed file means a new image: hashContext in
-// pulumi-docker provider/provider.go. Names, modes and contents of all files count, but for what .dockerignore names.
+// The hash of a build context in the state, by which a changed file causes a new image: hashContext in pulumi-docker
+// provider/provider.go. It covers names, modes and contents of all files that .dockerignore does not exclude.
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { lstat, readdir, readFile, realpath } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { basename, join, relative } from "node:path";
 export async function contextHash(context: string, dockerfile: string): Promise<string> {
   const hash = createHash("sha256");
   const isIgnored = await ignoring(context, dockerfile);
-  // By the same name whatever its own, as the builder takes no notice of that.
+  // Always under the same name, because the builder ignores the Dockerfile's name.
   hash.update(await entryOf(dockerfile, "Dockerfile", "0"));
   for (const name of await filesIn(context)) {
     if (isIgnored(name)) continue;
@@ -27,14 +27,14 @@ async function filesIn(context: string): Promise<string[]> {
   return files.map((entry) => relative(context, join(entry.parentPath, entry.name))).sort();
 }
 
-/** Of a symbolic link, where it leads and not what is there. */
+/** The contribution of a file to the hash. For a symbolic link it is the target's path and not its content. */
 async function entryOf(file: string, name: string, mode: string): Promise<string> {
   const isLink = (await lstat(file)).isSymbolicLink();
   const content = isLink ? await realpath(file) : await readFile(file);
   return `${name}\0${mode}\0${createHash("sha256").update(content).digest("hex")}\0`;
 }
 
-/** The patterns of .dockerignore: the last one that matches decides, `!` takes a file back in. */
+/** A test by the patterns of .dockerignore. The last matching pattern decides; `!` includes a file again. */
 async function ignoring(context: string, dockerfile: string): Promise<(name: string) => boolean> {
   // A Dockerfile may have an ignore file of its own (mapDockerignore).
   const own = join(context, `${basename(dockerfile)}.dockerignore`);

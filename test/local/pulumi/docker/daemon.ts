@@ -1,4 +1,4 @@
-// The docker command against the daemon that the provider's configuration names, with a login where a push needs one.
+// Runs the docker command with the configured daemon, and with a login where a push needs one.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { run, succeeds } from "../../process.ts";
 /** A configured provider. `host` is the daemon's address, as DOCKER_HOST has it. */
 export interface DockerSession {
   readonly host: string;
-  /** Messages to whoever runs pulumi. */
+  /** Shows a message to the user of pulumi. */
   readonly log: (severity: "info" | "warning", message: string) => void;
 }
 
@@ -18,24 +18,24 @@ export interface Login {
   readonly password: string;
 }
 
-/** Runs the docker command, with further variables in its environment, and gives its standard output. */
+/** Runs the docker command with further environment variables. Returns its standard output. */
 export async function docker(
   { host }: DockerSession,
   args: readonly string[],
   variables: Readonly<Record<string, string>> = {},
 ): Promise<string> {
-  // The classic builder: BuildKit needs a plugin that Debian's client does not bring. DOCKER_CONTEXT is ignored.
+  // The classic builder, because BuildKit needs a plugin that Debian's client lacks. DOCKER_CONTEXT is ignored.
   const own = { DOCKER_HOST: host, DOCKER_BUILDKIT: "0", DOCKER_CONTEXT: "" };
   return run("docker", args, { env: { ...process.env, ...variables, ...own } });
 }
 
-/** configureDockerClient in pulumi-docker provider/provider.go pings the daemon before anything else. */
+/** Rejects where the daemon does not respond, as configureDockerClient in pulumi-docker provider/provider.go. */
 export async function assertDaemon(session: DockerSession): Promise<void> {
   const answer = docker(session, ["version", "--format", "{{.Server.Version}}"]);
   if (!(await succeeds(answer))) throw new Error(`failed to connect to any docker daemon: ${session.host}`);
 }
 
-/** Does the work with variables that point docker at a login, which stands in a file and in no argument. */
+/** Runs `work` with environment variables by which docker reads the login from a temporary file, so that it is in no argument. */
 export async function withLogin<T>(
   login: Login | undefined,
   work: (variables: Readonly<Record<string, string>>) => Promise<T>,
@@ -53,13 +53,13 @@ export async function withLogin<T>(
   }
 }
 
-/** Keeps secrets out of what is said of a failure, whoever put them there: a build may print its arguments. */
-export async function hiding<T>(secrets: readonly string[], work: () => Promise<T>): Promise<T> {
+/** Removes secrets from the error of `work`, because a build may print its arguments. */
+export async function redactSecrets<T>(secrets: readonly string[], work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    // Without the cause, which has them still.
+    // Without the cause, which still contains the secrets.
     throw new Error(secrets.reduce((text, secret) => text.replaceAll(secret, "[secret]"), message));
   }
 }

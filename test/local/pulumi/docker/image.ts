@@ -2,9 +2,9 @@
 // provider/image.go, and what the real provider was measured to do.
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
-import type { CheckRequest, CheckResult, Known, Live, ResourceType } from "../resource-type.ts";
+import type { CheckRequest, CheckResult, RememberedResource, LiveResource, ResourceType } from "../resource-type.ts";
 import type { DiffRequest, DiffResult } from "../diff.ts";
-import { failuresOf, type CheckFailure, type Schema } from "../schema.ts";
+import { checkInputs, type CheckFailure, type Schema } from "../schema.ts";
 import {
   isObject,
   isSame,
@@ -30,7 +30,7 @@ const build: Schema = {
   addHosts: { type: "list" },
   builderVersion: {
     type: "string",
-    // The stand-in builds by the classic builder whatever is asked for: what both do is the same.
+    // The stand-in always uses the classic builder, whose images are equivalent.
     validate: (version: string) =>
       ["BuilderV1", "BuilderBuildKit"].includes(version) ? undefined : "invalid Docker Builder version",
   },
@@ -45,7 +45,7 @@ const schema: Schema = {
     fields: { server: { type: "string" }, username: { type: "string" }, password: { type: "string" } },
   },
   skipPush: { type: "boolean" },
-  // The SDK gives false where nothing is given.
+  // The SDK sets false by default.
   buildOnPreview: {
     type: "boolean",
     validate: (value) => (value === true ? "this stand-in does not build in a preview" : undefined),
@@ -64,10 +64,10 @@ export const image: ResourceType<DockerSession> = {
   delete: remove,
 };
 
-/** Adds what the inputs only point at: the hash of the context, and the platform that the daemon builds for. */
+/** Adds the hash of the build context, and the platform that the daemon builds for. */
 async function check({ inputs: given }: CheckRequest, session?: DockerSession): Promise<CheckResult> {
   const inputs = plainProperties(given);
-  const failures = [...failuresOf(schema, inputs), ...nameFailures(inputs)];
+  const failures = [...checkInputs(schema, inputs), ...nameFailures(inputs)];
   if (failures.length > 0 || areFilesUnknown(inputs)) return { inputs: given, failures };
   const { context, dockerfile } = buildOf(inputs);
   const missing = missingDockerfile(context, dockerfile);
@@ -87,7 +87,7 @@ async function check({ inputs: given }: CheckRequest, session?: DockerSession): 
   return { inputs: markSecrets({ ...inputs, build: completed }, given), failures };
 }
 
-/** Whether it is not known yet where the build's files are. */
+/** Whether the paths of the build's files are still unknown. */
 function areFilesUnknown(inputs: Properties): boolean {
   const { build: wanted } = inputs;
   return wanted === unknown || (isObject(wanted) && [wanted["context"], wanted["dockerfile"]].includes(unknown));
@@ -116,9 +116,9 @@ function missingDockerfile(context: string, dockerfile: string): string | undefi
 /** The old inputs, as the state keeps them (parseCheckpointObject). */
 const rememberedInputs = (state: Properties): Properties => (plain(state["__inputs"]) ?? {}) as Properties;
 
-/** Old inputs against new ones. Of the registry only the server counts: a login may be another one at every run. */
+/** Compares old and new inputs. Only the registry's server is compared, because a login may be different in every run. */
 function diff({ state, inputs, ignoreChanges = [] }: DiffRequest): DiffResult {
-  const [before, after] = [rememberedInputs(state), plainProperties(inputs)].map(comparable);
+  const [before, after] = [rememberedInputs(state), plainProperties(inputs)].map(comparableInputs);
   const keys = Object.keys(schema).filter((key) => !ignoreChanges.includes(key));
   const changed = keys.filter((key) => !isSame(before?.[key], after?.[key]));
   const kind = (key: string): "ADD" | "DELETE" | "UPDATE" =>
@@ -127,18 +127,18 @@ function diff({ state, inputs, ignoreChanges = [] }: DiffRequest): DiffResult {
   return { changes: changed.length > 0, detailed, replaces: [], deleteBeforeReplace: false };
 }
 
-const comparable = (inputs: Properties): Properties => {
+const comparableInputs = (inputs: Properties): Properties => {
   const { registry } = inputs;
   return isObject(registry) ? { ...inputs, registry: { server: registry["server"] } } : inputs;
 };
 
-/** The digest is unknown until the image is made: in a preview that creates or changes it. */
+/** In a preview the digest is unknown, because the image is not built. */
 function preview(inputs: Properties): Properties {
   const wanted = plainProperties(inputs);
-  return markSecrets({ ...described(wanted), repoDigest: unknown }, inputs);
+  return markSecrets({ ...plannedOutputs(wanted), repoDigest: unknown }, inputs);
 }
 
-function described(inputs: Properties): Properties {
+function plannedOutputs(inputs: Properties): Properties {
   const { imageName, registry } = inputs;
   const files = areFilesUnknown(inputs) ? { context: unknown, dockerfile: unknown } : filesOf(inputs);
   const platform = isObject(inputs["build"]) ? inputs["build"]["platform"] : undefined;
@@ -152,30 +152,30 @@ function described(inputs: Properties): Properties {
   };
 }
 
-/** The Dockerfile is told relative to the context. */
+/** The path of the Dockerfile in the outputs is relative to the context. */
 function filesOf(inputs: Properties): { context: string; dockerfile: string } {
   const { context, dockerfile } = buildOf(inputs);
   return { context, dockerfile: relative(context, dockerfile) };
 }
 
-async function create(inputs: Properties, session: DockerSession): Promise<Live> {
+async function create(inputs: Properties, session: DockerSession): Promise<LiveResource> {
   const wanted = plainProperties(inputs);
   const repoDigest = await buildAndPush(wanted, secretsIn(inputs["build"]), session);
-  // The inputs are what the next diff compares with; as a whole they are secret, because the login is among them.
-  const outputs = { ...markSecrets({ ...described(wanted), repoDigest }, inputs), __inputs: secret(wanted) };
+  // The next diff compares with these inputs. They are secret as a whole, because they contain the login.
+  const outputs = { ...markSecrets({ ...plannedOutputs(wanted), repoDigest }, inputs), __inputs: secret(wanted) };
   return { id: String(wanted["imageName"]), inputs, outputs };
 }
 
-/** No drift detection: what was remembered is what there is. Without that there is nothing to import. */
-async function read(id: string, _: DockerSession, known?: Known): Promise<Live | undefined> {
+/** There is no drift detection: the state is returned as it is. An import is empty. */
+async function read(id: string, _: DockerSession, known?: RememberedResource): Promise<LiveResource | undefined> {
   return Promise.resolve({ id, inputs: known?.inputs ?? {}, outputs: known?.outputs ?? {} });
 }
 
-async function update(id: string, _: Properties, inputs: Properties, session: DockerSession): Promise<Live> {
+async function update(id: string, _: Properties, inputs: Properties, session: DockerSession): Promise<LiveResource> {
   return { ...(await create(inputs, session)), id };
 }
 
-/** The image stays, in the daemon and in the registry. */
+/** The image stays in the daemon and in the registry. */
 async function remove(): Promise<void> {
   return Promise.resolve();
 }
