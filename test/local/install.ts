@@ -20,6 +20,8 @@ const programs: Record<string, string> = {
   mount: "mount",
   openssl: "openssl",
   "/usr/lib/cni/bridge": "containernetworking-plugins",
+  // Commands of the pages pipe JSON through it.
+  jq: "jq",
 };
 
 const findsProgram = async (name: string): Promise<boolean> => {
