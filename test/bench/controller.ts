@@ -11,7 +11,7 @@ import { makeParts, secretPath, type Parts, type PartsOptions } from "../support
 import { startFront, type Front } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { watch } from "../local/watch.ts";
-import { startOwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster } from "../support/disposable-cluster.ts";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { imageFigures } from "./image.ts";
 import { programTime } from "./program.ts";

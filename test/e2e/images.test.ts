@@ -23,7 +23,7 @@ import { run as runCommand } from "../local/process.ts";
 import { rootOf } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
-import { requestsToAws } from "../whole-run/left-behind.ts";
+import { requestsToAws } from "../whole-run/artifacts.ts";
 import { changesOf, makeCheckout, type Checkout } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, withImage, type Pod } from "./pods.ts";
 import { pullPassword } from "./pulls.ts";

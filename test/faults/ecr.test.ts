@@ -8,7 +8,7 @@ import type { HelperProcess, Line } from "../support/helper-process.ts";
 import { regionOf } from "../support/counted-gateway.ts";
 import { answer, cut, delay, drip, garble, hang, reset, resetAfter, rewrite, type Fault } from "../support/fault.ts";
 import type { Outage } from "../support/proxy.ts";
-import { assertNoneShown, makeSurroundings, passwordOf, type Surroundings } from "./surroundings.ts";
+import { assertNoneShown, makeSurroundings, passwordOf, type Surroundings } from "./proxied-helper.ts";
 
 const id = randomBytes(3).toString("hex");
 const refused = (status: number, type: string, headers = {}): Fault =>

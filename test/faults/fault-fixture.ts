@@ -5,7 +5,7 @@ import { inParallel } from "../../helper/runtime/parallel.ts";
 import { HelperProcess } from "../support/helper-process.ts";
 import { makeParts, type Parts, type ServiceAccount } from "../support/stack-parts.ts";
 import { waitFor, type Change } from "../local/watch.ts";
-import type { OwnCluster } from "../support/own-cluster.ts";
+import type { OwnCluster } from "../support/disposable-cluster.ts";
 import { startCountedFront, type CountedFront } from "../support/counted-gateway.ts";
 import { Witness } from "../support/secret-monitor.ts";
 

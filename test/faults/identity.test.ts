@@ -21,7 +21,7 @@ import type { Line } from "../support/helper-process.ts";
 import { account, issuer, roleArn } from "../local/settings.ts";
 import { isTokenRequest } from "../support/counted-gateway.ts";
 import { answer, breakOff, hang, type Asked, type Fault } from "../support/fault.ts";
-import { assertNoneShown, makeSurroundings, type Surroundings } from "./surroundings.ts";
+import { assertNoneShown, makeSurroundings, type Surroundings } from "./proxied-helper.ts";
 
 const id = randomBytes(3).toString("hex");
 const iam = new IAMClient();

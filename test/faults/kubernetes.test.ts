@@ -11,7 +11,7 @@ import { succeeds } from "../local/process.ts";
 import { waitForObject } from "../local/watch.ts";
 import { answer, breakAfter, breakOff, cut, delay, drip, reset, type Fault } from "../support/fault.ts";
 import type { Matches, Outage } from "../support/proxy.ts";
-import { assertNoneShown, makeSurroundings, patience, type Surroundings } from "./surroundings.ts";
+import { assertNoneShown, makeSurroundings, patience, type Surroundings } from "./proxied-helper.ts";
 
 const id = randomBytes(3).toString("hex");
 const status = (code: number, reason: string, headers = {}): Fault =>

@@ -6,7 +6,7 @@ import { accountPath, decode, pullPasswords } from "../support/stack-parts.ts";
 import { freePort } from "../support/api-server.ts";
 import { account } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";
 import { renewed } from "../support/secret-monitor.ts";
 

@@ -4,8 +4,8 @@ import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "../support/api-server.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
-import { Pipe } from "./pipe.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
+import { Pipe } from "./named-pipe.ts";
 import { done, outcome, Scene } from "./fault-fixture.ts";
 import { renewed } from "../support/secret-monitor.ts";
 

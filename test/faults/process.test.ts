@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";
 import { renewed } from "../support/secret-monitor.ts";
 

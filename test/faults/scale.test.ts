@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "../support/api-server.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { ControlGroup } from "./control-group.ts";
-import { Pipe } from "./pipe.ts";
+import { Pipe } from "./named-pipe.ts";
 import { outcome, Scene } from "./fault-fixture.ts";
 
 const size = Number(process.env["FAULTS_NAMESPACES"] ?? 5_000);

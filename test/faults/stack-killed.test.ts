@@ -4,11 +4,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { firstPullName } from "../../infra/first-pull.ts";
 import { changesOf } from "../support/commands.ts";
-import { awsCall, commands, type EngineStack, objectCall, type Call } from "./engine-stack.ts";
-import { mend } from "./killed-stack.ts";
+import { awsCall, commands, type EngineStack, objectCall, type Call } from "./proxied-stack.ts";
+import { mend } from "./recover-state.ts";
 import { ports } from "../local/settings.ts";
 import { usualRole } from "../support/role-name.ts";
-import { assertWhole, endStackFor, imagesOf, makeStackFor } from "./live-stack.ts";
+import { assertWhole, endStackFor, imagesOf, makeStackFor } from "./stack-resources.ts";
 
 const name = `fs-${randomBytes(3).toString("hex")}`;
 const build = `build-${name}`;

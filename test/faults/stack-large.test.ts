@@ -5,8 +5,8 @@ import { after, before, describe, it } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { waitFor } from "../local/watch.ts";
-import { EngineStack } from "./engine-stack.ts";
-import { deleteObject, kube, makeNamespace, options } from "./live-stack.ts";
+import { EngineStack } from "./proxied-stack.ts";
+import { deleteObject, kube, makeNamespace, options } from "./stack-resources.ts";
 
 const size = 1_000;
 const name = `fl-${randomBytes(3).toString("hex")}`;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { awsCall, commands, type EngineStack } from "./engine-stack.ts";
-import { arnOf, assertWhole, endStackFor, makeStackFor } from "./live-stack.ts";
+import { awsCall, commands, type EngineStack } from "./proxied-stack.ts";
+import { arnOf, assertWhole, endStackFor, makeStackFor } from "./stack-resources.ts";
 import { shell } from "./shell.ts";
 
 describe("a stack whose up was killed, and is run again as if nothing had been", () => {

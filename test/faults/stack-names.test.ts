@@ -13,8 +13,8 @@ import {
   GetUserCommand,
 } from "@aws-sdk/client-iam";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
-import { commands, EngineStack, type Ended } from "./engine-stack.ts";
-import { arnOf, deleteObject, iam, keyInUse, keysOf, kube, rbac } from "./live-stack.ts";
+import { commands, EngineStack, type Ended } from "./proxied-stack.ts";
+import { arnOf, deleteObject, iam, keyInUse, keysOf, kube, rbac } from "./stack-resources.ts";
 
 const repositories = new ecr.ECRClient();
 const name = `fn-${randomBytes(3).toString("hex")}`;

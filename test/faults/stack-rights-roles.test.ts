@@ -17,8 +17,8 @@ import {
 } from "@aws-sdk/client-iam";
 import { account, cluster, nodeRole, roleArn } from "../local/settings.ts";
 import { ofTheProviderAlone, unknownToEmulator } from "../whole-run/aws-rights.ts";
-import { actionsOf, issuerOf, LackingDeployer } from "./lacking-deployer.ts";
-import { iam } from "./live-stack.ts";
+import { actionsOf, issuerOf, LackingDeployer } from "./restricted-deployer.ts";
+import { iam } from "./stack-resources.ts";
 
 /** What the policy gives, and AWS does not ask for in so many words. */
 const unasked: Readonly<Record<string, readonly string[]>> = {

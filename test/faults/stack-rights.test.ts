@@ -4,9 +4,9 @@ import { after, before, describe, it } from "node:test";
 import { ECRClient, PutImageScanningConfigurationCommand, PutImageTagMutabilityCommand } from "@aws-sdk/client-ecr";
 import { CreatePolicyVersionCommand, DeleteUserPermissionsBoundaryCommand } from "@aws-sdk/client-iam";
 import { ofTheProviderAlone } from "../whole-run/aws-rights.ts";
-import { commands } from "./engine-stack.ts";
-import { actionsOf, LackingDeployer } from "./lacking-deployer.ts";
-import { arnOf, iam } from "./live-stack.ts";
+import { commands } from "./proxied-stack.ts";
+import { actionsOf, LackingDeployer } from "./restricted-deployer.ts";
+import { arnOf, iam } from "./stack-resources.ts";
 
 /** What the registry asks for where nobody is told: by a HEAD request, whose answer has no message, and when a node pulls. */
 const unseen = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];

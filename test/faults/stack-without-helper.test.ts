@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
-import { EngineStack } from "./engine-stack.ts";
-import { deleteObject, kube, makeNamespace, options } from "./live-stack.ts";
+import { EngineStack } from "./proxied-stack.ts";
+import { deleteObject, kube, makeNamespace, options } from "./stack-resources.ts";
 import { shell, type Said } from "./shell.ts";
 
 const name = `fw-${randomBytes(3).toString("hex")}`;

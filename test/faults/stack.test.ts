@@ -12,8 +12,8 @@ import {
 import { changesOf } from "../support/commands.ts";
 import { waitUntilGone } from "../local/watch.ts";
 import { usualRole } from "../support/role-name.ts";
-import { awsCall, commands, type EngineStack, objectCall, type Ended } from "./engine-stack.ts";
-import { deleteUnusedKeys } from "./killed-stack.ts";
+import { awsCall, commands, type EngineStack, objectCall, type Ended } from "./proxied-stack.ts";
+import { deleteUnusedKeys } from "./recover-state.ts";
 import {
   arnOf,
   assertWhole,
@@ -27,7 +27,7 @@ import {
   makeStackFor,
   options,
   rbac,
-} from "./live-stack.ts";
+} from "./stack-resources.ts";
 
 const ecr = new ECRClient();
 const name = `fs-${randomBytes(3).toString("hex")}`;

@@ -9,9 +9,9 @@ import type { Labels } from "../../helper/shared/label-selector.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { createMatcher, isDynamic, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
-import { refusalOf, untilEnforced } from "../support/enforced.ts";
+import { refusalOf, untilEnforced } from "../support/policy-enforcement.ts";
 import { makePolicyStack, openRights, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath } from "../support/stack-parts.ts";
 

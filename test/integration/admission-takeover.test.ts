@@ -11,9 +11,9 @@ import type { Kube, PartialObjectMetadata } from "../../helper/kube/types.ts";
 import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
-import { refusalOf, untilEnforced } from "../support/enforced.ts";
+import { refusalOf, untilEnforced } from "../support/policy-enforcement.ts";
 import { makePolicyStack, openRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath, type ServiceAccount } from "../support/stack-parts.ts";
 

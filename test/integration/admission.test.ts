@@ -5,9 +5,9 @@ import { after, before, describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { apply, attacksBy, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";
-import { refusalOf } from "../support/enforced.ts";
+import { refusalOf } from "../support/policy-enforcement.ts";
 import { accountPath, makeParts, secretPath, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");

@@ -8,7 +8,7 @@ import type { Kube } from "../../helper/kube/types.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { rememberSecrets } from "../local/audit-log.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { accountPath, makeParts, secretPath, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");

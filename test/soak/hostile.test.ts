@@ -1,10 +1,10 @@
 // The soak among hostile namespaces in small.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { attack, hostileRows, linesOf, peakOf } from "./hostile.ts";
-import { grace } from "./judge.ts";
-import { Soak } from "./run.ts";
+import { grace } from "./credential-check.ts";
+import { Soak } from "./soak.ts";
 
 let cluster: OwnCluster;
 before(async () => (cluster = await startOwnCluster()));

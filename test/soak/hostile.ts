@@ -1,10 +1,10 @@
 // A soak among hostile namespaces: how the others fare while their owners do all that they can, and how they fared before.
 import type { Line } from "../support/helper-process.ts";
 import { seeded } from "../support/seeded.ts";
-import { Attacker } from "./attacker.ts";
-import { grace } from "./judge.ts";
-import { Probe, quantile, type Latencies } from "./probe.ts";
-import type { Soak } from "./run.ts";
+import { Attacker } from "./hostile-tenant.ts";
+import { grace } from "./credential-check.ts";
+import { Probe, quantile, type Latencies } from "./latency-probe.ts";
+import type { Soak } from "./soak.ts";
 import { slope, type Usage } from "./usage.ts";
 
 /** The time before the attack, or in it. */

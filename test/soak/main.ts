@@ -9,11 +9,11 @@
 // with its summary.
 import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
-import { startOwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster } from "../support/disposable-cluster.ts";
 import { pick, seeded, shuffled } from "../support/seeded.ts";
-import { grace } from "./judge.ts";
+import { grace } from "./credential-check.ts";
 import { kinds, type Kind, type Side } from "./faults.ts";
-import { Soak } from "./run.ts";
+import { Soak } from "./soak.ts";
 import { attack, hostileRows } from "./hostile.ts";
 import { rowsOf, summaryOf } from "./summary.ts";
 

@@ -1,10 +1,10 @@
 // The soak in small: a fault of each side and a killed helper, and then what the soak is there to see.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
 import { kinds, unreachable, type Kind } from "./faults.ts";
-import { grace } from "./judge.ts";
-import { Soak } from "./run.ts";
+import { grace } from "./credential-check.ts";
+import { Soak } from "./soak.ts";
 import { rowsOf, summaryOf } from "./summary.ts";
 
 let cluster: OwnCluster;

@@ -1,6 +1,6 @@
 // What came of a soak, as a table and as JSON.
-import type { Period } from "./judge.ts";
-import type { Soak } from "./run.ts";
+import type { Period } from "./credential-check.ts";
+import type { Soak } from "./soak.ts";
 import { slopesOf, type Slopes } from "./usage.ts";
 
 export interface Recovery {

@@ -15,7 +15,7 @@ import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
 import { mockedUid, runProgram, type Program } from "./program.ts";
-import { untilEnforced } from "./enforced.ts";
+import { untilEnforced } from "./policy-enforcement.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
 Object.assign(process.env, aws);

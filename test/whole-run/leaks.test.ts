@@ -13,7 +13,7 @@ import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { logs, pki, ports } from "../local/settings.ts";
 import { credentialPatterns, LeakSearch } from "./leak-search.ts";
-import { filesLeft, secretsIssued, tooLittle } from "./left-behind.ts";
+import { filesLeft, secretsIssued, tooLittle } from "./artifacts.ts";
 
 /** What has to be among what is left behind, or it is not whole. */
 const kinds = [

@@ -19,7 +19,7 @@ import {
   type Principal,
 } from "./aws-rights.ts";
 import { judgeHelpers, rightsOf, type AuditEvent } from "./cluster-rights.ts";
-import { auditEvents, requestsToAws, tooLittle } from "./left-behind.ts";
+import { auditEvents, requestsToAws, tooLittle } from "./artifacts.ts";
 
 const namespace = "ecr-helper";
 

@@ -8,7 +8,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginTaken } from "../support/registry-login.ts";
-import { EngineStack } from "./engine-stack.ts";
+import { EngineStack } from "./proxied-stack.ts";
 
 interface Secret {
   metadata: { ownerReferences?: { uid: string }[] };

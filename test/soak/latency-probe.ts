@@ -3,9 +3,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 import { watch } from "../local/watch.ts";
-import { removeNamespace } from "./crowd.ts";
-import { grace, secretNames } from "./judge.ts";
-import { pathOfSecrets } from "./samples.ts";
+import { removeNamespace } from "./namespace-churn.ts";
+import { grace, secretNames } from "./credential-check.ts";
+import { pathOfSecrets } from "./sampler.ts";
 
 /** All in milliseconds. */
 export interface Latencies {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { seeded, shuffled } from "../support/seeded.ts";
-import { dueAt, isRightAfter, judge, type Period, type Sample } from "../soak/judge.ts";
+import { dueAt, isRightAfter, judge, type Period, type Sample } from "../soak/credential-check.ts";
 import { slope, slopesOf } from "../soak/usage.ts";
 
 const sample = (at: number, more: Partial<Sample> = {}): Sample => ({

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { boundaryArn, deployerPolicy, deployerStatements, makeDeployer, type Deployer } from "../support/deployer.ts";
 import { aws } from "../local/settings.ts";
-import { commands, EngineStack, type Ended } from "./engine-stack.ts";
-import { iam } from "./live-stack.ts";
+import { commands, EngineStack, type Ended } from "./proxied-stack.ts";
+import { iam } from "./stack-resources.ts";
 
 /** Whose tokens the OIDC provider of a stack is for, without `https://`. */
 export const issuerOf = (stack: string): string => `oidc.example/${stack}`;

@@ -8,7 +8,7 @@ import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
 import { accountPath, secretPath, type Parts } from "../support/stack-parts.ts";
 import { rememberSecrets } from "../local/audit-log.ts";
 import { pick } from "../support/seeded.ts";
-import { secretNames } from "./judge.ts";
+import { secretNames } from "./credential-check.ts";
 
 export interface AttackerOptions {
   readonly parts: Parts;

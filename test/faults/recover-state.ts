@@ -2,8 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
-import type { EngineStack, Pending } from "./engine-stack.ts";
-import { arnOf, iam, keyInUse, keysOf } from "./live-stack.ts";
+import type { EngineStack, Pending } from "./proxied-stack.ts";
+import { arnOf, iam, keyInUse, keysOf } from "./stack-resources.ts";
 
 /** By what `pulumi import` finds what would be there twice; undefined of what the next up makes again. */
 function importId({ type, inputs }: Pending["resource"]): string | undefined {

@@ -4,7 +4,7 @@ import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
 import { accountPath, secretPath } from "../support/stack-parts.ts";
 import { pick } from "../support/seeded.ts";
-import { secretNames } from "./judge.ts";
+import { secretNames } from "./credential-check.ts";
 
 export interface CrowdOptions {
   readonly admin: Kube;

@@ -3,13 +3,13 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HelperProcess, Line } from "../support/helper-process.ts";
 import { makeParts, type Parts } from "../support/stack-parts.ts";
-import type { OwnCluster } from "../support/own-cluster.ts";
+import type { OwnCluster } from "../support/disposable-cluster.ts";
 import { seeded } from "../support/seeded.ts";
-import { surround, type Around } from "./surroundings.ts";
-import { Crowd } from "./crowd.ts";
+import { surround, type Around } from "./fault-proxies.ts";
+import { Crowd } from "./namespace-churn.ts";
 import { unreachable, type Kind, type Proxies, type Side } from "./faults.ts";
-import { isRightAfter, recoveryLimit, type Period, type Sample } from "./judge.ts";
-import { Sampler } from "./samples.ts";
+import { isRightAfter, recoveryLimit, type Period, type Sample } from "./credential-check.ts";
+import { Sampler } from "./sampler.ts";
 import { usageOf, type Usage } from "./usage.ts";
 
 /** How long a token lives unless a test wants otherwise, and an outage that is longer, in milliseconds. */
