@@ -6,12 +6,12 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import { freePort } from "../support/api-server.ts";
-import type { HelperProcess, Line } from "../support/helper-process.ts";
+import type { HelperProcess, LogLine } from "../support/helper-process.ts";
 import { makeParts, secretPath, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 import { startFront, type Front } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { watch } from "../local/watch.ts";
-import { startOwnCluster } from "../support/disposable-cluster.ts";
+import { startDisposableCluster } from "../support/disposable-cluster.ts";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { imageFigures } from "./image.ts";
 import { programTime } from "./program.ts";
@@ -146,7 +146,7 @@ async function passes({ id, parts, front }: Bench, writer: Writer, namespaces: n
   };
 }
 
-const timeOf = ({ time = "" }: Line): number => Date.parse(time);
+const timeOf = ({ time = "" }: LogLine): number => Date.parse(time);
 
 interface Refresh {
   readonly seconds: number;
@@ -268,7 +268,7 @@ async function latencies({ id, parts }: Bench): Promise<Record<string, number>> 
 
 async function main(): Promise<void> {
   await globalSetup();
-  const cluster = await startOwnCluster();
+  const cluster = await startDisposableCluster();
   const { kubeconfig, command } = cluster;
   const any = { address: loopback, port: 0 };
   const front = async (tokenLife: number): Promise<Front> =>
@@ -298,7 +298,7 @@ async function main(): Promise<void> {
     for (const figures of [...all, found, program, image]) console.table(figures);
     console.log(JSON.stringify({ passes: all, latencies: found, program, image }));
   } finally {
-    await cluster.end();
+    await cluster.remove();
     await globalTeardown();
   }
 }

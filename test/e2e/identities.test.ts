@@ -21,8 +21,8 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";
-import { boundaryArn, deployerPolicy, makeDeployer, type Deployer } from "../support/deployer.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
+import { boundaryArn, deployerPolicy, createDeployer, type Deployer } from "../support/deployer.ts";
+import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `id-${id}`;
@@ -55,7 +55,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   const said: string[] = [];
   let user: Deployer;
 
-  const up = async (...settings: string[]): Promise<Ended> => {
+  const up = async (...settings: string[]): Promise<CommandResult> => {
     const ended = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
     assert.equal(ended.code, 0, ended.stderr);
     said.push(ended.stdout, ended.stderr);
@@ -65,7 +65,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   before(async () => {
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
     for (const repositoryName of [builds, refused]) await ecr.send(new CreateRepositoryCommand({ repositoryName }));
-    user = await makeDeployer(iam, deployer, stack);
+    user = await createDeployer(iam, deployer, stack);
     await user.allow(await deployerPolicy(stack));
     secrets.add(user.key.SecretAccessKey);
     await eks.send(new CreateAccessEntryCommand({ clusterName: cluster, principalArn }));
@@ -113,7 +113,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     );
   };
   const unchanged = async (): Promise<void> =>
-    assert.match((await up()).stderr, nothingToDo, "the second time nothing changes");
+    assert.match((await up()).stderr, noChanges, "the second time nothing changes");
   const objects = async (): Promise<string> => {
     const kinds = [`/api/v1/namespaces/${stack}/pods`, `/apis/apps/v1/namespaces/${stack}/deployments`];
     return JSON.stringify(await Promise.all(kinds.map(async (path) => kube<object>({ method: "GET", path }))));

@@ -11,12 +11,12 @@ import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, backend, kubeconfig } from "../local/settings.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
+import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `bh-${id}`;
 const build = `build-${id}`;
-const { command, byHand, remove } = await makeCheckout(stack);
+const { command, runShell, remove } = await makeCheckout(stack);
 const { dependencies: needed } = JSON.parse(await readFile("package.json", "utf8")) as { dependencies: object };
 const dependencies = Object.keys(needed);
 const flags = "--yes --skip-preview --non-interactive";
@@ -33,14 +33,14 @@ describe("pulumi by hand", () => {
   /** A copy of all states, to be spoilt. */
   let copy: string;
 
-  const done = async (script: string): Promise<Ended> => {
-    const ended = await byHand(script);
+  const done = async (script: string): Promise<CommandResult> => {
+    const ended = await runShell(script);
     assert.equal(ended.code, 0, ended.stdout + ended.stderr);
     return ended;
   };
   /** Fails, and gives what was said. */
   const refused = async (script: string): Promise<string> => {
-    const { code, stdout, stderr } = await byHand(script);
+    const { code, stdout, stderr } = await runShell(script);
     assert.notEqual(code, 0, stdout + stderr);
     return stdout + stderr;
   };
@@ -76,7 +76,7 @@ describe("pulumi by hand", () => {
       `pulumi up ${flags}`,
     ];
     const { stdout } = await done(script.join("\n"));
-    assert.match(stdout, nothingToDo);
+    assert.match(stdout, noChanges);
     assert.equal((await done("pulumi stack output namespace")).stdout, `${stack}\n`);
   });
 

@@ -14,7 +14,7 @@ import { rootOf } from "../local/root-key.ts";
 import { account, aws, kubeconfig, ports } from "../local/settings.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
+import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `ch-${id}`;
@@ -212,7 +212,7 @@ describe("a change of the configuration", () => {
   const kube = createKubeClient(options);
   const deployment = async (namespace = stack): Promise<{ metadata: { uid: string } }> =>
     kube({ method: "GET", path: `/apis/apps/v1/namespaces/${namespace}/deployments/ecr-helper` });
-  let made: Ended;
+  let made: CommandResult;
   let [uid, pullSecret, next, image] = ["", "ecr-creds-pull", "ecr-creds-pull", ""];
   const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
   const app = { repositoryName: `${stack}-app` };
@@ -304,7 +304,7 @@ describe("a change of the configuration", () => {
   });
 
   it("leaves nothing to do in the end", async () => {
-    assert.match((await command("up")).stderr, nothingToDo);
+    assert.match((await command("up")).stderr, noChanges);
   });
 
   it("was tried of every key, here or elsewhere", async () => {

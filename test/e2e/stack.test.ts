@@ -20,14 +20,14 @@ import { account, aws, backend, kubeconfig, ports, url } from "../local/settings
 import { waitFor, waitForObject, type Change } from "../local/watch.ts";
 import { isMade } from "../local/pulumi/stack-commands.ts";
 import { passwordFor } from "../support/registry-client.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
+import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, type Pod } from "./pods.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `e2e-${id}`;
 const build = `build-${id}`;
-const { folder: project, start, command, byHand, remove } = await makeCheckout(stack);
+const { folder: project, start, command, runShell, remove } = await makeCheckout(stack);
 
 /** The stack's own names, so that it stands beside the user's. */
 const settings = [
@@ -42,9 +42,9 @@ const settings = [
 describe("the stack, end to end", () => {
   const options: KubeOptions = readKubeconfig(kubeconfig);
   const kube = createKubeClient(options);
-  let up: Ended;
+  let up: CommandResult;
   const namespaces: string[] = [];
-  const imageOf = ({ stderr }: Pick<Ended, "stderr">): string | undefined =>
+  const imageOf = ({ stderr }: Pick<CommandResult, "stderr">): string | undefined =>
     /imageRef +: (?:"\S+" => )?"(\S+)"/.exec(stderr)?.[1];
   /** But for those that are ending. */
   const helperPods = async (): Promise<Pod[]> => {
@@ -118,7 +118,7 @@ describe("the stack, end to end", () => {
   it("changes nothing when it comes up again", async () => {
     const { code, stderr } = await command("up");
     assert.equal(code, 0, stderr);
-    assert.match(stderr, nothingToDo);
+    assert.match(stderr, noChanges);
     assert.deepEqual(changesOf({ stderr }), []);
     assert.match(stderr, new RegExp(`namespace +: "${stack}"`), "the overrides of the first run are kept");
   });
@@ -129,7 +129,7 @@ describe("the stack, end to end", () => {
       path: `/api/v1/namespaces/${stack}`,
     });
     assert.equal(metadata.labels["pod-security.kubernetes.io/enforce"], "restricted");
-    const refused = await byHand(`kubectl run root --image=root --namespace ${stack} --dry-run=server`);
+    const refused = await runShell(`kubectl run root --image=root --namespace ${stack} --dry-run=server`);
     assert.match(refused.stderr, /violates PodSecurity "restricted:latest".*runAsNonRoot != true/);
 
     // What the kernel says of the process that runs, and what becomes of an attempt to write.
@@ -339,7 +339,7 @@ describe("the stack, end to end", () => {
     const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path: roles });
     const [role] = items.filter(({ metadata }) => metadata.name.startsWith(`ecr-helper-${stack}-`));
     await kube({ method: "DELETE", path: `${roles}/${role?.metadata.name ?? ""}` });
-    const { code, stdout, stderr } = await byHand("pulumi up --refresh --yes --skip-preview --non-interactive");
+    const { code, stdout, stderr } = await runShell("pulumi up --refresh --yes --skip-preview --non-interactive");
     assert.equal(code, 0, stderr);
     assert.ok(changesOf({ stderr: stdout }).includes(`created Role ecr-helper-${build}`), stdout);
   });

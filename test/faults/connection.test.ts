@@ -11,7 +11,7 @@ describe("a connection to the API server that is reset in the middle of many wri
   let proxy: Proxy;
   before(async () => {
     proxy = await Proxy.start({ upstream: options.server, ca: options.ca });
-    proxy.put(({ path }) => path.endsWith("/reset"), reset);
+    proxy.inject(({ path }) => path.endsWith("/reset"), reset);
   });
   after(async () => proxy.close());
 
@@ -40,7 +40,7 @@ describe("a connection to the API server that is reset in the middle of many wri
     const longest = Math.max(...(await Promise.all(bursts)));
     assert.ok(longest < 20_000, `${String(longest)} ms`);
     t.diagnostic(
-      `outcome: Kubernetes: resets in a burst of writes | every write ends | right again after ${longest.toFixed(0)} ms`,
+      `outcome: Kubernetes: resets in a burst of writes | every write ends | recovered after ${longest.toFixed(0)} ms`,
     );
   });
 });

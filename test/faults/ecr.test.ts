@@ -4,11 +4,22 @@ import { after, before, describe, it } from "node:test";
 import { decode, pullPasswords, type Secret } from "../support/stack-parts.ts";
 import { account } from "../local/settings.ts";
 import { freePort } from "../support/api-server.ts";
-import type { HelperProcess, Line } from "../support/helper-process.ts";
+import type { HelperProcess, LogLine } from "../support/helper-process.ts";
 import { regionOf } from "../support/counted-gateway.ts";
-import { answer, cut, delay, drip, garble, hang, reset, resetAfter, rewrite, type Fault } from "../support/fault.ts";
-import type { Outage } from "../support/proxy.ts";
-import { assertNoneShown, makeSurroundings, passwordOf, type Surroundings } from "./proxied-helper.ts";
+import {
+  answer,
+  truncate,
+  delay,
+  drip,
+  garble,
+  hang,
+  reset,
+  resetAfterForward,
+  rewrite,
+  type Fault,
+} from "../support/fault.ts";
+import type { InjectedFault } from "../support/proxy.ts";
+import { assertNoPasswordLogged, createProxiedHelper, passwordOf, type ProxiedHelper } from "./proxied-helper.ts";
 
 const id = randomBytes(3).toString("hex");
 const refused = (status: number, type: string, headers = {}): Fault =>
@@ -33,8 +44,8 @@ interface Case {
 const cases: Readonly<Record<string, Case>> = {
   "ECR hangs": { fault: hang, says: /no answer in \d\.\d s/ },
   "the connection is reset": { fault: reset, says: /ECONNRESET|socket hang up/ },
-  "the connection is reset after the work": { fault: resetAfter, says: /ECONNRESET|socket hang up/ },
-  "the answer is cut off": { fault: cut(200), says: /aborted|ECONNRESET/ },
+  "the connection is reset after the work": { fault: resetAfterForward, says: /ECONNRESET|socket hang up/ },
+  "the answer is cut off": { fault: truncate(200), says: /aborted|ECONNRESET/ },
   "the answer is no HTTP": { fault: garble, says: /Parse Error/ },
   "the answer drips": { fault: drip(20, 400), says: /no answer in \d\.\d s/ },
   "400": { fault: refused(400, "InvalidParameterException"), says: /as the test wants it/ },
@@ -74,27 +85,27 @@ const nameIn = (region: string): string => (region === own ? "ecr-creds" : `ecr-
 
 describe("ECR, troubled in every region but two when a refresh is due", () => {
   const namespace = `ecr-${id}`;
-  let scene: Surroundings;
+  let scene: ProxiedHelper;
   let helper: HelperProcess;
   let port = 0;
   let liftedAt = 0;
   let from = 0;
   const old = new Map<string, string>();
   const kept = new Map<string, string>();
-  const outages = new Map<string, Outage>();
+  const outages = new Map<string, InjectedFault>();
   const right = new Map<string, Promise<{ password: string; at: number }>>();
-  let during: Line[] = [];
+  let during: LogLine[] = [];
 
   const renewed = async (region: string): Promise<{ password: string; at: number }> => {
-    const password = await scene.renewed(namespace, old.get(region) ?? "", nameIn(region));
+    const password = await scene.waitForNewLogin(namespace, old.get(region) ?? "", nameIn(region));
     return { password, at: Date.now() };
   };
-  const linesOf = (region: string): Line[] => during.filter((line) => line["region"] === region);
+  const linesOf = (region: string): LogLine[] => during.filter((line) => line["region"] === region);
   const ask = async (path: string): Promise<number> => (await fetch(`http://127.0.0.1:${String(port)}${path}`)).status;
 
   before(async () => {
     const config = { registries: JSON.stringify([...regionsOfCases, slow].map(hostOf)) };
-    scene = await makeSurroundings([namespace], 24_000, { config });
+    scene = await createProxiedHelper([namespace], 24_000, { config });
     port = await freePort();
     helper = scene.run({ ECR_HELPER_PORT: String(port) });
     await helper.line(/the secret will expire/);
@@ -104,10 +115,10 @@ describe("ECR, troubled in every region but two when a refresh is due", () => {
       const region = regionsOfCases[index] ?? "";
       outages.set(
         region,
-        scene.aws.put((asked) => regionOf(asked) === region, fault),
+        scene.aws.inject((asked) => regionOf(asked) === region, fault),
       );
     }
-    scene.aws.put((asked) => regionOf(asked) === slow, delay(1_500));
+    scene.aws.inject((asked) => regionOf(asked) === slow, delay(1_500));
     for (const region of [own, slow]) right.set(region, renewed(region));
     // Until every fault has happened twice, but where that has to be waited for.
     await Promise.all(
@@ -128,7 +139,7 @@ describe("ECR, troubled in every region but two when a refresh is due", () => {
     for (const region of [own, slow]) await right.get(region);
     assert.deepEqual([await ask("/healthz"), await ask("/readyz")], [200, 200]);
     t.diagnostic(
-      `outcome: ECR is slow (1.5 s) | refreshed all the same | right again after ${String(Date.now() - since)} ms`,
+      `outcome: ECR is slow (1.5 s) | refreshed all the same | recovered after ${String(Date.now() - since)} ms`,
     );
   });
 
@@ -137,7 +148,7 @@ describe("ECR, troubled in every region but two when a refresh is due", () => {
     for (const region of regionsOfCases) {
       assert.equal(kept.get(region), old.get(region));
       assert.equal(pulls[hostOf(region)], old.get(region), "in the login for pulls, too");
-      assert.ok(await scene.accepts(old.get(region) ?? ""));
+      assert.ok(await scene.isAccepted(old.get(region) ?? ""));
     }
     during = helper.lines.slice(from);
     for (const outage of outages.values()) outage.lift();
@@ -167,14 +178,14 @@ describe("ECR, troubled in every region but two when a refresh is due", () => {
       assert.ok(hits.length <= 8, `${String(hits.length)} requests`);
       const { at } = (await right.get(region)) ?? { at: Number.NaN };
       const held = `the last login stayed and was taken, ${String(hits.length)} requests`;
-      t.diagnostic(`outcome: ECR: ${what} | ${held} | right again after ${String(at - liftedAt)} ms`);
+      t.diagnostic(`outcome: ECR: ${what} | ${held} | recovered after ${String(at - liftedAt)} ms`);
     });
   }
 
   it("never shows a token or the key in the log", async () => {
     const all = await Promise.all([...right.values()]);
-    assertNoneShown(helper.lines, [...old.values(), ...all.map(({ password }) => password)]);
-    assertNoneShown(helper.lines, [String(scene.parts.env["AWS_SECRET_ACCESS_KEY"])]);
+    assertNoPasswordLogged(helper.lines, [...old.values(), ...all.map(({ password }) => password)]);
+    assertNoPasswordLogged(helper.lines, [String(scene.parts.env["AWS_SECRET_ACCESS_KEY"])]);
   });
 });
 
@@ -186,17 +197,17 @@ describe("a token whose expiry cannot be right", () => {
     "in a year": (data) => ({ ...data, expiresAt: Date.now() / 1000 + year }),
     missing: ({ authorizationToken }) => ({ authorizationToken }),
   };
-  let scene: Surroundings;
+  let scene: ProxiedHelper;
 
   before(async () => {
     const registries = Object.keys(expiries).map((_, index) => hostOf(`eu-test-${String(index + 1)}`));
-    scene = await makeSurroundings([namespace], 600_000, { config: { registries: JSON.stringify(registries) } });
+    scene = await createProxiedHelper([namespace], 600_000, { config: { registries: JSON.stringify(registries) } });
   });
   after(async () => scene.close());
 
   it("is used, for it may well be good, and makes no hot loop, not even over a restart", async (t) => {
     const outages = Object.values(expiries).map((expiry, index) =>
-      scene.aws.put((asked) => regionOf(asked) === `eu-test-${String(index + 1)}`, changed(expiry)),
+      scene.aws.inject((asked) => regionOf(asked) === `eu-test-${String(index + 1)}`, changed(expiry)),
     );
     for (const run of ["first", "second"]) {
       const helper = scene.run();
@@ -204,12 +215,12 @@ describe("a token whose expiry cannot be right", () => {
       await helper.stop();
       for (const [index, what] of Object.keys(expiries).entries()) {
         const secret: Secret = await scene.parts.secret(namespace, `ecr-creds-eu-test-${String(index + 1)}`);
-        assert.ok(await scene.accepts(passwordOf(secret)), `${what} in the ${run} run`);
+        assert.ok(await scene.isAccepted(passwordOf(secret)), `${what} in the ${run} run`);
         assert.equal(outages[index]?.hits.length, 1, `${what} in the ${run} run`);
-        assertNoneShown(helper.lines, [passwordOf(secret)]);
+        assertNoPasswordLogged(helper.lines, [passwordOf(secret)]);
         if (run === "second")
           t.diagnostic(
-            `outcome: ECR: an expiry ${what} | the token is used, 1 request in two runs | right again after 0 ms`,
+            `outcome: ECR: an expiry ${what} | the token is used, 1 request in two runs | recovered after 0 ms`,
           );
       }
     }

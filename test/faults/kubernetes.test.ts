@@ -9,16 +9,16 @@ import { freePort } from "../support/api-server.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { succeeds } from "../local/process.ts";
 import { waitForObject } from "../local/watch.ts";
-import { answer, breakAfter, breakOff, cut, delay, drip, reset, type Fault } from "../support/fault.ts";
-import type { Matches, Outage } from "../support/proxy.ts";
-import { assertNoneShown, makeSurroundings, patience, type Surroundings } from "./proxied-helper.ts";
+import { answer, abortAfterForward, abort, truncate, delay, drip, reset, type Fault } from "../support/fault.ts";
+import type { RequestMatcher, InjectedFault } from "../support/proxy.ts";
+import { assertNoPasswordLogged, createProxiedHelper, timeout, type ProxiedHelper } from "./proxied-helper.ts";
 
 const id = randomBytes(3).toString("hex");
 const status = (code: number, reason: string, headers = {}): Fault =>
   answer(code, { kind: "Status", apiVersion: "v1", status: "Failure", code, reason, message: "the test" }, headers);
 const outcome = (t: TestContext, what: string, held: string, since: number): void =>
-  t.diagnostic(`outcome: Kubernetes: ${what} | ${held} | right again after ${String(Date.now() - since)} ms`);
-const gapsOf = ({ hits }: Outage): number[] => hits.slice(1).map((at, index) => at - (hits[index] ?? 0));
+  t.diagnostic(`outcome: Kubernetes: ${what} | ${held} | recovered after ${String(Date.now() - since)} ms`);
+const gapsOf = ({ hits }: InjectedFault): number[] => hits.slice(1).map((at, index) => at - (hits[index] ?? 0));
 const slug = (what: string): string => what.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
 
 interface Case {
@@ -50,21 +50,21 @@ describe("the Kubernetes API", { concurrency: true }, () => {
         says: /answered 503 with something that is not Kubernetes'/,
       },
       "HTML instead of JSON": { fault: answer(200, "<html>"), says: /is not Kubernetes' JSON/ },
-      "broken off": { fault: breakOff, says: /ended before its answer did; trying/ },
+      "broken off": { fault: abort, says: /ended before its answer did; trying/ },
     };
     /** What was asked for is done, and nobody told. */
-    const untold = { "cut off": cut(100), "lost on its way back": breakAfter };
+    const untold = { "cut off": truncate(100), "lost on its way back": abortAfterForward };
     const slow = { "slow by 2 s": delay(2_000), "slow, byte by byte": drip(40, 20) };
     const namespaceOf = (what: string): string => `${id}-w-${slug(what)}`;
     const names = [...Object.keys({ ...cases, ...slow, ...untold }), "healthy", "storm", "admission"];
     const old = new Map<string, string>();
-    const outages = new Map<string, Outage>();
-    let scene: Surroundings;
+    const outages = new Map<string, InjectedFault>();
+    let scene: ProxiedHelper;
     let helper: HelperProcess;
     let port = "";
 
     before(async () => {
-      scene = await makeSurroundings([`${id}-w-*`], 600_000);
+      scene = await createProxiedHelper([`${id}-w-*`], 600_000);
       for (const name of names)
         await scene.parts.namespace(namespaceOf(name), { [`refuse-${id}`]: String(name === "admission") });
       const first = scene.run();
@@ -74,8 +74,8 @@ describe("the Kubernetes API", { concurrency: true }, () => {
       const faults = Object.entries(cases).map(([name, { fault }]) => [name, fault] as const);
       for (const [name, fault] of [...faults, ...Object.entries({ ...slow, ...untold })]) {
         const path = `${secretPath(namespaceOf(name), "ecr-creds")}?`;
-        const isWrite: Matches = ({ method, path: asked }) => method === "PATCH" && asked.startsWith(path);
-        outages.set(name, scene.kubernetes.put(isWrite, fault));
+        const isWrite: RequestMatcher = ({ method, path: asked }) => method === "PATCH" && asked.startsWith(path);
+        outages.set(name, scene.kubernetes.inject(isWrite, fault));
       }
       await refuse(scene.parts, namespaceOf("admission"));
       port = String(await freePort());
@@ -90,7 +90,7 @@ describe("the Kubernetes API", { concurrency: true }, () => {
     it("hold up no other namespace, not even where they are slow, and the helper is alive", async (t) => {
       const since = Date.now();
       for (const name of ["healthy", ...Object.keys(slow)]) {
-        await scene.renewed(namespaceOf(name), old.get(name) ?? "");
+        await scene.waitForNewLogin(namespaceOf(name), old.get(name) ?? "");
         outcome(t, `writes are ${name}`, "written all the same", since);
       }
       assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
@@ -104,7 +104,7 @@ describe("the Kubernetes API", { concurrency: true }, () => {
         const namespace = namespaceOf(what);
         const login = await scene.login(namespace);
         assert.equal(login, old.get(what));
-        assert.ok(await scene.accepts(login));
+        assert.ok(await scene.isAccepted(login));
         // The third request may be the first that is told of, and that it is told after its answer.
         if (says !== undefined)
           await helper.line(new RegExp(`^secret/ecr-creds failed in namespace ${namespace}: .*(${says.source})`));
@@ -119,9 +119,9 @@ describe("the Kubernetes API", { concurrency: true }, () => {
         );
         const since = Date.now();
         outage.lift();
-        const renewed = await scene.renewed(namespace, old.get(what) ?? "");
+        const renewed = await scene.waitForNewLogin(namespace, old.get(what) ?? "");
         outcome(t, `a write: ${what}`, "the last login stayed and was taken", since);
-        assertNoneShown(helper.lines, [login, renewed]);
+        assertNoPasswordLogged(helper.lines, [login, renewed]);
       });
     }
 
@@ -129,9 +129,9 @@ describe("the Kubernetes API", { concurrency: true }, () => {
       it(`are seen to be done where the answer is ${what}`, async (t) => {
         const since = Date.now();
         await outages.get(what)?.reached(1);
-        const renewed = await scene.renewed(namespaceOf(what), old.get(what) ?? "");
+        const renewed = await scene.waitForNewLogin(namespaceOf(what), old.get(what) ?? "");
         outcome(t, `a write's answer is ${what}`, "the new login is there", since);
-        assertNoneShown(helper.lines, [renewed]);
+        assertNoPasswordLogged(helper.lines, [renewed]);
       });
     }
 
@@ -143,18 +143,18 @@ describe("the Kubernetes API", { concurrency: true }, () => {
         new RegExp(`422 Invalid, refused by ValidatingAdmissionPolicy 'refuse-${id}'; trying again`),
       );
       assert.equal(await scene.login(namespace), old.get("admission"));
-      assert.ok(await scene.accepts(old.get("admission") ?? ""));
+      assert.ok(await scene.isAccepted(old.get("admission") ?? ""));
       const since = Date.now();
       await allow(scene.parts);
-      await scene.renewed(namespace, old.get("admission") ?? "");
+      await scene.waitForNewLogin(namespace, old.get("admission") ?? "");
       outcome(t, "an admission policy refuses", "the last login stayed and was taken", since);
     });
 
     it("to a service account that somebody always writes first are repeated ten times at once, then more slowly", async (t) => {
       const namespace = namespaceOf("storm");
       const path = accountPath(namespace);
-      const isPatch: Matches = ({ method, path: asked }) => method === "PATCH" && asked.startsWith(`${path}?`);
-      const storm = scene.kubernetes.put(isPatch, status(409, "Conflict"));
+      const isPatch: RequestMatcher = ({ method, path: asked }) => method === "PATCH" && asked.startsWith(`${path}?`);
+      const storm = scene.kubernetes.inject(isPatch, status(409, "Conflict"));
       const body = { secrets: null };
       await scene.parts.admin({ method: "PATCH", path, contentType: "application/merge-patch+json", body });
       await storm.reached(21);
@@ -167,7 +167,7 @@ describe("the Kubernetes API", { concurrency: true }, () => {
         scene.parts.options,
         accounts,
         ({ secrets }) => secrets !== undefined,
-        patience,
+        timeout,
       );
       outcome(t, "a storm of conflicts on a service account", "21 writes in three attempts", since);
     });
@@ -182,13 +182,13 @@ describe("the Kubernetes API", { concurrency: true }, () => {
       "the watch is closed at once": { fault: answer(200) },
       "the watch is garbage": { fault: answer(200, "garbage\ngarbage\n") },
       "HTML instead of JSON": { fault: answer(200, "<html>\n</html>\n") },
-      "the request is broken off": { fault: breakOff },
+      "the request is broken off": { fault: abort },
       "slow, byte by byte": { fault: drip(10, 20) },
     };
     const namespaceOf = (what: string): string => `${slug(what)}-${id}`;
     const names = [...Object.keys(cases), "healthy"];
-    const outages = new Map<string, Outage>();
-    let scene: Surroundings;
+    const outages = new Map<string, InjectedFault>();
+    let scene: ProxiedHelper;
     let helper: HelperProcess;
 
     const remove = async (what: string): Promise<void> => {
@@ -196,14 +196,14 @@ describe("the Kubernetes API", { concurrency: true }, () => {
     };
 
     before(async () => {
-      scene = await makeSurroundings(names.map(namespaceOf), 600_000);
+      scene = await createProxiedHelper(names.map(namespaceOf), 600_000);
       helper = scene.run();
       await helper.line(/the secret will expire/);
       for (const [what, { fault }] of Object.entries(cases)) {
         const path = `/api/v1/namespaces/${namespaceOf(what)}/secrets?fieldSelector=metadata.name%3Decr-creds&`;
-        const isRead: Matches = ({ method, path: asked }) => method === "GET" && asked.startsWith(path);
-        outages.set(what, scene.kubernetes.put(isRead, fault));
-        for (const { outgoing } of scene.kubernetes.open(isRead)) outgoing.destroy();
+        const isRead: RequestMatcher = ({ method, path: asked }) => method === "GET" && asked.startsWith(path);
+        outages.set(what, scene.kubernetes.inject(isRead, fault));
+        for (const { outgoing } of scene.kubernetes.openExchanges(isRead)) outgoing.destroy();
       }
       for (const outage of outages.values()) await outage.reached(1);
       for (const what of names) await remove(what);
@@ -212,7 +212,7 @@ describe("the Kubernetes API", { concurrency: true }, () => {
 
     it("hold up no other namespace", async (t) => {
       const since = Date.now();
-      await scene.renewed(namespaceOf("healthy"), "");
+      await scene.waitForNewLogin(namespaceOf("healthy"), "");
       outcome(t, "reads fail elsewhere", "put back all the same", since);
     });
 
@@ -227,20 +227,20 @@ describe("the Kubernetes API", { concurrency: true }, () => {
         if (says !== undefined) assert.match((await helper.line(/cannot be read/)).message, says);
         const since = Date.now();
         outage.lift();
-        const login = await scene.renewed(namespaceOf(what), "");
+        const login = await scene.waitForNewLogin(namespaceOf(what), "");
         outcome(t, `reads: ${what}`, `${String(outage.hits.length)} requests, the rest goes on`, since);
-        assertNoneShown(helper.lines, [login]);
+        assertNoPasswordLogged(helper.lines, [login]);
       });
     }
   });
 
   describe("the way to the API server", { concurrency: true }, () => {
-    let [away, revoked, silent, torn]: Surroundings[] = [];
+    let [away, revoked, silent, torn]: ProxiedHelper[] = [];
     before(async () => {
-      away = await makeSurroundings([`away-${id}`], 600_000);
-      revoked = await makeSurroundings([`revoked-${id}`], 600_000);
-      silent = await makeSurroundings([`silent-${id}`], 14_000);
-      torn = await makeSurroundings([`${id}-torn-*`], 600_000);
+      away = await createProxiedHelper([`away-${id}`], 600_000);
+      revoked = await createProxiedHelper([`revoked-${id}`], 600_000);
+      silent = await createProxiedHelper([`silent-${id}`], 14_000);
+      torn = await createProxiedHelper([`${id}-torn-*`], 600_000);
     });
     after(async () => {
       for (const scene of [away, revoked, silent, torn]) await scene?.close();
@@ -249,19 +249,19 @@ describe("the Kubernetes API", { concurrency: true }, () => {
     it("may be closed at the start: the helper waits for it, alive, and asks ECR once", async (t) => {
       assert.ok(away);
       const port = String(await freePort());
-      await away.kubernetes.down();
+      await away.kubernetes.stopListening();
       const helper = away.run({ ECR_HELPER_PORT: port });
       await helper.line(/cannot look for the last helper's tokens: .*ECONNREFUSED.*; trying again in/);
       assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
       assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 503);
-      const asked = away.aws.put(() => true, delay(0));
+      const asked = away.aws.inject(() => true, delay(0));
       const since = Date.now();
-      await away.kubernetes.up();
-      const login = await away.renewed(`away-${id}`, "");
+      await away.kubernetes.listen();
+      const login = await away.waitForNewLogin(`away-${id}`, "");
       outcome(t, "unreachable at the start", "alive, not ready, ECR is not asked", since);
       await helper.line(/the secret will expire/);
       assert.equal(asked.hits.length, 1);
-      assertNoneShown(helper.lines, [login]);
+      assertNoPasswordLogged(helper.lines, [login]);
     });
 
     it("may be lost with a token that is revoked, until its file has another", async (t) => {
@@ -282,11 +282,11 @@ describe("the Kubernetes API", { concurrency: true }, () => {
         );
         assert.equal(line.level, "error");
         assert.equal(await revoked.login(namespace), login);
-        assert.ok(await revoked.accepts(login));
+        assert.ok(await revoked.isAccepted(login));
         const since = Date.now();
         await writeFile(tokenFile, parts.cluster.token);
         const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds-pull`;
-        await waitForObject(parts.options, path, () => true, patience);
+        await waitForObject(parts.options, path, () => true, timeout);
         outcome(t, "401, the token is replaced in its file", "the other login stayed and was taken", since);
       } finally {
         await rm(folder, { recursive: true });
@@ -301,13 +301,13 @@ describe("the Kubernetes API", { concurrency: true }, () => {
       await first.line(/the secret will expire/);
       await first.stop();
       const login = await torn.login(namespaces[0] ?? "");
-      const tears = torn.kubernetes.put(({ method }) => method === "PATCH", reset, 3);
+      const tears = torn.kubernetes.inject(({ method }) => method === "PATCH", reset, 3);
       const helper = torn.run({ ECR_HELPER_PRINCIPAL: "other" });
       await tears.reached(3);
       const since = Date.now();
-      for (const namespace of namespaces) await torn.renewed(namespace, login);
+      for (const namespace of namespaces) await torn.waitForNewLogin(namespace, login);
       outcome(t, "the connection is reset three times in a pass", "every other login stayed", since);
-      assertNoneShown(helper.lines, [login]);
+      assertNoPasswordLogged(helper.lines, [login]);
     });
 
     it("may fall silent: what its watches hide comes back with the next refresh, long before they are given up", async (t) => {
@@ -316,10 +316,10 @@ describe("the Kubernetes API", { concurrency: true }, () => {
       const helper = silent.run();
       await helper.line(/the secret will expire/);
       const login = await silent.login(namespace);
-      for (const exchange of silent.kubernetes.open(() => true)) exchange.isMuted = true;
+      for (const exchange of silent.kubernetes.openExchanges(() => true)) exchange.isMuted = true;
       await silent.parts.admin({ method: "DELETE", path: secretPath(namespace, "ecr-creds") });
       const since = Date.now();
-      await silent.renewed(namespace, login);
+      await silent.waitForNewLogin(namespace, login);
       outcome(t, "the watches are silent", "put back by the next refresh", since);
     });
   });

@@ -6,22 +6,22 @@ import { accountPath, decode, pullPasswords } from "../support/stack-parts.ts";
 import { freePort } from "../support/api-server.ts";
 import { account } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
-import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
-import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";
-import { renewed } from "../support/secret-monitor.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
+import { passCompleted, reportOutcome, FaultFixture, type FixtureOptions } from "./fault-fixture.ts";
+import { hasNewerToken } from "../support/secret-monitor.ts";
 
-let cluster: OwnCluster;
-before(async () => (cluster = await startOwnCluster()));
-after(async () => cluster.end());
+let cluster: DisposableCluster;
+before(async () => (cluster = await startDisposableCluster()));
+after(async () => cluster.remove());
 
-async function withScene(options: SceneOptions, play: (scene: Scene) => Promise<void>): Promise<void> {
-  const scene = await Scene.set(cluster, options);
+async function withScene(options: FixtureOptions, play: (scene: FaultFixture) => Promise<void>): Promise<void> {
+  const scene = await FaultFixture.create(cluster, options);
   try {
-    await scene.grow(3);
+    await scene.addNamespaces(3);
     await play(scene);
-    assert.deepEqual(await scene.witness.stop(), []);
+    assert.deepEqual(await scene.monitor.stop(), []);
   } finally {
-    await scene.end();
+    await scene.remove();
   }
 }
 
@@ -35,10 +35,10 @@ describe("50 registries", () => {
   const hosts = regions.flatMap((region) => [account, 1, 2, 3, 4].map((of) => host(region, of)));
 
   it("of ten regions are asked for once a region, and every login opens its own region's", async (t) => {
-    await withScene({ registries: hosts.slice(1) }, async ({ parts, run, front, namespaces, witness }) => {
+    await withScene({ registries: hosts.slice(1) }, async ({ parts, run, front, namespaces, monitor }) => {
       const since = performance.now();
-      await run().line(done);
-      outcome(t, "50 registries of 10 regions", "ECR asked once a region", since);
+      await run().line(passCompleted);
+      reportOutcome(t, "50 registries of 10 regions", "ECR asked once a region", since);
       assert.deepEqual(Object.fromEntries(front.asked), Object.fromEntries(regions.map((region) => [region, 1])));
       for (const namespace of namespaces) {
         const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
@@ -51,7 +51,7 @@ describe("50 registries", () => {
         assert.equal((await parts.account(namespace)).secrets?.length, regions.length);
       }
       // The witness has asked the registry about each.
-      assert.equal(witness.passwords.size, regions.length);
+      assert.equal(monitor.passwords.size, regions.length);
     });
   });
 });
@@ -61,10 +61,10 @@ describe("a docker config that is larger than Kubernetes takes", () => {
 
   it("is told with its size and the remedy, costs nothing else, and leaves the last good one", async (t) => {
     await withScene({ tokenLife: 16_000 }, async (scene) => {
-      const { parts, witness, namespaces } = scene;
+      const { parts, monitor, namespaces } = scene;
       const [first = ""] = namespaces;
       const few = scene.run({ ECR_HELPER_REGISTRIES: hosts(500).join(",") });
-      await few.line(done);
+      await few.line(passCompleted);
       await few.stop();
       const good = await parts.secret(first, "ecr-creds-pull");
       const size = Buffer.from(good.data[".dockerconfigjson"] ?? "", "base64").length;
@@ -79,11 +79,11 @@ describe("a docker config that is larger than Kubernetes takes", () => {
       const said =
         /secret \S+\/ecr-creds-pull would hold (\d+) bytes .* Kubernetes takes 1048576, .*ecr-helper:registries/;
       assert.ok(Number(said.exec(message)?.[1]) > 1 << 20, message);
-      outcome(t, "a docker config of more than 1 MiB", "the last good one and all other secrets stay", since);
-      await many.line(done);
+      reportOutcome(t, "a docker config of more than 1 MiB", "the last good one and all other secrets stay", since);
+      await many.line(passCompleted);
       // Over a refresh: what others there are go on.
-      const isRenewed = renewed(witness);
-      await witness.come(namespaces.length, (version) => version.name === "ecr-creds" && isRenewed(version));
+      const isRenewed = hasNewerToken(monitor);
+      await monitor.waitForVersions(namespaces.length, (version) => version.name === "ecr-creds" && isRenewed(version));
       assert.equal(
         (await parts.secret(first, "ecr-creds-pull")).metadata.resourceVersion,
         good.metadata.resourceVersion,
@@ -104,9 +104,9 @@ describe("a docker config that is larger than Kubernetes takes", () => {
       // It would end with its token: nobody looks after it here.
       await many.stop();
       const since2 = performance.now();
-      await scene.run().line(done);
-      await scene.isRight();
-      outcome(t, "fewer registries again", "every secret accepted", since2);
+      await scene.run().line(passCompleted);
+      await scene.waitUntilConverged();
+      reportOutcome(t, "fewer registries again", "every secret accepted", since2);
     });
   });
 });
@@ -123,7 +123,7 @@ describe("a service account with a thousand entries of others", () => {
       const helper = run();
       const { time } = await helper.line(/^Deployment/);
       const added = await helper.line(new RegExp(`serviceaccount/builder-sa configured in namespace ${first}`));
-      await helper.line(done);
+      await helper.line(passCompleted);
       t.diagnostic(
         `entries added ${String(Date.parse(added["time"] ?? "") - Date.parse(time ?? ""))} ms after the start`,
       );
@@ -135,7 +135,7 @@ describe("a service account with a thousand entries of others", () => {
       const path = `/api/v1/namespaces/${first}/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
       const isWhole = (one: typeof found): boolean => one.imagePullSecrets?.length === 1_001;
       await waitForObject(parts.options, path, isWhole, 30_000);
-      outcome(t, "a service account with 2,000 entries", "all kept, in their order", since);
+      reportOutcome(t, "a service account with 2,000 entries", "all kept, in their order", since);
       await parts.endStack();
       assert.equal((await helper.stop()).code, 0);
       const left = await parts.account(first);

@@ -3,9 +3,9 @@ import { execFileSync } from "node:child_process";
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import type { Line } from "../support/helper-process.ts";
+import type { LogLine } from "../support/helper-process.ts";
 
-export class Pipe {
+export class NamedPipe {
   readonly #path: string;
   #reader: number;
 
@@ -21,7 +21,7 @@ export class Pipe {
   }
 
   /** For the process that writes to it. */
-  writer(): number {
+  openWriter(): number {
     return openSync(this.#path, constants.O_WRONLY);
   }
 
@@ -39,20 +39,20 @@ export class Pipe {
   }
 
   /** Its reader goes. */
-  leave(): void {
+  closeReader(): void {
     closeSync(this.#reader);
   }
 
   /** Another reader comes. */
-  return(): void {
+  reopenReader(): void {
     this.#reader = this.#open();
   }
 
   /** Reads the helper's lines up to one that says so, and then no more. */
-  async linesUpTo(wanted: RegExp): Promise<Line[]> {
-    const lines: Line[] = [];
+  async linesUpTo(wanted: RegExp): Promise<LogLine[]> {
+    const lines: LogLine[] = [];
     for await (const text of createInterface({ input: new Socket({ fd: this.#reader }) })) {
-      const line = JSON.parse(text) as Line;
+      const line = JSON.parse(text) as LogLine;
       lines.push(line);
       if (wanted.test(line.message)) return lines;
     }

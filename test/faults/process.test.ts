@@ -3,27 +3,31 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
-import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";
-import { renewed } from "../support/secret-monitor.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
+import { passCompleted, reportOutcome, FaultFixture, type FixtureOptions } from "./fault-fixture.ts";
+import { hasNewerToken } from "../support/secret-monitor.ts";
 
-let cluster: OwnCluster;
-before(async () => (cluster = await startOwnCluster()));
-after(async () => cluster.end());
+let cluster: DisposableCluster;
+before(async () => (cluster = await startDisposableCluster()));
+after(async () => cluster.remove());
 
 /** Sets a scene for a case, and takes it down. What was wrong at any moment fails the case. */
-async function withScene(options: SceneOptions, play: (scene: Scene) => Promise<void>, helpers = 1): Promise<void> {
-  const scene = await Scene.set(cluster, options);
+async function withScene(
+  options: FixtureOptions,
+  play: (scene: FaultFixture) => Promise<void>,
+  helpers = 1,
+): Promise<void> {
+  const scene = await FaultFixture.create(cluster, options);
   try {
     await play(scene);
-    assert.deepEqual(await scene.witness.stop(), []);
-    if (helpers === 1) assert.deepEqual(scene.witness.older, []);
+    assert.deepEqual(await scene.monitor.stop(), []);
+    if (helpers === 1) assert.deepEqual(scene.monitor.downgrades, []);
   } finally {
-    await scene.end();
+    await scene.remove();
   }
 }
 
-const resourceVersions = async ({ parts }: Scene): Promise<string[]> => {
+const resourceVersions = async ({ parts }: FaultFixture): Promise<string[]> => {
   const selector = encodeURIComponent(`app.kubernetes.io/instance=${parts.owner}`);
   const lists = ["secrets", "serviceaccounts"].map(async (resource) =>
     parts.admin<{ items: { metadata: { resourceVersion: string } }[] }>({
@@ -38,30 +42,30 @@ describe("the helper's process", { concurrency: true }, () => {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     it(`loses nothing by ${signal} at any moment, and the next one does the rest`, async (t) => {
       await withScene({ tokenLife: 16_000 }, async (scene) => {
-        const { witness } = scene;
+        const { monitor } = scene;
         const moments: [string, (helper: HelperProcess) => Promise<unknown>][] = [
           ["before it has said a word", async () => Promise.resolve()],
           ["before its first list", async (helper) => helper.line(/^Deployment/)],
-          ["after its first secret", async () => witness.come(1)],
-          ["after its 10th secret", async () => witness.come(10)],
-          ["while it has nothing to do", async (helper) => helper.line(done)],
-          ["after the first secret of a refresh", async () => witness.come(1, renewed(witness))],
-          ["after the 10th secret of a refresh", async () => witness.come(10, renewed(witness))],
+          ["after its first secret", async () => monitor.waitForVersions(1)],
+          ["after its 10th secret", async () => monitor.waitForVersions(10)],
+          ["while it has nothing to do", async (helper) => helper.line(passCompleted)],
+          ["after the first secret of a refresh", async () => monitor.waitForVersions(1, hasNewerToken(monitor))],
+          ["after the 10th secret of a refresh", async () => monitor.waitForVersions(10, hasNewerToken(monitor))],
         ];
         for (const [moment, reached] of moments) {
-          if (!moment.endsWith("refresh")) await scene.grow(16);
+          if (!moment.endsWith("refresh")) await scene.addNamespaces(16);
           const helper = scene.run();
           await reached(helper);
           const { code, took } = await helper.stop(signal);
-          const seen = `${String(witness.latest.size)} of ${String(2 * scene.namespaces.length + 1)} secrets there`;
+          const seen = `${String(monitor.latest.size)} of ${String(2 * scene.namespaces.length + 1)} secrets there`;
           assert.ok(took < 2_000, `it took ${String(took)} ms ${moment}`);
           // Before the helper's first word it is Node that ends.
           if (signal === "SIGTERM" && helper.lines.length > 0) assert.equal(code, 0, moment);
           const since = performance.now();
           const next = scene.run();
-          await next.line(done);
-          await scene.isRight();
-          outcome(
+          await next.line(passCompleted);
+          await scene.waitUntilConverged();
+          reportOutcome(
             t,
             `${signal} ${moment}`,
             `${seen}, none torn, refused or older; ended in ${took.toFixed(0)} ms`,
@@ -75,28 +79,28 @@ describe("the helper's process", { concurrency: true }, () => {
 
   it("starts a hundred times in a row, killed each time, without a write or a question to ECR after the first", async (t) => {
     await withScene({}, async (scene) => {
-      await scene.grow(5);
-      await scene.run().line(done);
-      await scene.isRight();
+      await scene.addNamespaces(5);
+      await scene.run().line(passCompleted);
+      await scene.waitUntilConverged();
       const before = await resourceVersions(scene);
       const since = performance.now();
       for (let start = 0; start < 100; start++) {
         const helper = scene.run();
-        await helper.line(start % 4 === 0 ? done : /^Deployment/);
+        await helper.line(start % 4 === 0 ? passCompleted : /^Deployment/);
         await helper.stop("SIGKILL");
       }
       const each = ((performance.now() - since) / 100).toFixed(0);
       assert.deepEqual(await resourceVersions(scene), before);
       assert.deepEqual([...scene.front.asked.values()], [1]);
       const again = performance.now();
-      await scene.run().line(done);
-      outcome(t, `100 restarts, ${each} ms each`, "ECR asked once in all, nothing written", again);
+      await scene.run().line(passCompleted);
+      reportOutcome(t, `100 restarts, ${each} ms each`, "ECR asked once in all, nothing written", again);
     });
   });
 
   it("asks ECR once a start, and no more, where it is killed before the answer", async (t) => {
     await withScene({}, async (scene) => {
-      await scene.grow(5);
+      await scene.addNamespaces(5);
       for (let start = 0; start < 10; start++) {
         const asks = scene.front.next();
         const helper = scene.run();
@@ -106,9 +110,9 @@ describe("the helper's process", { concurrency: true }, () => {
       const asked = [...scene.front.asked.values()].reduce((sum, count) => sum + count, 0);
       assert.equal(asked, 10);
       const since = performance.now();
-      await scene.run().line(done);
-      await scene.isRight();
-      outcome(t, "10 restarts, killed as ECR is asked", `ECR asked ${String(asked)} times`, since);
+      await scene.run().line(passCompleted);
+      await scene.waitUntilConverged();
+      reportOutcome(t, "10 restarts, killed as ECR is asked", `ECR asked ${String(asked)} times`, since);
     });
   });
 
@@ -116,26 +120,27 @@ describe("the helper's process", { concurrency: true }, () => {
     await withScene(
       { tokenLife: 16_000 },
       async (scene) => {
-        const { witness, front } = scene;
-        await scene.grow(10);
+        const { monitor, front } = scene;
+        await scene.addNamespaces(10);
         const since = performance.now();
         const both = [scene.run(), scene.run()];
-        await Promise.all(both.map(async (helper) => helper.line(done)));
-        await scene.isRight();
-        outcome(t, "two helpers at once", "every secret accepted at all times", since);
+        await Promise.all(both.map(async (helper) => helper.line(passCompleted)));
+        await scene.waitUntilConverged();
+        reportOutcome(t, "two helpers at once", "every secret accepted at all times", since);
         // Over a refresh of each.
-        for (let refresh = 0; refresh < both.length; refresh++) await witness.come(2 * 10 + 1, renewed(witness));
-        await scene.isRight();
+        for (let refresh = 0; refresh < both.length; refresh++)
+          await monitor.waitForVersions(2 * 10 + 1, hasNewerToken(monitor));
+        await scene.waitUntilConverged();
         for (const helper of both) assert.equal((await helper.stop()).code, 0);
         const asked = [...front.asked.values()].reduce((sum, count) => sum + count, 0);
         // Each token once, and once again where the other's older one came later.
         const most = 2 * asked * (2 * 10 + 1);
         assert.ok(
-          witness.versions.length <= most,
-          `${String(witness.versions.length)} writes, ${String(most)} at most`,
+          monitor.versions.length <= most,
+          `${String(monitor.versions.length)} writes, ${String(most)} at most`,
         );
         t.diagnostic(
-          `${String(asked)} tokens, ${String(witness.versions.length)} versions of ${String(2 * 10 + 1)} secrets`,
+          `${String(asked)} tokens, ${String(monitor.versions.length)} versions of ${String(2 * 10 + 1)} secrets`,
         );
       },
       2,
@@ -144,19 +149,19 @@ describe("the helper's process", { concurrency: true }, () => {
 
   it("needs no disk: all is kept and refreshed where nothing can be written, not even a temporary file", async (t) => {
     await withScene({ tokenLife: 16_000 }, async (scene) => {
-      await scene.grow(3);
+      await scene.addNamespaces(3);
       // Every file system is read-only for it, and it is the image's user, who has no home but the root: as in a pod.
       const script =
         "cut -d' ' -f2 /proc/self/mounts | while read -r at; do mount -o remount,bind,ro \"$at\" 2>/dev/null; done; " +
         'touch /tmp/x 2>/dev/null && echo "the disk is not read-only" >&2 && exit 1; ' +
         'exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs "$@"';
-      const around = ["unshare", "--mount", "sh", "-c", script, "sh"];
+      const wrapper = ["unshare", "--mount", "sh", "-c", script, "sh"];
       const since = performance.now();
-      const helper = scene.runIn({ around }, { HOME: "/" });
-      await helper.line(done);
-      await scene.isRight();
-      outcome(t, "a read-only disk", "first pass as ever", since);
-      await scene.witness.come(2 * 3 + 1, renewed(scene.witness));
+      const helper = scene.runWith({ wrapper }, { HOME: "/" });
+      await helper.line(passCompleted);
+      await scene.waitUntilConverged();
+      reportOutcome(t, "a read-only disk", "first pass as ever", since);
+      await scene.monitor.waitForVersions(2 * 3 + 1, hasNewerToken(scene.monitor));
       assert.equal((await helper.stop()).code, 0);
     });
   });

@@ -5,10 +5,10 @@ import { decode, makeParts, type Parts, type PartsOptions, type Secret } from ".
 import { startFront, type Front } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
-import { isLoginTaken } from "../support/registry-login.ts";
+import { isLoginAccepted } from "../support/registry-login.ts";
 import { Proxy } from "../support/proxy.ts";
 
-export interface Surroundings {
+export interface ProxiedHelper {
   readonly parts: Parts;
   /** Between the helper and AWS. */
   readonly aws: Proxy;
@@ -17,29 +17,29 @@ export interface Surroundings {
   /** Starts a helper behind both. */
   run(env?: Readonly<Record<string, string>>, cluster?: Partial<Cluster>): HelperProcess;
   /** Whether the registry takes a password now. */
-  accepts(password: string): Promise<boolean>;
+  isAccepted(password: string): Promise<boolean>;
   /** What a namespace's builds log in with. */
   login(namespace: string, name?: string): Promise<string>;
   /** Waits until a namespace has another login than this one, and that is taken; gives it. */
-  renewed(namespace: string, old: string, name?: string): Promise<string>;
+  waitForNewLogin(namespace: string, old: string, name?: string): Promise<string>;
   close(): Promise<void>;
 }
 
 /** Deadlines are for a machine that is busy with other things. */
-export const patience = 60_000;
+export const timeout = 60_000;
 
 /** `tokenLife` is in milliseconds. */
-export async function makeSurroundings(
+export async function createProxiedHelper(
   namespaces: readonly string[],
   tokenLife: number,
   options: PartsOptions = {},
-): Promise<Surroundings> {
+): Promise<ProxiedHelper> {
   const any = { address: loopback, port: 0 };
   const front: Front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   const parts = await makeParts(namespaces, options);
   const aws = await Proxy.start({ upstream: url(front.api) });
   const kubernetes = await Proxy.start({ upstream: parts.options.server, ca: parts.options.ca });
-  const accepts = async (password: string): Promise<boolean> => isLoginTaken(front.registry, password);
+  const accepts = async (password: string): Promise<boolean> => isLoginAccepted(front.registry, password);
   return {
     parts,
     aws,
@@ -49,12 +49,12 @@ export async function makeSurroundings(
         { AWS_ENDPOINT_URL: aws.url, ...env },
         { ...parts.cluster, server: kubernetes.url, ca: kubernetes.ca, ...cluster },
       ),
-    accepts,
+    isAccepted: accepts,
     login: async (namespace, name = "ecr-creds") => passwordOf(await parts.secret(namespace, name)),
-    renewed: async (namespace, old, name = "ecr-creds") => {
+    waitForNewLogin: async (namespace, old, name = "ecr-creds") => {
       const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3D${name}`;
       const isNew = (secret: Secret): boolean => passwordOf(secret) !== old;
-      const password = passwordOf(await waitForObject<Secret>(parts.options, path, isNew, patience));
+      const password = passwordOf(await waitForObject<Secret>(parts.options, path, isNew, timeout));
       if (!(await accepts(password))) throw new Error(`the registry does not take the new login of ${namespace}`);
       return password;
     },
@@ -68,7 +68,7 @@ export async function makeSurroundings(
 export const passwordOf = ({ data }: Secret): string => decode(data["password"]);
 
 /** Fails where a line shows a password, in the clear or as it is in a token. */
-export function assertNoneShown(lines: readonly object[], passwords: Iterable<string>): void {
+export function assertNoPasswordLogged(lines: readonly object[], passwords: Iterable<string>): void {
   const said = JSON.stringify(lines);
   for (const password of passwords) {
     const token = Buffer.from(`AWS:${password}`).toString("base64");

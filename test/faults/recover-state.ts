@@ -2,18 +2,18 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
-import type { EngineStack, Pending } from "./proxied-stack.ts";
-import { arnOf, iam, keyInUse, keysOf } from "./stack-resources.ts";
+import type { ProxiedStack, PendingOperation } from "./proxied-stack.ts";
+import { policyArn, iam, accessKeyIdInUse, accessKeyIds } from "./stack-resources.ts";
 
 /** By what `pulumi import` finds what would be there twice; undefined of what the next up makes again. */
-function importId({ type, inputs }: Pending["resource"]): string | undefined {
+function importId({ type, inputs }: PendingOperation["resource"]): string | undefined {
   if (type.endsWith("Patch")) return undefined;
   if (type.startsWith("kubernetes:")) {
     const { name, namespace } = inputs["metadata"] as { name: string; namespace?: string };
     return namespace === undefined ? name : `${namespace}/${name}`;
   }
   if (/:(User|Repository)$/.test(type)) return String(inputs["name"]);
-  return type.endsWith("iam/policy:Policy") ? arnOf(String(inputs["name"])) : undefined;
+  return type.endsWith("iam/policy:Policy") ? policyArn(String(inputs["name"])) : undefined;
 }
 
 const lastOf = (urn: string): string => urn.split("::").at(-1) ?? "";
@@ -22,7 +22,7 @@ const lastOf = (urn: string): string => urn.split("::").at(-1) ?? "";
  * The file that `pulumi import --file` reads: each with its place in the program, so that it is the same resource, and by its
  * provider where the program names one.
  */
-function importsOf(pending: readonly Pending[]): { nameTable: Record<string, string>; resources: object[] } {
+function importsOf(pending: readonly PendingOperation[]): { nameTable: Record<string, string>; resources: object[] } {
   const nameTable: Record<string, string> = {};
   const keyOf = (urn: string): string => {
     const key = urn.replaceAll(/\W+/g, "-");
@@ -43,9 +43,9 @@ function importsOf(pending: readonly Pending[]): { nameTable: Record<string, str
  * Mends the state after an `up` that was killed: takes away its lock, imports what it made and nobody wrote down, and clears the
  * rest of what it had begun.
  */
-export async function mend(stack: EngineStack): Promise<readonly Pending[]> {
+export async function recoverState(stack: ProxiedStack): Promise<readonly PendingOperation[]> {
   await stack.pulumi("cancel", "--yes");
-  const pending = await stack.pending();
+  const pending = await stack.pendingOperations();
   const imports = importsOf(pending);
   if (imports.resources.length > 0) {
     const file = join(stack.stack.folder, "imports.json");
@@ -60,7 +60,7 @@ export async function mend(stack: EngineStack): Promise<readonly Pending[]> {
 
 /** Deletes the keys that the helper does not have: nobody knows what is secret of them. */
 export async function deleteUnusedKeys(name: string): Promise<void> {
-  const used = await keyInUse(name);
-  for (const AccessKeyId of (await keysOf(name)).filter((one) => one !== used))
+  const used = await accessKeyIdInUse(name);
+  for (const AccessKeyId of (await accessKeyIds(name)).filter((one) => one !== used))
     await iam.send(new DeleteAccessKeyCommand({ UserName: name, AccessKeyId }));
 }

@@ -6,14 +6,14 @@ import { text } from "node:stream/consumers";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { keepFiles, recordSaid } from "../local/audit-log.ts";
 
-export interface Said {
+export interface ShellResult {
   readonly code: number | null;
-  readonly said: string;
+  readonly output: string;
   readonly milliseconds: number;
 }
 
 /** Runs a command, after `eval "$(npm run -s env)"`. */
-export async function shell(command: string): Promise<Said> {
+export async function shell(command: string): Promise<ShellResult> {
   const since = performance.now();
   keepFiles();
   const child = spawn("sh", ["-ec", command], {
@@ -23,5 +23,5 @@ export async function shell(command: string): Promise<Said> {
   });
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
   recordSaid("commands", [command, stdout, stderr].join("\n"));
-  return { code: child.exitCode, said: stdout + stderr, milliseconds: Math.round(performance.now() - since) };
+  return { code: child.exitCode, output: stdout + stderr, milliseconds: Math.round(performance.now() - since) };
 }

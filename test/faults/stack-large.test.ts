@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { waitFor } from "../local/watch.ts";
-import { EngineStack } from "./proxied-stack.ts";
+import { ProxiedStack } from "./proxied-stack.ts";
 import { deleteObject, kube, makeNamespace, options } from "./stack-resources.ts";
 
 const size = 1_000;
@@ -28,7 +28,7 @@ async function remove(build: string): Promise<void> {
 
 // Kubernetes collects what the helper made at its own pace, and destroy waits for it.
 describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 480_000 }, () => {
-  let stack: EngineStack;
+  let stack: ProxiedStack;
 
   before(async () => {
     await inParallel(builds, 32, async (build) => {
@@ -36,7 +36,7 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
       const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
       await kube({ method: "POST", path: `/api/v1/namespaces/${build}/serviceaccounts`, body });
     });
-    stack = await EngineStack.make(name, [`buildNamespaces=["build-${name}-*"]`]);
+    stack = await ProxiedStack.make(name, [`buildNamespaces=["build-${name}-*"]`]);
   });
 
   after(async () => {
@@ -46,7 +46,7 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
 
   it("takes back what the helper added in all of them, and leaves nothing", { timeout: 420_000 }, async (t) => {
     const up = await stack.up();
-    assert.equal(up.code, 0, up.said);
+    assert.equal(up.code, 0, up.output);
     const accounts = "/api/v1/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa";
     const extended = new Set<string>();
     const areAll = ({ object }: { object: Account | undefined }): boolean => {
@@ -58,7 +58,7 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
     await waitFor<Account>(options, accounts, areAll, 120_000);
 
     const down = await stack.destroy();
-    assert.equal(down.code, 0, down.said);
+    assert.equal(down.code, 0, down.output);
     await stack.proveNothingIsLeft();
     const { items } = await kube<{ items: Account[] }>({ method: "GET", path: accounts });
     const own = items.filter(({ metadata }) => builds.includes(metadata.namespace));
@@ -68,7 +68,7 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
     }
     const held = `${String(size)} service accounts of others are as they were`;
     t.diagnostic(
-      `outcome: destroy with ${String(size)} namespaces | ${held} | right again after ${String(down.milliseconds)} ms`,
+      `outcome: destroy with ${String(size)} namespaces | ${held} | recovered after ${String(down.milliseconds)} ms`,
     );
   });
 });

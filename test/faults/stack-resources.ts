@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aws-sdk/client-iam";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
-import { nothingToDo } from "../support/commands.ts";
+import { noChanges } from "../support/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
-import { isLoginTaken } from "../support/registry-login.ts";
-import { EngineStack } from "./proxied-stack.ts";
+import { isLoginAccepted } from "../support/registry-login.ts";
+import { ProxiedStack } from "./proxied-stack.ts";
 
 interface Secret {
   metadata: { ownerReferences?: { uid: string }[] };
@@ -23,10 +23,10 @@ export const rbac = "/apis/rbac.authorization.k8s.io/v1";
 
 const decode = (text = ""): string => Buffer.from(text, "base64").toString();
 
-export const arnOf = (policy: string): string => `arn:aws:iam::${account}:policy/${policy}`;
+export const policyArn = (policy: string): string => `arn:aws:iam::${account}:policy/${policy}`;
 
 /** The ids of a user's access keys. */
-export const keysOf = async (UserName: string): Promise<string[]> => {
+export const accessKeyIds = async (UserName: string): Promise<string[]> => {
   const { AccessKeyMetadata = [] } = await iam.send(new ListAccessKeysCommand({ UserName }));
   return AccessKeyMetadata.map(({ AccessKeyId }) => String(AccessKeyId));
 };
@@ -35,29 +35,29 @@ const secret = async (namespace: string, name: string): Promise<Secret> =>
   kube({ method: "GET", path: `/api/v1/namespaces/${namespace}/secrets/${name}` });
 
 /** The id of the access key that the helper has; undefined where it has none yet. */
-export async function keyInUse(stack: string): Promise<string | undefined> {
+export async function accessKeyIdInUse(stack: string): Promise<string | undefined> {
   const found = await undefinedIfNotFound(secret(stack, "ecr-helper"));
   return found && decode(found.data["aws_access_key_id"]);
 }
 
 /** Whether the registry takes the login that a build namespace has. */
-export const hasGoodLogin = async (build: string): Promise<boolean> =>
-  isLoginTaken(ports.registry, decode((await secret(build, "ecr-creds")).data["password"]));
+export const hasAcceptedLogin = async (build: string): Promise<boolean> =>
+  isLoginAccepted(ports.registry, decode((await secret(build, "ecr-creds")).data["password"]));
 
 /** The tags of the images in a repository, asked of the emulator behind the front. */
-export async function imagesOf(repository: string): Promise<readonly string[]> {
+export async function imageTags(repository: string): Promise<readonly string[]> {
   const answer = await fetch(`${url(ports.emulator)}/v2/${repository}/tags/list`);
   return ((await answer.json()) as { tags?: string[] }).tags ?? [];
 }
 
 /** Makes a stack for one build namespace, which is made before it. */
-export async function makeStackFor(name: string, build: string): Promise<EngineStack> {
+export async function createStackAndNamespace(name: string, build: string): Promise<ProxiedStack> {
   await makeNamespace(build);
-  return EngineStack.make(name, [`buildNamespaces=["${build}"]`]);
+  return ProxiedStack.make(name, [`buildNamespaces=["${build}"]`]);
 }
 
 /** Takes both down. */
-export async function endStackFor(stack: EngineStack, build: string): Promise<void> {
+export async function removeStackAndNamespace(stack: ProxiedStack, build: string): Promise<void> {
   await stack.end();
   await deleteObject(`/api/v1/namespaces/${build}`);
 }
@@ -69,14 +69,14 @@ export const deleteObject = async (path: string): Promise<void> =>
   void (await undefinedIfNotFound(kube({ method: "DELETE", path })));
 
 /** A stack is whole: the namespace has a login that is good, the user has the one key that its secret has. */
-export async function assertWhole(stack: EngineStack, build: string): Promise<void> {
+export async function assertConverged(stack: ProxiedStack, build: string): Promise<void> {
   const { name } = stack;
   const again = await stack.up();
-  assert.equal(again.code, 0, again.said);
-  assert.match(again.said, nothingToDo, `the next up changes nothing: ${again.said}`);
-  assert.deepEqual(await stack.pending(), []);
-  assert.deepEqual(await keysOf(name), [await keyInUse(name)]);
-  const { Versions } = await iam.send(new ListPolicyVersionsCommand({ PolicyArn: arnOf(name) }));
+  assert.equal(again.code, 0, again.output);
+  assert.match(again.output, noChanges, `the next up changes nothing: ${again.output}`);
+  assert.deepEqual(await stack.pendingOperations(), []);
+  assert.deepEqual(await accessKeyIds(name), [await accessKeyIdInUse(name)]);
+  const { Versions } = await iam.send(new ListPolicyVersionsCommand({ PolicyArn: policyArn(name) }));
   assert.equal(Versions?.length, 1);
   // What the last one's owner took with it is there again a moment later.
   const path = `${rbac}/clusterroles/ecr-helper-${name}`;
@@ -84,5 +84,5 @@ export async function assertWhole(stack: EngineStack, build: string): Promise<vo
   const isOwned = (one: Secret): boolean => one.metadata.ownerReferences?.[0]?.uid === metadata.uid;
   const secrets = `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3Decr-creds`;
   await waitForObject<Secret>(options, secrets, isOwned, 30_000);
-  assert.ok(await hasGoodLogin(build));
+  assert.ok(await hasAcceptedLogin(build));
 }

@@ -17,7 +17,7 @@ import {
 } from "@aws-sdk/client-iam";
 import { account, cluster, nodeRole, roleArn } from "../local/settings.ts";
 import { ofTheProviderAlone, unknownToEmulator } from "../whole-run/aws-rights.ts";
-import { actionsOf, issuerOf, LackingDeployer } from "./restricted-deployer.ts";
+import { actionsOf, issuerOf, RestrictedDeployer } from "./restricted-deployer.ts";
 import { iam } from "./stack-resources.ts";
 
 /** What the policy gives, and AWS does not ask for in so many words. */
@@ -32,10 +32,10 @@ describe("a deployer who begins without the rights of the identities that have a
   const principal = { clusterName: cluster, principalArn: `arn:aws:iam::${account}:user/deployer-${name}` };
   const provider = `arn:aws:iam::${account}:oidc-provider/${issuerOf(name)}`;
   const tags = 'tags=["team=builds"]';
-  let deployer: LackingDeployer;
+  let deployer: RestrictedDeployer;
 
   before(async () => {
-    deployer = await LackingDeployer.make(name, /^(LogIn|RepositoryAndImage|Policy)$/);
+    deployer = await RestrictedDeployer.make(name, /^(LogIn|RepositoryAndImage|Policy)$/);
     // What he may in the cluster is not the question.
     await eks.send(new CreateAccessEntryCommand(principal));
     const policyArn = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy";
@@ -73,7 +73,7 @@ describe("a deployer who begins without the rights of the identities that have a
     const another = { clusterName: cluster, associationId, roleArn: roleArn(nodeRole) };
     await eks.send(new UpdatePodIdentityAssociationCommand(another));
     await deployer.up(t, "up where somebody changed role and association", podIdentity);
-    await deployer.refused(t, "down", async () => deployer.stack.destroy());
+    await deployer.grantUntilAllowed(t, "down", async () => deployer.stack.destroy());
     await deployer.stack.proveNothingIsLeft();
   });
 
@@ -81,6 +81,6 @@ describe("a deployer who begins without the rights of the identities that have a
     const given = await actionsOf(name, /^(IdentityRole\w*|(At|De)tach\w+|\w*(Irsa|EksCluster|PodIdentity))$/);
     const more = Object.values(unasked).flat();
     const needed = given.filter((action) => !more.includes(action) && !/UserPolicy$/.test(action));
-    assert.deepEqual([...deployer.told].sort(), needed.sort());
+    assert.deepEqual([...deployer.deniedActions].sort(), needed.sort());
   });
 });

@@ -5,8 +5,8 @@ import { ECRClient, PutImageScanningConfigurationCommand, PutImageTagMutabilityC
 import { CreatePolicyVersionCommand, DeleteUserPermissionsBoundaryCommand } from "@aws-sdk/client-iam";
 import { ofTheProviderAlone } from "../whole-run/aws-rights.ts";
 import { commands } from "./proxied-stack.ts";
-import { actionsOf, LackingDeployer } from "./restricted-deployer.ts";
-import { arnOf, iam } from "./stack-resources.ts";
+import { actionsOf, RestrictedDeployer } from "./restricted-deployer.ts";
+import { policyArn, iam } from "./stack-resources.ts";
 
 /** What the registry asks for where nobody is told: by a HEAD request, whose answer has no message, and when a node pulls. */
 const unseen = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
@@ -20,10 +20,10 @@ const unasked = {
 
 describe("a deployer of identity accessKey who begins without any right", () => {
   const name = `fr-${randomBytes(3).toString("hex")}`;
-  let deployer: LackingDeployer;
+  let deployer: RestrictedDeployer;
 
   before(async () => {
-    deployer = await LackingDeployer.make(name, /(?!)/);
+    deployer = await RestrictedDeployer.make(name, /(?!)/);
   });
 
   after(async () => deployer.end());
@@ -35,7 +35,7 @@ describe("a deployer of identity accessKey who begins without any right", () => 
     const Statement = [{ Effect: "Allow", Action: "ecr:GetAuthorizationToken", Resource: "arn:aws:ecr:*:*:*" }];
     const PolicyDocument = JSON.stringify({ Version: "2012-10-17", Statement });
     await iam.send(new DeleteUserPermissionsBoundaryCommand({ UserName: name }));
-    await iam.send(new CreatePolicyVersionCommand({ PolicyArn: arnOf(name), PolicyDocument, SetAsDefault: true }));
+    await iam.send(new CreatePolicyVersionCommand({ PolicyArn: policyArn(name), PolicyDocument, SetAsDefault: true }));
     const imageScanningConfiguration = { scanOnPush: false };
     await new ECRClient().send(
       new PutImageScanningConfigurationCommand({ repositoryName: name, imageScanningConfiguration }),
@@ -43,18 +43,18 @@ describe("a deployer of identity accessKey who begins without any right", () => 
     const imageTagMutability = "IMMUTABLE";
     await new ECRClient().send(new PutImageTagMutabilityCommand({ repositoryName: name, imageTagMutability }));
     await deployer.up(t, "up where somebody changed user, policy and repository");
-    await deployer.give(unseen);
-    await deployer.refused(t, "push", async () =>
+    await deployer.grant(unseen);
+    await deployer.grantUntilAllowed(t, "push", async () =>
       deployer.stack.try(...commands.up, "--target", "**ecr-helper:index:HelperImage**"),
     );
-    await deployer.refused(t, "down", async () => deployer.stack.destroy());
+    await deployer.grantUntilAllowed(t, "down", async () => deployer.stack.destroy());
   });
 
   it("needs no other for the whole program, which leaves nothing when it is taken down", async () => {
-    const { code, said } = await deployer.stack.up();
-    assert.equal(code, 0, said);
+    const { code, output } = await deployer.stack.up();
+    assert.equal(code, 0, output);
     const down = await deployer.stack.destroy();
-    assert.equal(down.code, 0, down.said);
+    assert.equal(down.code, 0, down.output);
     await deployer.stack.proveNothingIsLeft();
   });
 
@@ -62,6 +62,6 @@ describe("a deployer of identity accessKey who begins without any right", () => 
     const given = await actionsOf(name, /^(LogIn|RepositoryAndImage|Policy|IdentityAccessKey\w*|(At|De)tach\w+)$/);
     const more = Object.values(unasked).flat();
     const needed = given.filter((action) => !more.includes(action) && !/RolePolicy$/.test(action));
-    assert.deepEqual([...deployer.told].sort(), needed.sort());
+    assert.deepEqual([...deployer.deniedActions].sort(), needed.sort());
   });
 });

@@ -11,20 +11,21 @@ import {
 } from "@aws-sdk/client-iam";
 import { changesOf } from "../support/commands.ts";
 import { waitUntilGone } from "../local/watch.ts";
-import { usualRole } from "../support/role-name.ts";
-import { awsCall, commands, type EngineStack, objectCall, type Ended } from "./proxied-stack.ts";
+import { defaultRoleName } from "../support/role-name.ts";
+import { commands, type ProxiedStack, type PulumiResult } from "./proxied-stack.ts";
+import { awsRequest, objectRequest } from "./request-kinds.ts";
 import { deleteUnusedKeys } from "./recover-state.ts";
 import {
-  arnOf,
-  assertWhole,
+  policyArn,
+  assertConverged,
   deleteObject,
-  endStackFor,
-  hasGoodLogin,
+  removeStackAndNamespace,
+  hasAcceptedLogin,
   iam,
-  imagesOf,
-  keyInUse,
-  keysOf,
-  makeStackFor,
+  imageTags,
+  accessKeyIdInUse,
+  accessKeyIds,
+  createStackAndNamespace,
   options,
   rbac,
 } from "./stack-resources.ts";
@@ -34,10 +35,12 @@ const name = `fs-${randomBytes(3).toString("hex")}`;
 const build = `build-${name}`;
 const rotated = "accessKeyGeneration=2";
 
-const again = ({ milliseconds }: Ended): string => `right again after ${String(milliseconds)} ms`;
+const again = ({ milliseconds }: PulumiResult): string => `recovered after ${String(milliseconds)} ms`;
 
 async function deleteKeys(): Promise<void> {
-  const calls = (await keysOf(name)).map((AccessKeyId) => new DeleteAccessKeyCommand({ UserName: name, AccessKeyId }));
+  const calls = (await accessKeyIds(name)).map(
+    (AccessKeyId) => new DeleteAccessKeyCommand({ UserName: name, AccessKeyId }),
+  );
   await Promise.all(calls.map(async (call) => iam.send(call)));
 }
 
@@ -46,7 +49,7 @@ async function deleteEverything(): Promise<void> {
   await deleteObject(`/api/v1/namespaces/${name}`);
   const cluster = ["clusterroles", "clusterrolebindings"].map((kind) => `${kind}/ecr-helper-${name}`);
   const inBuild = ["roles", "rolebindings"].map(
-    (kind) => `namespaces/${build}/${kind}/${usualRole(`ecr-helper-${name}`)}`,
+    (kind) => `namespaces/${build}/${kind}/${defaultRoleName(`ecr-helper-${name}`)}`,
   );
   for (const path of [...cluster, `clusterroles/ecr-helper-${name}-stack`, ...inBuild])
     await deleteObject(`${rbac}/${path}`);
@@ -55,55 +58,55 @@ async function deleteEverything(): Promise<void> {
       await deleteObject(`/apis/admissionregistration.k8s.io/v1/${kind}/ecr-helper-${name}-${resource}`);
   await ecr.send(new DeleteRepositoryCommand({ repositoryName: name, force: true }));
   await deleteKeys();
-  await iam.send(new DetachUserPolicyCommand({ UserName: name, PolicyArn: arnOf(name) }));
-  await iam.send(new DeletePolicyCommand({ PolicyArn: arnOf(name) }));
+  await iam.send(new DetachUserPolicyCommand({ UserName: name, PolicyArn: policyArn(name) }));
+  await iam.send(new DeletePolicyCommand({ PolicyArn: policyArn(name) }));
   await iam.send(new DeleteUserCommand({ UserName: name }));
   await waitUntilGone(options, `/api/v1/namespaces?fieldSelector=metadata.name%3D${name}`, 60_000);
 }
 
 describe("a stack that is changed behind its back", () => {
-  let stack: EngineStack;
+  let stack: ProxiedStack;
 
-  before(async () => (stack = await makeStackFor(name, build)));
-  after(async () => endStackFor(stack, build));
+  before(async () => (stack = await createStackAndNamespace(name, build)));
+  after(async () => removeStackAndNamespace(stack, build));
 
   it("comes up, and has nothing to do then", async () => {
-    const { code, said } = await stack.up();
-    assert.equal(code, 0, said);
-    await assertWhole(stack, build);
+    const { code, output } = await stack.up();
+    assert.equal(code, 0, output);
+    await assertConverged(stack, build);
   });
 
   it("a rotation of the key goes on where it was killed; at every moment there is a login that is taken", async (t) => {
     stack.configure(rotated);
     const taken: boolean[] = [];
-    const looks = setInterval(() => void hasGoodLogin(build).then((one) => taken.push(one)), 50);
+    const looks = setInterval(() => void hasAcceptedLogin(build).then((one) => taken.push(one)), 50);
     t.after(() => clearInterval(looks));
-    const first = await keyInUse(name);
+    const first = await accessKeyIdInUse(name);
     const cancel = async (): Promise<unknown> => stack.pulumi("cancel", "--yes");
 
     // The key that nobody knows takes the room of the new one, until somebody deletes it.
-    await stack.killedAt([awsCall("iam:CreateAccessKey")], commands.up);
+    await stack.killedAt([awsRequest("iam:CreateAccessKey")], commands.up);
     await cancel();
     const full = await stack.up();
-    assert.match(full.said, /LimitExceeded: Cannot exceed quota for AccessKeysPerUser: 2/);
+    assert.match(full.output, /LimitExceeded: Cannot exceed quota for AccessKeysPerUser: 2/);
     await deleteUnusedKeys(name);
-    assert.deepEqual(await keysOf(name), [first]);
+    assert.deepEqual(await accessKeyIds(name), [first]);
     await stack.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
 
     for (const call of [
-      objectCall("PATCH", "/secrets/ecr-helper"),
-      objectCall("PATCH", "/deployments/ecr-helper"),
-      awsCall("iam:DeleteAccessKey"),
+      objectRequest("PATCH", "/secrets/ecr-helper"),
+      objectRequest("PATCH", "/deployments/ecr-helper"),
+      awsRequest("iam:DeleteAccessKey"),
     ]) {
       await stack.killedAt([call], commands.up);
       await cancel();
     }
     const ended = await stack.up();
-    assert.equal(ended.code, 0, ended.said);
+    assert.equal(ended.code, 0, ended.output);
     clearInterval(looks);
     assert.ok(taken.length > 20 && !taken.includes(false));
-    await assertWhole(stack, build);
-    assert.notEqual(await keyInUse(name), first);
+    await assertConverged(stack, build);
+    assert.notEqual(await accessKeyIdInUse(name), first);
     const held = `4 times killed; 0 of ${String(taken.length)} looks without a login; one key`;
     t.diagnostic(`outcome: rotation killed at every change | ${held} | ${again(ended)}`);
   });
@@ -113,12 +116,12 @@ describe("a stack that is changed behind its back", () => {
     await ecr.send(new DeleteLifecyclePolicyCommand({ repositoryName: name }));
     await deleteObject(`/api/v1/namespaces/${name}/secrets/ecr-helper`);
     await deleteObject(`/apis/apps/v1/namespaces/${name}/deployments/ecr-helper`);
-    await deleteObject(`${rbac}/namespaces/${build}/rolebindings/${usualRole(`ecr-helper-${name}`)}`);
-    assert.ok(await hasGoodLogin(build), "the login goes on without all these");
+    await deleteObject(`${rbac}/namespaces/${build}/rolebindings/${defaultRoleName(`ecr-helper-${name}`)}`);
+    assert.ok(await hasAcceptedLogin(build), "the login goes on without all these");
     const ended = await stack.up();
-    assert.equal(ended.code, 0, ended.said);
+    assert.equal(ended.code, 0, ended.output);
     assert.deepEqual(
-      changesOf({ stderr: ended.said })
+      changesOf({ stderr: ended.output })
         .filter((change) => change.startsWith("created") || change.startsWith("updated"))
         .sort(),
       [
@@ -129,7 +132,7 @@ describe("a stack that is changed behind its back", () => {
         "created Secret ecr-helper",
       ],
     );
-    await assertWhole(stack, build);
+    await assertConverged(stack, build);
     t.diagnostic(
       `outcome: key, secret, Deployment, RoleBinding deleted by hand | the login is taken | ${again(ended)}`,
     );
@@ -138,21 +141,21 @@ describe("a stack that is changed behind its back", () => {
   it("up makes everything again where everything was deleted, and the image when it is told to", async (t) => {
     await deleteEverything();
     const ended = await stack.up();
-    assert.equal(ended.code, 0, ended.said);
-    await assertWhole(stack, build);
+    assert.equal(ended.code, 0, ended.output);
+    await assertConverged(stack, build);
     // Docker's provider takes an image for there for ever: the nodes that have it go on, and others find none.
-    assert.deepEqual(await imagesOf(name), []);
+    assert.deepEqual(await imageTags(name), []);
     const pushed = await stack.try(...commands.up, "--replace", "**docker:index/image:Image::ecr-helper");
-    assert.equal(pushed.code, 0, pushed.said);
-    assert.equal((await imagesOf(name)).length, 1);
-    await assertWhole(stack, build);
+    assert.equal(pushed.code, 0, pushed.output);
+    assert.equal((await imageTags(name)).length, 1);
+    await assertConverged(stack, build);
     t.diagnostic(`outcome: everything deleted by hand | up says what it made again | ${again(ended)}`);
   });
 
   it("down works where everything was deleted", async (t) => {
     await deleteEverything();
     const ended = await stack.destroy();
-    assert.equal(ended.code, 0, ended.said);
+    assert.equal(ended.code, 0, ended.output);
     await stack.proveNothingIsLeft();
     t.diagnostic(`outcome: down of what was deleted by hand | what is gone is no error | ${again(ended)}`);
   });

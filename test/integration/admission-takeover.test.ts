@@ -11,9 +11,9 @@ import type { Kube, PartialObjectMetadata } from "../../helper/kube/types.ts";
 import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
-import { refusalOf, untilEnforced } from "../support/policy-enforcement.ts";
+import { denialMessage, waitForPolicy } from "../support/policy-enforcement.ts";
 import { makePolicyStack, openRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath, type ServiceAccount } from "../support/stack-parts.ts";
 
@@ -23,7 +23,7 @@ const [made, extended, both, next] = [`old-${id}-made`, `old-${id}-extended`, `o
 const { signal } = new AbortController();
 
 describe("a helper whose stack has other rules and names by now", () => {
-  let own: OwnCluster;
+  let own: DisposableCluster;
   let admin: Kube;
   let stack: PolicyStack;
   let renamed: HelperConfig;
@@ -54,7 +54,7 @@ describe("a helper whose stack has other rules and names by now", () => {
   const token = { username: "AWS", password: "p", issuedAt: 0, expiresAt: 1 };
 
   before(async () => {
-    own = await startOwnCluster();
+    own = await startDisposableCluster();
     const options = readKubeconfig(own.kubeconfig);
     admin = createKubeClient(options);
     await openRights(admin, id);
@@ -67,7 +67,7 @@ describe("a helper whose stack has other rules and names by now", () => {
       const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
       await admin({ method: "POST", path: `/api/v1/namespaces/${one}/serviceaccounts`, body });
     }
-    await untilEnforced(stack.cluster, namespace, "ecr-creds-pull");
+    await waitForPolicy(stack.cluster, namespace, "ecr-creds-pull");
     const { writer } = writerOf(stack.config);
     const secrets = desiredSecrets(stack.config, new Map([["eu-west-1", token]]));
     for (const one of [made, extended, both, next]) {
@@ -83,10 +83,10 @@ describe("a helper whose stack has other rules and names by now", () => {
     renamed = readConfig({ ...helperEnvironment, ...other, ...rules });
     await setPolicies(admin, renamed);
     const old = apply(secretPath(made, "ecr-creds"), secretNamed(stack.config, "ecr-creds"));
-    while ((await refusalOf(stack.cluster, old)) === "") await new Promise(setImmediate);
+    while ((await denialMessage(stack.cluster, old)) === "") await new Promise(setImmediate);
   });
 
-  after(async () => own.end());
+  after(async () => own.remove());
 
   it("takes back its secrets, the service account that it made, and its entries in others'", async () => {
     const { writer, observed } = writerOf(stack.config);

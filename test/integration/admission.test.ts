@@ -5,9 +5,9 @@ import { after, before, describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
-import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, attacksBy, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";
-import { refusalOf } from "../support/policy-enforcement.ts";
+import { denialMessage } from "../support/policy-enforcement.ts";
 import { accountPath, makeParts, secretPath, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -28,7 +28,7 @@ const placesOf = (name: string): Places => ({
 
 /** A stack's helper has done its work in the build namespaces, and ended. */
 async function setScene(
-  cluster: OwnCluster,
+  cluster: DisposableCluster,
   name: string,
   byPattern: boolean,
   config: PartsOptions["config"] = {},
@@ -67,7 +67,7 @@ async function grant({ admin, env }: Parts, namespace: string, resourceNames: st
 }
 
 describe("whoever has the helper's token", () => {
-  let cluster: OwnCluster;
+  let cluster: DisposableCluster;
   const scenes = new Map<string, Scene>();
   const sceneOf = (name: string): Scene => {
     const scene = scenes.get(name);
@@ -76,7 +76,7 @@ describe("whoever has the helper's token", () => {
   };
 
   before(async () => {
-    cluster = await startOwnCluster();
+    cluster = await startDisposableCluster();
     scenes.set("patterns", await setScene(cluster, "patterns", true));
     scenes.set("names", await setScene(cluster, "names", false));
     scenes.set("free", await setScene(cluster, "free", true, { admissionPolicy: "false" }));
@@ -84,7 +84,7 @@ describe("whoever has the helper's token", () => {
 
   after(async () => {
     for (const { parts } of scenes.values()) await parts.removeFromAws();
-    await cluster.end();
+    await cluster.remove();
   });
 
   /** The answer to an attack in a scene: nothing where the API server would do it, else what it says. */
@@ -92,7 +92,7 @@ describe("whoever has the helper's token", () => {
     const { parts, config, places } = sceneOf(name);
     const attack = attacksBy(config, places).find((one) => one.what === what);
     if (attack === undefined) throw new Error(`there is no attack that ${what}`);
-    return refusalOf(parts.cluster, attack.call);
+    return denialMessage(parts.cluster, attack.call);
   };
 
   for (const attack of attacksBy(readConfig(helperEnvironment), placesOf("any"))) {
@@ -112,9 +112,9 @@ describe("whoever has the helper's token", () => {
     const pull = apply(secretPath(empty, "old-pull"), secretNamed(old, "old-pull"));
     const entries = { secrets: ["old"], imagePullSecrets: ["old-pull"] };
     const account = apply(accountPath(empty), newServiceAccount(old, entries));
-    for (const call of [login, pull]) assert.match(await refusalOf(parts.cluster, call), /cannot patch/);
-    assert.match(await refusalOf(parts.cluster, account), /only add and remove its own secrets/);
+    for (const call of [login, pull]) assert.match(await denialMessage(parts.cluster, call), /cannot patch/);
+    assert.match(await denialMessage(parts.cluster, account), /only add and remove its own secrets/);
     await grant(parts, empty, ["old", "old-pull"]);
-    for (const call of [login, pull, account]) assert.equal(await refusalOf(parts.cluster, call), "");
+    for (const call of [login, pull, account]) assert.equal(await denialMessage(parts.cluster, call), "");
   });
 });

@@ -9,7 +9,7 @@ import { startFront, type Front } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
 import { loginStatus } from "../support/registry-login.ts";
-import { usualRole } from "../support/role-name.ts";
+import { defaultRoleName } from "../support/role-name.ts";
 import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -78,7 +78,7 @@ describe("the helper, with the stack's own rights", () => {
     await helper.line(new RegExp(`namespace ${late} cannot be read: .*403.*pulumi up --refresh`));
     await parts.namespace(late);
     const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${late}`;
-    const name = usualRole(parts.owner);
+    const name = defaultRoleName(parts.owner);
     const source = await parts.admin<{ rules: object[] }>({
       method: "GET",
       path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${first}/roles/${name}`,

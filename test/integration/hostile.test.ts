@@ -8,7 +8,7 @@ import type { Kube } from "../../helper/kube/types.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { rememberSecrets } from "../local/audit-log.ts";
-import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { accountPath, makeParts, secretPath, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -19,7 +19,7 @@ const largest = 240 * 1024;
 const text = (length: number): string => randomBytes(length / 2).toString("hex");
 
 describe("somebody hostile in a namespace", () => {
-  let cluster: OwnCluster;
+  let cluster: DisposableCluster;
   let parts: Parts;
   let helper: HelperProcess;
 
@@ -49,7 +49,7 @@ describe("somebody hostile in a namespace", () => {
     Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${String(helper.pid)}/status`, "utf8"))?.[1]);
 
   before(async () => {
-    cluster = await startOwnCluster();
+    cluster = await startDisposableCluster();
     parts = await makeParts([`team-${id}-*`], cluster);
     for (const namespace of [victim, hostile, outside]) await parts.namespace(namespace);
   });
@@ -57,7 +57,7 @@ describe("somebody hostile in a namespace", () => {
   after(async () => {
     await helper.stop();
     await parts.removeFromAws();
-    await cluster.end();
+    await cluster.remove();
   });
 
   it("stops nobody else by what he writes before the helper starts", async () => {

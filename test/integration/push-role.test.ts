@@ -61,7 +61,7 @@ describe("a helper that assumes a role for the logins that push", () => {
     assert.equal((await client(await login()).pull(repositoryName, "1")).length, 2);
     const pulls = client(await pullLogin());
     assert.equal((await pulls.pull(repositoryName, "1")).length, 2);
-    const pushed = pulls.get("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
+    const pushed = pulls.request("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
     await assert.rejects(pushed, /403 DENIED .* ecr:InitiateLayerUpload/);
   });
 

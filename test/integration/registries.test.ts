@@ -8,7 +8,7 @@ import { recordSaid } from "../local/audit-log.ts";
 import { startFront, type Front } from "../local/gateway/main.ts";
 import { account, loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
-import { isLoginTaken } from "../support/registry-login.ts";
+import { isLoginAccepted } from "../support/registry-login.ts";
 import {
   decode,
   makeParts,
@@ -74,7 +74,7 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     recordSaid("metrics", metrics);
     return Number(sample.exec(metrics)?.[1]);
   };
-  const registryTakes = async (password: string): Promise<boolean> => isLoginTaken(front.registry, password);
+  const registryTakes = async (password: string): Promise<boolean> => isLoginAccepted(front.registry, password);
   const path = (collection: string, name: string): string =>
     `/api/v1/namespaces/${namespace}/${collection}?fieldSelector=metadata.name%3D${name}`;
 

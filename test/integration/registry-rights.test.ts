@@ -120,7 +120,7 @@ describe("the registry of the local cloud", () => {
 
   it("opens nothing by a token alone", async () => {
     await inline();
-    assert.equal((await (await client()).ask("GET", "/v2/")).status, 200);
+    assert.equal((await (await client()).send("GET", "/v2/")).status, 200);
     assert.equal(await pull(), refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage")));
     assert.equal(await push(), "403 HEAD of a blob");
   });
@@ -140,11 +140,11 @@ describe("the registry of the local cloud", () => {
     ];
     for (const [action, method, path] of asks) {
       await inline(allow("ecr:*"), deny(`ecr:${action}`));
-      const denied = await (await client()).ask(method, `/v2/${repository}/${path}`);
+      const denied = await (await client()).send(method, `/v2/${repository}/${path}`);
       assert.equal(denied.status, 403, `${method} ${path} without ecr:${action}`);
       const also = action === "CompleteLayerUpload" ? ["ecr:UploadLayerPart"] : [];
       await inline(allow([`ecr:${action}`, ...also]));
-      const allowed = await (await client()).ask(method, `/v2/${repository}/${path}`);
+      const allowed = await (await client()).send(method, `/v2/${repository}/${path}`);
       assert.notEqual(allowed.status, 403, `${method} ${path} with ecr:${action}`);
     }
   });
@@ -313,8 +313,8 @@ describe("the registry of the local cloud", () => {
     await (await client(rootOf(account))).push(other, "secret", secret);
     const digest = sha256(secret);
     const uploads = `/v2/${repository}/blobs/uploads/?mount=${digest}&from=${encodeURIComponent(other)}`;
-    assert.equal((await (await client()).get("POST", uploads)).status, 202);
-    assert.equal((await (await client()).ask("HEAD", `/v2/${repository}/blobs/${digest}`)).status, 404);
+    assert.equal((await (await client()).request("POST", uploads)).status, 202);
+    assert.equal((await (await client()).send("HEAD", `/v2/${repository}/blobs/${digest}`)).status, 404);
     // A registry that the emulator would read otherwise: AWS knows it by the host.
     const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
     await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
@@ -333,7 +333,7 @@ describe("the registry of the local cloud", () => {
     // Names that the emulator would read otherwise.
     const escaped = `/v2/${repository}%2F..%2Fother/manifests/1`;
     for (const path of [escaped, `/v2/${id}%2fother/manifests/1`, `/v2//${other}/manifests/1`]) {
-      assert.ok([403, 404].includes((await (await client()).ask("GET", path)).status), path);
+      assert.ok([403, 404].includes((await (await client()).send("GET", path)).status), path);
     }
   });
 
@@ -344,7 +344,7 @@ describe("the registry of the local cloud", () => {
     await assert.rejects(there.pull(`${id}/none`, "1"), { message: `404 NAME_UNKNOWN ${unknown}` });
     await assert.rejects(there.pull(repository, "none"), { message: "404 MANIFEST_UNKNOWN Requested image not found" });
     for (const password of [undefined, "wrong", await passwordFor(user, { api: front.api, region: "eu-west-1" })]) {
-      const answer = await new RegistryClient(front.registry, password).ask("GET", `/v2/${repository}/manifests/1`);
+      const answer = await new RegistryClient(front.registry, password).send("GET", `/v2/${repository}/manifests/1`);
       assert.equal(answer.status, 401);
       assert.match(answer.headers.get("www-authenticate") ?? "", /^Basic realm="http:.*",service="ecr.amazonaws.com"$/);
     }

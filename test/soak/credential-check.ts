@@ -4,7 +4,7 @@
 // somebody deletes or spoils has to be right again five seconds after that. Where a fault between the helper and the API
 // server, or the helper's own end, touches these five seconds they are counted from the end of the fault: nobody can write
 // through a door that is closed. A fault at ECR's side is no excuse, for the login of before is still good. Only an outage
-// that is declared, longer than a token lives, excuses everything, until all is right again after it, and that for half a
+// that is declared, longer than a token lives, excuses everything, until all is recovered after it, and that for half a
 // minute at the most.
 
 /** From a namespace's creation, or from what was done to it, until it has to be right; in milliseconds. */

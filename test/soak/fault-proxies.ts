@@ -2,7 +2,7 @@
 import type { Parts } from "../support/stack-parts.ts";
 import { startFront } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
-import { isLoginTaken } from "../support/registry-login.ts";
+import { isLoginAccepted } from "../support/registry-login.ts";
 import { rewrite } from "../support/fault.ts";
 import { Proxy } from "../support/proxy.ts";
 import type { Proxies } from "./faults.ts";
@@ -29,7 +29,7 @@ export async function surround({ options }: Parts, tokenLife: number): Promise<A
     }
     return body;
   });
-  issuer.put(() => true, note);
+  issuer.inject(() => true, note);
   const [ecr, kubernetes] = [
     await Proxy.start({ upstream: issuer.url }),
     await Proxy.start({ upstream: options.server, ca: options.ca }),
@@ -37,7 +37,7 @@ export async function surround({ options }: Parts, tokenLife: number): Promise<A
   return {
     proxies: { ecr, kubernetes },
     latest: () => latest,
-    accepts: async (password) => isLoginTaken(front.registry, password),
+    accepts: async (password) => isLoginAccepted(front.registry, password),
     close: async () => {
       await Promise.all([ecr.close(), kubernetes.close()]);
       await issuer.close();

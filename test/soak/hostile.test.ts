@@ -1,14 +1,14 @@
 // The soak among hostile namespaces in small.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { attack, hostileRows, linesOf, peakOf } from "./hostile.ts";
 import { grace } from "./credential-check.ts";
 import { Soak } from "./soak.ts";
 
-let cluster: OwnCluster;
-before(async () => (cluster = await startOwnCluster()));
-after(async () => cluster.end());
+let cluster: DisposableCluster;
+before(async () => (cluster = await startDisposableCluster()));
+after(async () => cluster.remove());
 
 /** In milliseconds. */
 const [tokenLife, times] = [12_000, { quiet: 5_000, attack: 15_000 }];

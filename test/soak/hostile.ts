@@ -1,5 +1,5 @@
 // A soak among hostile namespaces: how the others fare while their owners do all that they can, and how they fared before.
-import type { Line } from "../support/helper-process.ts";
+import type { LogLine } from "../support/helper-process.ts";
 import { seeded } from "../support/seeded.ts";
 import { Attacker } from "./hostile-tenant.ts";
 import { grace } from "./credential-check.ts";
@@ -11,7 +11,7 @@ import { slope, type Usage } from "./usage.ts";
 export interface Phase {
   readonly latencies: Latencies;
   readonly usages: readonly Usage[];
-  readonly lines: readonly Line[];
+  readonly lines: readonly LogLine[];
 }
 
 export interface HostileResult {

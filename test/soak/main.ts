@@ -9,7 +9,7 @@
 // with its summary.
 import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
-import { startOwnCluster } from "../support/disposable-cluster.ts";
+import { startDisposableCluster } from "../support/disposable-cluster.ts";
 import { pick, seeded, shuffled } from "../support/seeded.ts";
 import { grace } from "./credential-check.ts";
 import { kinds, type Kind, type Side } from "./faults.ts";
@@ -81,7 +81,7 @@ async function suffer(soak: Soak): Promise<void> {
 async function main(): Promise<void> {
   console.log(`seed ${String(seed)}, ${values.minutes} minutes`);
   await globalSetup();
-  const cluster = await startOwnCluster();
+  const cluster = await startDisposableCluster();
   try {
     const since = performance.now();
     const soak = await Soak.start(cluster, seed, values.hostile ? { calm: 45, attacked: 5 } : {});
@@ -101,7 +101,7 @@ async function main(): Promise<void> {
     console.log(JSON.stringify(summary));
     if (summary.moments > 0 || soak.wrong.length > 0) process.exitCode = 1;
   } finally {
-    await cluster.end();
+    await cluster.remove();
     await globalTeardown();
   }
 }

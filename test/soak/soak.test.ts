@@ -1,15 +1,15 @@
 // The soak in small: a fault of each side and a killed helper, and then what the soak is there to see.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { startOwnCluster, type OwnCluster } from "../support/disposable-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { kinds, unreachable, type Kind } from "./faults.ts";
 import { grace } from "./credential-check.ts";
 import { Soak } from "./soak.ts";
 import { rowsOf, summaryOf } from "./summary.ts";
 
-let cluster: OwnCluster;
-before(async () => (cluster = await startOwnCluster()));
-after(async () => cluster.end());
+let cluster: DisposableCluster;
+before(async () => (cluster = await startDisposableCluster()));
+after(async () => cluster.remove());
 
 /** In milliseconds. */
 const tokenLife = 12_000;
@@ -32,8 +32,8 @@ it("soaks for some seconds without a moment without a credential, and sees one w
       await soak.kill(500),
     ];
     for (const { what, to = 0, right = Infinity } of all) {
-      assert.ok(right < Infinity, `nothing was right again after: ${what}`);
-      t.diagnostic(`outcome: soak: ${what} | a valid login everywhere | right again after ${String(right - to)} ms`);
+      assert.ok(right < Infinity, `nothing was recovered after: ${what}`);
+      t.diagnostic(`outcome: soak: ${what} | a valid login everywhere | recovered after ${String(right - to)} ms`);
     }
     await soak.pause(grace + 1_000);
     const summary = summaryOf(soak, 1, since);

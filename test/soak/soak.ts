@@ -1,9 +1,9 @@
 // One soak: a helper that is let down by everything it depends on, again and again, and looked at all the time.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { HelperProcess, Line } from "../support/helper-process.ts";
+import type { HelperProcess, LogLine } from "../support/helper-process.ts";
 import { makeParts, type Parts } from "../support/stack-parts.ts";
-import type { OwnCluster } from "../support/disposable-cluster.ts";
+import type { DisposableCluster } from "../support/disposable-cluster.ts";
 import { seeded } from "../support/seeded.ts";
 import { surround, type Around } from "./fault-proxies.ts";
 import { Crowd } from "./namespace-churn.ts";
@@ -70,7 +70,7 @@ export class Soak {
 
   /** Resolves when everything is there and looked at, and the helper has done its first work. */
   static async start(
-    { kubeconfig, command }: OwnCluster,
+    { kubeconfig, command }: DisposableCluster,
     seed: number,
     { tokenLife = usualLife, calm, attacked = 0 }: SoakOptions = {},
   ): Promise<Soak> {
@@ -121,7 +121,7 @@ export class Soak {
   }
 
   /** What the helper has said since it was asked last. */
-  takeLines(): Line[] {
+  takeLines(): LogLine[] {
     const lines = this.#helper.lines.splice(0);
     this.logLines += lines.length;
     return lines;

@@ -39,7 +39,7 @@ export class ApiServer {
     const args = [...apiServerArgs(this.#port, this.#etcd), "--endpoint-reconciler-type=none"];
     this.#child = await startComponent("kube-apiserver", args);
     const kube = createKubeClient(this.options);
-    await until(this.#child, async () => succeeds(kube({ method: "GET", path: "/readyz" })));
+    await waitUntil(this.#child, async () => succeeds(kube({ method: "GET", path: "/readyz" })));
   }
 
   /** Writes a kubeconfig of its administrator. */
@@ -51,7 +51,7 @@ export class ApiServer {
 
   /** Kills it as it stands, and resolves when it is gone. */
   async kill(): Promise<void> {
-    if (this.#child !== undefined) await end(this.#child);
+    if (this.#child !== undefined) await killAndWait(this.#child);
   }
 }
 
@@ -61,11 +61,11 @@ export async function startEtcd(): Promise<{ address: string; kill: () => Promis
   const [address, peer] = [await freePort(), await freePort()].map((port) => url({ ...ports.etcd, port }));
   if (address === undefined) throw new Error("unreachable: two ports were asked for");
   const child = await startComponent("etcd", etcdArgs(folder, address, peer));
-  await until(child, async () => answers(`${address}/health`));
+  await waitUntil(child, async () => answers(`${address}/health`));
   return {
     address,
     kill: async () => {
-      await end(child);
+      await killAndWait(child);
       await rm(folder, { recursive: true });
     },
   };
@@ -77,14 +77,14 @@ async function startComponent(name: string, args: readonly string[]): Promise<Ch
 }
 
 /** Resolves when a check holds; rejects when the process ends before. */
-async function until(child: ChildProcess, check: () => Promise<boolean>): Promise<void> {
+async function waitUntil(child: ChildProcess, check: () => Promise<boolean>): Promise<void> {
   while (!(await check())) {
     if (child.exitCode !== null) throw new Error(`${String(child.spawnargs[1])} ended with ${String(child.exitCode)}`);
     await delay(50);
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function killAndWait(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, "exit");
   child.kill("SIGKILL");

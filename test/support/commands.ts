@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { keepFiles, recordSaid } from "../local/audit-log.ts";
 import { home } from "../local/settings.ts";
 
-export interface Ended {
+export interface CommandResult {
   code: number | null;
   stdout: string;
   stderr: string;
@@ -18,10 +18,10 @@ export interface Ended {
 export interface Checkout {
   readonly folder: string;
   /** Starts a command, for the given stack unless it names another, in a process group of its own. */
-  readonly start: (...args: string[]) => { child: ChildProcess; ended: Promise<Ended> };
-  readonly command: (...args: string[]) => Promise<Ended>;
+  readonly start: (...args: string[]) => { child: ChildProcess; ended: Promise<CommandResult> };
+  readonly command: (...args: string[]) => Promise<CommandResult>;
   /** Runs a shell script in the checkout, after `eval "$(npm run -s env)"`, on this stack instead of dev. */
-  readonly byHand: (script: string) => Promise<Ended>;
+  readonly runShell: (script: string) => Promise<CommandResult>;
   readonly remove: () => Promise<void>;
 }
 
@@ -53,13 +53,13 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
     return run(process.execPath, cli, args[0] ?? "");
   };
   const command: Checkout["command"] = async (...args) => start(...args).ended;
-  const byHand: Checkout["byHand"] = async (script) => {
+  const byHand: Checkout["runShell"] = async (script) => {
     const file = join(home, "stacks", stack, `Pulumi.${stack}.yaml`);
     const own = `export PULUMI_STACK=${stack} PULUMI_OPTION_CONFIG_FILE=${file}`;
     const env = `eval "$('${process.execPath}' test/local/cli.ts env)"`;
     return run("sh", ["-ec", `${env}\n${own}\n${script}`], script).ended;
   };
-  return { folder, start, command, byHand, remove: async () => rm(folder, { recursive: true }) };
+  return { folder, start, command, runShell: byHand, remove: async () => rm(folder, { recursive: true }) };
 }
 
 /**
@@ -67,7 +67,7 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
  * `created replacement ...`, `replaced ...`, `deleted original ...`. Components are left out: they are nothing of their own.
  * Where no terminal is, the command's rows and its `@ updating....` are written by two threads: a row may stand after the dots.
  */
-export const changesOf = ({ stderr }: Pick<Ended, "stderr">): string[] =>
+export const changesOf = ({ stderr }: Pick<CommandResult, "stderr">): string[] =>
   [
     ...stderr.matchAll(
       /^(?:@ updating\.+)? *[+~-]{1,2} +(\S+):(\S+) (\S+) (created replacement|deleted original|created|updated|replaced|deleted)\b/gm,
@@ -77,4 +77,4 @@ export const changesOf = ({ stderr }: Pick<Ended, "stderr">): string[] =>
     .map(([, , type, name, what]) => `${String(what)} ${String(type)} ${String(name)}`);
 
 /** That the engine had nothing to do; matched against its output. */
-export const nothingToDo = /Resources:\n +\d+ unchanged\n(?! +\d)/;
+export const noChanges = /Resources:\n +\d+ unchanged\n(?! +\d)/;

@@ -1,7 +1,7 @@
 // A front with tokens of a chosen life, and the count of those that were asked of it.
 import { startFront } from "../local/gateway/main.ts";
 import { loopback, ports, url, type Endpoint } from "../local/settings.ts";
-import { pass, type Asked } from "./fault.ts";
+import { pass, type ReceivedRequest } from "./fault.ts";
 import { Proxy } from "./proxy.ts";
 
 export interface CountedFront {
@@ -21,8 +21,8 @@ export async function startCountedFront(tokenLife: number): Promise<CountedFront
   const front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   const proxy = await Proxy.start({ upstream: url(front.api) });
   const asked = new Map<string, number>();
-  const requests = proxy.put(isTokenRequest, async (exchange) => {
-    const region = regionOf(exchange.asked);
+  const requests = proxy.inject(isTokenRequest, async (exchange) => {
+    const region = regionOf(exchange.request);
     asked.set(region, (asked.get(region) ?? 0) + 1);
     return pass(exchange);
   });
@@ -38,9 +38,9 @@ export async function startCountedFront(tokenLife: number): Promise<CountedFront
   };
 }
 
-export const isTokenRequest = ({ headers }: Asked): boolean =>
+export const isTokenRequest = ({ headers }: ReceivedRequest): boolean =>
   String(headers["x-amz-target"]).endsWith(".GetAuthorizationToken");
 
 /** Which region of AWS a request is for, by its signature: `Credential=KEY/DATE/REGION/ecr/aws4_request`. */
-export const regionOf = ({ headers }: Asked): string =>
+export const regionOf = ({ headers }: ReceivedRequest): string =>
   /Credential=[^/]+\/\d+\/([^/]+)\//.exec(String(headers["authorization"]))?.[1] ?? "";

@@ -33,7 +33,7 @@ export interface DeployerRights {
 }
 
 /** A document of infra/ as the README fills it in, for a stack whose resources all have its name. */
-async function filledIn(file: string, stack: string, oidcIssuer = issuer.replace("https://", "")): Promise<string> {
+async function readDocument(file: string, stack: string, oidcIssuer = issuer.replace("https://", "")): Promise<string> {
   const document = await readFile(join(import.meta.dirname, "../../infra", file), "utf8");
   return document
     .replaceAll(/ecr-helper(-policy)?/g, stack)
@@ -45,7 +45,7 @@ async function filledIn(file: string, stack: string, oidcIssuer = issuer.replace
 
 /** The statements for a stack's own names. */
 export async function deployerStatements(stack: string, oidcIssuer?: string): Promise<readonly Statement[]> {
-  return (JSON.parse(await filledIn("deployer-policy.json", stack, oidcIssuer)) as Policy).Statement;
+  return (JSON.parse(await readDocument("deployer-policy.json", stack, oidcIssuer)) as Policy).Statement;
 }
 
 /** The policy for a stack's own names, less the actions that are not allowed. */
@@ -71,8 +71,8 @@ export interface Deployer {
 }
 
 /** Makes a user by the rights of `iam`, which may do nothing yet, and the boundary for a stack. */
-export async function makeDeployer(iam: IAMClient, UserName: string, stack: string): Promise<Deployer> {
-  const PolicyDocument = await filledIn("permissions-boundary.json", stack);
+export async function createDeployer(iam: IAMClient, UserName: string, stack: string): Promise<Deployer> {
+  const PolicyDocument = await readDocument("permissions-boundary.json", stack);
   await iam.send(new CreatePolicyCommand({ PolicyName: `${stack}-boundary`, PolicyDocument }));
   await iam.send(new CreateUserCommand({ UserName }));
   const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName }));

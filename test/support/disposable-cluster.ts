@@ -3,18 +3,18 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiServer, startEtcd } from "./api-server.ts";
-import { bundledHelper } from "./helper-bundle.ts";
+import { bundleHelper } from "./helper-bundle.ts";
 
-export interface OwnCluster {
+export interface DisposableCluster {
   readonly kubeconfig: string;
   /** A folder that ends with the cluster. */
   readonly folder: string;
   /** What Node is given to run a helper as the image does. */
   readonly command: readonly string[];
-  end(): Promise<void>;
+  remove(): Promise<void>;
 }
 
-export async function startOwnCluster(): Promise<OwnCluster> {
+export async function startDisposableCluster(): Promise<DisposableCluster> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-cluster-"));
   // For whoever the helper runs as: what is secret in it is closed by itself.
   await chmod(folder, 0o711);
@@ -25,8 +25,8 @@ export async function startOwnCluster(): Promise<OwnCluster> {
   return {
     kubeconfig,
     folder,
-    command: bundledHelper(folder),
-    end: async () => {
+    command: bundleHelper(folder),
+    remove: async () => {
       await server.kill();
       await etcd.kill();
       await rm(folder, { recursive: true });

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** A request on its way through the proxy. */
 export interface Exchange {
-  readonly asked: Asked;
+  readonly request: ReceivedRequest;
   readonly outgoing: ServerResponse;
   /** Set, nothing more of its answer is passed on, and its connection stays open. */
   isMuted: boolean;
@@ -29,7 +29,7 @@ const hopHeaders = new Set(["connection", "keep-alive", "transfer-encoding", "up
 export const forwarded = (headers: IncomingHttpHeaders): OutgoingHttpHeaders =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !hopHeaders.has(name) && !name.startsWith(":")));
 
-const head = ({ outgoing }: Exchange, { statusCode = 502, headers }: IncomingMessage): void => {
+const writeHead = ({ outgoing }: Exchange, { statusCode = 502, headers }: IncomingMessage): void => {
   outgoing.writeHead(statusCode, forwarded(headers));
   outgoing.flushHeaders();
 };
@@ -41,7 +41,7 @@ const write = async ({ outgoing, signal }: Exchange, chunk: Uint8Array): Promise
 /** No fault: passes everything on as it comes. */
 export const pass: Fault = async (exchange) => {
   const answer = await exchange.forward();
-  head(exchange, answer);
+  writeHead(exchange, answer);
   for await (const chunk of answer) if (!exchange.isMuted) await write(exchange, chunk as Buffer);
   if (!exchange.isMuted) exchange.outgoing.end();
 };
@@ -54,7 +54,7 @@ export const delay =
   };
 
 /** Breaks the request off before anything is sent on; its connection too, unless others share it (HTTP/2). */
-export const breakOff: Fault = async ({ outgoing }) => {
+export const abort: Fault = async ({ outgoing }) => {
   outgoing.destroy();
   return Promise.resolve();
 };
@@ -66,24 +66,24 @@ export const reset: Fault = async (exchange) => {
 };
 
 /** Sends the request on, and breaks it off before its answer; its connection too, unless others share it (HTTP/2). */
-export const breakAfter: Fault = async (exchange) => {
+export const abortAfterForward: Fault = async (exchange) => {
   await buffer(await exchange.forward());
   exchange.outgoing.destroy();
 };
 
 /** Sends the request on, and breaks the connection before its answer: what was asked for is done, and nobody is told. */
-export const resetAfter: Fault = async (exchange) => {
+export const resetAfterForward: Fault = async (exchange) => {
   await buffer(await exchange.forward());
   exchange.reset();
 };
 
 /** Breaks the answer off in the middle of its body. */
-export const cut =
+export const truncate =
   (bytes: number): Fault =>
   async (exchange) => {
     const answer = await exchange.forward();
     const body = await buffer(answer);
-    head(exchange, answer);
+    writeHead(exchange, answer);
     await write(exchange, body.subarray(0, bytes));
     // What is written has to leave before.
     await sleep(20, undefined, { signal: exchange.signal });
@@ -111,7 +111,7 @@ export const drip =
   (bytes: number, every: number): Fault =>
   async (exchange) => {
     const answer = await exchange.forward();
-    head(exchange, answer);
+    writeHead(exchange, answer);
     for await (const chunk of answer) {
       for (let from = 0; from < (chunk as Buffer).length; from += bytes) {
         await write(exchange, (chunk as Buffer).subarray(from, from + bytes));
@@ -142,9 +142,9 @@ export const rewrite =
   };
 /** What came of a request, as far as tests ask for it. */
 
-export interface Asked {
+export interface ReceivedRequest {
   /** In milliseconds since 1970. */
-  readonly at: number;
+  readonly receivedAt: number;
   readonly method: string;
   /** With its query. */
   readonly path: string;

@@ -12,7 +12,7 @@ export const imageEnvironment: Readonly<Record<string, string>> = Object.fromEnt
 );
 
 /** Bundles it into a folder, and gives what Node is given to run it. */
-export function bundledHelper(folder: string): string[] {
+export function bundleHelper(folder: string): string[] {
   const bundle = join(folder, "helper.cjs");
   buildSync({ ...bundling, entryPoints: ["test/support/helper-main.ts"], outfile: bundle });
   const [, image = "[]"] = /^CMD (.*)$/m.exec(dockerfile) ?? [];

@@ -7,7 +7,7 @@ import type { KubeRequest } from "../../helper/kube/types.ts";
 import type { Cluster } from "./helper-process.ts";
 
 /** The message with which a call is refused; empty where it is not. `KubeError` keeps it from the log, which may be read by others. */
-export async function refusalOf(
+export async function denialMessage(
   { server, ca, token }: Cluster,
   { method, path, contentType, body }: KubeRequest,
 ): Promise<string> {
@@ -25,7 +25,7 @@ export async function refusalOf(
 }
 
 /** What no helper writes, tried by its token in its own namespace; it is never made. */
-const tried = (namespace: string, pullSecret: string): KubeRequest => ({
+const deniedRequest = (namespace: string, pullSecret: string): KubeRequest => ({
   method: "PATCH",
   path: `/api/v1/namespaces/${namespace}/secrets/${pullSecret}?fieldManager=ecr-helper&dryRun=All`,
   contentType: "application/apply-patch+yaml",
@@ -33,7 +33,7 @@ const tried = (namespace: string, pullSecret: string): KubeRequest => ({
 });
 
 /** Resolves when the policy for secrets is in force: an API server takes a second or so until it follows one that was made. */
-export async function untilEnforced(cluster: Cluster, namespace: string, pullSecret: string): Promise<void> {
-  while (!(await refusalOf(cluster, tried(namespace, pullSecret))).includes("ValidatingAdmissionPolicy"))
+export async function waitForPolicy(cluster: Cluster, namespace: string, pullSecret: string): Promise<void> {
+  while (!(await denialMessage(cluster, deniedRequest(namespace, pullSecret))).includes("ValidatingAdmissionPolicy"))
     await delay(20);
 }

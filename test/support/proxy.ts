@@ -14,12 +14,12 @@ import { Agent as SecureAgent, request as secureRequest } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { makeCertificate } from "./certificate.ts";
-import { forwarded, pass, type Asked, type Exchange, type Fault } from "./fault.ts";
+import { forwarded, pass, type ReceivedRequest, type Exchange, type Fault } from "./fault.ts";
 
-export type Matches = (asked: Asked) => boolean;
+export type RequestMatcher = (request: ReceivedRequest) => boolean;
 
 /** A fault that is in. */
-export interface Outage {
+export interface InjectedFault {
   /** When its requests came, in milliseconds since 1970. */
   readonly hits: readonly number[];
   /** Resolves at its `count`th request; rejects when that takes a minute. */
@@ -28,7 +28,7 @@ export interface Outage {
 }
 
 interface Rule {
-  readonly matches: Matches;
+  readonly matches: RequestMatcher;
   readonly fault: Fault;
   /** How many more requests get it. */
   left: number;
@@ -49,7 +49,7 @@ type Outgoing = ServerResponse | Http2ServerResponse;
 
 const address = "127.0.0.1";
 /** In milliseconds: for a machine that is busy with other things. */
-const patience = 60_000;
+const reachTimeoutMs = 60_000;
 
 export class Proxy {
   /** What its clients check its certificate against, in PEM; empty over plain HTTP. */
@@ -84,7 +84,7 @@ export class Proxy {
   static async start(options: ProxyOptions): Promise<Proxy> {
     const secure = options.upstream.startsWith("https:");
     const proxy = new Proxy(options, secure ? await makeCertificate(address) : undefined);
-    await proxy.up();
+    await proxy.listen();
     return proxy;
   }
 
@@ -93,14 +93,14 @@ export class Proxy {
   }
 
   /** Puts a fault in, for all requests that match or for the first so many. Of several, the last one put in decides. */
-  put(matches: Matches, fault: Fault, times = Infinity): Outage {
+  inject(matches: RequestMatcher, fault: Fault, times = Infinity): InjectedFault {
     const rule: Rule = { matches, fault, left: times, hits: [], waiting: new Set() };
     this.#rules = [rule, ...this.#rules];
     const reached = async (count: number): Promise<void> => {
-      const late = setTimeout(() => rule.waiting.forEach((wake) => wake(true)), patience);
+      const late = setTimeout(() => rule.waiting.forEach((wake) => wake(true)), reachTimeoutMs);
       for (let isLate = false; rule.hits.length < count;) {
         if (isLate)
-          throw new Error(`${String(rule.hits.length)} of ${String(count)} requests in ${String(patience)} ms`);
+          throw new Error(`${String(rule.hits.length)} of ${String(count)} requests in ${String(reachTimeoutMs)} ms`);
         isLate = await new Promise<boolean>((wake) => rule.waiting.add(wake));
       }
       clearTimeout(late);
@@ -109,12 +109,12 @@ export class Proxy {
   }
 
   /** What is being answered now and matches: watches, above all. */
-  open(matches: Matches): Exchange[] {
-    return [...this.#exchanges].filter(({ asked }) => matches(asked));
+  openExchanges(matches: RequestMatcher): Exchange[] {
+    return [...this.#exchanges].filter(({ request }) => matches(request));
   }
 
   /** Refuses connections, and breaks those that there are. */
-  async down(): Promise<void> {
+  async stopListening(): Promise<void> {
     const closed = once(this.#server, "close");
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
@@ -122,14 +122,14 @@ export class Proxy {
   }
 
   /** Listens, again where it did before. */
-  async up(): Promise<void> {
+  async listen(): Promise<void> {
     this.#server.listen(this.#port, address);
     await once(this.#server, "listening");
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   async close(): Promise<void> {
-    if (this.#server.listening) await this.down();
+    if (this.#server.listening) await this.stopListening();
     this.#agent.destroy();
   }
 
@@ -137,45 +137,45 @@ export class Proxy {
     outgoing.on("error", () => undefined);
     try {
       const { method = "", url: path = "", headers } = incoming;
-      const asked = { at: Date.now(), method, path, headers, body: await buffer(incoming) };
-      const exchange = this.#exchange(asked, outgoing);
+      const request = { receivedAt: Date.now(), method, path, headers, body: await buffer(incoming) };
+      const exchange = this.#exchange(request, outgoing);
       this.#exchanges.add(exchange);
       outgoing.once("close", () => this.#exchanges.delete(exchange));
       // Of one that is over nothing is left to reset but what others share its connection for.
-      await this.#decide(asked)(exchange).catch(() => exchange.signal.aborted || exchange.reset());
+      await this.#decide(request)(exchange).catch(() => exchange.signal.aborted || exchange.reset());
     } catch {
       outgoing.destroy(); // The request itself broke off.
     }
   }
 
-  #decide(asked: Asked): Fault {
-    const rule = this.#rules.find((one) => one.left > 0 && one.matches(asked));
+  #decide(request: ReceivedRequest): Fault {
+    const rule = this.#rules.find((one) => one.left > 0 && one.matches(request));
     if (rule === undefined) return pass;
     rule.left--;
-    rule.hits.push(asked.at);
+    rule.hits.push(request.receivedAt);
     for (const wake of rule.waiting) wake(false);
     rule.waiting.clear();
     return rule.fault;
   }
 
-  #exchange(asked: Asked, outgoing: Outgoing): Exchange {
+  #exchange(request: ReceivedRequest, outgoing: Outgoing): Exchange {
     const over = new AbortController();
     outgoing.once("close", () => over.abort());
     const { remotePort } = outgoing.req.socket;
     const socket = [...this.#sockets].find((one) => one.remotePort === remotePort);
     return {
-      asked,
+      request,
       outgoing: outgoing as ServerResponse,
       isMuted: false,
       signal: over.signal,
-      forward: async () => this.#forward(asked, over.signal),
+      forward: async () => this.#forward(request, over.signal),
       socket,
       // Below TLS, so that the client sees a reset and no orderly end.
       reset: () => socket?.resetAndDestroy(),
     };
   }
 
-  async #forward({ method, path, headers, body }: Asked, signal: AbortSignal): Promise<IncomingMessage> {
+  async #forward({ method, path, headers, body }: ReceivedRequest, signal: AbortSignal): Promise<IncomingMessage> {
     const send = this.#agent instanceof SecureAgent ? secureRequest : plainRequest;
     const { ":authority": authority } = headers;
     // The Host header stays as it is: AWS' signatures are over it.

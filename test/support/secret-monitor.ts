@@ -3,31 +3,31 @@
 import { createKubeStream, type KubeOptions } from "../../helper/kube/client.ts";
 import { decode, pullPasswords, type Parts, type Secret } from "./stack-parts.ts";
 import type { Endpoint } from "../local/settings.ts";
-import { isLoginTaken } from "./registry-login.ts";
+import { isLoginAccepted } from "./registry-login.ts";
 
 /** A version of a secret. */
-export interface Version {
+export interface SecretVersion {
   readonly namespace: string;
   readonly name: string;
   /** Of every registry in it. */
   readonly passwords: readonly string[];
   /** When the first of them ends, in milliseconds since 1970. */
-  readonly end: number;
+  readonly expiresAt: number;
 }
 
 type Named = Secret & { metadata: { name: string } };
 
 /** So much may lie between the registry's answer and the look at the clock; nor is it asked the same twice in that time. */
-const margin = 500;
+const clockMargin = 500;
 
-export class Witness {
+export class SecretMonitor {
   /** What should not have been, in words. */
-  readonly wrong: string[] = [];
+  readonly violations: string[] = [];
   /** Secrets that got an older token than they had: one that is good too, where two helpers write. */
-  readonly older: string[] = [];
+  readonly downgrades: string[] = [];
   /** The versions that came after the start. */
-  readonly versions: Version[] = [];
-  readonly #latest = new Map<string, Version>();
+  readonly versions: SecretVersion[] = [];
+  readonly #latest = new Map<string, SecretVersion>();
   readonly #registry: Endpoint;
   readonly #over = new AbortController();
   readonly #checks: Promise<void>[] = [];
@@ -41,8 +41,8 @@ export class Witness {
   }
 
   /** Resolves when it sees all that is there. The registry is that of the front which gave the tokens. */
-  static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<Witness> {
-    const witness = new Witness(registry);
+  static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<SecretMonitor> {
+    const witness = new SecretMonitor(registry);
     const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;
     const list = await admin<{ items: Named[] } & Named>({ method: "GET", path });
     for (const secret of list.items) witness.#came(secret);
@@ -61,7 +61,7 @@ export class Witness {
         for await (const line of createKubeStream(options)(call)) version = this.#changed(line);
       }
     } catch (error) {
-      if (!isOver()) this.wrong.push(`the witness saw no more: ${String(error)}`);
+      if (!isOver()) this.violations.push(`the witness saw no more: ${String(error)}`);
     }
   }
 
@@ -70,13 +70,13 @@ export class Witness {
     const { type, object } = JSON.parse(line) as { type: string; object: Named };
     const { namespace, name, resourceVersion } = object.metadata;
     if (type === "ERROR") throw new Error(line);
-    if (type === "DELETED") this.wrong.push(`${namespace}/${name} was deleted`);
+    if (type === "DELETED") this.violations.push(`${namespace}/${name} was deleted`);
     else this.#came(object);
     return resourceVersion;
   }
 
   /** Each secret as it is, by NAMESPACE/NAME. */
-  get latest(): ReadonlyMap<string, Version> {
+  get latest(): ReadonlyMap<string, SecretVersion> {
     return this.#latest;
   }
 
@@ -86,13 +86,13 @@ export class Witness {
   }
 
   /** Resolves when so many more versions as `wanted` have come. */
-  async come(count: number, wanted: (version: Version) => boolean = () => true): Promise<void> {
+  async waitForVersions(count: number, wanted: (version: SecretVersion) => boolean = () => true): Promise<void> {
     const from = this.versions.length;
-    await this.until(() => this.versions.slice(from).filter(wanted).length >= count);
+    await this.waitUntil(() => this.versions.slice(from).filter(wanted).length >= count);
   }
 
   /** Resolves when something holds of what was seen. */
-  async until(holds: () => boolean, timeout = 60_000): Promise<void> {
+  async waitUntil(holds: () => boolean, timeout = 60_000): Promise<void> {
     const deadline = AbortSignal.timeout(timeout);
     while (!holds()) {
       if (deadline.aborted) throw new Error(`that does not hold after ${String(timeout / 1000)} s: ${String(holds)}`);
@@ -105,42 +105,43 @@ export class Witness {
 
   /** Ends, and gives all that was wrong: also of the credentials that are there now. */
   async stop(): Promise<string[]> {
-    if (this.#over.signal.aborted) return this.wrong;
-    for (const { namespace, name, end } of this.#latest.values())
-      if (end < Date.now()) this.wrong.push(`${namespace}/${name} has ended ${String(Date.now() - end)} ms ago`);
+    if (this.#over.signal.aborted) return this.violations;
+    for (const { namespace, name, expiresAt } of this.#latest.values())
+      if (expiresAt < Date.now())
+        this.violations.push(`${namespace}/${name} has ended ${String(Date.now() - expiresAt)} ms ago`);
     this.#over.abort();
     await this.#watching;
     await Promise.all(this.#checks);
-    return this.wrong;
+    return this.violations;
   }
 
   #came(secret: Named): void {
     const { namespace, name, annotations } = secret.metadata;
     const key = `${namespace}/${name}`;
     const passwords = passwordsOf(secret);
-    const version = { namespace, name, passwords, end: Date.parse(annotations["ecr-helper/expires-at"] ?? "") };
-    if (passwords.length === 0) this.wrong.push(`${key} is torn`);
+    const version = { namespace, name, passwords, expiresAt: Date.parse(annotations["ecr-helper/expires-at"] ?? "") };
+    if (passwords.length === 0) this.violations.push(`${key} is torn`);
     this.#compare(key, version, this.#latest.get(key));
     this.#latest.set(key, version);
     this.versions.push(version);
     for (const password of passwords) {
-      if (Date.now() - (this.#asked.get(password) ?? 0) < margin) continue;
+      if (Date.now() - (this.#asked.get(password) ?? 0) < clockMargin) continue;
       this.#asked.set(password, Date.now());
-      this.#checks.push(this.#check(key, password, version.end));
+      this.#checks.push(this.#check(key, password, version.expiresAt));
     }
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
   }
 
-  #compare(key: string, version: Version, before: Version | undefined): void {
+  #compare(key: string, version: SecretVersion, before: SecretVersion | undefined): void {
     if (before === undefined) return;
-    if (!(version.end >= before.end)) this.older.push(`${key} got an older token`);
-    if (before.end < Date.now()) this.wrong.push(`${key} had ended before it was refreshed`);
+    if (!(version.expiresAt >= before.expiresAt)) this.downgrades.push(`${key} got an older token`);
+    if (before.expiresAt < Date.now()) this.violations.push(`${key} had ended before it was refreshed`);
   }
 
   async #check(key: string, password: string, end: number): Promise<void> {
-    const isTaken = await isLoginTaken(this.#registry, password);
-    if (!isTaken && Date.now() + margin < end) this.wrong.push(`${key} is refused by the registry`);
+    const isTaken = await isLoginAccepted(this.#registry, password);
+    if (!isTaken && Date.now() + clockMargin < end) this.violations.push(`${key} is refused by the registry`);
   }
 }
 
@@ -154,7 +155,7 @@ export function passwordsOf({ type, data }: Secret): string[] {
 }
 
 /** A secret with a token that lives longer than any there is now. */
-export const renewed = ({ latest }: Witness): ((version: Version) => boolean) => {
-  const newest = Math.max(0, ...[...latest.values()].map(({ end }) => end));
-  return ({ end }) => end > newest;
+export const hasNewerToken = ({ latest }: SecretMonitor): ((version: SecretVersion) => boolean) => {
+  const newest = Math.max(0, ...[...latest.values()].map(({ expiresAt }) => expiresAt));
+  return ({ expiresAt }) => expiresAt > newest;
 };

@@ -15,7 +15,7 @@ import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { Live, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
 import { mockedUid, runProgram, type Program } from "./program.ts";
-import { untilEnforced } from "./policy-enforcement.ts";
+import { waitForPolicy } from "./policy-enforcement.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
 Object.assign(process.env, aws);
@@ -142,7 +142,7 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   const token = await tokenOf(admin, name);
   const cluster = { server: kubeOptions.server, ca: kubeOptions.ca, token };
   if (made.some(isPolicy)) {
-    await untilEnforced(cluster, name, config["pullSecret"] ?? "ecr-creds-pull");
+    await waitForPolicy(cluster, name, config["pullSecret"] ?? "ecr-creds-pull");
   }
   const env = {
     ...environmentOf(deployment),
