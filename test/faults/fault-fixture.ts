@@ -1,4 +1,5 @@
-// A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the front that gives it tokens, a witness.
+// What a test of faults in the helper's process needs, in a disposable cluster: the parts of a stack, a gateway that issues
+// tokens, and a monitor of every secret.
 import { randomBytes } from "node:crypto";
 import type { TestContext } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
@@ -9,22 +10,24 @@ import type { DisposableCluster } from "../support/disposable-cluster.ts";
 import { startCountedFront, type CountedFront } from "../support/counted-gateway.ts";
 import { SecretMonitor } from "../support/secret-monitor.ts";
 
-/** The helper's word for: all that could be done is done. */
+/** The log line with which the helper ends a pass over all namespaces. */
 export const passCompleted = /the secret will expire/;
 
-/** Tells what became of a case that began to be mended at `since`. */
+/** Reports a fault, what held during it, and how long the recovery took that began at `since`, a time of `performance`. */
 export const reportOutcome = (t: TestContext, what: string, held: string, since: number): void =>
   t.diagnostic(`outcome: ${what} | ${held} | recovered after ${(performance.now() - since).toFixed(0)} ms`);
 
+/** Options of a FaultFixture. */
 export interface FixtureOptions {
-  /** In milliseconds; long enough for a refresh never to come by default. */
+  /** In milliseconds; by default so long that the test sees no refresh. */
   readonly tokenLife?: number;
   /** Hosts of further registries. */
   readonly registries?: readonly string[];
 }
 
+/** One stack with its namespaces and helpers; a test has to call `remove`. */
 export class FaultFixture {
-  /** All build namespaces; those of a pattern. */
+  /** The build namespaces, which the stack includes by a pattern. */
   readonly namespaces: string[] = [];
   readonly parts: Parts;
   readonly front: CountedFront;
@@ -36,12 +39,13 @@ export class FaultFixture {
   private constructor(
     id: string,
     command: readonly string[],
-    [parts, front, witness]: [Parts, CountedFront, SecretMonitor],
+    [parts, front, monitor]: [Parts, CountedFront, SecretMonitor],
   ) {
     [this.id, this.#command] = [id, command];
-    [this.parts, this.front, this.monitor] = [parts, front, witness];
+    [this.parts, this.front, this.monitor] = [parts, front, monitor];
   }
 
+  /** Creates a stack's parts without any build namespace, and starts the gateway and the monitor. */
   static async create(
     { kubeconfig, command }: DisposableCluster,
     { tokenLife = 3_600_000, registries = [] }: FixtureOptions = {},
@@ -53,7 +57,7 @@ export class FaultFixture {
     return new FaultFixture(id, command, [parts, front, await SecretMonitor.start(parts, front.registry)]);
   }
 
-  /** Makes so many further namespaces. */
+  /** Creates further build namespaces. */
   async addNamespaces(count: number): Promise<void> {
     const first = this.namespaces.length;
     const more = Array.from({ length: count }, (_, index) => `${this.id}-${String(first + index)}`);
@@ -66,7 +70,7 @@ export class FaultFixture {
     return this.parts.run({ ...this.front.env, ...env });
   };
 
-  /** Starts one in a program around it, or with another standard output. */
+  /** Starts a helper with a wrapper program or another standard output. */
   runWith(options: ConstructorParameters<typeof HelperProcess>[3], env: Record<string, string> = {}): HelperProcess {
     const all = { ...this.parts.env, ...this.front.env, ...env };
     const helper = new HelperProcess(this.parts.cluster, all, this.#command, options);
@@ -74,7 +78,7 @@ export class FaultFixture {
     return helper;
   }
 
-  /** Resolves when every namespace has all that it should, with one and the same token. */
+  /** Resolves when every namespace has its secrets and service account, and all secrets have the same token. */
   async waitUntilConverged(timeout = 60_000): Promise<void> {
     const count = 2 * this.namespaces.length + 1;
     await this.monitor.waitUntil(
@@ -91,7 +95,7 @@ export class FaultFixture {
     await waitFor(this.parts.options, accounts, isLast, timeout);
   }
 
-  /** Takes down what the cluster does not take with it. */
+  /** Removes what does not go with the disposable cluster: helpers, monitor, gateway, and the resources in AWS. */
   async remove(): Promise<void> {
     await Promise.all(this.#others.map(async (helper) => helper.stop("SIGKILL")));
     await this.monitor.stop();

@@ -1,4 +1,4 @@
-// What is done to the helper's standard output: it is full, or nobody is there to read it. A container's is such a pipe.
+// Faults in the helper's standard output, which is a pipe in a container: it is full, or it has no reader.
 import assert from "node:assert/strict";
 import { closeSync } from "node:fs";
 import { join } from "node:path";
@@ -13,28 +13,31 @@ let cluster: DisposableCluster;
 before(async () => (cluster = await startDisposableCluster()));
 after(async () => cluster.remove());
 
-const scenes = async (name: string, play: (scene: FaultFixture, pipe: NamedPipe) => Promise<void>): Promise<void> => {
-  const scene = await FaultFixture.create(cluster, { tokenLife: 16_000 });
+const withFixture = async (
+  name: string,
+  run: (fixture: FaultFixture, pipe: NamedPipe) => Promise<void>,
+): Promise<void> => {
+  const fixture = await FaultFixture.create(cluster, { tokenLife: 16_000 });
   try {
-    await scene.addNamespaces(5);
-    await play(scene, new NamedPipe(join(cluster.folder, name)));
-    assert.deepEqual(await scene.monitor.stop(), []);
+    await fixture.addNamespaces(5);
+    await run(fixture, new NamedPipe(join(cluster.folder, name)));
+    assert.deepEqual(await fixture.monitor.stop(), []);
   } finally {
-    await scene.remove();
+    await fixture.remove();
   }
 };
 
 describe("the helper's standard output", { concurrency: true }, () => {
-  it("may be full: every credential is kept and refreshed, and the helper ends when it is told to", async (t) => {
-    await scenes("full", async (scene, pipe) => {
+  it("may be full: every credential is refreshed, and the helper ends on SIGTERM", async (t) => {
+    await withFixture("full", async (fixture, pipe) => {
       pipe.fill();
       const port = await freePort();
       const [stdout, since] = [pipe.openWriter(), performance.now()];
-      const helper = scene.runWith({ stdout }, { ECR_HELPER_PORT: String(port) });
-      await scene.waitUntilConverged();
+      const helper = fixture.runWith({ stdout }, { ECR_HELPER_PORT: String(port) });
+      await fixture.waitUntilConverged();
       reportOutcome(t, "a full standard output", "first pass as ever", since);
-      await scene.monitor.waitForVersions(2 * 5 + 1, hasNewerToken(scene.monitor));
-      await scene.waitUntilConverged();
+      await fixture.monitor.waitForVersions(2 * 5 + 1, hasNewerToken(fixture.monitor));
+      await fixture.waitUntilConverged();
       assert.equal((await fetch(`http://127.0.0.1:${String(port)}/healthz`)).status, 200);
       const { code, took } = await helper.stop();
       assert.equal(code, 0);
@@ -44,14 +47,14 @@ describe("the helper's standard output", { concurrency: true }, () => {
     });
   });
 
-  it("may have no reader: every credential is kept and refreshed, and the next reader gets what comes then", async (t) => {
-    await scenes("closed", async (scene, pipe) => {
+  it("may have no reader: every credential is refreshed, and the next reader gets the lines from then on", async (t) => {
+    await withFixture("closed", async (fixture, pipe) => {
       const stdout = pipe.openWriter();
-      const helper = scene.runWith({ stdout });
+      const helper = fixture.runWith({ stdout });
       closeSync(stdout);
       pipe.closeReader();
-      await scene.waitUntilConverged();
-      await scene.monitor.waitForVersions(2 * 5 + 1, hasNewerToken(scene.monitor));
+      await fixture.waitUntilConverged();
+      await fixture.monitor.waitForVersions(2 * 5 + 1, hasNewerToken(fixture.monitor));
       pipe.reopenReader();
       const since = performance.now();
       await pipe.linesUpTo(passCompleted);

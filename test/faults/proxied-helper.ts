@@ -1,5 +1,6 @@
-// A helper's surroundings, all of them real, with a programmable proxy before each: an ECR and a registry of its own whose
-// tokens live for seconds, and the API server.
+// A helper behind two proxies that inject faults: one before AWS, whose tokens live as long as the test wants, and one before
+// the API server.
+import type { TestContext } from "node:test";
 import type { Cluster, HelperProcess } from "../support/helper-process.ts";
 import { decode, makeParts, type Parts, type PartsOptions, type Secret } from "../support/stack-parts.ts";
 import { startFront, type Front } from "../local/gateway/main.ts";
@@ -8,27 +9,30 @@ import { waitForObject } from "../local/watch.ts";
 import { isLoginAccepted } from "../support/registry-login.ts";
 import { Proxy } from "../support/proxy.ts";
 
+/** Helpers of one stack behind the two proxies. */
 export interface ProxiedHelper {
+  /** The parts of the helper's stack. */
   readonly parts: Parts;
   /** Between the helper and AWS. */
   readonly aws: Proxy;
   /** Between the helper and the API server. */
   readonly kubernetes: Proxy;
-  /** Starts a helper behind both. */
+  /** Starts a helper; `env` and `cluster` replace parts of its environment and of its way to the API server. */
   run(env?: Readonly<Record<string, string>>, cluster?: Partial<Cluster>): HelperProcess;
-  /** Whether the registry takes a password now. */
+  /** Whether the registry accepts a password now. */
   isAccepted(password: string): Promise<boolean>;
-  /** What a namespace's builds log in with. */
+  /** The password in a namespace's basic-auth secret. */
   login(namespace: string, name?: string): Promise<string>;
-  /** Waits until a namespace has another login than this one, and that is taken; gives it. */
+  /** Resolves with a namespace's login once it differs from `old`; rejects if the registry does not accept it. */
   waitForNewLogin(namespace: string, old: string, name?: string): Promise<string>;
+  /** Stops the helpers and the proxies, and removes the stack's parts. */
   close(): Promise<void>;
 }
 
-/** Deadlines are for a machine that is busy with other things. */
+/** In milliseconds; long, because the machine may be busy with other tests. */
 export const timeout = 60_000;
 
-/** `tokenLife` is in milliseconds. */
+/** Creates a stack's parts for these build namespaces, and the proxies. `tokenLife` is in milliseconds. */
 export async function createProxiedHelper(
   namespaces: readonly string[],
   tokenLife: number,
@@ -55,7 +59,7 @@ export async function createProxiedHelper(
       const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3D${name}`;
       const isNew = (secret: Secret): boolean => passwordOf(secret) !== old;
       const password = passwordOf(await waitForObject<Secret>(parts.options, path, isNew, timeout));
-      if (!(await accepts(password))) throw new Error(`the registry does not take the new login of ${namespace}`);
+      if (!(await accepts(password))) throw new Error(`the registry does not accept the new login of ${namespace}`);
       return password;
     },
     close: async () => {
@@ -65,15 +69,20 @@ export async function createProxiedHelper(
   };
 }
 
+/** Reports a fault, what held during it, and how long the recovery took that began at `since`, in ms since 1970. */
+export const reportOutcome = (t: TestContext, what: string, held: string, since: number): void =>
+  t.diagnostic(`outcome: ${what} | ${held} | recovered after ${String(Date.now() - since)} ms`);
+
+/** The password in a basic-auth secret. */
 export const passwordOf = ({ data }: Secret): string => decode(data["password"]);
 
-/** Fails where a line shows a password, in the clear or as it is in a token. */
+/** Throws if a log line contains a password, in plain text or as an authorization token encodes it. */
 export function assertNoPasswordLogged(lines: readonly object[], passwords: Iterable<string>): void {
-  const said = JSON.stringify(lines);
+  const log = JSON.stringify(lines);
   for (const password of passwords) {
     const token = Buffer.from(`AWS:${password}`).toString("base64");
     const forms = [password, token, Buffer.from(token).toString("base64")].map((form) => form.slice(6, 30));
-    const shown = forms.find((form) => said.includes(form));
-    if (shown !== undefined) throw new Error("a password is in the log");
+    const found = forms.find((form) => log.includes(form));
+    if (found !== undefined) throw new Error("a password is in the log");
   }
 }

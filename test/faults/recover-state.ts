@@ -1,11 +1,11 @@
-// What a user does after a command of Pulumi's was killed, by documented commands.
+// Recovers a stack's state after a pulumi command was killed, by the commands that README.md documents.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
 import type { ProxiedStack, PendingOperation } from "./proxied-stack.ts";
 import { policyArn, iam, accessKeyIdInUse, accessKeyIds } from "./stack-resources.ts";
 
-/** By what `pulumi import` finds what would be there twice; undefined of what the next up makes again. */
+/** The id for `pulumi import`; undefined for resources that the next up can create again without a conflict. */
 function importId({ type, inputs }: PendingOperation["resource"]): string | undefined {
   if (type.endsWith("Patch")) return undefined;
   if (type.startsWith("kubernetes:")) {
@@ -19,8 +19,8 @@ function importId({ type, inputs }: PendingOperation["resource"]): string | unde
 const lastOf = (urn: string): string => urn.split("::").at(-1) ?? "";
 
 /**
- * The file that `pulumi import --file` reads: each with its place in the program, so that it is the same resource, and by its
- * provider where the program names one.
+ * The content of the file for `pulumi import --file`. Each resource has its parent, so that it gets the URN that it has in the
+ * program, and its provider where the program names one.
  */
 function importsOf(pending: readonly PendingOperation[]): { nameTable: Record<string, string>; resources: object[] } {
   const nameTable: Record<string, string> = {};
@@ -33,15 +33,15 @@ function importsOf(pending: readonly PendingOperation[]): { nameTable: Record<st
     const { type, urn, parent = "", provider = "" } = resource;
     const id = importId(resource);
     if (id === undefined) return [];
-    const by = type.startsWith("kubernetes:") ? { provider: keyOf(provider.replace(/::[^:]+$/, "")) } : {};
-    return [{ type, name: lastOf(urn), id, parent: keyOf(parent), ...by }];
+    const named = type.startsWith("kubernetes:") ? { provider: keyOf(provider.replace(/::[^:]+$/, "")) } : {};
+    return [{ type, name: lastOf(urn), id, parent: keyOf(parent), ...named }];
   });
   return { nameTable, resources };
 }
 
 /**
- * Mends the state after an `up` that was killed: takes away its lock, imports what it made and nobody wrote down, and clears the
- * rest of what it had begun.
+ * Repairs the state after an `up` was killed: removes its lock, imports what it created without recording it, and clears the
+ * other pending operations. Resolves with the operations that were pending.
  */
 export async function recoverState(stack: ProxiedStack): Promise<readonly PendingOperation[]> {
   await stack.pulumi("cancel", "--yes");
@@ -58,7 +58,7 @@ export async function recoverState(stack: ProxiedStack): Promise<readonly Pendin
   return pending;
 }
 
-/** Deletes the keys that the helper does not have: nobody knows what is secret of them. */
+/** Deletes the user's access keys that the helper does not use: their secrets are lost. */
 export async function deleteUnusedKeys(name: string): Promise<void> {
   const used = await accessKeyIdInUse(name);
   for (const AccessKeyId of (await accessKeyIds(name)).filter((one) => one !== used))

@@ -1,4 +1,4 @@
-// A large cluster under the memory limit of the helper's container. FAULTS_NAMESPACES says how large.
+// A large cluster under the memory limit of the helper's container. FAULTS_NAMESPACES sets the number of namespaces.
 import assert from "node:assert/strict";
 import { closeSync } from "node:fs";
 import { join } from "node:path";
@@ -26,39 +26,39 @@ async function containerLimit({ parts }: FaultFixture): Promise<number> {
 
 describe(`a cluster of ${String(size)} namespaces`, () => {
   let cluster: DisposableCluster;
-  let scene: FaultFixture;
+  let fixture: FaultFixture;
   let limit: number;
 
   before(async () => {
     cluster = await startDisposableCluster();
-    scene = await FaultFixture.create(cluster);
-    limit = await containerLimit(scene);
-    await scene.addNamespaces(size);
+    fixture = await FaultFixture.create(cluster);
+    limit = await containerLimit(fixture);
+    await fixture.addNamespaces(size);
   });
   after(async () => {
-    await scene.remove();
+    await fixture.remove();
     await cluster.remove();
   });
 
-  it("loses nothing when the kernel kills the helper for want of memory", async (t) => {
-    const group = await ControlGroup.make(`${scene.id}-scarce`, limit);
-    const helper = scene.runWith({ wrapper: group.around });
-    await scene.monitor.waitForVersions(size / 10);
+  it("loses nothing when the kernel kills the helper for lack of memory", async (t) => {
+    const group = await ControlGroup.make(`${fixture.id}-scarce`, limit);
+    const helper = fixture.runWith({ wrapper: group.around });
+    await fixture.monitor.waitForVersions(size / 10);
     while (!helper.hasEnded) await Promise.all([group.squeeze(), delay(10)]);
     assert.equal(await helper.waitForExit(), "SIGKILL");
     assert.equal(await group.kills(), 1);
     await group.remove();
-    t.diagnostic(`killed after ${String(scene.monitor.versions.length)} of ${String(2 * size + 1)} secrets`);
+    t.diagnostic(`killed after ${String(fixture.monitor.versions.length)} of ${String(2 * size + 1)} secrets`);
   });
 
-  it("is right after one pass within the container's memory, even where nobody reads the log", async (t) => {
-    const group = await ControlGroup.make(`${scene.id}-whole`, limit);
+  it("has all credentials after one pass within the container's memory, even if nobody reads the log", async (t) => {
+    const group = await ControlGroup.make(`${fixture.id}-whole`, limit);
     const pipe = new NamedPipe(join(cluster.folder, "log"));
     const [port, stdout, since] = [await freePort(), pipe.openWriter(), performance.now()];
-    const left = 2 * size + 1 - scene.monitor.latest.size;
-    const helper = scene.runWith({ wrapper: group.around, stdout }, { ECR_HELPER_PORT: String(port) });
+    const left = 2 * size + 1 - fixture.monitor.latest.size;
+    const helper = fixture.runWith({ wrapper: group.around, stdout }, { ECR_HELPER_PORT: String(port) });
     closeSync(stdout);
-    await scene.waitUntilConverged(300_000);
+    await fixture.waitUntilConverged(300_000);
     const what = `${inMegabytes(await group.peak())} of ${inMegabytes(limit)} at most`;
     reportOutcome(t, `out of memory, then a pass over ${String(left)} secrets with the log unread`, what, since);
     assert.ok((await group.peak()) < limit, what);
@@ -70,6 +70,6 @@ describe(`a cluster of ${String(size)} namespaces`, () => {
     t.diagnostic(`${String(lost)} lines were lost, ${String(lines.length - 1)} were kept`);
     assert.equal((await helper.stop()).code, 0);
     await group.remove();
-    assert.deepEqual([await scene.monitor.stop(), scene.monitor.downgrades], [[], []]);
+    assert.deepEqual([await fixture.monitor.stop(), fixture.monitor.downgrades], [[], []]);
   });
 });

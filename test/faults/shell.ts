@@ -1,4 +1,4 @@
-// Commands of a user of the local cloud, as typed into a shell in the checkout.
+// Shell commands, run in the checkout as a user of the local cloud would type them.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -6,13 +6,16 @@ import { text } from "node:stream/consumers";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { keepFiles, recordSaid } from "../local/audit-log.ts";
 
+/** How a shell command ended. */
 export interface ShellResult {
+  /** The exit code; null if a signal ended it. */
   readonly code: number | null;
+  /** Standard output, then standard error. */
   readonly output: string;
   readonly milliseconds: number;
 }
 
-/** Runs a command, after `eval "$(npm run -s env)"`. */
+/** Runs a shell script with the variables that `npm run -s env` exports. Does not reject if it fails. */
 export async function shell(command: string): Promise<ShellResult> {
   const since = performance.now();
   keepFiles();

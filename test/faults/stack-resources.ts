@@ -1,4 +1,4 @@
-// What a stack has in AWS and in the cluster, asked of these and not of Pulumi.
+// Reads a stack's resources from AWS and the cluster themselves, not from Pulumi's state.
 import assert from "node:assert/strict";
 import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aws-sdk/client-iam";
 import { createKubeClient } from "../../helper/kube/client.ts";
@@ -16,13 +16,18 @@ interface Secret {
 }
 
 Object.assign(process.env, aws);
+/** IAM of the local cloud, as the account's root. */
 export const iam = new IAMClient();
+/** The local cluster, as its administrator. */
 export const options = readKubeconfig(kubeconfig);
+/** The local cluster's API, as its administrator. */
 export const kube = createKubeClient(options);
+/** The path of the RBAC API. */
 export const rbac = "/apis/rbac.authorization.k8s.io/v1";
 
 const decode = (text = ""): string => Buffer.from(text, "base64").toString();
 
+/** The ARN of a policy of the local account. */
 export const policyArn = (policy: string): string => `arn:aws:iam::${account}:policy/${policy}`;
 
 /** The ids of a user's access keys. */
@@ -34,41 +39,46 @@ export const accessKeyIds = async (UserName: string): Promise<string[]> => {
 const secret = async (namespace: string, name: string): Promise<Secret> =>
   kube({ method: "GET", path: `/api/v1/namespaces/${namespace}/secrets/${name}` });
 
-/** The id of the access key that the helper has; undefined where it has none yet. */
+/** The id of the access key in the helper's secret; undefined if there is no secret yet. */
 export async function accessKeyIdInUse(stack: string): Promise<string | undefined> {
   const found = await undefinedIfNotFound(secret(stack, "ecr-helper"));
   return found && decode(found.data["aws_access_key_id"]);
 }
 
-/** Whether the registry takes the login that a build namespace has. */
+/** Whether the registry accepts a build namespace's login. */
 export const hasAcceptedLogin = async (build: string): Promise<boolean> =>
   isLoginAccepted(ports.registry, decode((await secret(build, "ecr-creds")).data["password"]));
 
-/** The tags of the images in a repository, asked of the emulator behind the front. */
+/** The tags of the images in a repository, read from the emulator, past the registry's authorization. */
 export async function imageTags(repository: string): Promise<readonly string[]> {
   const answer = await fetch(`${url(ports.emulator)}/v2/${repository}/tags/list`);
   return ((await answer.json()) as { tags?: string[] }).tags ?? [];
 }
 
-/** Makes a stack for one build namespace, which is made before it. */
+/** Creates a build namespace, and a stack for it alone. */
 export async function createStackAndNamespace(name: string, build: string): Promise<ProxiedStack> {
   await makeNamespace(build);
   return ProxiedStack.make(name, [`buildNamespaces=["${build}"]`]);
 }
 
-/** Takes both down. */
+/** Destroys the stack and deletes its build namespace. */
 export async function removeStackAndNamespace(stack: ProxiedStack, build: string): Promise<void> {
   await stack.end();
   await deleteObject(`/api/v1/namespaces/${build}`);
 }
 
+/** Creates a namespace. */
 export const makeNamespace = async (name: string): Promise<void> =>
   void (await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name } } }));
 
+/** Deletes the object at a path of the API, if it exists. */
 export const deleteObject = async (path: string): Promise<void> =>
   void (await undefinedIfNotFound(kube({ method: "DELETE", path })));
 
-/** A stack is whole: the namespace has a login that is good, the user has the one key that its secret has. */
+/**
+ * Asserts that a stack is complete: another `up` changes nothing, nothing is pending, the user's only access key is the one in
+ * the helper's secret, the policy has one version, and the registry accepts the build namespace's login.
+ */
 export async function assertConverged(stack: ProxiedStack, build: string): Promise<void> {
   const { name } = stack;
   const again = await stack.up();
@@ -78,7 +88,7 @@ export async function assertConverged(stack: ProxiedStack, build: string): Promi
   assert.deepEqual(await accessKeyIds(name), [await accessKeyIdInUse(name)]);
   const { Versions } = await iam.send(new ListPolicyVersionsCommand({ PolicyArn: policyArn(name) }));
   assert.equal(Versions?.length, 1);
-  // What the last one's owner took with it is there again a moment later.
+  // If the owner was replaced, its secrets were garbage-collected, and the helper writes them again a moment later.
   const path = `${rbac}/clusterroles/ecr-helper-${name}`;
   const { metadata } = await kube<{ metadata: { uid: string } }>({ method: "GET", path });
   const isOwned = (one: Secret): boolean => one.metadata.ownerReferences?.[0]?.uid === metadata.uid;
