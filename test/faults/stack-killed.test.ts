@@ -22,7 +22,7 @@ const calls = (...actions: string[]): RequestKind[] => actions.map((action) => a
 const policies = (kind: string): string[] =>
   ["secrets", "serviceaccounts"].map((resource) => `/${kind}/${owner}-${resource}`);
 
-/** What an `up` makes, in the order that it has to: each of a step has what it needs when the step before is made. */
+/** What an `up` creates, by step: each resource depends on resources of the step before. */
 const creations: readonly RequestKind[][] = [
   [
     ...calls("ecr:CreateRepository", "iam:CreatePolicy", "iam:CreateUser"),
@@ -35,19 +35,19 @@ const creations: readonly RequestKind[][] = [
   ],
   made(
     "/secrets/ecr-helper",
-    // Not in the step before, which is as large as the engine makes at once.
+    // Not in the step before: that one is as large as the engine creates at once.
     "/networkpolicies/ecr-helper",
     `/clusterrolebindings/${owner}`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,
     ...policies("validatingadmissionpolicies"),
   ),
-  // The bindings of the policies are made while the image is pushed, which is a moment of its own.
+  // The policies' bindings are created while the image is pushed, which has a kill of its own.
   made("/deployments/ecr-helper"),
   [...made(`/clusterroles/${owner}-stack`), objectRequest("PATCH", `/secrets/${firstPull}`)],
 ];
 
-/** What `destroy` deletes, step by step. The image stays in the repository, and goes with that. */
+/** What `destroy` deletes, by step. The image is deleted with its repository. */
 const deletions: readonly RequestKind[][] = [
   deleted(`/clusterroles/${owner}-stack`),
   deleted("/deployments/ecr-helper"),
@@ -72,21 +72,21 @@ const deletions: readonly RequestKind[][] = [
 
 const count = (steps: readonly RequestKind[][]): number => steps.flat().length;
 
-/** Resolves when the registry has an image of the stack: whoever pushes it does not know yet. */
+/** Resolves when the registry has an image of the stack, before the push returns. */
 async function isPushed(): Promise<void> {
   while ((await imageTags(name)).length === 0) await sleep(10);
 }
 
-describe("a stack whose commands are killed at every resource", () => {
+describe("pulumi commands that are killed at every resource of a stack", () => {
   let stack: ProxiedStack;
 
   before(async () => (stack = await createStackAndNamespace(name, build)));
   after(async () => removeStackAndNamespace(stack, build));
 
-  it("up killed before anything is made goes on when what it had begun is cleared", async () => {
+  it("continue after an up was killed before it created anything, once its pending operations are cleared", async () => {
     await stack.killedAt(creations[0] ?? [], commands.up, "before");
     await stack.pulumi("cancel", "--yes");
-    // Pulumi's own provider may be among them: it is nothing outside of the state.
+    // A provider of Pulumi may be among them: it exists in the state alone.
     const begun = (await stack.pendingOperations()).filter(
       ({ resource }) => !resource.type.startsWith("pulumi:providers:"),
     );
@@ -95,7 +95,7 @@ describe("a stack whose commands are killed at every resource", () => {
     assert.deepEqual(await stack.pendingOperations(), []);
   });
 
-  it("up killed when things are made and not written down goes on when they are imported, and makes nothing twice", async (t) => {
+  it("continue after an up was killed before it recorded resources, once they are imported, and create nothing twice", async (t) => {
     for (const step of creations) {
       await stack.killedAt(step, commands.up);
       const pending = await recoverState(stack);
@@ -112,14 +112,14 @@ describe("a stack whose commands are killed at every resource", () => {
     t.diagnostic(`outcome: up killed at every resource | ${held} | ${again}`);
   });
 
-  it("what a killed up made is changed later as anything else is", async () => {
+  it("update imported resources like any others", async () => {
     stack.configure("logLevel=debug");
     const { code, output } = await stack.up();
     assert.equal(code, 0, output);
     assert.deepEqual(changesOf({ stderr: output }), ["updated Deployment ecr-helper"]);
   });
 
-  it("down goes on where it was killed, and nothing is left", async (t) => {
+  it("continue after a down was killed at every step, and leave nothing", async (t) => {
     for (const step of deletions) {
       await stack.killedAt(step, commands.destroy);
       await stack.pulumi("cancel", "--yes");

@@ -24,13 +24,14 @@ const PolicyDocument = JSON.stringify({
   Statement: [{ Effect: "Allow", Action: "s3:ListAllMyBuckets", Resource: "*" }],
 });
 
-/** Something of somebody else's, whom the stack meets in its way. */
+/** A resource of another owner whose name the stack wants. */
 interface Foreign {
   readonly what: string;
   readonly make: () => Promise<unknown>;
   readonly read: () => Promise<object>;
   readonly remove: () => Promise<unknown>;
-  readonly told: RegExp;
+  /** The error of `pulumi up`. */
+  readonly error: RegExp;
 }
 
 const foreigners: readonly Foreign[] = [
@@ -39,14 +40,14 @@ const foreigners: readonly Foreign[] = [
     make: async () => iam.send(new CreateUserCommand({ UserName: name })),
     read: async () => ({ ...(await iam.send(new GetUserCommand({ UserName: name }))).User }),
     remove: async () => iam.send(new DeleteUserCommand({ UserName: name })),
-    told: new RegExp(`creating IAM User \\(${name}\\): .* EntityAlreadyExists: User with name ${name} already exists`),
+    error: new RegExp(`creating IAM User \\(${name}\\): .* EntityAlreadyExists: User with name ${name} already exists`),
   },
   {
     what: "an IAM policy",
     make: async () => iam.send(new CreatePolicyCommand({ PolicyName: name, PolicyDocument })),
     read: async () => ({ ...(await iam.send(new GetPolicyCommand({ PolicyArn }))).Policy }),
     remove: async () => iam.send(new DeletePolicyCommand({ PolicyArn })),
-    told: new RegExp(
+    error: new RegExp(
       `creating IAM Policy \\(${name}\\): .* EntityAlreadyExists: A policy called ${name} already exists`,
     ),
   },
@@ -57,13 +58,13 @@ const foreigners: readonly Foreign[] = [
       ...(await repositories.send(new ecr.DescribeRepositoriesCommand({ repositoryNames: [name] }))).repositories?.[0],
     }),
     remove: async () => repositories.send(new ecr.DeleteRepositoryCommand({ repositoryName: name })),
-    told: new RegExp(`creating ECR Repository \\(${name}\\): .* RepositoryAlreadyExistsException: .*'${name}'`),
+    error: new RegExp(`creating ECR Repository \\(${name}\\): .* RepositoryAlreadyExistsException: .*'${name}'`),
   },
 ];
 
 const outcome = ({ milliseconds }: PulumiResult): string => `recovered after ${String(milliseconds)} ms`;
 
-describe("a stack whose names are taken by somebody else", () => {
+describe("a stack whose names are taken in AWS", () => {
   let stack: ProxiedStack;
 
   before(async () => {
@@ -80,7 +81,7 @@ describe("a stack whose names are taken by somebody else", () => {
     const there = await Promise.all(foreigners.map(async ({ read }) => read()));
     const { code, output } = await stack.try(...commands.up, "--continue-on-error");
     assert.notEqual(code, 0);
-    for (const { told } of foreigners) assert.match(output, told);
+    for (const { error } of foreigners) assert.match(output, error);
     const down = await stack.destroy();
     assert.equal(down.code, 0, down.output);
     assert.deepEqual(await Promise.all(foreigners.map(async ({ read }) => read())), there);
@@ -89,7 +90,7 @@ describe("a stack whose names are taken by somebody else", () => {
     );
   });
 
-  it("goes by other names", async () => {
+  it("can be created under other names", async () => {
     const other = await ProxiedStack.make(`${name}-b`, ['buildNamespaces=["default"]']);
     const { code, output } = await other.up();
     assert.equal(code, 0, output);
@@ -97,13 +98,13 @@ describe("a stack whose names are taken by somebody else", () => {
   });
 });
 
-/** What somebody made in the cluster, by the field manager `theirs`. */
+/** Creates an object as the field manager `theirs`. */
 const make = async (path: string, body: object): Promise<unknown> =>
   kube({ method: "POST", path: `${path}?fieldManager=theirs`, body });
 const read = async (path: string): Promise<object | undefined> =>
   undefinedIfNotFound(kube<object>({ method: "GET", path }));
 
-describe("a stack whose objects somebody else has", () => {
+describe("a stack whose names are taken in the cluster", () => {
   const own = `${name}-c`;
   const clusterRoles = `${rbac}/clusterroles`;
   const role = `${clusterRoles}/ecr-helper-${own}`;
@@ -135,7 +136,7 @@ describe("a stack whose objects somebody else has", () => {
     t.diagnostic(`outcome: a ClusterRole, a namespace of that name | named and untouched | ${outcome(down)}`);
   });
 
-  it("names a secret in a namespace that is there before, and leaves it as it is", async (t) => {
+  it("names a secret that exists in its namespace, and leaves it as it is", async (t) => {
     await make(secrets, { metadata: { name: "ecr-helper" }, data: { theirs: "" } });
     const there = await read(`${secrets}/ecr-helper`);
     stack.configure("createNamespace=false");
@@ -150,7 +151,7 @@ describe("a stack whose objects somebody else has", () => {
   });
 });
 
-describe("a stack to which somebody else added something", () => {
+describe("a stack with an access key and images that it did not create", () => {
   const own = `${name}-own`;
   let stack: ProxiedStack;
 
@@ -162,7 +163,7 @@ describe("a stack to which somebody else added something", () => {
 
   after(async () => stack.end());
 
-  it("keeps a repository with images unless it was told otherwise, and the key of somebody else in any case", async (t) => {
+  it("deletes a repository with images only with forceDelete, and a foreign access key never", async (t) => {
     const key = { UserName: own };
     const foreign = (await iam.send(new CreateAccessKeyCommand(key))).AccessKey?.AccessKeyId;
     const again = await stack.up();
@@ -189,6 +190,6 @@ describe("a stack to which somebody else added something", () => {
     assert.equal(down.code, 0, down.output);
     await stack.proveNothingIsLeft();
     t.diagnostic(`outcome: down of a repository with images | refused, the images stay | ${outcome(down)}`);
-    t.diagnostic(`outcome: a key of somebody else's | never deleted; down names the user | ${outcome(down)}`);
+    t.diagnostic(`outcome: a foreign access key | never deleted; down names the user | ${outcome(down)}`);
   });
 });

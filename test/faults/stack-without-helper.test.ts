@@ -20,7 +20,7 @@ const accountPath = (build: string): string => `/api/v1/namespaces/${build}/serv
 const account = async (build: string): Promise<Account> =>
   kube({ method: "GET", path: `${accountPath(build)}/builder-sa` });
 
-describe("down of a stack whose helper does not run", () => {
+describe("npm run down of a stack whose helper does not run", () => {
   let stack: ProxiedStack;
 
   before(async () => {
@@ -47,14 +47,14 @@ describe("down of a stack whose helper does not run", () => {
     return kube({ method: "PATCH", path, contentType: merge, body: { spec } });
   };
 
-  it("names what is left in service accounts of others, with one command that clears it", async (t) => {
+  it("names the helper's entries that are left in foreign service accounts, with one command that removes them", async (t) => {
     const up = await stack.up();
     assert.equal(up.code, 0, up.output);
     for (const build of builds) {
       const isExtended = ({ secrets = [] }: Account): boolean => secrets.length === 2;
       await waitForObject<Account>(options, accountPath(build), isExtended, 30_000);
     }
-    // The helper ends, and its image is gone.
+    // Ends the helper, and gives its Deployment an image that does not exist.
     await patchDeployment({ replicas: 0 });
     const pods = `/api/v1/namespaces/${name}/pods`;
     await waitUntilGone(options, pods, 60_000);
@@ -76,7 +76,7 @@ describe("down of a stack whose helper does not run", () => {
     const [command = "", ...others] = refused.output.split("\n").filter((line) => line.startsWith("kubectl "));
     assert.deepEqual(others, []);
     const still = await down();
-    assert.equal(still.code, 1, "it looks again");
+    assert.equal(still.code, 1, "it checks again");
     assert.ok(still.output.includes(command), still.output);
     const cleared = await shell(command);
     assert.equal(cleared.code, 0, cleared.output);
@@ -90,6 +90,6 @@ describe("down of a stack whose helper does not run", () => {
     assert.match(again.output, /is destroyed and left nothing/);
     await stack.proveNothingIsLeft();
     const ended = `recovered after ${String(cleared.milliseconds + again.milliseconds)} ms`;
-    t.diagnostic(`outcome: down without a helper | entries in service accounts of others are named | ${ended}`);
+    t.diagnostic(`outcome: down without a helper | entries in foreign service accounts are named | ${ended}`);
   });
 });

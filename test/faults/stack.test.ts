@@ -35,7 +35,7 @@ const name = `fs-${randomBytes(3).toString("hex")}`;
 const build = `build-${name}`;
 const rotated = "accessKeyGeneration=2";
 
-const again = ({ milliseconds }: PulumiResult): string => `recovered after ${String(milliseconds)} ms`;
+const recovery = ({ milliseconds }: PulumiResult): string => `recovered after ${String(milliseconds)} ms`;
 
 async function deleteKeys(): Promise<void> {
   const calls = (await accessKeyIds(name)).map(
@@ -44,7 +44,7 @@ async function deleteKeys(): Promise<void> {
   await Promise.all(calls.map(async (call) => iam.send(call)));
 }
 
-/** Deletes by hand all that the stack made, in the order that AWS wants. */
+/** Deletes all resources of the stack by hand, in the order that AWS requires. */
 async function deleteEverything(): Promise<void> {
   await deleteObject(`/api/v1/namespaces/${name}`);
   const cluster = ["clusterroles", "clusterrolebindings"].map((kind) => `${kind}/ecr-helper-${name}`);
@@ -64,27 +64,27 @@ async function deleteEverything(): Promise<void> {
   await waitUntilGone(options, `/api/v1/namespaces?fieldSelector=metadata.name%3D${name}`, 60_000);
 }
 
-describe("a stack that is changed behind its back", () => {
+describe("a stack whose resources are changed or deleted outside of Pulumi", () => {
   let stack: ProxiedStack;
 
   before(async () => (stack = await createStackAndNamespace(name, build)));
   after(async () => removeStackAndNamespace(stack, build));
 
-  it("comes up, and has nothing to do then", async () => {
+  it("is created, and a second up changes nothing", async () => {
     const { code, output } = await stack.up();
     assert.equal(code, 0, output);
     await assertConverged(stack, build);
   });
 
-  it("a rotation of the key goes on where it was killed; at every moment there is a login that is taken", async (t) => {
+  it("continues a key rotation that was killed, and the registry accepts the login at all times", async (t) => {
     stack.configure(rotated);
-    const taken: boolean[] = [];
-    const looks = setInterval(() => void hasAcceptedLogin(build).then((one) => taken.push(one)), 50);
-    t.after(() => clearInterval(looks));
+    const accepted: boolean[] = [];
+    const checks = setInterval(() => void hasAcceptedLogin(build).then((one) => accepted.push(one)), 50);
+    t.after(() => clearInterval(checks));
     const first = await accessKeyIdInUse(name);
     const cancel = async (): Promise<unknown> => stack.pulumi("cancel", "--yes");
 
-    // The key that nobody knows takes the room of the new one, until somebody deletes it.
+    // The key whose secret was lost counts against the quota of two keys, until somebody deletes it.
     await stack.killedAt([awsRequest("iam:CreateAccessKey")], commands.up);
     await cancel();
     const full = await stack.up();
@@ -103,21 +103,21 @@ describe("a stack that is changed behind its back", () => {
     }
     const ended = await stack.up();
     assert.equal(ended.code, 0, ended.output);
-    clearInterval(looks);
-    assert.ok(taken.length > 20 && !taken.includes(false));
+    clearInterval(checks);
+    assert.ok(accepted.length > 20 && !accepted.includes(false));
     await assertConverged(stack, build);
     assert.notEqual(await accessKeyIdInUse(name), first);
-    const held = `4 times killed; 0 of ${String(taken.length)} looks without a login; one key`;
-    t.diagnostic(`outcome: rotation killed at every change | ${held} | ${again(ended)}`);
+    const held = `4 times killed; 0 of ${String(accepted.length)} checks without a login; one key`;
+    t.diagnostic(`outcome: rotation killed at every change | ${held} | ${recovery(ended)}`);
   });
 
-  it("up makes again, and nothing else, the single things that were deleted", async (t) => {
+  it("gets exactly the deleted resources back by up", async (t) => {
     await deleteKeys();
     await ecr.send(new DeleteLifecyclePolicyCommand({ repositoryName: name }));
     await deleteObject(`/api/v1/namespaces/${name}/secrets/ecr-helper`);
     await deleteObject(`/apis/apps/v1/namespaces/${name}/deployments/ecr-helper`);
     await deleteObject(`${rbac}/namespaces/${build}/rolebindings/${defaultRoleName(`ecr-helper-${name}`)}`);
-    assert.ok(await hasAcceptedLogin(build), "the login goes on without all these");
+    assert.ok(await hasAcceptedLogin(build), "the login stays valid without them");
     const ended = await stack.up();
     assert.equal(ended.code, 0, ended.output);
     assert.deepEqual(
@@ -134,29 +134,29 @@ describe("a stack that is changed behind its back", () => {
     );
     await assertConverged(stack, build);
     t.diagnostic(
-      `outcome: key, secret, Deployment, RoleBinding deleted by hand | the login is taken | ${again(ended)}`,
+      `outcome: key, secret, Deployment, RoleBinding deleted by hand | the login is accepted | ${recovery(ended)}`,
     );
   });
 
-  it("up makes everything again where everything was deleted, and the image when it is told to", async (t) => {
+  it("gets everything back by up after everything was deleted, and the image with --replace", async (t) => {
     await deleteEverything();
     const ended = await stack.up();
     assert.equal(ended.code, 0, ended.output);
     await assertConverged(stack, build);
-    // Docker's provider takes an image for there for ever: the nodes that have it go on, and others find none.
+    // Docker's provider never notices that an image is gone: only nodes that have pulled it can run it.
     assert.deepEqual(await imageTags(name), []);
     const pushed = await stack.try(...commands.up, "--replace", "**docker:index/image:Image::ecr-helper");
     assert.equal(pushed.code, 0, pushed.output);
     assert.equal((await imageTags(name)).length, 1);
     await assertConverged(stack, build);
-    t.diagnostic(`outcome: everything deleted by hand | up says what it made again | ${again(ended)}`);
+    t.diagnostic(`outcome: everything deleted by hand | up lists what it created again | ${recovery(ended)}`);
   });
 
-  it("down works where everything was deleted", async (t) => {
+  it("is destroyed without an error after everything was deleted", async (t) => {
     await deleteEverything();
     const ended = await stack.destroy();
     assert.equal(ended.code, 0, ended.output);
     await stack.proveNothingIsLeft();
-    t.diagnostic(`outcome: down of what was deleted by hand | what is gone is no error | ${again(ended)}`);
+    t.diagnostic(`outcome: down of what was deleted by hand | what is gone is no error | ${recovery(ended)}`);
   });
 });
