@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { decode, pullPasswords, type Secret } from "../support/stack-parts.ts";
+import { decode, pullPasswords, type Secret } from "../support/kept-objects.ts";
 import { account } from "../local/settings.ts";
 import { freePort } from "../support/api-server.ts";
 import type { HelperProcess, LogLine } from "../support/helper-process.ts";

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "../support/api-server.ts";
 import { delay, reset } from "../support/fault.ts";
-import { secretPath, type Parts } from "../support/stack-parts.ts";
+import { secretPath } from "../support/kept-objects.ts";
+import type { Parts } from "../support/stack-parts.ts";
 import { waitForObject } from "../local/watch.ts";
 import {
   assertNoPasswordLogged,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { accountPath, secretPath, type Parts, type ServiceAccount } from "../support/stack-parts.ts";
+import { accountPath, secretPath, type ServiceAccount } from "../support/kept-objects.ts";
+import type { Parts } from "../support/stack-parts.ts";
 import { freePort } from "../support/api-server.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { succeeds } from "../local/process.ts";

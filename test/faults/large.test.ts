@@ -2,7 +2,7 @@
 // entries.
 import assert from "node:assert/strict";
 import { after, before, describe, it, type TestContext } from "node:test";
-import { accountPath, decode, pullPasswords } from "../support/stack-parts.ts";
+import { accountPath, decode, pullPasswords } from "../support/kept-objects.ts";
 import { freePort } from "../support/api-server.ts";
 import { account } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";

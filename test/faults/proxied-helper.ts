@@ -2,7 +2,8 @@
 // the API server.
 import type { TestContext } from "node:test";
 import type { Cluster, HelperProcess } from "../support/helper-process.ts";
-import { decode, makeParts, type Parts, type PartsOptions, type Secret } from "../support/stack-parts.ts";
+import { decode, type Secret } from "../support/kept-objects.ts";
+import { makeParts, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 import { startFront, type Front } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";

@@ -13,7 +13,7 @@ import { startDisposableCluster, type DisposableCluster } from "../support/dispo
 import { apply, secretNamed } from "./attacks.ts";
 import { denialMessage, waitForPolicy } from "../support/policy-enforcement.ts";
 import { makePolicyStack, openRights, type PolicyStack } from "./policy-stack.ts";
-import { accountPath, secretPath } from "../support/stack-parts.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
 
 const id = randomBytes(3).toString("hex");
 

@@ -8,7 +8,8 @@ import { helperEnvironment } from "../support/helper-environment.ts";
 import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, attacksBy, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";
 import { denialMessage } from "../support/policy-enforcement.ts";
-import { accountPath, makeParts, secretPath, type Parts, type PartsOptions } from "../support/stack-parts.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
+import { makeParts, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 

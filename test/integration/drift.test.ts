@@ -5,14 +5,8 @@ import { KubeError } from "../../helper/kube/errors.ts";
 import type { KubeRequest } from "../../helper/kube/types.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject } from "../local/watch.ts";
-import {
-  accountPath,
-  makeParts,
-  secretPath,
-  type Parts,
-  type Secret,
-  type ServiceAccount,
-} from "../support/stack-parts.ts";
+import { accountPath, secretPath, type Secret, type ServiceAccount } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const timeout = 20_000;

@@ -10,7 +10,8 @@ import { loopback, ports, url } from "../local/settings.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
 import { loginStatus } from "../support/registry-login.ts";
 import { defaultRoleName } from "../support/role-name.ts";
-import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
+import { decode, pullPasswords, secretPath, type Secret } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const [first, second, late] = [`first-${id}`, `second-${id}`, `late-${id}`];

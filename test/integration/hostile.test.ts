@@ -9,7 +9,8 @@ import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { rememberSecrets } from "../local/audit-log.ts";
 import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
-import { accountPath, makeParts, secretPath, type Parts } from "../support/stack-parts.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const [victim, hostile, outside] = [`team-${id}-victim`, `team-${id}-hostile`, `other-${id}`];

@@ -9,13 +9,12 @@ import { ApiServer, freePort } from "../support/api-server.ts";
 import {
   accountPath,
   decode,
-  makeParts,
   pullPasswords,
   secretPath,
-  type Parts,
   type Secret,
   type ServiceAccount,
-} from "../support/stack-parts.ts";
+} from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const timeout = 60_000;

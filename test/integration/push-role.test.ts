@@ -9,7 +9,8 @@ import { account, aws, ports } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";
-import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
+import { decode, pullPasswords, secretPath, type Secret } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `pushes-${id}`;

@@ -9,14 +9,8 @@ import { startFront, type Front } from "../local/gateway/main.ts";
 import { account, loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { isLoginAccepted } from "../support/registry-login.ts";
-import {
-  decode,
-  makeParts,
-  pullPasswords,
-  type Parts,
-  type Secret,
-  type ServiceAccount,
-} from "../support/stack-parts.ts";
+import { decode, pullPasswords, type Secret, type ServiceAccount } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 import { freePort } from "../support/api-server.ts";
 
 const namespace = `registries-${randomBytes(3).toString("hex")}`;

@@ -1,7 +1,8 @@
 // How long a namespace waits for its credentials: a new one, and one whose secret somebody deletes. Beside them a bare
 // request to the API server, which the helper has no part in.
 import { setTimeout as sleep } from "node:timers/promises";
-import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
+import { secretPath, type Secret } from "../support/kept-objects.ts";
+import type { Parts } from "../support/stack-parts.ts";
 import { watch } from "../local/watch.ts";
 import { removeNamespace } from "./namespace-churn.ts";
 import { grace, secretNames } from "./credential-check.ts";

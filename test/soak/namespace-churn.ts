@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
-import { accountPath, secretPath } from "../support/stack-parts.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
 import { pick } from "../support/seeded.ts";
 import { secretNames } from "./credential-check.ts";
 

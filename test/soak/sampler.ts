@@ -2,7 +2,8 @@
 // about every password there is.
 import { setTimeout as sleep } from "node:timers/promises";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
-import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
+import { secretPath, type Secret } from "../support/kept-objects.ts";
+import type { Parts } from "../support/stack-parts.ts";
 import { watch, type Change } from "../local/watch.ts";
 import { judge, type Period, type Sample } from "./credential-check.ts";
 import { passwordsOf } from "../support/secret-monitor.ts";

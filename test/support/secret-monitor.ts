@@ -1,7 +1,8 @@
 // Sees every version of every secret that a helper keeps: none may be torn, refused by the registry, or worse than the one
 // before it.
 import { createKubeStream, type KubeOptions } from "../../helper/kube/client.ts";
-import { decode, pullPasswords, type Parts, type Secret } from "./stack-parts.ts";
+import { decode, pullPasswords, type Secret } from "./kept-objects.ts";
+import type { Parts } from "./stack-parts.ts";
 import type { Endpoint } from "../local/settings.ts";
 import { isLoginAccepted } from "./registry-login.ts";
 
