@@ -1,6 +1,5 @@
-// The local cloud's registry and ECR judge as AWS does: every request by the principal whose token it carries.
+// The local cloud's registry authorizes as AWS does: every request by the principal whose token it carries.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { after, before, describe, it } from "node:test";
@@ -8,115 +7,41 @@ import * as ecr from "@aws-sdk/client-ecr";
 import * as iam from "@aws-sdk/client-iam";
 import * as sts from "@aws-sdk/client-sts";
 import { rememberSecrets } from "../local/audit-log.ts";
-import { startFront, type Front } from "../local/gateway/main.ts";
-import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
+import { startFront } from "../local/gateway/main.ts";
+import { account, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";
+import { passwordFor, RegistryClient, sha256, type Credentials } from "../support/registry-client.ts";
 import {
-  passwordFor,
-  RegistryClient,
-  sha256,
-  type Credentials,
-  type CredentialSource,
-} from "../support/registry-client.ts";
-
-Object.assign(process.env, aws);
-
-const id = `plugin-rights-${randomBytes(3).toString("hex")}`;
-const [repository, other] = [`${id}/app`, `${id}/other`];
-const arnOf = (name: string, of = account, region = "us-east-1"): string =>
-  `arn:aws:ecr:${region}:${of}:repository/${name}`;
-const userArn = `arn:aws:iam::${account}:user/builds/${id}`;
-const roleArn = `arn:aws:iam::${account}:role/builds/${id}`;
-
-const pulling = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
-const pushing = [
-  "ecr:BatchCheckLayerAvailability",
-  "ecr:CompleteLayerUpload",
-  "ecr:InitiateLayerUpload",
-  "ecr:PutImage",
-  "ecr:UploadLayerPart",
-];
-
-type Statement = Record<string, unknown>;
-const allow = (Action: unknown, Resource: unknown = arnOf(repository), more: Statement = {}): Statement => ({
-  Effect: "Allow",
-  Action,
-  Resource,
-  ...more,
-});
-const deny = (Action: unknown, Resource: unknown = "*", more: Statement = {}): Statement => ({
-  ...allow(Action, Resource, more),
-  Effect: "Deny",
-});
-const document = (...Statement: Statement[]): string => JSON.stringify({ Version: "2012-10-17", Statement });
-const opened = (Principal: unknown, more: Statement = {}): string =>
-  document({ Effect: "Allow", Principal, Action: [...pulling, ...pushing], ...more });
-
-const refused = (action: string, why: string, who = userArn, where = arnOf(repository)): string =>
-  `403 DENIED User: ${who} is not authorized to perform: ${action} on resource: ${where} ${why}`;
-const noIdentity = (action: string): string => `because no identity-based policy allows the ${action} action`;
+  allow,
+  arnOf,
+  client,
+  clients,
+  createFixture,
+  deny,
+  document,
+  front,
+  id,
+  inline,
+  noIdentity,
+  ofRepository,
+  opened,
+  other,
+  pull,
+  pulling,
+  push,
+  pushing,
+  refused,
+  removeFixture,
+  repository,
+  roleArn,
+  type Statement,
+  user,
+  userArn,
+} from "./registry-fixture.ts";
 
 describe("the registry of the local cloud", () => {
-  const clients = { iam: new iam.IAMClient(), ecr: new ecr.ECRClient() };
-  let front: Front;
-  let user: Credentials;
-
-  const inline = async (...statements: Statement[]): Promise<void> => {
-    const PolicyDocument = document(allow("ecr:GetAuthorizationToken", "*"), ...statements);
-    await clients.iam.send(new iam.PutUserPolicyCommand({ UserName: id, PolicyName: "inline", PolicyDocument }));
-  };
-  const ofRepository = async (policyText: string | undefined, repositoryName = repository): Promise<void> => {
-    if (policyText !== undefined) {
-      await clients.ecr.send(new ecr.SetRepositoryPolicyCommand({ repositoryName, policyText }));
-    } else {
-      await clients.ecr.send(new ecr.DeleteRepositoryPolicyCommand({ repositoryName }));
-    }
-  };
-  const client = async (of: CredentialSource = user, host?: string): Promise<RegistryClient> =>
-    new RegistryClient(front.registry, await passwordFor(of, { api: front.api }), host);
-  const pull = async (of?: Credentials, host?: string): Promise<string> =>
-    (await client(of, host)).pull(repository, "1").then(
-      () => "pulled",
-      (error: unknown) => (error as Error).message,
-    );
-  const push = async (tag = "2", of?: Credentials): Promise<string> =>
-    (await client(of)).push(repository, tag, `layer of ${tag}`).then(
-      () => "pushed",
-      (error: unknown) => (error as Error).message,
-    );
-
-  before(async () => {
-    const any = { address: loopback, port: 0 };
-    front = await startFront({ emulator: ports.emulator, api: any, registry: any });
-    clients.ecr = new ecr.ECRClient({ endpoint: url(front.api) });
-    await clients.iam.send(new iam.CreateUserCommand({ UserName: id, Path: "/builds/" }));
-    const { AccessKey: key } = await clients.iam.send(new iam.CreateAccessKeyCommand({ UserName: id }));
-    user = { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
-    const AssumeRolePolicyDocument = document({
-      Effect: "Allow",
-      Principal: { AWS: userArn },
-      Action: "sts:AssumeRole",
-    });
-    const role = { RoleName: id, Path: "/builds/", AssumeRolePolicyDocument };
-    await clients.iam.send(new iam.CreateRoleCommand(role));
-    for (const repositoryName of [repository, other]) {
-      const tags = [{ Key: "team", Value: "a" }];
-      await clients.ecr.send(new ecr.CreateRepositoryCommand({ repositoryName, tags }));
-      await (await client(rootOf(account))).push(repositoryName, "1", "the first layer");
-    }
-  });
-
-  after(async () => {
-    for (const repositoryName of [repository, other]) {
-      await clients.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName, force: true }));
-    }
-    await clients.iam.send(new iam.DeleteUserPolicyCommand({ UserName: id, PolicyName: "inline" }));
-    await clients.iam.send(new iam.DeleteRolePolicyCommand({ RoleName: id, PolicyName: "inline" }));
-    await clients.iam.send(new iam.DeleteRoleCommand({ RoleName: id }));
-    await clients.iam.send(new iam.DeleteAccessKeyCommand({ UserName: id, AccessKeyId: user.accessKeyId }));
-    await clients.iam.send(new iam.DeleteUserCommand({ UserName: id }));
-    await front.close();
-  });
+  before(createFixture);
+  after(removeFixture);
 
   it("opens nothing by a token alone", async () => {
     await inline();
@@ -239,74 +164,6 @@ describe("the registry of the local cloud", () => {
     await ofRepository(undefined);
   });
 
-  it("lets a repository's policy grant to whom it names, and the account's root to nobody", async () => {
-    await inline();
-    const root = `arn:aws:iam::${account}:root`;
-    const denied = refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"));
-    for (const [principal, said] of [
-      [{ AWS: root }, denied],
-      [{ AWS: [account] }, denied],
-      [{ AWS: [userArn] }, "pulled"],
-      ["*", "pulled"],
-      [{ AWS: roleArn }, denied],
-    ] as const) {
-      await ofRepository(opened(principal));
-      assert.equal(await pull(), said, JSON.stringify(principal));
-    }
-    await inline(allow(pulling));
-    await ofRepository(document({ Effect: "Deny", Principal: "*", Action: "ecr:BatchGetImage" }));
-    assert.equal(await pull(), refused("ecr:BatchGetImage", "with an explicit deny in a resource-based policy"));
-    await ofRepository(undefined);
-  });
-
-  it("asks both accounts where the repository is another's", async () => {
-    const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
-    await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
-    const where = arnOf(repository, otherAccount);
-    const policy = async (policyText: string): Promise<unknown> =>
-      theirs.send(new ecr.SetRepositoryPolicyCommand({ repositoryName: repository, policyText }));
-    try {
-      await (await client(rootOf(otherAccount), registryHost(otherAccount))).push(repository, "1", "theirs");
-      await inline(allow("ecr:*", where));
-      const noResource = "because no resource-based policy allows the ecr:BatchGetImage action";
-      const here = registryHost(otherAccount);
-      assert.equal(await pull(user, here), refused("ecr:BatchGetImage", noResource, userArn, where));
-      const root = `arn:aws:iam::${account}:root`;
-      const only = (arn: string): Statement => ({ Condition: { ArnEquals: { "aws:PrincipalArn": arn } } });
-      for (const [text, said] of [
-        [opened({ AWS: root }), "pulled"],
-        [opened({ AWS: root }, only(userArn)), "pulled"],
-        [opened({ AWS: root }, only(roleArn)), refused("ecr:BatchGetImage", noResource, userArn, where)],
-        [opened({ AWS: userArn }), "pulled"],
-      ] as const) {
-        await policy(text);
-        assert.equal(await pull(user, here), said, text);
-      }
-      await inline(allow("ecr:*"));
-      assert.equal(
-        await pull(user, here),
-        refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"), userArn, where),
-      );
-    } finally {
-      await theirs.send(new ecr.DeleteRepositoryCommand({ repositoryName: repository, force: true }));
-    }
-  });
-
-  it("takes a tag once where tags are immutable, with the same content, too", async () => {
-    await inline(allow([...pulling, ...pushing]));
-    const mutability = async (imageTagMutability: "MUTABLE" | "IMMUTABLE"): Promise<unknown> =>
-      clients.ecr.send(new ecr.PutImageTagMutabilityCommand({ repositoryName: repository, imageTagMutability }));
-    await mutability("IMMUTABLE");
-    assert.equal(await push("immutable"), "pushed");
-    const said = `The image tag 'immutable' already exists in the '${repository}' repository`;
-    assert.equal(
-      await push("immutable"),
-      `400 TAG_INVALID ${said} and cannot be overwritten because the tag is immutable.`,
-    );
-    await mutability("MUTABLE");
-    assert.equal(await push("immutable"), "pushed");
-  });
-
   it("gives no blob of a repository that the token cannot read", async () => {
     await inline(allow([...pulling, ...pushing]));
     const secret = "only in the other repository";
@@ -399,63 +256,6 @@ describe("the registry of the local cloud", () => {
     await last.pull(repository, "1");
     await remove(second);
     await assert.rejects(last.pull(repository, "1"), /403 DENIED/);
-    await ofRepository(undefined);
-  });
-
-  it("judges what a request to ECR's API names as a list or by its ARN, and the tags of what is made", async () => {
-    const theirs = new ecr.ECRClient({ endpoint: url(front.api), credentials: user });
-    const resourceArn = arnOf(repository);
-    const describe = new ecr.DescribeRepositoriesCommand({ repositoryNames: [repository] });
-    const tag = new ecr.TagResourceCommand({ resourceArn, tags: [{ Key: "team", Value: "b" }] });
-    const make = new ecr.CreateRepositoryCommand({ repositoryName: `${id}/made`, tags: [{ Key: "team", Value: "a" }] });
-    await inline(allow("ecr:*", "*"), deny(["ecr:DescribeRepositories", "ecr:TagResource"], arnOf(`${id}/*`)));
-    const denied = (action: string): object => ({
-      name: "AccessDeniedException",
-      message: new RegExp(
-        `^User: ${userArn} is not authorized to perform: ${action} .* with an explicit deny in an identity`,
-      ),
-    });
-    await assert.rejects(theirs.send(describe), denied("ecr:DescribeRepositories"));
-    await assert.rejects(theirs.send(tag), denied("ecr:TagResource"));
-    await assert.rejects(theirs.send(make), denied("ecr:TagResource"));
-    const images = { repositoryName: repository, imageIds: [{ imageTag: "1" }], registryId: otherAccount };
-    const elsewhere = theirs.send(new ecr.BatchGetImageCommand(images));
-    await assert.rejects(elsewhere, { name: "InvalidParameterException" });
-  });
-
-  it("takes no policy of a repository that ECR does not take", async () => {
-    const one = { Effect: "Allow", Principal: "*", Action: "ecr:BatchGetImage" };
-    const session = (role: string): string => `arn:aws:sts::${account}:assumed-role/${role}/pod`;
-    for (const policyText of [
-      "{",
-      "{}",
-      document(),
-      document({ ...one, Resource: "*" }),
-      document({ ...one, NotResource: "*" }),
-      document({ ...one, Principal: undefined }),
-      document({ ...one, Sid: "x".repeat(10_240) }),
-      opened({}),
-      opened({ AWS: [] }),
-      opened({ AWS: "builder" }),
-      opened({ AWS: userArn.replace("arn:aws:", "arn:aws-cn:") }),
-      opened({ AWS: userArn.replace("/builds/", "/") }),
-      opened({ AWS: roleArn.replace("/builds/", "/") }),
-      opened({ AWS: `${userArn}-that-there-is-not` }),
-      opened({ AWS: [userArn, `arn:aws:iam::${account}:role/that-there-is-not`] }),
-      opened({ AWS: session("that-there-is-not") }),
-    ]) {
-      const message = /'Invalid repository policy provided'/;
-      await assert.rejects(ofRepository(policyText), { name: "InvalidParameterException", message }, policyText);
-    }
-    for (const principal of [
-      session(id),
-      `arn:aws:sts::${account}:federated-user/someone`,
-      account,
-      userArn,
-      roleArn,
-    ]) {
-      await ofRepository(opened({ AWS: principal }));
-    }
     await ofRepository(undefined);
   });
 });
