@@ -1,3 +1,4 @@
+// Not split: one stack goes through these states in order, and a second set-up takes 15 to 25 seconds.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -50,7 +51,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   const principalArn = `arn:aws:iam::${account}:user/${deployer}`;
   const policyArn = `arn:aws:iam::${account}:policy/${stack}`;
   const boundary = `permissionsBoundary=${boundaryArn(stack)}`;
-  /** Whatever must not be seen: keys and tokens as they come up. */
+  /** The keys and tokens that no output may contain. */
   const secrets = new Set<string>();
   const said: string[] = [];
   let user: Deployer;
@@ -88,7 +89,7 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   const secretPath = (name: string): string =>
     `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3D${name}`;
-  /** Waits for a token that the helper asked for as itself after a moment: so it is somebody in AWS. */
+  /** Waits for a token that the helper requested after a moment: so its identity works. */
   const refreshedAfter = async (moment: number): Promise<void> => {
     const isNew = ({ metadata }: Secret): boolean =>
       Date.parse(metadata.annotations["ecr-helper/refreshed-at"] ?? "") >= Math.floor(moment / 1000) * 1000;
@@ -98,7 +99,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     secrets.add(password);
     await opensWhatIsConfigured(password);
   };
-  /** It pushes and pulls where the configuration says so, pulls the helper's own image, and nothing else. */
+  /** Asserts that a password pushes and pulls where the configuration says so, pulls the helper's image, and nothing else. */
   const opensWhatIsConfigured = async (password: string): Promise<void> => {
     const client = new RegistryClient(ports.registry, password);
     await client.push(builds, "1", randomBytes(8));
@@ -127,7 +128,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     return token;
   };
 
-  /** Goes over to an identity and sees it work. Gives what changed but for components. */
+  /** Switches to an identity and checks that it works. Resolves with the changes, without components. */
   const switchTo = async (...settings: string[]): Promise<string[]> => {
     const since = Date.now();
     const ended = await up(...settings);
@@ -194,7 +195,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     }
   });
 
-  it("irsa, whose OIDC provider the stack makes", async () => {
+  it("irsa, with an OIDC provider of the stack", async () => {
     assert.deepEqual(await switchTo("identity=irsa", "createOidcProvider=true", "tagMutability=IMMUTABLE"), [
       "created OpenIdConnectProvider ecr-helper",
       `created Role ${stack}`,
@@ -209,7 +210,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     ]);
   });
 
-  it("irsa gives its role to the helper's service account alone, for tokens meant for AWS that the cluster signed", async () => {
+  it("irsa gives its role only for tokens of the helper's service account, with AWS as audience, signed by the cluster", async () => {
     const sts = new STSClient({ endpoint: aws.AWS_ENDPOINT_URL });
     const assume = async (WebIdentityToken: string): Promise<string | undefined> => {
       const asked = { RoleArn: roleArn(stack), RoleSessionName: "test", WebIdentityToken };
@@ -297,7 +298,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     assert.match(stderr, /is destroyed and left nothing in AWS, the registry or the cluster\./);
   });
 
-  it("show none of their keys and tokens", () => {
+  it("print none of their keys and tokens", () => {
     assert.ok(secrets.size >= 7, String(secrets.size));
     const all = said.join("\n");
     for (const secret of secrets) {

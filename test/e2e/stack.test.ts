@@ -1,3 +1,4 @@
+// Not split: one stack goes through these states in order, and a second set-up takes 15 to 25 seconds.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -81,7 +82,7 @@ describe("the stack, end to end", () => {
     await assert.rejects(kube({ method: "GET", path: `/api/v1/namespaces/${stack}` }), KubeError);
   });
 
-  it("survives an interruption in the middle, and goes on from there", async () => {
+  it("can be interrupted by Ctrl-C, and continues from there", async () => {
     const { child, ended } = start("up", ...settings);
     let seen = "";
     const interrupt = (chunk: Buffer): void => {
@@ -123,7 +124,7 @@ describe("the stack, end to end", () => {
     assert.match(stderr, new RegExp(`namespace +: "${stack}"`), "the overrides of the first run are kept");
   });
 
-  it("runs as nobody and can change nothing, in a namespace that takes no other kind of pod", async () => {
+  it("runs without privileges on a read-only file system, in a namespace that accepts no other pods", async () => {
     const { metadata } = await kube<{ metadata: { labels: Record<string, string> } }>({
       method: "GET",
       path: `/api/v1/namespaces/${stack}`,
@@ -163,7 +164,7 @@ describe("the stack, end to end", () => {
     assert.deepEqual(seen.files, ["EROFS", "EROFS", "EROFS"]);
   });
 
-  it("has a NetworkPolicy, which this cluster keeps but does not enforce, and takes those of the other identities", async () => {
+  it("has a NetworkPolicy, which this cluster stores but does not enforce, and so do the other identities", async () => {
     const path = `/apis/networking.k8s.io/v1/namespaces/${stack}/networkpolicies`;
     const { spec } = await kube<{ spec: object }>({ method: "GET", path: `${path}/ecr-helper` });
     const labels = { "app.kubernetes.io/name": "ecr-helper" };
@@ -186,7 +187,7 @@ describe("the stack, end to end", () => {
     }
   });
 
-  it("tells its outputs, one or all, as text or JSON, and no others", async () => {
+  it("prints its outputs, one or all, as text or JSON", async () => {
     assert.equal((await command("output", "namespace")).stdout, `${stack}\n`);
     const all = JSON.parse((await command("output", "--json")).stdout) as Record<string, unknown>;
     assert.deepEqual(all["buildNamespaces"], [build]);
@@ -251,7 +252,7 @@ describe("the stack, end to end", () => {
     await waitFor(options, `/api/v1/namespaces/${stack}/pods`, isRolled, 30_000);
   });
 
-  it("says why a rollout does not become ready, while the last helper goes on, and goes on when it is mended", async () => {
+  it("reports why a rollout fails, while the last helper keeps running, and recovers once it is fixed", async () => {
     const file = join(project, "helper/main.ts");
     const source = await readFile(file, "utf8");
     await writeFile(file, `throw new Error("broken on purpose");\n${source}`);
@@ -280,7 +281,7 @@ describe("the stack, end to end", () => {
     assert.deepEqual(left, before, "the pod that could not start is gone");
   });
 
-  it("rotates the access key: a new one, a pod that uses it, and only then the end of the old one; pulls go on", async () => {
+  it("rotates the access key: deletes the old one only after a pod uses the new one, while pulls succeed", async () => {
     const { ended } = start("up", "-c", "accessKeyGeneration=2");
     const image = imageOf(up) ?? "";
     const { pulled, refused } = await pullUntil(ended, image, async () => pullPassword(options, build));
@@ -297,7 +298,7 @@ describe("the stack, end to end", () => {
     assert.match(rotated.stdout, /the secret will expire at/);
   });
 
-  it("does not rotate beside a key that somebody else made, and goes on when it is gone", async () => {
+  it("cannot rotate while a foreign access key exists, and can once it is deleted", async () => {
     const iam = new IAMClient({ endpoint: aws.AWS_ENDPOINT_URL });
     const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName: stack }));
     const foreign = { UserName: stack, AccessKeyId: AccessKey?.AccessKeyId ?? "" };
@@ -310,7 +311,7 @@ describe("the stack, end to end", () => {
     assert.equal(changesOf(rotated).at(-1), "deleted AccessKey ecr-helper-2");
   });
 
-  it("comes to mean namespaces by pattern, those to come too, and then by name again, which clears the others", async () => {
+  it("switches to namespaces by pattern, which includes later ones, and back to names, which clears the others", async () => {
     const late = `${build}-late`;
     const secrets = `/api/v1/namespaces/${late}/secrets`;
     const wider = await command("up", "-c", `buildNamespaces=["${build}*"]`);
@@ -334,7 +335,7 @@ describe("the stack, end to end", () => {
     await kube({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` });
   });
 
-  it("makes again, by up --refresh, what was deleted behind its back", async () => {
+  it("restores by up --refresh what was deleted outside of Pulumi", async () => {
     const roles = `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles`;
     const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path: roles });
     const [role] = items.filter(({ metadata }) => metadata.name.startsWith(`ecr-helper-${stack}-`));
@@ -344,7 +345,7 @@ describe("the stack, end to end", () => {
     assert.ok(changesOf({ stderr: stdout }).includes(`created Role ecr-helper-${build}`), stdout);
   });
 
-  it("says in its own words what does not bundle", async () => {
+  it("reports a helper that does not bundle", async () => {
     const file = join(project, "helper/main.ts");
     const source = await readFile(file, "utf8");
     await writeFile(file, "import '");
@@ -357,7 +358,7 @@ describe("the stack, end to end", () => {
     );
   });
 
-  it("shows no token or key in what it printed, in the pod or in the outputs", async () => {
+  it("shows no token or key in its output, in the pod or in the outputs", async () => {
     const secret = await kube<{ data: Record<string, string> }>({
       method: "GET",
       path: `/api/v1/namespaces/${build}/secrets/ecr-creds`,
@@ -381,7 +382,7 @@ describe("the stack, end to end", () => {
     }
   });
 
-  it("tells of a name that is taken, and takes down the stack that could not have it", async () => {
+  it("reports a name that is taken, and can destroy the stack that failed for it", async () => {
     const other = `other-${id}`;
     const names = ["namespace", "repositoryName", "policyName", "userName"].flatMap((key) => ["-c", `${key}=${stack}`]);
     const { code, stderr } = await start("up", "--stack", other, ...names).ended;
@@ -393,7 +394,7 @@ describe("the stack, end to end", () => {
     assert.equal((await command("up")).code, 0, "the other stack is untouched");
   });
 
-  it("goes down and leaves nothing", async () => {
+  it("is destroyed and leaves nothing", async () => {
     const { code, stderr } = await command("down");
     assert.equal(code, 0, stderr);
     assert.match(stderr, /is destroyed and left nothing in AWS, the registry or the cluster\./);
