@@ -16,14 +16,14 @@ import {
   UpdateRoleCommand,
 } from "@aws-sdk/client-iam";
 import { account, cluster, nodeRole, roleArn } from "../local/settings.ts";
-import { ofTheProviderAlone, unknownToEmulator } from "../whole-run/aws-rights.ts";
+import { usedByProviderOnly, unknownToEmulator } from "../whole-run/aws-rights.ts";
 import { actionsOf, issuerOf, RestrictedDeployer } from "./restricted-deployer.ts";
 import { iam } from "./stack-resources.ts";
 
 /** Actions that the policy grants and whose denial no command of this test can report, by reason. */
 const neverReported: Readonly<Record<string, readonly string[]>> = {
   "the emulator does not implement these": unknownToEmulator,
-  ...ofTheProviderAlone,
+  ...usedByProviderOnly,
 };
 
 describe("a deployer that starts without the rights for identities with a role", () => {

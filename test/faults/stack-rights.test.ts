@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { ECRClient, PutImageScanningConfigurationCommand, PutImageTagMutabilityCommand } from "@aws-sdk/client-ecr";
 import { CreatePolicyVersionCommand, DeleteUserPermissionsBoundaryCommand } from "@aws-sdk/client-iam";
-import { ofTheProviderAlone } from "../whole-run/aws-rights.ts";
+import { usedByProviderOnly } from "../whole-run/aws-rights.ts";
 import { commands } from "./proxied-stack.ts";
 import { actionsOf, RestrictedDeployer } from "./restricted-deployer.ts";
 import { policyArn, iam } from "./stack-resources.ts";
@@ -15,7 +15,7 @@ const deniedSilently = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", 
 const neverReported = {
   "denied without a message": deniedSilently,
   "AWS allows it to everybody": ["sts:GetCallerIdentity"],
-  ...ofTheProviderAlone,
+  ...usedByProviderOnly,
 };
 
 describe("a deployer of identity accessKey that starts without any right", () => {

@@ -1,4 +1,4 @@
-// The soak's rules: when a namespace without a valid credential is a moment that should not have been. Pure.
+// The rules of the soak: when a namespace without a valid credential counts as a failure. Pure.
 //
 // A namespace has to have both secrets, with logins that the registry takes, from five seconds after its creation on. What
 // somebody deletes or spoils has to be right again five seconds after that. Where a fault between the helper and the API
@@ -7,73 +7,74 @@
 // that is declared, longer than a token lives, excuses everything, until all is recovered after it, and that for half a
 // minute at the most.
 
-/** From a namespace's creation, or from what was done to it, until it has to be right; in milliseconds. */
+/** The time from a namespace's creation or last disturbance until its credentials must be valid, in milliseconds. */
 export const grace = 5_000;
 /** After a declared outage, in milliseconds. */
 export const recoveryLimit = 30_000;
 
-/** A time in which something was wrong on purpose. All times are in milliseconds since 1970. */
+/** The time of a fault. All times are in milliseconds since 1970. */
 export interface Period {
   readonly what: string;
   /** Whether it keeps the helper from the API server. */
-  readonly hinders: boolean;
+  readonly blocksApiServer: boolean;
   /** Whether it is declared, and longer than a token lives. */
   readonly isDeclared: boolean;
   readonly from: number;
   /** Undefined while it lasts. */
   to?: number;
-  /** When all was right again; undefined until then. */
-  right?: number;
+  /** When all credentials were valid again; undefined until then. */
+  convergedAt?: number;
 }
 
 /** What was seen at a moment. */
 export interface Sample {
   readonly at: number;
-  /** The namespaces there should be credentials in, each with its creation or the last thing that was done to it. */
+  /** The namespaces that should have credentials, each with the time of its creation or last disturbance. */
   readonly since: ReadonlyMap<string, number>;
-  /** The passwords of every secret, by NAMESPACE/NAME; none where it is torn. */
+  /** The passwords of every secret, by NAMESPACE/NAME; none if it is incomplete. */
   readonly logins: ReadonlyMap<string, readonly string[]>;
-  /** The passwords that the registry took. */
+  /** The passwords that the registry accepted. */
   readonly accepted: ReadonlySet<string>;
 }
 
+/** The secrets that every namespace must have. */
 export const secretNames = ["ecr-creds", "ecr-creds-pull"] as const;
 
-/** When a namespace has to be right. `periods` are in the order of time. */
-export function dueAt(since: number, periods: readonly Period[]): number {
+/** When a namespace must have valid credentials. `periods` are in the order of time. */
+export function deadlineOf(since: number, periods: readonly Period[]): number {
   let start = since;
-  for (const { hinders, from, to = Infinity } of periods) {
-    if (hinders && from < start + grace && to > start) start = to;
+  for (const { blocksApiServer: blocksApiServer, from, to = Infinity } of periods) {
+    if (blocksApiServer && from < start + grace && to > start) start = to;
   }
   return start + grace;
 }
 
 const isExcused = (at: number, periods: readonly Period[]): boolean =>
-  periods.some(({ isDeclared, from, to = Infinity, right = Infinity }) => {
-    return isDeclared && at >= from && at < Math.min(right, to + recoveryLimit);
+  periods.some(({ isDeclared, from, to = Infinity, convergedAt: convergedAt = Infinity }) => {
+    return isDeclared && at >= from && at < Math.min(convergedAt, to + recoveryLimit);
   });
 
-/** Whether a secret is there, and whole, and every login in it is taken. */
-export const isTaken = ({ logins, accepted }: Sample, secret: string): boolean => {
+/** Whether a secret exists, is complete, and the registry accepts every login in it. */
+export const isAccepted = ({ logins, accepted }: Sample, secret: string): boolean => {
   const passwords = logins.get(secret) ?? [];
   return passwords.length > 0 && passwords.every((password) => accepted.has(password));
 };
 
-/** How many secrets had to be right, and which were not: moments without a valid credential. */
-export function judge(sample: Sample, periods: readonly Period[]): { checked: number; without: string[] } {
+/** How many secrets had to be valid, and which of them were not. */
+export function checkSample(sample: Sample, periods: readonly Period[]): { checked: number; without: string[] } {
   if (isExcused(sample.at, periods)) return { checked: 0, without: [] };
-  const due = [...sample.since].filter(([, since]) => dueAt(since, periods) <= sample.at);
+  const due = [...sample.since].filter(([, since]) => deadlineOf(since, periods) <= sample.at);
   const secrets = due.flatMap(([namespace]) => secretNames.map((name) => `${namespace}/${name}`));
-  return { checked: secrets.length, without: secrets.filter((secret) => !isTaken(sample, secret)) };
+  return { checked: secrets.length, without: secrets.filter((secret) => !isAccepted(sample, secret)) };
 }
 
-/** Whether all that was there when a period ended has one and the same login, `latest`, and that is taken. */
-export function isRightAfter({ to = Infinity }: Period, sample: Sample, latest: string): boolean {
+/** Whether every namespace that existed when a period ended has the login `latest`, and the registry accepts it. */
+export function hasConvergedAfter({ to = Infinity }: Period, sample: Sample, latest: string): boolean {
   const there = [...sample.since].filter(([, since]) => since < to);
   return there.every(([namespace]) =>
     secretNames.every((name) => {
       const secret = `${namespace}/${name}`;
-      return isTaken(sample, secret) && sample.logins.get(secret)?.every((password) => password === latest) === true;
+      return isAccepted(sample, secret) && sample.logins.get(secret)?.every((password) => password === latest) === true;
     }),
   );
 }

@@ -8,14 +8,14 @@ import { Proxy } from "../support/proxy.ts";
 import type { Proxies } from "./faults.ts";
 
 /** What is between the helper and what it depends on. */
-export interface Around {
+export interface FaultProxies {
   readonly proxies: Proxies;
-  readonly latest: () => { password: string; at: number };
+  readonly lastToken: () => { password: string; at: number };
   readonly accepts: (password: string) => Promise<boolean>;
   readonly close: () => Promise<void>;
 }
 
-export async function surround({ options }: Parts, tokenLife: number): Promise<Around> {
+export async function startFaultProxies({ options }: Parts, tokenLife: number): Promise<FaultProxies> {
   const any = { address: loopback, port: 0 };
   const front = await startFront({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   // Behind the faults, so that it sees what ECR gave and not what came of it.
@@ -36,7 +36,7 @@ export async function surround({ options }: Parts, tokenLife: number): Promise<A
   ];
   return {
     proxies: { ecr, kubernetes },
-    latest: () => latest,
+    lastToken: () => latest,
     accepts: async (password) => isLoginAccepted(front.registry, password),
     close: async () => {
       await Promise.all([ecr.close(), kubernetes.close()]);

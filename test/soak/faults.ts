@@ -17,7 +17,7 @@ import type { RequestMatcher, Proxy } from "../support/proxy.ts";
 export type Side = "ecr" | "kubernetes";
 export type Proxies = Readonly<Record<Side, Proxy>>;
 
-export interface Kind {
+export interface FaultKind {
   readonly name: string;
   readonly side: Side;
   /** Puts the fault in, and gives what ends it. */
@@ -29,7 +29,7 @@ const isWatch: RequestMatcher = ({ path }) => path.includes("watch=1");
 const isWrite: RequestMatcher = ({ method }) => method === "PATCH";
 
 /** What a fault still holds when it is ended is broken off: an answer that hangs or drips would outlast it. */
-const put = (side: Side, name: string, fault: Fault, matches = all): Kind => ({
+const put = (side: Side, name: string, fault: Fault, matches = all): FaultKind => ({
   name,
   side,
   begin: async (proxies) => {
@@ -48,7 +48,7 @@ const put = (side: Side, name: string, fault: Fault, matches = all): Kind => ({
 });
 
 /** Nobody listens: also what an outage is that is longer than a token's life. */
-export const unreachable = (side: Side): Kind => ({
+export const unreachable = (side: Side): FaultKind => ({
   name: "refuses connections",
   side,
   begin: async (proxies) => {
@@ -58,7 +58,7 @@ export const unreachable = (side: Side): Kind => ({
 });
 
 /** First what is done to the watches there are, and then to every new one. */
-const watches = (name: string, toOpen: (exchange: Exchange) => void, toNew: Fault): Kind => {
+const watches = (name: string, toOpen: (exchange: Exchange) => void, toNew: Fault): FaultKind => {
   const further = put("kubernetes", name, toNew, isWatch);
   return {
     ...further,
@@ -84,7 +84,7 @@ const end: Fault = async ({ outgoing }) => {
   return Promise.resolve();
 };
 
-export const kinds: readonly Kind[] = [
+export const faultKinds: readonly FaultKind[] = [
   unreachable("ecr"),
   put("ecr", "hangs", hang),
   put("ecr", "resets", reset),

@@ -21,7 +21,7 @@ it("keeps the credentials of others, its memory, its log and its Events while ow
       t.diagnostic(`${what}: ${JSON.stringify(values)}`);
     for (const attacker of result.attackers) assert.ok(attacker.done.size > 5, "each did much of what he can");
     assert.ok(soak.sampler.checks > 500);
-    assert.deepEqual([...soak.wrong, ...soak.sampler.without], []);
+    assert.deepEqual([...soak.errors, ...soak.sampler.without], []);
     const { created, deleted } = result.attack.latencies;
     assert.ok(created.length > 5 && [...created, ...deleted].every((latency) => latency < grace));
     assert.ok(peakOf(result.attack) - peakOf(result.quiet) < 40, "in MB");

@@ -21,7 +21,7 @@ type Named = Secret & { metadata: { name: string } };
 const interval = 400;
 const patience = 2 * grace;
 
-export class Probe {
+export class LatencyProbe {
   readonly #parts: Parts;
   readonly #prefix: string;
   readonly #ignored: readonly string[];

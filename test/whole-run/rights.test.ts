@@ -12,14 +12,14 @@ import {
   isDeployer,
   isHelper,
   isRefusedOnPurpose,
-  judgePrincipals,
-  ofTheProviderAlone,
+  checkPrincipals,
+  usedByProviderOnly,
   principalsOf,
   unknownToEmulator,
   type Principal,
 } from "./aws-rights.ts";
-import { judgeHelpers, rightsOf, type AuditEvent } from "./cluster-rights.ts";
-import { auditEvents, requestsToAws, tooLittle } from "./artifacts.ts";
+import { checkHelpers, rightsOf, type AuditEvent } from "./cluster-rights.ts";
+import { auditEvents, requestsToAws, incompleteRun } from "./artifacts.ts";
 
 const namespace = "ecr-helper";
 
@@ -40,7 +40,7 @@ describe("what helpers asked API servers for in the whole run", () => {
     events = auditEvents();
     granted = new Set(programs.flatMap(grantedBy));
     const helpers = new Set(events.map(({ user }) => user.username));
-    assert.ok(helpers.size > 20, tooLittle);
+    assert.ok(helpers.size > 20, incompleteRun);
   });
 
   /** What the roles of a stack give. */
@@ -57,7 +57,7 @@ describe("what helpers asked API servers for in the whole run", () => {
       });
 
   it("was granted, wherever the role stood", (t) => {
-    const { beyond, denied, withoutRole } = judgeHelpers(events, granted);
+    const { beyond, denied, withoutRole } = checkHelpers(events, granted);
     // Those of test/e2e/reconfiguration.test.ts are given other names, and the one that ends has no right to its own any more.
     const isRenamed = (told: string): boolean => / system:serviceaccount:ch-\w+:ecr-helper /.test(told);
     assert.deepEqual([beyond, denied.filter((told) => !isRenamed(told))], [[], []]);
@@ -68,7 +68,7 @@ describe("what helpers asked API servers for in the whole run", () => {
   });
 
   it("is all that the roles grant", () => {
-    assert.deepEqual(without(granted, judgeHelpers(events, granted).used), []);
+    assert.deepEqual(without(granted, checkHelpers(events, granted).used), []);
   });
 });
 
@@ -92,7 +92,7 @@ describe("what was asked of AWS in the whole run", () => {
     principals = principalsOf(ever);
     attachments = new Attachments(ever);
     const asked = new Set(run.map(({ key = "" }) => principals.get(key)?.name));
-    assert.ok(asked.size > 20, tooLittle);
+    assert.ok(asked.size > 20, incompleteRun);
   });
 
   it("was asked by somebody known wherever it was allowed", () => {
@@ -107,7 +107,7 @@ describe("what was asked of AWS in the whole run", () => {
       if (principal === undefined || !isHelper(principal, nodeRole) || isRefusedOnPurpose(request)) return undefined;
       return principal;
     };
-    const { used, beyond, denied } = judgePrincipals(requests, granted, helperOf, (request, principal) =>
+    const { used, beyond, denied } = checkPrincipals(requests, granted, helperOf, (request, principal) =>
       attachments.isInForce(request, principal),
     );
     assert.deepEqual([beyond, denied], [[], []]);
@@ -127,11 +127,11 @@ describe("what was asked of AWS in the whole run", () => {
     };
     // Those of test/faults/stack-rights.test.ts begin without any right.
     const hasAll = (_: AwsRequest, { name }: Principal): boolean => !name.startsWith("deployer-fr-");
-    const { used, beyond, denied } = judgePrincipals(requests, granted, deployerOf, hasAll);
+    const { used, beyond, denied } = checkPrincipals(requests, granted, deployerOf, hasAll);
     assert.deepEqual([beyond, denied], [[], []]);
     assert.deepEqual(
       without(granted, used),
-      [...Object.values(ofTheProviderAlone).flat(), ...unknownToEmulator].sort(),
+      [...Object.values(usedByProviderOnly).flat(), ...unknownToEmulator].sort(),
     );
   });
 });
