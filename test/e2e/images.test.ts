@@ -155,7 +155,7 @@ describe("the kept credentials", async () => {
     assert.equal((await client.send("HEAD", `/v2/${pulledOnly}/blobs/sha256:${"0".repeat(64)}`)).status, 404);
   });
 
-  it("pull what the command that renews the base image pins: what its tag means now", async () => {
+  it("pull the base image that the renewing command pins: what its tag refers to now", async () => {
     const folder = await mkdtemp(join(tmpdir(), "ecr-helper-renew-"));
     const image = `${local}/${app}:1`;
     const pulumi = join(folder, "Pulumi.yaml");
@@ -196,7 +196,7 @@ describe("the kept credentials", async () => {
     await client.push(app, "pushed", "by a build");
   });
 
-  it("are refused in a word where the configuration asks for what cannot be", async () => {
+  it("fail with a clear error if the configuration is impossible", async () => {
     const settings = [
       `pushRepositories=["arn:aws:ecr:us-east-1:444455556666:repository/x"]`,
       `pullRepositories=["Upper"]`,

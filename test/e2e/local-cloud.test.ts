@@ -68,7 +68,7 @@ describe("the local cloud", () => {
     assert.equal(await mine, true);
   });
 
-  it("starts again what died, and nothing else", { skip: aStackOfTheUser }, async () => {
+  it("restarts what died, and nothing else", { skip: aStackOfTheUser }, async () => {
     const before = record("kube-apiserver");
     // Killed as a crash does it: the record of what ran stays.
     const died = ["kube-proxy", "kube-scheduler", "kubelet", "dockerd"].filter(isRunning);

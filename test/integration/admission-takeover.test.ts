@@ -22,7 +22,7 @@ const namespace = `helper-${id}`;
 const [made, extended, both, next] = [`old-${id}-made`, `old-${id}-extended`, `old-${id}-both`, `new-${id}`];
 const { signal } = new AbortController();
 
-describe("a helper whose stack has other rules and names by now", () => {
+describe("a helper whose stack has changed its rules and names", () => {
   let own: DisposableCluster;
   let admin: Kube;
   let stack: PolicyStack;
@@ -88,7 +88,7 @@ describe("a helper whose stack has other rules and names by now", () => {
 
   after(async () => own.remove());
 
-  it("takes back its secrets, the service account that it made, and its entries in others'", async () => {
+  it("removes its secrets, its service account, and its entries in foreign ones", async () => {
     const { writer, observed } = writerOf(stack.config);
     for (const name of ["ecr-creds", "ecr-creds-pull"]) {
       const found = await admin<PartialObjectMetadata>({ method: "GET", path: secretPath(made, name) });
@@ -101,7 +101,7 @@ describe("a helper whose stack has other rules and names by now", () => {
     assert.deepEqual((await accountIn(both))?.metadata.labels, undefined, "it belongs to others now");
   });
 
-  it("is followed by one that puts its own entries in the place of those that were noted", async () => {
+  it("is followed by one that replaces the noted entries by its own", async () => {
     const { writer } = writerOf(renamed);
     for (const secret of desiredSecrets(renamed, new Map([["eu-west-1", token]]))) {
       assert.equal(await writer.applySecret(next, secret, undefined, signal), "created");
@@ -110,7 +110,7 @@ describe("a helper whose stack has other rules and names by now", () => {
     assert.deepEqual(await namesIn(next), ["theirs", "logins"]);
   });
 
-  it("extends a service account that somebody makes while the helper is about to, and does not take it over", async () => {
+  it("extends, and does not take over, a service account that is created while the helper creates its own", async () => {
     const raced = `${next}-raced`;
     await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: raced } } });
     let isMade = false;

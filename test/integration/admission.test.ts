@@ -67,7 +67,7 @@ async function grant({ admin, env }: Parts, namespace: string, resourceNames: st
   await admin({ method: "POST", path: `${path}/rolebindings`, body: { metadata, roleRef, subjects } });
 }
 
-describe("whoever has the helper's token", () => {
+describe("a process with the helper's token", () => {
   let cluster: DisposableCluster;
   const scenes = new Map<string, Scene>();
   const sceneOf = (name: string): Scene => {
@@ -97,14 +97,14 @@ describe("whoever has the helper's token", () => {
   };
 
   for (const attack of attacksBy(readConfig(helperEnvironment), placesOf("any"))) {
-    it(`${attack.what} by the rights of patterns, but not with a policy, and not by names`, async () => {
+    it(`${attack.what} with the rights for patterns, but not with a policy nor with the rights for names`, async () => {
       assert.equal(await answerTo("free", attack), "");
       assert.match(await answerTo("patterns", attack), attack.refusal);
       assert.match(await answerTo("names", attack), attack.isOutside === true ? /cannot patch/ : attack.refusal);
     });
   }
 
-  it("goes on with the names of its own role until that one goes, and takes back what was noted by them", async () => {
+  it("works with the names of its own role until that role is deleted, and removes what it noted under them", async () => {
     const { parts, places } = sceneOf("names");
     const { empty } = places;
     const env = { ...parts.env, ECR_HELPER_BASIC_AUTH_SECRET: "old", ECR_HELPER_PULL_SECRET: "old-pull" };

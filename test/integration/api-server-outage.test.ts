@@ -61,7 +61,7 @@ describe("an API server that ends and comes back", () => {
     assert.equal(answer.status, 200, await answer.text());
   };
 
-  it("is found again, and nothing that happened meanwhile is missed, not even when its changes are forgotten", async () => {
+  it("is found again, and no change is missed, not even after etcd has compacted it", async () => {
     for (const name of ["deleted", "account"]) await parts.namespace(`${id}-${name}`);
     for (const round of ["kept", "forgotten"]) await parts.namespace(`unlabelled-${id}-${round}`, { builds: id });
     const helper = parts.run({ ECR_HELPER_LOG_LEVEL: "debug" }, { ...parts.cluster, server: server.options.server });

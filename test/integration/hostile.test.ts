@@ -19,7 +19,7 @@ const [victim, hostile, outside] = [`team-${id}-victim`, `team-${id}-hostile`, `
 const largest = 240 * 1024;
 const text = (length: number): string => randomBytes(length / 2).toString("hex");
 
-describe("somebody hostile in a namespace", () => {
+describe("the helper, with a hostile tenant in a namespace", () => {
   let cluster: DisposableCluster;
   let parts: Parts;
   let helper: HelperProcess;
@@ -61,7 +61,7 @@ describe("somebody hostile in a namespace", () => {
     await cluster.remove();
   });
 
-  it("stops nobody else by what he writes before the helper starts", async () => {
+  it("serves all others whatever the tenant writes before it starts", async () => {
     const poison = ['{"secrets":null}', "null", '{"secrets":{"length":1e9}}', "[".repeat(1_000), "{"];
     for (const [index, namespace] of [hostile, outside].entries()) {
       const tenant = await tenantOf(namespace);
@@ -90,7 +90,7 @@ describe("somebody hostile in a namespace", () => {
     );
   });
 
-  it("does not fill its memory by the largest objects, in many namespaces at its start, nor by a stream of them", async () => {
+  it("keeps its memory small with the largest objects in many namespaces at its start, and with a stream of them", async () => {
     await helper.stop();
     const many = Array.from({ length: 60 }, (_, index) => `other-${id}-${String(index)}`);
     await inParallel(many, 8, async (namespace) => {

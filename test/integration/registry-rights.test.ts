@@ -43,14 +43,14 @@ describe("the registry of the local cloud", () => {
   before(createFixture);
   after(removeFixture);
 
-  it("opens nothing by a token alone", async () => {
+  it("denies everything to a token without further rights", async () => {
     await inline();
     assert.equal((await (await client()).send("GET", "/v2/")).status, 200);
     assert.equal(await pull(), refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage")));
     assert.equal(await push(), "403 HEAD of a blob");
   });
 
-  it("asks for each action that ECR asks for, and no other", async () => {
+  it("requires exactly the actions that ECR requires", async () => {
     const asks: readonly (readonly [action: string, method: string, path: string])[] = [
       ["BatchCheckLayerAvailability", "HEAD", `blobs/${sha256("x")}`],
       ["GetDownloadUrlForLayer", "GET", `blobs/${sha256("x")}`],
@@ -74,7 +74,7 @@ describe("the registry of the local cloud", () => {
     }
   });
 
-  it("lets pull and push who may, in the repositories he may", async () => {
+  it("allows pulls and pushes in the repositories that a policy names", async () => {
     await inline(allow(pulling));
     assert.equal(await pull(), "pulled");
     assert.equal(await push(), "403 HEAD of a blob");
@@ -85,7 +85,7 @@ describe("the registry of the local cloud", () => {
     await assert.rejects(elsewhere, { message: why });
   });
 
-  it("knows wildcards, conditions, explicit denials, attached policies, groups and boundaries", async () => {
+  it("evaluates wildcards, conditions, explicit denials, attached policies, groups and boundaries", async () => {
     await inline(allow("ecr:*Get*", `arn:aws:ecr:*:${account}:repository/${id}/*`), allow("ecr:GetDownload*"));
     assert.equal(await pull(), "pulled");
     await inline(allow("*", "*"), deny("ecr:BatchGetImage"));
@@ -134,7 +134,7 @@ describe("the registry of the local cloud", () => {
     await clients.iam.send(new iam.DeletePolicyCommand({ PolicyArn }));
   });
 
-  it("knows sessions of roles, and what they are limited to", async () => {
+  it("evaluates sessions of roles and their session policies", async () => {
     await inline(allow("sts:AssumeRole", roleArn));
     const PolicyDocument = document(allow("ecr:*", "*"));
     await clients.iam.send(new iam.PutRolePolicyCommand({ RoleName: id, PolicyName: "inline", PolicyDocument }));
@@ -164,7 +164,7 @@ describe("the registry of the local cloud", () => {
     await ofRepository(undefined);
   });
 
-  it("gives no blob of a repository that the token cannot read", async () => {
+  it("serves no blob of a repository that the token cannot read", async () => {
     await inline(allow([...pulling, ...pushing]));
     const secret = "only in the other repository";
     await (await client(rootOf(account))).push(other, "secret", secret);
@@ -194,7 +194,7 @@ describe("the registry of the local cloud", () => {
     }
   });
 
-  it("tells what is missing, a wrong token, an ended one and one of another region apart", async () => {
+  it("has different errors for what is missing, and for tokens that are wrong, expired or of another region", async () => {
     await inline(allow("ecr:*", `arn:aws:ecr:us-east-1:${account}:repository/${id}/*`));
     const there = await client();
     const unknown = `The repository with name '${id}/none' does not exist in the registry with id '${account}'`;
@@ -213,7 +213,7 @@ describe("the registry of the local cloud", () => {
     await brief.close();
   });
 
-  it("gives a user that is made anew nothing of an earlier one's tokens, nor of what a repository's policy gave it", async () => {
+  it("gives a recreated user neither the old one's tokens nor its rights from a repository's policy", async () => {
     const UserName = `${id}-again`;
     const make = async (): Promise<Credentials> => {
       await clients.iam.send(new iam.CreateUserCommand({ UserName }));

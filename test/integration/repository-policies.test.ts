@@ -35,7 +35,7 @@ describe("the repositories of the local cloud", () => {
   before(createFixture);
   after(removeFixture);
 
-  it("lets a repository's policy grant to whom it names, and the account's root to nobody", async () => {
+  it("let their policy grant rights to named principals, but not through the account's root", async () => {
     await inline();
     const root = `arn:aws:iam::${account}:root`;
     const denied = refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"));
@@ -55,7 +55,7 @@ describe("the repositories of the local cloud", () => {
     await ofRepository(undefined);
   });
 
-  it("asks both accounts where the repository is another's", async () => {
+  it("need the permission of both accounts if they are another account's", async () => {
     const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
     await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
     const where = arnOf(repository, otherAccount);
@@ -88,7 +88,7 @@ describe("the repositories of the local cloud", () => {
     }
   });
 
-  it("takes a tag once where tags are immutable, with the same content, too", async () => {
+  it("accept a tag once if tags are immutable, even for the same content", async () => {
     await inline(allow([...pulling, ...pushing]));
     const mutability = async (imageTagMutability: "MUTABLE" | "IMMUTABLE"): Promise<unknown> =>
       clients.ecr.send(new ecr.PutImageTagMutabilityCommand({ repositoryName: repository, imageTagMutability }));
@@ -103,7 +103,7 @@ describe("the repositories of the local cloud", () => {
     assert.equal(await push("immutable"), "pushed");
   });
 
-  it("judges what a request to ECR's API names as a list or by its ARN, and the tags of what is made", async () => {
+  it("check rights for lists and ARNs in requests to ECR's API, and for tags at creation", async () => {
     const theirs = new ecr.ECRClient({ endpoint: url(front.api), credentials: user });
     const resourceArn = arnOf(repository);
     const describe = new ecr.DescribeRepositoriesCommand({ repositoryNames: [repository] });
@@ -124,7 +124,7 @@ describe("the repositories of the local cloud", () => {
     await assert.rejects(elsewhere, { name: "InvalidParameterException" });
   });
 
-  it("takes no policy of a repository that ECR does not take", async () => {
+  it("refuse the policies that ECR refuses", async () => {
     const one = { Effect: "Allow", Principal: "*", Action: "ecr:BatchGetImage" };
     const session = (role: string): string => `arn:aws:sts::${account}:assumed-role/${role}/pod`;
     for (const policyText of [

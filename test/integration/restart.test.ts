@@ -13,7 +13,7 @@ const timeout = 60_000;
 const merge = "application/merge-patch+json";
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-describe("a helper that starts anew", () => {
+describe("a helper that is restarted", () => {
   let parts: Parts;
   const names = [`a-${id}`, `b-${id}`];
   before(async () => (parts = await makeParts(names)));
@@ -28,7 +28,7 @@ describe("a helper that starts anew", () => {
     return (await Promise.all(all)).map(({ metadata }) => metadata.resourceVersion);
   };
 
-  it("asks ECR for nothing and writes nothing where all is right, is ready, and tells so", async () => {
+  it("requests no token, writes nothing and is ready if everything is up to date", async () => {
     const first = parts.run();
     await first.line(/the secret will expire/);
     await first.stop();
@@ -54,7 +54,7 @@ describe("a helper that starts anew", () => {
     await again.stop();
   });
 
-  it("asks anew, and writes what it got, when it is somebody else to AWS", async () => {
+  it("requests and writes a new token if its identity in AWS has changed", async () => {
     const before = await versions();
     const helper = parts.run({ ECR_HELPER_PRINCIPAL: "arn:aws:iam::123456789012:role/other" });
     await helper.line(/secret\/ecr-creds configured in namespace a-.*/);
@@ -69,8 +69,8 @@ describe("a helper that starts anew", () => {
   });
 });
 
-describe("the tokens that the last helper left", () => {
-  it("are not used where somebody changed them meanwhile: they may be anybody's", async () => {
+describe("the tokens of the last helper", () => {
+  it("are not used if their secret was changed meanwhile", async () => {
     const parts = await makeParts([`left-${id}`]);
     try {
       const first = parts.run();
@@ -95,8 +95,8 @@ describe("the tokens that the last helper left", () => {
   });
 });
 
-describe("a secret of somebody else's in the helper's own namespace", () => {
-  it("that has the name of its pull secret is left alone, which an Event tells, and the build namespaces are served", async () => {
+describe("a foreign secret in the helper's own namespace", () => {
+  it("that has the name of its pull secret is left alone and reported in an Event, and the build namespaces are served", async () => {
     const parts = await makeParts([`own-${id}`]);
     try {
       const own = String(parts.env["ECR_HELPER_NAMESPACE"]);
@@ -115,7 +115,7 @@ describe("a secret of somebody else's in the helper's own namespace", () => {
 });
 
 describe("two helpers in one cluster", () => {
-  it("do not disturb each other, not even where both want the same objects", async () => {
+  it("do not disturb each other, not even if both want the same objects", async () => {
     const [one, other] = [await makeParts([`${id}-two-*`]), await makeParts([`*-${id}-two`, `${id}-two-shared`])];
     try {
       await one.namespace(`${id}-two-a`);

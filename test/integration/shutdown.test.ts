@@ -40,13 +40,13 @@ describe("the end of a helper", () => {
   };
   const entries = async (namespace: string): Promise<unknown> => (await parts.account(namespace)).secrets;
 
-  it("changes nothing when it only starts anew", async () => {
+  it("changes nothing when it is only restarted", async () => {
     await runAndStop(async () => Promise.resolve());
     for (const namespace of names) assert.deepEqual(await entries(namespace), ours);
     await parts.secret(names[1] ?? "");
   });
 
-  it("changes nothing when its Deployment is deleted by hand, or replaced, while the stack stands", async () => {
+  it("changes nothing when its Deployment is deleted by hand or replaced while the stack exists", async () => {
     const made = await parts.admin<{ metadata: { resourceVersion?: string } }>({ method: "GET", path: deployment() });
     const account = await parts.account(bare);
     const lines = await runAndStop(async () => parts.admin({ method: "DELETE", path: deployment() }));
@@ -58,7 +58,7 @@ describe("the end of a helper", () => {
     await parts.admin({ method: "POST", path, body: { ...made, metadata: { name: "ecr-helper" } } });
   });
 
-  it("changes nothing when nobody tells whether the stack stands", async () => {
+  it("changes nothing when it cannot find out whether the stack exists", async () => {
     const binding = `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${parts.owner}`;
     const { roleRef, subjects, metadata } = await parts.admin<{ roleRef: object; subjects: object; metadata: object }>({
       method: "GET",
@@ -92,7 +92,7 @@ describe("the end of a helper", () => {
   };
   const isGone = (error: KubeError): boolean => error.status === 404;
 
-  it("takes back what the next one will not keep as soon as that is known, and nothing else", async () => {
+  it("removes what the next helper will not keep, and nothing else, as soon as the Deployment changes", async () => {
     const [keep = "", drop = ""] = names;
     const helper = parts.run();
     await helper.line(/the secret will expire/);
@@ -119,7 +119,7 @@ describe("the end of a helper", () => {
     await helper.stop();
   });
 
-  it("takes it back at its end at the latest", async () => {
+  it("removes it at its end at the latest", async () => {
     const [keep = "", drop = ""] = names;
     const lines = await runAndStop(async () => changeTo([keep]));
     assert.match(lines.join("\n"), new RegExp(`serviceaccount/builder-sa.* in namespace ${drop}`));
@@ -129,7 +129,7 @@ describe("the end of a helper", () => {
     await changeTo([...names, bare]);
   });
 
-  it("leaves no entry in a service account that was there before, when the stack is destroyed", async () => {
+  it("removes its entries from foreign service accounts when the stack is destroyed", async () => {
     const lines = await runAndStop(async () => parts.endStack());
     assert.ok(lines.includes("the stack is being destroyed: taking back what is not collected with it"));
     for (const namespace of names) {

@@ -1,11 +1,10 @@
 // The rules of the soak: when a namespace without a valid credential counts as a failure. Pure.
 //
-// A namespace has to have both secrets, with logins that the registry takes, from five seconds after its creation on. What
-// somebody deletes or spoils has to be right again five seconds after that. Where a fault between the helper and the API
-// server, or the helper's own end, touches these five seconds they are counted from the end of the fault: nobody can write
-// through a door that is closed. A fault at ECR's side is no excuse, for the login of before is still good. Only an outage
-// that is declared, longer than a token lives, excuses everything, until all is recovered after it, and that for half a
-// minute at the most.
+// Five seconds after its creation a namespace must have both secrets, with logins that the registry accepts. The same holds
+// five seconds after somebody deletes or changes a secret. If a fault of the API server's connection or a restart of the helper
+// overlaps these five seconds, they count from the end of the fault, because the helper could not write. A fault of ECR is no
+// excuse, because the last login is still valid. Only a declared outage, longer than a token lives, excuses everything until
+// the helper has recovered from it, for half a minute at most.
 
 /** The time from a namespace's creation or last disturbance until its credentials must be valid, in milliseconds. */
 export const grace = 5_000;

@@ -51,13 +51,13 @@ describe("the secrets of the whole run", () => {
     ...new Set(search.find(Buffer.from(text)).map(({ called }) => called)),
   ];
 
-  it("would be found: one that was planted is, plain, in base64 wherever it begins, and in a docker config", () => {
+  it("would be found, as a planted one shows: plain, in base64 wherever it begins, and in a docker config", () => {
     const config = JSON.stringify({ auths: { "https://host": { auth: base64(`AWS:${planted}`) } } });
     const texts = [planted, ...["", "a", "ab"].map((start) => base64(start + planted)), config, base64(config)];
     for (const text of texts) assert.deepEqual(found(`x ${text} x`), ["the planted one"]);
   });
 
-  it("are in nothing that was left behind", (t) => {
+  it("are in no file that the run left", (t) => {
     const leaks: string[] = [];
     let bytes = 0;
     for (const file of files) {

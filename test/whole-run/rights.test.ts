@@ -56,7 +56,7 @@ describe("what helpers asked API servers for in the whole run", () => {
         return rightsOf(metadata.namespace === namespace ? "own" : "build", rules);
       });
 
-  it("was granted, wherever the role stood", (t) => {
+  it("was granted wherever the role existed", (t) => {
     const { beyond, denied, withoutRole } = checkHelpers(events, granted);
     // Those of test/e2e/reconfiguration.test.ts are given other names, and the one that ends has no right to its own any more.
     const isRenamed = (told: string): boolean => / system:serviceaccount:ch-\w+:ecr-helper /.test(told);
@@ -95,12 +95,12 @@ describe("what was asked of AWS in the whole run", () => {
     assert.ok(asked.size > 20, incompleteRun);
   });
 
-  it("was asked by somebody known wherever it was allowed", () => {
+  it("was sent by a known principal wherever it was allowed", () => {
     const strangers = requests.filter(({ key, status }) => key !== undefined && status < 400 && !principals.has(key));
     assert.deepEqual(strangers, []);
   });
 
-  it("is what the stack's policies grant, where it was a helper or who had its tokens, and all of that is needed", () => {
+  it("is exactly what the stack's policies grant, as far as helpers and holders of their tokens sent it", () => {
     const granted = new Set(programs.flatMap(actionsOf));
     const helperOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
@@ -118,7 +118,7 @@ describe("what was asked of AWS in the whole run", () => {
     assert.ok(onPurpose.length > 0 && onPurpose.every(({ status }) => status === 403), JSON.stringify(onPurpose));
   });
 
-  it("is what infra/deployer-policy.json grants, where it was a deployer, and all of that is needed", async () => {
+  it("is exactly what infra/deployer-policy.json grants, as far as deployers sent it", async () => {
     const granted = new Set((await deployerStatements("any")).flatMap(({ Action }) => Action));
     const deployerOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
