@@ -1,4 +1,4 @@
-// The commands of package.json, run as npm does, in a checkout of their own.
+// Runs the commands of package.json as npm does, in a copy of the checkout.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { keepFiles, recordSaid } from "../local/audit-log.ts";
 import { home } from "../local/settings.ts";
 
+/** How a command ended; `code` is null if a signal ended it. */
 export interface CommandResult {
   code: number | null;
   stdout: string;
@@ -15,17 +16,19 @@ export interface CommandResult {
   seconds: number;
 }
 
+/** A copy of the checkout, for one stack. */
 export interface Checkout {
   readonly folder: string;
-  /** Starts a command, for the given stack unless it names another, in a process group of its own. */
+  /** Starts a command, for the checkout's stack unless it names another, in a process group of its own. */
   readonly start: (...args: string[]) => { child: ChildProcess; ended: Promise<CommandResult> };
+  /** Runs such a command; does not reject if it fails. */
   readonly command: (...args: string[]) => Promise<CommandResult>;
-  /** Runs a shell script in the checkout, after `eval "$(npm run -s env)"`, on this stack instead of dev. */
+  /** Runs a shell script in the checkout after `eval "$(npm run -s env)"`, with this stack selected instead of dev. */
   readonly runShell: (script: string) => Promise<CommandResult>;
   readonly remove: () => Promise<void>;
 }
 
-/** Makes a checkout: its source files can be changed, and it has to find the cloud that another one started. */
+/** Copies the checkout, so that a test can change its source files. It uses the cloud that the original started. */
 export async function makeCheckout(stack: string): Promise<Checkout> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-e2e-"));
   for (const part of ["infra", "helper", "test", "package.json", "Pulumi.yaml", "Pulumi.dev.yaml"]) {
@@ -35,11 +38,11 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
   const run = (program: string, args: readonly string[], said: string): ReturnType<Checkout["start"]> => {
     const since = performance.now();
     keepFiles();
-    // A group of its own: Ctrl-C reaches all of it.
+    // A process group of its own, for signals such as that of Ctrl-C.
     const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"], detached: true });
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]).then(
       ([stdout, stderr]) => {
-        // Its settings are the test's own, and may be a secret on purpose.
+        // Only the name of a command: its settings may contain a secret on purpose.
         recordSaid("commands", [said, stdout, stderr].join("\n"));
         keepFiles();
         return { code: child.exitCode, stdout, stderr, seconds: (performance.now() - since) / 1000 };
@@ -63,9 +66,9 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
 }
 
 /**
- * What the engine said that it changed, in its order: `created AccessKey ecr-helper-2`. A replacement is told in three steps:
- * `created replacement ...`, `replaced ...`, `deleted original ...`. Components are left out: they are nothing of their own.
- * Where no terminal is, the command's rows and its `@ updating....` are written by two threads: a row may stand after the dots.
+ * The changes that Pulumi's engine printed, in order: `created AccessKey ecr-helper-2`. A replacement has three steps: `created
+ * replacement ...`, `replaced ...`, `deleted original ...`. Components are left out. Without a terminal, two threads write the
+ * rows and the `@ updating....`: a row may stand after the dots.
  */
 export const changesOf = ({ stderr }: Pick<CommandResult, "stderr">): string[] =>
   [
@@ -76,5 +79,5 @@ export const changesOf = ({ stderr }: Pick<CommandResult, "stderr">): string[] =
     .filter(([, type]) => !/^(ecr-helper:|pulumi:pulumi$)/.test(type ?? ""))
     .map(([, , type, name, what]) => `${String(what)} ${String(type)} ${String(name)}`);
 
-/** That the engine had nothing to do; matched against its output. */
+/** Matches the engine's output if it changed nothing. */
 export const noChanges = /Resources:\n +\d+ unchanged\n(?! +\d)/;
