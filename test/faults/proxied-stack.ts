@@ -20,16 +20,8 @@ import { forgetStack, keepOverrides, openStack, parseOverride, type Stack } from
 import { killEngine } from "./engine-process.ts";
 import type { Fault } from "../support/fault.ts";
 import { Proxy, type InjectedFault } from "../support/proxy.ts";
+import { commands, type PendingOperation, type PulumiResult } from "./pulumi-commands.ts";
 import type { RequestKind } from "./request-kinds.ts";
-
-/** How a pulumi command ended. */
-export interface PulumiResult {
-  /** The exit code; null if the command was killed. */
-  readonly code: number | null;
-  /** Standard output, then standard error. */
-  readonly output: string;
-  readonly milliseconds: number;
-}
 
 /** How long a command may take to reach the moment at which it is killed, in milliseconds. */
 const killTimeoutMs = 30_000;
@@ -43,25 +35,6 @@ function kubeconfigOf({ url, ca }: Proxy): string {
   const content = parse(readFileSync(kubeconfig, "utf8")) as Kubeconfig;
   const cluster = { server: url, "certificate-authority-data": Buffer.from(ca).toString("base64") };
   return stringify({ ...content, clusters: content.clusters.map((one) => ({ ...one, cluster })) });
-}
-
-/** The pulumi commands that `npm run up` and `npm run down` run. */
-export const commands = {
-  up: ["up", "--refresh", "--yes", "--skip-preview"],
-  destroy: ["destroy", "--yes", "--skip-preview"],
-} as const;
-
-/** An operation that a killed command had begun, as recorded in the state. */
-export interface PendingOperation {
-  readonly type: string;
-  readonly resource: {
-    readonly type: string;
-    readonly urn: string;
-    readonly parent?: string;
-    /** `URN::ID` of the resource's provider. */
-    readonly provider?: string;
-    readonly inputs: Readonly<Record<string, unknown>>;
-  };
 }
 
 /** One stack; a test creates it with `make` and has to call `end`. */

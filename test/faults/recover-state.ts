@@ -2,7 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
-import type { ProxiedStack, PendingOperation } from "./proxied-stack.ts";
+import type { ProxiedStack } from "./proxied-stack.ts";
+import type { PendingOperation } from "./pulumi-commands.ts";
 import { policyArn, iam, accessKeyIdInUse, accessKeyIds } from "./stack-resources.ts";
 
 /** The id for `pulumi import`; undefined for resources that the next up can create again without a conflict. */

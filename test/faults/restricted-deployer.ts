@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { boundaryArn, deployerPolicy, deployerStatements, createDeployer, type Deployer } from "../support/deployer.ts";
 import { aws } from "../local/settings.ts";
-import { commands, ProxiedStack, type PulumiResult } from "./proxied-stack.ts";
+import { ProxiedStack } from "./proxied-stack.ts";
+import { commands, type PulumiResult } from "./pulumi-commands.ts";
 import { iam } from "./stack-resources.ts";
 
 /** The issuer of the stack's OIDC provider, without `https://`. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { commands, type ProxiedStack } from "./proxied-stack.ts";
+import type { ProxiedStack } from "./proxied-stack.ts";
+import { commands } from "./pulumi-commands.ts";
 import { awsRequest } from "./request-kinds.ts";
 import { policyArn, assertConverged, removeStackAndNamespace, createStackAndNamespace } from "./stack-resources.ts";
 import { shell } from "./shell.ts";

@@ -13,7 +13,8 @@ import {
   GetUserCommand,
 } from "@aws-sdk/client-iam";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
-import { commands, ProxiedStack, type PulumiResult } from "./proxied-stack.ts";
+import { ProxiedStack } from "./proxied-stack.ts";
+import { commands, type PulumiResult } from "./pulumi-commands.ts";
 import { policyArn, deleteObject, iam, accessKeyIdInUse, accessKeyIds, kube, rbac } from "./stack-resources.ts";
 
 const repositories = new ecr.ECRClient();

@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { ECRClient, PutImageScanningConfigurationCommand, PutImageTagMutabilityCommand } from "@aws-sdk/client-ecr";
 import { CreatePolicyVersionCommand, DeleteUserPermissionsBoundaryCommand } from "@aws-sdk/client-iam";
 import { usedByProviderOnly } from "../whole-run/aws-rights.ts";
-import { commands } from "./proxied-stack.ts";
+import { commands } from "./pulumi-commands.ts";
 import { actionsOf, RestrictedDeployer } from "./restricted-deployer.ts";
 import { policyArn, iam } from "./stack-resources.ts";
 

@@ -12,7 +12,8 @@ import {
 import { changesOf } from "../support/commands.ts";
 import { waitUntilGone } from "../local/watch.ts";
 import { defaultRoleName } from "../support/role-name.ts";
-import { commands, type ProxiedStack, type PulumiResult } from "./proxied-stack.ts";
+import type { ProxiedStack } from "./proxied-stack.ts";
+import { commands, type PulumiResult } from "./pulumi-commands.ts";
 import { awsRequest, objectRequest } from "./request-kinds.ts";
 import { deleteUnusedKeys } from "./recover-state.ts";
 import {
