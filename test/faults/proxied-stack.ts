@@ -2,12 +2,11 @@
 // between the engine and the API server.
 import { spawn, type ChildProcess } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer, text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parse, stringify } from "yaml";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { keepFiles, recordSaid } from "../local/audit-log.ts";
 import { exclusively } from "../local/exclusive.ts";
@@ -21,21 +20,11 @@ import { killEngine } from "./engine-process.ts";
 import type { Fault } from "../support/fault.ts";
 import { Proxy, type InjectedFault } from "../support/proxy.ts";
 import { commands, type PendingOperation, type PulumiResult } from "./pulumi-commands.ts";
+import { kubeconfigOf } from "./proxied-kubeconfig.ts";
 import type { RequestKind } from "./request-kinds.ts";
 
 /** How long a command may take to reach the moment at which it is killed, in milliseconds. */
 const killTimeoutMs = 30_000;
-
-interface Kubeconfig {
-  readonly clusters: readonly { readonly cluster: Record<string, string> }[];
-}
-
-/** The cloud's kubeconfig with the address and the certificate of a proxy. */
-function kubeconfigOf({ url, ca }: Proxy): string {
-  const content = parse(readFileSync(kubeconfig, "utf8")) as Kubeconfig;
-  const cluster = { server: url, "certificate-authority-data": Buffer.from(ca).toString("base64") };
-  return stringify({ ...content, clusters: content.clusters.map((one) => ({ ...one, cluster })) });
-}
 
 /** One stack; a test creates it with `make` and has to call `end`. */
 export class ProxiedStack {
