@@ -1,4 +1,4 @@
-// What the helper's image costs: to bundle, to build, to keep and to pull.
+// What the helper's image costs: to bundle, to build, to store and to pull.
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { docker } from "../local/docker.ts";
 
 const megabytes = (bytes: number): number => Number((bytes / 1e6).toFixed(2));
 
-/** Needs the local cloud's Docker and base image. Sizes in millions of bytes, times in seconds. */
+/** Measures the image with the local cloud's Docker and base image. Sizes in millions of bytes, times in seconds. */
 export async function imageFigures(base = "ecr-helper-base:24"): Promise<Record<string, number>> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-image-"));
   const name = `ecr-helper-bench:${randomBytes(3).toString("hex")}`;

@@ -1,4 +1,4 @@
-// How long the stack's own program takes with nothing to do, beside one that only imports the same parts of the packages.
+// How long the Pulumi program takes, compared with a module that only imports the same packages.
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,17 +8,14 @@ import { median, rounded } from "./statistics.ts";
 
 const infra = join(import.meta.dirname, "../../infra");
 
-/** Runs a module in a process of its own, and gives the seconds from its start to its end. */
+/** Runs a module in a process of its own, and resolves with the seconds that it took. */
 async function seconds(file: string): Promise<number> {
   const start = performance.now();
   await promisify(execFile)(process.execPath, [file]);
   return (performance.now() - start) / 1000;
 }
 
-/**
- * Medians of so many runs in turn: the program with nothing to do on Pulumi's mocks, from start to end (the mocks themselves
- * are in it), and its imports alone. In seconds.
- */
+/** Medians in seconds of alternating runs: the program on Pulumi's mocks, which are included, and its imports alone. */
 export async function programTime(runs = 7): Promise<Record<string, number>> {
   const folder = await mkdtemp(join(import.meta.dirname, "program-"));
   try {
@@ -26,7 +23,7 @@ export async function programTime(runs = 7): Promise<Record<string, number>> {
       (name) => name.endsWith(".ts") && !["sbom.ts", "renew-base-image.ts"].includes(name),
     );
     const texts = await Promise.all(sources.map(async (name) => readFile(join(infra, name), "utf8")));
-    // Types are erased, and what is only a type is not imported.
+    // Imports of types are erased at run time.
     const imports = texts.flatMap((text) => [
       ...text.matchAll(/^import (?!type ).* from "((?:@|node:|esbuild)[^"]*)";$/gm),
     ]);
@@ -40,7 +37,7 @@ export async function programTime(runs = 7): Promise<Record<string, number>> {
       `import { runProgram } from ${JSON.stringify(program)};\nawait runProgram({ kubeconfig: "Pulumi.yaml" }, { delay: 0 });\n`,
     );
     const [whole, alone]: [number[], number[]] = [[], []];
-    await seconds(running); // Bundles the helper, where that is to be done.
+    await seconds(running); // The first run may have to bundle the helper.
     for (let run = 0; run < runs; run++) {
       whole.push(await seconds(running));
       alone.push(await seconds(importing));

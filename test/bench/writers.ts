@@ -1,4 +1,4 @@
-// What the helper is measured against: the API server's own limit for the same bodies, and the way of its peers.
+// The writers that the helper is compared with: one as fast as the API server allows, and one that works as other tools do.
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { skipFieldWarnings } from "../../helper/controller/writer.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
@@ -8,10 +8,10 @@ import { createKubeClient, metadataOnly, type KubeOptions } from "../../helper/k
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 
-/** The secrets that a helper with this environment would write with some new token. */
+/** The secrets that a helper with this environment would write; the token differs with `round`. */
 export function newSecrets(env: Readonly<Record<string, string>>, round: number): DesiredSecret[] {
   const config = readConfig(env);
-  // As long as the local cloud's.
+  // As long as the local cloud's passwords.
   const password = String(round).repeat(684);
   const token = { username: "AWS", password, issuedAt: round, expiresAt: round + 1 };
   return desiredSecrets(config, new Map([...config.basicAuthSecrets.keys()].map((region) => [region, token])));
@@ -19,7 +19,7 @@ export function newSecrets(env: Readonly<Record<string, string>>, round: number)
 
 const width = 32;
 
-/** Applies these secrets in all namespaces, 32 at a time over one HTTP/2 connection, and nothing else. In seconds. */
+/** Applies the secrets in all namespaces, 32 at a time over one HTTP/2 connection. Resolves with the seconds it took. */
 export async function writeRaw(
   { server, ca, token }: KubeOptions,
   namespaces: readonly string[],
@@ -53,7 +53,7 @@ async function request(session: ClientHttp2Session, headers: Record<string, stri
   });
 }
 
-/** One secret after the other, read and then updated, as helpers do that run by a timer over a list. In seconds. */
+/** Reads and updates one secret after the other, as tools do that walk a list by a timer. Resolves with the seconds it took. */
 export async function writeSequentially(
   options: KubeOptions,
   namespaces: readonly string[],

@@ -1,3 +1,4 @@
+// Not split: one stack goes through these states in order, and a second set-up takes 15 to 25 seconds.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -21,8 +22,8 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";
-import { boundaryArn, deployerPolicy, makeDeployer, type Deployer } from "../support/deployer.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
+import { boundaryArn, deployerPolicy, createDeployer, type Deployer } from "../support/deployer.ts";
+import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `id-${id}`;
@@ -50,12 +51,12 @@ describe("the identities, one after the other, for a deployer with the rights of
   const principalArn = `arn:aws:iam::${account}:user/${deployer}`;
   const policyArn = `arn:aws:iam::${account}:policy/${stack}`;
   const boundary = `permissionsBoundary=${boundaryArn(stack)}`;
-  /** Whatever must not be seen: keys and tokens as they come up. */
+  /** The keys and tokens that no output may contain. */
   const secrets = new Set<string>();
   const said: string[] = [];
   let user: Deployer;
 
-  const up = async (...settings: string[]): Promise<Ended> => {
+  const up = async (...settings: string[]): Promise<CommandResult> => {
     const ended = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
     assert.equal(ended.code, 0, ended.stderr);
     said.push(ended.stdout, ended.stderr);
@@ -65,7 +66,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   before(async () => {
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
     for (const repositoryName of [builds, refused]) await ecr.send(new CreateRepositoryCommand({ repositoryName }));
-    user = await makeDeployer(iam, deployer, stack);
+    user = await createDeployer(iam, deployer, stack);
     await user.allow(await deployerPolicy(stack));
     secrets.add(user.key.SecretAccessKey);
     await eks.send(new CreateAccessEntryCommand({ clusterName: cluster, principalArn }));
@@ -88,7 +89,7 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   const secretPath = (name: string): string =>
     `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3D${name}`;
-  /** Waits for a token that the helper asked for as itself after a moment: so it is somebody in AWS. */
+  /** Waits for a token that the helper requested after a moment: so its identity works. */
   const refreshedAfter = async (moment: number): Promise<void> => {
     const isNew = ({ metadata }: Secret): boolean =>
       Date.parse(metadata.annotations["ecr-helper/refreshed-at"] ?? "") >= Math.floor(moment / 1000) * 1000;
@@ -98,7 +99,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     secrets.add(password);
     await opensWhatIsConfigured(password);
   };
-  /** It pushes and pulls where the configuration says so, pulls the helper's own image, and nothing else. */
+  /** Asserts that a password pushes and pulls where the configuration says so, pulls the helper's image, and nothing else. */
   const opensWhatIsConfigured = async (password: string): Promise<void> => {
     const client = new RegistryClient(ports.registry, password);
     await client.push(builds, "1", randomBytes(8));
@@ -113,7 +114,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     );
   };
   const unchanged = async (): Promise<void> =>
-    assert.match((await up()).stderr, nothingToDo, "the second time nothing changes");
+    assert.match((await up()).stderr, noChanges, "the second time nothing changes");
   const objects = async (): Promise<string> => {
     const kinds = [`/api/v1/namespaces/${stack}/pods`, `/apis/apps/v1/namespaces/${stack}/deployments`];
     return JSON.stringify(await Promise.all(kinds.map(async (path) => kube<object>({ method: "GET", path }))));
@@ -127,7 +128,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     return token;
   };
 
-  /** Goes over to an identity and sees it work. Gives what changed but for components. */
+  /** Switches to an identity and checks that it works. Resolves with the changes, without components. */
   const switchTo = async (...settings: string[]): Promise<string[]> => {
     const since = Date.now();
     const ended = await up(...settings);
@@ -194,7 +195,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     }
   });
 
-  it("irsa, whose OIDC provider the stack makes", async () => {
+  it("irsa, with an OIDC provider of the stack", async () => {
     assert.deepEqual(await switchTo("identity=irsa", "createOidcProvider=true", "tagMutability=IMMUTABLE"), [
       "created OpenIdConnectProvider ecr-helper",
       `created Role ${stack}`,
@@ -209,7 +210,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     ]);
   });
 
-  it("irsa gives its role to the helper's service account alone, for tokens meant for AWS that the cluster signed", async () => {
+  it("irsa gives its role only for tokens of the helper's service account, with AWS as audience, signed by the cluster", async () => {
     const sts = new STSClient({ endpoint: aws.AWS_ENDPOINT_URL });
     const assume = async (WebIdentityToken: string): Promise<string | undefined> => {
       const asked = { RoleArn: roleArn(stack), RoleSessionName: "test", WebIdentityToken };
@@ -297,7 +298,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     assert.match(stderr, /is destroyed and left nothing in AWS, the registry or the cluster\./);
   });
 
-  it("show none of their keys and tokens", () => {
+  it("print none of their keys and tokens", () => {
     assert.ok(secrets.size >= 7, String(secrets.size));
     const all = said.join("\n");
     for (const secret of secrets) {

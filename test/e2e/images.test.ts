@@ -23,7 +23,7 @@ import { run as runCommand } from "../local/process.ts";
 import { rootOf } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
-import { requestsToAws } from "../whole-run/left-behind.ts";
+import { requestsToAws } from "../whole-run/artifacts.ts";
 import { changesOf, makeCheckout, type Checkout } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, withImage, type Pod } from "./pods.ts";
 import { pullPassword } from "./pulls.ts";
@@ -98,9 +98,9 @@ describe("the kept credentials", async () => {
     const theirPassword = await passwordFor(rootOf(otherAccount), { api: ports.gateway });
     const to = new RegistryClient(ports.registry, theirPassword, there);
     for (const blob of await from.pull(own, "1")) await to.upload(their, blob);
-    const manifest = await from.get("GET", `/v2/${own}/manifests/1`);
+    const manifest = await from.request("GET", `/v2/${own}/manifests/1`);
     const type = manifest.headers.get("content-type") ?? "";
-    await to.get("PUT", `/v2/${their}/manifests/1`, { body: Buffer.from(await manifest.arrayBuffer()), type });
+    await to.request("PUT", `/v2/${their}/manifests/1`, { body: Buffer.from(await manifest.arrayBuffer()), type });
   };
 
   after(async () => {
@@ -146,16 +146,16 @@ describe("the kept credentials", async () => {
     await pushTo(app);
     await run("pushed", `${local}/${app}:2`, isRunning);
     const pulls = new RegistryClient(ports.registry, await pullPassword(options, build));
-    const pushed = pulls.get("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
+    const pushed = pulls.request("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
     await assert.rejects(pushed, /403 DENIED User: .* ecr:InitiateLayerUpload/);
     await assert.rejects(pushTo(refused), /denied: User: \S+ is not authorized to perform: ecr:\w+ on resource/);
     // As builders do that ask first whether there is anything to upload: what may be pulled may be looked at.
     const client = new RegistryClient(ports.registry, password);
     await assert.rejects(client.upload(refused, "a layer"), { message: "403 HEAD of a blob" });
-    assert.equal((await client.ask("HEAD", `/v2/${pulledOnly}/blobs/sha256:${"0".repeat(64)}`)).status, 404);
+    assert.equal((await client.send("HEAD", `/v2/${pulledOnly}/blobs/sha256:${"0".repeat(64)}`)).status, 404);
   });
 
-  it("pull what the command that renews the base image pins: what its tag means now", async () => {
+  it("pull the base image that the renewing command pins: what its tag refers to now", async () => {
     const folder = await mkdtemp(join(tmpdir(), "ecr-helper-renew-"));
     const image = `${local}/${app}:1`;
     const pulumi = join(folder, "Pulumi.yaml");
@@ -172,7 +172,10 @@ describe("the kept credentials", async () => {
         env: { ...process.env, DOCKER_CONFIG: folder, DOCKER_HOST: dockerHost() },
       });
     assert.match(await renew(), /`pulumi up` builds on it/);
-    const { headers } = await new RegistryClient(ports.registry, await login()).get("HEAD", `/v2/${app}/manifests/1`);
+    const { headers } = await new RegistryClient(ports.registry, await login()).request(
+      "HEAD",
+      `/v2/${app}/manifests/1`,
+    );
     assert.ok(
       (await readFile(pulumi, "utf8")).includes(`default: ${image}@${headers.get("docker-content-digest") ?? ""}\n`),
     );
@@ -193,7 +196,7 @@ describe("the kept credentials", async () => {
     await client.push(app, "pushed", "by a build");
   });
 
-  it("are refused in a word where the configuration asks for what cannot be", async () => {
+  it("fail with a clear error if the configuration is impossible", async () => {
     const settings = [
       `pushRepositories=["arn:aws:ecr:us-east-1:444455556666:repository/x"]`,
       `pullRepositories=["Upper"]`,

@@ -68,7 +68,7 @@ describe("the local cloud", () => {
     assert.equal(await mine, true);
   });
 
-  it("starts again what died, and nothing else", { skip: aStackOfTheUser }, async () => {
+  it("restarts what died, and nothing else", { skip: aStackOfTheUser }, async () => {
     const before = record("kube-apiserver");
     // Killed as a crash does it: the record of what ran stays.
     const died = ["kube-proxy", "kube-scheduler", "kubelet", "dockerd"].filter(isRunning);
@@ -144,6 +144,6 @@ describe("the local cloud", () => {
 /** A process that holds the lock until its standard input ends. */
 const holder = `
   import { once } from "node:events";
-import { exclusively } from ${JSON.stringify(join(import.meta.dirname, "../local/exclusive.ts"))};
-  await exclusively(async () => { console.log("held"); process.stdin.resume(); await once(process.stdin, "end"); });
+import { withCloudLock } from ${JSON.stringify(join(import.meta.dirname, "../local/exclusive.ts"))};
+  await withCloudLock(async () => { console.log("held"); process.stdin.resume(); await once(process.stdin, "end"); });
 `;

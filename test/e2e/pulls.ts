@@ -34,7 +34,7 @@ export async function pullUntil(
   while (!isOver()) {
     const client = new RegistryClient(ports.registry, await password());
     try {
-      await client.get("GET", `/v2/${repository}/manifests/${digest}`);
+      await client.request("GET", `/v2/${repository}/manifests/${digest}`);
       seen.pulled += 1;
     } catch (error) {
       seen.refused.push(String(error));

@@ -11,12 +11,12 @@ import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, backend, kubeconfig } from "../local/settings.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
+import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `bh-${id}`;
 const build = `build-${id}`;
-const { command, byHand, remove } = await makeCheckout(stack);
+const { command, runShell, remove } = await makeCheckout(stack);
 const { dependencies: needed } = JSON.parse(await readFile("package.json", "utf8")) as { dependencies: object };
 const dependencies = Object.keys(needed);
 const flags = "--yes --skip-preview --non-interactive";
@@ -33,14 +33,14 @@ describe("pulumi by hand", () => {
   /** A copy of all states, to be spoilt. */
   let copy: string;
 
-  const done = async (script: string): Promise<Ended> => {
-    const ended = await byHand(script);
+  const done = async (script: string): Promise<CommandResult> => {
+    const ended = await runShell(script);
     assert.equal(ended.code, 0, ended.stdout + ended.stderr);
     return ended;
   };
   /** Fails, and gives what was said. */
   const refused = async (script: string): Promise<string> => {
-    const { code, stdout, stderr } = await byHand(script);
+    const { code, stdout, stderr } = await runShell(script);
     assert.notEqual(code, 0, stdout + stderr);
     return stdout + stderr;
   };
@@ -76,11 +76,11 @@ describe("pulumi by hand", () => {
       `pulumi up ${flags}`,
     ];
     const { stdout } = await done(script.join("\n"));
-    assert.match(stdout, nothingToDo);
+    assert.match(stdout, noChanges);
     assert.equal((await done("pulumi stack output namespace")).stdout, `${stack}\n`);
   });
 
-  it("imports what is there, and deletes it again as the program has no use for it", async () => {
+  it("imports an existing resource, and deletes it again because the program does not declare it", async () => {
     const UserName = `${stack}-theirs`;
     await iam.send(new CreateUserCommand({ UserName }));
     const imported = await done(`pulumi import aws:iam/user:User theirs ${UserName} --protect=false ${flags}`);
@@ -89,7 +89,7 @@ describe("pulumi by hand", () => {
     await assert.rejects(iam.send(new DeleteUserCommand({ UserName })), { name: "NoSuchEntityException" });
   });
 
-  it("takes nothing back when somebody replaces the Deployment, and goes on with the new one", async () => {
+  it("removes nothing when somebody replaces the Deployment, and runs on in the new one", async () => {
     const before = await kept();
     const get = `kubectl -n ${stack} get deployment ecr-helper -o json`;
     await done(`${get} | kubectl replace --force -f - && kubectl -n ${stack} rollout status deployment ecr-helper`);
@@ -98,7 +98,7 @@ describe("pulumi by hand", () => {
     assert.deepEqual(await kept(), before);
   });
 
-  it("makes the Deployment again that somebody deleted, and the helper that ended took nothing back", async () => {
+  it("creates a deleted Deployment again, and the helper that ended has removed nothing", async () => {
     const before = await kept();
     await kube({ method: "DELETE", path: `/apis/apps/v1/namespaces/${stack}/deployments/ecr-helper` });
     const { stdout } = await done(`pulumi up --refresh ${flags}`);
@@ -106,7 +106,7 @@ describe("pulumi by hand", () => {
     assert.deepEqual(await kept(), before);
   });
 
-  it("tells about itself and the program", async () => {
+  it("reports its version and the program with pulumi about", async () => {
     const about = JSON.parse((await done("pulumi about --json")).stdout) as {
       runtime: { executable: string };
       dependencies: { name: string }[];
@@ -124,7 +124,7 @@ describe("pulumi by hand", () => {
     await done("pulumi config rm logLevel");
   });
 
-  it("says that a passphrase does not fit", async () => {
+  it("reports a wrong passphrase", async () => {
     assert.match(await refused("PULUMI_CONFIG_PASSPHRASE=another pulumi preview"), /incorrect passphrase/);
   });
 

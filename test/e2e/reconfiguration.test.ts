@@ -1,5 +1,6 @@
-// Every key of the configuration that can be changed on a running stack is changed once, while a build namespace pulls all
-// the time. The identities are changed in identities.test.ts, the access key in stack.test.ts.
+// Changes every key of the configuration that a running stack can change, while a build namespace pulls all the time.
+// identities.test.ts changes the identities, stack.test.ts the access key.
+// Not split: one stack goes through these states in order, and a second set-up takes 15 to 25 seconds.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -14,7 +15,7 @@ import { rootOf } from "../local/root-key.ts";
 import { account, aws, kubeconfig, ports } from "../local/settings.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
+import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `ch-${id}`;
@@ -23,7 +24,7 @@ const { start, command, remove } = await makeCheckout(stack);
 
 interface Change {
   readonly settings: readonly string[];
-  /** What the engine does, in any order. */
+  /** The engine's changes, in any order. */
   readonly changes: readonly string[];
 }
 
@@ -34,7 +35,7 @@ const replaced = (what: string): string[] => [
   `replaced ${what}`,
   `deleted original ${what}`,
 ];
-/** Other names are the names of other roles, which are made before the rollout. */
+/** The roles' names contain those of the objects, so that new names mean new roles, which come before the rollout. */
 const otherRights = ["Role", "RoleBinding"].flatMap((type) =>
   ["ecr-helper", `ecr-helper-${build}`].flatMap((name) => replaced(`${type} ${name}`)),
 );
@@ -47,7 +48,7 @@ const policiesAndBindings = (what: string): string[] => [
   ...ofPolicies(what, "ValidatingAdmissionPolicyBinding"),
 ];
 
-/** One after the other; each stays. Keys that change the same resources are changed together. */
+/** Applied one after the other and kept. Keys that change the same resources are changed together. */
 const changes: readonly Change[] = [
   {
     settings: [
@@ -184,7 +185,7 @@ const changes: readonly Change[] = [
   },
 ];
 
-/** Keys that are changed elsewhere, or whose other values this machine has not: each with the place, or the reason. */
+/** Keys that another test changes, or that the local cloud cannot change: each with the test, or the reason. */
 const elsewhere: Readonly<Record<string, string>> = {
   identity: "identities.test.ts",
   roleName: "identities.test.ts",
@@ -212,7 +213,7 @@ describe("a change of the configuration", () => {
   const kube = createKubeClient(options);
   const deployment = async (namespace = stack): Promise<{ metadata: { uid: string } }> =>
     kube({ method: "GET", path: `/apis/apps/v1/namespaces/${namespace}/deployments/ecr-helper` });
-  let made: Ended;
+  let made: CommandResult;
   let [uid, pullSecret, next, image] = ["", "ecr-creds-pull", "ecr-creds-pull", ""];
   const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
   const app = { repositoryName: `${stack}-app` };
@@ -284,7 +285,7 @@ describe("a change of the configuration", () => {
     });
   }
 
-  it("back to what was pushed once is refused while tags are immutable, and goes on as infra/README.md says", async () => {
+  it("back to an image that was pushed before fails while tags are immutable, until the remedy in README.md is applied", async () => {
     await change(["tagMutability=IMMUTABLE", "baseImage=ecr-helper-base:24"]);
     const back = `baseImage=ecr-helper-base:${id}`;
     const refused = await command("up", "-c", back);
@@ -295,7 +296,7 @@ describe("a change of the configuration", () => {
     assert.deepEqual(await change(["tagMutability=IMMUTABLE"]), [`updated Repository ${stack}-b`]);
   });
 
-  it("of namespace makes the helper in the new one before the old one goes", async () => {
+  it("of namespace creates the helper in the new one before the old one is deleted", async () => {
     const seen = await change([`namespace=${stack}-b`]);
     const rolled = seen.indexOf("created replacement Deployment ecr-helper");
     const ended = seen.indexOf("deleted original Deployment ecr-helper");
@@ -303,11 +304,11 @@ describe("a change of the configuration", () => {
     assert.ok(await password());
   });
 
-  it("leaves nothing to do in the end", async () => {
-    assert.match((await command("up")).stderr, nothingToDo);
+  it("leaves nothing to change in the end", async () => {
+    assert.match((await command("up")).stderr, noChanges);
   });
 
-  it("was tried of every key, here or elsewhere", async () => {
+  it("is tested for every key, here or elsewhere", async () => {
     const declared = parse(await readFile("Pulumi.yaml", "utf8")) as { config: Record<string, unknown> };
     const tried = changes.flatMap(({ settings }) => keysOf(settings));
     assert.deepEqual([...new Set([...tried, ...Object.keys(elsewhere)])].sort(), Object.keys(declared.config).sort());

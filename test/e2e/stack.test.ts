@@ -1,3 +1,4 @@
+// Not split: one stack goes through these states in order, and a second set-up takes 15 to 25 seconds.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -19,14 +20,14 @@ import { account, aws, backend, kubeconfig, ports, url } from "../local/settings
 import { waitFor, waitForObject, type Change } from "../local/watch.ts";
 import { stackExists } from "../local/pulumi/stack-commands.ts";
 import { passwordFor } from "../support/registry-client.ts";
-import { changesOf, makeCheckout, nothingToDo, type Ended } from "../support/commands.ts";
+import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, type Pod } from "./pods.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `e2e-${id}`;
 const build = `build-${id}`;
-const { folder: project, start, command, byHand, remove } = await makeCheckout(stack);
+const { folder: project, start, command, runShell, remove } = await makeCheckout(stack);
 
 /** The stack's own names, so that it stands beside the user's. */
 const settings = [
@@ -41,9 +42,9 @@ const settings = [
 describe("the stack, end to end", () => {
   const options: KubeOptions = readKubeconfig(kubeconfig);
   const kube = createKubeClient(options);
-  let up: Ended;
+  let up: CommandResult;
   const namespaces: string[] = [];
-  const imageOf = ({ stderr }: Pick<Ended, "stderr">): string | undefined =>
+  const imageOf = ({ stderr }: Pick<CommandResult, "stderr">): string | undefined =>
     /imageRef +: (?:"\S+" => )?"(\S+)"/.exec(stderr)?.[1];
   /** But for those that are ending. */
   const helperPods = async (): Promise<Pod[]> => {
@@ -80,7 +81,7 @@ describe("the stack, end to end", () => {
     await assert.rejects(kube({ method: "GET", path: `/api/v1/namespaces/${stack}` }), KubeError);
   });
 
-  it("survives an interruption in the middle, and goes on from there", async () => {
+  it("can be interrupted by Ctrl-C, and continues from there", async () => {
     const { child, ended } = start("up", ...settings);
     let seen = "";
     const interrupt = (chunk: Buffer): void => {
@@ -117,18 +118,18 @@ describe("the stack, end to end", () => {
   it("changes nothing when it comes up again", async () => {
     const { code, stderr } = await command("up");
     assert.equal(code, 0, stderr);
-    assert.match(stderr, nothingToDo);
+    assert.match(stderr, noChanges);
     assert.deepEqual(changesOf({ stderr }), []);
     assert.match(stderr, new RegExp(`namespace +: "${stack}"`), "the overrides of the first run are kept");
   });
 
-  it("runs as nobody and can change nothing, in a namespace that takes no other kind of pod", async () => {
+  it("runs without privileges on a read-only file system, in a namespace that accepts no other pods", async () => {
     const { metadata } = await kube<{ metadata: { labels: Record<string, string> } }>({
       method: "GET",
       path: `/api/v1/namespaces/${stack}`,
     });
     assert.equal(metadata.labels["pod-security.kubernetes.io/enforce"], "restricted");
-    const refused = await byHand(`kubectl run root --image=root --namespace ${stack} --dry-run=server`);
+    const refused = await runShell(`kubectl run root --image=root --namespace ${stack} --dry-run=server`);
     assert.match(refused.stderr, /violates PodSecurity "restricted:latest".*runAsNonRoot != true/);
 
     // What the kernel says of the process that runs, and what becomes of an attempt to write.
@@ -162,7 +163,7 @@ describe("the stack, end to end", () => {
     assert.deepEqual(seen.files, ["EROFS", "EROFS", "EROFS"]);
   });
 
-  it("has a NetworkPolicy, which this cluster keeps but does not enforce, and takes those of the other identities", async () => {
+  it("has a NetworkPolicy, which this cluster stores but does not enforce, and so do the other identities", async () => {
     const path = `/apis/networking.k8s.io/v1/namespaces/${stack}/networkpolicies`;
     const { spec } = await kube<{ spec: object }>({ method: "GET", path: `${path}/ecr-helper` });
     const labels = { "app.kubernetes.io/name": "ecr-helper" };
@@ -184,7 +185,7 @@ describe("the stack, end to end", () => {
     }
   });
 
-  it("tells its outputs, one or all, as text or JSON, and no others", async () => {
+  it("prints its outputs, one or all, as text or JSON", async () => {
     assert.equal((await command("output", "namespace")).stdout, `${stack}\n`);
     const all = JSON.parse((await command("output", "--json")).stdout) as Record<string, unknown>;
     assert.deepEqual(all["buildNamespaces"], [build]);
@@ -249,7 +250,7 @@ describe("the stack, end to end", () => {
     await waitFor(options, `/api/v1/namespaces/${stack}/pods`, isRolled, 30_000);
   });
 
-  it("says why a rollout does not become ready, while the last helper goes on, and goes on when it is mended", async () => {
+  it("reports why a rollout fails, while the last helper keeps running, and recovers once it is fixed", async () => {
     const file = join(project, "helper/main.ts");
     const source = await readFile(file, "utf8");
     await writeFile(file, `throw new Error("broken on purpose");\n${source}`);
@@ -278,7 +279,7 @@ describe("the stack, end to end", () => {
     assert.deepEqual(left, before, "the pod that could not start is gone");
   });
 
-  it("rotates the access key: a new one, a pod that uses it, and only then the end of the old one; pulls go on", async () => {
+  it("rotates the access key: deletes the old one only after a pod uses the new one, while pulls succeed", async () => {
     const { ended } = start("up", "-c", "accessKeyGeneration=2");
     const image = imageOf(up) ?? "";
     const { pulled, refused } = await pullUntil(ended, image, async () => pullPassword(options, build));
@@ -295,7 +296,7 @@ describe("the stack, end to end", () => {
     assert.match(rotated.stdout, /the secret will expire at/);
   });
 
-  it("does not rotate beside a key that somebody else made, and goes on when it is gone", async () => {
+  it("cannot rotate while a foreign access key exists, and can once it is deleted", async () => {
     const iam = new IAMClient({ endpoint: aws.AWS_ENDPOINT_URL });
     const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName: stack }));
     const foreign = { UserName: stack, AccessKeyId: AccessKey?.AccessKeyId ?? "" };
@@ -308,7 +309,7 @@ describe("the stack, end to end", () => {
     assert.equal(changesOf(rotated).at(-1), "deleted AccessKey ecr-helper-2");
   });
 
-  it("comes to mean namespaces by pattern, those to come too, and then by name again, which clears the others", async () => {
+  it("switches to namespaces by pattern, which includes later ones, and back to names, which clears the others", async () => {
     const late = `${build}-late`;
     const secrets = `/api/v1/namespaces/${late}/secrets`;
     const wider = await command("up", "-c", `buildNamespaces=["${build}*"]`);
@@ -332,17 +333,17 @@ describe("the stack, end to end", () => {
     await kube({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` });
   });
 
-  it("makes again, by up --refresh, what was deleted behind its back", async () => {
+  it("restores by up --refresh what was deleted outside of Pulumi", async () => {
     const roles = `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles`;
     const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path: roles });
     const [role] = items.filter(({ metadata }) => metadata.name.startsWith(`ecr-helper-${stack}-`));
     await kube({ method: "DELETE", path: `${roles}/${role?.metadata.name ?? ""}` });
-    const { code, stdout, stderr } = await byHand("pulumi up --refresh --yes --skip-preview --non-interactive");
+    const { code, stdout, stderr } = await runShell("pulumi up --refresh --yes --skip-preview --non-interactive");
     assert.equal(code, 0, stderr);
     assert.ok(changesOf({ stderr: stdout }).includes(`created Role ecr-helper-${build}`), stdout);
   });
 
-  it("says in its own words what does not bundle", async () => {
+  it("reports a helper that does not bundle", async () => {
     const file = join(project, "helper/main.ts");
     const source = await readFile(file, "utf8");
     await writeFile(file, "import '");
@@ -355,7 +356,7 @@ describe("the stack, end to end", () => {
     );
   });
 
-  it("shows no token or key in what it printed, in the pod or in the outputs", async () => {
+  it("shows no token or key in its output, in the pod or in the outputs", async () => {
     const secret = await kube<{ data: Record<string, string> }>({
       method: "GET",
       path: `/api/v1/namespaces/${build}/secrets/ecr-creds`,
@@ -379,7 +380,7 @@ describe("the stack, end to end", () => {
     }
   });
 
-  it("tells of a name that is taken, and takes down the stack that could not have it", async () => {
+  it("reports a name that is taken, and can destroy the stack that failed for it", async () => {
     const other = `other-${id}`;
     const names = ["namespace", "repositoryName", "policyName", "userName"].flatMap((key) => ["-c", `${key}=${stack}`]);
     const { code, stderr } = await start("up", "--stack", other, ...names).ended;
@@ -391,7 +392,7 @@ describe("the stack, end to end", () => {
     assert.equal((await command("up")).code, 0, "the other stack is untouched");
   });
 
-  it("goes down and leaves nothing", async () => {
+  it("is destroyed and leaves nothing", async () => {
     const { code, stderr } = await command("down");
     assert.equal(code, 0, stderr);
     assert.match(stderr, /is destroyed and left nothing in AWS, the registry or the cluster\./);

@@ -1,4 +1,4 @@
-// A limit of memory as a container's: the kernel's control group, of either version.
+// Limits the memory of processes as a container runtime does: by a control group of Linux, version 1 or 2.
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ const files = isUnified
       kills: "memory.oom_control",
     };
 
+/** A memory control group; a test has to call `remove`. */
 export class ControlGroup {
   readonly #folder: string;
 
@@ -21,7 +22,7 @@ export class ControlGroup {
     this.#folder = folder;
   }
 
-  /** Makes one whose processes have so many bytes together. */
+  /** Creates a group with a limit in bytes for all its processes together. */
   static async make(name: string, limit: number): Promise<ControlGroup> {
     if (isUnified) await writeFile(join(root, "cgroup.subtree_control"), "+memory");
     const folder = join(root, isUnified ? "" : "memory", name);
@@ -30,31 +31,31 @@ export class ControlGroup {
     return new ControlGroup(folder);
   }
 
-  /** The program around one that is to run in it. */
+  /** The command prefix that runs a program inside the group. */
   get around(): string[] {
     return ["sh", "-c", `echo $$ > ${this.#folder}/cgroup.procs && exec "$@"`, "sh"];
   }
 
-  /** Leaves no more than what is in use now. */
+  /** Lowers the limit to what is in use now. */
   async squeeze(): Promise<void> {
     const usage = await readFile(join(this.#folder, files.usage), "utf8");
     await writeFile(join(this.#folder, files.limit), usage).catch((error: unknown) => {
-      // By now more is in use, and the older kernel interface takes no limit below that.
+      // More is in use by now, and version 1 refuses a limit below the usage.
       if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
     });
   }
 
-  /** The most that was in use, in bytes: as the limit counts it. */
+  /** The peak usage in bytes, counted as the limit counts it. */
   async peak(): Promise<number> {
     return Number(await readFile(join(this.#folder, files.peak), "utf8"));
   }
 
-  /** How many processes the kernel killed because there was no more. */
+  /** How many processes of the group the kernel killed for lack of memory. */
   async kills(): Promise<number> {
     return Number(/^oom_kill (\d+)$/m.exec(await readFile(join(this.#folder, files.kills), "utf8"))?.[1]);
   }
 
-  /** When its processes have ended. */
+  /** Removes the group; rejects while a process runs in it. */
   async remove(): Promise<void> {
     await rmdir(this.#folder);
   }

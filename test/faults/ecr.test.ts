@@ -1,14 +1,25 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { decode, pullPasswords, type Secret } from "../support/stack-parts.ts";
+import { decode, pullPasswords, type Secret } from "../support/kept-objects.ts";
 import { account } from "../local/settings.ts";
 import { freePort } from "../support/api-server.ts";
-import type { HelperProcess, Line } from "../support/helper-process.ts";
+import type { HelperProcess, LogLine } from "../support/helper-process.ts";
 import { regionOf } from "../support/counted-gateway.ts";
-import { answer, cut, delay, drip, garble, hang, reset, resetAfter, rewrite, type Fault } from "../support/fault.ts";
-import type { Outage } from "../support/proxy.ts";
-import { assertNoneShown, makeSurroundings, passwordOf, type Surroundings } from "./surroundings.ts";
+import {
+  answer,
+  truncate,
+  delay,
+  drip,
+  garble,
+  hang,
+  reset,
+  resetAfterForward,
+  rewrite,
+  type Fault,
+} from "../support/fault.ts";
+import type { InjectedFault } from "../support/proxy.ts";
+import { assertNoPasswordLogged, createProxiedHelper, passwordOf, type ProxiedHelper } from "./proxied-helper.ts";
 
 const id = randomBytes(3).toString("hex");
 const refused = (status: number, type: string, headers = {}): Fault =>
@@ -16,54 +27,61 @@ const refused = (status: number, type: string, headers = {}): Fault =>
 interface Answered {
   authorizationData: { authorizationToken: string; expiresAt?: number }[];
 }
-/** Changes the one token of an answer. */
+/** Changes the tokens of an answer. */
 const changed = (change: (data: Answered["authorizationData"][0]) => object): Fault =>
   rewrite((body) => ({ authorizationData: (body as Answered).authorizationData.map(change) }));
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
 
 interface Case {
   readonly fault: Fault;
-  /** What the log says of it. */
-  readonly says: RegExp;
-  /** It is not asked again sooner, in milliseconds. */
-  readonly pause?: number;
+  /** What the log lines about it match. */
+  readonly logged: RegExp;
+  /** The shortest minRetryMs before a retry, in milliseconds. */
+  readonly minRetryMs?: number;
 }
 
-/** Each in a region of its own. */
+/** Each case has a region of its own. */
 const cases: Readonly<Record<string, Case>> = {
-  "ECR hangs": { fault: hang, says: /no answer in \d\.\d s/ },
-  "the connection is reset": { fault: reset, says: /ECONNRESET|socket hang up/ },
-  "the connection is reset after the work": { fault: resetAfter, says: /ECONNRESET|socket hang up/ },
-  "the answer is cut off": { fault: cut(200), says: /aborted|ECONNRESET/ },
-  "the answer is no HTTP": { fault: garble, says: /Parse Error/ },
-  "the answer drips": { fault: drip(20, 400), says: /no answer in \d\.\d s/ },
-  "400": { fault: refused(400, "InvalidParameterException"), says: /as the test wants it/ },
-  "403": { fault: refused(403, "AccessDeniedException"), says: /as the test wants it; check that the user / },
-  "429": { fault: answer(429), says: /AWS answered 429/ },
-  "429 with Retry-After": { fault: answer(429, "", { "retry-after": "4" }), says: /AWS answered 429/, pause: 4_000 },
-  ThrottlingException: { fault: refused(400, "ThrottlingException"), says: /as the test wants it/ },
+  "ECR hangs": { fault: hang, logged: /no answer in \d\.\d s/ },
+  "the connection is reset": { fault: reset, logged: /ECONNRESET|socket hang up/ },
+  "the connection is reset after the work": { fault: resetAfterForward, logged: /ECONNRESET|socket hang up/ },
+  "the answer is cut off": { fault: truncate(200), logged: /aborted|ECONNRESET/ },
+  "the answer is no HTTP": { fault: garble, logged: /Parse Error/ },
+  "the answer drips": { fault: drip(20, 400), logged: /no answer in \d\.\d s/ },
+  "400": { fault: refused(400, "InvalidParameterException"), logged: /as the test wants it/ },
+  "403": { fault: refused(403, "AccessDeniedException"), logged: /as the test wants it; check that the user / },
+  "429": { fault: answer(429), logged: /AWS answered 429/ },
+  "429 with Retry-After": {
+    fault: answer(429, "", { "retry-after": "4" }),
+    logged: /AWS answered 429/,
+    minRetryMs: 4_000,
+  },
+  ThrottlingException: { fault: refused(400, "ThrottlingException"), logged: /as the test wants it/ },
   "ThrottlingException with Retry-After": {
     fault: refused(400, "ThrottlingException", { "retry-after": "4" }),
-    says: /as the test wants it/,
-    pause: 4_000,
+    logged: /as the test wants it/,
+    minRetryMs: 4_000,
   },
-  "500": { fault: refused(500, "ServerException"), says: /as the test wants it/ },
-  "503": { fault: answer(503, "busy"), says: /AWS answered 503/ },
+  "500": { fault: refused(500, "ServerException"), logged: /as the test wants it/ },
+  "503": { fault: answer(503, "busy"), logged: /AWS answered 503/ },
   "HTML instead of JSON": {
     fault: answer(200, "<html>Log in to the network</html>"),
-    says: /AWS answered 200 with something that is not AWS/,
+    logged: /AWS answered 200 with something that is not AWS/,
   },
-  "an empty list": { fault: answer(200, { authorizationData: [] }), says: /ECR answered without an/ },
-  "no list": { fault: answer(200, {}), says: /ECR answered without an/ },
+  "an empty list": { fault: answer(200, { authorizationData: [] }), logged: /ECR answered without an/ },
+  "no list": { fault: answer(200, {}), logged: /ECR answered without an/ },
   "a token that is not base64": {
     fault: changed((data) => ({ ...data, authorizationToken: decode(data.authorizationToken) })),
-    says: /is not the base64 of USER:PASSWORD/,
+    logged: /is not the base64 of USER:PASSWORD/,
   },
   "a token without a colon": {
     fault: changed((data) => ({ ...data, authorizationToken: encoded(randomBytes(256).toString("hex")) })),
-    says: /is not the base64 of USER:PASSWORD/,
+    logged: /is not the base64 of USER:PASSWORD/,
   },
-  "an expiry that is no date": { fault: changed((data) => ({ ...data, expiresAt: "soon" })), says: /AWS answered 200/ },
+  "an expiry that is no date": {
+    fault: changed((data) => ({ ...data, expiresAt: "soon" })),
+    logged: /AWS answered 200/,
+  },
 };
 
 const own = "us-east-1";
@@ -72,113 +90,114 @@ const regionsOfCases = Object.keys(cases).map((_, index) => `eu-test-${String(in
 const hostOf = (region: string): string => `${account}.dkr.ecr.${region}.amazonaws.com`;
 const nameIn = (region: string): string => (region === own ? "ecr-creds" : `ecr-creds-${region}`);
 
-describe("ECR, troubled in every region but two when a refresh is due", () => {
+describe("ECR, when a refresh is due and it fails in every region but two", () => {
   const namespace = `ecr-${id}`;
-  let scene: Surroundings;
+  let proxied: ProxiedHelper;
   let helper: HelperProcess;
   let port = 0;
   let liftedAt = 0;
   let from = 0;
-  const old = new Map<string, string>();
+  const oldLogins = new Map<string, string>();
   const kept = new Map<string, string>();
-  const outages = new Map<string, Outage>();
-  const right = new Map<string, Promise<{ password: string; at: number }>>();
-  let during: Line[] = [];
+  const injectedFaults = new Map<string, InjectedFault>();
+  const newLogins = new Map<string, Promise<{ password: string; at: number }>>();
+  let during: LogLine[] = [];
 
   const renewed = async (region: string): Promise<{ password: string; at: number }> => {
-    const password = await scene.renewed(namespace, old.get(region) ?? "", nameIn(region));
+    const password = await proxied.waitForNewLogin(namespace, oldLogins.get(region) ?? "", nameIn(region));
     return { password, at: Date.now() };
   };
-  const linesOf = (region: string): Line[] => during.filter((line) => line["region"] === region);
+  const linesOf = (region: string): LogLine[] => during.filter((line) => line["region"] === region);
   const ask = async (path: string): Promise<number> => (await fetch(`http://127.0.0.1:${String(port)}${path}`)).status;
 
   before(async () => {
     const config = { registries: JSON.stringify([...regionsOfCases, slow].map(hostOf)) };
-    scene = await makeSurroundings([namespace], 24_000, { config });
+    proxied = await createProxiedHelper([namespace], 24_000, { config });
     port = await freePort();
-    helper = scene.run({ ECR_HELPER_PORT: String(port) });
+    helper = proxied.run({ ECR_HELPER_PORT: String(port) });
     await helper.line(/the secret will expire/);
-    for (const region of [own, slow, ...regionsOfCases]) old.set(region, await scene.login(namespace, nameIn(region)));
+    for (const region of [own, slow, ...regionsOfCases])
+      oldLogins.set(region, await proxied.login(namespace, nameIn(region)));
     from = helper.lines.length;
     for (const [index, { fault }] of Object.values(cases).entries()) {
       const region = regionsOfCases[index] ?? "";
-      outages.set(
+      injectedFaults.set(
         region,
-        scene.aws.put((asked) => regionOf(asked) === region, fault),
+        proxied.aws.inject((asked) => regionOf(asked) === region, fault),
       );
     }
-    scene.aws.put((asked) => regionOf(asked) === slow, delay(1_500));
-    for (const region of [own, slow]) right.set(region, renewed(region));
-    // Until every fault has happened twice, but where that has to be waited for.
+    proxied.aws.inject((asked) => regionOf(asked) === slow, delay(1_500));
+    for (const region of [own, slow]) newLogins.set(region, renewed(region));
+    // Until every fault has occurred twice; once where the helper waits for Retry-After.
     await Promise.all(
-      Object.values(cases).map(async ({ pause }, index) =>
-        outages.get(regionsOfCases[index] ?? "")?.reached(pause === undefined ? 2 : 1),
+      Object.values(cases).map(async ({ minRetryMs }, index) =>
+        injectedFaults.get(regionsOfCases[index] ?? "")?.reached(minRetryMs === undefined ? 2 : 1),
       ),
     );
     for (const region of regionsOfCases) {
       await helper.line(new RegExp(`no authorization token for ${region}: `), from);
-      kept.set(region, await scene.login(namespace, nameIn(region)));
+      kept.set(region, await proxied.login(namespace, nameIn(region)));
     }
   });
 
-  after(async () => scene.close());
+  after(async () => proxied.close());
 
-  it("holds up neither the region that is well nor the one that is slow, and the helper is alive and ready", async (t) => {
+  it("delays neither the healthy region nor the slow one, and the helper stays alive and ready", async (t) => {
     const since = Date.now();
-    for (const region of [own, slow]) await right.get(region);
+    for (const region of [own, slow]) await newLogins.get(region);
     assert.deepEqual([await ask("/healthz"), await ask("/readyz")], [200, 200]);
     t.diagnostic(
-      `outcome: ECR is slow (1.5 s) | refreshed all the same | right again after ${String(Date.now() - since)} ms`,
+      `outcome: ECR is slow (1.5 s) | refreshed all the same | recovered after ${String(Date.now() - since)} ms`,
     );
   });
 
-  it("leaves each namespace the login that it had, which the registry takes", async () => {
-    const pulls = pullPasswords(await scene.parts.secret(namespace, "ecr-creds-pull"));
+  it("leaves the last login in place, which the registry accepts", async () => {
+    const pulls = pullPasswords(await proxied.parts.secret(namespace, "ecr-creds-pull"));
     for (const region of regionsOfCases) {
-      assert.equal(kept.get(region), old.get(region));
-      assert.equal(pulls[hostOf(region)], old.get(region), "in the login for pulls, too");
-      assert.ok(await scene.accepts(old.get(region) ?? ""));
+      assert.equal(kept.get(region), oldLogins.get(region));
+      assert.equal(pulls[hostOf(region)], oldLogins.get(region), "in the login for pulls, too");
+      assert.ok(await proxied.isAccepted(oldLogins.get(region) ?? ""));
     }
     during = helper.lines.slice(from);
-    for (const outage of outages.values()) outage.lift();
+    for (const injected of injectedFaults.values()) injected.lift();
     liftedAt = Date.now();
-    for (const region of regionsOfCases) right.set(region, renewed(region));
+    for (const region of regionsOfCases) newLogins.set(region, renewed(region));
   });
 
-  for (const [index, [what, { says, pause = 0 }]] of Object.entries(cases).entries()) {
+  for (const [index, [what, { logged, minRetryMs = 0 }]] of Object.entries(cases).entries()) {
     const region = `eu-test-${String(index + 1)}`;
-    it(`is told of once per attempt, not hammered, and right again soon: ${what}`, async (t) => {
-      const { hits = [] } = outages.get(region) ?? {};
+    it(`is logged once per attempt, retried with pauses, and recovers soon: ${what}`, async (t) => {
+      const { hits = [] } = injectedFaults.get(region) ?? {};
       const errors = linesOf(region).filter(({ level }) => level === "error");
       assert.ok(
         errors.length >= 1 && errors.length <= hits.length,
         `${String(errors.length)} of ${String(hits.length)}`,
       );
       for (const { message } of errors) {
-        assert.match(message, new RegExp(`^no authorization token for ${region}: .*(${says.source})`));
+        assert.match(message, new RegExp(`^no authorization token for ${region}: .*(${logged.source})`));
         assert.match(message, /the last good token stays in place; trying again in \d+\.\d s$/);
         assert.ok(!message.includes("\n") && !message.includes(": ;"), message);
       }
       const gaps = hits.slice(1).map((at, next) => at - (hits[next] ?? 0));
       assert.ok(
-        gaps.every((gap) => gap >= Math.max(450, pause - 50)),
+        gaps.every((gap) => gap >= Math.max(450, minRetryMs - 50)),
         `asked again after ${gaps.join(", ")} ms`,
       );
       assert.ok(hits.length <= 8, `${String(hits.length)} requests`);
-      const { at } = (await right.get(region)) ?? { at: Number.NaN };
+      const { at } = (await newLogins.get(region)) ?? { at: Number.NaN };
       const held = `the last login stayed and was taken, ${String(hits.length)} requests`;
-      t.diagnostic(`outcome: ECR: ${what} | ${held} | right again after ${String(at - liftedAt)} ms`);
+      t.diagnostic(`outcome: ECR: ${what} | ${held} | recovered after ${String(at - liftedAt)} ms`);
     });
   }
 
-  it("never shows a token or the key in the log", async () => {
-    const all = await Promise.all([...right.values()]);
-    assertNoneShown(helper.lines, [...old.values(), ...all.map(({ password }) => password)]);
-    assertNoneShown(helper.lines, [String(scene.parts.env["AWS_SECRET_ACCESS_KEY"])]);
+  it("never logs a token or the access key", async () => {
+    const all = await Promise.all([...newLogins.values()]);
+    assertNoPasswordLogged(helper.lines, [...oldLogins.values(), ...all.map(({ password }) => password)]);
+    assertNoPasswordLogged(helper.lines, [String(proxied.parts.env["AWS_SECRET_ACCESS_KEY"])]);
   });
 });
 
-describe("a token whose expiry cannot be right", () => {
+describe("a token with an implausible expiry", () => {
   const namespace = `expiry-${id}`;
   const year = 365 * 24 * 3_600;
   const expiries: Readonly<Record<string, (data: Answered["authorizationData"][0]) => object>> = {
@@ -186,30 +205,30 @@ describe("a token whose expiry cannot be right", () => {
     "in a year": (data) => ({ ...data, expiresAt: Date.now() / 1000 + year }),
     missing: ({ authorizationToken }) => ({ authorizationToken }),
   };
-  let scene: Surroundings;
+  let proxied: ProxiedHelper;
 
   before(async () => {
     const registries = Object.keys(expiries).map((_, index) => hostOf(`eu-test-${String(index + 1)}`));
-    scene = await makeSurroundings([namespace], 600_000, { config: { registries: JSON.stringify(registries) } });
+    proxied = await createProxiedHelper([namespace], 600_000, { config: { registries: JSON.stringify(registries) } });
   });
-  after(async () => scene.close());
+  after(async () => proxied.close());
 
-  it("is used, for it may well be good, and makes no hot loop, not even over a restart", async (t) => {
-    const outages = Object.values(expiries).map((expiry, index) =>
-      scene.aws.put((asked) => regionOf(asked) === `eu-test-${String(index + 1)}`, changed(expiry)),
+  it("is used, because it may be valid, and is requested only once, even over a restart", async (t) => {
+    const injectedFaults = Object.values(expiries).map((expiry, index) =>
+      proxied.aws.inject((asked) => regionOf(asked) === `eu-test-${String(index + 1)}`, changed(expiry)),
     );
     for (const run of ["first", "second"]) {
-      const helper = scene.run();
+      const helper = proxied.run();
       await helper.line(/the secret will expire/);
       await helper.stop();
       for (const [index, what] of Object.keys(expiries).entries()) {
-        const secret: Secret = await scene.parts.secret(namespace, `ecr-creds-eu-test-${String(index + 1)}`);
-        assert.ok(await scene.accepts(passwordOf(secret)), `${what} in the ${run} run`);
-        assert.equal(outages[index]?.hits.length, 1, `${what} in the ${run} run`);
-        assertNoneShown(helper.lines, [passwordOf(secret)]);
+        const secret: Secret = await proxied.parts.secret(namespace, `ecr-creds-eu-test-${String(index + 1)}`);
+        assert.ok(await proxied.isAccepted(passwordOf(secret)), `${what} in the ${run} run`);
+        assert.equal(injectedFaults[index]?.hits.length, 1, `${what} in the ${run} run`);
+        assertNoPasswordLogged(helper.lines, [passwordOf(secret)]);
         if (run === "second")
           t.diagnostic(
-            `outcome: ECR: an expiry ${what} | the token is used, 1 request in two runs | right again after 0 ms`,
+            `outcome: ECR: an expiry ${what} | the token is used, 1 request in two runs | recovered after 0 ms`,
           );
       }
     }

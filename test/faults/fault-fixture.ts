@@ -1,30 +1,34 @@
-// A cluster to be thrown away, and in it what a fault is done to: a stack's helper, the gateway that gives it tokens, a monitor.
+// What a test of faults in the helper's process needs, in a disposable cluster: the parts of a stack, a gateway that issues
+// tokens, and a monitor of every secret.
 import { randomBytes } from "node:crypto";
 import type { TestContext } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import { HelperProcess } from "../support/helper-process.ts";
-import { makeParts, type Parts, type ServiceAccount } from "../support/stack-parts.ts";
+import type { ServiceAccount } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 import { waitFor, type Change } from "../local/watch.ts";
-import type { OwnCluster } from "../support/own-cluster.ts";
+import type { DisposableCluster } from "../support/disposable-cluster.ts";
 import { startCountedGateway, type CountedGateway } from "../support/counted-gateway.ts";
 import { SecretMonitor } from "../support/secret-monitor.ts";
 
-/** The helper's word for: all that could be done is done. */
-export const done = /the secret will expire/;
+/** The log line with which the helper ends a pass over all namespaces. */
+export const passCompleted = /the secret will expire/;
 
-/** Tells what became of a case that began to be mended at `since`. */
-export const outcome = (t: TestContext, what: string, held: string, since: number): void =>
-  t.diagnostic(`outcome: ${what} | ${held} | right again after ${(performance.now() - since).toFixed(0)} ms`);
+/** Reports a fault, what held during it, and how long the recovery took that began at `since`, a time of `performance`. */
+export const reportOutcome = (t: TestContext, what: string, held: string, since: number): void =>
+  t.diagnostic(`outcome: ${what} | ${held} | recovered after ${(performance.now() - since).toFixed(0)} ms`);
 
-export interface SceneOptions {
-  /** In milliseconds; long enough for a refresh never to come by default. */
+/** Options of a FaultFixture. */
+export interface FixtureOptions {
+  /** In milliseconds; by default so long that the test sees no refresh. */
   readonly tokenLife?: number;
   /** Hosts of further registries. */
   readonly registries?: readonly string[];
 }
 
-export class Scene {
-  /** All build namespaces; those of a pattern. */
+/** One stack with its namespaces and helpers; a test has to call `remove`. */
+export class FaultFixture {
+  /** The build namespaces, which the stack includes by a pattern. */
   readonly namespaces: string[] = [];
   readonly parts: Parts;
   readonly gateway: CountedGateway;
@@ -42,19 +46,20 @@ export class Scene {
     [this.parts, this.gateway, this.monitor] = [parts, gateway, monitor];
   }
 
-  static async set(
-    { kubeconfig, command }: OwnCluster,
-    { tokenLife = 3_600_000, registries = [] }: SceneOptions = {},
-  ): Promise<Scene> {
+  /** Creates a stack's parts without any build namespace, and starts the gateway and the monitor. */
+  static async create(
+    { kubeconfig, command }: DisposableCluster,
+    { tokenLife = 3_600_000, registries = [] }: FixtureOptions = {},
+  ): Promise<FaultFixture> {
     const id = `faults-${randomBytes(3).toString("hex")}`;
     const config = { registries: JSON.stringify(registries) };
     const parts = await makeParts([`${id}-*`], { kubeconfig, command, config });
     const gateway = await startCountedGateway(tokenLife);
-    return new Scene(id, command, [parts, gateway, await SecretMonitor.start(parts, gateway.registry)]);
+    return new FaultFixture(id, command, [parts, gateway, await SecretMonitor.start(parts, gateway.registry)]);
   }
 
-  /** Makes so many further namespaces. */
-  async grow(count: number): Promise<void> {
+  /** Creates further build namespaces. */
+  async addNamespaces(count: number): Promise<void> {
     const first = this.namespaces.length;
     const more = Array.from({ length: count }, (_, index) => `${this.id}-${String(first + index)}`);
     await inParallel(more, 32, async (name) => this.parts.namespace(name));
@@ -66,18 +71,21 @@ export class Scene {
     return this.parts.run({ ...this.gateway.env, ...env });
   };
 
-  /** Starts one in a program around it, or with another standard output. */
-  runIn(options: ConstructorParameters<typeof HelperProcess>[3], env: Record<string, string> = {}): HelperProcess {
+  /** Starts a helper with a wrapper program or another standard output. */
+  runWith(options: ConstructorParameters<typeof HelperProcess>[3], env: Record<string, string> = {}): HelperProcess {
     const all = { ...this.parts.env, ...this.gateway.env, ...env };
     const helper = new HelperProcess(this.parts.cluster, all, this.#command, options);
     this.#others.push(helper);
     return helper;
   }
 
-  /** Resolves when every namespace has all that it should, with one and the same token. */
-  async isRight(timeout = 60_000): Promise<void> {
+  /** Resolves when every namespace has its secrets and service account, and all secrets have the same token. */
+  async waitUntilConverged(timeout = 60_000): Promise<void> {
     const count = 2 * this.namespaces.length + 1;
-    await this.monitor.until(() => this.monitor.latest.size === count && this.monitor.passwords.size === 1, timeout);
+    await this.monitor.waitUntil(
+      () => this.monitor.latest.size === count && this.monitor.passwords.size === 1,
+      timeout,
+    );
     const accounts = `/api/v1/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
     const right = new Set<string>();
     const isLast = ({ object }: Change<ServiceAccount & { metadata: { namespace: string } }>): boolean => {
@@ -88,8 +96,8 @@ export class Scene {
     await waitFor(this.parts.options, accounts, isLast, timeout);
   }
 
-  /** Takes down what the cluster does not take with it. */
-  async end(): Promise<void> {
+  /** Removes what does not go with the disposable cluster: helpers, monitor, gateway, and the resources in AWS. */
+  async remove(): Promise<void> {
     await Promise.all(this.#others.map(async (helper) => helper.stop("SIGKILL")));
     await this.monitor.stop();
     await this.parts.removeFromAws();

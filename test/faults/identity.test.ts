@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { after, describe, it, type TestContext } from "node:test";
+import { after, describe, it } from "node:test";
 import {
   AttachRolePolicyCommand,
   CreateAccessKeyCommand,
@@ -17,44 +17,42 @@ import {
 import type { KubeError } from "../../helper/kube/errors.ts";
 import { webIdentityTrust } from "../../infra/trust-policy.ts";
 import { freePort } from "../support/api-server.ts";
-import type { Line } from "../support/helper-process.ts";
+import type { LogLine } from "../support/helper-process.ts";
 import { account, issuer, roleArn } from "../local/settings.ts";
 import { isTokenRequest } from "../support/counted-gateway.ts";
-import { answer, breakOff, hang, type Asked, type Fault } from "../support/fault.ts";
-import { assertNoneShown, makeSurroundings, type Surroundings } from "./surroundings.ts";
+import { answer, abort, hang, type ReceivedRequest, type Fault } from "../support/fault.ts";
+import { assertNoPasswordLogged, createProxiedHelper, reportOutcome, type ProxiedHelper } from "./proxied-helper.ts";
 
 const id = randomBytes(3).toString("hex");
 const iam = new IAMClient();
-const outcome = (t: TestContext, what: string, held: string, since: number): void =>
-  t.diagnostic(`outcome: ${what} | ${held} | right again after ${String(Date.now() - since)} ms`);
-const keptAndTaken = async (scene: Surroundings, namespace: string, login: string): Promise<void> => {
-  assert.equal(await scene.login(namespace), login);
-  assert.ok(await scene.accepts(login));
+const assertLoginKept = async (proxied: ProxiedHelper, namespace: string, login: string): Promise<void> => {
+  assert.equal(await proxied.login(namespace), login);
+  assert.ok(await proxied.isAccepted(login));
 };
-/** How AWS answers a request that was signed at another time than it came: within five minutes is near enough. */
-const isSkewed = ({ headers, at }: Asked): boolean => {
+/** Whether a request's signature is more than five minutes off, which AWS does not accept. */
+const isSkewed = ({ headers, receivedAt }: ReceivedRequest): boolean => {
   const parts = /^(....)(..)(..)T(..)(..)(..)Z$/.exec(String(headers["x-amz-date"]))?.slice(1).map(Number) ?? [];
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts;
-  return Math.abs(Date.UTC(year, month - 1, day, hour, minute, second) - at) > 300_000;
+  return Math.abs(Date.UTC(year, month - 1, day, hour, minute, second) - receivedAt) > 300_000;
 };
 const skewed = answer(400, { __type: "InvalidSignatureException", message: "Signature expired: it is another time" });
-const asksSts = ({ body }: Asked): boolean => body.includes("Action=AssumeRoleWithWebIdentity");
+const asksSts = ({ body }: ReceivedRequest): boolean => body.includes("Action=AssumeRoleWithWebIdentity");
 
-describe("the way to AWS", { concurrency: true }, () => {
+describe("the connection to AWS", { concurrency: true }, () => {
   const lives = { unreachable: 14_000, dns: 600_000, key: 14_000, ahead: 3_600_000, behind: 3_600_000, sts: 24_000 };
-  const scenes: Surroundings[] = [];
-  const scene = async (name: keyof typeof lives): Promise<Surroundings> => {
-    const made = await makeSurroundings([`${name}-${id}`], lives[name]);
-    scenes.push(made);
+  const all: ProxiedHelper[] = [];
+  const proxied = async (name: keyof typeof lives): Promise<ProxiedHelper> => {
+    const made = await createProxiedHelper([`${name}-${id}`], lives[name]);
+    all.push(made);
     return made;
   };
 
   after(async () => {
-    for (const one of scenes) await one.close();
+    for (const one of all) await one.close();
   });
 
-  it("may be closed where it begins, at STS: the last login stays, and no token of the service account is shown", async (t) => {
-    const [own, namespace] = [await scene("sts"), `sts-${id}`];
+  it("may fail at STS: the last login stays, and no token of the service account is logged", async (t) => {
+    const [own, namespace] = [await proxied("sts"), `sts-${id}`];
     const folder = await mkdtemp(join(tmpdir(), "ecr-helper-sts-"));
     const identity = await webIdentity(own, folder);
     try {
@@ -62,83 +60,84 @@ describe("the way to AWS", { concurrency: true }, () => {
       await helper.line(/the secret will expire/);
       const login = await own.login(namespace);
       const from = helper.lines.length;
-      const errorsSince = (line: number): Line[] => helper.lines.slice(line).filter(({ level }) => level === "error");
-      // At the next refresh the credentials are refused: new ones have to be asked for, and that fails in every way.
+      const errorsSince = (line: number): LogLine[] =>
+        helper.lines.slice(line).filter(({ level }) => level === "error");
+      // At the next refresh AWS denies the credentials, so that the helper requests new ones, which fails in every way.
       const expired = answer(400, { __type: "ExpiredTokenException", message: "The security token is expired" });
-      own.aws.put(isTokenRequest, expired, 1);
-      const faults: Fault[] = [breakOff, answer(500), answer(200, "<html>"), hang];
+      own.aws.inject(isTokenRequest, expired, 1);
+      const faults: Fault[] = [abort, answer(500), answer(200, "<html>"), hang];
       for (const [index, fault] of faults.entries()) {
-        const outage = own.aws.put(asksSts, fault);
-        await outage.reached(1);
-        await keptAndTaken(own, namespace, login);
+        const injected = own.aws.inject(asksSts, fault);
+        await injected.reached(1);
+        await assertLoginKept(own, namespace, login);
         while (errorsSince(from).length < index + 2) await helper.line(/no authorization token/, helper.lines.length);
-        outage.lift();
-        assert.ok(outage.hits.length <= 3, "the SDK's own attempts");
+        injected.lift();
+        assert.ok(injected.hits.length <= 3, "the SDK's own attempts");
       }
       const since = Date.now();
-      const renewed = await own.renewed(namespace, login);
+      const renewed = await own.waitForNewLogin(namespace, login);
       const lines = errorsSince(from);
       assert.equal(lines.length, 1 + faults.length);
       for (const { message } of lines)
         assert.match(message, /^no authorization token for us-east-1: [^;].*the last good/);
-      assertNoneShown(helper.lines, [login, renewed]);
+      assertNoPasswordLogged(helper.lines, [login, renewed]);
       assert.ok(!JSON.stringify(helper.lines).includes(identity.token.slice(-40)));
       const held = "the last login stayed and was taken";
-      outcome(t, "STS breaks off, answers 500, answers HTML, hangs", held, since);
+      reportOutcome(t, "STS breaks off, answers 500, answers HTML, hangs", held, since);
     } finally {
       await identity.remove();
       await rm(folder, { recursive: true });
     }
   });
 
-  it("may be closed, at the start and later: nothing is written then, and what was written stays", async (t) => {
-    const [own, namespace] = [await scene("unreachable"), `unreachable-${id}`];
+  it("may be refused, at the start and later: nothing is written, and existing logins stay", async (t) => {
+    const [own, namespace] = [await proxied("unreachable"), `unreachable-${id}`];
     const port = String(await freePort());
     const ask = async (path: string): Promise<number> => (await fetch(`http://127.0.0.1:${port}${path}`)).status;
-    await own.aws.down();
+    await own.aws.stopListening();
     const helper = own.run({ ECR_HELPER_PORT: port });
     await helper.line(/no authorization token for us-east-1: connect ECONNREFUSED .*; trying again in/);
     await assert.rejects(own.login(namespace), (error: KubeError) => error.status === 404);
     assert.deepEqual([await ask("/healthz"), await ask("/readyz")], [200, 503]);
     let since = Date.now();
-    await own.aws.up();
+    await own.aws.listen();
     await helper.line(/the secret will expire/);
     const login = await own.login(namespace);
     assert.equal(await ask("/readyz"), 200);
-    outcome(t, "ECR is unreachable at the start", "nothing was written, alive, not ready", since);
+    reportOutcome(t, "ECR is unreachable at the start", "nothing was written, alive, not ready", since);
 
     const from = helper.lines.length;
-    await own.aws.down();
+    await own.aws.stopListening();
     await helper.line(/no authorization token for us-east-1: connect ECONNREFUSED .*the last good token stays/, from);
-    await keptAndTaken(own, namespace, login);
+    await assertLoginKept(own, namespace, login);
     assert.deepEqual([await ask("/healthz"), await ask("/readyz")], [200, 200]);
     since = Date.now();
-    await own.aws.up();
-    await own.renewed(namespace, login);
-    outcome(t, "ECR is unreachable at a refresh", "the last login stayed and was taken", since);
+    await own.aws.listen();
+    await own.waitForNewLogin(namespace, login);
+    reportOutcome(t, "ECR is unreachable at a refresh", "the last login stayed and was taken", since);
   });
 
-  it("may have no name: what was written stays, and it is said", async (t) => {
-    const [own, namespace] = [await scene("dns"), `dns-${id}`];
+  it("may fail because a name does not resolve: existing logins stay, and the log says why", async (t) => {
+    const [own, namespace] = [await proxied("dns"), `dns-${id}`];
     const first = own.run();
     await first.line(/the secret will expire/);
     await first.stop();
     const login = await own.login(namespace);
-    // Somebody else to AWS asks at once, and not at half of the life of what was there.
+    // A helper with another identity requests a token at once, not at half of the last one's life.
     const lost = own.run({ AWS_ENDPOINT_URL: `http://ecr-${id}.invalid`, ECR_HELPER_PRINCIPAL: "other" });
     await lost.line(
       /no authorization token for us-east-1: getaddrinfo \w+ ecr-\w+\.invalid; the last good token stays/,
     );
-    await keptAndTaken(own, namespace, login);
+    await assertLoginKept(own, namespace, login);
     await lost.stop();
     const since = Date.now();
     own.run({ ECR_HELPER_PRINCIPAL: "other" });
-    await own.renewed(namespace, login);
-    outcome(t, "ECR's name does not resolve", "the last login stayed and was taken", since);
+    await own.waitForNewLogin(namespace, login);
+    reportOutcome(t, "ECR's name does not resolve", "the last login stayed and was taken", since);
   });
 
-  it("may lose its key: the last login stays, the log says what to check, and a new key is taken at once", async (t) => {
-    const [own, namespace] = [await scene("key"), `key-${id}`];
+  it("may lose its key: the last login stays, the log says what to check, and a new key works at once", async (t) => {
+    const [own, namespace] = [await proxied("key"), `key-${id}`];
     const [UserName, AccessKeyId] = [own.parts.env["ECR_HELPER_NAMESPACE"], own.parts.env["AWS_ACCESS_KEY_ID"]];
     const helper = own.run();
     await helper.line(/the secret will expire/);
@@ -147,7 +146,7 @@ describe("the way to AWS", { concurrency: true }, () => {
     const refused =
       /no authorization token for us-east-1: The security token .*is invalid.*; check that .*the last good token stays/;
     assert.equal((await helper.line(refused)).level, "error");
-    await keptAndTaken(own, namespace, login);
+    await assertLoginKept(own, namespace, login);
     const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName }));
     const key = {
       AWS_ACCESS_KEY_ID: AccessKey?.AccessKeyId ?? "",
@@ -157,9 +156,9 @@ describe("the way to AWS", { concurrency: true }, () => {
       const since = Date.now();
       await helper.stop();
       const next = own.run(key);
-      const renewed = await own.renewed(namespace, login);
-      outcome(t, "the key is deleted and replaced", "the last login stayed and was taken", since);
-      assertNoneShown([...helper.lines, ...next.lines], [login, renewed, key.AWS_SECRET_ACCESS_KEY]);
+      const renewed = await own.waitForNewLogin(namespace, login);
+      reportOutcome(t, "the key is deleted and replaced", "the last login stayed and was taken", since);
+      assertNoPasswordLogged([...helper.lines, ...next.lines], [login, renewed, key.AWS_SECRET_ACCESS_KEY]);
     } finally {
       await iam.send(new DeleteAccessKeyCommand({ UserName, AccessKeyId: key.AWS_ACCESS_KEY_ID }));
     }
@@ -169,9 +168,9 @@ describe("the way to AWS", { concurrency: true }, () => {
     ["ahead", 10],
     ["behind", -10],
   ] as const) {
-    it(`may be known by a clock that is ten minutes ${name}: AWS' own is used from the second request on`, async (t) => {
-      const [own, namespace] = [await scene(name), `${name}-${id}`];
-      const refusals = own.aws.put(isSkewed, skewed);
+    it(`works with a clock that is ten minutes ${name}: the helper uses AWS' time from the second request on`, async (t) => {
+      const [own, namespace] = [await proxied(name), `${name}-${id}`];
+      const refusals = own.aws.inject(isSkewed, skewed);
       const shift = {
         NODE_OPTIONS: `--import ${pathToFileURL(join(import.meta.dirname, "shifted-clock.ts")).href}`,
         TEST_CLOCK_SHIFT: String(minutes * 60_000),
@@ -181,20 +180,20 @@ describe("the way to AWS", { concurrency: true }, () => {
       await helper.line(/no authorization token for us-east-1 yet: Signature expired/);
       await helper.line(/the secret will expire/);
       const login = await own.login(namespace);
-      assert.ok(await own.accepts(login));
+      assert.ok(await own.isAccepted(login));
       assert.equal(refusals.hits.length, 1);
-      outcome(t, `the clock is ten minutes ${name}`, "1 refusal", since);
+      reportOutcome(t, `the clock is ten minutes ${name}`, "1 refusal", since);
       await helper.stop();
       const right = own.run();
       await right.line(/the secret will expire/);
-      await keptAndTaken(own, namespace, login);
+      await assertLoginKept(own, namespace, login);
     });
   }
 });
 
-/** A role for the scene's helper, as identity irsa has it, and the environment that names it. */
+/** Creates a role for the helper as identity irsa does. Resolves with the environment that names it. */
 async function webIdentity(
-  { parts }: Surroundings,
+  { parts }: ProxiedHelper,
   folder: string,
 ): Promise<{ env: Record<string, string>; token: string; remove: () => Promise<void> }> {
   const namespace = String(parts.env["ECR_HELPER_NAMESPACE"]);

@@ -1,27 +1,27 @@
-// What is larger than usual: many registries, a docker config that Kubernetes does not take, a service account with a thousand
-// entries of others.
+// Unusual sizes: many registries, a docker config that is too large for Kubernetes, a service account with a thousand foreign
+// entries.
 import assert from "node:assert/strict";
 import { after, before, describe, it, type TestContext } from "node:test";
-import { accountPath, decode, pullPasswords } from "../support/stack-parts.ts";
+import { accountPath, decode, pullPasswords } from "../support/kept-objects.ts";
 import { freePort } from "../support/api-server.ts";
 import { account } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
-import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";
-import { renewed } from "../support/secret-monitor.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
+import { passCompleted, reportOutcome, FaultFixture, type FixtureOptions } from "./fault-fixture.ts";
+import { hasNewerToken } from "../support/secret-monitor.ts";
 
-let cluster: OwnCluster;
-before(async () => (cluster = await startOwnCluster()));
-after(async () => cluster.end());
+let cluster: DisposableCluster;
+before(async () => (cluster = await startDisposableCluster()));
+after(async () => cluster.remove());
 
-async function withScene(options: SceneOptions, play: (scene: Scene) => Promise<void>): Promise<void> {
-  const scene = await Scene.set(cluster, options);
+async function withFixture(options: FixtureOptions, run: (fixture: FaultFixture) => Promise<void>): Promise<void> {
+  const fixture = await FaultFixture.create(cluster, options);
   try {
-    await scene.grow(3);
-    await play(scene);
-    assert.deepEqual(await scene.monitor.stop(), []);
+    await fixture.addNamespaces(3);
+    await run(fixture);
+    assert.deepEqual(await fixture.monitor.stop(), []);
   } finally {
-    await scene.end();
+    await fixture.remove();
   }
 }
 
@@ -34,11 +34,11 @@ describe("50 registries", () => {
   regions.push("ap-south-1", "ap-northeast-1", "sa-east-1");
   const hosts = regions.flatMap((region) => [account, 1, 2, 3, 4].map((of) => host(region, of)));
 
-  it("of ten regions are asked for once a region, and every login opens its own region's", async (t) => {
-    await withScene({ registries: hosts.slice(1) }, async ({ parts, run, gateway, namespaces, monitor }) => {
+  it("of ten regions take one token per region, and every login is its own region's", async (t) => {
+    await withFixture({ registries: hosts.slice(1) }, async ({ parts, run, gateway, namespaces, monitor }) => {
       const since = performance.now();
-      await run().line(done);
-      outcome(t, "50 registries of 10 regions", "ECR asked once a region", since);
+      await run().line(passCompleted);
+      reportOutcome(t, "50 registries of 10 regions", "ECR asked once a region", since);
       assert.deepEqual(Object.fromEntries(gateway.asked), Object.fromEntries(regions.map((region) => [region, 1])));
       for (const namespace of namespaces) {
         const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
@@ -50,40 +50,40 @@ describe("50 registries", () => {
         }
         assert.equal((await parts.account(namespace)).secrets?.length, regions.length);
       }
-      // The monitor has asked the registry about each.
+      // The monitor has tried each of them at the registry.
       assert.equal(monitor.passwords.size, regions.length);
     });
   });
 });
 
-describe("a docker config that is larger than Kubernetes takes", () => {
+describe("a docker config that is too large for Kubernetes", () => {
   const hosts = (count: number): string[] => Array.from({ length: count }, (_, of) => host("us-east-1", of + 1));
 
-  it("is told with its size and the remedy, costs nothing else, and leaves the last good one", async (t) => {
-    await withScene({ tokenLife: 16_000 }, async (scene) => {
-      const { parts, monitor, namespaces } = scene;
+  it("is logged with its size and the remedy, affects no other secret, and leaves the last good one in place", async (t) => {
+    await withFixture({ tokenLife: 16_000 }, async (fixture) => {
+      const { parts, monitor, namespaces } = fixture;
       const [first = ""] = namespaces;
-      const few = scene.run({ ECR_HELPER_REGISTRIES: hosts(500).join(",") });
-      await few.line(done);
+      const few = fixture.run({ ECR_HELPER_REGISTRIES: hosts(500).join(",") });
+      await few.line(passCompleted);
       await few.stop();
       const good = await parts.secret(first, "ecr-creds-pull");
       const size = Buffer.from(good.data[".dockerconfigjson"] ?? "", "base64").length;
       assert.ok(size > 900_000 && size <= 1 << 20, String(size));
-      t.diagnostic(`500 registries: ${String(size)} bytes, taken`);
+      t.diagnostic(`500 registries: ${String(size)} bytes, accepted`);
 
       const port = await freePort();
       const env = { ECR_HELPER_REGISTRIES: hosts(600).join(","), ECR_HELPER_PORT: String(port) };
       const since = performance.now();
-      const many = scene.run(env);
+      const many = fixture.run(env);
       const { message } = await many.line(new RegExp(`^secret/ecr-creds-pull failed in namespace ${first}`));
-      const said =
+      const tooLarge =
         /secret \S+\/ecr-creds-pull would hold (\d+) bytes .* Kubernetes takes 1048576, .*ecr-helper:registries/;
-      assert.ok(Number(said.exec(message)?.[1]) > 1 << 20, message);
-      outcome(t, "a docker config of more than 1 MiB", "the last good one and all other secrets stay", since);
-      await many.line(done);
-      // Over a refresh: what others there are go on.
-      const isRenewed = renewed(monitor);
-      await monitor.come(namespaces.length, (version) => version.name === "ecr-creds" && isRenewed(version));
+      assert.ok(Number(tooLarge.exec(message)?.[1]) > 1 << 20, message);
+      reportOutcome(t, "a docker config of more than 1 MiB", "the last good one and all other secrets stay", since);
+      await many.line(passCompleted);
+      // One refresh long: the other secrets get the new token.
+      const isRenewed = hasNewerToken(monitor);
+      await monitor.waitForVersions(namespaces.length, (version) => version.name === "ecr-creds" && isRenewed(version));
       assert.equal(
         (await parts.secret(first, "ecr-creds-pull")).metadata.resourceVersion,
         good.metadata.resourceVersion,
@@ -93,7 +93,7 @@ describe("a docker config that is larger than Kubernetes takes", () => {
       assert.deepEqual(
         calls.map(([, code]) => code),
         ["200"],
-        "none was tried that Kubernetes would refuse",
+        "the helper sends nothing that Kubernetes would refuse",
       );
       assert.ok(Number(calls[0]?.[2]) <= 3 * namespaces.length, String(calls));
       const errors = many.lines.filter(({ level }) => level === "error");
@@ -101,29 +101,29 @@ describe("a docker config that is larger than Kubernetes takes", () => {
       assert.match(metrics, /apply_failures_total\{object="secret\/ecr-creds-pull",reason="TooLarge"\}/);
       const events = `/api/v1/namespaces/${first}/events?fieldSelector=reason%3DTooLarge`;
       await waitForObject(parts.options, events, () => true, 30_000);
-      // It would end with its token: nobody looks after it here.
+      // Its token would expire: nothing else here refreshes it.
       await many.stop();
       const since2 = performance.now();
-      await scene.run().line(done);
-      await scene.isRight();
-      outcome(t, "fewer registries again", "every secret accepted", since2);
+      await fixture.run().line(passCompleted);
+      await fixture.waitUntilConverged();
+      reportOutcome(t, "fewer registries again", "every secret accepted", since2);
     });
   });
 });
 
-describe("a service account with a thousand entries of others", () => {
+describe("a service account with a thousand foreign entries", () => {
   const names = (kind: string): { name: string }[] =>
     Array.from({ length: 1_000 }, (_, index) => ({ name: `${kind}-${String(index)}` }));
   const [secrets, imagePullSecrets] = [names("build"), names("pull")];
 
-  it("keeps them all, in their order, gets the helper's at the end, and loses only those again", async (t: TestContext) => {
-    await withScene({}, async ({ parts, run, namespaces: [first = ""] }) => {
+  it("keeps them all in order, gets the helper's entries at the end, and loses only those when the stack ends", async (t: TestContext) => {
+    await withFixture({}, async ({ parts, run, namespaces: [first = ""] }) => {
       const body = { metadata: { name: "builder-sa" }, secrets, imagePullSecrets };
       await parts.admin({ method: "POST", path: `/api/v1/namespaces/${first}/serviceaccounts`, body });
       const helper = run();
       const { time } = await helper.line(/^Deployment/);
       const added = await helper.line(new RegExp(`serviceaccount/builder-sa configured in namespace ${first}`));
-      await helper.line(done);
+      await helper.line(passCompleted);
       t.diagnostic(
         `entries added ${String(Date.parse(added["time"] ?? "") - Date.parse(time ?? ""))} ms after the start`,
       );
@@ -135,7 +135,7 @@ describe("a service account with a thousand entries of others", () => {
       const path = `/api/v1/namespaces/${first}/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
       const isWhole = (one: typeof found): boolean => one.imagePullSecrets?.length === 1_001;
       await waitForObject(parts.options, path, isWhole, 30_000);
-      outcome(t, "a service account with 2,000 entries", "all kept, in their order", since);
+      reportOutcome(t, "a service account with 2,000 entries", "all kept, in their order", since);
       await parts.endStack();
       assert.equal((await helper.stop()).code, 0);
       const left = await parts.account(first);

@@ -1,29 +1,33 @@
-// What is done to the helper's process: it is ended at every moment, started again and again, run twice at once, and given a
-// disk that takes nothing.
+// Faults in the helper's process: it is ended at every moment, restarted in a row, run twice at once, and run on a read-only
+// disk.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
-import { done, outcome, Scene, type SceneOptions } from "./fault-fixture.ts";
-import { renewed } from "../support/secret-monitor.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
+import { passCompleted, reportOutcome, FaultFixture, type FixtureOptions } from "./fault-fixture.ts";
+import { hasNewerToken } from "../support/secret-monitor.ts";
 
-let cluster: OwnCluster;
-before(async () => (cluster = await startOwnCluster()));
-after(async () => cluster.end());
+let cluster: DisposableCluster;
+before(async () => (cluster = await startDisposableCluster()));
+after(async () => cluster.remove());
 
-/** Sets a scene for a case, and takes it down. What was wrong at any moment fails the case. */
-async function withScene(options: SceneOptions, play: (scene: Scene) => Promise<void>, helpers = 1): Promise<void> {
-  const scene = await Scene.set(cluster, options);
+/** Runs a case on a fixture of its own, and fails it for every violation that the monitor saw. */
+async function withFixture(
+  options: FixtureOptions,
+  run: (fixture: FaultFixture) => Promise<void>,
+  helpers = 1,
+): Promise<void> {
+  const fixture = await FaultFixture.create(cluster, options);
   try {
-    await play(scene);
-    assert.deepEqual(await scene.monitor.stop(), []);
-    if (helpers === 1) assert.deepEqual(scene.monitor.older, []);
+    await run(fixture);
+    assert.deepEqual(await fixture.monitor.stop(), []);
+    if (helpers === 1) assert.deepEqual(fixture.monitor.downgrades, []);
   } finally {
-    await scene.end();
+    await fixture.remove();
   }
 }
 
-const resourceVersions = async ({ parts }: Scene): Promise<string[]> => {
+const resourceVersions = async ({ parts }: FaultFixture): Promise<string[]> => {
   const selector = encodeURIComponent(`app.kubernetes.io/instance=${parts.owner}`);
   const lists = ["secrets", "serviceaccounts"].map(async (resource) =>
     parts.admin<{ items: { metadata: { resourceVersion: string } }[] }>({
@@ -36,32 +40,32 @@ const resourceVersions = async ({ parts }: Scene): Promise<string[]> => {
 
 describe("the helper's process", { concurrency: true }, () => {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-    it(`loses nothing by ${signal} at any moment, and the next one does the rest`, async (t) => {
-      await withScene({ tokenLife: 16_000 }, async (scene) => {
-        const { monitor } = scene;
+    it(`loses nothing if ${signal} ends it at any moment, and the next one does the rest`, async (t) => {
+      await withFixture({ tokenLife: 16_000 }, async (fixture) => {
+        const { monitor } = fixture;
         const moments: [string, (helper: HelperProcess) => Promise<unknown>][] = [
-          ["before it has said a word", async () => Promise.resolve()],
+          ["before its first log line", async () => Promise.resolve()],
           ["before its first list", async (helper) => helper.line(/^Deployment/)],
-          ["after its first secret", async () => monitor.come(1)],
-          ["after its 10th secret", async () => monitor.come(10)],
-          ["while it has nothing to do", async (helper) => helper.line(done)],
-          ["after the first secret of a refresh", async () => monitor.come(1, renewed(monitor))],
-          ["after the 10th secret of a refresh", async () => monitor.come(10, renewed(monitor))],
+          ["after its first secret", async () => monitor.waitForVersions(1)],
+          ["after its 10th secret", async () => monitor.waitForVersions(10)],
+          ["while it has nothing to do", async (helper) => helper.line(passCompleted)],
+          ["after the first secret of a refresh", async () => monitor.waitForVersions(1, hasNewerToken(monitor))],
+          ["after the 10th secret of a refresh", async () => monitor.waitForVersions(10, hasNewerToken(monitor))],
         ];
         for (const [moment, reached] of moments) {
-          if (!moment.endsWith("refresh")) await scene.grow(16);
-          const helper = scene.run();
+          if (!moment.endsWith("refresh")) await fixture.addNamespaces(16);
+          const helper = fixture.run();
           await reached(helper);
           const { code, took } = await helper.stop(signal);
-          const seen = `${String(monitor.latest.size)} of ${String(2 * scene.namespaces.length + 1)} secrets there`;
+          const seen = `${String(monitor.latest.size)} of ${String(2 * fixture.namespaces.length + 1)} secrets there`;
           assert.ok(took < 2_000, `it took ${String(took)} ms ${moment}`);
-          // Before the helper's first word it is Node that ends.
+          // Before the helper's first line, Node ends without it, by the signal.
           if (signal === "SIGTERM" && helper.lines.length > 0) assert.equal(code, 0, moment);
           const since = performance.now();
-          const next = scene.run();
-          await next.line(done);
-          await scene.isRight();
-          outcome(
+          const next = fixture.run();
+          await next.line(passCompleted);
+          await fixture.waitUntilConverged();
+          reportOutcome(
             t,
             `${signal} ${moment}`,
             `${seen}, none torn, refused or older; ended in ${took.toFixed(0)} ms`,
@@ -73,62 +77,63 @@ describe("the helper's process", { concurrency: true }, () => {
     });
   }
 
-  it("starts a hundred times in a row, killed each time, without a write or a question to ECR after the first", async (t) => {
-    await withScene({}, async (scene) => {
-      await scene.grow(5);
-      await scene.run().line(done);
-      await scene.isRight();
-      const before = await resourceVersions(scene);
+  it("writes nothing and requests no token after the first of a hundred starts, each of them killed", async (t) => {
+    await withFixture({}, async (fixture) => {
+      await fixture.addNamespaces(5);
+      await fixture.run().line(passCompleted);
+      await fixture.waitUntilConverged();
+      const before = await resourceVersions(fixture);
       const since = performance.now();
       for (let start = 0; start < 100; start++) {
-        const helper = scene.run();
-        await helper.line(start % 4 === 0 ? done : /^Deployment/);
+        const helper = fixture.run();
+        await helper.line(start % 4 === 0 ? passCompleted : /^Deployment/);
         await helper.stop("SIGKILL");
       }
       const each = ((performance.now() - since) / 100).toFixed(0);
-      assert.deepEqual(await resourceVersions(scene), before);
-      assert.deepEqual([...scene.gateway.asked.values()], [1]);
+      assert.deepEqual(await resourceVersions(fixture), before);
+      assert.deepEqual([...fixture.gateway.asked.values()], [1]);
       const again = performance.now();
-      await scene.run().line(done);
-      outcome(t, `100 restarts, ${each} ms each`, "ECR asked once in all, nothing written", again);
+      await fixture.run().line(passCompleted);
+      reportOutcome(t, `100 restarts, ${each} ms each`, "ECR asked once in all, nothing written", again);
     });
   });
 
-  it("asks ECR once a start, and no more, where it is killed before the answer", async (t) => {
-    await withScene({}, async (scene) => {
-      await scene.grow(5);
+  it("requests one token per start if it is killed before each answer", async (t) => {
+    await withFixture({}, async (fixture) => {
+      await fixture.addNamespaces(5);
       for (let start = 0; start < 10; start++) {
-        const asks = scene.gateway.next();
-        const helper = scene.run();
+        const asks = fixture.gateway.next();
+        const helper = fixture.run();
         await asks;
         await helper.stop("SIGKILL");
       }
-      const asked = [...scene.gateway.asked.values()].reduce((sum, count) => sum + count, 0);
+      const asked = [...fixture.gateway.asked.values()].reduce((sum, count) => sum + count, 0);
       assert.equal(asked, 10);
       const since = performance.now();
-      await scene.run().line(done);
-      await scene.isRight();
-      outcome(t, "10 restarts, killed as ECR is asked", `ECR asked ${String(asked)} times`, since);
+      await fixture.run().line(passCompleted);
+      await fixture.waitUntilConverged();
+      reportOutcome(t, "10 restarts, killed as ECR is asked", `ECR asked ${String(asked)} times`, since);
     });
   });
 
-  it("may run twice at once: both agree on the newer token, and neither overwrites the other for ever", async (t) => {
-    await withScene(
+  it("may run twice at once: both agree on the newer token and stop overwriting each other", async (t) => {
+    await withFixture(
       { tokenLife: 16_000 },
-      async (scene) => {
-        const { monitor, gateway } = scene;
-        await scene.grow(10);
+      async (fixture) => {
+        const { monitor, gateway } = fixture;
+        await fixture.addNamespaces(10);
         const since = performance.now();
-        const both = [scene.run(), scene.run()];
-        await Promise.all(both.map(async (helper) => helper.line(done)));
-        await scene.isRight();
-        outcome(t, "two helpers at once", "every secret accepted at all times", since);
-        // Over a refresh of each.
-        for (let refresh = 0; refresh < both.length; refresh++) await monitor.come(2 * 10 + 1, renewed(monitor));
-        await scene.isRight();
+        const both = [fixture.run(), fixture.run()];
+        await Promise.all(both.map(async (helper) => helper.line(passCompleted)));
+        await fixture.waitUntilConverged();
+        reportOutcome(t, "two helpers at once", "every secret accepted at all times", since);
+        // One refresh of each helper.
+        for (let refresh = 0; refresh < both.length; refresh++)
+          await monitor.waitForVersions(2 * 10 + 1, hasNewerToken(monitor));
+        await fixture.waitUntilConverged();
         for (const helper of both) assert.equal((await helper.stop()).code, 0);
         const asked = [...gateway.asked.values()].reduce((sum, count) => sum + count, 0);
-        // Each token once, and once again where the other's older one came later.
+        // Each helper writes a token once, and once more if the other's older one came later.
         const most = 2 * asked * (2 * 10 + 1);
         assert.ok(
           monitor.versions.length <= most,
@@ -142,21 +147,21 @@ describe("the helper's process", { concurrency: true }, () => {
     );
   });
 
-  it("needs no disk: all is kept and refreshed where nothing can be written, not even a temporary file", async (t) => {
-    await withScene({ tokenLife: 16_000 }, async (scene) => {
-      await scene.grow(3);
-      // Every file system is read-only for it, and it is the image's user, who has no home but the root: as in a pod.
+  it("needs no disk: it keeps and refreshes everything where not even a temporary file can be written", async (t) => {
+    await withFixture({ tokenLife: 16_000 }, async (fixture) => {
+      await fixture.addNamespaces(3);
+      // As in a pod: every file system is read-only, and the image's user has no home but the root.
       const script =
         "cut -d' ' -f2 /proc/self/mounts | while read -r at; do mount -o remount,bind,ro \"$at\" 2>/dev/null; done; " +
         'touch /tmp/x 2>/dev/null && echo "the disk is not read-only" >&2 && exit 1; ' +
         'exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs "$@"';
-      const around = ["unshare", "--mount", "sh", "-c", script, "sh"];
+      const wrapper = ["unshare", "--mount", "sh", "-c", script, "sh"];
       const since = performance.now();
-      const helper = scene.runIn({ around }, { HOME: "/" });
-      await helper.line(done);
-      await scene.isRight();
-      outcome(t, "a read-only disk", "first pass as ever", since);
-      await scene.monitor.come(2 * 3 + 1, renewed(scene.monitor));
+      const helper = fixture.runWith({ wrapper }, { HOME: "/" });
+      await helper.line(passCompleted);
+      await fixture.waitUntilConverged();
+      reportOutcome(t, "a read-only disk", "first pass as ever", since);
+      await fixture.monitor.waitForVersions(2 * 3 + 1, hasNewerToken(fixture.monitor));
       assert.equal((await helper.stop()).code, 0);
     });
   });

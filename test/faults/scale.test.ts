@@ -1,21 +1,21 @@
-// A large cluster under the memory limit of the helper's container. FAULTS_NAMESPACES says how large.
+// A large cluster under the memory limit of the helper's container. FAULTS_NAMESPACES sets the number of namespaces.
 import assert from "node:assert/strict";
 import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "../support/api-server.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { ControlGroup } from "./control-group.ts";
-import { Pipe } from "./pipe.ts";
-import { outcome, Scene } from "./fault-fixture.ts";
+import { NamedPipe } from "./named-pipe.ts";
+import { reportOutcome, FaultFixture } from "./fault-fixture.ts";
 
 const size = Number(process.env["FAULTS_NAMESPACES"] ?? 5_000);
 const megabyte = 1 << 20;
 const inMegabytes = (bytes: number): string => `${(bytes / megabyte).toFixed(0)} MiB`;
 
 /** The limit that the stack gives the helper's container, in bytes. */
-async function containerLimit({ parts }: Scene): Promise<number> {
+async function containerLimit({ parts }: FaultFixture): Promise<number> {
   const namespace = String(parts.env["ECR_HELPER_NAMESPACE"]);
   const { spec } = await parts.admin<{
     spec: { template: { spec: { containers: { resources: { limits: { memory: string } } }[] } } };
@@ -25,42 +25,42 @@ async function containerLimit({ parts }: Scene): Promise<number> {
 }
 
 describe(`a cluster of ${String(size)} namespaces`, () => {
-  let cluster: OwnCluster;
-  let scene: Scene;
+  let cluster: DisposableCluster;
+  let fixture: FaultFixture;
   let limit: number;
 
   before(async () => {
-    cluster = await startOwnCluster();
-    scene = await Scene.set(cluster);
-    limit = await containerLimit(scene);
-    await scene.grow(size);
+    cluster = await startDisposableCluster();
+    fixture = await FaultFixture.create(cluster);
+    limit = await containerLimit(fixture);
+    await fixture.addNamespaces(size);
   });
   after(async () => {
-    await scene.end();
-    await cluster.end();
+    await fixture.remove();
+    await cluster.remove();
   });
 
-  it("loses nothing when the kernel kills the helper for want of memory", async (t) => {
-    const group = await ControlGroup.make(`${scene.id}-scarce`, limit);
-    const helper = scene.runIn({ around: group.around });
-    await scene.monitor.come(size / 10);
+  it("loses nothing when the kernel kills the helper for lack of memory", async (t) => {
+    const group = await ControlGroup.make(`${fixture.id}-scarce`, limit);
+    const helper = fixture.runWith({ wrapper: group.around });
+    await fixture.monitor.waitForVersions(size / 10);
     while (!helper.hasEnded) await Promise.all([group.squeeze(), delay(10)]);
-    assert.equal(await helper.end(), "SIGKILL");
+    assert.equal(await helper.waitForExit(), "SIGKILL");
     assert.equal(await group.kills(), 1);
     await group.remove();
-    t.diagnostic(`killed after ${String(scene.monitor.versions.length)} of ${String(2 * size + 1)} secrets`);
+    t.diagnostic(`killed after ${String(fixture.monitor.versions.length)} of ${String(2 * size + 1)} secrets`);
   });
 
-  it("is right after one pass within the container's memory, even where nobody reads the log", async (t) => {
-    const group = await ControlGroup.make(`${scene.id}-whole`, limit);
-    const pipe = new Pipe(join(cluster.folder, "log"));
-    const [port, stdout, since] = [await freePort(), pipe.writer(), performance.now()];
-    const left = 2 * size + 1 - scene.monitor.latest.size;
-    const helper = scene.runIn({ around: group.around, stdout }, { ECR_HELPER_PORT: String(port) });
+  it("has all credentials after one pass within the container's memory, even if nobody reads the log", async (t) => {
+    const group = await ControlGroup.make(`${fixture.id}-whole`, limit);
+    const pipe = new NamedPipe(join(cluster.folder, "log"));
+    const [port, stdout, since] = [await freePort(), pipe.openWriter(), performance.now()];
+    const left = 2 * size + 1 - fixture.monitor.latest.size;
+    const helper = fixture.runWith({ wrapper: group.around, stdout }, { ECR_HELPER_PORT: String(port) });
     closeSync(stdout);
-    await scene.isRight(300_000);
+    await fixture.waitUntilConverged(300_000);
     const what = `${inMegabytes(await group.peak())} of ${inMegabytes(limit)} at most`;
-    outcome(t, `out of memory, then a pass over ${String(left)} secrets with the log unread`, what, since);
+    reportOutcome(t, `out of memory, then a pass over ${String(left)} secrets with the log unread`, what, since);
     assert.ok((await group.peak()) < limit, what);
     assert.equal(await group.kills(), 0);
     assert.equal((await fetch(`http://127.0.0.1:${String(port)}/healthz`)).status, 200);
@@ -70,6 +70,6 @@ describe(`a cluster of ${String(size)} namespaces`, () => {
     t.diagnostic(`${String(lost)} lines were lost, ${String(lines.length - 1)} were kept`);
     assert.equal((await helper.stop()).code, 0);
     await group.remove();
-    assert.deepEqual([await scene.monitor.stop(), scene.monitor.older], [[], []]);
+    assert.deepEqual([await fixture.monitor.stop(), fixture.monitor.downgrades], [[], []]);
   });
 });

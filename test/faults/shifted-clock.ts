@@ -1,4 +1,4 @@
-// Loaded into a process before all else (--import): its clock is wrong by TEST_CLOCK_SHIFT milliseconds from then on.
+// Preloaded into a helper by `node --import`: shifts its clock by TEST_CLOCK_SHIFT milliseconds.
 const shift = Number(process.env["TEST_CLOCK_SHIFT"]);
 const RealDate = Date;
 

@@ -4,25 +4,27 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { firstPullName } from "../../infra/first-pull.ts";
 import { changesOf } from "../support/commands.ts";
-import { awsCall, commands, type EngineStack, objectCall, type Call } from "./engine-stack.ts";
-import { mend } from "./killed-stack.ts";
+import type { ProxiedStack } from "./proxied-stack.ts";
+import { commands } from "./pulumi-commands.ts";
+import { recoverState } from "./recover-state.ts";
+import { awsRequest, objectRequest, type RequestKind } from "./request-kinds.ts";
 import { ports } from "../local/settings.ts";
-import { usualRole } from "../support/role-name.ts";
-import { assertWhole, endStackFor, imagesOf, makeStackFor } from "./live-stack.ts";
+import { defaultRoleName } from "../support/role-name.ts";
+import { assertConverged, removeStackAndNamespace, imageTags, createStackAndNamespace } from "./stack-resources.ts";
 
 const name = `fs-${randomBytes(3).toString("hex")}`;
 const build = `build-${name}`;
 const owner = `ecr-helper-${name}`;
-const role = usualRole(owner);
+const role = defaultRoleName(owner);
 const firstPull = firstPullName(`${ports.registry.address}:${String(ports.registry.port)}`, "ecr-creds-pull");
-const made = (...ends: string[]): Call[] => ends.map((end) => objectCall("POST", end));
-const deleted = (...ends: string[]): Call[] => ends.map((end) => objectCall("DELETE", end));
-const calls = (...actions: string[]): Call[] => actions.map((action) => awsCall(action));
+const made = (...ends: string[]): RequestKind[] => ends.map((end) => objectRequest("POST", end));
+const deleted = (...ends: string[]): RequestKind[] => ends.map((end) => objectRequest("DELETE", end));
+const calls = (...actions: string[]): RequestKind[] => actions.map((action) => awsRequest(action));
 const policies = (kind: string): string[] =>
   ["secrets", "serviceaccounts"].map((resource) => `/${kind}/${owner}-${resource}`);
 
-/** What an `up` makes, in the order that it has to: each of a step has what it needs when the step before is made. */
-const creations: readonly Call[][] = [
+/** What an `up` creates, by step: each resource depends on resources of the step before. */
+const creations: readonly RequestKind[][] = [
   [
     ...calls("ecr:CreateRepository", "iam:CreatePolicy", "iam:CreateUser"),
     ...made(`/namespaces/${name}`, `/clusterroles/${owner}`),
@@ -34,20 +36,20 @@ const creations: readonly Call[][] = [
   ],
   made(
     "/secrets/ecr-helper",
-    // Not in the step before, which is as large as the engine makes at once.
+    // Not in the step before: that one is as large as the engine creates at once.
     "/networkpolicies/ecr-helper",
     `/clusterrolebindings/${owner}`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,
     ...policies("validatingadmissionpolicies"),
   ),
-  // The bindings of the policies are made while the image is pushed, which is a moment of its own.
+  // The policies' bindings are created while the image is pushed, which has a kill of its own.
   made("/deployments/ecr-helper"),
-  [...made(`/clusterroles/${owner}-stack`), objectCall("PATCH", `/secrets/${firstPull}`)],
+  [...made(`/clusterroles/${owner}-stack`), objectRequest("PATCH", `/secrets/${firstPull}`)],
 ];
 
-/** What `destroy` deletes, step by step. The image stays in the repository, and goes with that. */
-const deletions: readonly Call[][] = [
+/** What `destroy` deletes, by step. The image is deleted with its repository. */
+const deletions: readonly RequestKind[][] = [
   deleted(`/clusterroles/${owner}-stack`),
   deleted("/deployments/ecr-helper"),
   deleted(...policies("validatingadmissionpolicybindings")),
@@ -69,62 +71,64 @@ const deletions: readonly Call[][] = [
   calls("iam:DeletePolicy", "ecr:DeleteRepository", "iam:DeleteUser"),
 ];
 
-const count = (steps: readonly Call[][]): number => steps.flat().length;
+const count = (steps: readonly RequestKind[][]): number => steps.flat().length;
 
-/** Resolves when the registry has an image of the stack: whoever pushes it does not know yet. */
+/** Resolves when the registry has an image of the stack, before the push returns. */
 async function isPushed(): Promise<void> {
-  while ((await imagesOf(name)).length === 0) await sleep(10);
+  while ((await imageTags(name)).length === 0) await sleep(10);
 }
 
-describe("a stack whose commands are killed at every resource", () => {
-  let stack: EngineStack;
+describe("pulumi commands that are killed at every resource of a stack", () => {
+  let stack: ProxiedStack;
 
-  before(async () => (stack = await makeStackFor(name, build)));
-  after(async () => endStackFor(stack, build));
+  before(async () => (stack = await createStackAndNamespace(name, build)));
+  after(async () => removeStackAndNamespace(stack, build));
 
-  it("up killed before anything is made goes on when what it had begun is cleared", async () => {
+  it("continue after an up was killed before it created anything, once its pending operations are cleared", async () => {
     await stack.killedAt(creations[0] ?? [], commands.up, "before");
     await stack.pulumi("cancel", "--yes");
-    // Pulumi's own provider may be among them: it is nothing outside of the state.
-    const begun = (await stack.pending()).filter(({ resource }) => !resource.type.startsWith("pulumi:providers:"));
+    // A provider of Pulumi may be among them: it exists in the state alone.
+    const begun = (await stack.pendingOperations()).filter(
+      ({ resource }) => !resource.type.startsWith("pulumi:providers:"),
+    );
     assert.equal(begun.length, creations[0]?.length);
     await stack.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
-    assert.deepEqual(await stack.pending(), []);
+    assert.deepEqual(await stack.pendingOperations(), []);
   });
 
-  it("up killed when things are made and not written down goes on when they are imported, and makes nothing twice", async (t) => {
+  it("continue after an up was killed before it recorded resources, once they are imported, and create nothing twice", async (t) => {
     for (const step of creations) {
       await stack.killedAt(step, commands.up);
-      const pending = await mend(stack);
+      const pending = await recoverState(stack);
       assert.ok(pending.length >= step.length, JSON.stringify(pending));
       if (step !== creations[2]) continue;
       await stack.killedWhen(isPushed(), commands.up);
-      await mend(stack);
+      await recoverState(stack);
     }
-    const { code, said, milliseconds } = await stack.up();
-    assert.equal(code, 0, said);
-    await assertWhole(stack, build);
+    const { code, output, milliseconds } = await stack.up();
+    assert.equal(code, 0, output);
+    await assertConverged(stack, build);
     const held = `${String(count(creations) + 1)} resources in ${String(creations.length + 1)} kills; one user, key and policy version, nothing made twice`;
-    const again = `right again after ${String(milliseconds)} ms`;
+    const again = `recovered after ${String(milliseconds)} ms`;
     t.diagnostic(`outcome: up killed at every resource | ${held} | ${again}`);
   });
 
-  it("what a killed up made is changed later as anything else is", async () => {
+  it("update imported resources like any others", async () => {
     stack.configure("logLevel=debug");
-    const { code, said } = await stack.up();
-    assert.equal(code, 0, said);
-    assert.deepEqual(changesOf({ stderr: said }), ["updated Deployment ecr-helper"]);
+    const { code, output } = await stack.up();
+    assert.equal(code, 0, output);
+    assert.deepEqual(changesOf({ stderr: output }), ["updated Deployment ecr-helper"]);
   });
 
-  it("down goes on where it was killed, and nothing is left", async (t) => {
+  it("continue after a down was killed at every step, and leave nothing", async (t) => {
     for (const step of deletions) {
       await stack.killedAt(step, commands.destroy);
       await stack.pulumi("cancel", "--yes");
     }
-    const { code, said, milliseconds } = await stack.destroy();
-    assert.equal(code, 0, said);
+    const { code, output, milliseconds } = await stack.destroy();
+    assert.equal(code, 0, output);
     await stack.assertCleanedUp();
     const held = `${String(count(deletions))} resources in ${String(deletions.length)} kills; what was gone was no error`;
-    t.diagnostic(`outcome: down killed at every resource | ${held} | right again after ${String(milliseconds)} ms`);
+    t.diagnostic(`outcome: down killed at every resource | ${held} | recovered after ${String(milliseconds)} ms`);
   });
 });

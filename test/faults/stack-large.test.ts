@@ -1,12 +1,12 @@
-// A stack with a thousand build namespaces, in each of which somebody else has the service account that the helper extends.
+// A stack with a thousand build namespaces, each with a foreign service account that the helper extends.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { waitFor } from "../local/watch.ts";
-import { EngineStack } from "./engine-stack.ts";
-import { deleteObject, kube, makeNamespace, options } from "./live-stack.ts";
+import { ProxiedStack } from "./proxied-stack.ts";
+import { deleteObject, kube, makeNamespace, options } from "./stack-resources.ts";
 
 const size = 1_000;
 const name = `fl-${randomBytes(3).toString("hex")}`;
@@ -17,7 +17,7 @@ interface Account {
   secrets?: { name: string }[];
 }
 
-/** Kubernetes takes minutes for a thousand namespaces, and others would wait for theirs: what is in one is deleted here. */
+/** Deletes a namespace with its content: Kubernetes takes minutes for a thousand, in which other tests would wait for theirs. */
 async function remove(build: string): Promise<void> {
   const path = `/api/v1/namespaces/${build}`;
   await deleteObject(path);
@@ -26,9 +26,9 @@ async function remove(build: string): Promise<void> {
   await undefinedIfNotFound(kube({ method: "PUT", path: `${path}/finalize`, body }));
 }
 
-// Kubernetes collects what the helper made at its own pace, and destroy waits for it.
+// Kubernetes garbage-collects the helper's objects at its own pace, and destroy waits for it.
 describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 480_000 }, () => {
-  let stack: EngineStack;
+  let stack: ProxiedStack;
 
   before(async () => {
     await inParallel(builds, 32, async (build) => {
@@ -36,7 +36,7 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
       const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
       await kube({ method: "POST", path: `/api/v1/namespaces/${build}/serviceaccounts`, body });
     });
-    stack = await EngineStack.make(name, [`buildNamespaces=["build-${name}-*"]`]);
+    stack = await ProxiedStack.make(name, [`buildNamespaces=["build-${name}-*"]`]);
   });
 
   after(async () => {
@@ -44,9 +44,9 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
     await inParallel(builds, 32, remove);
   });
 
-  it("takes back what the helper added in all of them, and leaves nothing", { timeout: 420_000 }, async (t) => {
+  it("removes the helper's entries from all of them, and leaves nothing", { timeout: 420_000 }, async (t) => {
     const up = await stack.up();
-    assert.equal(up.code, 0, up.said);
+    assert.equal(up.code, 0, up.output);
     const accounts = "/api/v1/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa";
     const extended = new Set<string>();
     const areAll = ({ object }: { object: Account | undefined }): boolean => {
@@ -58,7 +58,7 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
     await waitFor<Account>(options, accounts, areAll, 120_000);
 
     const down = await stack.destroy();
-    assert.equal(down.code, 0, down.said);
+    assert.equal(down.code, 0, down.output);
     await stack.assertCleanedUp();
     const { items } = await kube<{ items: Account[] }>({ method: "GET", path: accounts });
     const own = items.filter(({ metadata }) => builds.includes(metadata.namespace));
@@ -66,9 +66,9 @@ describe(`destroy of a stack with ${String(size)} build namespaces`, { timeout: 
     for (const { metadata, secrets } of own) {
       assert.deepEqual([metadata.annotations ?? {}, secrets], [{}, [{ name: "theirs" }]]);
     }
-    const held = `${String(size)} service accounts of others are as they were`;
+    const held = `${String(size)} foreign service accounts are as they were`;
     t.diagnostic(
-      `outcome: destroy with ${String(size)} namespaces | ${held} | right again after ${String(down.milliseconds)} ms`,
+      `outcome: destroy with ${String(size)} namespaces | ${held} | recovered after ${String(down.milliseconds)} ms`,
     );
   });
 });

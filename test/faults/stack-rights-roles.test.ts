@@ -16,27 +16,27 @@ import {
   UpdateRoleCommand,
 } from "@aws-sdk/client-iam";
 import { account, cluster, nodeRole, roleArn } from "../local/settings.ts";
-import { ofTheProviderAlone, unknownToEmulator } from "../whole-run/aws-rights.ts";
-import { actionsOf, issuerOf, LackingDeployer } from "./lacking-deployer.ts";
-import { iam } from "./live-stack.ts";
+import { usedByProviderOnly, unknownToEmulator } from "../whole-run/aws-rights.ts";
+import { actionsOf, issuerOf, RestrictedDeployer } from "./restricted-deployer.ts";
+import { iam } from "./stack-resources.ts";
 
-/** What the policy gives, and AWS does not ask for in so many words. */
-const unasked: Readonly<Record<string, readonly string[]>> = {
-  "the emulator does not know these": unknownToEmulator,
-  ...ofTheProviderAlone,
+/** Actions that the policy grants and whose denial no command of this test can report, by reason. */
+const neverReported: Readonly<Record<string, readonly string[]>> = {
+  "the emulator does not implement these": unknownToEmulator,
+  ...usedByProviderOnly,
 };
 
-describe("a deployer who begins without the rights of the identities that have a role", () => {
+describe("a deployer that starts without the rights for identities with a role", () => {
   const name = `fr-${randomBytes(3).toString("hex")}`;
   const eks = new EKSClient();
   const principal = { clusterName: cluster, principalArn: `arn:aws:iam::${account}:user/deployer-${name}` };
   const provider = `arn:aws:iam::${account}:oidc-provider/${issuerOf(name)}`;
   const tags = 'tags=["team=builds"]';
-  let deployer: LackingDeployer;
+  let deployer: RestrictedDeployer;
 
   before(async () => {
-    deployer = await LackingDeployer.make(name, /^(LogIn|RepositoryAndImage|Policy)$/);
-    // What he may in the cluster is not the question.
+    deployer = await RestrictedDeployer.make(name, /^(LogIn|RepositoryAndImage|Policy)$/);
+    // This test is about rights in AWS: in the cluster the user may do everything.
     await eks.send(new CreateAccessEntryCommand(principal));
     const policyArn = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy";
     await eks.send(
@@ -51,19 +51,19 @@ describe("a deployer who begins without the rights of the identities that have a
     await eks.send(new DeleteAccessEntryCommand(principal));
   });
 
-  it("is told of each that he lacks, by its name, and goes on when he has it", async (t) => {
+  it("gets the name of each missing right, and can continue once it is granted", async (t) => {
     const kube2iam = ["identity=kube2iam", `trustedPrincipals=["${roleArn(nodeRole)}"]`];
     const irsa = ["identity=irsa", `oidcIssuer=https://${issuerOf(name)}`];
     await deployer.up(t, "up as irsa by a provider that is there", irsa);
     await iam.send(new DeleteOpenIDConnectProviderCommand({ OpenIDConnectProviderArn: provider }));
     await deployer.up(t, "up as irsa by a provider of its own", [...irsa, "createOidcProvider=true", tags]);
-    // The emulator knows no tags of a provider or an association but those that they are made with.
+    // The emulator cannot change the tags of a provider or an association after their creation.
     await deployer.up(t, "up as kube2iam", kube2iam);
     await iam.send(new DeleteRolePermissionsBoundaryCommand({ RoleName: name }));
-    await deployer.up(t, "up where somebody took the boundary away", kube2iam);
+    await deployer.up(t, "up after the boundary was removed", kube2iam);
   });
 
-  it("is told of each of EKS' as well, and of those that take everything down", async (t) => {
+  it("gets the names of the rights for EKS and for destroy as well", async (t) => {
     const podIdentity = ["identity=podIdentity", `eksCluster=${cluster}`, "kubeconfig=", tags];
     await deployer.up(t, "up as podIdentity", podIdentity);
     await iam.send(new UpdateRoleCommand({ RoleName: name, Description: "theirs", MaxSessionDuration: 7200 }));
@@ -72,15 +72,15 @@ describe("a deployer who begins without the rights of the identities that have a
     const associationId = associations[0]?.associationId;
     const another = { clusterName: cluster, associationId, roleArn: roleArn(nodeRole) };
     await eks.send(new UpdatePodIdentityAssociationCommand(another));
-    await deployer.up(t, "up where somebody changed role and association", podIdentity);
-    await deployer.refused(t, "down", async () => deployer.stack.destroy());
+    await deployer.up(t, "up after role and association were changed", podIdentity);
+    await deployer.grantUntilAllowed(t, "down", async () => deployer.stack.destroy());
     await deployer.stack.assertCleanedUp();
   });
 
-  it("needs all that infra/deployer-policy.json gives him for it, and nothing else", async () => {
+  it("needs exactly the rights that infra/deployer-policy.json grants for it", async () => {
     const given = await actionsOf(name, /^(IdentityRole\w*|(At|De)tach\w+|\w*(Irsa|EksCluster|PodIdentity))$/);
-    const more = Object.values(unasked).flat();
+    const more = Object.values(neverReported).flat();
     const needed = given.filter((action) => !more.includes(action) && !/UserPolicy$/.test(action));
-    assert.deepEqual([...deployer.told].sort(), needed.sort());
+    assert.deepEqual([...deployer.deniedActions].sort(), needed.sort());
   });
 });

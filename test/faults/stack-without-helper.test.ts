@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
-import { EngineStack } from "./engine-stack.ts";
-import { deleteObject, kube, makeNamespace, options } from "./live-stack.ts";
-import { shell, type Said } from "./shell.ts";
+import { ProxiedStack } from "./proxied-stack.ts";
+import { deleteObject, kube, makeNamespace, options } from "./stack-resources.ts";
+import { shell, type ShellResult } from "./shell.ts";
 
 const name = `fw-${randomBytes(3).toString("hex")}`;
 const builds = ["a", "b"].map((end) => `build-${name}-${end}`);
@@ -20,8 +20,8 @@ const accountPath = (build: string): string => `/api/v1/namespaces/${build}/serv
 const account = async (build: string): Promise<Account> =>
   kube({ method: "GET", path: `${accountPath(build)}/builder-sa` });
 
-describe("down of a stack whose helper does not run", () => {
-  let stack: EngineStack;
+describe("npm run down of a stack whose helper does not run", () => {
+  let stack: ProxiedStack;
 
   before(async () => {
     for (const build of builds) {
@@ -33,7 +33,7 @@ describe("down of a stack whose helper does not run", () => {
       };
       await kube({ method: "POST", path: accountPath(build), body });
     }
-    stack = await EngineStack.make(name, [`buildNamespaces=${JSON.stringify(builds)}`]);
+    stack = await ProxiedStack.make(name, [`buildNamespaces=${JSON.stringify(builds)}`]);
   });
 
   after(async () => {
@@ -41,20 +41,20 @@ describe("down of a stack whose helper does not run", () => {
     for (const build of builds) await deleteObject(`/api/v1/namespaces/${build}`);
   });
 
-  const down = async (): Promise<Said> => shell(`'${process.execPath}' test/local/cli.ts down --stack ${name}`);
+  const down = async (): Promise<ShellResult> => shell(`'${process.execPath}' test/local/cli.ts down --stack ${name}`);
   const patchDeployment = async (spec: object): Promise<unknown> => {
     const path = `/apis/apps/v1/namespaces/${name}/deployments/ecr-helper`;
     return kube({ method: "PATCH", path, contentType: merge, body: { spec } });
   };
 
-  it("names what is left in service accounts of others, with one command that clears it", async (t) => {
+  it("names the helper's entries that are left in foreign service accounts, with one command that removes them", async (t) => {
     const up = await stack.up();
-    assert.equal(up.code, 0, up.said);
+    assert.equal(up.code, 0, up.output);
     for (const build of builds) {
       const isExtended = ({ secrets = [] }: Account): boolean => secrets.length === 2;
       await waitForObject<Account>(options, accountPath(build), isExtended, 30_000);
     }
-    // The helper ends, and its image is gone.
+    // Ends the helper, and gives its Deployment an image that does not exist.
     await patchDeployment({ replicas: 0 });
     const pods = `/api/v1/namespaces/${name}/pods`;
     await waitUntilGone(options, pods, 60_000);
@@ -70,26 +70,26 @@ describe("down of a stack whose helper does not run", () => {
     await waitForObject<Pod>(options, pods, isWaiting, 60_000);
 
     const refused = await down();
-    assert.equal(refused.code, 1, refused.said);
+    assert.equal(refused.code, 1, refused.output);
     for (const build of builds)
-      assert.ok(refused.said.includes(`entries in service account ${build}/builder-sa`), refused.said);
-    const [command = "", ...others] = refused.said.split("\n").filter((line) => line.startsWith("kubectl "));
+      assert.ok(refused.output.includes(`entries in service account ${build}/builder-sa`), refused.output);
+    const [command = "", ...others] = refused.output.split("\n").filter((line) => line.startsWith("kubectl "));
     assert.deepEqual(others, []);
     const still = await down();
-    assert.equal(still.code, 1, "it looks again");
-    assert.ok(still.said.includes(command), still.said);
+    assert.equal(still.code, 1, "it checks again");
+    assert.ok(still.output.includes(command), still.output);
     const cleared = await shell(command);
-    assert.equal(cleared.code, 0, cleared.said);
+    assert.equal(cleared.code, 0, cleared.output);
     for (const build of builds) {
       const { metadata, secrets, imagePullSecrets } = await account(build);
       assert.deepEqual(metadata.annotations ?? {}, {});
       assert.deepEqual([secrets, imagePullSecrets], [[{ name: "theirs" }], [{ name: "own" }]]);
     }
     const again = await down();
-    assert.equal(again.code, 0, again.said);
-    assert.match(again.said, /is destroyed and left nothing/);
+    assert.equal(again.code, 0, again.output);
+    assert.match(again.output, /is destroyed and left nothing/);
     await stack.assertCleanedUp();
-    const ended = `right again after ${String(cleared.milliseconds + again.milliseconds)} ms`;
-    t.diagnostic(`outcome: down without a helper | entries in service accounts of others are named | ${ended}`);
+    const ended = `recovered after ${String(cleared.milliseconds + again.milliseconds)} ms`;
+    t.diagnostic(`outcome: down without a helper | entries in foreign service accounts are named | ${ended}`);
   });
 });

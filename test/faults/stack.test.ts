@@ -11,42 +11,46 @@ import {
 } from "@aws-sdk/client-iam";
 import { changesOf } from "../support/commands.ts";
 import { waitUntilGone } from "../local/watch.ts";
-import { usualRole } from "../support/role-name.ts";
-import { awsCall, commands, type EngineStack, objectCall, type Ended } from "./engine-stack.ts";
-import { deleteUnusedKeys } from "./killed-stack.ts";
+import { defaultRoleName } from "../support/role-name.ts";
+import type { ProxiedStack } from "./proxied-stack.ts";
+import { commands, type PulumiResult } from "./pulumi-commands.ts";
+import { awsRequest, objectRequest } from "./request-kinds.ts";
+import { deleteUnusedKeys } from "./recover-state.ts";
 import {
-  arnOf,
-  assertWhole,
+  policyArn,
+  assertConverged,
   deleteObject,
-  endStackFor,
-  hasGoodLogin,
+  removeStackAndNamespace,
+  hasAcceptedLogin,
   iam,
-  imagesOf,
-  keyInUse,
-  keysOf,
-  makeStackFor,
+  imageTags,
+  accessKeyIdInUse,
+  accessKeyIds,
+  createStackAndNamespace,
   options,
   rbac,
-} from "./live-stack.ts";
+} from "./stack-resources.ts";
 
 const ecr = new ECRClient();
 const name = `fs-${randomBytes(3).toString("hex")}`;
 const build = `build-${name}`;
 const rotated = "accessKeyGeneration=2";
 
-const again = ({ milliseconds }: Ended): string => `right again after ${String(milliseconds)} ms`;
+const recovery = ({ milliseconds }: PulumiResult): string => `recovered after ${String(milliseconds)} ms`;
 
 async function deleteKeys(): Promise<void> {
-  const calls = (await keysOf(name)).map((AccessKeyId) => new DeleteAccessKeyCommand({ UserName: name, AccessKeyId }));
+  const calls = (await accessKeyIds(name)).map(
+    (AccessKeyId) => new DeleteAccessKeyCommand({ UserName: name, AccessKeyId }),
+  );
   await Promise.all(calls.map(async (call) => iam.send(call)));
 }
 
-/** Deletes by hand all that the stack made, in the order that AWS wants. */
+/** Deletes all resources of the stack by hand, in the order that AWS requires. */
 async function deleteEverything(): Promise<void> {
   await deleteObject(`/api/v1/namespaces/${name}`);
   const cluster = ["clusterroles", "clusterrolebindings"].map((kind) => `${kind}/ecr-helper-${name}`);
   const inBuild = ["roles", "rolebindings"].map(
-    (kind) => `namespaces/${build}/${kind}/${usualRole(`ecr-helper-${name}`)}`,
+    (kind) => `namespaces/${build}/${kind}/${defaultRoleName(`ecr-helper-${name}`)}`,
   );
   for (const path of [...cluster, `clusterroles/ecr-helper-${name}-stack`, ...inBuild])
     await deleteObject(`${rbac}/${path}`);
@@ -55,70 +59,70 @@ async function deleteEverything(): Promise<void> {
       await deleteObject(`/apis/admissionregistration.k8s.io/v1/${kind}/ecr-helper-${name}-${resource}`);
   await ecr.send(new DeleteRepositoryCommand({ repositoryName: name, force: true }));
   await deleteKeys();
-  await iam.send(new DetachUserPolicyCommand({ UserName: name, PolicyArn: arnOf(name) }));
-  await iam.send(new DeletePolicyCommand({ PolicyArn: arnOf(name) }));
+  await iam.send(new DetachUserPolicyCommand({ UserName: name, PolicyArn: policyArn(name) }));
+  await iam.send(new DeletePolicyCommand({ PolicyArn: policyArn(name) }));
   await iam.send(new DeleteUserCommand({ UserName: name }));
   await waitUntilGone(options, `/api/v1/namespaces?fieldSelector=metadata.name%3D${name}`, 60_000);
 }
 
-describe("a stack that is changed behind its back", () => {
-  let stack: EngineStack;
+describe("a stack whose resources are changed or deleted outside of Pulumi", () => {
+  let stack: ProxiedStack;
 
-  before(async () => (stack = await makeStackFor(name, build)));
-  after(async () => endStackFor(stack, build));
+  before(async () => (stack = await createStackAndNamespace(name, build)));
+  after(async () => removeStackAndNamespace(stack, build));
 
-  it("comes up, and has nothing to do then", async () => {
-    const { code, said } = await stack.up();
-    assert.equal(code, 0, said);
-    await assertWhole(stack, build);
+  it("is created, and a second up changes nothing", async () => {
+    const { code, output } = await stack.up();
+    assert.equal(code, 0, output);
+    await assertConverged(stack, build);
   });
 
-  it("a rotation of the key goes on where it was killed; at every moment there is a login that is taken", async (t) => {
+  it("continues a key rotation that was killed, and the registry accepts the login at all times", async (t) => {
     stack.configure(rotated);
-    const taken: boolean[] = [];
-    const looks = setInterval(() => void hasGoodLogin(build).then((one) => taken.push(one)), 50);
-    t.after(() => clearInterval(looks));
-    const first = await keyInUse(name);
+    const accepted: boolean[] = [];
+    const checks = setInterval(() => void hasAcceptedLogin(build).then((one) => accepted.push(one)), 50);
+    t.after(() => clearInterval(checks));
+    const first = await accessKeyIdInUse(name);
     const cancel = async (): Promise<unknown> => stack.pulumi("cancel", "--yes");
 
-    // The key that nobody knows takes the room of the new one, until somebody deletes it.
-    await stack.killedAt([awsCall("iam:CreateAccessKey")], commands.up);
+    // The key whose secret was lost counts against the quota of two keys, until somebody deletes it.
+    await stack.killedAt([awsRequest("iam:CreateAccessKey")], commands.up);
     await cancel();
     const full = await stack.up();
-    assert.match(full.said, /LimitExceeded: Cannot exceed quota for AccessKeysPerUser: 2/);
+    assert.match(full.output, /LimitExceeded: Cannot exceed quota for AccessKeysPerUser: 2/);
     await deleteUnusedKeys(name);
-    assert.deepEqual(await keysOf(name), [first]);
+    assert.deepEqual(await accessKeyIds(name), [first]);
     await stack.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
 
     for (const call of [
-      objectCall("PATCH", "/secrets/ecr-helper"),
-      objectCall("PATCH", "/deployments/ecr-helper"),
-      awsCall("iam:DeleteAccessKey"),
+      objectRequest("PATCH", "/secrets/ecr-helper"),
+      objectRequest("PATCH", "/deployments/ecr-helper"),
+      awsRequest("iam:DeleteAccessKey"),
     ]) {
       await stack.killedAt([call], commands.up);
       await cancel();
     }
     const ended = await stack.up();
-    assert.equal(ended.code, 0, ended.said);
-    clearInterval(looks);
-    assert.ok(taken.length > 20 && !taken.includes(false));
-    await assertWhole(stack, build);
-    assert.notEqual(await keyInUse(name), first);
-    const held = `4 times killed; 0 of ${String(taken.length)} looks without a login; one key`;
-    t.diagnostic(`outcome: rotation killed at every change | ${held} | ${again(ended)}`);
+    assert.equal(ended.code, 0, ended.output);
+    clearInterval(checks);
+    assert.ok(accepted.length > 20 && !accepted.includes(false));
+    await assertConverged(stack, build);
+    assert.notEqual(await accessKeyIdInUse(name), first);
+    const held = `4 times killed; 0 of ${String(accepted.length)} checks without a login; one key`;
+    t.diagnostic(`outcome: rotation killed at every change | ${held} | ${recovery(ended)}`);
   });
 
-  it("up makes again, and nothing else, the single things that were deleted", async (t) => {
+  it("gets exactly the deleted resources back by up", async (t) => {
     await deleteKeys();
     await ecr.send(new DeleteLifecyclePolicyCommand({ repositoryName: name }));
     await deleteObject(`/api/v1/namespaces/${name}/secrets/ecr-helper`);
     await deleteObject(`/apis/apps/v1/namespaces/${name}/deployments/ecr-helper`);
-    await deleteObject(`${rbac}/namespaces/${build}/rolebindings/${usualRole(`ecr-helper-${name}`)}`);
-    assert.ok(await hasGoodLogin(build), "the login goes on without all these");
+    await deleteObject(`${rbac}/namespaces/${build}/rolebindings/${defaultRoleName(`ecr-helper-${name}`)}`);
+    assert.ok(await hasAcceptedLogin(build), "the login stays valid without them");
     const ended = await stack.up();
-    assert.equal(ended.code, 0, ended.said);
+    assert.equal(ended.code, 0, ended.output);
     assert.deepEqual(
-      changesOf({ stderr: ended.said })
+      changesOf({ stderr: ended.output })
         .filter((change) => change.startsWith("created") || change.startsWith("updated"))
         .sort(),
       [
@@ -129,31 +133,31 @@ describe("a stack that is changed behind its back", () => {
         "created Secret ecr-helper",
       ],
     );
-    await assertWhole(stack, build);
+    await assertConverged(stack, build);
     t.diagnostic(
-      `outcome: key, secret, Deployment, RoleBinding deleted by hand | the login is taken | ${again(ended)}`,
+      `outcome: key, secret, Deployment, RoleBinding deleted by hand | the login is accepted | ${recovery(ended)}`,
     );
   });
 
-  it("up makes everything again where everything was deleted, and the image when it is told to", async (t) => {
+  it("gets everything back by up after everything was deleted, and the image with --replace", async (t) => {
     await deleteEverything();
     const ended = await stack.up();
-    assert.equal(ended.code, 0, ended.said);
-    await assertWhole(stack, build);
-    // Docker's provider takes an image for there for ever: the nodes that have it go on, and others find none.
-    assert.deepEqual(await imagesOf(name), []);
+    assert.equal(ended.code, 0, ended.output);
+    await assertConverged(stack, build);
+    // Docker's provider never notices that an image is gone: only nodes that have pulled it can run it.
+    assert.deepEqual(await imageTags(name), []);
     const pushed = await stack.try(...commands.up, "--replace", "**docker:index/image:Image::ecr-helper");
-    assert.equal(pushed.code, 0, pushed.said);
-    assert.equal((await imagesOf(name)).length, 1);
-    await assertWhole(stack, build);
-    t.diagnostic(`outcome: everything deleted by hand | up says what it made again | ${again(ended)}`);
+    assert.equal(pushed.code, 0, pushed.output);
+    assert.equal((await imageTags(name)).length, 1);
+    await assertConverged(stack, build);
+    t.diagnostic(`outcome: everything deleted by hand | up lists what it created again | ${recovery(ended)}`);
   });
 
-  it("down works where everything was deleted", async (t) => {
+  it("is destroyed without an error after everything was deleted", async (t) => {
     await deleteEverything();
     const ended = await stack.destroy();
-    assert.equal(ended.code, 0, ended.said);
+    assert.equal(ended.code, 0, ended.output);
     await stack.assertCleanedUp();
-    t.diagnostic(`outcome: down of what was deleted by hand | what is gone is no error | ${again(ended)}`);
+    t.diagnostic(`outcome: down of what was deleted by hand | what is gone is no error | ${recovery(ended)}`);
   });
 });

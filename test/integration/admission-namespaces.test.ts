@@ -9,11 +9,11 @@ import type { Labels } from "../../helper/shared/label-selector.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { createMatcher, isDynamic, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
-import { refusalOf, untilEnforced } from "../support/enforced.ts";
+import { denialMessage, waitForPolicy } from "../support/policy-enforcement.ts";
 import { makePolicyStack, openRights, type PolicyStack } from "./policy-stack.ts";
-import { accountPath, secretPath } from "../support/stack-parts.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
 
 const id = randomBytes(3).toString("hex");
 
@@ -68,7 +68,7 @@ const arbitraryRules = fc.record({
 });
 
 describe("the policies decide about namespaces as the helper", () => {
-  let own: OwnCluster;
+  let own: DisposableCluster;
   let admin: Kube;
   const stacks: PolicyStack[] = [];
   const labelsOf = new Map<string, Labels>();
@@ -81,7 +81,7 @@ describe("the policies decide about namespaces as the helper", () => {
     });
 
   before(async () => {
-    own = await startOwnCluster();
+    own = await startDisposableCluster();
     admin = createKubeClient(readKubeconfig(own.kubeconfig));
     await openRights(admin, id);
     for (const [name, labels] of Object.entries(namespaces)) {
@@ -89,7 +89,7 @@ describe("the policies decide about namespaces as the helper", () => {
     }
     const all = [...special, ...fc.sample(arbitraryRules, 25)];
     for (const [index, one] of all.entries()) stacks.push(await makeStack(one, index));
-    for (const { config, cluster } of stacks) await untilEnforced(cluster, config.namespace, "ecr-creds-pull");
+    for (const { config, cluster } of stacks) await waitForPolicy(cluster, config.namespace, "ecr-creds-pull");
     const { items } = await admin<{ items: { metadata: { name: string; labels: Labels } }[] }>({
       method: "GET",
       path: "/api/v1/namespaces",
@@ -100,7 +100,7 @@ describe("the policies decide about namespaces as the helper", () => {
     }
   });
 
-  after(async () => own.end());
+  after(async () => own.remove());
 
   const described = ({ buildNamespaces, excludeNamespaces, namespaceSelector }: NamespaceRules): string =>
     JSON.stringify([buildNamespaces, excludeNamespaces, namespaceSelector]);
@@ -110,7 +110,7 @@ describe("the policies decide about namespaces as the helper", () => {
     for (const { config, cluster } of stacks) {
       const [matches, secret] = [createMatcher(config), secretNamed(config, "ecr-creds")];
       for (const [name, labels] of labelsOf) {
-        const refusal = await refusalOf(cluster, apply(secretPath(name, "ecr-creds"), secret));
+        const refusal = await denialMessage(cluster, apply(secretPath(name, "ecr-creds"), secret));
         const isKept = name === config.namespace || matches(name, labels);
         assert.equal(refusal === "", isKept, `${name} ${described(config)}: ${refusal}`);
         if (isKept) allowed++;
@@ -126,7 +126,7 @@ describe("the policies decide about namespaces as the helper", () => {
       const matches = createMatcher(config);
       const account = newServiceAccount(config, { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] });
       for (const [name, labels] of labelsOf) {
-        const refusal = await refusalOf(cluster, apply(accountPath(name), account));
+        const refusal = await denialMessage(cluster, apply(accountPath(name), account));
         assert.equal(refusal === "", matches(name, labels), `${name} ${described(config)}: ${refusal}`);
       }
     }

@@ -11,19 +11,19 @@ import type { Kube, PartialObjectMetadata } from "../../helper/kube/types.ts";
 import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
-import { refusalOf, untilEnforced } from "../support/enforced.ts";
+import { denialMessage, waitForPolicy } from "../support/policy-enforcement.ts";
 import { makePolicyStack, openRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
-import { accountPath, secretPath, type ServiceAccount } from "../support/stack-parts.ts";
+import { accountPath, secretPath, type ServiceAccount } from "../support/kept-objects.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `helper-${id}`;
 const [made, extended, both, next] = [`old-${id}-made`, `old-${id}-extended`, `old-${id}-both`, `new-${id}`];
 const { signal } = new AbortController();
 
-describe("a helper whose stack has other rules and names by now", () => {
-  let own: OwnCluster;
+describe("a helper whose stack has changed its rules and names", () => {
+  let own: DisposableCluster;
   let admin: Kube;
   let stack: PolicyStack;
   let renamed: HelperConfig;
@@ -54,7 +54,7 @@ describe("a helper whose stack has other rules and names by now", () => {
   const token = { username: "AWS", password: "p", issuedAt: 0, expiresAt: 1 };
 
   before(async () => {
-    own = await startOwnCluster();
+    own = await startDisposableCluster();
     const options = readKubeconfig(own.kubeconfig);
     admin = createKubeClient(options);
     await openRights(admin, id);
@@ -67,7 +67,7 @@ describe("a helper whose stack has other rules and names by now", () => {
       const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
       await admin({ method: "POST", path: `/api/v1/namespaces/${one}/serviceaccounts`, body });
     }
-    await untilEnforced(stack.cluster, namespace, "ecr-creds-pull");
+    await waitForPolicy(stack.cluster, namespace, "ecr-creds-pull");
     const { writer } = writerOf(stack.config);
     const secrets = desiredSecrets(stack.config, new Map([["eu-west-1", token]]));
     for (const one of [made, extended, both, next]) {
@@ -83,12 +83,12 @@ describe("a helper whose stack has other rules and names by now", () => {
     renamed = readConfig({ ...helperEnvironment, ...other, ...rules });
     await setPolicies(admin, renamed);
     const old = apply(secretPath(made, "ecr-creds"), secretNamed(stack.config, "ecr-creds"));
-    while ((await refusalOf(stack.cluster, old)) === "") await new Promise(setImmediate);
+    while ((await denialMessage(stack.cluster, old)) === "") await new Promise(setImmediate);
   });
 
-  after(async () => own.end());
+  after(async () => own.remove());
 
-  it("takes back its secrets, the service account that it made, and its entries in others'", async () => {
+  it("removes its secrets, its service account, and its entries in foreign ones", async () => {
     const { writer, observed } = writerOf(stack.config);
     for (const name of ["ecr-creds", "ecr-creds-pull"]) {
       const found = await admin<PartialObjectMetadata>({ method: "GET", path: secretPath(made, name) });
@@ -101,7 +101,7 @@ describe("a helper whose stack has other rules and names by now", () => {
     assert.deepEqual((await accountIn(both))?.metadata.labels, undefined, "it belongs to others now");
   });
 
-  it("is followed by one that puts its own entries in the place of those that were noted", async () => {
+  it("is followed by one that replaces the noted entries by its own", async () => {
     const { writer } = writerOf(renamed);
     for (const secret of desiredSecrets(renamed, new Map([["eu-west-1", token]]))) {
       assert.equal(await writer.applySecret(next, secret, undefined, signal), "created");
@@ -110,7 +110,7 @@ describe("a helper whose stack has other rules and names by now", () => {
     assert.deepEqual(await namesIn(next), ["theirs", "logins"]);
   });
 
-  it("extends a service account that somebody makes while the helper is about to, and does not take it over", async () => {
+  it("extends, and does not take over, a service account that is created while the helper creates its own", async () => {
     const raced = `${next}-raced`;
     await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: raced } } });
     let isMade = false;

@@ -5,10 +5,11 @@ import { after, before, describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, attacksBy, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";
-import { refusalOf } from "../support/enforced.ts";
-import { accountPath, makeParts, secretPath, type Parts, type PartsOptions } from "../support/stack-parts.ts";
+import { denialMessage } from "../support/policy-enforcement.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
+import { makeParts, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 
@@ -28,7 +29,7 @@ const placesOf = (name: string): Places => ({
 
 /** A stack's helper has done its work in the build namespaces, and ended. */
 async function setScene(
-  cluster: OwnCluster,
+  cluster: DisposableCluster,
   name: string,
   byPattern: boolean,
   config: PartsOptions["config"] = {},
@@ -66,8 +67,8 @@ async function grant({ admin, env }: Parts, namespace: string, resourceNames: st
   await admin({ method: "POST", path: `${path}/rolebindings`, body: { metadata, roleRef, subjects } });
 }
 
-describe("whoever has the helper's token", () => {
-  let cluster: OwnCluster;
+describe("a process with the helper's token", () => {
+  let cluster: DisposableCluster;
   const scenes = new Map<string, Scene>();
   const sceneOf = (name: string): Scene => {
     const scene = scenes.get(name);
@@ -76,7 +77,7 @@ describe("whoever has the helper's token", () => {
   };
 
   before(async () => {
-    cluster = await startOwnCluster();
+    cluster = await startDisposableCluster();
     scenes.set("patterns", await setScene(cluster, "patterns", true));
     scenes.set("names", await setScene(cluster, "names", false));
     scenes.set("free", await setScene(cluster, "free", true, { admissionPolicy: "false" }));
@@ -84,7 +85,7 @@ describe("whoever has the helper's token", () => {
 
   after(async () => {
     for (const { parts } of scenes.values()) await parts.removeFromAws();
-    await cluster.end();
+    await cluster.remove();
   });
 
   /** The answer to an attack in a scene: nothing where the API server would do it, else what it says. */
@@ -92,18 +93,18 @@ describe("whoever has the helper's token", () => {
     const { parts, config, places } = sceneOf(name);
     const attack = attacksBy(config, places).find((one) => one.what === what);
     if (attack === undefined) throw new Error(`there is no attack that ${what}`);
-    return refusalOf(parts.cluster, attack.call);
+    return denialMessage(parts.cluster, attack.call);
   };
 
   for (const attack of attacksBy(readConfig(helperEnvironment), placesOf("any"))) {
-    it(`${attack.what} by the rights of patterns, but not with a policy, and not by names`, async () => {
+    it(`${attack.what} with the rights for patterns, but not with a policy nor with the rights for names`, async () => {
       assert.equal(await answerTo("free", attack), "");
       assert.match(await answerTo("patterns", attack), attack.refusal);
       assert.match(await answerTo("names", attack), attack.isOutside === true ? /cannot patch/ : attack.refusal);
     });
   }
 
-  it("goes on with the names of its own role until that one goes, and takes back what was noted by them", async () => {
+  it("works with the names of its own role until that role is deleted, and removes what it noted under them", async () => {
     const { parts, places } = sceneOf("names");
     const { empty } = places;
     const env = { ...parts.env, ECR_HELPER_BASIC_AUTH_SECRET: "old", ECR_HELPER_PULL_SECRET: "old-pull" };
@@ -112,9 +113,9 @@ describe("whoever has the helper's token", () => {
     const pull = apply(secretPath(empty, "old-pull"), secretNamed(old, "old-pull"));
     const entries = { secrets: ["old"], imagePullSecrets: ["old-pull"] };
     const account = apply(accountPath(empty), newServiceAccount(old, entries));
-    for (const call of [login, pull]) assert.match(await refusalOf(parts.cluster, call), /cannot patch/);
-    assert.match(await refusalOf(parts.cluster, account), /only add and remove its own secrets/);
+    for (const call of [login, pull]) assert.match(await denialMessage(parts.cluster, call), /cannot patch/);
+    assert.match(await denialMessage(parts.cluster, account), /only add and remove its own secrets/);
     await grant(parts, empty, ["old", "old-pull"]);
-    for (const call of [login, pull, account]) assert.equal(await refusalOf(parts.cluster, call), "");
+    for (const call of [login, pull, account]) assert.equal(await denialMessage(parts.cluster, call), "");
   });
 });

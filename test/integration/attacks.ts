@@ -5,7 +5,7 @@ import type { Secret } from "../../helper/resources/types.ts";
 import type { KubeRequest } from "../../helper/kube/types.ts";
 import { annotations, entriesAnnotation, ownLabels, ownMetadata } from "../../helper/shared/ownership.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
-import { accountPath, secretPath } from "../support/stack-parts.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
 
 /** Namespaces by what is in them. */
 export interface Places {

@@ -22,7 +22,7 @@ import {
   type Intruder,
 } from "./intruder.ts";
 
-describe("whoever has the rights of infra/deployer-policy.json, and made a policy that allows everything, a user and a role with it", () => {
+describe("a deployer that created a policy that allows everything, and a user and a role with it", () => {
   let intruder: Intruder;
   let [id, theirs, lax, UserName, RoleName] = ["", "", "", "", ""];
   let policy: { PolicyArn: string };
@@ -71,9 +71,9 @@ describe("whoever has the rights of infra/deployer-policy.json, and made a polic
     await refused(who.sts.send(new AssumeRoleCommand(asked)), "sts:AssumeRole", denied);
   };
 
-  it("has a key that opens no more than the boundary", async () => isBounded(made));
+  it("gets a key with no more rights than the boundary", async () => isBounded(made));
 
-  it("has a session that opens no more than the boundary", async () => {
+  it("gets a session with no more rights than the boundary", async () => {
     const RoleArn = roleArn(RoleName);
     // AWS lets in whoever the role trusts by name; the emulator wants it allowed on both sides.
     const assume = { UserName: `${id}-user`, PolicyName: "assume" };
@@ -85,7 +85,7 @@ describe("whoever has the rights of infra/deployer-policy.json, and made a polic
     await isBounded(clientsOf(Credentials));
   });
 
-  it("does not take the boundary away, nor put another one in its place", async () => {
+  it("cannot remove or replace the boundary", async () => {
     const ofUser = own.iam.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName }));
     await refused(ofUser, "iam:DeleteUserPermissionsBoundary");
     const ofRole = own.iam.send(new iam.DeleteRolePermissionsBoundaryCommand({ RoleName }));

@@ -9,7 +9,7 @@ import { boundaryArn } from "../support/deployer.ts";
 import { account, aws, cluster, issuer, roleArn } from "../local/settings.ts";
 import { administrator, everything, makeIntruder, refused, trusting, type Clients, type Intruder } from "./intruder.ts";
 
-describe("whoever has the rights of infra/deployer-policy.json", () => {
+describe("a deployer with the rights of infra/deployer-policy.json", () => {
   let intruder: Intruder;
   let [id, theirs, lax, userArn] = ["", "", "", ""];
   let own: Clients;
@@ -21,7 +21,7 @@ describe("whoever has the rights of infra/deployer-policy.json", () => {
 
   after(async () => intruder.remove());
 
-  it("makes neither a user nor a role without the boundary, with another one, under another name or path", async () => {
+  it("cannot create a user or a role without the boundary, with another one, or under another name or path", async () => {
     const AssumeRolePolicyDocument = trusting();
     const within = { PermissionsBoundary: boundaryArn(id) };
     for (const one of [{}, { PermissionsBoundary: lax }, { PermissionsBoundary: administrator }]) {
@@ -41,7 +41,7 @@ describe("whoever has the rights of infra/deployer-policy.json", () => {
     await refused(own.iam.send(new iam.CreateRoleCommand(elsewhere)), "iam:CreateRole");
   });
 
-  it("does not touch the boundary, nor policies of other names", async () => {
+  it("cannot change the boundary or policies of other names", async () => {
     for (const PolicyArn of [boundaryArn(id), lax]) {
       const version = { PolicyArn, PolicyDocument: everything, SetAsDefault: true };
       await refused(own.iam.send(new iam.CreatePolicyVersionCommand(version)), "iam:CreatePolicyVersion");
@@ -56,7 +56,7 @@ describe("whoever has the rights of infra/deployer-policy.json", () => {
     await refused(own.iam.send(new iam.CreatePolicyCommand(made)), "iam:CreatePolicy");
   });
 
-  it("does nothing to other users and roles", async () => {
+  it("cannot change other users and roles", async () => {
     const [UserName, RoleName] = [theirs, theirs];
     await refused(own.iam.send(new iam.CreateAccessKeyCommand({ UserName })), "iam:CreateAccessKey");
     await refused(own.iam.send(new iam.CreateAccessKeyCommand({ UserName: `${id}-user` })), "iam:CreateAccessKey");
@@ -75,7 +75,7 @@ describe("whoever has the rights of infra/deployer-policy.json", () => {
     await refused(own.iam.send(new iam.PutUserPolicyCommand(inline)), "iam:PutUserPolicy");
   });
 
-  it("does nothing to other OIDC providers, clusters and associations", async () => {
+  it("cannot change other OIDC providers, clusters and associations", async () => {
     const arn = (name: string): string => `arn:aws:iam::${account}:oidc-provider/${name}`;
     for (const name of [`oidc.example/${id}`, `${issuer.replace("https://", "")}/more`]) {
       const OpenIDConnectProviderArn = arn(name);
@@ -104,7 +104,7 @@ describe("whoever has the rights of infra/deployer-policy.json", () => {
     await refused(own.eks.send(new eks.TagResourceCommand({ resourceArn, tags: { a: "b" } })), "eks:TagResource");
   });
 
-  it("is refused what the local cloud cannot judge", async () => {
+  it("is denied what the local cloud cannot evaluate", async () => {
     const asked = own.iam.send(new iam.CreateGroupCommand({ GroupName: id }));
     await assert.rejects(asked, {
       name: /^InvalidAction/,

@@ -5,14 +5,8 @@ import { KubeError } from "../../helper/kube/errors.ts";
 import type { KubeRequest } from "../../helper/kube/types.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject } from "../local/watch.ts";
-import {
-  accountPath,
-  makeParts,
-  secretPath,
-  type Parts,
-  type Secret,
-  type ServiceAccount,
-} from "../support/stack-parts.ts";
+import { accountPath, secretPath, type Secret, type ServiceAccount } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const timeout = 20_000;
@@ -51,7 +45,7 @@ const basicDeeds: Record<string, (path: string) => KubeRequest> = {
   "gets another endpoint for Knative": annotate({ "build.knative.dev/docker-0": "https://elsewhere" }),
 };
 
-describe("what the helper made", () => {
+describe("an object that the helper created", () => {
   let parts: Parts;
   let helper: HelperProcess;
   let count = 0;
@@ -89,7 +83,7 @@ describe("what the helper made", () => {
     ["ecr-creds-pull", deeds],
   ] as const) {
     for (const [what, deed] of Object.entries(all)) {
-      it(`is put back at once when ${name} ${what}`, async () => {
+      it(`is restored at once when ${name} ${what}`, async () => {
         const namespace = await fresh();
         const before = await parts.secret(namespace, name);
         const changed = await parts.admin<Partial<Secret>>(deed(secretPath(namespace, name)));
@@ -103,7 +97,7 @@ describe("what the helper made", () => {
     }
   }
 
-  it("is put back at once when the service account is deleted, or loses the helper's entries", async () => {
+  it("is restored at once when the service account is deleted or loses the helper's entries", async () => {
     for (const deed of [
       (path: string): KubeRequest => ({ method: "DELETE", path }),
       (path: string): KubeRequest => merge(path, { secrets: null, imagePullSecrets: [{ name: "theirs" }] }),
@@ -121,7 +115,7 @@ describe("what the helper made", () => {
     }
   });
 
-  it("is not touched for what others add to it", async () => {
+  it("is left alone when others add to it", async () => {
     const namespace = await fresh();
     const path = secretPath(namespace, "ecr-creds");
     const added = await parts.admin<Secret>(merge(path, { metadata: { labels: { team: "a" } } }));
@@ -131,7 +125,7 @@ describe("what the helper made", () => {
     assert.equal((await parts.secret(namespace)).metadata.resourceVersion, added.metadata.resourceVersion);
   });
 
-  it("is put back more and more slowly where somebody wants the last word, which an Event tells", async () => {
+  it("is restored with increasing delay under repeated edits, which an Event reports", async () => {
     const namespace = await fresh();
     const over = new AbortController();
     let fights = 0;
@@ -154,7 +148,7 @@ describe("what the helper made", () => {
     assert.ok(fights <= 4, `${String(fights)} rounds`);
   });
 
-  it("survives a thousand rounds of another client's edits of thirty entries: neither loses any", async () => {
+  it("keeps its entries and another client's thirty through a thousand concurrent edits", async () => {
     const namespace = `${id}-shared`;
     await parts.namespace(namespace);
     await waitForObject(parts.options, one(namespace, "serviceaccounts", "builder-sa"), isComplete, timeout);

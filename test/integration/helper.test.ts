@@ -9,8 +9,9 @@ import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
 import { waitFor, waitUntilGone } from "../local/watch.ts";
 import { loginStatus } from "../support/registry-login.ts";
-import { usualRole } from "../support/role-name.ts";
-import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
+import { defaultRoleName } from "../support/role-name.ts";
+import { decode, pullPasswords, secretPath, type Secret } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const [first, second, late] = [`first-${id}`, `second-${id}`, `late-${id}`];
@@ -34,7 +35,7 @@ describe("the helper, with the stack's own rights", () => {
 
   after(async () => parts.remove());
 
-  it("writes a login that the registry takes, which takes no other", async () => {
+  it("writes a login that the registry accepts, and no other works", async () => {
     const { type, data, metadata } = await secret(first, "ecr-creds");
     assert.equal(type, "kubernetes.io/basic-auth");
     assert.equal(decode(data["username"]), "AWS");
@@ -74,11 +75,11 @@ describe("the helper, with the stack's own rights", () => {
     await assert.rejects(secret(own, "ecr-creds"), (error: KubeError) => error.status === 404);
   });
 
-  it("says what is missing in a namespace that is not there, and serves it when it comes with its Role", async () => {
+  it("reports a namespace that does not exist, and serves it once it is created with its Role", async () => {
     await helper.line(new RegExp(`namespace ${late} cannot be read: .*403.*pulumi up --refresh`));
     await parts.namespace(late);
     const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${late}`;
-    const name = usualRole(parts.owner);
+    const name = defaultRoleName(parts.owner);
     const source = await parts.admin<{ rules: object[] }>({
       method: "GET",
       path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${first}/roles/${name}`,
@@ -143,7 +144,7 @@ describe("the helper, with the stack's own rights", () => {
     for (const token of tokens) assert.ok(!JSON.stringify(helper.lines).includes(token));
   });
 
-  it("leaves nothing when its owner goes, but what was somebody else's", async () => {
+  it("leaves only foreign objects when its owner is deleted", async () => {
     await parts.admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${parts.owner}` });
     const selector = encodeURIComponent(`app.kubernetes.io/instance=${parts.owner}`);
     for (const plural of ["secrets", "serviceaccounts"])
@@ -152,7 +153,7 @@ describe("the helper, with the stack's own rights", () => {
   });
 });
 
-describe("the helper, over time and against others", () => {
+describe("the helper, over time and beside other writers", () => {
   const namespace = `time-${id}`;
   let parts: Parts;
   let gateway: Gateway;
@@ -172,7 +173,7 @@ describe("the helper, over time and against others", () => {
   const run = (env: Record<string, string> = {}): HelperProcess =>
     parts.run({ AWS_ENDPOINT_URL: url(gateway.api), ...env });
 
-  it("is refused by ECR without the stack's key, and writes nothing then", async () => {
+  it("is denied by ECR without the stack's key, and writes nothing", async () => {
     const helper = run({ AWS_SECRET_ACCESS_KEY: "wrong" });
     await helper.line(/no authorization token/);
     await helper.stop();
@@ -180,7 +181,7 @@ describe("the helper, over time and against others", () => {
     await assert.rejects(parts.secret(namespace), (error: KubeError) => error.status === 404);
   });
 
-  it("leaves a secret alone that somebody else made, says so in an Event, and serves the rest", async () => {
+  it("leaves a foreign secret alone, reports it in an Event, and serves the rest", async () => {
     const type = "kubernetes.io/basic-auth";
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     const body = { metadata: { name: "ecr-creds" }, type, stringData: { username: "theirs", password: "theirs" } };
@@ -203,7 +204,7 @@ describe("the helper, over time and against others", () => {
     await helper.stop();
   });
 
-  it("replaces each token at half of its life, so that the registry takes it at every moment", async () => {
+  it("replaces each token at half of its life, so that the registry accepts it at all times", async () => {
     const helper = run();
     const seen = new Set<string>();
     const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds`;
@@ -222,7 +223,7 @@ describe("the helper, over time and against others", () => {
     await helper.stop();
   });
 
-  it("keeps the last good login while IAM refuses, and goes on when it allows again", async () => {
+  it("keeps the last good login while IAM denies, and continues once it allows again", async () => {
     const helper = run();
     await helper.line(/the secret will expire/);
     await parts.attach(false);

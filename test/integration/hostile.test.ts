@@ -8,8 +8,9 @@ import type { Kube } from "../../helper/kube/types.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { recordSecrets } from "../local/audit-log.ts";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
-import { accountPath, makeParts, secretPath, type Parts } from "../support/stack-parts.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const [victim, hostile, outside] = [`team-${id}-victim`, `team-${id}-hostile`, `other-${id}`];
@@ -18,8 +19,8 @@ const [victim, hostile, outside] = [`team-${id}-victim`, `team-${id}-hostile`, `
 const largest = 240 * 1024;
 const text = (length: number): string => randomBytes(length / 2).toString("hex");
 
-describe("somebody hostile in a namespace", () => {
-  let cluster: OwnCluster;
+describe("the helper, with a hostile tenant in a namespace", () => {
+  let cluster: DisposableCluster;
   let parts: Parts;
   let helper: HelperProcess;
 
@@ -49,7 +50,7 @@ describe("somebody hostile in a namespace", () => {
     Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${String(helper.pid)}/status`, "utf8"))?.[1]);
 
   before(async () => {
-    cluster = await startOwnCluster();
+    cluster = await startDisposableCluster();
     parts = await makeParts([`team-${id}-*`], cluster);
     for (const namespace of [victim, hostile, outside]) await parts.namespace(namespace);
   });
@@ -57,10 +58,10 @@ describe("somebody hostile in a namespace", () => {
   after(async () => {
     await helper.stop();
     await parts.removeFromAws();
-    await cluster.end();
+    await cluster.remove();
   });
 
-  it("stops nobody else by what he writes before the helper starts", async () => {
+  it("serves all others whatever the tenant writes before it starts", async () => {
     const poison = ['{"secrets":null}', "null", '{"secrets":{"length":1e9}}', "[".repeat(1_000), "{"];
     for (const [index, namespace] of [hostile, outside].entries()) {
       const tenant = await tenantOf(namespace);
@@ -89,7 +90,7 @@ describe("somebody hostile in a namespace", () => {
     );
   });
 
-  it("does not fill its memory by the largest objects, in many namespaces at its start, nor by a stream of them", async () => {
+  it("keeps its memory small with the largest objects in many namespaces at its start, and with a stream of them", async () => {
     await helper.stop();
     const many = Array.from({ length: 60 }, (_, index) => `other-${id}-${String(index)}`);
     await inParallel(many, 8, async (namespace) => {

@@ -5,7 +5,7 @@ import * as ecr from "@aws-sdk/client-ecr";
 import * as eks from "@aws-sdk/client-eks";
 import * as iam from "@aws-sdk/client-iam";
 import { STSClient } from "@aws-sdk/client-sts";
-import { deployerPolicy, makeDeployer } from "../support/deployer.ts";
+import { deployerPolicy, createDeployer } from "../support/deployer.ts";
 import { account, aws } from "../local/settings.ts";
 
 Object.assign(process.env, aws);
@@ -78,7 +78,7 @@ export interface Intruder {
 export async function makeIntruder(): Promise<Intruder> {
   const id = `intruder-${randomBytes(3).toString("hex")}`;
   const [name, theirs, lax] = [`${id}-user`, `${id}-theirs`, `${id}-lax`];
-  const user = await makeDeployer(root, name, id);
+  const user = await createDeployer(root, name, id);
   await user.allow(await deployerPolicy(id));
   await root.send(new iam.CreatePolicyCommand({ PolicyName: lax, PolicyDocument: everything }));
   await root.send(new iam.CreateUserCommand({ UserName: theirs }));

@@ -110,11 +110,11 @@ describe("the monitoring", () => {
   });
   after(async () => rm(folder, { recursive: true }));
 
-  it("is of metrics that Prometheus finds well-formed and well-named", async () => {
+  it("exposes metrics that promtool accepts", async () => {
     await run(promtool, ["check", "metrics"], { input: exposed });
   });
 
-  it("has rules that Prometheus takes", async () => {
+  it("has rules that Prometheus accepts", async () => {
     await run(promtool, ["check", "rules", alertsFile]);
   });
 
@@ -136,7 +136,7 @@ describe("the monitoring", () => {
     }
   });
 
-  it("has alerts of what the helper gives, which say what is wrong and what to do", () => {
+  it("has alerts on existing metrics, which say what is wrong and what to do", () => {
     for (const { alert, expr, labels, annotations } of rules) {
       const kept = checkExpression(expr);
       const { summary, description } = annotations;
@@ -152,7 +152,7 @@ describe("the monitoring", () => {
     for (const { title, datasource } of dashboard.panels) assert.equal(datasource.uid, "${datasource}", title);
   });
 
-  it("has a dashboard of what the helper gives, all of it", () => {
+  it("has a dashboard of all metrics of the helper", () => {
     for (const { expr, legendFormat } of targets) {
       const kept = checkExpression(expr);
       for (const label of matches(legendFormat, /\{\{(\w+)\}\}/g)) assert.ok(kept.has(label), `${label} of ${expr}`);

@@ -9,7 +9,8 @@ import { account, aws, ports } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";
-import { decode, makeParts, pullPasswords, secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
+import { decode, pullPasswords, secretPath, type Secret } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `pushes-${id}`;
@@ -61,7 +62,7 @@ describe("a helper that assumes a role for the logins that push", () => {
     assert.equal((await client(await login()).pull(repositoryName, "1")).length, 2);
     const pulls = client(await pullLogin());
     assert.equal((await pulls.pull(repositoryName, "1")).length, 2);
-    const pushed = pulls.get("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
+    const pushed = pulls.request("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
     await assert.rejects(pushed, /403 DENIED .* ecr:InitiateLayerUpload/);
   });
 

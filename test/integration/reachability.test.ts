@@ -15,7 +15,7 @@ import { bridge, home, kubeconfig, loopback, ports, url } from "../local/setting
 import { run } from "../local/process.ts";
 import { waitFor, waitForObject } from "../local/watch.ts";
 import { helperPort } from "../../helper/shared/environment.ts";
-import { accepting, listen, namespaceOf, Outsider, type Target } from "../support/network-namespace.ts";
+import { reachableTargets, listen, namespaceOf, ExternalHost, type Target } from "../support/network-namespace.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `reach-${id}`;
@@ -84,7 +84,7 @@ const isEverywhere = ({ address }: Target): boolean => address === "0.0.0.0" || 
 describe("the local cloud's network", () => {
   const options = readKubeconfig(kubeconfig);
   const admin = adminKube();
-  let outsider: Outsider;
+  let outsider: ExternalHost;
   let server: ChildProcess;
   let podAddress: string;
   /** Into another pod than the one that listens. */
@@ -116,7 +116,7 @@ describe("the local cloud's network", () => {
     const spec = { type: "NodePort", selector: { app: "serving" }, ports: [{ port: 80, targetPort: helperPort }] };
     const path = `/api/v1/namespaces/${namespace}/services`;
     service = await admin<Service>({ method: "POST", path, body: { metadata: { name: "serving" }, spec } });
-    outsider = await Outsider.connect(`eh-${id}`);
+    outsider = await ExternalHost.connect(`eh-${id}`);
   });
 
   after(async () => {
@@ -130,14 +130,14 @@ describe("the local cloud's network", () => {
     assert.ok(parts.length > 8, JSON.stringify(parts));
     assert.deepEqual(await listeners("udp"), []);
     assert.deepEqual(parts.filter(isEverywhere), [], "each listens on an address of the cloud's own");
-    assert.deepEqual(await accepting(parts), parts);
+    assert.deepEqual(await reachableTargets(parts), parts);
     assert.deepEqual(
-      await accepting(parts, podEnter),
+      await reachableTargets(parts, podEnter),
       parts.filter(({ address }) => address === bridge.address),
     );
     const tried = parts.flatMap(({ port }) => addresses().map((address) => ({ address, port })));
     t.diagnostic(`${String(parts.length)} ports at ${String(addresses().length)} addresses`);
-    assert.deepEqual(await accepting(tried, outsider.enter), []);
+    assert.deepEqual(await reachableTargets(tried, outsider.enter), []);
   });
 
   it("lets this machine and pods use pods and services, and nobody else", async () => {
@@ -150,15 +150,15 @@ describe("the local cloud's network", () => {
     ];
     // kube-proxy tells nobody when it has taken note of a service.
     const deadline = Date.now() + 20_000;
-    while ((await accepting(reached)).length < reached.length && Date.now() < deadline) await delay(100);
-    assert.deepEqual(await accepting(reached), reached);
-    assert.deepEqual(await accepting(reached, podEnter), reached);
+    while ((await reachableTargets(reached)).length < reached.length && Date.now() < deadline) await delay(100);
+    assert.deepEqual(await reachableTargets(reached), reached);
+    assert.deepEqual(await reachableTargets(reached, podEnter), reached);
     const services = await admin<{ items: Service[] }>({ method: "GET", path: "/api/v1/services" });
     const clusterAddresses = services.items.flatMap(({ spec }) =>
       spec.ports.map(({ port }) => ({ address: spec.clusterIP, port })),
     );
     assert.ok(clusterAddresses.length > 1);
-    assert.deepEqual(await accepting([...reached, ...nodePorts, ...clusterAddresses], outsider.enter), []);
+    assert.deepEqual(await reachableTargets([...reached, ...nodePorts, ...clusterAddresses], outsider.enter), []);
   });
 
   it("lets nobody at the emulator's registry and controls through the door of AWS", async () => {

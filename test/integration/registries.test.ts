@@ -8,15 +8,9 @@ import { recordOutput } from "../local/audit-log.ts";
 import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { account, loopback, ports, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
-import { isLoginTaken } from "../support/registry-login.ts";
-import {
-  decode,
-  makeParts,
-  pullPasswords,
-  type Parts,
-  type Secret,
-  type ServiceAccount,
-} from "../support/stack-parts.ts";
+import { isLoginAccepted } from "../support/registry-login.ts";
+import { decode, pullPasswords, type Secret, type ServiceAccount } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 import { freePort } from "../support/api-server.ts";
 
 const namespace = `registries-${randomBytes(3).toString("hex")}`;
@@ -74,7 +68,7 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     recordOutput("metrics", metrics);
     return Number(sample.exec(metrics)?.[1]);
   };
-  const registryTakes = async (password: string): Promise<boolean> => isLoginTaken(gateway.registry, password);
+  const registryTakes = async (password: string): Promise<boolean> => isLoginAccepted(gateway.registry, password);
   const path = (collection: string, name: string): string =>
     `/api/v1/namespaces/${namespace}/${collection}?fieldSelector=metadata.name%3D${name}`;
 

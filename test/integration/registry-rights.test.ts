@@ -1,6 +1,5 @@
-// The local cloud's registry and ECR judge as AWS does: every request by the principal whose token it carries.
+// The local cloud's registry authorizes as AWS does: every request by the principal whose token it carries.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { after, before, describe, it } from "node:test";
@@ -8,124 +7,50 @@ import * as ecr from "@aws-sdk/client-ecr";
 import * as iam from "@aws-sdk/client-iam";
 import * as sts from "@aws-sdk/client-sts";
 import { recordSecrets } from "../local/audit-log.ts";
-import { startGateway, type Gateway } from "../local/gateway/main.ts";
-import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
+import { startGateway } from "../local/gateway/main.ts";
+import { account, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
 import { rootOf } from "../local/root-key.ts";
+import { passwordFor, RegistryClient, sha256, type Credentials } from "../support/registry-client.ts";
 import {
-  passwordFor,
-  RegistryClient,
-  sha256,
-  type Credentials,
-  type CredentialSource,
-} from "../support/registry-client.ts";
-
-Object.assign(process.env, aws);
-
-const id = `plugin-rights-${randomBytes(3).toString("hex")}`;
-const [repository, other] = [`${id}/app`, `${id}/other`];
-const arnOf = (name: string, of = account, region = "us-east-1"): string =>
-  `arn:aws:ecr:${region}:${of}:repository/${name}`;
-const userArn = `arn:aws:iam::${account}:user/builds/${id}`;
-const roleArn = `arn:aws:iam::${account}:role/builds/${id}`;
-
-const pulling = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
-const pushing = [
-  "ecr:BatchCheckLayerAvailability",
-  "ecr:CompleteLayerUpload",
-  "ecr:InitiateLayerUpload",
-  "ecr:PutImage",
-  "ecr:UploadLayerPart",
-];
-
-type Statement = Record<string, unknown>;
-const allow = (Action: unknown, Resource: unknown = arnOf(repository), more: Statement = {}): Statement => ({
-  Effect: "Allow",
-  Action,
-  Resource,
-  ...more,
-});
-const deny = (Action: unknown, Resource: unknown = "*", more: Statement = {}): Statement => ({
-  ...allow(Action, Resource, more),
-  Effect: "Deny",
-});
-const document = (...Statement: Statement[]): string => JSON.stringify({ Version: "2012-10-17", Statement });
-const opened = (Principal: unknown, more: Statement = {}): string =>
-  document({ Effect: "Allow", Principal, Action: [...pulling, ...pushing], ...more });
-
-const refused = (action: string, why: string, who = userArn, where = arnOf(repository)): string =>
-  `403 DENIED User: ${who} is not authorized to perform: ${action} on resource: ${where} ${why}`;
-const noIdentity = (action: string): string => `because no identity-based policy allows the ${action} action`;
+  allow,
+  arnOf,
+  client,
+  clients,
+  createFixture,
+  deny,
+  document,
+  gateway,
+  id,
+  inline,
+  noIdentity,
+  ofRepository,
+  opened,
+  other,
+  pull,
+  pulling,
+  push,
+  pushing,
+  refused,
+  removeFixture,
+  repository,
+  roleArn,
+  type Statement,
+  user,
+  userArn,
+} from "./registry-fixture.ts";
 
 describe("the registry of the local cloud", () => {
-  const clients = { iam: new iam.IAMClient(), ecr: new ecr.ECRClient() };
-  let gateway: Gateway;
-  let user: Credentials;
+  before(createFixture);
+  after(removeFixture);
 
-  const inline = async (...statements: Statement[]): Promise<void> => {
-    const PolicyDocument = document(allow("ecr:GetAuthorizationToken", "*"), ...statements);
-    await clients.iam.send(new iam.PutUserPolicyCommand({ UserName: id, PolicyName: "inline", PolicyDocument }));
-  };
-  const ofRepository = async (policyText: string | undefined, repositoryName = repository): Promise<void> => {
-    if (policyText !== undefined) {
-      await clients.ecr.send(new ecr.SetRepositoryPolicyCommand({ repositoryName, policyText }));
-    } else {
-      await clients.ecr.send(new ecr.DeleteRepositoryPolicyCommand({ repositoryName }));
-    }
-  };
-  const client = async (of: CredentialSource = user, host?: string): Promise<RegistryClient> =>
-    new RegistryClient(gateway.registry, await passwordFor(of, { api: gateway.api }), host);
-  const pull = async (of?: Credentials, host?: string): Promise<string> =>
-    (await client(of, host)).pull(repository, "1").then(
-      () => "pulled",
-      (error: unknown) => (error as Error).message,
-    );
-  const push = async (tag = "2", of?: Credentials): Promise<string> =>
-    (await client(of)).push(repository, tag, `layer of ${tag}`).then(
-      () => "pushed",
-      (error: unknown) => (error as Error).message,
-    );
-
-  before(async () => {
-    const any = { address: loopback, port: 0 };
-    gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any });
-    clients.ecr = new ecr.ECRClient({ endpoint: url(gateway.api) });
-    await clients.iam.send(new iam.CreateUserCommand({ UserName: id, Path: "/builds/" }));
-    const { AccessKey: key } = await clients.iam.send(new iam.CreateAccessKeyCommand({ UserName: id }));
-    user = { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
-    const AssumeRolePolicyDocument = document({
-      Effect: "Allow",
-      Principal: { AWS: userArn },
-      Action: "sts:AssumeRole",
-    });
-    const role = { RoleName: id, Path: "/builds/", AssumeRolePolicyDocument };
-    await clients.iam.send(new iam.CreateRoleCommand(role));
-    for (const repositoryName of [repository, other]) {
-      const tags = [{ Key: "team", Value: "a" }];
-      await clients.ecr.send(new ecr.CreateRepositoryCommand({ repositoryName, tags }));
-      await (await client(rootOf(account))).push(repositoryName, "1", "the first layer");
-    }
-  });
-
-  after(async () => {
-    for (const repositoryName of [repository, other]) {
-      await clients.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName, force: true }));
-    }
-    await clients.iam.send(new iam.DeleteUserPolicyCommand({ UserName: id, PolicyName: "inline" }));
-    await clients.iam.send(new iam.DeleteRolePolicyCommand({ RoleName: id, PolicyName: "inline" }));
-    await clients.iam.send(new iam.DeleteRoleCommand({ RoleName: id }));
-    await clients.iam.send(new iam.DeleteAccessKeyCommand({ UserName: id, AccessKeyId: user.accessKeyId }));
-    await clients.iam.send(new iam.DeleteUserCommand({ UserName: id }));
-    await gateway.close();
-  });
-
-  it("opens nothing by a token alone", async () => {
+  it("denies everything to a token without further rights", async () => {
     await inline();
-    assert.equal((await (await client()).ask("GET", "/v2/")).status, 200);
+    assert.equal((await (await client()).send("GET", "/v2/")).status, 200);
     assert.equal(await pull(), refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage")));
     assert.equal(await push(), "403 HEAD of a blob");
   });
 
-  it("asks for each action that ECR asks for, and no other", async () => {
+  it("requires exactly the actions that ECR requires", async () => {
     const asks: readonly (readonly [action: string, method: string, path: string])[] = [
       ["BatchCheckLayerAvailability", "HEAD", `blobs/${sha256("x")}`],
       ["GetDownloadUrlForLayer", "GET", `blobs/${sha256("x")}`],
@@ -140,16 +65,16 @@ describe("the registry of the local cloud", () => {
     ];
     for (const [action, method, path] of asks) {
       await inline(allow("ecr:*"), deny(`ecr:${action}`));
-      const denied = await (await client()).ask(method, `/v2/${repository}/${path}`);
+      const denied = await (await client()).send(method, `/v2/${repository}/${path}`);
       assert.equal(denied.status, 403, `${method} ${path} without ecr:${action}`);
       const also = action === "CompleteLayerUpload" ? ["ecr:UploadLayerPart"] : [];
       await inline(allow([`ecr:${action}`, ...also]));
-      const allowed = await (await client()).ask(method, `/v2/${repository}/${path}`);
+      const allowed = await (await client()).send(method, `/v2/${repository}/${path}`);
       assert.notEqual(allowed.status, 403, `${method} ${path} with ecr:${action}`);
     }
   });
 
-  it("lets pull and push who may, in the repositories he may", async () => {
+  it("allows pulls and pushes in the repositories that a policy names", async () => {
     await inline(allow(pulling));
     assert.equal(await pull(), "pulled");
     assert.equal(await push(), "403 HEAD of a blob");
@@ -160,7 +85,7 @@ describe("the registry of the local cloud", () => {
     await assert.rejects(elsewhere, { message: why });
   });
 
-  it("knows wildcards, conditions, explicit denials, attached policies, groups and boundaries", async () => {
+  it("evaluates wildcards, conditions, explicit denials, attached policies, groups and boundaries", async () => {
     await inline(allow("ecr:*Get*", `arn:aws:ecr:*:${account}:repository/${id}/*`), allow("ecr:GetDownload*"));
     assert.equal(await pull(), "pulled");
     await inline(allow("*", "*"), deny("ecr:BatchGetImage"));
@@ -209,7 +134,7 @@ describe("the registry of the local cloud", () => {
     await clients.iam.send(new iam.DeletePolicyCommand({ PolicyArn }));
   });
 
-  it("knows sessions of roles, and what they are limited to", async () => {
+  it("evaluates sessions of roles and their session policies", async () => {
     await inline(allow("sts:AssumeRole", roleArn));
     const PolicyDocument = document(allow("ecr:*", "*"));
     await clients.iam.send(new iam.PutRolePolicyCommand({ RoleName: id, PolicyName: "inline", PolicyDocument }));
@@ -239,82 +164,14 @@ describe("the registry of the local cloud", () => {
     await ofRepository(undefined);
   });
 
-  it("lets a repository's policy grant to whom it names, and the account's root to nobody", async () => {
-    await inline();
-    const root = `arn:aws:iam::${account}:root`;
-    const denied = refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"));
-    for (const [principal, said] of [
-      [{ AWS: root }, denied],
-      [{ AWS: [account] }, denied],
-      [{ AWS: [userArn] }, "pulled"],
-      ["*", "pulled"],
-      [{ AWS: roleArn }, denied],
-    ] as const) {
-      await ofRepository(opened(principal));
-      assert.equal(await pull(), said, JSON.stringify(principal));
-    }
-    await inline(allow(pulling));
-    await ofRepository(document({ Effect: "Deny", Principal: "*", Action: "ecr:BatchGetImage" }));
-    assert.equal(await pull(), refused("ecr:BatchGetImage", "with an explicit deny in a resource-based policy"));
-    await ofRepository(undefined);
-  });
-
-  it("asks both accounts where the repository is another's", async () => {
-    const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
-    await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
-    const where = arnOf(repository, otherAccount);
-    const policy = async (policyText: string): Promise<unknown> =>
-      theirs.send(new ecr.SetRepositoryPolicyCommand({ repositoryName: repository, policyText }));
-    try {
-      await (await client(rootOf(otherAccount), registryHost(otherAccount))).push(repository, "1", "theirs");
-      await inline(allow("ecr:*", where));
-      const noResource = "because no resource-based policy allows the ecr:BatchGetImage action";
-      const here = registryHost(otherAccount);
-      assert.equal(await pull(user, here), refused("ecr:BatchGetImage", noResource, userArn, where));
-      const root = `arn:aws:iam::${account}:root`;
-      const only = (arn: string): Statement => ({ Condition: { ArnEquals: { "aws:PrincipalArn": arn } } });
-      for (const [text, said] of [
-        [opened({ AWS: root }), "pulled"],
-        [opened({ AWS: root }, only(userArn)), "pulled"],
-        [opened({ AWS: root }, only(roleArn)), refused("ecr:BatchGetImage", noResource, userArn, where)],
-        [opened({ AWS: userArn }), "pulled"],
-      ] as const) {
-        await policy(text);
-        assert.equal(await pull(user, here), said, text);
-      }
-      await inline(allow("ecr:*"));
-      assert.equal(
-        await pull(user, here),
-        refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"), userArn, where),
-      );
-    } finally {
-      await theirs.send(new ecr.DeleteRepositoryCommand({ repositoryName: repository, force: true }));
-    }
-  });
-
-  it("takes a tag once where tags are immutable, with the same content, too", async () => {
-    await inline(allow([...pulling, ...pushing]));
-    const mutability = async (imageTagMutability: "MUTABLE" | "IMMUTABLE"): Promise<unknown> =>
-      clients.ecr.send(new ecr.PutImageTagMutabilityCommand({ repositoryName: repository, imageTagMutability }));
-    await mutability("IMMUTABLE");
-    assert.equal(await push("immutable"), "pushed");
-    const said = `The image tag 'immutable' already exists in the '${repository}' repository`;
-    assert.equal(
-      await push("immutable"),
-      `400 TAG_INVALID ${said} and cannot be overwritten because the tag is immutable.`,
-    );
-    await mutability("MUTABLE");
-    assert.equal(await push("immutable"), "pushed");
-  });
-
-  it("gives no blob of a repository that the token cannot read", async () => {
+  it("serves no blob of a repository that the token cannot read", async () => {
     await inline(allow([...pulling, ...pushing]));
     const secret = "only in the other repository";
     await (await client(rootOf(account))).push(other, "secret", secret);
     const digest = sha256(secret);
     const uploads = `/v2/${repository}/blobs/uploads/?mount=${digest}&from=${encodeURIComponent(other)}`;
-    assert.equal((await (await client()).get("POST", uploads)).status, 202);
-    assert.equal((await (await client()).ask("HEAD", `/v2/${repository}/blobs/${digest}`)).status, 404);
+    assert.equal((await (await client()).request("POST", uploads)).status, 202);
+    assert.equal((await (await client()).send("HEAD", `/v2/${repository}/blobs/${digest}`)).status, 404);
     // A registry that the emulator would read otherwise: AWS knows it by the host.
     const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
     await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
@@ -333,18 +190,18 @@ describe("the registry of the local cloud", () => {
     // Names that the emulator would read otherwise.
     const escaped = `/v2/${repository}%2F..%2Fother/manifests/1`;
     for (const path of [escaped, `/v2/${id}%2fother/manifests/1`, `/v2//${other}/manifests/1`]) {
-      assert.ok([403, 404].includes((await (await client()).ask("GET", path)).status), path);
+      assert.ok([403, 404].includes((await (await client()).send("GET", path)).status), path);
     }
   });
 
-  it("tells what is missing, a wrong token, an ended one and one of another region apart", async () => {
+  it("has different errors for what is missing, and for tokens that are wrong, expired or of another region", async () => {
     await inline(allow("ecr:*", `arn:aws:ecr:us-east-1:${account}:repository/${id}/*`));
     const there = await client();
     const unknown = `The repository with name '${id}/none' does not exist in the registry with id '${account}'`;
     await assert.rejects(there.pull(`${id}/none`, "1"), { message: `404 NAME_UNKNOWN ${unknown}` });
     await assert.rejects(there.pull(repository, "none"), { message: "404 MANIFEST_UNKNOWN Requested image not found" });
     for (const password of [undefined, "wrong", await passwordFor(user, { api: gateway.api, region: "eu-west-1" })]) {
-      const answer = await new RegistryClient(gateway.registry, password).ask("GET", `/v2/${repository}/manifests/1`);
+      const answer = await new RegistryClient(gateway.registry, password).send("GET", `/v2/${repository}/manifests/1`);
       assert.equal(answer.status, 401);
       assert.match(answer.headers.get("www-authenticate") ?? "", /^Basic realm="http:.*",service="ecr.amazonaws.com"$/);
     }
@@ -356,7 +213,7 @@ describe("the registry of the local cloud", () => {
     await brief.close();
   });
 
-  it("gives a user that is made anew nothing of an earlier one's tokens, nor of what a repository's policy gave it", async () => {
+  it("gives a recreated user neither the old one's tokens nor its rights from a repository's policy", async () => {
     const UserName = `${id}-again`;
     const make = async (): Promise<Credentials> => {
       await clients.iam.send(new iam.CreateUserCommand({ UserName }));
@@ -399,63 +256,6 @@ describe("the registry of the local cloud", () => {
     await last.pull(repository, "1");
     await remove(second);
     await assert.rejects(last.pull(repository, "1"), /403 DENIED/);
-    await ofRepository(undefined);
-  });
-
-  it("judges what a request to ECR's API names as a list or by its ARN, and the tags of what is made", async () => {
-    const theirs = new ecr.ECRClient({ endpoint: url(gateway.api), credentials: user });
-    const resourceArn = arnOf(repository);
-    const describe = new ecr.DescribeRepositoriesCommand({ repositoryNames: [repository] });
-    const tag = new ecr.TagResourceCommand({ resourceArn, tags: [{ Key: "team", Value: "b" }] });
-    const make = new ecr.CreateRepositoryCommand({ repositoryName: `${id}/made`, tags: [{ Key: "team", Value: "a" }] });
-    await inline(allow("ecr:*", "*"), deny(["ecr:DescribeRepositories", "ecr:TagResource"], arnOf(`${id}/*`)));
-    const denied = (action: string): object => ({
-      name: "AccessDeniedException",
-      message: new RegExp(
-        `^User: ${userArn} is not authorized to perform: ${action} .* with an explicit deny in an identity`,
-      ),
-    });
-    await assert.rejects(theirs.send(describe), denied("ecr:DescribeRepositories"));
-    await assert.rejects(theirs.send(tag), denied("ecr:TagResource"));
-    await assert.rejects(theirs.send(make), denied("ecr:TagResource"));
-    const images = { repositoryName: repository, imageIds: [{ imageTag: "1" }], registryId: otherAccount };
-    const elsewhere = theirs.send(new ecr.BatchGetImageCommand(images));
-    await assert.rejects(elsewhere, { name: "InvalidParameterException" });
-  });
-
-  it("takes no policy of a repository that ECR does not take", async () => {
-    const one = { Effect: "Allow", Principal: "*", Action: "ecr:BatchGetImage" };
-    const session = (role: string): string => `arn:aws:sts::${account}:assumed-role/${role}/pod`;
-    for (const policyText of [
-      "{",
-      "{}",
-      document(),
-      document({ ...one, Resource: "*" }),
-      document({ ...one, NotResource: "*" }),
-      document({ ...one, Principal: undefined }),
-      document({ ...one, Sid: "x".repeat(10_240) }),
-      opened({}),
-      opened({ AWS: [] }),
-      opened({ AWS: "builder" }),
-      opened({ AWS: userArn.replace("arn:aws:", "arn:aws-cn:") }),
-      opened({ AWS: userArn.replace("/builds/", "/") }),
-      opened({ AWS: roleArn.replace("/builds/", "/") }),
-      opened({ AWS: `${userArn}-that-there-is-not` }),
-      opened({ AWS: [userArn, `arn:aws:iam::${account}:role/that-there-is-not`] }),
-      opened({ AWS: session("that-there-is-not") }),
-    ]) {
-      const message = /'Invalid repository policy provided'/;
-      await assert.rejects(ofRepository(policyText), { name: "InvalidParameterException", message }, policyText);
-    }
-    for (const principal of [
-      session(id),
-      `arn:aws:sts::${account}:federated-user/someone`,
-      account,
-      userArn,
-      roleArn,
-    ]) {
-      await ofRepository(opened({ AWS: principal }));
-    }
     await ofRepository(undefined);
   });
 });

@@ -8,14 +8,8 @@ import type { KubeRequest } from "../../helper/kube/types.ts";
 import { createMatcher, parseSelector } from "../../helper/shared/namespace-rules.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
-import {
-  accountPath,
-  makeParts,
-  secretPath,
-  type Parts,
-  type Secret,
-  type ServiceAccount,
-} from "../support/stack-parts.ts";
+import { accountPath, secretPath, type Secret, type ServiceAccount } from "../support/kept-objects.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const merge = "application/merge-patch+json";

@@ -1,40 +1,40 @@
 // The faults of a soak: each is begun, lasts some seconds, and is ended.
 import {
   answer,
-  cut,
+  truncate,
   delay,
   drip,
   garble,
   hang,
   reset,
-  resetAfter,
+  resetAfterForward,
   silence,
   type Exchange,
   type Fault,
 } from "../support/fault.ts";
-import type { Matches, Proxy } from "../support/proxy.ts";
+import type { RequestMatcher, Proxy } from "../support/proxy.ts";
 
 export type Side = "ecr" | "kubernetes";
 export type Proxies = Readonly<Record<Side, Proxy>>;
 
-export interface Kind {
+export interface FaultKind {
   readonly name: string;
   readonly side: Side;
   /** Puts the fault in, and gives what ends it. */
   readonly begin: (proxies: Proxies) => Promise<() => Promise<void>>;
 }
 
-const all: Matches = () => true;
-const isWatch: Matches = ({ path }) => path.includes("watch=1");
-const isWrite: Matches = ({ method }) => method === "PATCH";
+const all: RequestMatcher = () => true;
+const isWatch: RequestMatcher = ({ path }) => path.includes("watch=1");
+const isWrite: RequestMatcher = ({ method }) => method === "PATCH";
 
 /** What a fault still holds when it is ended is broken off: an answer that hangs or drips would outlast it. */
-const put = (side: Side, name: string, fault: Fault, matches = all): Kind => ({
+const put = (side: Side, name: string, fault: Fault, matches = all): FaultKind => ({
   name,
   side,
   begin: async (proxies) => {
     const held = new Set<Exchange>();
-    const outage = proxies[side].put(matches, async (exchange) => {
+    const outage = proxies[side].inject(matches, async (exchange) => {
       held.add(exchange);
       exchange.outgoing.once("close", () => held.delete(exchange));
       await fault(exchange);
@@ -48,22 +48,22 @@ const put = (side: Side, name: string, fault: Fault, matches = all): Kind => ({
 });
 
 /** Nobody listens: also what an outage is that is longer than a token's life. */
-export const unreachable = (side: Side): Kind => ({
+export const unreachable = (side: Side): FaultKind => ({
   name: "refuses connections",
   side,
   begin: async (proxies) => {
-    await proxies[side].down();
-    return async () => proxies[side].up();
+    await proxies[side].stopListening();
+    return async () => proxies[side].listen();
   },
 });
 
 /** First what is done to the watches there are, and then to every new one. */
-const watches = (name: string, toOpen: (exchange: Exchange) => void, toNew: Fault): Kind => {
+const watches = (name: string, toOpen: (exchange: Exchange) => void, toNew: Fault): FaultKind => {
   const further = put("kubernetes", name, toNew, isWatch);
   return {
     ...further,
     begin: async (proxies) => {
-      const open = proxies.kubernetes.open(isWatch);
+      const open = proxies.kubernetes.openExchanges(isWatch);
       const lift = await further.begin(proxies);
       open.forEach(toOpen);
       return async () => {
@@ -84,12 +84,12 @@ const end: Fault = async ({ outgoing }) => {
   return Promise.resolve();
 };
 
-export const kinds: readonly Kind[] = [
+export const faultKinds: readonly FaultKind[] = [
   unreachable("ecr"),
   put("ecr", "hangs", hang),
   put("ecr", "resets", reset),
-  put("ecr", "resets after the work", resetAfter),
-  put("ecr", "is cut off", cut(40)),
+  put("ecr", "resets after the work", resetAfterForward),
+  put("ecr", "is cut off", truncate(40)),
   put("ecr", "is no HTTP", garble),
   put("ecr", "400", aws(400, "InvalidParameterException")),
   put("ecr", "403", aws(403, "AccessDeniedException")),
@@ -102,8 +102,8 @@ export const kinds: readonly Kind[] = [
   put("ecr", "is slow", delay(1_500)),
   unreachable("kubernetes"),
   put("kubernetes", "resets", reset),
-  put("kubernetes", "resets after the work", resetAfter, isWrite),
-  put("kubernetes", "is cut off", cut(100)),
+  put("kubernetes", "resets after the work", resetAfterForward, isWrite),
+  put("kubernetes", "is cut off", truncate(100)),
   put("kubernetes", "401", kube(401, "Unauthorized")),
   put("kubernetes", "409 for every write", kube(409, "Conflict"), isWrite),
   put("kubernetes", "429 with Retry-After", kube(429, "TooManyRequests", { "retry-after": "2" })),

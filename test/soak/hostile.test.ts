@@ -1,14 +1,14 @@
 // The soak among hostile namespaces in small.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { attack, hostileRows, linesOf, peakOf } from "./hostile.ts";
-import { grace } from "./judge.ts";
-import { Soak } from "./run.ts";
+import { grace } from "./credential-check.ts";
+import { Soak } from "./soak.ts";
 
-let cluster: OwnCluster;
-before(async () => (cluster = await startOwnCluster()));
-after(async () => cluster.end());
+let cluster: DisposableCluster;
+before(async () => (cluster = await startDisposableCluster()));
+after(async () => cluster.remove());
 
 /** In milliseconds. */
 const [tokenLife, times] = [12_000, { quiet: 5_000, attack: 15_000 }];
@@ -21,7 +21,7 @@ it("keeps the credentials of others, its memory, its log and its Events while ow
       t.diagnostic(`${what}: ${JSON.stringify(values)}`);
     for (const attacker of result.attackers) assert.ok(attacker.done.size > 5, "each did much of what he can");
     assert.ok(soak.sampler.checks > 500);
-    assert.deepEqual([...soak.wrong, ...soak.sampler.without], []);
+    assert.deepEqual([...soak.errors, ...soak.sampler.without], []);
     const { created, deleted } = result.attack.latencies;
     assert.ok(created.length > 5 && [...created, ...deleted].every((latency) => latency < grace));
     assert.ok(peakOf(result.attack) - peakOf(result.quiet) < 40, "in MB");

@@ -1,23 +1,23 @@
 // A soak among hostile namespaces: how the others fare while their owners do all that they can, and how they fared before.
-import type { Line } from "../support/helper-process.ts";
+import type { LogLine } from "../support/helper-process.ts";
 import { seeded } from "../support/seeded.ts";
-import { Attacker } from "./attacker.ts";
-import { grace } from "./judge.ts";
-import { Probe, quantile, type Latencies } from "./probe.ts";
-import type { Soak } from "./run.ts";
+import { HostileTenant } from "./hostile-tenant.ts";
+import { grace } from "./credential-check.ts";
+import { LatencyProbe, quantile, type Latencies } from "./latency-probe.ts";
+import type { Soak } from "./soak.ts";
 import { slope, type Usage } from "./usage.ts";
 
 /** The time before the attack, or in it. */
 export interface Phase {
   readonly latencies: Latencies;
   readonly usages: readonly Usage[];
-  readonly lines: readonly Line[];
+  readonly lines: readonly LogLine[];
 }
 
 export interface HostileResult {
   readonly quiet: Phase;
   readonly attack: Phase;
-  readonly attackers: readonly Attacker[];
+  readonly attackers: readonly HostileTenant[];
   /** In each attacked namespace. */
   readonly events: readonly number[];
 }
@@ -32,10 +32,10 @@ export async function attack(
   await soak.pause(grace);
   const random = seeded(seed + 2);
   const { parts, attacked } = soak;
-  const attackers: Attacker[] = [];
+  const attackers: HostileTenant[] = [];
   for (const [index, namespace] of attacked.entries())
-    attackers.push(await Attacker.create({ parts, namespace, random, isFast: index === 0 }));
-  const probe = new Probe(parts, `${soak.prefix}-new`, attacked);
+    attackers.push(await HostileTenant.create({ parts, namespace, random, isFast: index === 0 }));
+  const probe = new LatencyProbe(parts, `${soak.prefix}-new`, attacked);
   const quiet = await phase(soak, probe, times.quiet);
   const over = new AbortController();
   const attacking = Promise.all(attackers.map(async (one) => one.attack(over.signal)));
@@ -45,13 +45,15 @@ export async function attack(
   ]).finally(() => over.abort());
   await attacking;
   for (const [kind, latencies] of Object.entries(underAttack.latencies) as [keyof Latencies, number[]][])
-    soak.wrong.push(...latencies.filter((one) => one > grace).map((one) => `${kinds[kind]} took ${one.toFixed(0)} ms`));
+    soak.errors.push(
+      ...latencies.filter((one) => one > grace).map((one) => `${kinds[kind]} took ${one.toFixed(0)} ms`),
+    );
   const events = await Promise.all(attacked.map(async (namespace) => eventsIn(soak, namespace)));
   return { quiet, attack: underAttack, attackers, events };
 }
 
-async function phase(soak: Soak, probe: Probe, milliseconds: number): Promise<Phase> {
-  const life = soak.lives.at(-1) ?? [];
+async function phase(soak: Soak, probe: LatencyProbe, milliseconds: number): Promise<Phase> {
+  const life = soak.usageByProcess.at(-1) ?? [];
   const from = life.length;
   soak.takeLines();
   const over = new AbortController();

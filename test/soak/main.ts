@@ -9,11 +9,11 @@
 // with its summary.
 import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
-import { startOwnCluster } from "../support/own-cluster.ts";
+import { startDisposableCluster } from "../support/disposable-cluster.ts";
 import { pick, seeded, shuffled } from "../support/seeded.ts";
-import { grace } from "./judge.ts";
-import { kinds, type Kind, type Side } from "./faults.ts";
-import { Soak } from "./run.ts";
+import { grace } from "./credential-check.ts";
+import { faultKinds, type FaultKind, type Side } from "./faults.ts";
+import { Soak } from "./soak.ts";
 import { attack, hostileRows } from "./hostile.ts";
 import { rowsOf, summaryOf } from "./summary.ts";
 
@@ -29,7 +29,7 @@ const minute = 60_000;
 const length = Number(values.minutes) * minute;
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
 /** `--only REGEX` leaves the other faults out. */
-const wanted = kinds.filter(({ side, name }) => new RegExp(values.only ?? "").test(`${side} ${name}`));
+const wanted = faultKinds.filter(({ side, name }) => new RegExp(values.only ?? "").test(`${side} ${name}`));
 /** When the first declared outage begins, and then every so often. */
 const [firstOutage, outageEvery] = [1.5 * minute, 4 * minute];
 /** The helper is killed every so often, in this part of the time. */
@@ -38,8 +38,8 @@ const [killEvery, killedPart] = [Math.min(3 * minute, length / 6), 0.4];
 const [shortest, longest] = [2_000, 8_000];
 
 /** Deals every fault once before any comes again; now and then one of the other side with it. */
-function dealer(random: () => number): () => Kind[] {
-  let deck: Kind[] = [];
+function dealer(random: () => number): () => FaultKind[] {
+  let deck: FaultKind[] = [];
   return () => {
     if (deck.length === 0) deck = shuffled(wanted, random);
     const [first] = deck.splice(0, 1);
@@ -62,7 +62,7 @@ async function suffer(soak: Soak): Promise<void> {
   let side: Side = pick(["ecr", "kubernetes"], random);
   while (!soak.over.signal.aborted) {
     // Faults that move a namespace's five seconds leave room for them: else nothing young would ever have to be right.
-    const room = soak.periods.at(-1)?.hinders === true ? grace : 0;
+    const room = soak.periods.at(-1)?.blocksApiServer === true ? grace : 0;
     await soak.pause(room + 500 + random() * 2_000);
     const passed = Date.now() - start;
     if (passed > nextOutage) {
@@ -73,7 +73,7 @@ async function suffer(soak: Soak): Promise<void> {
       nextKill += killEvery;
       await soak.kill(random() * 2_000);
     } else {
-      await soak.suffer(deal(), shortest + random() * (longest - shortest));
+      await soak.injectFaults(deal(), shortest + random() * (longest - shortest));
     }
   }
 }
@@ -81,7 +81,7 @@ async function suffer(soak: Soak): Promise<void> {
 async function main(): Promise<void> {
   console.log(`seed ${String(seed)}, ${values.minutes} minutes`);
   await globalSetup();
-  const cluster = await startOwnCluster();
+  const cluster = await startDisposableCluster();
   try {
     const since = performance.now();
     const soak = await Soak.start(cluster, seed, values.hostile ? { calm: 45, attacked: 5 } : {});
@@ -97,11 +97,11 @@ async function main(): Promise<void> {
     }
     const summary = summaryOf(soak, seed, since);
     console.table(rowsOf(summary));
-    for (const line of [...summary.wrong, ...soak.said]) console.log(line);
+    for (const line of [...summary.wrong, ...soak.linesBeforeFailure]) console.log(line);
     console.log(JSON.stringify(summary));
-    if (summary.moments > 0 || soak.wrong.length > 0) process.exitCode = 1;
+    if (summary.moments > 0 || soak.errors.length > 0) process.exitCode = 1;
   } finally {
-    await cluster.end();
+    await cluster.remove();
     await globalTeardown();
   }
 }
@@ -110,7 +110,7 @@ function progressOf(soak: Soak, since: number): string {
   const { samples, checks, moments, faults, memory } = summaryOf(soak, seed, since);
   const passed = ((performance.now() - since) / minute).toFixed(0);
   const all = Object.values(faults).reduce((sum, count) => sum + count, 0);
-  const alive = `${String(soak.crowd.since.size)} namespaces`;
+  const alive = `${String(soak.churn.since.size)} namespaces`;
   const seen = `${String(samples)} samples, ${String(checks)} credentials checked, ${String(moments)} moments without`;
   return `${passed} min: ${alive}, ${String(all)} faults, ${seen}, ${memory.toFixed(0)} MB`;
 }

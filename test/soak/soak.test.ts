@@ -1,21 +1,21 @@
 // The soak in small: a fault of each side and a killed helper, and then what the soak is there to see.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { startOwnCluster, type OwnCluster } from "../support/own-cluster.ts";
-import { kinds, unreachable, type Kind } from "./faults.ts";
-import { grace } from "./judge.ts";
-import { Soak } from "./run.ts";
+import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
+import { faultKinds, unreachable, type FaultKind } from "./faults.ts";
+import { grace } from "./credential-check.ts";
+import { Soak } from "./soak.ts";
 import { rowsOf, summaryOf } from "./summary.ts";
 
-let cluster: OwnCluster;
-before(async () => (cluster = await startOwnCluster()));
-after(async () => cluster.end());
+let cluster: DisposableCluster;
+before(async () => (cluster = await startDisposableCluster()));
+after(async () => cluster.remove());
 
 /** In milliseconds. */
 const tokenLife = 12_000;
 
-const named = (wanted: string): Kind => {
-  const found = kinds.find(({ side, name }) => `${side} ${name}` === wanted);
+const named = (wanted: string): FaultKind => {
+  const found = faultKinds.find(({ side, name }) => `${side} ${name}` === wanted);
   if (found === undefined) throw new Error(`there is no fault "${wanted}"`);
   return found;
 };
@@ -27,13 +27,15 @@ it("soaks for some seconds without a moment without a credential, and sees one w
     await soak.sampler.until(({ accepted }) => accepted.size > 0, 30_000, soak.over.signal);
     await soak.pause(grace);
     const all = [
-      await soak.suffer([named("ecr 503")], 1_500),
-      await soak.suffer([named("kubernetes resets")], 1_500),
+      await soak.injectFaults([named("ecr 503")], 1_500),
+      await soak.injectFaults([named("kubernetes resets")], 1_500),
       await soak.kill(500),
     ];
-    for (const { what, to = 0, right = Infinity } of all) {
-      assert.ok(right < Infinity, `nothing was right again after: ${what}`);
-      t.diagnostic(`outcome: soak: ${what} | a valid login everywhere | right again after ${String(right - to)} ms`);
+    for (const { what, to = 0, convergedAt: convergedAt = Infinity } of all) {
+      assert.ok(convergedAt < Infinity, `no recovery after: ${what}`);
+      t.diagnostic(
+        `outcome: soak: ${what} | a valid login everywhere | recovered after ${String(convergedAt - to)} ms`,
+      );
     }
     await soak.pause(grace + 1_000);
     const summary = summaryOf(soak, 1, since);
@@ -42,7 +44,7 @@ it("soaks for some seconds without a moment without a credential, and sees one w
     assert.equal(summary.moments, 0);
 
     // Longer than a token lives, and not declared.
-    await soak.suffer([unreachable("ecr")], tokenLife + 1_000);
+    await soak.injectFaults([unreachable("ecr")], tokenLife + 1_000);
     assert.ok(soak.sampler.moments > 0);
   } finally {
     await soak.end();

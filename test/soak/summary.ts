@@ -1,6 +1,6 @@
 // What came of a soak, as a table and as JSON.
-import type { Period } from "./judge.ts";
-import type { Soak } from "./run.ts";
+import type { Period } from "./credential-check.ts";
+import type { Soak } from "./soak.ts";
 import { slopesOf, type Slopes } from "./usage.ts";
 
 export interface Recovery {
@@ -32,13 +32,13 @@ export interface Summary {
 const killed = /^helper/;
 
 /** From a fault's end until all was right again. */
-const recoveryOf = ({ to = 0, right = Infinity }: Period): number => right - to;
+const recoveryOf = ({ to = 0, convergedAt: convergedAt = Infinity }: Period): number => convergedAt - to;
 
 function worst(periods: readonly Period[]): Recovery | undefined {
-  const [first, ...others] = periods.filter(({ right }) => right !== undefined);
+  const [first, ...others] = periods.filter(({ convergedAt: convergedAt }) => convergedAt !== undefined);
   if (first === undefined) return undefined;
   const found = others.reduce((one, other) => (recoveryOf(other) > recoveryOf(one) ? other : one), first);
-  return { ms: Number.isFinite(found.right) ? recoveryOf(found) : null, fault: found.what };
+  return { ms: Number.isFinite(found.convergedAt) ? recoveryOf(found) : null, fault: found.what };
 }
 
 const counted = (names: readonly string[]): Record<string, number> => {
@@ -48,10 +48,10 @@ const counted = (names: readonly string[]): Record<string, number> => {
 };
 
 export function summaryOf(soak: Soak, seed: number, since: number): Summary {
-  const { sampler, periods, lives } = soak;
+  const { sampler, periods, usageByProcess: usageByProcess } = soak;
   const short = periods.filter(({ isDeclared }) => !isDeclared);
   const outages = periods.filter(({ isDeclared }) => isDeclared);
-  const longest = lives.reduce((one, other) => (other.length > one.length ? other : one), []);
+  const longest = usageByProcess.reduce((one, other) => (other.length > one.length ? other : one), []);
   return {
     minutes: Number(((performance.now() - since) / 60_000).toFixed(1)),
     seed,
@@ -62,12 +62,12 @@ export function summaryOf(soak: Soak, seed: number, since: number): Summary {
     worstRecoveryFromOutage: worst(outages),
     faults: counted(short.flatMap(({ what }) => (killed.test(what) ? [] : what.split(" and ")))),
     outages: outages.length,
-    restarts: lives.length - 1,
-    others: Object.fromEntries(soak.crowd.done),
+    restarts: usageByProcess.length - 1,
+    others: Object.fromEntries(soak.churn.done),
     slopes: longest.length < 2 ? undefined : slopesOf(longest),
     memory: longest.at(-1)?.memory ?? Number.NaN,
     logLines: soak.logLines,
-    wrong: [...soak.wrong, ...sampler.without],
+    wrong: [...soak.errors, ...sampler.without],
   };
 }
 

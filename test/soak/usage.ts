@@ -21,7 +21,7 @@ export interface Slopes {
 }
 
 /** In a process's first minute it only becomes what it is. */
-const settling = 60_000;
+const warmUpMs = 60_000;
 
 /** What the kernel says of a process now. */
 export function usageOf(pid: number): Usage {
@@ -54,7 +54,7 @@ export function slope(points: readonly { readonly at: number; readonly value: nu
 /** Of one process's life after its first minute. */
 export function slopesOf(life: readonly Usage[]): Slopes {
   const [first, last] = [life.at(0)?.at ?? 0, life.at(-1)?.at ?? 0];
-  const settled = life.filter(({ at }) => at >= first + settling);
+  const settled = life.filter(({ at }) => at >= first + warmUpMs);
   const of = (name: "memory" | "handles" | "sockets"): number =>
     slope(settled.map((usage) => ({ at: usage.at, value: usage[name] })));
   return { minutes: (last - first) / 60_000, megabytes: of("memory"), handles: of("handles"), sockets: of("sockets") };

@@ -1,6 +1,8 @@
-// What Kubernetes takes for a label selector, told a second time: the lexer and the parser of k8s.io/apimachinery/pkg/labels.
-import { consistsOf, isLabelKey, isLabelWord, type Rule } from "./acceptable.ts";
+// What Kubernetes accepts as a label selector, after the lexer and the parser of k8s.io/apimachinery/pkg/labels.
+import { isLabelKey, isLabelWord } from "./acceptable.ts";
+import { consistsOf, type Rule } from "./text-rules.ts";
 
+/** A label selector, which may be empty. */
 export const isSelector: Rule = (value) => {
   const tokens = value.match(/==|!=|[=!(),<>]|[^ \t\r\n=!(),<>]+/g) ?? [];
   return separated(tokens).every(isRequirement);
@@ -24,7 +26,7 @@ const isOneValue = (operand: readonly string[]): boolean => operand.length <= 1 
 const isNumberOf64Bits = ([text = "", ...more]: readonly string[]): boolean =>
   more.length === 0 && consistsOf("0123456789", 1, 63)(text) && BigInt(text) < 2n ** 63n;
 
-/** Two words in a row have nothing between them. */
+/** A list in parentheses: two words in a row lack a comma between them. */
 function isList(operand: readonly string[]): boolean {
   const inside = operand.slice(1, -1);
   const isPlaced = (one: string, index: number): boolean =>

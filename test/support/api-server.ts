@@ -1,4 +1,4 @@
-// API servers beside the cloud's own, which a test may kill, or fill with ten thousand namespaces and throw away.
+// API servers beside the cloud's own, which a test may kill, or fill with ten thousand namespaces and delete.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -15,6 +15,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { kubeconfig, ports, url } from "../local/settings.ts";
 import { respondsOk, succeeds } from "../local/process.ts";
 
+/** A kube-apiserver process. */
 export class ApiServer {
   readonly options: KubeOptions;
   readonly #port: number;
@@ -26,47 +27,47 @@ export class ApiServer {
     this.options = { ...readKubeconfig(kubeconfig), server: url({ ...ports.apiServer, port }, "https") };
   }
 
-  /** One that is ready, over the cloud's own etcd unless another is given by its URL. */
+  /** Starts one on the etcd at a URL, by default the cloud's own, and resolves when it is ready. */
   static async start(etcd = url(ports.etcd)): Promise<ApiServer> {
     const server = new ApiServer(await freePort(), etcd);
     await server.start();
     return server;
   }
 
-  /** Starts it, and again after a `kill`; resolves when it is ready. */
+  /** Starts it, also after a `kill`; resolves when it is ready. */
   async start(): Promise<void> {
     await writeAuditPolicy();
-    // It must not take the place of the cloud's own in the cluster's service.
+    // It must not register itself as an endpoint of the cluster's `kubernetes` service.
     const args = [...apiServerArgs(this.#port, this.#etcd), "--endpoint-reconciler-type=none"];
     this.#child = await startComponent("kube-apiserver", args);
     const kube = createKubeClient(this.options);
-    await until(this.#child, async () => succeeds(kube({ method: "GET", path: "/readyz" })));
+    await waitUntil(this.#child, async () => succeeds(kube({ method: "GET", path: "/readyz" })));
   }
 
-  /** Writes a kubeconfig of its administrator. */
+  /** Writes its administrator's kubeconfig to a file. */
   async writeKubeconfig(file: string): Promise<void> {
     const config = parse(await readFile(kubeconfig, "utf8")) as { clusters: { cluster: { server: string } }[] };
     for (const { cluster } of config.clusters) cluster.server = this.options.server;
     await writeFile(file, stringify(config), { mode: 0o600 });
   }
 
-  /** Kills it as it stands, and resolves when it is gone. */
+  /** Kills it, and resolves when it has ended. */
   async kill(): Promise<void> {
-    if (this.#child !== undefined) await end(this.#child);
+    if (this.#child !== undefined) await killAndWait(this.#child);
   }
 }
 
-/** Starts an etcd with nothing in it, and gives its URL and how to end it. */
+/** Starts an empty etcd, and resolves with its URL and a function that ends it. */
 export async function startEtcd(): Promise<{ address: string; kill: () => Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-etcd-"));
   const [address, peer] = [await freePort(), await freePort()].map((port) => url({ ...ports.etcd, port }));
   if (address === undefined) throw new Error("unreachable: two ports were asked for");
   const child = await startComponent("etcd", etcdArgs(folder, address, peer));
-  await until(child, async () => respondsOk(`${address}/health`));
+  await waitUntil(child, async () => respondsOk(`${address}/health`));
   return {
     address,
     kill: async () => {
-      await end(child);
+      await killAndWait(child);
       await rm(folder, { recursive: true });
     },
   };
@@ -78,21 +79,21 @@ async function startComponent(name: string, args: readonly string[]): Promise<Ch
 }
 
 /** Resolves when a check holds; rejects when the process ends before. */
-async function until(child: ChildProcess, check: () => Promise<boolean>): Promise<void> {
+async function waitUntil(child: ChildProcess, check: () => Promise<boolean>): Promise<void> {
   while (!(await check())) {
     if (child.exitCode !== null) throw new Error(`${String(child.spawnargs[1])} ended with ${String(child.exitCode)}`);
     await delay(50);
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function killAndWait(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, "exit");
   child.kill("SIGKILL");
   await gone;
 }
 
-/** A port that nobody listens on. */
+/** A free TCP port. */
 export async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();

@@ -1,6 +1,7 @@
-// Values that nobody means: what is typed wrongly, and what breaks programs that expect text to be tame.
+// Invalid values: typing mistakes, and text that breaks careless programs.
 import fc from "fast-check";
 
+/** Pieces of text that programs often handle wrongly. */
 export const oddities = [
   "",
   " ",
@@ -35,7 +36,7 @@ export const oddities = [
   "$(id)",
 ];
 
-/** Any text, or a right value with something odd put into it, with something cut out of it, or twice. */
+/** Any text, or a valid value that is kept, doubled, or has something inserted or removed. */
 export const anyText = (right: readonly string[]): fc.Arbitrary<string> => {
   const base = fc.constantFrom(...right);
   const piece = fc.oneof(fc.constantFrom(...oddities), fc.string({ unit: "binary", maxLength: 4 }));
@@ -49,7 +50,7 @@ export const anyText = (right: readonly string[]): fc.Arbitrary<string> => {
   return fc.oneof(base, mutated, mutated, doubled, piece, fc.string({ unit: "binary" }));
 };
 
-/** Long texts, each a trap for a pattern that tries all combinations. */
+/** Long texts that make a backtracking regular expression take exponential time. */
 export const traps = (length: number): string[] =>
   ["a", "a-", "a.", "a/", "0", "*", ",", "a,", " ", "\n", "(", "a in (", "a=", "[", "https://a", "arn:aws:"].flatMap(
     (unit) => {

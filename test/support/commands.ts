@@ -1,4 +1,4 @@
-// The commands of package.json, run as npm does, in a checkout of their own.
+// Runs the commands of package.json as npm does, in a copy of the checkout.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
@@ -8,24 +8,27 @@ import { text } from "node:stream/consumers";
 import { preserveFiles, recordOutput } from "../local/audit-log.ts";
 import { home } from "../local/settings.ts";
 
-export interface Ended {
+/** How a command ended; `code` is null if a signal ended it. */
+export interface CommandResult {
   code: number | null;
   stdout: string;
   stderr: string;
   seconds: number;
 }
 
+/** A copy of the checkout, for one stack. */
 export interface Checkout {
   readonly folder: string;
-  /** Starts a command, for the given stack unless it names another, in a process group of its own. */
-  readonly start: (...args: string[]) => { child: ChildProcess; ended: Promise<Ended> };
-  readonly command: (...args: string[]) => Promise<Ended>;
-  /** Runs a shell script in the checkout, after `eval "$(npm run -s env)"`, on this stack instead of dev. */
-  readonly byHand: (script: string) => Promise<Ended>;
+  /** Starts a command, for the checkout's stack unless it names another, in a process group of its own. */
+  readonly start: (...args: string[]) => { child: ChildProcess; ended: Promise<CommandResult> };
+  /** Runs such a command; does not reject if it fails. */
+  readonly command: (...args: string[]) => Promise<CommandResult>;
+  /** Runs a shell script in the checkout after `eval "$(npm run -s env)"`, with this stack selected instead of dev. */
+  readonly runShell: (script: string) => Promise<CommandResult>;
   readonly remove: () => Promise<void>;
 }
 
-/** Makes a checkout: its source files can be changed, and it has to find the cloud that another one started. */
+/** Copies the checkout, so that a test can change its source files. It uses the cloud that the original started. */
 export async function makeCheckout(stack: string): Promise<Checkout> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-e2e-"));
   for (const part of ["infra", "helper", "test", "package.json", "Pulumi.yaml", "Pulumi.dev.yaml"]) {
@@ -35,11 +38,11 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
   const run = (program: string, args: readonly string[], said: string): ReturnType<Checkout["start"]> => {
     const since = performance.now();
     preserveFiles();
-    // A group of its own: Ctrl-C reaches all of it.
+    // A process group of its own, for signals such as that of Ctrl-C.
     const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"], detached: true });
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]).then(
       ([stdout, stderr]) => {
-        // Its settings are the test's own, and may be a secret on purpose.
+        // Only the name of a command: its settings may contain a secret on purpose.
         recordOutput("commands", [said, stdout, stderr].join("\n"));
         preserveFiles();
         return { code: child.exitCode, stdout, stderr, seconds: (performance.now() - since) / 1000 };
@@ -53,21 +56,21 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
     return run(process.execPath, cli, args[0] ?? "");
   };
   const command: Checkout["command"] = async (...args) => start(...args).ended;
-  const byHand: Checkout["byHand"] = async (script) => {
+  const byHand: Checkout["runShell"] = async (script) => {
     const file = join(home, "stacks", stack, `Pulumi.${stack}.yaml`);
     const own = `export PULUMI_STACK=${stack} PULUMI_OPTION_CONFIG_FILE=${file}`;
     const env = `eval "$('${process.execPath}' test/local/cli.ts env)"`;
     return run("sh", ["-ec", `${env}\n${own}\n${script}`], script).ended;
   };
-  return { folder, start, command, byHand, remove: async () => rm(folder, { recursive: true }) };
+  return { folder, start, command, runShell: byHand, remove: async () => rm(folder, { recursive: true }) };
 }
 
 /**
- * What the engine said that it changed, in its order: `created AccessKey ecr-helper-2`. A replacement is told in three steps:
- * `created replacement ...`, `replaced ...`, `deleted original ...`. Components are left out: they are nothing of their own.
- * Where no terminal is, the command's rows and its `@ updating....` are written by two threads: a row may stand after the dots.
+ * The changes that Pulumi's engine printed, in order: `created AccessKey ecr-helper-2`. A replacement has three steps: `created
+ * replacement ...`, `replaced ...`, `deleted original ...`. Components are left out. Without a terminal, two threads write the
+ * rows and the `@ updating....`: a row may stand after the dots.
  */
-export const changesOf = ({ stderr }: Pick<Ended, "stderr">): string[] =>
+export const changesOf = ({ stderr }: Pick<CommandResult, "stderr">): string[] =>
   [
     ...stderr.matchAll(
       /^(?:@ updating\.+)? *[+~-]{1,2} +(\S+):(\S+) (\S+) (created replacement|deleted original|created|updated|replaced|deleted)\b/gm,
@@ -76,5 +79,5 @@ export const changesOf = ({ stderr }: Pick<Ended, "stderr">): string[] =>
     .filter(([, type]) => !/^(ecr-helper:|pulumi:pulumi$)/.test(type ?? ""))
     .map(([, , type, name, what]) => `${String(what)} ${String(type)} ${String(name)}`);
 
-/** That the engine had nothing to do; matched against its output. */
-export const nothingToDo = /Resources:\n +\d+ unchanged\n(?! +\d)/;
+/** Matches the engine's output if it changed nothing. */
+export const noChanges = /Resources:\n +\d+ unchanged\n(?! +\d)/;

@@ -1,16 +1,16 @@
-// A gateway with tokens of a chosen life, and the count of those that were asked of it.
+// A gateway whose tokens live as long as a test wants, and which counts the requests for them.
 import { startGateway } from "../local/gateway/main.ts";
 import { loopback, ports, url, type Endpoint } from "../local/settings.ts";
-import { pass, type Asked } from "./fault.ts";
+import { pass, type ReceivedRequest } from "./fault.ts";
 import { Proxy } from "./proxy.ts";
 
 export interface CountedGateway {
-  /** Where the helper finds AWS. */
+  /** The variable that directs a helper to it. */
   readonly env: { AWS_ENDPOINT_URL: string };
   readonly registry: Endpoint;
-  /** How often ECR was asked for a token so far, by region. */
+  /** How many tokens were requested so far, by region. */
   readonly asked: ReadonlyMap<string, number>;
-  /** Resolves when it is asked for one again, before there is an answer. */
+  /** Resolves at the next request for a token, before its answer. */
   readonly next: () => Promise<void>;
   close(): Promise<void>;
 }
@@ -21,8 +21,8 @@ export async function startCountedGateway(tokenLife: number): Promise<CountedGat
   const gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   const proxy = await Proxy.start({ upstream: url(gateway.api) });
   const asked = new Map<string, number>();
-  const requests = proxy.put(isTokenRequest, async (exchange) => {
-    const region = regionOf(exchange.asked);
+  const requests = proxy.inject(isTokenRequest, async (exchange) => {
+    const region = regionOf(exchange.request);
     asked.set(region, (asked.get(region) ?? 0) + 1);
     return pass(exchange);
   });
@@ -38,9 +38,10 @@ export async function startCountedGateway(tokenLife: number): Promise<CountedGat
   };
 }
 
-export const isTokenRequest = ({ headers }: Asked): boolean =>
+/** Whether a request asks ECR for an authorization token. */
+export const isTokenRequest = ({ headers }: ReceivedRequest): boolean =>
   String(headers["x-amz-target"]).endsWith(".GetAuthorizationToken");
 
-/** Which region of AWS a request is for, by its signature: `Credential=KEY/DATE/REGION/ecr/aws4_request`. */
-export const regionOf = ({ headers }: Asked): string =>
+/** The region of a request to AWS, from its signature: `Credential=KEY/DATE/REGION/ecr/aws4_request`. */
+export const regionOf = ({ headers }: ReceivedRequest): string =>
   /Credential=[^/]+\/\d+\/([^/]+)\//.exec(String(headers["authorization"]))?.[1] ?? "";

@@ -1,5 +1,5 @@
-// An IAM user that deploys stacks, with the rights of infra/deployer-policy.json and no others, and the permissions boundary
-// that an administrator makes for what it deploys.
+// An IAM user with the rights of infra/deployer-policy.json, and the permissions boundary that an administrator creates for
+// the users and roles of its stacks.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -26,14 +26,14 @@ interface Policy {
 }
 
 export interface DeployerRights {
-  /** Those that are left of the document; all by default. */
+  /** Which actions of the document are kept; all by default. */
   readonly isAllowed?: (action: string) => boolean;
-  /** Whose tokens the OIDC provider is for, without `https://`; the local cluster's by default. */
+  /** The OIDC provider's issuer, without `https://`; the local cluster's by default. */
   readonly oidcIssuer?: string;
 }
 
-/** A document of infra/ as infra/README.md fills it in, for a stack whose resources all have its name. */
-async function filledIn(file: string, stack: string, oidcIssuer = issuer.replace("https://", "")): Promise<string> {
+/** A policy document of infra/ with its placeholders filled in, for a stack whose resources all have its name. */
+async function readDocument(file: string, stack: string, oidcIssuer = issuer.replace("https://", "")): Promise<string> {
   const document = await readFile(join(import.meta.dirname, "../../infra", file), "utf8");
   return document
     .replaceAll(/ecr-helper(-policy)?/g, stack)
@@ -43,12 +43,12 @@ async function filledIn(file: string, stack: string, oidcIssuer = issuer.replace
     .replaceAll("ISSUER", oidcIssuer);
 }
 
-/** The statements for a stack's own names. */
+/** The statements of infra/deployer-policy.json for a stack. */
 export async function deployerStatements(stack: string, oidcIssuer?: string): Promise<readonly Statement[]> {
-  return (JSON.parse(await filledIn("deployer-policy.json", stack, oidcIssuer)) as Policy).Statement;
+  return (JSON.parse(await readDocument("deployer-policy.json", stack, oidcIssuer)) as Policy).Statement;
 }
 
-/** The policy for a stack's own names, less the actions that are not allowed. */
+/** The policy of infra/deployer-policy.json for a stack, without the actions that are not allowed. */
 export async function deployerPolicy(
   stack: string,
   { isAllowed = () => true, oidcIssuer }: DeployerRights = {},
@@ -70,9 +70,9 @@ export interface Deployer {
   readonly remove: () => Promise<void>;
 }
 
-/** Makes a user by the rights of `iam`, which may do nothing yet, and the boundary for a stack. */
-export async function makeDeployer(iam: IAMClient, UserName: string, stack: string): Promise<Deployer> {
-  const PolicyDocument = await filledIn("permissions-boundary.json", stack);
+/** Creates a user without any right, and the boundary for a stack. */
+export async function createDeployer(iam: IAMClient, UserName: string, stack: string): Promise<Deployer> {
+  const PolicyDocument = await readDocument("permissions-boundary.json", stack);
   await iam.send(new CreatePolicyCommand({ PolicyName: `${stack}-boundary`, PolicyDocument }));
   await iam.send(new CreateUserCommand({ UserName }));
   const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName }));

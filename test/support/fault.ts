@@ -1,4 +1,4 @@
-// What can go wrong with one request between the helper and what it calls.
+// The faults that a proxy can inject into a request.
 import { once } from "node:events";
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -7,29 +7,30 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** A request on its way through the proxy. */
 export interface Exchange {
-  readonly asked: Asked;
+  readonly request: ReceivedRequest;
   readonly outgoing: ServerResponse;
-  /** Set, nothing more of its answer is passed on, and its connection stays open. */
+  /** While set, nothing more of the answer is forwarded, and the connection stays open. */
   isMuted: boolean;
   /** Aborts when the client has its answer, or is gone. */
   readonly signal: AbortSignal;
-  /** Sends the request on, and gives the answer. */
+  /** Forwards the request and resolves with the answer. */
   forward(): Promise<IncomingMessage>;
   /** The client's connection, below TLS; undefined when it is gone. */
   readonly socket: Socket | undefined;
-  /** Breaks the client's connection. */
+  /** Resets the client's connection. */
   reset(): void;
 }
 
-/** Deals with a request. One that rejects breaks the connection. */
+/** Handles a request; if it rejects, the connection is reset. */
 export type Fault = (exchange: Exchange) => Promise<void>;
 
-/** What stands for one connection only, or for a protocol, is no header of the next one. */
+/** Headers that belong to one connection or to HTTP/2, which must not be forwarded. */
 const hopHeaders = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "http2-settings"]);
+/** The headers to forward. */
 export const forwarded = (headers: IncomingHttpHeaders): OutgoingHttpHeaders =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !hopHeaders.has(name) && !name.startsWith(":")));
 
-const head = ({ outgoing }: Exchange, { statusCode = 502, headers }: IncomingMessage): void => {
+const writeHead = ({ outgoing }: Exchange, { statusCode = 502, headers }: IncomingMessage): void => {
   outgoing.writeHead(statusCode, forwarded(headers));
   outgoing.flushHeaders();
 };
@@ -38,14 +39,15 @@ const write = async ({ outgoing, signal }: Exchange, chunk: Uint8Array): Promise
   if (!outgoing.write(chunk)) await once(outgoing, "drain", { signal });
 };
 
-/** No fault: passes everything on as it comes. */
+/** No fault: forwards everything as it comes. */
 export const pass: Fault = async (exchange) => {
   const answer = await exchange.forward();
-  head(exchange, answer);
+  writeHead(exchange, answer);
   for await (const chunk of answer) if (!exchange.isMuted) await write(exchange, chunk as Buffer);
   if (!exchange.isMuted) exchange.outgoing.end();
 };
 
+/** Waits before the request is forwarded. */
 export const delay =
   (milliseconds: number, then: Fault = pass): Fault =>
   async (exchange) => {
@@ -53,44 +55,44 @@ export const delay =
     await then(exchange);
   };
 
-/** Breaks the request off before anything is sent on; its connection too, unless others share it (HTTP/2). */
-export const breakOff: Fault = async ({ outgoing }) => {
+/** Aborts the request before it is forwarded; with HTTP/1.1 this closes the connection. */
+export const abort: Fault = async ({ outgoing }) => {
   outgoing.destroy();
   return Promise.resolve();
 };
 
-/** Breaks the connection before anything is sent on. */
+/** Resets the connection before the request is forwarded. */
 export const reset: Fault = async (exchange) => {
   exchange.reset();
   return Promise.resolve();
 };
 
-/** Sends the request on, and breaks it off before its answer; its connection too, unless others share it (HTTP/2). */
-export const breakAfter: Fault = async (exchange) => {
+/** Forwards the request, and aborts it before its answer; with HTTP/1.1 this closes the connection. */
+export const abortAfterForward: Fault = async (exchange) => {
   await buffer(await exchange.forward());
   exchange.outgoing.destroy();
 };
 
-/** Sends the request on, and breaks the connection before its answer: what was asked for is done, and nobody is told. */
-export const resetAfter: Fault = async (exchange) => {
+/** Forwards the request, and resets the connection before its answer: the request takes effect, but the client cannot know. */
+export const resetAfterForward: Fault = async (exchange) => {
   await buffer(await exchange.forward());
   exchange.reset();
 };
 
-/** Breaks the answer off in the middle of its body. */
-export const cut =
+/** Aborts the answer after some bytes of its body. */
+export const truncate =
   (bytes: number): Fault =>
   async (exchange) => {
     const answer = await exchange.forward();
     const body = await buffer(answer);
-    head(exchange, answer);
+    writeHead(exchange, answer);
     await write(exchange, body.subarray(0, bytes));
-    // What is written has to leave before.
+    // Lets the bytes reach the client first.
     await sleep(20, undefined, { signal: exchange.signal });
     exchange.outgoing.destroy();
   };
 
-/** Answers by itself, an object as JSON. */
+/** Answers without forwarding the request, an object as JSON. */
 export const answer =
   (status: number, body: object | string = "", headers: OutgoingHttpHeaders = {}): Fault =>
   async ({ outgoing }) => {
@@ -100,18 +102,18 @@ export const answer =
     return Promise.resolve();
   };
 
-/** Answers with what is no HTTP at all. */
+/** Answers with something that is not HTTP. */
 export const garble: Fault = async ({ socket }) => {
   socket?.end("\u0000\u0001garbage\n");
   return Promise.resolve();
 };
 
-/** Passes the answer on, its body so many bytes at a time. */
+/** Forwards the answer's body slowly: `bytes` at a time, `every` so many milliseconds. */
 export const drip =
   (bytes: number, every: number): Fault =>
   async (exchange) => {
     const answer = await exchange.forward();
-    head(exchange, answer);
+    writeHead(exchange, answer);
     for await (const chunk of answer) {
       for (let from = 0; from < (chunk as Buffer).length; from += bytes) {
         await write(exchange, (chunk as Buffer).subarray(from, from + bytes));
@@ -121,16 +123,16 @@ export const drip =
     exchange.outgoing.end();
   };
 
-/** Takes the request and never answers. */
+/** Never answers. */
 export const hang: Fault = async () => Promise.resolve();
 
-/** Sends the answer's head, and nothing after it. */
+/** Forwards the answer's status and headers, and nothing more. */
 export const silence: Fault = async (exchange) => {
   exchange.isMuted = true;
   await pass(exchange);
 };
 
-/** Passes the answer on with another body, both of them JSON. */
+/** Forwards the answer with a changed body, both of them JSON. */
 export const rewrite =
   (change: (body: object) => object): Fault =>
   async (exchange) => {
@@ -140,13 +142,13 @@ export const rewrite =
     exchange.outgoing.writeHead(answer.statusCode ?? 502, headers);
     exchange.outgoing.end(body);
   };
-/** What came of a request, as far as tests ask for it. */
 
-export interface Asked {
+/** A request that the proxy received. */
+export interface ReceivedRequest {
   /** In milliseconds since 1970. */
-  readonly at: number;
+  readonly receivedAt: number;
   readonly method: string;
-  /** With its query. */
+  /** The path with the query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: Buffer;

@@ -11,8 +11,8 @@ export const imageEnvironment: Readonly<Record<string, string>> = Object.fromEnt
   [...dockerfile.matchAll(/^ENV (\w+)=(\S+)$/gm)].map(([, name = "", value = ""]) => [name, value]),
 );
 
-/** Bundles it into a folder, and gives what Node is given to run it. */
-export function bundledHelper(folder: string): string[] {
+/** Bundles the helper into a folder, and returns Node's arguments that run it. */
+export function bundleHelper(folder: string): string[] {
   const bundle = join(folder, "helper.cjs");
   buildSync({ ...bundling, entryPoints: ["test/support/helper-main.ts"], outfile: bundle });
   const [, image = "[]"] = /^CMD (.*)$/m.exec(dockerfile) ?? [];

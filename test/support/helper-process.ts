@@ -15,12 +15,12 @@ export interface Cluster {
 }
 
 /** A line of the helper's JSON log. */
-export type Line = Record<string, string> & { message: string; level: string };
+export type LogLine = Record<string, string> & { message: string; level: string };
 
 const main = join(import.meta.dirname, "helper-main.ts");
 
 export class HelperProcess {
-  readonly lines: Line[] = [];
+  readonly lines: LogLine[] = [];
   readonly #child: ChildProcess;
   readonly #waiting = new Set<() => void>();
   #ended = false;
@@ -33,7 +33,7 @@ export class HelperProcess {
     cluster: Cluster,
     env: Readonly<Record<string, string>>,
     command: readonly string[] = [main],
-    { around = [], stdout = "pipe" }: { around?: readonly string[]; stdout?: "pipe" | number } = {},
+    { wrapper = [], stdout = "pipe" }: { wrapper?: readonly string[]; stdout?: "pipe" | number } = {},
   ) {
     const own = {
       ...imageEnvironment,
@@ -42,7 +42,7 @@ export class HelperProcess {
       TEST_CLUSTER: JSON.stringify(cluster),
       PATH: process.env["PATH"],
     };
-    const [program = "", ...args] = [...around, process.execPath, ...command];
+    const [program = "", ...args] = [...wrapper, process.execPath, ...command];
     this.#child = spawn(program, args, { env: own, stdio: ["ignore", stdout, "pipe"] });
     this.#child.stderr?.on("data", (chunk: Buffer) => {
       process.stderr.write(chunk);
@@ -59,7 +59,7 @@ export class HelperProcess {
       rest = lines.pop() ?? "";
       if (lines.length === 0) return;
       recordOutput("helpers", lines.join("\n"));
-      this.lines.push(...lines.map((line) => JSON.parse(line) as Line));
+      this.lines.push(...lines.map((line) => JSON.parse(line) as LogLine));
       this.#notify();
     });
   }
@@ -73,7 +73,7 @@ export class HelperProcess {
   }
 
   /** Waits for a line, of those that came and those to come, after the first `from`. Rejects when the helper ends. */
-  async line(wanted: RegExp, from = 0, timeout = 30_000): Promise<Line> {
+  async line(wanted: RegExp, from = 0, timeout = 30_000): Promise<LogLine> {
     const deadline = AbortSignal.timeout(timeout);
     for (let next = from; ;) {
       const found = this.lines.slice(next).find(({ message }) => wanted.test(message));
@@ -99,12 +99,12 @@ export class HelperProcess {
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<{ code: number | null; took: number }> {
     const since = performance.now();
     if (!this.#ended) this.#child.kill(signal);
-    await this.end();
+    await this.waitForExit();
     return { code: this.#child.exitCode, took: performance.now() - since };
   }
 
   /** Resolves when it has ended, with the signal that ended it, if one did. */
-  async end(): Promise<NodeJS.Signals | null> {
+  async waitForExit(): Promise<NodeJS.Signals | null> {
     if (!this.#ended) await once(this.#child, "exit");
     return this.#child.signalCode;
   }

@@ -1,11 +1,11 @@
-// What the stack's configuration says of mistakes in it, for tests that register nothing.
+// The errors that a wrong configuration of the stack produces, for tests that do not run the program.
 import assert from "node:assert/strict";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config/stack.ts";
 import type { Registry } from "../../infra/registry.ts";
 import { configure, ownRegistry } from "./program.ts";
 
-/** The lines of the one error; none of a configuration that is right. A list stands for its JSON. */
+/** The lines of the error for this configuration, none if it is valid. A list stands for its JSON. */
 export function mistakesOf(
   given: Readonly<Record<string, string | readonly string[]>>,
   own: Registry = ownRegistry,

@@ -12,7 +12,7 @@ export interface Target {
 const timeout = 1_500;
 
 /** Connects to all targets at once and prints which of them accepted, as JSON. */
-const probe = `
+const probeScript = `
   const { connect } = require("node:net");
   const accepts = ({ address, port }) => new Promise((resolve) => {
     const socket = connect({ host: address, port, timeout: ${String(timeout)} });
@@ -23,19 +23,19 @@ const probe = `
   Promise.all(targets.map(accepts)).then((all) => console.log(JSON.stringify(targets.filter((_, index) => all[index]))));
 `;
 
-const listener = `
+const listenerScript = `
   require("node:net").createServer((socket) => socket.end()).listen(Number(process.argv[1]), () => console.log("listens"));
 `;
 
 /** The targets that accept a connection, from inside of a namespace; `enter` is the command that leads there, if any. */
-export async function accepting(targets: readonly Target[], enter: readonly string[] = []): Promise<Target[]> {
-  const accepted = await run("env", [...enter, process.execPath, "-e", probe, JSON.stringify(targets)]);
+export async function reachableTargets(targets: readonly Target[], enter: readonly string[] = []): Promise<Target[]> {
+  const accepted = await run("env", [...enter, process.execPath, "-e", probeScript, JSON.stringify(targets)]);
   return JSON.parse(accepted) as Target[];
 }
 
 /** Accepts connections inside of a namespace. Resolves as soon as it does so. */
 export async function listen(port: number, enter: readonly string[]): Promise<ChildProcess> {
-  const command = [...enter, process.execPath, "-e", listener, String(port)];
+  const command = [...enter, process.execPath, "-e", listenerScript, String(port)];
   const child = spawn("env", command, { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(child, "exit").then(async () => Promise.reject(new Error("nothing listens in the namespace")));
   await Promise.race([once(child.stdout, "data"), ended]);
@@ -47,10 +47,10 @@ export async function listen(port: number, enter: readonly string[]): Promise<Ch
 export const namespaceOf = (pid: number): string[] => ["nsenter", `--target=${String(pid)}`, "--net"];
 
 /** Addresses that are reserved for documentation, of this machine's end of the cable and of the other one. */
-const cable = { near: ["198.51.100.1/30", "2001:db8:77::1/64"], far: ["198.51.100.2/30", "2001:db8:77::2/64"] };
+const link = { near: ["198.51.100.1/30", "2001:db8:77::1/64"], far: ["198.51.100.2/30", "2001:db8:77::2/64"] };
 
 /** Somebody outside: a namespace with a cable to this machine, who takes it for the way to everywhere. */
-export class Outsider {
+export class ExternalHost {
   readonly enter: readonly string[];
   readonly #name: string;
 
@@ -60,18 +60,18 @@ export class Outsider {
   }
 
   /** `name` is the namespace's and that of this machine's end of the cable: 15 characters at most. */
-  static async connect(name: string): Promise<Outsider> {
-    const outsider = new Outsider(name);
+  static async connect(name: string): Promise<ExternalHost> {
+    const outsider = new ExternalHost(name);
     const inside = async (...args: string[]): Promise<string> => run("ip", ["-netns", name, ...args]);
     await run("ip", ["netns", "add", name]);
     await run("ip", ["link", "add", name, "type", "veth", "peer", "name", "cable", "netns", name]);
-    for (const address of cable.near)
-      await run("ip", ["address", "add", address, "dev", name, ...withoutWaiting(address)]);
+    for (const address of link.near)
+      await run("ip", ["address", "add", address, "dev", name, ...skipDuplicateDetection(address)]);
     await run("ip", ["link", "set", name, "up"]);
-    for (const address of cable.far)
-      await inside("address", "add", address, "dev", "cable", ...withoutWaiting(address));
+    for (const address of link.far)
+      await inside("address", "add", address, "dev", "cable", ...skipDuplicateDetection(address));
     await inside("link", "set", "cable", "up");
-    for (const address of cable.near) await inside("route", "add", "default", "via", String(address.split("/")[0]));
+    for (const address of link.near) await inside("route", "add", "default", "via", String(address.split("/")[0]));
     return outsider;
   }
 
@@ -82,4 +82,4 @@ export class Outsider {
 }
 
 /** An IPv6 address is not to be looked for on the cable before it is used. */
-const withoutWaiting = (address: string): string[] => (address.includes(":") ? ["nodad"] : []);
+const skipDuplicateDetection = (address: string): string[] => (address.includes(":") ? ["nodad"] : []);

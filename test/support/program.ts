@@ -1,48 +1,56 @@
-// Runs the Pulumi program on Pulumi's mocks and gives what each resource was given. Nothing leaves the process.
+// Runs the Pulumi program on Pulumi's mocks and returns the inputs of each resource. Nothing leaves the process.
 import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
 import { plain } from "../local/pulumi/values.ts";
 import { defaultConfig } from "../local/stack.ts";
 
-/** What the mocks answer for the account, the region and the token; a test that finds them elsewhere found a leak. */
+/** The account that the mocks answer with. */
 export const account = "123456789012";
+/** The registry of the account, in the region that the mocks answer with by default. */
 export const ownRegistry = { partition: "aws", accountId: account, region: "eu-central-1" };
+/** The password of the authorization token; only the image may get it. */
 export const password = "the-password-of-the-registry";
+/** The secret of the access key; only the helper's secret may get it. */
 export const secretAccessKey = "the-secret-access-key";
+/** The id of the access key. */
 export const accessKeyId = "AKIAEXAMPLE";
+/** The uid of every object that the mocks create. */
 export const mockedUid = "the-uid";
-/** Of the cluster's tokens; IAM has an OIDC provider for it and for no other. */
+/** The issuer of the cluster's tokens; IAM has an OIDC provider for it and for no other. */
 export const issuer = "https://oidc.example/id/MAIN";
+/** The digest of the image that the mocks push. */
 export const digest = `sha256:${"0".repeat(64)}`;
 
+/** A resource that the program registered. */
 export interface Registered {
   readonly type: string;
   readonly name: string;
-  /** As they reach the engine: a secret is marked (`isSecret`). */
+  /** The inputs as they reach the engine: a secret is marked (`isSecret`). */
   readonly raw: Record<string, unknown>;
-  /** With the secrets' values. */
+  /** The inputs with the secrets' values. */
   readonly inputs: Record<string, unknown>;
   readonly provider: string;
 }
 
-/** Sets the stack's configuration: Pulumi.yaml's defaults with these on top. */
+/** Sets the stack's configuration to Pulumi.yaml's defaults with these keys on top. */
 export function configure(overrides: Readonly<Record<string, string>>): void {
   const own = Object.entries(overrides).map(([key, value]) => [key.includes(":") ? key : `ecr-helper:${key}`, value]);
   pulumi.runtime.setAllConfig({ ...defaultConfig(), ...(Object.fromEntries(own) as Record<string, string>) });
 }
 
+/** A run of the program. */
 export interface Program {
   readonly resources: readonly Registered[];
-  /** As Pulumi keeps them: without those that are undefined. */
+  /** The outputs as Pulumi stores them: without undefined ones. */
   readonly outputs: Record<string, unknown>;
   readonly secretOutputs: readonly string[];
-  /** The one resource of a type and, where there are several, name. */
+  /** The only resource of a type, or of a type and a name; throws if there is not exactly one. */
   readonly find: (type: string, name?: string) => Registered;
 }
 
 type Values = Record<string, unknown>;
 
-/** What functions of the providers answer, by their token. One that throws is a call that fails. */
+/** The results of the providers' functions by their tokens. A call fails if its function throws. */
 export type Answers = Readonly<Record<string, (inputs: Values) => Values>>;
 
 interface Place {
@@ -50,6 +58,7 @@ interface Place {
   readonly region: string;
 }
 
+/** The result of looking up the EKS cluster in a partition and region. */
 export const eksCluster = ({ partition, region }: Place): Values => ({
   arn: `arn:${partition}:eks:${region}:${account}:cluster/main`,
   endpoint: "https://eks.example",
@@ -59,12 +68,13 @@ export const eksCluster = ({ partition, region }: Place): Values => ({
   region,
 });
 
+/** The result of looking up the cluster's OIDC provider. */
 export const oidcProvider = ({ partition }: Pick<Place, "partition">): Values => {
   const url = issuer.replace("https://", "");
   return { arn: `arn:${partition}:iam::${account}:oidc-provider/${url}`, url, clientIdLists: ["sts.amazonaws.com"] };
 };
 
-/** A failure as it comes from the engine, by gRPC. */
+/** An error as the engine returns it over gRPC. */
 export const failedCall = (details: string): Error => Object.assign(new Error(details), { details });
 
 const answersIn = (place: Place): Answers => ({
@@ -80,7 +90,7 @@ const answersIn = (place: Place): Answers => ({
   },
 });
 
-/** What each type of resource has once it is made, beside its inputs. */
+/** The outputs that each type of resource has in addition to its inputs. */
 function madeIn({ partition, region }: Place): Readonly<Record<string, (given: Values) => Values>> {
   const host = `${account}.dkr.ecr.${region}.amazonaws.com${partition === "aws-cn" ? ".cn" : ""}`;
   const named =
@@ -107,72 +117,30 @@ function madeIn({ partition, region }: Place): Readonly<Record<string, (given: V
   };
 }
 
-/** These take their time: what does not wait for them is registered first, and a test sees that. */
+/** Types that are created with a delay: a resource that does not wait for them is registered before, which tests can see. */
 const slow =
   /:(Repository|RepositoryPolicy|Namespace|RolePolicyAttachment|UserPolicyAttachment|PodIdentityAssociation)$/;
 
-let runs = 0;
-
+/** Options of `runProgram`; the partition and region of `ownRegistry` by default. */
 export interface RunOptions extends Partial<Place> {
   readonly stack?: string;
-  /** On top of the usual ones. */
+  /** Replaces some of the mocks' answers. */
   readonly answers?: Answers;
-  /** How long the slow ones take, in milliseconds. */
+  /** How long a resource of a slow type takes, in milliseconds. */
   readonly delay?: number;
-  /** Takes what is registered, also by a program that fails. */
+  /** Receives the registered resources, also those of a program that fails. */
   readonly resources?: Registered[];
 }
 
-/** Runs infra/index.ts with the given configuration, in a partition and region of AWS. Rejects as the program does. */
+/** Runs infra/index.ts with this configuration. Rejects as the program does. One at a time: the mocks are global. */
 export async function runProgram(
   overrides: Readonly<Record<string, string>>,
-  {
-    partition = ownRegistry.partition,
-    region = ownRegistry.region,
-    stack = "test",
-    answers = {},
-    resources = [],
-    delay: time = 50,
-  }: RunOptions = {},
+  { partition, region, stack = "test", answers = {}, resources = [], delay: time = 50 }: RunOptions = {},
 ): Promise<Program> {
-  const place = { partition, region };
-  const [answering, made] = [{ ...answersIn(place), ...answers }, madeIn(place)];
-  await pulumi.runtime.setMocks(
-    {
-      newResource: async ({ type, name, inputs: raw, provider = "", id }: pulumi.runtime.MockResourceArgs) => {
-        // It has an id: it is there already, and only looked up.
-        if (id) return { id, state: { metadata: { name: id, uid: mockedUid } } };
-        if (slow.test(type)) await delay(time);
-        const inputs = plain(raw) as Values;
-        resources.push({ type, name, raw: raw as Values, inputs, provider });
-        return {
-          id: type.includes("AccessKey") ? accessKeyId : name,
-          state: { ...(raw as Values), ...made[type]?.(inputs) },
-        };
-      },
-      call: ({ token, inputs }) => {
-        const answer = answering[token];
-        if (answer === undefined) throw failedCall(`the mocks know no function ${token}`);
-        return answer(inputs as Values);
-      },
-    },
-    "ecr-helper",
-    stack,
-    false,
-  );
+  const place = { partition: partition ?? ownRegistry.partition, region: region ?? ownRegistry.region };
+  await pulumi.runtime.setMocks(mocksOf(place, answers, resources, time), "ecr-helper", stack, false);
   configure(overrides);
-  // A module runs once; under another name it is another module.
-  const module = `../../infra/index.ts?run=${String(++runs)}`;
-  let [exported, failure]: [Values, unknown] = [{}, undefined];
-  const values: unknown = await pulumi.runtime.runInPulumiStack(async () => {
-    try {
-      exported = ((await import(module)) as { default: Values }).default;
-    } catch (error) {
-      failure = error; // Pulumi's promises for the exports would reject with it too, where nobody can await them.
-    }
-    return exported;
-  });
-  const outputs = Object.entries(values as Values).filter(([, value]) => value !== undefined);
+  const { exported, values, failure } = await importProgram();
   const secret = await Promise.all(
     Object.entries(exported).map(async ([key, value]) => ((await pulumi.isSecret(pulumi.output(value))) ? [key] : [])),
   );
@@ -180,7 +148,7 @@ export async function runProgram(
   if (failure !== undefined) throw failure as Error;
   return {
     resources,
-    outputs: Object.fromEntries(outputs),
+    outputs: Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)),
     secretOutputs: secret.flat(),
     find: (type, name) => {
       const found = resources.filter((one) => one.type === type && (name === undefined || one.name === name));
@@ -189,4 +157,43 @@ export async function runProgram(
       return found[0];
     },
   };
+}
+
+function mocksOf(place: Place, answers: Answers, resources: Registered[], time: number): pulumi.runtime.Mocks {
+  const [answering, made] = [{ ...answersIn(place), ...answers }, madeIn(place)];
+  return {
+    newResource: async ({ type, name, inputs: raw, provider = "", id }: pulumi.runtime.MockResourceArgs) => {
+      // A resource with an id exists already and is only read.
+      if (id) return { id, state: { metadata: { name: id, uid: mockedUid } } };
+      if (slow.test(type)) await delay(time);
+      const inputs = plain(raw) as Values;
+      resources.push({ type, name, raw: raw as Values, inputs, provider });
+      return {
+        id: type.includes("AccessKey") ? accessKeyId : name,
+        state: { ...(raw as Values), ...made[type]?.(inputs) },
+      };
+    },
+    call: ({ token, inputs }) => {
+      const answer = answering[token];
+      if (answer === undefined) throw failedCall(`the mocks know no function ${token}`);
+      return answer(inputs as Values);
+    },
+  };
+}
+
+let runs = 0;
+
+async function importProgram(): Promise<{ exported: Values; values: Values; failure: unknown }> {
+  // A module runs once; the query makes it another module.
+  const module = `../../infra/index.ts?run=${String(++runs)}`;
+  let [exported, failure]: [Values, unknown] = [{}, undefined];
+  const values: unknown = await pulumi.runtime.runInPulumiStack(async () => {
+    try {
+      exported = ((await import(module)) as { default: Values }).default;
+    } catch (error) {
+      failure = error; // If it were thrown here, Pulumi's promises for the exports would reject unhandled.
+    }
+    return exported;
+  });
+  return { exported, values: values as Values, failure };
 }

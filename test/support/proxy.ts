@@ -1,4 +1,4 @@
-// A reverse proxy of the test's own between the helper and what it calls, whose faults are put in and lifted at run time.
+// A reverse proxy between the helper and a server, into which a test injects faults at run time.
 import { once } from "node:events";
 import {
   Agent as PlainAgent,
@@ -14,33 +14,34 @@ import { Agent as SecureAgent, request as secureRequest } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { makeCertificate } from "./certificate.ts";
-import { forwarded, pass, type Asked, type Exchange, type Fault } from "./fault.ts";
+import { forwarded, pass, type ReceivedRequest, type Exchange, type Fault } from "./fault.ts";
 
-export type Matches = (asked: Asked) => boolean;
+export type RequestMatcher = (request: ReceivedRequest) => boolean;
 
-/** A fault that is in. */
-export interface Outage {
-  /** When its requests came, in milliseconds since 1970. */
+/** An injected fault. */
+export interface InjectedFault {
+  /** When the requests came that it was applied to, in milliseconds since 1970. */
   readonly hits: readonly number[];
-  /** Resolves at its `count`th request; rejects when that takes a minute. */
+  /** Resolves at its `count`th request; rejects after a minute. */
   reached(count: number): Promise<void>;
+  /** Removes the fault. */
   lift(): void;
 }
 
 interface Rule {
-  readonly matches: Matches;
+  readonly matches: RequestMatcher;
   readonly fault: Fault;
-  /** How many more requests get it. */
+  /** How many more requests it applies to. */
   left: number;
   readonly hits: number[];
-  /** Called with whether it took too long. */
+  /** Callbacks of `reached`, called with whether the time is over. */
   readonly waiting: Set<(isLate: boolean) => void>;
 }
 
 export interface ProxyOptions {
-  /** Where requests go on to, `http://HOST:PORT` or `https://HOST:PORT`; the proxy speaks the same to its clients. */
+  /** Where requests are forwarded to, `http://HOST:PORT` or `https://HOST:PORT`; the proxy uses the same protocol. */
   readonly upstream: string;
-  /** The certificates that an upstream's own is checked against, in PEM. */
+  /** The certificates, in PEM, that the upstream's certificate is verified with. */
   readonly ca?: string;
 }
 
@@ -48,11 +49,11 @@ type Incoming = IncomingMessage | Http2ServerRequest;
 type Outgoing = ServerResponse | Http2ServerResponse;
 
 const address = "127.0.0.1";
-/** In milliseconds: for a machine that is busy with other things. */
-const patience = 60_000;
+/** Long, because the machine may be busy with other tests. */
+const reachTimeoutMs = 60_000;
 
 export class Proxy {
-  /** What its clients check its certificate against, in PEM; empty over plain HTTP. */
+  /** The certificate, in PEM, that clients verify the proxy with; empty over plain HTTP. */
   readonly ca: string;
   readonly #upstream: string;
   readonly #server: Server;
@@ -67,7 +68,7 @@ export class Proxy {
     const handle = (incoming: Incoming, outgoing: Outgoing): void => void this.#handle(incoming, outgoing);
     this.#agent =
       certificate === undefined ? new PlainAgent({ keepAlive: true }) : new SecureAgent({ keepAlive: true, ca });
-    // A client that can speak HTTP/2 may. The rest of a server is the same in both.
+    // Clients may use HTTP/2; both kinds of server have the methods that are used here.
     this.#server =
       certificate === undefined
         ? createServer(handle)
@@ -76,15 +77,15 @@ export class Proxy {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });
-    // A client may break its connection off at any time.
+    // A client may close its connection at any time.
     this.#server.on("sessionError", () => undefined);
   }
 
-  /** Starts one that passes everything on. */
+  /** Starts a proxy that forwards everything. */
   static async start(options: ProxyOptions): Promise<Proxy> {
     const secure = options.upstream.startsWith("https:");
     const proxy = new Proxy(options, secure ? await makeCertificate(address) : undefined);
-    await proxy.up();
+    await proxy.listen();
     return proxy;
   }
 
@@ -92,15 +93,15 @@ export class Proxy {
     return `${this.#upstream.split(":")[0] ?? ""}://${address}:${String(this.#port)}`;
   }
 
-  /** Puts a fault in, for all requests that match or for the first so many. Of several, the last one put in decides. */
-  put(matches: Matches, fault: Fault, times = Infinity): Outage {
+  /** Injects a fault into all matching requests, or the first `times`. Of several matching faults the latest applies. */
+  inject(matches: RequestMatcher, fault: Fault, times = Infinity): InjectedFault {
     const rule: Rule = { matches, fault, left: times, hits: [], waiting: new Set() };
     this.#rules = [rule, ...this.#rules];
     const reached = async (count: number): Promise<void> => {
-      const late = setTimeout(() => rule.waiting.forEach((wake) => wake(true)), patience);
+      const late = setTimeout(() => rule.waiting.forEach((wake) => wake(true)), reachTimeoutMs);
       for (let isLate = false; rule.hits.length < count;) {
         if (isLate)
-          throw new Error(`${String(rule.hits.length)} of ${String(count)} requests in ${String(patience)} ms`);
+          throw new Error(`${String(rule.hits.length)} of ${String(count)} requests in ${String(reachTimeoutMs)} ms`);
         isLate = await new Promise<boolean>((wake) => rule.waiting.add(wake));
       }
       clearTimeout(late);
@@ -108,28 +109,28 @@ export class Proxy {
     return { hits: rule.hits, reached, lift: () => (this.#rules = this.#rules.filter((one) => one !== rule)) };
   }
 
-  /** What is being answered now and matches: watches, above all. */
-  open(matches: Matches): Exchange[] {
-    return [...this.#exchanges].filter(({ asked }) => matches(asked));
+  /** The matching requests that are being answered, such as watches. */
+  openExchanges(matches: RequestMatcher): Exchange[] {
+    return [...this.#exchanges].filter(({ request }) => matches(request));
   }
 
-  /** Refuses connections, and breaks those that there are. */
-  async down(): Promise<void> {
+  /** Refuses new connections, and closes the existing ones. */
+  async stopListening(): Promise<void> {
     const closed = once(this.#server, "close");
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
-  /** Listens, again where it did before. */
-  async up(): Promise<void> {
+  /** Listens; after `stopListening` on the same port. */
+  async listen(): Promise<void> {
     this.#server.listen(this.#port, address);
     await once(this.#server, "listening");
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   async close(): Promise<void> {
-    if (this.#server.listening) await this.down();
+    if (this.#server.listening) await this.stopListening();
     this.#agent.destroy();
   }
 
@@ -137,48 +138,48 @@ export class Proxy {
     outgoing.on("error", () => undefined);
     try {
       const { method = "", url: path = "", headers } = incoming;
-      const asked = { at: Date.now(), method, path, headers, body: await buffer(incoming) };
-      const exchange = this.#exchange(asked, outgoing);
+      const request = { receivedAt: Date.now(), method, path, headers, body: await buffer(incoming) };
+      const exchange = this.#exchange(request, outgoing);
       this.#exchanges.add(exchange);
       outgoing.once("close", () => this.#exchanges.delete(exchange));
-      // Of one that is over nothing is left to reset but what others share its connection for.
-      await this.#decide(asked)(exchange).catch(() => exchange.signal.aborted || exchange.reset());
+      // After the exchange has ended, a reset would only hit other requests on the same connection.
+      await this.#decide(request)(exchange).catch(() => exchange.signal.aborted || exchange.reset());
     } catch {
-      outgoing.destroy(); // The request itself broke off.
+      outgoing.destroy(); // The client ended the request early.
     }
   }
 
-  #decide(asked: Asked): Fault {
-    const rule = this.#rules.find((one) => one.left > 0 && one.matches(asked));
+  #decide(request: ReceivedRequest): Fault {
+    const rule = this.#rules.find((one) => one.left > 0 && one.matches(request));
     if (rule === undefined) return pass;
     rule.left--;
-    rule.hits.push(asked.at);
+    rule.hits.push(request.receivedAt);
     for (const wake of rule.waiting) wake(false);
     rule.waiting.clear();
     return rule.fault;
   }
 
-  #exchange(asked: Asked, outgoing: Outgoing): Exchange {
+  #exchange(request: ReceivedRequest, outgoing: Outgoing): Exchange {
     const over = new AbortController();
     outgoing.once("close", () => over.abort());
     const { remotePort } = outgoing.req.socket;
     const socket = [...this.#sockets].find((one) => one.remotePort === remotePort);
     return {
-      asked,
+      request,
       outgoing: outgoing as ServerResponse,
       isMuted: false,
       signal: over.signal,
-      forward: async () => this.#forward(asked, over.signal),
+      forward: async () => this.#forward(request, over.signal),
       socket,
-      // Below TLS, so that the client sees a reset and no orderly end.
+      // Below TLS, so that the client sees a reset instead of an orderly end.
       reset: () => socket?.resetAndDestroy(),
     };
   }
 
-  async #forward({ method, path, headers, body }: Asked, signal: AbortSignal): Promise<IncomingMessage> {
+  async #forward({ method, path, headers, body }: ReceivedRequest, signal: AbortSignal): Promise<IncomingMessage> {
     const send = this.#agent instanceof SecureAgent ? secureRequest : plainRequest;
     const { ":authority": authority } = headers;
-    // The Host header stays as it is: AWS' signatures are over it.
+    // AWS' signatures cover the Host header.
     const own = { ...forwarded(headers), host: String(headers["host"] ?? authority) };
     const options: RequestOptions = { method, headers: own, agent: this.#agent, signal };
     return new Promise((resolve, reject) => {

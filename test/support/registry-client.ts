@@ -25,7 +25,7 @@ export async function passwordFor(
 }
 
 /** A refusal: `403 DENIED User: ... is not authorized to perform: ...`. */
-export class RegistryRefusal extends Error {
+export class RegistryError extends Error {
   override readonly name = "RegistryRefusal";
 }
 
@@ -34,7 +34,7 @@ export const sha256 = (content: string | Buffer): string =>
 
 const manifestType = "application/vnd.oci.image.manifest.v1+json";
 
-export interface Ask {
+export interface RequestOptions {
   readonly body?: string | Buffer;
   readonly type?: string;
 }
@@ -53,7 +53,11 @@ export class RegistryClient {
   }
 
   /** Sends one request and gives the answer, whatever it is. */
-  async ask(method: string, path: string, { body, type = "application/octet-stream" }: Ask = {}): Promise<Response> {
+  async send(
+    method: string,
+    path: string,
+    { body, type = "application/octet-stream" }: RequestOptions = {},
+  ): Promise<Response> {
     const target = new URL(path, this.#registry);
     if (this.#host !== undefined) target.searchParams.set("ns", this.#host);
     const headers = {
@@ -68,10 +72,10 @@ export class RegistryClient {
   }
 
   /** Sends one request and gives the answer; rejects with a RegistryRefusal where it is an error. */
-  async get(method: string, path: string, ask: Ask = {}): Promise<Response> {
-    const answer = await this.ask(method, path, ask);
+  async request(method: string, path: string, ask: RequestOptions = {}): Promise<Response> {
+    const answer = await this.send(method, path, ask);
     if (answer.ok) return answer;
-    throw new RegistryRefusal(await refusalOf(answer));
+    throw new RegistryError(await errorText(answer));
   }
 
   /** Pushes an image of one layer, as docker does. Gives the manifest's digest. */
@@ -89,26 +93,28 @@ export class RegistryClient {
       config: { ...described[0], mediaType: "application/vnd.oci.image.config.v1+json" },
       layers: [described[1]],
     });
-    await this.get("PUT", `/v2/${repository}/manifests/${tag}`, { body: manifest, type: manifestType });
+    await this.request("PUT", `/v2/${repository}/manifests/${tag}`, { body: manifest, type: manifestType });
     return sha256(manifest);
   }
 
   /** Uploads a blob that is not there yet. */
   async upload(repository: string, content: string | Buffer): Promise<void> {
-    const there = await this.ask("HEAD", `/v2/${repository}/blobs/${sha256(content)}`);
+    const there = await this.send("HEAD", `/v2/${repository}/blobs/${sha256(content)}`);
     if (there.ok) return;
-    if (there.status !== 404) throw new RegistryRefusal(`${String(there.status)} HEAD of a blob`);
-    const begun = await this.get("POST", `/v2/${repository}/blobs/uploads/`);
+    if (there.status !== 404) throw new RegistryError(`${String(there.status)} HEAD of a blob`);
+    const begun = await this.request("POST", `/v2/${repository}/blobs/uploads/`);
     const location = begun.headers.get("location") ?? "";
-    await this.get("PATCH", location, { body: content });
-    await this.get("PUT", `${location}?digest=${sha256(content)}`);
+    await this.request("PATCH", location, { body: content });
+    await this.request("PUT", `${location}?digest=${sha256(content)}`);
   }
 
   /** Pulls an image, as containerd does. Gives its config and layers. */
   async pull(repository: string, reference: string): Promise<Buffer[]> {
-    const manifest = await this.get("GET", `/v2/${repository}/manifests/${reference}`);
+    const manifest = await this.request("GET", `/v2/${repository}/manifests/${reference}`);
     const { config, layers } = (await manifest.json()) as Record<"config", Blob> & Record<"layers", Blob[]>;
-    const blobs = [config, ...layers].map(async ({ digest }) => this.get("GET", `/v2/${repository}/blobs/${digest}`));
+    const blobs = [config, ...layers].map(async ({ digest }) =>
+      this.request("GET", `/v2/${repository}/blobs/${digest}`),
+    );
     return Promise.all(blobs.map(async (blob) => Buffer.from(await (await blob).arrayBuffer())));
   }
 }
@@ -117,7 +123,7 @@ interface Blob {
   readonly digest: string;
 }
 
-async function refusalOf(answer: Response): Promise<string> {
+async function errorText(answer: Response): Promise<string> {
   const text = await answer.text();
   const isJson = answer.headers.get("content-type") === "application/json";
   const { errors: [error] = [] } = isJson ? (JSON.parse(text) as { errors?: { code: string; message: string }[] }) : {};

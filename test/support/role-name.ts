@@ -2,4 +2,5 @@
 import { roleName } from "../../infra/rbac.ts";
 
 /** `owner` is the name of the ClusterRole that owns what the helper makes. */
-export const usualRole = (owner: string): string => roleName(owner, ["ecr-creds", "ecr-creds-pull", "builder-sa"]);
+export const defaultRoleName = (owner: string): string =>
+  roleName(owner, ["ecr-creds", "ecr-creds-pull", "builder-sa"]);

@@ -1,38 +1,39 @@
-// Sees every version of every secret that a helper keeps: none may be torn, refused by the registry, or worse than the one
-// before it.
+// Watches every version of every secret of a helper: none may be incomplete, refused by the registry, or have an older token
+// than the version before.
 import { createKubeStream, type KubeOptions } from "../../helper/kube/client.ts";
-import { decode, pullPasswords, type Parts, type Secret } from "./stack-parts.ts";
+import { decode, pullPasswords, type Secret } from "./kept-objects.ts";
+import type { Parts } from "./stack-parts.ts";
 import type { Endpoint } from "../local/settings.ts";
-import { isLoginTaken } from "./registry-login.ts";
+import { isLoginAccepted } from "./registry-login.ts";
 
 /** A version of a secret. */
-export interface Version {
+export interface SecretVersion {
   readonly namespace: string;
   readonly name: string;
-  /** Of every registry in it. */
+  /** The passwords of all registries in it. */
   readonly passwords: readonly string[];
-  /** When the first of them ends, in milliseconds since 1970. */
-  readonly end: number;
+  /** When the first of them expires, in milliseconds since 1970. */
+  readonly expiresAt: number;
 }
 
 type Named = Secret & { metadata: { name: string } };
 
-/** So much may lie between the registry's answer and the look at the clock; nor is it asked the same twice in that time. */
-const margin = 500;
+/** In milliseconds: how far the registry's clock may be off, and how long a password is not checked again. */
+const clockMargin = 500;
 
 export class SecretMonitor {
-  /** What should not have been, in words. */
-  readonly wrong: string[] = [];
-  /** Secrets that got an older token than they had: one that is good too, where two helpers write. */
-  readonly older: string[] = [];
+  /** Descriptions of everything that should not have happened. */
+  readonly violations: string[] = [];
+  /** Secrets that got an older token than before, which is allowed where two helpers write. */
+  readonly downgrades: string[] = [];
   /** The versions that came after the start. */
-  readonly versions: Version[] = [];
-  readonly #latest = new Map<string, Version>();
+  readonly versions: SecretVersion[] = [];
+  readonly #latest = new Map<string, SecretVersion>();
   readonly #registry: Endpoint;
   readonly #over = new AbortController();
   readonly #checks: Promise<void>[] = [];
-  /** When the registry was asked about a password last. */
-  readonly #asked = new Map<string, number>();
+  /** When each password was last checked at the registry, in milliseconds since 1970. */
+  readonly #checkedAt = new Map<string, number>();
   readonly #waiting = new Set<() => void>();
   #watching: Promise<void> = Promise.resolve();
 
@@ -40,12 +41,12 @@ export class SecretMonitor {
     this.#registry = registry;
   }
 
-  /** Resolves when it sees all that is there. The registry is that of the gateway which gave the tokens. */
+  /** Resolves once it watches all existing secrets. `registry` is that of the gateway that issues the tokens. */
   static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<SecretMonitor> {
     const monitor = new SecretMonitor(registry);
     const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;
     const list = await admin<{ items: Named[] } & Named>({ method: "GET", path });
-    for (const secret of list.items) monitor.#came(secret);
+    for (const secret of list.items) monitor.#record(secret);
     monitor.#watching = monitor.#follow(options, path, list.metadata.resourceVersion);
     return monitor;
   }
@@ -54,29 +55,29 @@ export class SecretMonitor {
     const { signal } = this.#over;
     const isOver = (): boolean => signal.aborted;
     let version = since;
-    // The API server ends the watch of whoever is too slow for it now and then. From where it was nothing is missed.
+    // The API server ends the watch of a slow client now and then; the next one continues at the same version.
     try {
       while (!isOver()) {
         const call = { method: "GET", path: `${path}&watch=1&resourceVersion=${version}`, signal } as const;
-        for await (const line of createKubeStream(options)(call)) version = this.#changed(line);
+        for await (const line of createKubeStream(options)(call)) version = this.#applyChange(line);
       }
     } catch (error) {
-      if (!isOver()) this.wrong.push(`the monitor saw no more: ${String(error)}`);
+      if (!isOver()) this.violations.push(`the monitor lost its watch: ${String(error)}`);
     }
   }
 
-  /** Takes a change, and gives its resourceVersion. */
-  #changed(line: string): string {
+  /** Records a change and returns its resourceVersion. */
+  #applyChange(line: string): string {
     const { type, object } = JSON.parse(line) as { type: string; object: Named };
     const { namespace, name, resourceVersion } = object.metadata;
     if (type === "ERROR") throw new Error(line);
-    if (type === "DELETED") this.wrong.push(`${namespace}/${name} was deleted`);
-    else this.#came(object);
+    if (type === "DELETED") this.violations.push(`${namespace}/${name} was deleted`);
+    else this.#record(object);
     return resourceVersion;
   }
 
   /** Each secret as it is, by NAMESPACE/NAME. */
-  get latest(): ReadonlyMap<string, Version> {
+  get latest(): ReadonlyMap<string, SecretVersion> {
     return this.#latest;
   }
 
@@ -85,17 +86,18 @@ export class SecretMonitor {
     return new Set([...this.#latest.values()].flatMap(({ passwords }) => passwords));
   }
 
-  /** Resolves when so many more versions as `wanted` have come. */
-  async come(count: number, wanted: (version: Version) => boolean = () => true): Promise<void> {
+  /** Resolves when `count` more versions that match `wanted` have come. */
+  async waitForVersions(count: number, wanted: (version: SecretVersion) => boolean = () => true): Promise<void> {
     const from = this.versions.length;
-    await this.until(() => this.versions.slice(from).filter(wanted).length >= count);
+    await this.waitUntil(() => this.versions.slice(from).filter(wanted).length >= count);
   }
 
-  /** Resolves when something holds of what was seen. */
-  async until(holds: () => boolean, timeout = 60_000): Promise<void> {
+  /** Resolves when a condition holds, which is checked at every version; rejects after a time in milliseconds. */
+  async waitUntil(holds: () => boolean, timeout = 60_000): Promise<void> {
     const deadline = AbortSignal.timeout(timeout);
     while (!holds()) {
-      if (deadline.aborted) throw new Error(`that does not hold after ${String(timeout / 1000)} s: ${String(holds)}`);
+      if (deadline.aborted)
+        throw new Error(`the condition does not hold after ${String(timeout / 1000)} s: ${String(holds)}`);
       await new Promise<void>((resolve) => {
         this.#waiting.add(resolve);
         deadline.addEventListener("abort", () => resolve(), { once: true });
@@ -103,48 +105,49 @@ export class SecretMonitor {
     }
   }
 
-  /** Ends, and gives all that was wrong: also of the credentials that are there now. */
+  /** Ends the watch and resolves with all violations, including secrets that have expired by now. */
   async stop(): Promise<string[]> {
-    if (this.#over.signal.aborted) return this.wrong;
-    for (const { namespace, name, end } of this.#latest.values())
-      if (end < Date.now()) this.wrong.push(`${namespace}/${name} has ended ${String(Date.now() - end)} ms ago`);
+    if (this.#over.signal.aborted) return this.violations;
+    for (const { namespace, name, expiresAt } of this.#latest.values())
+      if (expiresAt < Date.now())
+        this.violations.push(`${namespace}/${name} has ended ${String(Date.now() - expiresAt)} ms ago`);
     this.#over.abort();
     await this.#watching;
     await Promise.all(this.#checks);
-    return this.wrong;
+    return this.violations;
   }
 
-  #came(secret: Named): void {
+  #record(secret: Named): void {
     const { namespace, name, annotations } = secret.metadata;
     const key = `${namespace}/${name}`;
     const passwords = passwordsOf(secret);
-    const version = { namespace, name, passwords, end: Date.parse(annotations["ecr-helper/expires-at"] ?? "") };
-    if (passwords.length === 0) this.wrong.push(`${key} is torn`);
+    const version = { namespace, name, passwords, expiresAt: Date.parse(annotations["ecr-helper/expires-at"] ?? "") };
+    if (passwords.length === 0) this.violations.push(`${key} is incomplete`);
     this.#compare(key, version, this.#latest.get(key));
     this.#latest.set(key, version);
     this.versions.push(version);
     for (const password of passwords) {
-      if (Date.now() - (this.#asked.get(password) ?? 0) < margin) continue;
-      this.#asked.set(password, Date.now());
-      this.#checks.push(this.#check(key, password, version.end));
+      if (Date.now() - (this.#checkedAt.get(password) ?? 0) < clockMargin) continue;
+      this.#checkedAt.set(password, Date.now());
+      this.#checks.push(this.#check(key, password, version.expiresAt));
     }
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
   }
 
-  #compare(key: string, version: Version, before: Version | undefined): void {
+  #compare(key: string, version: SecretVersion, before: SecretVersion | undefined): void {
     if (before === undefined) return;
-    if (!(version.end >= before.end)) this.older.push(`${key} got an older token`);
-    if (before.end < Date.now()) this.wrong.push(`${key} had ended before it was refreshed`);
+    if (!(version.expiresAt >= before.expiresAt)) this.downgrades.push(`${key} got an older token than before`);
+    if (before.expiresAt < Date.now()) this.violations.push(`${key} had ended before it was refreshed`);
   }
 
   async #check(key: string, password: string, end: number): Promise<void> {
-    const isTaken = await isLoginTaken(this.#registry, password);
-    if (!isTaken && Date.now() + margin < end) this.wrong.push(`${key} is refused by the registry`);
+    const isTaken = await isLoginAccepted(this.#registry, password);
+    if (!isTaken && Date.now() + clockMargin < end) this.violations.push(`${key} is refused by the registry`);
   }
 }
 
-/** The distinct passwords of a secret; none where anything is missing or does not fit. */
+/** The distinct passwords of a secret; none if a part of it is missing or of another form. */
 export function passwordsOf({ type, data }: Secret): string[] {
   if (type === "kubernetes.io/basic-auth") {
     return decode(data["username"]) === "AWS" ? [decode(data["password"])].filter((one) => one !== "") : [];
@@ -153,8 +156,8 @@ export function passwordsOf({ type, data }: Secret): string[] {
   return all.every((password) => password !== "") ? [...new Set(all)] : [];
 }
 
-/** A secret with a token that lives longer than any there is now. */
-export const renewed = ({ latest }: SecretMonitor): ((version: Version) => boolean) => {
-  const newest = Math.max(0, ...[...latest.values()].map(({ end }) => end));
-  return ({ end }) => end > newest;
+/** Whether a version has a token that expires later than all that exist now. */
+export const hasNewerToken = ({ latest }: SecretMonitor): ((version: SecretVersion) => boolean) => {
+  const newest = Math.max(0, ...[...latest.values()].map(({ expiresAt }) => expiresAt));
+  return ({ expiresAt }) => expiresAt > newest;
 };

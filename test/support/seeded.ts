@@ -1,4 +1,4 @@
-// Chance that can be had again: the same seed gives the same numbers.
+// Reproducible random numbers: the same seed gives the same numbers.
 
 /** Mulberry32: small, and even enough to choose by. Gives numbers in [0, 1). */
 export function seeded(seed: number): () => number {
@@ -11,14 +11,14 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** One of several; rejects when there is none. */
+/** A random element; throws if there is none. */
 export function pick<T>(all: readonly T[], random: () => number): T {
   const [found] = all.slice(Math.floor(random() * all.length));
   if (found === undefined) throw new Error("there is nothing to choose from");
   return found;
 }
 
-/** All of them in another order. */
+/** The elements in random order. */
 export function shuffled<T>(all: readonly T[], random: () => number): T[] {
   const drawn = all.map((one) => ({ one, at: random() }));
   return drawn.sort((a, b) => a.at - b.at).map(({ one }) => one);

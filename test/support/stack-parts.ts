@@ -1,9 +1,8 @@
-// Parts of the stack carried out live without its image and pod: the identity and the rights of a helper, exactly as the
-// program gives them, for helpers that run as processes of the test.
+// The parts of a stack that a helper needs, created without its image and its pod: the identity and the rights, exactly as the
+// program declares them, for helpers that run as processes of the test.
 import { randomBytes } from "node:crypto";
 import { AttachUserPolicyCommand, DetachUserPolicyCommand } from "@aws-sdk/client-iam";
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
-import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { isPattern } from "../../helper/shared/namespace-rules.ts";
 import { HelperProcess, type Cluster } from "./helper-process.ts";
@@ -11,110 +10,81 @@ import { recordSecrets } from "../local/audit-log.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { aws, kubeconfig as cloudKubeconfig } from "../local/settings.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
-import { awsTypes } from "../local/pulumi/aws/types.ts";
-import type { LiveResource, ResourceType } from "../local/pulumi/resource-type.ts";
-import { plainProperties, type Properties } from "../local/pulumi/values.ts";
-import { mockedUid, runProgram, type Program } from "./program.ts";
-import { untilEnforced } from "./enforced.ts";
+import type { Properties } from "../local/pulumi/values.ts";
+import { accountPath, secretPath, type Secret, type ServiceAccount } from "./kept-objects.ts";
+import { createResources, isPolicy, withUid, type CreatedResource } from "./live-resources.ts";
+import { runProgram, type Program } from "./program.ts";
+import { waitForPolicy } from "./policy-enforcement.ts";
+import { TestNamespaces } from "./test-namespaces.ts";
 
 // The SDK's clients of this process are the emulator's root; the helper's process gets the user's key.
 Object.assign(process.env, aws);
-
-export interface Secret {
-  metadata: {
-    uid: string;
-    namespace: string;
-    resourceVersion: string;
-    annotations: Record<string, string>;
-    ownerReferences?: object[];
-  };
-  type: string;
-  data: Record<string, string>;
-}
-
-export interface ServiceAccount {
-  metadata: { resourceVersion: string; labels?: Record<string, string>; ownerReferences?: object[] };
-  secrets?: { name: string }[];
-  imagePullSecrets?: { name: string }[];
-}
 
 interface Deployment {
   metadata: { name: string };
   spec: { replicas: number; template: { spec: { containers: { env: { name: string; value?: string }[] }[] } } };
 }
 
+/** The parts of one stack, and the helpers that run with them. A test has to call `remove` or `removeFromAws`. */
 export interface Parts {
-  /** The cluster as its administrator sees it. */
+  /** The cluster's API, as its administrator. */
   readonly admin: Kube;
   readonly options: KubeOptions;
-  /** The helper's own service account. */
+  /** The API server and the token of the helper's own service account. */
   readonly cluster: Cluster;
   /** The environment of a helper with this identity. */
   readonly env: Record<string, string>;
+  /** The name of the ClusterRole that owns the helper's objects. */
   readonly owner: string;
   /** Attaches the policy to the helper's user, or detaches it. */
   readonly attach: (attached: boolean) => Promise<void>;
-  /** Deletes what `pulumi destroy` deletes first, before the helper ends: the stack's marker, then the Deployment. */
+  /** Deletes what `pulumi destroy` deletes before the helper ends: the stack's marker, then the Deployment. */
   endStack(): Promise<void>;
+  /** Creates a namespace, which `remove` deletes. */
   namespace(name: string, labels?: Record<string, string>): Promise<void>;
-  /** Starts a helper; it is stopped by `remove` at the latest. */
+  /** Starts a helper, which `remove` stops. */
   run(env?: Readonly<Record<string, string>>, cluster?: Cluster): HelperProcess;
+  /** Reads a secret; the basic-auth secret by default. */
   secret(namespace: string, name?: string): Promise<Secret>;
+  /** Reads the service account for builds. */
   account(namespace: string): Promise<ServiceAccount>;
-  /** Takes everything down: the helpers, what was made in AWS and in the cluster. */
+  /** Stops the helpers, and deletes everything in AWS and in the cluster. */
   remove(): Promise<void>;
-  /** The same, but leaves a cluster as it is that is thrown away. */
+  /** Stops the helpers, and deletes what is in AWS alone: for a cluster that is thrown away. */
   removeFromAws(): Promise<void>;
 }
 
+/** Options of `makeParts`. */
 export interface PartsOptions {
   /** Build namespaces that are not created. */
   readonly absent?: readonly string[];
-  /** Which cluster, as a kubeconfig's path; the local cloud's by default. */
+  /** The path of the cluster's kubeconfig; the local cloud's by default. */
   readonly kubeconfig?: string;
-  /** What Node is given to run a helper; helper-main.ts by default. */
+  /** Node's arguments that run a helper; helper-main.ts by default. */
   readonly command?: readonly string[];
   /** Further keys of the stack's configuration. */
   readonly config?: Readonly<Record<string, string>>;
 }
 
-export const secretPath = (namespace: string, name: string): string =>
-  `/api/v1/namespaces/${namespace}/secrets/${name}`;
-export const accountPath = (namespace: string): string => `/api/v1/namespaces/${namespace}/serviceaccounts/builder-sa`;
-export const decode = (text = ""): string => Buffer.from(text, "base64").toString();
+let lastProgram: Promise<unknown> = Promise.resolve();
 
-/** What opens each registry of a docker config, by its host: ECR's user is always AWS. */
-export function pullPasswords({ data }: Pick<Secret, "data">): Record<string, string> {
-  const { auths } = JSON.parse(decode(data[".dockerconfigjson"])) as { auths: Record<string, { auth: string }> };
-  return Object.fromEntries(Object.entries(auths).map(([host, { auth }]) => [host, decode(auth).replace(/^AWS:/, "")]));
+/** Runs one program after the other: Pulumi's mocks belong to the whole process. */
+async function oneAtATime<T>(work: () => Promise<T>): Promise<T> {
+  const result = lastProgram.then(work);
+  lastProgram = result.catch(() => undefined);
+  return result;
 }
 
-const wanted = /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*|admissionregistration\..*))$/;
-
-let turn: Promise<unknown> = Promise.resolve();
-
-/** Pulumi's mocks are those of the whole process: one program runs after the other. */
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  const mine = turn.then(work);
-  turn = mine.catch(() => undefined);
-  return mine;
-}
-
-/** Makes them for the given build namespaces, which are created unless they are patterns or absent. */
+/** Creates the parts of a stack with these build namespaces, which are created too unless they are patterns or absent. */
 export async function makeParts(buildNamespaces: readonly string[], options: PartsOptions = {}): Promise<Parts> {
   const id = randomBytes(3).toString("hex");
   const name = `it-${id}`;
   const kubeconfig = options.kubeconfig ?? cloudKubeconfig;
   const kubeOptions = readKubeconfig(kubeconfig);
   const admin = createKubeClient(kubeOptions);
-  const created: string[] = [];
-  const helpers: HelperProcess[] = [];
-  const namespace = async (one: string, labels = {}): Promise<void> => {
-    await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: one, labels } } });
-    created.push(one);
-  };
+  const namespaces = new TestNamespaces(admin);
   const absent = buildNamespaces.filter((one) => isPattern(one) || options.absent?.includes(one) === true);
-  for (const one of buildNamespaces.filter((each) => !absent.includes(each))) await namespace(one);
+  for (const one of buildNamespaces.filter((each) => !absent.includes(each))) await namespaces.create(one);
 
   const names = { namespace: name, userName: name, policyName: name, roleName: name };
   const config: Record<string, string> = {
@@ -123,136 +93,90 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
     buildNamespaces: JSON.stringify(buildNamespaces),
     ...options.config,
   };
-  const program = await inTurn(async () => runProgram(config, { stack: id, region: aws.AWS_REGION }));
-  const made = await carryOut(program, absent, admin);
-  const removeMade = async (types: RegExp): Promise<void> => {
-    await Promise.all(helpers.map(async (helper) => helper.stop()));
-    for (const { remove, type } of made.reverse()) if (types.test(type)) await remove();
-  };
-  const find = (type: string, resource?: string): Properties => {
-    const found = made.find((one) => one.type.endsWith(`:${type}`) && (resource ?? one.name) === one.name);
-    if (found === undefined) throw new Error(`the program has no ${type}`);
-    return found.outputs;
-  };
-  const owner = find("ClusterRole", "ecr-helper")["metadata"] as { name: string; uid: string };
-  const deployment = withUid(program.find("kubernetes:apps/v1:Deployment").inputs, owner.uid) as unknown as Deployment;
-  // Without a pod: the helper only asks whether its Deployment is there, and what the next one will be given.
-  const body = { ...deployment, spec: { ...deployment.spec, replicas: 0 } };
-  await admin({ method: "POST", path: `/apis/apps/v1/namespaces/${name}/deployments`, body });
-  const token = await tokenOf(admin, name);
-  const cluster = { server: kubeOptions.server, ca: kubeOptions.ca, token };
-  if (made.some(isPolicy)) {
-    await untilEnforced(cluster, name, config["pullSecret"] ?? "ecr-creds-pull");
+  const program = await oneAtATime(async () => runProgram(config, { stack: id, region: aws.AWS_REGION }));
+  const created = await createResources(program, absent, admin);
+  const owner = outputsOf(created, "ClusterRole", "ecr-helper")["metadata"] as { name: string; uid: string };
+  const deployment = await createDeployment(admin, program, name, owner.uid);
+  const cluster = { server: kubeOptions.server, ca: kubeOptions.ca, token: await createToken(admin, name) };
+  if (created.some(isPolicy)) {
+    await waitForPolicy(cluster, name, config["pullSecret"] ?? "ecr-creds-pull");
   }
+  const key = outputsOf(created, "AccessKey");
   const env = {
     ...environmentOf(deployment),
     AWS_ENDPOINT_URL: aws.AWS_ENDPOINT_URL,
-    AWS_ACCESS_KEY_ID: String(find("AccessKey")["id"]),
-    AWS_SECRET_ACCESS_KEY: String(find("AccessKey")["secret"]),
+    AWS_ACCESS_KEY_ID: String(key["id"]),
+    AWS_SECRET_ACCESS_KEY: String(key["secret"]),
     ECR_HELPER_NAMESPACE: name,
     ECR_HELPER_POD: `ecr-helper-${id}`,
     ECR_HELPER_PORT: "0",
   };
+  const common = { admin, options: kubeOptions, cluster, env, owner: owner.name };
+  return partsOf(common, name, created, namespaces, options.command);
+}
+
+type Common = Pick<Parts, "admin" | "options" | "cluster" | "env" | "owner">;
+
+/** The parts with all that can be done to them; `name` is that of the helper's own namespace. */
+function partsOf(
+  common: Common,
+  name: string,
+  created: CreatedResource[],
+  namespaces: TestNamespaces,
+  command: readonly string[] | undefined,
+): Parts {
+  const { admin, cluster, env, owner } = common;
+  const helpers: HelperProcess[] = [];
+  const removeCreated = async (types: RegExp): Promise<void> => {
+    await Promise.all(helpers.map(async (helper) => helper.stop()));
+    for (const { remove, type } of created.reverse()) if (types.test(type)) await remove();
+  };
   return {
-    admin,
-    options: kubeOptions,
-    cluster,
-    env,
-    owner: owner.name,
-    attach: async (attached) => {
-      const { user, policyArn } = find("UserPolicyAttachment");
-      const to = { UserName: String(user), PolicyArn: String(policyArn) };
-      const { iam } = awsSession();
-      if (attached) await iam.send(new AttachUserPolicyCommand(to));
-      else await iam.send(new DetachUserPolicyCommand(to));
-    },
+    ...common,
+    attach: async (attached) => setAttached(outputsOf(created, "UserPolicyAttachment"), attached),
     endStack: async () => {
-      const marker = `${owner.name}-stack`;
+      const marker = `${owner}-stack`;
       await admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${marker}` });
       await admin({ method: "DELETE", path: `/apis/apps/v1/namespaces/${name}/deployments/ecr-helper` });
     },
-    namespace,
+    namespace: async (one, labels) => namespaces.create(one, labels),
     run: (further = {}, from = cluster) => {
-      const helper = new HelperProcess(from, { ...env, ...further }, options.command);
+      const helper = new HelperProcess(from, { ...env, ...further }, command);
       helpers.push(helper);
       return helper;
     },
     secret: async (one, secret = "ecr-creds") => admin({ method: "GET", path: secretPath(one, secret) }),
     account: async (one) => admin({ method: "GET", path: accountPath(one) }),
     remove: async () => {
-      await removeMade(/^(?!kubernetes:core\/v1:Namespace$)/);
-      // Namespaces take seconds to end, and nobody has to wait for them.
-      for (const one of [...created, name])
-        await undefinedIfNotFound(admin({ method: "DELETE", path: `/api/v1/namespaces/${one}` }));
+      await removeCreated(/^(?!kubernetes:core\/v1:Namespace$)/);
+      await namespaces.remove(name);
     },
-    removeFromAws: async () => removeMade(/^aws:/),
+    removeFromAws: async () => removeCreated(/^aws:/),
   };
 }
 
-interface Made {
-  readonly type: string;
-  readonly name: string;
-  /** With its id in AWS. */
-  readonly outputs: Properties;
-  readonly remove: () => Promise<unknown>;
+function outputsOf(created: readonly CreatedResource[], type: string, name?: string): Properties {
+  const found = created.find((one) => one.type.endsWith(`:${type}`) && (name ?? one.name) === one.name);
+  if (found === undefined) throw new Error(`the program has no ${type}`);
+  return found.outputs;
 }
 
-const isPolicy = ({ type }: Pick<Made, "type">): boolean => type.includes(":admissionregistration.");
-
-/** What the program was given for a uid that was not known before, by the real one. */
-const withUid = (inputs: Properties, uid: string): Properties =>
-  JSON.parse(JSON.stringify(inputs).replaceAll(mockedUid, uid)) as Properties;
-
-async function carryOut({ resources }: Program, absent: readonly string[], admin: Kube): Promise<Made[]> {
-  const made: Made[] = [];
-  let uid = "";
-  const all = resources.filter((one) => wanted.test(one.type));
-  // The policy for secrets is the last: where that one is in force the other one is, too.
-  const policies = all.filter(isPolicy).sort((a, b) => b.name.localeCompare(a.name) || a.type.localeCompare(b.type));
-  for (const { type, name, inputs } of [...all.filter((one) => !isPolicy(one)), ...policies]) {
-    const target = (inputs["metadata"] as { namespace?: string } | undefined)?.namespace ?? "";
-    if (absent.includes(target)) continue;
-    const carried = type.startsWith("aws:")
-      ? await makeInAws(type, inputs)
-      : await makeInCluster(admin, withUid(inputs, uid));
-    made.push({ type, name, ...carried });
-    if (type.endsWith(":ClusterRole") && name === "ecr-helper") {
-      ({ uid } = carried.outputs["metadata"] as { uid: string });
-    }
-  }
-  return made;
+/** Creates the Deployment without a pod: the helper only checks that it exists, and what the next helper will be given. */
+async function createDeployment(admin: Kube, program: Program, namespace: string, uid: string): Promise<Deployment> {
+  const deployment = withUid(program.find("kubernetes:apps/v1:Deployment").inputs, uid) as unknown as Deployment;
+  const body = { ...deployment, spec: { ...deployment.spec, replicas: 0 } };
+  await admin({ method: "POST", path: `/apis/apps/v1/namespaces/${namespace}/deployments`, body });
+  return deployment;
 }
 
-type Carried = Pick<Made, "outputs" | "remove">;
-
-async function makeInAws(type: string, inputs: Properties): Promise<Carried> {
-  const [session, types] = [
-    awsSession(),
-    awsTypes as Readonly<Record<string, ResourceType<ReturnType<typeof awsSession>>>>,
-  ];
-  const handler = types[type];
-  if (handler === undefined) throw new Error(`the AWS plugin has no ${type}`);
-  const { id, outputs }: LiveResource = await handler.create(inputs, session);
-  return {
-    outputs: { ...plainProperties(outputs), id },
-    remove: async () => handler.delete(id, outputs, session),
-  };
+async function setAttached({ user, policyArn }: Properties, attached: boolean): Promise<void> {
+  const target = { UserName: String(user), PolicyArn: String(policyArn) };
+  const { iam } = awsSession();
+  if (attached) await iam.send(new AttachUserPolicyCommand(target));
+  else await iam.send(new DetachUserPolicyCommand(target));
 }
 
-/** Under its field manager, as Pulumi's provider makes it. */
-async function makeInCluster(admin: Kube, body: Properties): Promise<Carried> {
-  const { apiVersion, kind, metadata } = body as { apiVersion: string; kind: string; metadata: Record<string, string> };
-  const group = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  const scope = metadata["namespace"] === undefined ? "" : `/namespaces/${metadata["namespace"]}`;
-  const path = `${group}${scope}/${`${kind.toLowerCase()}s`.replace(/ys$/, "ies")}`;
-  const outputs = await admin<Properties>({ method: "POST", path: `${path}?fieldManager=pulumi-kubernetes`, body });
-  return {
-    outputs,
-    remove: async () => undefinedIfNotFound(admin({ method: "DELETE", path: `${path}/${String(metadata["name"])}` })),
-  };
-}
-
-async function tokenOf(admin: Kube, namespace: string): Promise<string> {
+async function createToken(admin: Kube, namespace: string): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/ecr-helper/token`;
   const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
   const { token } = (await admin<{ status: { token: string } }>({ method: "POST", path, body })).status;

@@ -6,10 +6,10 @@ import {
   isDeployer,
   isHelper,
   isRefusedOnPurpose,
-  judgePrincipals,
+  checkPrincipals,
   principalsOf,
 } from "../whole-run/aws-rights.ts";
-import { judgeHelpers, rightsOf, type AuditEvent } from "../whole-run/cluster-rights.ts";
+import { checkHelpers, rightsOf, type AuditEvent } from "../whole-run/cluster-rights.ts";
 
 const rules = [{ resources: ["secrets"], resourceNames: ["ecr-creds"], verbs: ["list", "create", "patch", "delete"] }];
 const granted = new Set([
@@ -52,7 +52,7 @@ const role = [
 
 describe("the rights that helpers used in a cluster", () => {
   it("are those that a role gave, by the place where it holds; an apply that creates used two", () => {
-    const { used } = judgeHelpers(
+    const { used } = checkHelpers(
       [
         event(1, "list", "team/secrets/ecr-creds", allowed("team")),
         event(1, "patch", "team/secrets/ecr-creds-eu-west-1", { ...allowed("team"), responseStatus: { code: 201 } }),
@@ -75,7 +75,7 @@ describe("the rights that helpers used in a cluster", () => {
   it("do not hide a denial of what no role grants, whether a role stands or not", () => {
     for (const object of ["team/secrets/other", "team/pods/", "/secrets/ecr-creds"]) {
       for (const before of [role, []]) {
-        assert.equal(judgeHelpers([...before, event(9, "list", object)], granted).beyond.length, 1, object);
+        assert.equal(checkHelpers([...before, event(9, "list", object)], granted).beyond.length, 1, object);
       }
     }
   });
@@ -83,7 +83,7 @@ describe("the rights that helpers used in a cluster", () => {
   it("do not hide a denial where the role stands, but one where it is not known yet, taken away, or gone with its namespace", () => {
     const asked = event(9, "list", "team/secrets/ecr-creds");
     const judged = (...events: AuditEvent[]): number[] => {
-      const { beyond, denied, withoutRole } = judgeHelpers(events, granted);
+      const { beyond, denied, withoutRole } = checkHelpers(events, granted);
       return [beyond.length, denied.length, withoutRole.length];
     };
     assert.deepEqual(judged(asked, ...role), [0, 1, 0]);
@@ -107,7 +107,7 @@ describe("the rights that helpers used in a cluster", () => {
   it("are not what a test tries by a helper's token, nor what others ask for", () => {
     const tried = event(9, "list", "team/pods/", { requestURI: "/pods?dryRun=All" });
     const other = event(9, "list", "team/pods/", { user: { username: "system:serviceaccount:helper-ns:default" } });
-    const { beyond, denied, withoutRole } = judgeHelpers([...role, tried, other], granted);
+    const { beyond, denied, withoutRole } = checkHelpers([...role, tried, other], granted);
     assert.deepEqual([beyond, denied, withoutRole], [[], [], []]);
   });
 });
@@ -133,7 +133,7 @@ describe("the rights that were used in AWS", () => {
     const all = [...made, ...requests];
     const principals = principalsOf(all);
     const attachments = new Attachments(all);
-    const { used, ...verdict } = judgePrincipals(
+    const { used, ...verdict } = checkPrincipals(
       all,
       new Set([token]),
       (one) => {

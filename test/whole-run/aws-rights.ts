@@ -28,16 +28,16 @@ export interface Verdict {
   readonly denied: readonly string[];
 }
 
-const tell = ({ time, action, error = "", repository = "" }: AwsRequest, { name }: Principal): string =>
+const describeRequest = ({ time, action, error = "", repository = "" }: AwsRequest, { name }: Principal): string =>
   [time, name, action, repository, error].filter((part) => part !== "").join(" ");
 
 const isDenied = ({ error = "" }: AwsRequest): boolean => error.startsWith("AccessDenied");
 
 /** How long IAM may take to know of a policy, in milliseconds. */
-const delay = 2_000;
+const propagationMs = 2_000;
 
 /** Judges what some principals asked for whose rights are these. `isInForce` says whether they had them at that moment. */
-export function judgePrincipals(
+export function checkPrincipals(
   requests: readonly AwsRequest[],
   granted: ReadonlySet<string>,
   principalOf: (request: AwsRequest) => Principal | undefined,
@@ -49,8 +49,10 @@ export function judgePrincipals(
     if (principal === undefined) continue;
     const { action, impliedActions = [], status } = request;
     if (status < 400) for (const one of [action, ...impliedActions]) verdict.used.add(one);
-    if (![action, ...impliedActions].every((one) => granted.has(one))) verdict.beyond.push(tell(request, principal));
-    else if (isDenied(request) && isInForce(request, principal)) verdict.denied.push(tell(request, principal));
+    if (![action, ...impliedActions].every((one) => granted.has(one)))
+      verdict.beyond.push(describeRequest(request, principal));
+    else if (isDenied(request) && isInForce(request, principal))
+      verdict.denied.push(describeRequest(request, principal));
   }
   return verdict;
 }
@@ -75,7 +77,7 @@ export class Attachments {
   isInForce({ time }: AwsRequest, { kind, name }: Principal): boolean {
     const changes = this.#changes.get(`${kind} ${name}`) ?? [];
     const last = changes.findLast((one) => one.time <= Date.parse(time));
-    return last?.isWhole === true && last.time < Date.parse(time) - delay;
+    return last?.isWhole === true && last.time < Date.parse(time) - propagationMs;
   }
 }
 
@@ -97,7 +99,7 @@ export const isRefusedOnPurpose = ({ repository = "", role = "", cluster = "", s
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
 
 /** What infra/deployer-policy.json grants, and the stand-in of AWS' provider never asks for: why, and which actions. */
-export const ofTheProviderAlone: Readonly<Record<string, readonly string[]>> = {
+export const usedByProviderOnly: Readonly<Record<string, readonly string[]>> = {
   "Pulumi's AWS provider reads with these what else a role has, before it deletes it": [
     "iam:ListInstanceProfilesForRole",
     "iam:ListRolePolicies",

@@ -46,10 +46,10 @@ export interface Verdict {
 }
 
 /** How long an API server may take to know of a role, in milliseconds. */
-const delay = 2_000;
+const propagationMs = 2_000;
 
 /** Judges all that helpers asked for. The events may come in any order. */
-export function judgeHelpers(events: readonly AuditEvent[], granted: ReadonlySet<string>): Verdict {
+export function checkHelpers(events: readonly AuditEvent[], granted: ReadonlySet<string>): Verdict {
   const roles = new Roles();
   const verdict = {
     used: new Set<string>(),
@@ -70,7 +70,7 @@ export function judgeHelpers(events: readonly AuditEvent[], granted: ReadonlySet
     }
     const told = `${event.requestReceivedTimestamp} ${event.user.username} ${event.verb} ${event.requestURI}`;
     if (!placesOf(event, helper).some((place) => granted.has(rightIn(place, event)))) verdict.beyond.push(told);
-    else if (event.isOfTest !== true && roles.stood(event, helper)) verdict.denied.push(told);
+    else if (event.isOfTest !== true && roles.wasInForce(event, helper)) verdict.denied.push(told);
     else verdict.withoutRole.push(told);
   }
   return verdict;
@@ -144,8 +144,8 @@ class Roles {
   }
 
   /** Whether a helper's role, in the namespace of what it asked for or everywhere, was there, and known. */
-  stood({ objectRef, requestReceivedTimestamp }: AuditEvent, helper: string): boolean {
-    const latest = Date.parse(requestReceivedTimestamp) - delay;
+  wasInForce({ objectRef, requestReceivedTimestamp }: AuditEvent, helper: string): boolean {
+    const latest = Date.parse(requestReceivedTimestamp) - propagationMs;
     const isThere = (key: string): boolean => (this.#made.get(key) ?? Infinity) < latest;
     const wanted = new RegExp(`^(clusterrolebindings /|rolebindings ${objectRef?.namespace ?? "-"}/)`);
     return [...this.#bindings].some(

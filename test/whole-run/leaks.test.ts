@@ -13,7 +13,7 @@ import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { logs, pki, ports } from "../local/settings.ts";
 import { credentialPatterns, LeakSearch } from "./leak-search.ts";
-import { filesLeft, secretsIssued, tooLittle } from "./left-behind.ts";
+import { artifactFiles, issuedSecretValues, incompleteRun } from "./artifacts.ts";
 
 /** What has to be among what is left behind, or it is not whole. */
 const kinds = [
@@ -32,12 +32,12 @@ describe("the secrets of the whole run", () => {
   const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
   before(() => {
-    files = filesLeft();
-    const issued = secretsIssued();
+    files = artifactFiles();
+    const issued = issuedSecretValues();
     const missing = kinds.filter((kind) => !files.some((file) => kind.test(relative(logs, file))));
     assert.ok(
       issued.length > 100 && missing.length === 0,
-      `${tooLittle} There is no ${missing.map(String).join(", ")}`,
+      `${incompleteRun} There is no ${missing.map(String).join(", ")}`,
     );
     const ofCluster = readFileSync(join(pki, "tokens.csv"), "utf8")
       .split("\n")
@@ -51,13 +51,13 @@ describe("the secrets of the whole run", () => {
     ...new Set(search.find(Buffer.from(text)).map(({ called }) => called)),
   ];
 
-  it("would be found: one that was planted is, plain, in base64 wherever it begins, and in a docker config", () => {
+  it("would be found, as a planted one shows: plain, in base64 wherever it begins, and in a docker config", () => {
     const config = JSON.stringify({ auths: { "https://host": { auth: base64(`AWS:${planted}`) } } });
     const texts = [planted, ...["", "a", "ab"].map((start) => base64(start + planted)), config, base64(config)];
     for (const text of texts) assert.deepEqual(found(`x ${text} x`), ["the planted one"]);
   });
 
-  it("are in nothing that was left behind", (t) => {
+  it("are in no file that the run left", (t) => {
     const leaks: string[] = [];
     let bytes = 0;
     for (const file of files) {
@@ -82,7 +82,7 @@ describe("the secrets of the whole run", () => {
     const { address, port } = ports.registry;
     const listed = await docker(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
     const images = listed.split("\n").filter((image) => image.startsWith(`${address}:${String(port)}/`));
-    assert.ok(images.length > 0, tooLittle);
+    assert.ok(images.length > 0, incompleteRun);
     const child = spawn("docker", ["save", ...images], { stdio: ["ignore", "pipe", "inherit"] });
     const ended = once(child, "exit");
     // What lies across two chunks is in what is kept of the first.

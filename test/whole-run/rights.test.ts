@@ -12,14 +12,14 @@ import {
   isDeployer,
   isHelper,
   isRefusedOnPurpose,
-  judgePrincipals,
-  ofTheProviderAlone,
+  checkPrincipals,
+  usedByProviderOnly,
   principalsOf,
   unknownToEmulator,
   type Principal,
 } from "./aws-rights.ts";
-import { judgeHelpers, rightsOf, type AuditEvent } from "./cluster-rights.ts";
-import { auditEvents, requestsToAws, tooLittle } from "./left-behind.ts";
+import { checkHelpers, rightsOf, type AuditEvent } from "./cluster-rights.ts";
+import { auditEvents, requestsToAws, incompleteRun } from "./artifacts.ts";
 
 const namespace = "ecr-helper";
 
@@ -40,7 +40,7 @@ describe("what helpers asked API servers for in the whole run", () => {
     events = auditEvents();
     granted = new Set(programs.flatMap(grantedBy));
     const helpers = new Set(events.map(({ user }) => user.username));
-    assert.ok(helpers.size > 20, tooLittle);
+    assert.ok(helpers.size > 20, incompleteRun);
   });
 
   /** What the roles of a stack give. */
@@ -56,8 +56,8 @@ describe("what helpers asked API servers for in the whole run", () => {
         return rightsOf(metadata.namespace === namespace ? "own" : "build", rules);
       });
 
-  it("was granted, wherever the role stood", (t) => {
-    const { beyond, denied, withoutRole } = judgeHelpers(events, granted);
+  it("was granted wherever the role existed", (t) => {
+    const { beyond, denied, withoutRole } = checkHelpers(events, granted);
     // Those of test/e2e/reconfiguration.test.ts are given other names, and the one that ends has no right to its own any more.
     const isRenamed = (told: string): boolean => / system:serviceaccount:ch-\w+:ecr-helper /.test(told);
     assert.deepEqual([beyond, denied.filter((told) => !isRenamed(told))], [[], []]);
@@ -68,7 +68,7 @@ describe("what helpers asked API servers for in the whole run", () => {
   });
 
   it("is all that the roles grant", () => {
-    assert.deepEqual(without(granted, judgeHelpers(events, granted).used), []);
+    assert.deepEqual(without(granted, checkHelpers(events, granted).used), []);
   });
 });
 
@@ -92,22 +92,22 @@ describe("what was asked of AWS in the whole run", () => {
     principals = principalsOf(ever);
     attachments = new Attachments(ever);
     const asked = new Set(run.map(({ key = "" }) => principals.get(key)?.name));
-    assert.ok(asked.size > 20, tooLittle);
+    assert.ok(asked.size > 20, incompleteRun);
   });
 
-  it("was asked by somebody known wherever it was allowed", () => {
+  it("was sent by a known principal wherever it was allowed", () => {
     const strangers = requests.filter(({ key, status }) => key !== undefined && status < 400 && !principals.has(key));
     assert.deepEqual(strangers, []);
   });
 
-  it("is what the stack's policies grant, where it was a helper or who had its tokens, and all of that is needed", () => {
+  it("is exactly what the stack's policies grant, as far as helpers and holders of their tokens sent it", () => {
     const granted = new Set(programs.flatMap(actionsOf));
     const helperOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
       if (principal === undefined || !isHelper(principal, nodeRole) || isRefusedOnPurpose(request)) return undefined;
       return principal;
     };
-    const { used, beyond, denied } = judgePrincipals(requests, granted, helperOf, (request, principal) =>
+    const { used, beyond, denied } = checkPrincipals(requests, granted, helperOf, (request, principal) =>
       attachments.isInForce(request, principal),
     );
     assert.deepEqual([beyond, denied], [[], []]);
@@ -118,7 +118,7 @@ describe("what was asked of AWS in the whole run", () => {
     assert.ok(onPurpose.length > 0 && onPurpose.every(({ status }) => status === 403), JSON.stringify(onPurpose));
   });
 
-  it("is what infra/deployer-policy.json grants, where it was a deployer, and all of that is needed", async () => {
+  it("is exactly what infra/deployer-policy.json grants, as far as deployers sent it", async () => {
     const granted = new Set((await deployerStatements("any")).flatMap(({ Action }) => Action));
     const deployerOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
@@ -127,11 +127,11 @@ describe("what was asked of AWS in the whole run", () => {
     };
     // Those of test/faults/stack-rights.test.ts begin without any right.
     const hasAll = (_: AwsRequest, { name }: Principal): boolean => !name.startsWith("deployer-fr-");
-    const { used, beyond, denied } = judgePrincipals(requests, granted, deployerOf, hasAll);
+    const { used, beyond, denied } = checkPrincipals(requests, granted, deployerOf, hasAll);
     assert.deepEqual([beyond, denied], [[], []]);
     assert.deepEqual(
       without(granted, used),
-      [...Object.values(ofTheProviderAlone).flat(), ...unknownToEmulator].sort(),
+      [...Object.values(usedByProviderOnly).flat(), ...unknownToEmulator].sort(),
     );
   });
 });

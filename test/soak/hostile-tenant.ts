@@ -1,54 +1,55 @@
-// Somebody hostile who owns a build namespace. He has the rights of the ClusterRole `admin` there and nothing else, and does
-// to what the helper keeps whatever these let him do.
+// A hostile tenant of a build namespace: with the rights of the ClusterRole `admin` there, and no others, it does all that
+// these allow to the helper's objects.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
-import { accountPath, secretPath, type Parts } from "../support/stack-parts.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
+import type { Parts } from "../support/stack-parts.ts";
 import { recordSecrets } from "../local/audit-log.ts";
 import { pick } from "../support/seeded.ts";
-import { secretNames } from "./judge.ts";
+import { secretNames } from "./credential-check.ts";
 
-export interface AttackerOptions {
+export interface TenantOptions {
   readonly parts: Parts;
-  /** Made by him. */
+  /** Created for the tenant. */
   readonly namespace: string;
   readonly random: () => number;
-  /** Whether he asks as fast as he is answered; else as client-go lets a program by default. */
+  /** Whether it sends requests as fast as they are answered, instead of at client-go's default rate. */
   readonly isFast: boolean;
 }
 
-/** What the controller of aggregated roles, which is not here, would put together as `admin`. */
+/** The roles that make up `admin`: the controller that aggregates them does not run here. */
 const adminRoles = ["view", "edit", "admin"].map((part) => `system:aggregate-to-${part}`);
 
-/** Of client-go: so many requests in a second, and so many at once after a pause. */
+/** client-go's default limits: requests per second, and at once after a pause. */
 const [perSecond, burst] = [5, 10];
 
-/** What Kubernetes takes in all annotations of an object together, less what others need there. */
-const largest = 240 * 1024;
+/** Kubernetes' limit for all annotations of an object together, less what others need there. */
+const maxAnnotationBytes = 240 * 1024;
 
-/** What stands nearly where the helper's own note stands. */
-const poison = ["null", "[]", "7", "{", '{"secrets":null}', '{"secrets":{"length":1e9}}', "[".repeat(1_000)];
+/** Malformed values for the annotation in which the helper notes its entries. */
+const poisonedNotes = ["null", "[]", "7", "{", '{"secrets":null}', '{"secrets":{"length":1e9}}', "[".repeat(1_000)];
 
-/** As one manager of fields, percent-encoded, may be named and another may not: the second has control characters. */
-const managers = ["%22%7D%3Ch1%3E%20x", "%1B%5B31m%0A"];
+/** Percent-encoded names of field managers: Kubernetes accepts the first and refuses the second, for its control characters. */
+const oddManagers = ["%22%7D%3Ch1%3E%20x", "%1B%5B31m%0A"];
 
-export class Attacker {
+export class HostileTenant {
   readonly namespace: string;
-  /** How often the API server took what he did. */
+  /** How often the API server accepted each kind of attack. */
   readonly done = new Map<string, number>();
-  readonly #options: AttackerOptions;
+  readonly #options: TenantOptions;
   readonly #kube: Kube;
   #allowance = burst;
   #countedAt = performance.now();
 
-  private constructor(options: AttackerOptions, kube: Kube) {
+  private constructor(options: TenantOptions, kube: Kube) {
     [this.#options, this.#kube, this.namespace] = [options, kube, options.namespace];
   }
 
-  /** Makes his namespace, and him in it. */
-  static async create(options: AttackerOptions): Promise<Attacker> {
+  /** Creates the namespace and the tenant's service account in it. */
+  static async create(options: TenantOptions): Promise<HostileTenant> {
     const { parts, namespace } = options;
     await parts.namespace(namespace);
     const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
@@ -67,16 +68,16 @@ export class Attacker {
     const { token } = (await parts.admin<{ status: { token: string } }>({ method: "POST", path, body })).status;
     recordSecrets([token]);
     const { server, ca } = parts.options;
-    return new Attacker(options, createKubeClient({ server, ca, token: () => token }));
+    return new HostileTenant(options, createKubeClient({ server, ca, token: () => token }));
   }
 
-  /** Goes on until the signal aborts. */
+  /** Attacks until the signal aborts. */
   async attack(signal: AbortSignal): Promise<void> {
     const { random, parts, isFast } = this.#options;
-    const isQuick = ([what]: Deed): boolean => what !== "large annotations";
+    const isQuick = ([what]: Attack): boolean => what !== "large annotations";
     while (!signal.aborted) {
-      // The fastest ones are small: what fills etcd ends the cluster, and not the helper alone.
-      const all = deeds(this.namespace, parts.owner, random);
+      // Fast attacks are small ones: filling etcd would end the cluster instead of testing the helper.
+      const all = attacksIn(this.namespace, parts.owner, random);
       const [what, calls] = pick(isFast ? all.filter(isQuick) : all, random);
       for (const call of calls) {
         if (!isFast) await this.#turn(signal);
@@ -95,7 +96,7 @@ export class Attacker {
     );
   }
 
-  /** Resolves when he may ask again. */
+  /** Resolves when the rate limit allows another request. */
   async #turn(signal: AbortSignal): Promise<void> {
     const now = performance.now();
     this.#allowance = Math.min(burst, this.#allowance + ((now - this.#countedAt) / 1_000) * perSecond) - 1;
@@ -106,7 +107,7 @@ export class Attacker {
   }
 }
 
-type Deed = [what: string, calls: KubeRequest[]];
+type Attack = [what: string, calls: KubeRequest[]];
 
 const merge = (path: string, body: object): KubeRequest => ({
   method: "PATCH",
@@ -115,12 +116,12 @@ const merge = (path: string, body: object): KubeRequest => ({
   body,
 });
 
-/** What he may do next, each a few requests. */
-function deeds(namespace: string, owner: string, random: () => number): Deed[] {
+/** The attacks to choose from, each of a few requests. */
+function attacksIn(namespace: string, owner: string, random: () => number): Attack[] {
   const name = pick(secretNames, random);
   const [secret, account] = [secretPath(namespace, name), accountPath(namespace)];
   const large = (key: string): object => ({
-    metadata: { annotations: { [key]: randomBytes(largest / 2).toString("hex") } },
+    metadata: { annotations: { [key]: randomBytes(maxAnnotationBytes / 2).toString("hex") } },
   });
   const [managedBy, instance] = ["app.kubernetes.io/managed-by", "app.kubernetes.io/instance"];
   const own = { [managedBy]: "ecr-helper", [instance]: owner };
@@ -133,14 +134,14 @@ function deeds(namespace: string, owner: string, random: () => number): Deed[] {
   const applied = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "builder-sa", labels: { odd: "x" } } };
   const apply: KubeRequest = {
     method: "PATCH",
-    path: `${account}?force=true&fieldManager=${pick(managers, random)}`,
+    path: `${account}?force=true&fieldManager=${pick(oddManagers, random)}`,
     contentType: "application/apply-patch+yaml",
     body: applied,
   };
   return [
     [
       "poisoned annotations",
-      [merge(account, { metadata: { annotations: { [`ecr-helper/${owner}`]: pick(poison, random) } } })],
+      [merge(account, { metadata: { annotations: { [`ecr-helper/${owner}`]: pick(poisonedNotes, random) } } })],
     ],
     ["large annotations", [merge(secret, large(pick(["large", "ecr-helper/revision"], random)))]],
     ["large annotations", [merge(account, large(`ecr-helper/${owner}`))]],

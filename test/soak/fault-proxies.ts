@@ -2,20 +2,20 @@
 import type { Parts } from "../support/stack-parts.ts";
 import { startGateway } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
-import { isLoginTaken } from "../support/registry-login.ts";
+import { isLoginAccepted } from "../support/registry-login.ts";
 import { rewrite } from "../support/fault.ts";
 import { Proxy } from "../support/proxy.ts";
 import type { Proxies } from "./faults.ts";
 
 /** What is between the helper and what it depends on. */
-export interface Around {
+export interface FaultProxies {
   readonly proxies: Proxies;
-  readonly latest: () => { password: string; at: number };
+  readonly lastToken: () => { password: string; at: number };
   readonly accepts: (password: string) => Promise<boolean>;
   readonly close: () => Promise<void>;
 }
 
-export async function surround({ options }: Parts, tokenLife: number): Promise<Around> {
+export async function startFaultProxies({ options }: Parts, tokenLife: number): Promise<FaultProxies> {
   const any = { address: loopback, port: 0 };
   const gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   // Behind the faults, so that it sees what ECR gave and not what came of it.
@@ -29,15 +29,15 @@ export async function surround({ options }: Parts, tokenLife: number): Promise<A
     }
     return body;
   });
-  issuer.put(() => true, note);
+  issuer.inject(() => true, note);
   const [ecr, kubernetes] = [
     await Proxy.start({ upstream: issuer.url }),
     await Proxy.start({ upstream: options.server, ca: options.ca }),
   ];
   return {
     proxies: { ecr, kubernetes },
-    latest: () => latest,
-    accepts: async (password) => isLoginTaken(gateway.registry, password),
+    lastToken: () => latest,
+    accepts: async (password) => isLoginAccepted(gateway.registry, password),
     close: async () => {
       await Promise.all([ecr.close(), kubernetes.close()]);
       await issuer.close();

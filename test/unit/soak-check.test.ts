@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { seeded, shuffled } from "../support/seeded.ts";
-import { dueAt, isRightAfter, judge, type Period, type Sample } from "../soak/judge.ts";
+import { deadlineOf, hasConvergedAfter, checkSample, type Period, type Sample } from "../soak/credential-check.ts";
 import { slope, slopesOf } from "../soak/usage.ts";
 
 const sample = (at: number, more: Partial<Sample> = {}): Sample => ({
@@ -15,13 +15,13 @@ const sample = (at: number, more: Partial<Sample> = {}): Sample => ({
   ...more,
 });
 const period = (from: number, more: Partial<Period> = {}): Period => {
-  return { what: "a fault", hinders: true, isDeclared: false, from, ...more };
+  return { what: "a fault", blocksApiServer: true, isDeclared: false, from, ...more };
 };
 const stale: Partial<Sample> = { accepted: new Set() };
 
 describe("the soak's judgement", () => {
   it("finds nothing wrong with logins that the registry takes", () => {
-    assert.deepEqual(judge(sample(5_000), []), { checked: 2, without: [] });
+    assert.deepEqual(checkSample(sample(5_000), []), { checked: 2, without: [] });
   });
 
   it("finds a secret that is missing, torn or refused, alone", () => {
@@ -29,17 +29,17 @@ describe("the soak's judgement", () => {
     for (const passwords of [undefined, [], ["stale"], ["good", "stale"]]) {
       const logins = new Map([...all, ["one/ecr-creds-pull", passwords ?? []]] as const);
       if (passwords === undefined) logins.delete("one/ecr-creds-pull");
-      assert.deepEqual(judge(sample(5_000, { logins }), []).without, ["one/ecr-creds-pull"]);
+      assert.deepEqual(checkSample(sample(5_000, { logins }), []).without, ["one/ecr-creds-pull"]);
     }
   });
 
   it("finds every credential that has ended", () => {
-    assert.deepEqual(judge(sample(60_000, stale), []).without, ["one/ecr-creds", "one/ecr-creds-pull"]);
+    assert.deepEqual(checkSample(sample(60_000, stale), []).without, ["one/ecr-creds", "one/ecr-creds-pull"]);
   });
 
   it("looks at a namespace from its fifth second on", () => {
-    assert.deepEqual(judge(sample(4_999, stale), []), { checked: 0, without: [] });
-    assert.equal(judge(sample(5_000, stale), []).without.length, 2);
+    assert.deepEqual(checkSample(sample(4_999, stale), []), { checked: 0, without: [] });
+    assert.equal(checkSample(sample(5_000, stale), []).without.length, 2);
   });
 
   const ends: readonly [what: string, periods: Period[], due: number][] = [
@@ -50,36 +50,37 @@ describe("the soak's judgement", () => {
     ["a fault that goes on", [period(14_000)], Infinity],
     ["a fault that came later", [period(15_000, { to: 20_000 })], 15_000],
     ["two of them", [period(9_000, { to: 12_000 }), period(16_000, { to: 18_000 })], 23_000],
-    ["a fault at ECR's side", [period(9_000, { to: 12_000, hinders: false })], 15_000],
+    ["a fault at ECR's side", [period(9_000, { to: 12_000, blocksApiServer: false })], 15_000],
   ];
   for (const [what, periods, due] of ends) {
-    it(`counts the five seconds of a namespace right with ${what}`, () => assert.equal(dueAt(10_000, periods), due));
+    it(`counts the five seconds of a namespace right with ${what}`, () =>
+      assert.equal(deadlineOf(10_000, periods), due));
   }
 
   it("excuses nothing older than that in a fault that is shorter than a token's life", () => {
-    assert.equal(judge(sample(60_000, stale), [period(55_000)]).without.length, 2);
+    assert.equal(checkSample(sample(60_000, stale), [period(55_000)]).without.length, 2);
   });
 
   it("excuses everything in a declared outage until all is right again, and for half a minute at the most", () => {
     const outage = (more: Partial<Period>): Period[] => [period(10_000, { isDeclared: true, to: 60_000, ...more })];
-    assert.equal(judge(sample(59_000, stale), outage({})).without.length, 0);
-    assert.equal(judge(sample(89_999, stale), outage({})).without.length, 0);
-    assert.equal(judge(sample(90_000, stale), outage({})).without.length, 2);
-    assert.equal(judge(sample(70_000, stale), outage({ right: 65_000 })).without.length, 2);
-    assert.equal(judge(sample(9_999, stale), outage({})).without.length, 2);
+    assert.equal(checkSample(sample(59_000, stale), outage({})).without.length, 0);
+    assert.equal(checkSample(sample(89_999, stale), outage({})).without.length, 0);
+    assert.equal(checkSample(sample(90_000, stale), outage({})).without.length, 2);
+    assert.equal(checkSample(sample(70_000, stale), outage({ convergedAt: 65_000 })).without.length, 2);
+    assert.equal(checkSample(sample(9_999, stale), outage({})).without.length, 2);
   });
 
   it("takes as right after a fault only what has the newest login everywhere", () => {
     const over = period(10_000, { to: 20_000 });
-    assert.ok(isRightAfter(over, sample(21_000), "good"));
-    assert.ok(!isRightAfter(over, sample(21_000), "newer"));
-    assert.ok(!isRightAfter(over, sample(21_000, stale), "good"));
+    assert.ok(hasConvergedAfter(over, sample(21_000), "good"));
+    assert.ok(!hasConvergedAfter(over, sample(21_000), "newer"));
+    assert.ok(!hasConvergedAfter(over, sample(21_000, stale), "good"));
     const since = new Map([
       ["one", 0],
       ["two", 19_000],
     ]);
-    assert.ok(!isRightAfter(over, sample(21_000, { since }), "good"));
-    assert.ok(isRightAfter(over, sample(21_000, { since: since.set("two", 20_500) }), "good"));
+    assert.ok(!hasConvergedAfter(over, sample(21_000, { since }), "good"));
+    assert.ok(hasConvergedAfter(over, sample(21_000, { since: since.set("two", 20_500) }), "good"));
   });
 });
 

@@ -1,28 +1,29 @@
-// What a user does after a command of Pulumi's was killed, by documented commands.
+// Recovers a stack's state after a pulumi command was killed, by the commands that README.md documents.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
-import type { EngineStack, Pending } from "./engine-stack.ts";
-import { arnOf, iam, keyInUse, keysOf } from "./live-stack.ts";
+import type { ProxiedStack } from "./proxied-stack.ts";
+import type { PendingOperation } from "./pulumi-commands.ts";
+import { policyArn, iam, accessKeyIdInUse, accessKeyIds } from "./stack-resources.ts";
 
-/** By what `pulumi import` finds what would be there twice; undefined of what the next up makes again. */
-function importId({ type, inputs }: Pending["resource"]): string | undefined {
+/** The id for `pulumi import`; undefined for resources that the next up can create again without a conflict. */
+function importId({ type, inputs }: PendingOperation["resource"]): string | undefined {
   if (type.endsWith("Patch")) return undefined;
   if (type.startsWith("kubernetes:")) {
     const { name, namespace } = inputs["metadata"] as { name: string; namespace?: string };
     return namespace === undefined ? name : `${namespace}/${name}`;
   }
   if (/:(User|Repository)$/.test(type)) return String(inputs["name"]);
-  return type.endsWith("iam/policy:Policy") ? arnOf(String(inputs["name"])) : undefined;
+  return type.endsWith("iam/policy:Policy") ? policyArn(String(inputs["name"])) : undefined;
 }
 
 const lastOf = (urn: string): string => urn.split("::").at(-1) ?? "";
 
 /**
- * The file that `pulumi import --file` reads: each with its place in the program, so that it is the same resource, and by its
- * provider where the program names one.
+ * The content of the file for `pulumi import --file`. Each resource has its parent, so that it gets the URN that it has in the
+ * program, and its provider where the program names one.
  */
-function importsOf(pending: readonly Pending[]): { nameTable: Record<string, string>; resources: object[] } {
+function importsOf(pending: readonly PendingOperation[]): { nameTable: Record<string, string>; resources: object[] } {
   const nameTable: Record<string, string> = {};
   const keyOf = (urn: string): string => {
     const key = urn.replaceAll(/\W+/g, "-");
@@ -33,19 +34,19 @@ function importsOf(pending: readonly Pending[]): { nameTable: Record<string, str
     const { type, urn, parent = "", provider = "" } = resource;
     const id = importId(resource);
     if (id === undefined) return [];
-    const by = type.startsWith("kubernetes:") ? { provider: keyOf(provider.replace(/::[^:]+$/, "")) } : {};
-    return [{ type, name: lastOf(urn), id, parent: keyOf(parent), ...by }];
+    const named = type.startsWith("kubernetes:") ? { provider: keyOf(provider.replace(/::[^:]+$/, "")) } : {};
+    return [{ type, name: lastOf(urn), id, parent: keyOf(parent), ...named }];
   });
   return { nameTable, resources };
 }
 
 /**
- * Mends the state after an `up` that was killed: takes away its lock, imports what it made and nobody wrote down, and clears the
- * rest of what it had begun.
+ * Repairs the state after an `up` was killed: removes its lock, imports what it created without recording it, and clears the
+ * other pending operations. Resolves with the operations that were pending.
  */
-export async function mend(stack: EngineStack): Promise<readonly Pending[]> {
+export async function recoverState(stack: ProxiedStack): Promise<readonly PendingOperation[]> {
   await stack.pulumi("cancel", "--yes");
-  const pending = await stack.pending();
+  const pending = await stack.pendingOperations();
   const imports = importsOf(pending);
   if (imports.resources.length > 0) {
     const file = join(stack.stack.folder, "imports.json");
@@ -58,9 +59,9 @@ export async function mend(stack: EngineStack): Promise<readonly Pending[]> {
   return pending;
 }
 
-/** Deletes the keys that the helper does not have: nobody knows what is secret of them. */
+/** Deletes the user's access keys that the helper does not use: their secrets are lost. */
 export async function deleteUnusedKeys(name: string): Promise<void> {
-  const used = await keyInUse(name);
-  for (const AccessKeyId of (await keysOf(name)).filter((one) => one !== used))
+  const used = await accessKeyIdInUse(name);
+  for (const AccessKeyId of (await accessKeyIds(name)).filter((one) => one !== used))
     await iam.send(new DeleteAccessKeyCommand({ UserName: name, AccessKeyId }));
 }

@@ -2,9 +2,10 @@
 // about every password there is.
 import { setTimeout as sleep } from "node:timers/promises";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
-import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
+import { secretPath, type Secret } from "../support/kept-objects.ts";
+import type { Parts } from "../support/stack-parts.ts";
 import { watch, type Change } from "../local/watch.ts";
-import { judge, type Period, type Sample } from "./judge.ts";
+import { checkSample, type Period, type Sample } from "./credential-check.ts";
 import { passwordsOf } from "../support/secret-monitor.ts";
 
 export interface SamplerOptions {
@@ -82,7 +83,7 @@ export class Sampler {
     const passwords = [...new Set([...seen.logins.values()].flat())];
     const verdicts = await Promise.all(passwords.map(accepts));
     const sample: Sample = { ...seen, accepted: new Set(passwords.filter((_, index) => verdicts[index])) };
-    const { checked, without } = judge(sample, periods.slice(-periodsLookedAt));
+    const { checked, without } = checkSample(sample, periods.slice(-periodsLookedAt));
     if (this.moments === 0 && without[0] !== undefined) {
       this.#options.failed();
       this.without.push(await this.#lookAgain(without[0]));

@@ -1,47 +1,47 @@
-// Build namespaces that come and go, and others who delete and change what the helper keeps in them.
+// Creates and deletes build namespaces all the time, and deletes and changes the helper's objects in them.
 import { setTimeout as sleep } from "node:timers/promises";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
-import { accountPath, secretPath } from "../support/stack-parts.ts";
+import { accountPath, secretPath } from "../support/kept-objects.ts";
 import { pick } from "../support/seeded.ts";
-import { secretNames } from "./judge.ts";
+import { secretNames } from "./credential-check.ts";
 
-export interface CrowdOptions {
+export interface ChurnOptions {
   readonly admin: Kube;
-  /** What their names begin with. */
+  /** The prefix of the namespaces' names. */
   readonly prefix: string;
   readonly random: () => number;
 }
 
-/** So many are there at least and at most, and names that were used are used again. */
+/** The fewest and the most namespaces at a time, and how many names there are, which are reused. */
 const [fewest, most, names] = [20, 60, 80];
-/** Between one thing and the next, in milliseconds. */
+/** The pause between two steps, in milliseconds. */
 const interval = 500;
-/** Whoever disturbs the same thing again and again is met with backoff, which is another rule than the soak's. */
-const deedsPerNamespace = 2;
+/** The helper reverts repeated edits of an object with backoff, which the soak's rules do not allow for. */
+const disturbancesPerNamespace = 2;
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
 
-export class Crowd {
-  /** The namespaces, each with its creation or what was done to it last, in milliseconds since 1970. */
+export class NamespaceChurn {
+  /** The namespaces, each with the time of its creation or last disturbance, in milliseconds since 1970. */
   readonly since = new Map<string, number>();
-  /** How often what was done. */
+  /** How often each step was done. */
   readonly done = new Map<string, number>();
-  readonly #options: CrowdOptions;
+  readonly #options: ChurnOptions;
   /** How often each was disturbed. */
   readonly #disturbed = new Map<string, number>();
 
-  constructor(options: CrowdOptions) {
+  constructor(options: ChurnOptions) {
     this.#options = options;
   }
 
-  /** Makes the first of them. */
-  async gather(count = fewest): Promise<void> {
+  /** Creates the first namespaces. */
+  async createInitial(count = fewest): Promise<void> {
     while (this.since.size < count) await this.#create();
   }
 
-  /** Lets them come and go until the signal aborts. */
-  async live(signal: AbortSignal): Promise<void> {
+  /** Creates, deletes and disturbs namespaces until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#step(this.#options.random());
       await sleep(interval, undefined, { signal }).catch(() => undefined);
@@ -80,17 +80,17 @@ export class Crowd {
 
   async #disturb(): Promise<void> {
     const { admin, random } = this.#options;
-    const calm = [...this.since.keys()].filter((name) => (this.#disturbed.get(name) ?? 0) < deedsPerNamespace);
+    const calm = [...this.since.keys()].filter((name) => (this.#disturbed.get(name) ?? 0) < disturbancesPerNamespace);
     if (calm.length === 0) return;
     const name = pick(calm, random);
-    const [what, call] = pick(deeds(name), random);
+    const [what, call] = pick(disturbances(name), random);
     this.#disturbed.set(name, (this.#disturbed.get(name) ?? 0) + 1);
     if (call.path.includes("/secrets/")) this.since.set(name, Date.now());
     if ((await undefinedIfNotFound(admin(call))) !== undefined) this.#count(what);
   }
 }
 
-/** There is no namespace controller here: what it does is done in its place. */
+/** Deletes a namespace and its content, in place of the namespace controller, which does not run here. */
 export async function removeNamespace(admin: Kube, name: string): Promise<void> {
   const path = `/api/v1/namespaces/${name}`;
   await admin({ method: "DELETE", path });
@@ -100,8 +100,8 @@ export async function removeNamespace(admin: Kube, name: string): Promise<void> 
   await admin({ method: "PUT", path: `${path}/finalize`, body });
 }
 
-/** What somebody may do in a namespace. */
-function deeds(namespace: string): [what: string, call: KubeRequest][] {
+/** The disturbances to choose from. */
+function disturbances(namespace: string): [what: string, call: KubeRequest][] {
   const [basic, pull] = secretNames.map((name) => secretPath(namespace, name));
   const account = accountPath(namespace);
   const remove = (path = ""): KubeRequest => ({ method: "DELETE", path });

@@ -7,14 +7,14 @@ import { logs, ports } from "../local/settings.ts";
 import type { AuditEvent } from "./cluster-rights.ts";
 
 /** Why a judge has nothing to say when it runs alone. */
-export const tooLittle =
+export const incompleteRun =
   "too little is left behind to judge by: this judges all tests of a run, after them. Run `npm test` as a whole.";
 
 /** Since when the run goes on, in ISO 8601. The cloud may have been there before, and what it was used for is not judged. */
 const since = process.env[runStartVariable] ?? new Date().toISOString();
 
 /** All files that were left behind, those of a cloud that ended meanwhile, too. */
-export const filesLeft = (): string[] =>
+export const artifactFiles = (): string[] =>
   readdirSync(logs, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
@@ -27,7 +27,7 @@ const linesOf = <T>(file: string): T[] =>
 
 /** What API servers were asked in this run. */
 export const auditEvents = (): AuditEvent[] =>
-  filesLeft()
+  artifactFiles()
     .filter((file) => /\/audit\/\d+\.log$/.test(file))
     .flatMap((file) => {
       const isOfTest = basename(file) !== `${String(ports.apiServer.port)}.log`;
@@ -37,7 +37,7 @@ export const auditEvents = (): AuditEvent[] =>
 
 /** What AWS was asked: in this run, and ever since there is the cloud. */
 export function requestsToAws(): { readonly run: AwsRequest[]; readonly ever: AwsRequest[] } {
-  const ever = filesLeft()
+  const ever = artifactFiles()
     .filter((file) => basename(file) === awsRequestLog)
     .flatMap((file) => linesOf<AwsRequest>(file))
     .sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
@@ -45,7 +45,7 @@ export function requestsToAws(): { readonly run: AwsRequest[]; readonly ever: Aw
 }
 
 /** Every secret that occurred since there is the cloud. */
-export const secretsIssued = (): string[] =>
+export const issuedSecretValues = (): string[] =>
   existsSync(secretsFile)
     ? [...new Set(readFileSync(secretsFile, "utf8").split("\n"))].filter((secret) => secret !== "")
     : [];

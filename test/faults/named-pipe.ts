@@ -1,15 +1,16 @@
-// A pipe with a name, so that its reader may go and another come: a container's log is written to such a one.
+// A named pipe as a helper's standard output: its reader can stop, go and come back, as the reader of a container's log can.
 import { execFileSync } from "node:child_process";
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import type { Line } from "../support/helper-process.ts";
+import type { LogLine } from "../support/helper-process.ts";
 
-export class Pipe {
+/** A pipe with at most one reader at a time. */
+export class NamedPipe {
   readonly #path: string;
   #reader: number;
 
-  /** Makes it, with a reader who does not read. */
+  /** Creates the pipe at a path and opens a reader that does not read yet. */
   constructor(path: string) {
     this.#path = path;
     execFileSync("mkfifo", [path]);
@@ -20,12 +21,12 @@ export class Pipe {
     return openSync(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
   }
 
-  /** For the process that writes to it. */
-  writer(): number {
+  /** Opens the end for the process that writes, and returns its file descriptor. */
+  openWriter(): number {
     return openSync(this.#path, constants.O_WRONLY);
   }
 
-  /** Writes to it until it takes no more. */
+  /** Fills the pipe's buffer, so that the next write blocks. */
   fill(): void {
     const writer = openSync(this.#path, constants.O_WRONLY | constants.O_NONBLOCK);
     const line = Buffer.from(`${"x".repeat(1023)}\n`);
@@ -38,21 +39,21 @@ export class Pipe {
     }
   }
 
-  /** Its reader goes. */
-  leave(): void {
+  /** Closes the reader. */
+  closeReader(): void {
     closeSync(this.#reader);
   }
 
-  /** Another reader comes. */
-  return(): void {
+  /** Opens another reader. */
+  reopenReader(): void {
     this.#reader = this.#open();
   }
 
-  /** Reads the helper's lines up to one that says so, and then no more. */
-  async linesUpTo(wanted: RegExp): Promise<Line[]> {
-    const lines: Line[] = [];
+  /** Reads the helper's log lines up to the first whose message matches; rejects if the pipe ends before. */
+  async linesUpTo(wanted: RegExp): Promise<LogLine[]> {
+    const lines: LogLine[] = [];
     for await (const text of createInterface({ input: new Socket({ fd: this.#reader }) })) {
-      const line = JSON.parse(text) as Line;
+      const line = JSON.parse(text) as LogLine;
       lines.push(line);
       if (wanted.test(line.message)) return lines;
     }

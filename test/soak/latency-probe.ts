@@ -1,11 +1,12 @@
 // How long a namespace waits for its credentials: a new one, and one whose secret somebody deletes. Beside them a bare
 // request to the API server, which the helper has no part in.
 import { setTimeout as sleep } from "node:timers/promises";
-import { secretPath, type Parts, type Secret } from "../support/stack-parts.ts";
+import { secretPath, type Secret } from "../support/kept-objects.ts";
+import type { Parts } from "../support/stack-parts.ts";
 import { watch } from "../local/watch.ts";
-import { removeNamespace } from "./crowd.ts";
-import { grace, secretNames } from "./judge.ts";
-import { pathOfSecrets } from "./samples.ts";
+import { removeNamespace } from "./namespace-churn.ts";
+import { grace, secretNames } from "./credential-check.ts";
+import { pathOfSecrets } from "./sampler.ts";
 
 /** All in milliseconds. */
 export interface Latencies {
@@ -20,7 +21,7 @@ type Named = Secret & { metadata: { name: string } };
 const interval = 400;
 const patience = 2 * grace;
 
-export class Probe {
+export class LatencyProbe {
   readonly #parts: Parts;
   readonly #prefix: string;
   readonly #ignored: readonly string[];

@@ -1,4 +1,4 @@
-// What an API server says to whoever has a helper's token.
+// Whether the API server enforces the admission policies for a helper's requests.
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { text } from "node:stream/consumers";
@@ -6,8 +6,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { KubeRequest } from "../../helper/kube/types.ts";
 import type { Cluster } from "./helper-process.ts";
 
-/** The message with which a call is refused; empty where it is not. `KubeError` keeps it from the log, which may be read by others. */
-export async function refusalOf(
+/** The API server's message if it denies a request, otherwise empty. `KubeError` does not contain it, to keep it out of logs. */
+export async function denialMessage(
   { server, ca, token }: Cluster,
   { method, path, contentType, body }: KubeRequest,
 ): Promise<string> {
@@ -24,16 +24,16 @@ export async function refusalOf(
   return (answer.statusCode ?? 0) < 300 ? "" : (JSON.parse(said) as { message: string }).message;
 }
 
-/** What no helper writes, tried by its token in its own namespace; it is never made. */
-const tried = (namespace: string, pullSecret: string): KubeRequest => ({
+/** A dry run of a secret that the policy denies to the helper, in its own namespace. */
+const deniedRequest = (namespace: string, pullSecret: string): KubeRequest => ({
   method: "PATCH",
   path: `/api/v1/namespaces/${namespace}/secrets/${pullSecret}?fieldManager=ecr-helper&dryRun=All`,
   contentType: "application/apply-patch+yaml",
   body: { apiVersion: "v1", kind: "Secret", metadata: { name: pullSecret }, type: "Opaque" },
 });
 
-/** Resolves when the policy for secrets is in force: an API server takes a second or so until it follows one that was made. */
-export async function untilEnforced(cluster: Cluster, namespace: string, pullSecret: string): Promise<void> {
-  while (!(await refusalOf(cluster, tried(namespace, pullSecret))).includes("ValidatingAdmissionPolicy"))
+/** Resolves when the policy for secrets is enforced: an API server needs about a second for a new one. */
+export async function waitForPolicy(cluster: Cluster, namespace: string, pullSecret: string): Promise<void> {
+  while (!(await denialMessage(cluster, deniedRequest(namespace, pullSecret))).includes("ValidatingAdmissionPolicy"))
     await delay(20);
 }

@@ -1,22 +1,23 @@
-// An API server and an etcd of one's own: thousands of namespaces, and nobody has to wait for their end.
+// An API server and an etcd for one test: it can have thousands of namespaces, and nothing has to wait for their deletion.
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiServer, startEtcd } from "./api-server.ts";
-import { bundledHelper } from "./helper-bundle.ts";
+import { bundleHelper } from "./helper-bundle.ts";
 
-export interface OwnCluster {
+/** A running API server with an etcd of its own. */
+export interface DisposableCluster {
   readonly kubeconfig: string;
-  /** A folder that ends with the cluster. */
+  /** A folder that `remove` deletes. */
   readonly folder: string;
-  /** What Node is given to run a helper as the image does. */
+  /** Node's arguments that run a helper as the image does. */
   readonly command: readonly string[];
-  end(): Promise<void>;
+  remove(): Promise<void>;
 }
 
-export async function startOwnCluster(): Promise<OwnCluster> {
+export async function startDisposableCluster(): Promise<DisposableCluster> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-cluster-"));
-  // For whoever the helper runs as: what is secret in it is closed by itself.
+  // The helper may run as another user; secret files in it have modes of their own.
   await chmod(folder, 0o711);
   const etcd = await startEtcd();
   const server = await ApiServer.start(etcd.address);
@@ -25,8 +26,8 @@ export async function startOwnCluster(): Promise<OwnCluster> {
   return {
     kubeconfig,
     folder,
-    command: bundledHelper(folder),
-    end: async () => {
+    command: bundleHelper(folder),
+    remove: async () => {
       await server.kill();
       await etcd.kill();
       await rm(folder, { recursive: true });

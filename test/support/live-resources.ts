@@ -1,0 +1,84 @@
+// Creates resources of the Pulumi program in the local cloud without Pulumi's engine, and deletes them again.
+import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
+import type { Kube } from "../../helper/kube/types.ts";
+import { awsSession } from "../local/pulumi/aws/session.ts";
+import { awsTypes } from "../local/pulumi/aws/types.ts";
+import type { LiveResource, ResourceType } from "../local/pulumi/resource-type.ts";
+import { plainProperties, type Properties } from "../local/pulumi/values.ts";
+import { mockedUid, type Program } from "./program.ts";
+
+/** A resource that exists in the local cloud. */
+export interface CreatedResource {
+  /** Pulumi's type and name. */
+  readonly type: string;
+  readonly name: string;
+  /** With `id`, the id in AWS, or as the API server returned it. */
+  readonly outputs: Properties;
+  /** Deletes it; an object in the cluster may be gone already. */
+  readonly remove: () => Promise<unknown>;
+}
+
+type Created = Pick<CreatedResource, "outputs" | "remove">;
+
+/** The types that a helper needs besides its image, its Deployment and what belongs to its pod. */
+const createdTypes =
+  /^(aws:iam\/.*|kubernetes:(core\/v1:(Namespace|ServiceAccount)|rbac\..*|admissionregistration\..*))$/;
+
+/** Whether a resource is an admission policy or a binding of one. */
+export const isPolicy = ({ type }: Pick<CreatedResource, "type">): boolean => type.includes(":admissionregistration.");
+
+/** Inputs with the real uid of the owner in place of the one that Pulumi's mocks gave the program. */
+export const withUid = (inputs: Properties, uid: string): Properties =>
+  JSON.parse(JSON.stringify(inputs).replaceAll(mockedUid, uid)) as Properties;
+
+/** Creates the program's resources in its order, but for those in absent namespaces; admission policies come last. */
+export async function createResources(
+  { resources }: Program,
+  absent: readonly string[],
+  admin: Kube,
+): Promise<CreatedResource[]> {
+  const created: CreatedResource[] = [];
+  let uid = "";
+  const all = resources.filter((one) => createdTypes.test(one.type));
+  // The policy for secrets is the last one: once it is in force, the other one is, too.
+  const policies = all.filter(isPolicy).sort((a, b) => b.name.localeCompare(a.name) || a.type.localeCompare(b.type));
+  for (const { type, name, inputs } of [...all.filter((one) => !isPolicy(one)), ...policies]) {
+    const target = (inputs["metadata"] as { namespace?: string } | undefined)?.namespace ?? "";
+    if (absent.includes(target)) continue;
+    const one = type.startsWith("aws:")
+      ? await createInAws(type, inputs)
+      : await createInCluster(admin, withUid(inputs, uid));
+    created.push({ type, name, ...one });
+    if (type.endsWith(":ClusterRole") && name === "ecr-helper") {
+      ({ uid } = one.outputs["metadata"] as { uid: string });
+    }
+  }
+  return created;
+}
+
+async function createInAws(type: string, inputs: Properties): Promise<Created> {
+  const [session, types] = [
+    awsSession(),
+    awsTypes as Readonly<Record<string, ResourceType<ReturnType<typeof awsSession>>>>,
+  ];
+  const handler = types[type];
+  if (handler === undefined) throw new Error(`the AWS plugin has no ${type}`);
+  const { id, outputs }: LiveResource = await handler.create(inputs, session);
+  return {
+    outputs: { ...plainProperties(outputs), id },
+    remove: async () => handler.delete(id, outputs, session),
+  };
+}
+
+/** Creates an object as the field manager of Pulumi's provider. */
+async function createInCluster(admin: Kube, body: Properties): Promise<Created> {
+  const { apiVersion, kind, metadata } = body as { apiVersion: string; kind: string; metadata: Record<string, string> };
+  const group = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  const scope = metadata["namespace"] === undefined ? "" : `/namespaces/${metadata["namespace"]}`;
+  const path = `${group}${scope}/${`${kind.toLowerCase()}s`.replace(/ys$/, "ies")}`;
+  const outputs = await admin<Properties>({ method: "POST", path: `${path}?fieldManager=pulumi-kubernetes`, body });
+  return {
+    outputs,
+    remove: async () => undefinedIfNotFound(admin({ method: "DELETE", path: `${path}/${String(metadata["name"])}` })),
+  };
+}
