@@ -27,6 +27,15 @@ export default defineConfig(
       "@typescript-eslint/no-meaningless-void-operator": "off",
     },
   },
+  {
+    files: ["**/*.ts"],
+    rules: { "max-lines": ["error", 200], "max-lines-per-function": ["error", 60] },
+  },
+  {
+    // A suite is one function. A file of more lines says why at its top.
+    files: ["**/*.test.ts"],
+    rules: { "max-lines": ["error", 300], "max-lines-per-function": "off" },
+  },
   // Figures are for whoever started the bench, or the soak.
   { files: ["test/bench/**", "test/soak/main.ts"], rules: { "no-console": "off" } },
   {

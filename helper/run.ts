@@ -71,7 +71,7 @@ class Helper {
     const observed: KubeOptions = {
       ...cluster,
       onAnswer: (call, status) => {
-        this.#metrics.called(call, status);
+        this.#metrics.countKubeRequest(call, status);
         limit.answered(status);
       },
     };
@@ -145,7 +145,7 @@ class Helper {
         tokenSource: ecrTokenSource(tokenRequests, registries[0]?.region ?? ""),
         log: this.#log,
         refreshed: (tokens) => this.#onTokens(tokens),
-        requested: (name, result) => this.#metrics.asked(name, result),
+        requested: (name, result) => this.#metrics.countTokenRequest(name, result),
         failing: (_, reason) =>
           this.#warn(namespace, { kind: "Deployment", name: deployment }, "NoAuthorizationToken", reason),
         accessDeniedHint: accessDeniedHint(this.#config),
@@ -162,7 +162,7 @@ class Helper {
 
   #onTokens(tokens: Tokens): void {
     this.#tokens = tokens;
-    this.#metrics.tokens(tokens);
+    this.#metrics.setTokenExpiry(tokens);
     this.#controller.refresh(tokens);
   }
 

@@ -1,6 +1,6 @@
 // Runs all watches of the helper, and knows which namespaces they have listed so far.
 import { isForbidden } from "../kube/errors.ts";
-import { reflect, type Reflecting } from "../kube/reflector.ts";
+import { reflect, type ReflectorDependencies } from "../kube/reflector.ts";
 import { shouldLog } from "../runtime/backoff.ts";
 import type { Log } from "../runtime/logger.ts";
 import { errorMessage, formatSeconds } from "../shared/messages.ts";
@@ -11,7 +11,7 @@ import type { WatchTarget } from "./watch-targets.ts";
 export type SyncState = "known" | "unknown" | "unreadable";
 
 /** What the watches need, and whom they call. */
-export interface InformerDependencies extends Omit<Reflecting, "followed"> {
+export interface InformerDependencies extends Omit<ReflectorDependencies, "collectionCount"> {
   readonly log: Log;
   /** Called when a collection was listed completely, or turned out to be unreadable, with its namespace; undefined for all. */
   readonly listed: (namespace: string | undefined) => void;
@@ -49,7 +49,7 @@ export class Informers {
 
   /** Watches everything until the signal aborts. Never rejects. */
   async run({ log, listed, failed, ...reflecting }: InformerDependencies, signal: AbortSignal): Promise<void> {
-    const followed = this.#syncStates.size;
+    const collectionCount = this.#syncStates.size;
     const follow = async (target: WatchTarget): Promise<void> => {
       const { namespace, path, metadataOnly } = target;
       const sink = {
@@ -67,7 +67,7 @@ export class Informers {
         this.#setUnreadable(target, namespace, log, errorMessage(error), wait);
         listed(namespace);
       };
-      await reflect({ path, metadataOnly, sink, failed: onFailure }, { ...reflecting, followed }, signal);
+      await reflect({ path, metadataOnly, sink, failed: onFailure }, { ...reflecting, collectionCount }, signal);
     };
     await Promise.all([...this.#syncStates.keys()].map(follow));
   }

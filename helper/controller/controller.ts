@@ -3,7 +3,7 @@
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { SyncState } from "../cache/informers.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { firstEnd, type Tokens } from "../ecr/token.ts";
+import { earliestExpiry, type Tokens } from "../ecr/token.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { NamespaceState } from "../observability/status.ts";
@@ -65,7 +65,7 @@ export class Controller {
   /** Takes new tokens, and enqueues every namespace to be compared with them. */
   refresh(tokens: Tokens): void {
     this.#desired = new Map(desiredSecrets(this.#config, tokens).map((secret) => [secret.name, secret]));
-    this.#unloggedExpiry = firstEnd(tokens.values());
+    this.#unloggedExpiry = earliestExpiry(tokens.values());
     // The own namespace first: if this helper ends now, the next one restores the tokens from there and need not ask ECR.
     this.#queue.add(this.#config.namespace, true);
     const namespaces = new Set([...this.#cache.targets(), ...this.#cache.namespacesWithObjects()]);

@@ -3,7 +3,7 @@
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { fieldManager, isOwn } from "../shared/ownership.ts";
-import { metadataOnly } from "../kube/client.ts";
+import { acceptMetadataOnly } from "../kube/client.ts";
 import { isConflict, isForbidden, undefinedIfNotFound } from "../kube/errors.ts";
 import type { KubeRequest, Kube, KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import type { CachedSecret } from "../cache/cached-objects.ts";
@@ -55,11 +55,11 @@ export class Writer {
         : applyRequest(path, secret.bodyFor(seen.uid), true, signal);
     const store = this.#cache.secrets.get(secret.name);
     if (seen === undefined) {
-      store?.recordWrite(await this.#kube<PartialObjectMetadata>({ ...request, accept: metadataOnly() }));
+      store?.recordWrite(await this.#kube<PartialObjectMetadata>({ ...request, accept: acceptMetadataOnly() }));
       return "created";
     }
     // The watch delivers the same as the answer: reading both takes a tenth of a refresh.
-    await this.#kube({ ...request, accept: metadataOnly(), discardResponse: true });
+    await this.#kube({ ...request, accept: acceptMetadataOnly(), discardResponse: true });
     const { revision, refreshedAt } = secret;
     store?.assumeWritten(namespace, seen, { ...seen, revision, refreshedAt, modifiedBy: undefined });
     return "configured";

@@ -43,7 +43,7 @@ export function parseLogin(encoded: string): Pick<AuthorizationToken, "username"
 }
 
 /** When the first of these tokens expires; undefined when that is unknown of all. */
-export function firstEnd(tokens: Iterable<AuthorizationToken>): Date | undefined {
+export function earliestExpiry(tokens: Iterable<AuthorizationToken>): Date | undefined {
   const ends = [...tokens].map(({ expiresAt }) => expiresAt).filter((end) => !Number.isNaN(end));
   return ends.length === 0 ? undefined : new Date(Math.min(...ends));
 }

@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { Http2Pool } from "./http2-pool.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
 import type { KubeRequest, Kube, KubeStream } from "./types.ts";
-import { AnswerTooLargeError, KubeError } from "./errors.ts";
+import { ResponseTooLargeError, KubeError } from "./errors.ts";
 
 /** How to reach one API server, and as whom. */
 export interface KubeOptions {
@@ -159,7 +159,7 @@ const readResponse = async (
         size += chunk.length;
         if (size <= maxBytes) return;
         chunks.length = 0;
-        stream.destroy(new AnswerTooLargeError(`${path} was answered with more than ${String(maxBytes)} bytes`));
+        stream.destroy(new ResponseTooLargeError(`${path} was answered with more than ${String(maxBytes)} bytes`));
       })
       .once("end", () => {
         // A connection that closes normally ends the streams that have no response yet.
@@ -192,5 +192,5 @@ const interrupted = (): Error => new Error("the API server's connection ended be
 const rootCause = (error: Error): Error => (error.cause instanceof Error ? error.cause : error);
 
 /** The `accept` for the metadata of an object, or of the objects in a list (`PartialObjectMetadataList`). */
-export const metadataOnly = (kind = "PartialObjectMetadata"): string =>
+export const acceptMetadataOnly = (kind = "PartialObjectMetadata"): string =>
   `application/json;as=${kind};g=meta.k8s.io;v=v1`;

@@ -3,7 +3,7 @@ import { asRecord, isString, asArray, parseRecord } from "../runtime/shape.ts";
 import type { KubeRequest } from "./types.ts";
 
 /** A response that is larger than the `maxBytes` of its request. */
-export class AnswerTooLargeError extends Error {}
+export class ResponseTooLargeError extends Error {}
 
 /** A request that the API server refused. Its message never quotes what was sent, as that may hold secrets. */
 export class KubeError extends Error {

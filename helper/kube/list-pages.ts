@@ -1,6 +1,6 @@
 // Lists a collection of the Kubernetes API in pages of bounded size.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
-import { AnswerTooLargeError } from "./errors.ts";
+import { ResponseTooLargeError } from "./errors.ts";
 import type { Kube } from "./types.ts";
 
 /** Objects per page, and bytes per page: they bound the memory, however many and large the objects are. */
@@ -36,7 +36,7 @@ export async function* listPages<T>(
 
 const undefinedIfTooLarge = async <T>(answer: Promise<T>): Promise<T | undefined> =>
   answer.catch((error: unknown) => {
-    if (error instanceof AnswerTooLargeError) return undefined;
+    if (error instanceof ResponseTooLargeError) return undefined;
     throw error;
   });
 

@@ -1,7 +1,7 @@
 // Keeps a sink in step with a collection of the Kubernetes API: lists it, watches it from there, and retries forever.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 import type { Clock } from "../runtime/clock.ts";
-import { metadataOnly } from "./client.ts";
+import { acceptMetadataOnly } from "./client.ts";
 import { KubeError, isForbidden, isTransientError } from "./errors.ts";
 import { listPages, withQuery } from "./list-pages.ts";
 import type { Kube, KubeObject, KubeStream } from "./types.ts";
@@ -30,14 +30,14 @@ export interface ReflectedCollection<T extends KubeObject> {
 }
 
 /** What the reflectors of all collections share. */
-export interface Reflecting {
+export interface ReflectorDependencies {
   readonly kube: Kube;
   readonly stream: KubeStream;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
   /** How many collections are followed: all of them retry when the API server is unavailable. */
-  readonly followed: number;
+  readonly collectionCount: number;
 }
 
 interface WatchEvent<T> {
@@ -57,7 +57,7 @@ const maximumWatchRetry = 30_000;
 /** Follows a collection until the signal aborts. Never rejects: it reports a failure to `failed` and tries again. */
 export async function reflect<T extends KubeObject>(
   collection: ReflectedCollection<T>,
-  dependencies: Reflecting,
+  dependencies: ReflectorDependencies,
   signal: AbortSignal,
 ): Promise<void> {
   await new Reflector(collection, dependencies, signal).run();
@@ -65,7 +65,7 @@ export async function reflect<T extends KubeObject>(
 
 class Reflector<T extends KubeObject> {
   readonly #collection: ReflectedCollection<T>;
-  readonly #dependencies: Reflecting;
+  readonly #dependencies: ReflectorDependencies;
   readonly #signal: AbortSignal;
   /** The resourceVersion that the next watch starts from; undefined when the collection has to be listed. */
   #version: string | undefined;
@@ -73,7 +73,7 @@ class Reflector<T extends KubeObject> {
   /** In a row. */
   #failures = 0;
 
-  constructor(collection: ReflectedCollection<T>, dependencies: Reflecting, signal: AbortSignal) {
+  constructor(collection: ReflectedCollection<T>, dependencies: ReflectorDependencies, signal: AbortSignal) {
     [this.#collection, this.#dependencies, this.#signal] = [collection, dependencies, signal];
   }
 
@@ -168,20 +168,20 @@ class Reflector<T extends KubeObject> {
 
   /** Counts a failure and decides whether the collection has to be listed again. Returns the milliseconds to wait. */
   #backOff(error: unknown): number {
-    const { random, followed } = this.#dependencies;
+    const { random, collectionCount } = this.#dependencies;
     this.#failures++;
     // An expired version cannot be watched from, and what changed while access was forbidden is unknown.
     if (isExpired(error) || isForbidden(error)) this.#version = undefined;
     // Versions expire in normal operation. A second time in a row would be a loop.
     if (isExpired(error) && this.#failures === 1) return 0;
     const maximum = isTransientError(error)
-      ? Math.min(maximumWatchRetry, serverRetryLimit(followed))
+      ? Math.min(maximumWatchRetry, serverRetryLimit(collectionCount))
       : maximumWatchRetry;
     return Math.max(retryAfterOf(error), retryDelay(this.#failures, random(), maximum));
   }
 
   #accept(kind: string): { accept?: string } {
-    return this.#collection.metadataOnly ? { accept: metadataOnly(kind) } : {};
+    return this.#collection.metadataOnly ? { accept: acceptMetadataOnly(kind) } : {};
   }
 }
 

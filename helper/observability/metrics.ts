@@ -64,7 +64,7 @@ export class Metrics {
   }
 
   /** Sets the expiry of each registry whose token has one. */
-  tokens(tokens: Tokens): void {
+  setTokenExpiry(tokens: Tokens): void {
     for (const [name, { region, login }] of this.#config.tokenRequests) {
       const end = tokens.get(name)?.expiresAt;
       if (end === undefined || Number.isNaN(end)) continue;
@@ -75,13 +75,13 @@ export class Metrics {
   }
 
   /** Counts a request to ECR for the token of this name. */
-  asked(name: string, result: "success" | "failure"): void {
+  countTokenRequest(name: string, result: "success" | "failure"): void {
     const { region = "", login } = this.#config.tokenRequests.get(name) ?? {};
     this.#tokenRequests.inc({ region, ...(login === undefined ? {} : { login }), result });
   }
 
   /** Counts a request to the Kubernetes API by the status of its answer; 0 where none came. */
-  called({ method, path, contentType }: KubeRequest, status: number): void {
+  countKubeRequest({ method, path, contentType }: KubeRequest, status: number): void {
     const { verb, resource } = describeRequest(method, path, contentType);
     this.#kubeRequests.inc({ verb, resource, code: String(status) });
   }

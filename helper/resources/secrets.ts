@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
-import { firstEnd, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
+import { earliestExpiry, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
 import { encodeTokenAnnotation } from "./token-annotation.ts";
 import type { DesiredSecret, Secret } from "./types.ts";
 
@@ -24,7 +24,7 @@ const formatTime = (milliseconds: number | undefined): string =>
 
 /** The annotations with the times of these tokens: when the first expires, and when the newest was requested. */
 const timeAnnotations = (tokens: readonly AuthorizationToken[]): Record<string, string> => ({
-  "ecr-helper/expires-at": formatTime(firstEnd(tokens)?.getTime()),
+  "ecr-helper/expires-at": formatTime(earliestExpiry(tokens)?.getTime()),
   [annotations.refreshedAt]: formatTime(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
 });
 

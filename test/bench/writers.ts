@@ -4,7 +4,7 @@ import { skipFieldWarnings } from "../../helper/controller/writer.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
 import type { DesiredSecret } from "../../helper/resources/types.ts";
-import { createKubeClient, metadataOnly, type KubeOptions } from "../../helper/kube/client.ts";
+import { createKubeClient, acceptMetadataOnly, type KubeOptions } from "../../helper/kube/client.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
 
@@ -34,7 +34,7 @@ export async function writeRaw(
       ":path": `/api/v1/namespaces/${namespace}/secrets/${name}?fieldManager=bench&force=true&${skipFieldWarnings}`,
       authorization: `Bearer ${token()}`,
       "content-type": "application/apply-patch+yaml",
-      accept: metadataOnly(),
+      accept: acceptMetadataOnly(),
     };
     await request(session, headers, body);
   });

@@ -1,4 +1,4 @@
-// Not split: one stack goes through these states in order, and a second set-up takes 15 to 25 seconds.
+/* eslint-disable max-lines -- One stack goes through these states in order; a second set-up takes 15 to 25 seconds. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";

@@ -20,7 +20,7 @@ import { docker, dockerHost, push } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, otherAccount, ports, registryHost } from "../local/settings.ts";
 import { run as runCommand } from "../local/process.ts";
-import { rootOf } from "../local/root-key.ts";
+import { rootCredentials } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { requestsToAws } from "../whole-run/artifacts.ts";
@@ -61,8 +61,8 @@ describe("the kept credentials", async () => {
   const build = `build-${stack}`;
   const checkout = await makeCheckout(stack);
   const { command } = checkout;
-  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
-  const theirs = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(otherAccount) });
+  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(account) });
+  const theirs = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(otherAccount) });
   const there = registryHost(otherAccount);
   const [app, pulledOnly, refused] = [`${stack}/app`, `shared-${id}/base`, `refused-${id}/app`];
   /** Which builds may push to, and pods may not. */
@@ -74,7 +74,7 @@ describe("the kept credentials", async () => {
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await makeNamespace(build);
-    const password = await passwordFor(rootOf(account), { api: ports.gateway });
+    const password = await passwordFor(rootCredentials(account), { api: ports.gateway });
     for (const repositoryName of own) {
       await ecr.send(new CreateRepositoryCommand({ repositoryName }));
       await pushApp(`${local}/${repositoryName}:1`, password);
@@ -95,7 +95,7 @@ describe("the kept credentials", async () => {
   /** Copies an own image into the other account's registry, as its root. */
   const copyImage = async (own: string, their: string, password: string): Promise<void> => {
     const from = new RegistryClient(ports.registry, password);
-    const theirPassword = await passwordFor(rootOf(otherAccount), { api: ports.gateway });
+    const theirPassword = await passwordFor(rootCredentials(otherAccount), { api: ports.gateway });
     const to = new RegistryClient(ports.registry, theirPassword, there);
     for (const blob of await from.pull(own, "1")) await to.upload(their, blob);
     const manifest = await from.request("GET", `/v2/${own}/manifests/1`);

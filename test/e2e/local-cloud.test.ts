@@ -17,7 +17,7 @@ import { withCloudLock } from "../local/exclusive.ts";
 import { chain } from "../local/firewall.ts";
 import { account, aws, awsCredentials, bridge, home, kubeconfig } from "../local/settings.ts";
 import { isRunning, run, stopBackground } from "../local/process.ts";
-import { rootOf, type RootKey } from "../local/root-key.ts";
+import { rootCredentials, type RootKey } from "../local/root-key.ts";
 import { stackNames } from "../local/stack.ts";
 
 interface Pod {
@@ -119,13 +119,13 @@ describe("the local cloud", () => {
     "starts from nothing where its AWS died with all it held, with another key",
     { skip: aStackOfTheUser },
     async () => {
-      const key = await rootOf(account)();
+      const key = await rootCredentials(account)();
       await adminKube()({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: "earlier" } } });
       await preservingLogs(async () => {
         await stopBackground("emulator", "SIGKILL");
         assert.equal(await startCloud(), true);
       });
-      const next = await rootOf(account)();
+      const next = await rootCredentials(account)();
       assert.notEqual(next.secretAccessKey, key.secretAccessKey);
       assert.equal(statSync(awsCredentials).mode & 0o777, 0o600);
       assert.equal(await isLetIn(next), true);

@@ -1,6 +1,6 @@
 // Changes every key of the configuration that a running stack can change, while a build namespace pulls all the time.
 // identities.test.ts changes the identities, stack.test.ts the access key.
-// Not split: one stack goes through these states in order, and a second set-up takes 15 to 25 seconds.
+/* eslint-disable max-lines -- One stack goes through these states in order; a second set-up takes 15 to 25 seconds. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { rootOf } from "../local/root-key.ts";
+import { rootCredentials } from "../local/root-key.ts";
 import { account, aws, kubeconfig, ports } from "../local/settings.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
@@ -215,14 +215,17 @@ describe("a change of the configuration", () => {
     kube({ method: "GET", path: `/apis/apps/v1/namespaces/${namespace}/deployments/ecr-helper` });
   let made: CommandResult;
   let [uid, pullSecret, next, image] = ["", "ecr-creds-pull", "ecr-creds-pull", ""];
-  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
+  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(account) });
   const app = { repositoryName: `${stack}-app` };
 
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
     await ecr.send(new CreateRepositoryCommand(app));
-    const registry = new RegistryClient(ports.registry, await passwordFor(rootOf(account), { api: ports.gateway }));
+    const registry = new RegistryClient(
+      ports.registry,
+      await passwordFor(rootCredentials(account), { api: ports.gateway }),
+    );
     image = `registry/${app.repositoryName}@${await registry.push(app.repositoryName, "1", "an app")}`;
     await docker(["tag", "ecr-helper-base:24", `ecr-helper-base:${id}`]);
     const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((key) => `${key}=${stack}`);

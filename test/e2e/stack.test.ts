@@ -1,4 +1,4 @@
-// Not split: one stack goes through these states in order, and a second set-up takes 15 to 25 seconds.
+/* eslint-disable max-lines -- One stack goes through these states in order; a second set-up takes 15 to 25 seconds. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -15,7 +15,7 @@ import type { AwsPrincipal } from "../../infra/identity.ts";
 import { networkPolicySpec } from "../../infra/network-policy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
-import { rootOf } from "../local/root-key.ts";
+import { rootCredentials } from "../local/root-key.ts";
 import { account, aws, backend, kubeconfig, ports, url } from "../local/settings.ts";
 import { waitFor, waitForObject, type Change } from "../local/watch.ts";
 import { stackExists } from "../local/pulumi/stack-commands.ts";
@@ -208,11 +208,11 @@ describe("the stack, end to end", () => {
   describe("a private image", () => {
     const repository = `app-${id}`;
     const image = `${ports.registry.address}:${String(ports.registry.port)}/${repository}:1`;
-    const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
+    const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(account) });
 
     before(async () => {
       await ecr.send(new CreateRepositoryCommand({ repositoryName: repository }));
-      await pushApp(image, await passwordFor(rootOf(account), { api: ports.gateway }));
+      await pushApp(image, await passwordFor(rootCredentials(account), { api: ports.gateway }));
     });
 
     after(async () => void (await ecr.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }))));

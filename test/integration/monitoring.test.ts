@@ -49,13 +49,13 @@ async function exposedText(): Promise<string> {
   const config = readConfig(helperEnvironment);
   const metrics = new Metrics(config, { states: () => new Map([["default", "synced"]]), isFullySynced: () => true });
   const token = { username: "AWS", password: "p", issuedAt: 0, expiresAt: 43_200_000 };
-  metrics.tokens(new Map(config.registries.map(({ region }) => [region, token])));
+  metrics.setTokenExpiry(new Map(config.registries.map(({ region }) => [region, token])));
   for (const { region } of config.registries) {
-    metrics.asked(region, "success");
-    metrics.asked(region, "failure");
+    metrics.countTokenRequest(region, "success");
+    metrics.countTokenRequest(region, "failure");
   }
   for (const status of [0, 200, 403, 503]) {
-    metrics.called({ method: "GET", path: "/api/v1/namespaces/default/secrets?watch=1" }, status);
+    metrics.countKubeRequest({ method: "GET", path: "/api/v1/namespaces/default/secrets?watch=1" }, status);
   }
   const object = { kind: "Secret", name: "ecr-creds" } as const;
   metrics.applied(object, "created");

@@ -6,7 +6,7 @@ import { IAMClient, UpdateAssumeRolePolicyCommand } from "@aws-sdk/client-iam";
 import type { KubeError } from "../../helper/kube/errors.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { account, aws, ports } from "../local/settings.ts";
-import { rootOf } from "../local/root-key.ts";
+import { rootCredentials } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";
 import { decode, pullPasswords, secretPath, type Secret } from "../support/kept-objects.ts";
@@ -22,7 +22,7 @@ const asked = /^asked for|no authorization token/;
 
 describe("a helper that assumes a role for the logins that push", () => {
   const iam = new IAMClient();
-  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootOf(account) });
+  const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(account) });
   let parts: Parts;
   let helper: HelperProcess;
 

@@ -4,7 +4,7 @@ import * as ecr from "@aws-sdk/client-ecr";
 import * as iam from "@aws-sdk/client-iam";
 import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { account, aws, loopback, ports, url } from "../local/settings.ts";
-import { rootOf } from "../local/root-key.ts";
+import { rootCredentials } from "../local/root-key.ts";
 import { passwordFor, RegistryClient, type Credentials, type CredentialSource } from "../support/registry-client.ts";
 
 Object.assign(process.env, aws);
@@ -112,7 +112,7 @@ export async function createFixture(): Promise<void> {
   for (const repositoryName of [repository, other]) {
     const tags = [{ Key: "team", Value: "a" }];
     await clients.ecr.send(new ecr.CreateRepositoryCommand({ repositoryName, tags }));
-    await (await client(rootOf(account))).push(repositoryName, "1", "the first layer");
+    await (await client(rootCredentials(account))).push(repositoryName, "1", "the first layer");
   }
 }
 

@@ -9,7 +9,7 @@ import * as sts from "@aws-sdk/client-sts";
 import { recordSecrets } from "../local/audit-log.ts";
 import { startGateway } from "../local/gateway/main.ts";
 import { account, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
-import { rootOf } from "../local/root-key.ts";
+import { rootCredentials } from "../local/root-key.ts";
 import { passwordFor, RegistryClient, sha256, type Credentials } from "../support/registry-client.ts";
 import {
   allow,
@@ -167,16 +167,18 @@ describe("the registry of the local cloud", () => {
   it("serves no blob of a repository that the token cannot read", async () => {
     await inline(allow([...pulling, ...pushing]));
     const secret = "only in the other repository";
-    await (await client(rootOf(account))).push(other, "secret", secret);
+    await (await client(rootCredentials(account))).push(other, "secret", secret);
     const digest = sha256(secret);
     const uploads = `/v2/${repository}/blobs/uploads/?mount=${digest}&from=${encodeURIComponent(other)}`;
     assert.equal((await (await client()).request("POST", uploads)).status, 202);
     assert.equal((await (await client()).send("HEAD", `/v2/${repository}/blobs/${digest}`)).status, 404);
     // A registry that the emulator would read otherwise: AWS knows it by the host.
-    const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
+    const theirs = new ecr.ECRClient({ credentials: rootCredentials(otherAccount) });
     await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
     try {
-      await (await client(rootOf(otherAccount), registryHost(otherAccount))).push(repository, "theirs", "their layer");
+      await (
+        await client(rootCredentials(otherAccount), registryHost(otherAccount))
+      ).push(repository, "theirs", "their layer");
       const path = `/v2/${repository}/manifests/theirs?ns=${registryHost(account)}`;
       const authorization = `Basic ${Buffer.from(`AWS:${await passwordFor(user, { api: gateway.api })}`).toString("base64")}`;
       const headers = { authorization, host: registryHost(otherAccount) };

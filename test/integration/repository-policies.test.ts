@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import { account, otherAccount, registryHost, url } from "../local/settings.ts";
-import { rootOf } from "../local/root-key.ts";
+import { rootCredentials } from "../local/root-key.ts";
 import {
   allow,
   arnOf,
@@ -56,13 +56,13 @@ describe("the repositories of the local cloud", () => {
   });
 
   it("need the permission of both accounts if they are another account's", async () => {
-    const theirs = new ecr.ECRClient({ credentials: rootOf(otherAccount) });
+    const theirs = new ecr.ECRClient({ credentials: rootCredentials(otherAccount) });
     await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
     const where = arnOf(repository, otherAccount);
     const policy = async (policyText: string): Promise<unknown> =>
       theirs.send(new ecr.SetRepositoryPolicyCommand({ repositoryName: repository, policyText }));
     try {
-      await (await client(rootOf(otherAccount), registryHost(otherAccount))).push(repository, "1", "theirs");
+      await (await client(rootCredentials(otherAccount), registryHost(otherAccount))).push(repository, "1", "theirs");
       await inline(allow("ecr:*", where));
       const noResource = "because no resource-based policy allows the ecr:BatchGetImage action";
       const here = registryHost(otherAccount);

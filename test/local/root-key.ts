@@ -19,11 +19,11 @@ export async function makeRootKey(): Promise<RootKey> {
     const lines = Object.entries(key).map(([name, value]) => `${name} = ${value}\n`);
     await writeFile(awsCredentials, `[default]\n${lines.join("")}`, { mode: 0o600 });
   }
-  return rootOf(account)();
+  return rootCredentials(account)();
 }
 
 /** A credential provider for AWS clients that returns the key of an account's root. */
-export const rootOf = (account: string) => async (): Promise<RootKey> => {
+export const rootCredentials = (account: string) => async (): Promise<RootKey> => {
   const [, secretAccessKey] = /^aws_secret_access_key = (.+)$/m.exec(await readFile(awsCredentials, "utf8")) ?? [];
   if (secretAccessKey === undefined) throw new Error(`${awsCredentials} is not as the local cloud wrote it`);
   return { accessKeyId: account, secretAccessKey };

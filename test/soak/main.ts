@@ -1,6 +1,6 @@
 // `npm run soak`: the helper for 20 minutes, or as long as one likes, with tokens that live for 30 seconds, among namespaces
 // that come and go and faults of everything it depends on. At no moment may a namespace be without a credential that the
-// registry takes; soak-judge.ts has the rules. It has an API server and an etcd of its own and the local cloud's AWS. Faults
+// registry takes; credential-check.ts has the rules. It has an API server and an etcd of its own and the local cloud's AWS. Faults
 // come one after the other, now and then one of each side at once; each is shorter than what is left of a token at the time
 // of its refresh, and the next comes when all is right again: two in a row could be longer than that. Now and then one is
 // declared, and longer than a token lives. The helper is killed in the first part only: the rest is one life, in which memory,

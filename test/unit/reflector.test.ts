@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { AnswerTooLargeError, KubeError } from "../../helper/kube/errors.ts";
+import { ResponseTooLargeError, KubeError } from "../../helper/kube/errors.ts";
 import type { KubeRequest, Kube, KubeObject, KubeStream } from "../../helper/kube/types.ts";
 import { fullPassInterval, reflect, silenceLimit } from "../../helper/kube/reflector.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
@@ -78,7 +78,7 @@ async function follow(
       },
       failed: (_error, _failures, wait) => void waits.push(wait),
     },
-    { kube, stream, clock, random: () => 0, followed: followedCount },
+    { kube, stream, clock, random: () => 0, collectionCount: followedCount },
     stop.signal,
   );
   await clock.advance(milliseconds);
@@ -108,7 +108,7 @@ describe("a reflected collection", () => {
   });
 
   it("is listed in smaller pages where a page of its objects would take too much memory", async () => {
-    const tooLarge = new AnswerTooLargeError("more than 4 MiB");
+    const tooLarge = new ResponseTooLargeError("more than 4 MiB");
     const { calls, waits, limits } = await follow([tooLarge, tooLarge, [[object("a", 1)]]], [{}], 10);
     assert.deepEqual(calls, ["list", "list", "list", "watch 300"]);
     assert.deepEqual(limits, ["1000", "100", "10"]);

@@ -2,7 +2,7 @@
 import { ECRClient } from "@aws-sdk/client-ecr";
 import { IAMClient } from "@aws-sdk/client-iam";
 import { aws, url, type Endpoint } from "../settings.ts";
-import { rootOf } from "../root-key.ts";
+import { rootCredentials } from "../root-key.ts";
 
 /** A registry of ECR. */
 export interface RegistryId {
@@ -25,7 +25,7 @@ export class Emulator {
   iam(account: string): IAMClient {
     const client =
       this.#iam.get(account) ??
-      new IAMClient({ endpoint: url(this.endpoint), region: aws.AWS_REGION, credentials: rootOf(account) });
+      new IAMClient({ endpoint: url(this.endpoint), region: aws.AWS_REGION, credentials: rootCredentials(account) });
     this.#iam.set(account, client);
     return client;
   }
@@ -34,7 +34,8 @@ export class Emulator {
   ecr({ account, region }: RegistryId): ECRClient {
     const key = `${account} ${region}`;
     const client =
-      this.#ecr.get(key) ?? new ECRClient({ endpoint: url(this.endpoint), region, credentials: rootOf(account) });
+      this.#ecr.get(key) ??
+      new ECRClient({ endpoint: url(this.endpoint), region, credentials: rootCredentials(account) });
     this.#ecr.set(key, client);
     return client;
   }

@@ -3,7 +3,7 @@ import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { IAMClient, ListAccessKeysCommand } from "@aws-sdk/client-iam";
 import { account, aws, serviceAccountKey, url, type Endpoint } from "../settings.ts";
-import { rootOf } from "../root-key.ts";
+import { rootCredentials } from "../root-key.ts";
 
 /** A response of AWS that refuses a request. */
 export interface Refusal {
@@ -25,7 +25,7 @@ export async function checkIamRequest(body: Buffer, emulator: Endpoint): Promise
 }
 
 async function checkKeyQuota(form: URLSearchParams, emulator: Endpoint): Promise<Refusal | undefined> {
-  const iam = new IAMClient({ endpoint: url(emulator), region: aws.AWS_REGION, credentials: rootOf(account) });
+  const iam = new IAMClient({ endpoint: url(emulator), region: aws.AWS_REGION, credentials: rootCredentials(account) });
   const UserName = form.get("UserName") ?? undefined;
   const { AccessKeyMetadata = [] } = await iam.send(new ListAccessKeysCommand({ UserName }));
   if (AccessKeyMetadata.length < keysPerUser) return undefined;

@@ -4,7 +4,7 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { ReceivedRequest } from "../aws-requests.ts";
-import { rootOf, type RootKey } from "../root-key.ts";
+import { rootCredentials, type RootKey } from "../root-key.ts";
 import type { Refusal } from "./iam-checks.ts";
 
 interface Signature {
@@ -54,7 +54,11 @@ function asHeader(query: URLSearchParams): string {
 }
 
 /** Refuses a request that names an account's root but is not signed with its key; else undefined. `keyOf` gives a root's key. */
-export async function checkRoot(received: ReceivedRequest, body: Buffer, keyOf = rootOf): Promise<Refusal | undefined> {
+export async function checkRoot(
+  received: ReceivedRequest,
+  body: Buffer,
+  keyOf = rootCredentials,
+): Promise<Refusal | undefined> {
   const signature = signatureIn(received);
   if (signature === undefined) return undefined;
   if (signature === "malformed") {

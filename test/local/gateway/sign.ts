@@ -2,7 +2,7 @@
 import { createHash, createHmac } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { SignatureV4 } from "@smithy/signature-v4";
-import { rootOf } from "../root-key.ts";
+import { rootCredentials } from "../root-key.ts";
 
 /** A request to be signed. */
 export interface UnsignedRequest {
@@ -52,7 +52,7 @@ class Sha256 {
 export async function signAsRoot(request: UnsignedRequest): Promise<IncomingHttpHeaders> {
   const { account, region, service, method, body, headers } = request;
   const { pathname: path, searchParams } = new URL(request.path, "http://aws");
-  const signer = new SignatureV4({ service, region, credentials: rootOf(account), sha256: Sha256 });
+  const signer = new SignatureV4({ service, region, credentials: rootCredentials(account), sha256: Sha256 });
   const signed = await signer.sign({
     method,
     protocol: "http:",
