@@ -85,8 +85,8 @@ function container(args: PodArgs): input.core.v1.Container {
 }
 
 /**
- * Measured: 135 MB for 10,000 namespaces that match a pattern. In a namespace that is listed by name the helper watches
- * its objects one by one, with a connection each: up to 0.8 MB more per namespace.
+ * Measured at the peak: 111 MB for 10,000 namespaces that match a pattern, 114 MB for 200 that are listed by name, whose
+ * objects are watched one by one (test/bench/RESULTS.md). The rest is reserve.
  */
 const memoryLimit = (rules: NamespaceRules): string => `${String(160 + staticNamespaces(rules).length)}Mi`;
 

@@ -157,7 +157,7 @@ export class Workload extends pulumi.ComponentResource {
   }
 }
 
-/** Identity node gets its rights by hand, attached to the stack's policy: `pulumi up` cannot wait for them. */
+/** With identity node the stack's policy is attached to the nodes' role by hand, later: `pulumi up` cannot wait for that. */
 const awaitAnnotations = ({ identity }: StackConfig): Record<string, string> =>
   identity.mode === "node"
     ? { "pulumi.com/skipAwait": "true" }

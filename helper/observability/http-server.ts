@@ -1,5 +1,5 @@
-// The HTTP server for the kubelet and Prometheus: /healthz fails when the controller is stuck, /readyz until all namespaces were
-// reconciled once, and /metrics has the metrics.
+// The HTTP server for the kubelet and Prometheus: /healthz fails when the controller is stuck, /readyz until there are
+// tokens and every namespace was reconciled once, and /metrics has the metrics.
 import { createServer, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Status } from "./status.ts";

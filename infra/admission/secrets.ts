@@ -35,7 +35,7 @@ const hasType = ({ type, keys }: (typeof types)[keyof typeof types]): string =>
   ]);
 
 /**
- * The name of a secret decides its type. RBAC restricts the names, and during a takeover it allows those of both
+ * The name of a secret decides its type. RBAC restricts the names, and during a rollout it allows those of both
  * helpers: the old helper's names are not known here, so they may have either type.
  */
 const hasTypeOfItsName = ({ basicAuthSecrets, pullSecret }: KeptObjects): string =>

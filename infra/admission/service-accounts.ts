@@ -65,7 +65,7 @@ const keepsEntries = (list: List): Validation => {
   };
 };
 
-/** Requires that entries are only removed outside the build namespaces. */
+/** Outside the build namespaces the helper may remove its entries, but add none. */
 const addsInBuildsOnly = (names: readonly string[]): string =>
   anyOf([
     "variables.isBuild",

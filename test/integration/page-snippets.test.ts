@@ -58,6 +58,7 @@ describe("the commands of README.md for a cluster", () => {
     const others = calls.filter((call) => !call.startsWith("pulumi config set"));
     assert.deepEqual(others, [
       "npm ci",
+      "pulumi login",
       "pulumi stack init prod",
       "pulumi up",
       "pulumi stack output",
@@ -113,10 +114,12 @@ describe("the commands of infra/README.md", () => {
     const items = [
       account({ [note]: own, other: "x" }, { secrets: [{ name: "mine" }, { name: "ecr-creds" }] }),
       account({ other: "x" }, { secrets: [{ name: "ecr-creds" }] }),
+      ...["no JSON", "[]", '{"secrets":1}'].map((text) => account({ [note]: text }, { secrets: [{ name: "theirs" }] })),
     ];
     const [, program = ""] = /'([^]*)'/.exec(shellSnippet("infra/README.md", "get serviceaccounts")) ?? [];
     const answer = execFileSync("jq", ["--arg", "n", note, program], { input: JSON.stringify({ items }) });
-    const expected = account({ other: "x" }, { secrets: [{ name: "mine" }], imagePullSecrets: [] });
-    assert.deepEqual(JSON.parse(answer.toString()), { items: [expected] });
+    const cleared = account({ other: "x" }, { secrets: [{ name: "mine" }], imagePullSecrets: [] });
+    const malformed = account({}, { secrets: [{ name: "theirs" }], imagePullSecrets: [] });
+    assert.deepEqual(JSON.parse(answer.toString()), { items: [cleared, malformed, malformed, malformed] });
   });
 });

@@ -80,6 +80,12 @@ describe("the pages", () => {
     assert.deepEqual(unaccepted(/npm run (?:-s )?([\w:-]+)/g, isScript), []);
   });
 
+  it("name no pattern that selects no test of the file after it", () => {
+    const commands = pages.flatMap((page) => [...read(page).matchAll(/--test-name-pattern '([^']+)' (\S+)/g)]);
+    assert.ok(commands.length > 0);
+    for (const [command, pattern = "", file = ""] of commands) assert.match(read(file), new RegExp(pattern), command);
+  });
+
   it("set no key that Pulumi.yaml does not have", () => {
     const isKey = (key: string): boolean => key in config || ["KEY", "aws:region"].includes(key);
     assert.deepEqual(unaccepted(/pulumi config set (?:--path ')?([\w:]+)/g, isKey), []);
