@@ -3,6 +3,7 @@
 import { startCloud, stopCloud } from "./local/cloud.ts";
 import { runStartVariable } from "./local/audit-log.ts";
 import { withCloudLock, isCloudInUse, holdCloud } from "./local/exclusive.ts";
+import { installPackages } from "./local/install.ts";
 import { preparePulumi } from "./local/pulumi/toolchain.ts";
 import { stackNames } from "./local/stack.ts";
 
@@ -13,6 +14,8 @@ let release = (): void => undefined;
 export const globalSetup = async (): Promise<void> => {
   release = await holdCloud();
   [started] = await withCloudLock(async () => Promise.all([startCloud(), preparePulumi()]));
+  // Commands of the pages pipe JSON through it.
+  await withCloudLock(async () => installPackages({ jq: "jq" }));
   // For the tests that check the audit log of the whole run (test/whole-run).
   process.env[runStartVariable] = new Date().toISOString();
 };

@@ -44,7 +44,7 @@ export interface KubeRequest {
   readonly signal?: AbortSignal;
   /** Whether to resolve to undefined, without reading the body of a success. */
   readonly discardResponse?: boolean;
-  /** The request rejects with AnswerTooLargeError when the body of its response is larger than this, in bytes. */
+  /** The request rejects with ResponseTooLargeError when the body of its response is larger than this, in bytes. */
   readonly maxBytes?: number;
 }
 

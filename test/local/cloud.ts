@@ -8,7 +8,7 @@ import { startControlPlane } from "./control-plane.ts";
 import { dockerHost, makeBaseImage, startDocker } from "./docker.ts";
 import { recordSecrets } from "./audit-log.ts";
 import { prepareHost, restoreHost } from "./host.ts";
-import { buildKubernetes, installAwsCli, installEmulator, installPackages } from "./install.ts";
+import { buildKubernetes, cloudPrograms, installAwsCli, installEmulator, installPackages } from "./install.ts";
 import {
   account,
   aws,
@@ -86,7 +86,7 @@ export const isCloudRunning = (): boolean => inMemoryParts.every(isRunning);
 export async function startCloud(): Promise<boolean> {
   // No dockerd of its own is needed where the machine has a Docker engine.
   if (parts.every((part) => isRunning(part) || (part === "dockerd" && !hasDied(part)))) return false;
-  await installPackages();
+  await installPackages(cloudPrograms);
   const emulator = await installEmulator();
   const awsCli = await installAwsCli();
   const kubernetes = await buildKubernetes();

@@ -10,7 +10,7 @@ import { step } from "./progress.ts";
 const kubernetesVersion = "v1.35.4";
 
 /** The programs that the cloud needs, each with its Debian package. */
-const programs: Record<string, string> = {
+export const cloudPrograms: Readonly<Record<string, string>> = {
   docker: "docker.io",
   dockerd: "docker.io",
   containerd: "containerd",
@@ -20,8 +20,6 @@ const programs: Record<string, string> = {
   mount: "mount",
   openssl: "openssl",
   "/usr/lib/cni/bridge": "containernetworking-plugins",
-  // Commands of the pages pipe JSON through it.
-  jq: "jq",
 };
 
 const findsProgram = async (name: string): Promise<boolean> => {
@@ -29,8 +27,11 @@ const findsProgram = async (name: string): Promise<boolean> => {
   return succeeds(Promise.any(folders.map(async (folder) => access(join(folder, name), constants.X_OK))));
 };
 
-/** Installs the Debian packages that this machine lacks. Rejects with LocalCloudError where it is no Linux, or packages cannot be installed. */
-export async function installPackages(): Promise<void> {
+/**
+ * Installs the Debian packages of these programs that this machine lacks. Rejects with LocalCloudError where it is no Linux, or
+ * packages cannot be installed.
+ */
+export async function installPackages(programs: Readonly<Record<string, string>>): Promise<void> {
   checkMachine(process.platform, process.getuid?.());
   const missing: string[] = [];
   for (const [name, debianPackage] of Object.entries(programs)) {

@@ -26,7 +26,7 @@ export async function passwordFor(
 
 /** A refusal: `403 DENIED User: ... is not authorized to perform: ...`. */
 export class RegistryError extends Error {
-  override readonly name = "RegistryRefusal";
+  override readonly name = "RegistryError";
 }
 
 export const sha256 = (content: string | Buffer): string =>
@@ -71,7 +71,7 @@ export class RegistryClient {
     });
   }
 
-  /** Sends one request and gives the answer; rejects with a RegistryRefusal where it is an error. */
+  /** Sends one request and gives the answer; rejects with a RegistryError where it is an error. */
   async request(method: string, path: string, ask: RequestOptions = {}): Promise<Response> {
     const answer = await this.send(method, path, ask);
     if (answer.ok) return answer;
