@@ -12,14 +12,14 @@ import {
   lifecycle,
   name,
   refresh,
-  removeMade,
+  removeCreated,
   session,
   text,
   typeOf,
   update,
 } from "./plugin-resources.ts";
 
-after(removeMade);
+after(removeCreated);
 
 describe("repositories of the AWS stand-in", () => {
   const token = "aws:ecr/repository:Repository";

@@ -15,14 +15,14 @@ import {
   name,
   policyDocument,
   refresh,
-  removeMade,
+  removeCreated,
   session,
   text,
   typeOf,
   update,
 } from "./plugin-resources.ts";
 
-after(removeMade);
+after(removeCreated);
 
 const trust = (service: string): string =>
   JSON.stringify({

@@ -8,24 +8,24 @@ import { isSecret, plainProperties } from "../local/pulumi/values.ts";
 import { account } from "../local/settings.ts";
 import {
   assertDeleted,
-  assertSettled,
+  assertNoChanges,
   changes,
   checked,
   create,
   firstOf,
   lifecycle,
-  made,
+  created,
   name,
   policyDocument,
   refresh,
-  removeMade,
+  removeCreated,
   session,
   text,
   typeOf,
   update,
 } from "./plugin-resources.ts";
 
-after(removeMade);
+after(removeCreated);
 
 async function oldVersion(PolicyArn: string): Promise<string | undefined> {
   const { Versions = [] } = await session.iam.send(new iam.ListPolicyVersionsCommand({ PolicyArn }));
@@ -106,7 +106,7 @@ describe("users, policies and keys of the AWS stand-in", () => {
     assert.equal((await own.identity()).arn, `arn:aws:iam::${account}:user/plugins/${name}`);
     const imported = (await typeOf(keyToken).read(key.id, session)) ?? assert.fail();
     assert.deepEqual([imported.outputs["user"], imported.outputs["secret"]], [name, undefined]);
-    assertSettled(keyToken, imported, await checked(keyToken, { user: name }));
+    assertNoChanges(keyToken, imported, await checked(keyToken, { user: name }));
   });
 
   it("deactivate a key, and activate one that others deactivated", async () => {
@@ -128,7 +128,7 @@ describe("users, policies and keys of the AWS stand-in", () => {
     await assert.rejects(typeOf(userToken).delete(name, user.outputs, session), /DeleteConflict/);
     await typeOf(userToken).delete(name, { ...user.outputs, forceDestroy: true }, session);
     assert.equal(await refresh(userToken, user), undefined);
-    for (const [token, key] of made.filter(([one]) => one === keyToken)) await assertDeleted(token, key);
+    for (const [token, key] of created.filter(([one]) => one === keyToken)) await assertDeleted(token, key);
     await assertDeleted(userToken, user);
     await assertDeleted(policyToken, policy);
   });

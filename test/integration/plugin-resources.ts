@@ -17,7 +17,7 @@ export const session = awsSession({});
 /** What everything of a test file is called, or starts with. */
 export const name = `plugin-${randomBytes(3).toString("hex")}`;
 /** In the order in which they were made. */
-export const made: [Token, LiveResource][] = [];
+export const created: [Token, LiveResource][] = [];
 const naming = { name };
 
 /** An IAM policy that allows one action. */
@@ -37,7 +37,7 @@ export async function checked(token: Token, inputs: Properties, oldInputs?: Prop
 /** Makes a resource as the engine does; it is deleted after the test at the latest. */
 export async function create(token: Token, inputs: Properties): Promise<LiveResource> {
   const live = await typeOf(token).create(await checked(token, inputs), session);
-  made.push([token, live]);
+  created.push([token, live]);
   return live;
 }
 
@@ -46,7 +46,7 @@ export async function update(token: Token, live: LiveResource, inputs: Propertie
   const next = await checked(token, inputs, live.inputs);
   assert.deepEqual(typeOf(token).diff({ state: live.outputs, inputs: next }, session).replaces, []);
   const updated = await typeOf(token).update(live.id, live.outputs, next, session);
-  assertSettled(token, updated, next);
+  assertNoChanges(token, updated, next);
   return updated;
 }
 
@@ -59,7 +59,7 @@ export const changes = (token: Token, live: LiveResource, inputs: Properties): R
   typeOf(token).diff({ state: live.outputs, inputs }, session).detailed;
 
 /** A program with these inputs would change nothing. */
-export function assertSettled(token: Token, live: LiveResource, inputs: Properties): void {
+export function assertNoChanges(token: Token, live: LiveResource, inputs: Properties): void {
   assert.deepEqual(changes(token, live, inputs), {});
 }
 
@@ -71,8 +71,8 @@ export const text = (live: LiveResource, key: string): string => {
 };
 
 /** Whatever a failed test left. */
-export async function removeMade(): Promise<void> {
-  for (const [token, live] of made.reverse()) {
+export async function removeCreated(): Promise<void> {
+  for (const [token, live] of created.reverse()) {
     await typeOf(token)
       .delete(live.id, { ...live.outputs, forceDelete: true, forceDestroy: true }, session)
       .catch(() => undefined);
@@ -91,7 +91,7 @@ export async function lifecycle(
   const imported = await typeOf(token).read(importId?.(live) ?? live.id, session);
   assert.ok(imported !== undefined);
   assert.equal(imported.id, live.id);
-  assertSettled(token, imported, await checked(token, imported.inputs));
+  assertNoChanges(token, imported, await checked(token, imported.inputs));
   assert.deepEqual(changes(token, imported, live.inputs), {}, "an import knows all that the program says");
   return live;
 }
@@ -105,6 +105,6 @@ export async function assertDeleted(token: Token, live: LiveResource): Promise<v
 
 /** The first resource of a type that the test file made. */
 export function firstOf(token: Token): LiveResource {
-  const [, live] = made.find(([one]) => one === token) ?? assert.fail(`no ${token} was made`);
+  const [, live] = created.find(([one]) => one === token) ?? assert.fail(`no ${token} was made`);
   return live;
 }

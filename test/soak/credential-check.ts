@@ -42,14 +42,14 @@ export const secretNames = ["ecr-creds", "ecr-creds-pull"] as const;
 /** When a namespace must have valid credentials. `periods` are in the order of time. */
 export function deadlineOf(since: number, periods: readonly Period[]): number {
   let start = since;
-  for (const { blocksApiServer: blocksApiServer, from, to = Infinity } of periods) {
+  for (const { blocksApiServer, from, to = Infinity } of periods) {
     if (blocksApiServer && from < start + grace && to > start) start = to;
   }
   return start + grace;
 }
 
 const isExcused = (at: number, periods: readonly Period[]): boolean =>
-  periods.some(({ isDeclared, from, to = Infinity, convergedAt: convergedAt = Infinity }) => {
+  periods.some(({ isDeclared, from, to = Infinity, convergedAt = Infinity }) => {
     return isDeclared && at >= from && at < Math.min(convergedAt, to + recoveryLimit);
   });
 

@@ -18,7 +18,7 @@ export interface SamplerOptions {
   /** In the order of time. */
   readonly periods: readonly Period[];
   /** Called at the first moment without a credential. */
-  readonly failed: () => void;
+  readonly onFirstFailure: () => void;
 }
 
 type Named = Secret & { metadata: { name: string } };
@@ -85,7 +85,7 @@ export class Sampler {
     const sample: Sample = { ...seen, accepted: new Set(passwords.filter((_, index) => verdicts[index])) };
     const { checked, without } = checkSample(sample, periods.slice(-periodsLookedAt));
     if (this.moments === 0 && without[0] !== undefined) {
-      this.#options.failed();
+      this.#options.onFirstFailure();
       this.without.push(await this.#lookAgain(without[0]));
     }
     this.samples++;

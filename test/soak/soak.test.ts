@@ -31,7 +31,7 @@ it("soaks for some seconds without a moment without a credential, and sees one w
       await soak.injectFaults([named("kubernetes resets")], 1_500),
       await soak.kill(500),
     ];
-    for (const { what, to = 0, convergedAt: convergedAt = Infinity } of all) {
+    for (const { what, to = 0, convergedAt = Infinity } of all) {
       assert.ok(convergedAt < Infinity, `no recovery after: ${what}`);
       t.diagnostic(
         `outcome: soak: ${what} | a valid login everywhere | recovered after ${String(convergedAt - to)} ms`,

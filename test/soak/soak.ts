@@ -66,7 +66,14 @@ export class Soak {
       );
     };
     const { since } = this.churn;
-    this.sampler = new Sampler({ parts, accepts, since, ignored: attacked, periods: this.periods, failed });
+    this.sampler = new Sampler({
+      parts,
+      accepts,
+      since,
+      ignored: attacked,
+      periods: this.periods,
+      onFirstFailure: failed,
+    });
     this.#helper = this.#start();
   }
 

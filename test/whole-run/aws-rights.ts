@@ -19,7 +19,7 @@ export function principalsOf(requests: readonly AwsRequest[]): ReadonlyMap<strin
   return known;
 }
 
-export interface Verdict {
+export interface Findings {
   /** Granted and used. */
   readonly used: ReadonlySet<string>;
   /** Asked for, allowed or not, though the policy does not grant it. */
@@ -42,7 +42,7 @@ export function checkPrincipals(
   granted: ReadonlySet<string>,
   principalOf: (request: AwsRequest) => Principal | undefined,
   isInForce: (request: AwsRequest, principal: Principal) => boolean,
-): Verdict {
+): Findings {
   const verdict = { used: new Set<string>(), beyond: [] as string[], denied: [] as string[] };
   for (const request of requests) {
     const principal = principalOf(request);

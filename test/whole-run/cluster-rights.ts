@@ -34,7 +34,7 @@ export const rightsOf = (place: Place, rules: readonly Rule[] = []): string[] =>
 const right = (place: Place, verb: string, resource: string, name: string): string =>
   `${place}: ${verb} ${resource} ${name}`.trimEnd();
 
-export interface Verdict {
+export interface Findings {
   /** Rights that were used, each one. */
   readonly used: ReadonlySet<string>;
   /** What was denied though no role ever grants it. */
@@ -49,7 +49,7 @@ export interface Verdict {
 const propagationMs = 2_000;
 
 /** Judges all that helpers asked for. The events may come in any order. */
-export function checkHelpers(events: readonly AuditEvent[], granted: ReadonlySet<string>): Verdict {
+export function checkHelpers(events: readonly AuditEvent[], granted: ReadonlySet<string>): Findings {
   const roles = new Roles();
   const verdict = {
     used: new Set<string>(),

@@ -19,7 +19,7 @@ export function buildOf(inputs: Properties): Build {
   return {
     context,
     dockerfile: dockerfile ?? join(context, "Dockerfile"),
-    args: args,
+    args,
     options: [
       ...option("target"),
       ...option("network"),
