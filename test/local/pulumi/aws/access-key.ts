@@ -36,8 +36,9 @@ export const accessKey = resourceType<AwsSession>({
   read: async (id, state, session) => {
     const UserName = text(state, "user") ?? (await userOf(id, session));
     if (UserName === undefined) return undefined;
-    const asked = session.iam.send(new iam.ListAccessKeysCommand({ UserName }));
-    const keys = (await withContext(`reading IAM Access Key (${id})`, undefinedIfGone(asked)))?.AccessKeyMetadata ?? [];
+    const response = session.iam.send(new iam.ListAccessKeysCommand({ UserName }));
+    const keys =
+      (await withContext(`reading IAM Access Key (${id})`, undefinedIfGone(response)))?.AccessKeyMetadata ?? [];
     const found = keys.find(({ AccessKeyId }) => AccessKeyId === id);
     if (found === undefined) return undefined;
     const properties = { createDate: timestamp(found.CreateDate), status: found.Status, user: found.UserName };
@@ -60,9 +61,9 @@ const setStatus = async (wanted: iam.UpdateAccessKeyCommandInput, { iam: client 
 
 /** Looks up the user of a key, which an import does not know. */
 async function userOf(AccessKeyId: string, { iam: client }: AwsSession): Promise<string | undefined> {
-  const asked = client.send(new iam.GetAccessKeyLastUsedCommand({ AccessKeyId }));
+  const response = client.send(new iam.GetAccessKeyLastUsedCommand({ AccessKeyId }));
   const what = `fetching IAM Access Key (${AccessKeyId}) username via GetAccessKeyLastUsed`;
-  return (await withContext(what, undefinedIfGone(asked)))?.UserName;
+  return (await withContext(what, undefinedIfGone(response)))?.UserName;
 }
 
 /** https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html (SessmTPPasswordFromSecretKeySigV4). */
