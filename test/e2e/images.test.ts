@@ -265,10 +265,10 @@ describe("the helper's own image", async () => {
       path: `/api/v1/namespaces/${stack}/secrets/ecr-helper`,
     });
     const id = Buffer.from(key.data["aws_access_key_id"] ?? "", "base64").toString();
-    const asked = requestsToAws().ever.filter(
+    const requests = requestsToAws().ever.filter(
       (one) => one.key === id && one.time >= since && one.repository !== undefined,
     );
-    const actions = new Set(asked.filter(({ status }) => status === 200).map(({ action }) => action));
+    const actions = new Set(requests.filter(({ status }) => status === 200).map(({ action }) => action));
     assert.deepEqual([...actions].sort(), ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]);
   });
 });

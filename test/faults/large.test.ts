@@ -141,8 +141,8 @@ describe("a service account with a thousand foreign entries", () => {
       reportOutcome(t, "a service account with 2,000 entries", "all kept, in their order", since);
       await parts.endStack();
       assert.equal((await helper.stop()).code, 0);
-      const left = await parts.account(first);
-      assert.deepEqual([left.secrets, left.imagePullSecrets], [secrets, imagePullSecrets]);
+      const account = await parts.account(first);
+      assert.deepEqual([account.secrets, account.imagePullSecrets], [secrets, imagePullSecrets]);
     });
   });
 });

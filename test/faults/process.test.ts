@@ -107,12 +107,12 @@ describe("the helper's process", { concurrency: true }, () => {
         await asks;
         await helper.stop("SIGKILL");
       }
-      const asked = [...fixture.gateway.tokenRequests.values()].reduce((sum, count) => sum + count, 0);
-      assert.equal(asked, 10);
+      const tokenCount = [...fixture.gateway.tokenRequests.values()].reduce((sum, count) => sum + count, 0);
+      assert.equal(tokenCount, 10);
       const since = performance.now();
       await fixture.run().line(passCompleted);
       await fixture.waitUntilConverged();
-      reportOutcome(t, "10 restarts, killed as ECR is asked", `ECR asked ${String(asked)} times`, since);
+      reportOutcome(t, "10 restarts, killed as ECR is asked", `ECR asked ${String(tokenCount)} times`, since);
     });
   });
 
@@ -132,15 +132,15 @@ describe("the helper's process", { concurrency: true }, () => {
           await monitor.waitForVersions(2 * 10 + 1, hasNewerToken(monitor));
         await fixture.waitUntilConverged();
         for (const helper of both) assert.equal((await helper.stop()).code, 0);
-        const asked = [...gateway.tokenRequests.values()].reduce((sum, count) => sum + count, 0);
+        const tokenCount = [...gateway.tokenRequests.values()].reduce((sum, count) => sum + count, 0);
         // Each helper writes a token once, and once more if the other's older one came later.
-        const most = 2 * asked * (2 * 10 + 1);
+        const most = 2 * tokenCount * (2 * 10 + 1);
         assert.ok(
           monitor.versions.length <= most,
           `${String(monitor.versions.length)} writes, ${String(most)} at most`,
         );
         t.diagnostic(
-          `${String(asked)} tokens, ${String(monitor.versions.length)} versions of ${String(2 * 10 + 1)} secrets`,
+          `${String(tokenCount)} tokens, ${String(monitor.versions.length)} versions of ${String(2 * 10 + 1)} secrets`,
         );
       },
       2,

@@ -65,10 +65,10 @@ describe("a deployer that created a policy that allows everything, and a user an
     await refused(who.iam.send(new iam.CreatePolicyVersionCommand(version)), "iam:CreatePolicyVersion", denied);
     const unbounded = who.iam.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName }));
     await refused(unbounded, "iam:DeleteUserPermissionsBoundary", denied);
-    const [repositoryName, asked] = [id, { RoleArn: roleArn(theirs), RoleSessionName: id }];
+    const [repositoryName, session] = [id, { RoleArn: roleArn(theirs), RoleSessionName: id }];
     await refused(who.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName })), "ecr:DeleteRepository", denied);
     await refused(who.eks.send(new eks.DescribeClusterCommand({ name: cluster })), "eks:DescribeCluster", denied);
-    await refused(who.sts.send(new AssumeRoleCommand(asked)), "sts:AssumeRole", denied);
+    await refused(who.sts.send(new AssumeRoleCommand(session)), "sts:AssumeRole", denied);
   };
 
   it("gets a key with no more rights than the boundary", async () => isBounded(made));

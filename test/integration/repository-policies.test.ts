@@ -39,7 +39,7 @@ describe("the repositories of the local cloud", () => {
     await inline();
     const root = `arn:aws:iam::${account}:root`;
     const denied = refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"));
-    for (const [principal, said] of [
+    for (const [principal, result] of [
       [{ AWS: root }, denied],
       [{ AWS: [account] }, denied],
       [{ AWS: [userArn] }, "pulled"],
@@ -47,7 +47,7 @@ describe("the repositories of the local cloud", () => {
       [{ AWS: roleArn }, denied],
     ] as const) {
       await ofRepository(opened(principal));
-      assert.equal(await pull(), said, JSON.stringify(principal));
+      assert.equal(await pull(), result, JSON.stringify(principal));
     }
     await inline(allow(pulling));
     await ofRepository(document({ Effect: "Deny", Principal: "*", Action: "ecr:BatchGetImage" }));
@@ -69,14 +69,14 @@ describe("the repositories of the local cloud", () => {
       assert.equal(await pull(user, here), refused("ecr:BatchGetImage", noResource, userArn, where));
       const root = `arn:aws:iam::${account}:root`;
       const only = (arn: string): Statement => ({ Condition: { ArnEquals: { "aws:PrincipalArn": arn } } });
-      for (const [text, said] of [
+      for (const [text, result] of [
         [opened({ AWS: root }), "pulled"],
         [opened({ AWS: root }, only(userArn)), "pulled"],
         [opened({ AWS: root }, only(roleArn)), refused("ecr:BatchGetImage", noResource, userArn, where)],
         [opened({ AWS: userArn }), "pulled"],
       ] as const) {
         await policy(text);
-        assert.equal(await pull(user, here), said, text);
+        assert.equal(await pull(user, here), result, text);
       }
       await inline(allow("ecr:*"));
       assert.equal(
@@ -94,10 +94,10 @@ describe("the repositories of the local cloud", () => {
       clients.ecr.send(new ecr.PutImageTagMutabilityCommand({ repositoryName: repository, imageTagMutability }));
     await mutability("IMMUTABLE");
     assert.equal(await push("immutable"), "pushed");
-    const said = `The image tag 'immutable' already exists in the '${repository}' repository`;
+    const message = `The image tag 'immutable' already exists in the '${repository}' repository`;
     assert.equal(
       await push("immutable"),
-      `400 TAG_INVALID ${said} and cannot be overwritten because the tag is immutable.`,
+      `400 TAG_INVALID ${message} and cannot be overwritten because the tag is immutable.`,
     );
     await mutability("MUTABLE");
     assert.equal(await push("immutable"), "pushed");

@@ -8,7 +8,7 @@ const arn = (resource: string): string => `arn:aws:iam::${account}:${resource}`;
 const eksArn = (resource: string): string => `arn:aws:eks:us-east-1:${account}:${resource}`;
 
 /** What a request signed for a service asks for. */
-async function asked(
+async function authorizationsFor(
   service: string,
   line: string,
   content: Readonly<Record<string, unknown>>,
@@ -21,7 +21,7 @@ async function asked(
   return request && authorizationsOf(request, { url, body, account });
 }
 const iam = async (Action: string, content: Readonly<Record<string, string>> = {}) =>
-  asked("iam", "POST /", { Action, ...content });
+  authorizationsFor("iam", "POST /", { Action, ...content });
 
 describe("what AWS authorizes in a request", () => {
   it("to IAM is the action on the resource that it names, with the condition keys that it tells", async () => {
@@ -60,7 +60,7 @@ describe("what AWS authorizes in a request", () => {
   it("to EKS is on what the path names, and on the role that is passed", async () => {
     const path = "/clusters/c/pod-identity-associations";
     const content = { roleArn: arn("role/r"), tags: { team: "builds" } };
-    assert.deepEqual(await asked("eks", `POST ${path}`, content), [
+    assert.deepEqual(await authorizationsFor("eks", `POST ${path}`, content), [
       {
         action: "eks:CreatePodIdentityAssociation",
         resource: eksArn("cluster/c"),
@@ -78,8 +78,8 @@ describe("what AWS authorizes in a request", () => {
       },
     ]);
     const association = eksArn("podidentityassociation/c/a-1");
-    assert.equal((await asked("eks", `DELETE ${path}/a-1`, {}))?.[0]?.resource, association);
-    const untagged = await asked("eks", `DELETE /tags/${encodeURIComponent(association)}?tagKeys=team`, {});
+    assert.equal((await authorizationsFor("eks", `DELETE ${path}/a-1`, {}))?.[0]?.resource, association);
+    const untagged = await authorizationsFor("eks", `DELETE /tags/${encodeURIComponent(association)}?tagKeys=team`, {});
     const context = { "aws:TagKeys": ["team"] };
     assert.deepEqual(untagged, [{ action: "eks:UntagResource", resource: association, context }]);
   });
@@ -87,7 +87,7 @@ describe("what AWS authorizes in a request", () => {
   it("to STS is the role, and the tags of its session; who one is may be asked by everybody", async () => {
     const session = { Action: "AssumeRole", RoleArn: arn("role/r"), RoleSessionName: "s" };
     const tags = { "Tags.member.1.Key": "team", "Tags.member.1.Value": "builds" };
-    const assumed = await asked("sts", "POST /", { ...session, ...tags });
+    const assumed = await authorizationsFor("sts", "POST /", { ...session, ...tags });
     assert.deepEqual(
       assumed?.map(({ action, resource }) => [action, resource]),
       [
@@ -95,14 +95,14 @@ describe("what AWS authorizes in a request", () => {
         ["sts:TagSession", arn("role/r")],
       ],
     );
-    assert.deepEqual(await asked("sts", "GET /?Action=GetCallerIdentity", {}), []);
+    assert.deepEqual(await authorizationsFor("sts", "GET /?Action=GetCallerIdentity", {}), []);
   });
 
   it("is unknown where nothing says what it is about", async () => {
     assert.equal(await iam("CreateAccessKey"), undefined, "the user is who asks");
     assert.equal(await iam("CreateGroup", { GroupName: "g" }), undefined);
     assert.equal(await iam("NoAction", { UserName: "u" }), undefined);
-    assert.equal(await asked("sts", "POST /", { Action: "GetSessionToken" }), undefined);
-    assert.equal(await asked("eks", "POST /clusters/c/addons", {}), undefined);
+    assert.equal(await authorizationsFor("sts", "POST /", { Action: "GetSessionToken" }), undefined);
+    assert.equal(await authorizationsFor("eks", "POST /clusters/c/addons", {}), undefined);
   });
 });

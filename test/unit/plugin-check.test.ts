@@ -191,8 +191,8 @@ describe("autonaming", () => {
   it("keeps a name that was made up, and drops one that the program had given", async () => {
     const made = { name: "helper-0000000", __defaults: ["name"] };
     assert.equal((await check(user, {}, made)).inputs["name"], "helper-0000000");
-    const given = { name: "mine", __defaults: [] };
-    assert.match(String((await check(user, {}, given)).inputs["name"]), /^helper-[0-9a-f]{7}$/);
+    const oldInputs = { name: "mine", __defaults: [] };
+    assert.match(String((await check(user, {}, oldInputs)).inputs["name"]), /^helper-[0-9a-f]{7}$/);
   });
 
   it("leaves the name to the prefix", async () => {

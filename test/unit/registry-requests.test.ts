@@ -9,8 +9,8 @@ const own = { account, region: "us-east-1" };
 
 describe("a request to the registry", () => {
   it("is for a repository and an action, in the own registry or in the one that a mirror stands for", () => {
-    const asked = parseRegistryRequest({ method: "GET", url: "/v2/team/app/manifests/1", headers: {} });
-    assert.deepEqual(asked, {
+    const request = parseRegistryRequest({ method: "GET", url: "/v2/team/app/manifests/1", headers: {} });
+    assert.deepEqual(request, {
       repository: { ...own, name: "team/app" },
       actions: ["ecr:BatchGetImage"],
       path: "/v2/team/app/manifests/1?",
@@ -75,13 +75,13 @@ describe("a request to the registry", () => {
         fc.array(piece, { maxLength: 6 }),
         fc.constantFrom("GET", "HEAD", "PUT", "DELETE"),
         (pieces, method) => {
-          const asked = parseRegistryRequest({ method, url: `/v2/${pieces.join("/")}/manifests/1`, headers: {} });
-          if (asked === undefined) return;
+          const request = parseRegistryRequest({ method, url: `/v2/${pieces.join("/")}/manifests/1`, headers: {} });
+          if (request === undefined) return;
           // The emulator takes what stands before the first of these words.
-          const sent = decodeURIComponent(new URL(asked.path, "http://emulator").pathname);
+          const sent = decodeURIComponent(new URL(request.path, "http://emulator").pathname);
           const parts = sent.replace("/v2/", "").split("/");
           const end = parts.findIndex((part) => ["blobs", "manifests", "tags"].includes(part));
-          assert.equal(parts.slice(0, end).join("/"), asked.repository.name);
+          assert.equal(parts.slice(0, end).join("/"), request.repository.name);
         },
       ),
       { numRuns: 2000 },

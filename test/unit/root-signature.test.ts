@@ -29,9 +29,9 @@ async function signed(secret: string, accessKeyId = account): Promise<[iam: Sent
   };
   const credentials = { accessKeyId, secretAccessKey: secret };
   const options = { region: "us-east-1", endpoint: "http://aws:4566", credentials, requestHandler, maxAttempts: 1 };
-  const asked = { clusterName: "a (b)", namespace: "c d+e/f" };
+  const input = { clusterName: "a (b)", namespace: "c d+e/f" };
   await assert.rejects(new IAMClient(options).send(new CreateUserCommand({ UserName: "u" })), /no network/);
-  await assert.rejects(new EKSClient(options).send(new ListPodIdentityAssociationsCommand(asked)), /no network/);
+  await assert.rejects(new EKSClient(options).send(new ListPodIdentityAssociationsCommand(input)), /no network/);
   const [iam, eks] = sent;
   assert.ok(iam && eks);
   return [iam, eks];

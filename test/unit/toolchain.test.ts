@@ -107,8 +107,8 @@ describe("a build from Go modules", () => {
     });
     const name = `test-go-${String(process.pid)}`;
     after(async () => {
-      const left = (await readdir(cache)).filter((one) => one.startsWith(name));
-      for (const one of left) await rm(join(cache, one), { recursive: true });
+      const remaining = (await readdir(cache)).filter((one) => one.startsWith(name));
+      for (const one of remaining) await rm(join(cache, one), { recursive: true });
     });
     const build = async (): Promise<unknown> =>
       buildGo({ name, version: "v1", title: "building", source: folder, programs: { it: "." }, variables: {} });

@@ -23,15 +23,15 @@ export const accessKey = resourceType<AwsSession>({
     const command = new iam.CreateAccessKeyCommand({ UserName });
     const { AccessKey } = await withContext(`creating IAM Access Key (${UserName})`, session.iam.send(command));
     const { AccessKeyId: id = "", SecretAccessKey = "" } = AccessKey ?? {};
-    const told = { secret: SecretAccessKey, sesSmtpPasswordV4: sesSmtpPassword(SecretAccessKey, session.region) };
+    const secrets = { secret: SecretAccessKey, sesSmtpPasswordV4: sesSmtpPassword(SecretAccessKey, session.region) };
     if (status === "Inactive") {
       const deactivated = setStatus({ UserName, AccessKeyId: id, Status: "Inactive" }, session);
       await withContext(`deactivating IAM Access Key (${id})`, deactivated).catch((error: unknown) => {
         // The key exists, and its secret is returned only now. Without it in the state nobody could use the key or find it again.
-        throw new InitFailedError({ id, inputs: {}, outputs: { ...told, status: "Active" } }, error);
+        throw new InitFailedError({ id, inputs: {}, outputs: { ...secrets, status: "Active" } }, error);
       });
     }
-    return { id, creationOutputs: told };
+    return { id, creationOutputs: secrets };
   },
   read: async (id, state, session) => {
     const UserName = text(state, "user") ?? (await userOf(id, session));
