@@ -21,8 +21,8 @@ const annotate = (annotations: Record<string, string | null>) => (path: string) 
   merge(path, { metadata: { annotations } });
 const password = { data: { password: "eA==", ".dockerconfigjson": "e30=" } };
 
-/** What somebody does to a secret. */
-const deeds: Record<string, (path: string) => KubeRequest> = {
+/** Changes of a secret by other clients. */
+const changes: Record<string, (path: string) => KubeRequest> = {
   "is deleted": (path) => ({ method: "DELETE", path }),
   "gets another content": (path) => merge(path, password),
   "gets another content under the helper's own name": (path) => merge(path, password, "ecr-helper"),
@@ -79,8 +79,8 @@ describe("an object that the helper created", () => {
   });
 
   for (const [name, all] of [
-    ["ecr-creds", { ...deeds, ...basicDeeds }],
-    ["ecr-creds-pull", deeds],
+    ["ecr-creds", { ...changes, ...basicDeeds }],
+    ["ecr-creds-pull", changes],
   ] as const) {
     for (const [what, deed] of Object.entries(all)) {
       it(`is restored at once when ${name} ${what}`, async () => {

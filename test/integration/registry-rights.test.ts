@@ -196,7 +196,7 @@ describe("the registry of the local cloud", () => {
     }
   });
 
-  it("has different errors for what is missing, and for tokens that are wrong, expired or of another region", async () => {
+  it("has different errors for missing repositories and images, and for tokens that are wrong, expired or of another region", async () => {
     await inline(allow("ecr:*", `arn:aws:ecr:us-east-1:${account}:repository/${id}/*`));
     const there = await client();
     const unknown = `The repository with name '${id}/none' does not exist in the registry with id '${account}'`;
@@ -249,7 +249,7 @@ describe("the registry of the local cloud", () => {
         PolicyDocument: document(allow("ecr:GetAuthorizationToken", "*")),
       }),
     );
-    // Who was named is gone, and the name is somebody else's: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+    // The named user is deleted, and the name belongs to another one: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
     await assert.rejects((await client(second)).pull(repository, "1"), /403 DENIED/);
     await ofRepository(opened({ AWS: arn }));
     await (await client(second)).pull(repository, "1");

@@ -148,12 +148,12 @@ describe("a pulumi command on PATH", () => {
   beforeEach(async () => (folder = await mkdtemp(join(tmpdir(), "ecr-helper-path-"))));
   after(() => void (process.env["PATH"] = path));
 
-  it("is used where it is new enough", async () => {
+  it("is used if it is new enough", async () => {
     const program = await install("bin", "echo v3.300.1");
     assert.deepEqual(await installedCommand([]), { path: program, version: "3.300.1" });
   });
 
-  it("is named with the remedy where it is too old, or does not work", async () => {
+  it("is named, with a remedy, if it is too old or does not work", async () => {
     const reasons: string[] = [];
     const old = await install("old", "echo v3.100.0");
     assert.equal(await installedCommand(reasons), undefined);
@@ -166,14 +166,14 @@ describe("a pulumi command on PATH", () => {
     ]);
   });
 
-  it("is not npm's shim, nor one that a checkout put together", async () => {
+  it("is neither npm's shim nor one that a checkout has prepared", async () => {
     for (const where of ["node_modules/.bin", "build/pulumi/bin"]) {
       await install(where, "echo v3.300.1");
       assert.equal(await installedCommand([]), undefined);
     }
   });
 
-  it("is asked for in Pulumi.yaml, too, in the same version", async () => {
+  it("has the same minimum version as Pulumi.yaml requires", async () => {
     const { requiredPulumiVersion } = parse(await readFile(join(project, "Pulumi.yaml"), "utf8")) as Record<
       string,
       string
