@@ -89,7 +89,7 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   const secretPath = (name: string): string =>
     `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3D${name}`;
-  /** Waits for a token that the helper requested after a moment: so its identity works. */
+  /** Waits for a token that the helper requested after a point in time, which shows that its identity works. */
   const refreshedAfter = async (moment: number): Promise<void> => {
     const isNew = ({ metadata }: Secret): boolean =>
       Date.parse(metadata.annotations["ecr-helper/refreshed-at"] ?? "") >= Math.floor(moment / 1000) * 1000;
@@ -177,7 +177,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     }
   });
 
-  it("is refused before anything is made where there is no OIDC provider, or no such cluster", async () => {
+  it("is rejected before anything is created if there is no OIDC provider, or no such cluster", async () => {
     for (const [settings, expected] of [
       [
         ["identity=irsa"],
@@ -210,7 +210,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     ]);
   });
 
-  it("irsa gives its role only for tokens of the helper's service account, with AWS as audience, signed by the cluster", async () => {
+  it("irsa allows its role only for tokens of the helper's service account, with AWS as audience, signed by the cluster", async () => {
     const sts = new STSClient({ endpoint: aws.AWS_ENDPOINT_URL });
     const assume = async (WebIdentityToken: string): Promise<string | undefined> => {
       const input = { RoleArn: roleArn(stack), RoleSessionName: "test", WebIdentityToken };
@@ -236,7 +236,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     ]);
   });
 
-  it("podIdentity gives its role for the right token file alone", async () => {
+  it("podIdentity allows its role only for the right token file", async () => {
     const ask = async (token: string): Promise<Response> =>
       fetch(`${url(ports.nodeAgents)}/v1/credentials`, { headers: { authorization: token } });
     const answer = await ask(await tokenOf("ecr-helper", "pods.eks.amazonaws.com"));

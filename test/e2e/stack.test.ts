@@ -29,7 +29,7 @@ const stack = `e2e-${id}`;
 const build = `build-${id}`;
 const { folder: project, start, command, runShell, remove } = await makeCheckout(stack);
 
-/** The stack's own names, so that it stands beside the user's. */
+/** Unique names, so that the stack can exist beside the user's. */
 const settings = [
   `repositoryName=${stack}`,
   `policyName=${stack}`,
@@ -46,7 +46,7 @@ describe("the stack, end to end", () => {
   const namespaces: string[] = [];
   const imageOf = ({ stderr }: Pick<CommandResult, "stderr">): string | undefined =>
     /imageRef +: (?:"\S+" => )?"(\S+)"/.exec(stderr)?.[1];
-  /** But for those that are ending. */
+  /** The pods of the helper that are not terminating. */
   const helperPods = async (): Promise<Pod[]> => {
     const { items } = await kube<{ items: Pod[] }>({ method: "GET", path: `/api/v1/namespaces/${stack}/pods` });
     return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
@@ -69,7 +69,7 @@ describe("the stack, end to end", () => {
     await remove();
   });
 
-  it("refuses a wrong configuration before anything is made", async () => {
+  it("rejects an invalid configuration before it creates anything", async () => {
     const { code, stderr } = await command("up", "-c", "logLevel=loud", "-c", "identity=irsa", ...settings);
     assert.equal(code, 1);
     assert.match(stderr, /ecr-helper:logLevel = "loud": expected debug, info, warn, error/);
@@ -132,7 +132,7 @@ describe("the stack, end to end", () => {
     const refused = await runShell(`kubectl run root --image=root --namespace ${stack} --dry-run=server`);
     assert.match(refused.stderr, /violates PodSecurity "restricted:latest".*runAsNonRoot != true/);
 
-    // What the kernel says of the process that runs, and what becomes of an attempt to write.
+    // The kernel's view of the running process, and an attempt to write.
     const look = `
       const { readFileSync, writeFileSync } = require("node:fs");
       const attempt = (file) => { try { writeFileSync(file, ""); return "written"; } catch ({ code }) { return code; } };
@@ -237,7 +237,7 @@ describe("the stack, end to end", () => {
     assert.deepEqual(changesOf({ stderr }).sort(), ["updated Deployment ecr-helper", "updated Image ecr-helper"]);
     const digest = imageOf({ stderr });
     assert.ok(digest !== undefined && digest !== imageOf(up));
-    // Pulumi's provider may take the Deployment for rolled out by what was true of the last rollout: its pods tell.
+    // Pulumi's provider may report the rollout as complete by the status of the last one, so this checks the pods.
     const live = new Map<string, Pod>();
     let isListed = false;
     const isRolled = ({ type, object }: Change<Pod>): boolean => {
@@ -259,7 +259,7 @@ describe("the stack, end to end", () => {
     let seen = "";
     child.stderr?.on("data", (chunk: Buffer) => {
       seen += String(chunk);
-      // Said with the pod's own words; what remains is to wait for the end of the rollout's time.
+      // The message has the pod's own error; after it only the rollout's timeout has to pass.
       if (!/CrashLoopBackOff/.test(seen) || child.pid === undefined) return;
       child.stderr?.removeAllListeners("data").resume();
       process.kill(-child.pid, "SIGINT");

@@ -63,7 +63,7 @@ describe("check of the AWS types", () => {
       }
     });
 
-    it(`fills in the defaults of ${token} again and again with the same result`, async () => {
+    it(`fills in the defaults of ${token} with the same result every time`, async () => {
       const once = await check(token, inputs);
       assert.deepEqual((await check(token, inputs, once.inputs)).inputs, once.inputs);
     });

@@ -13,7 +13,7 @@ import { installedCommand } from "../local/pulumi/pulumi-command.ts";
 
 const project = join(import.meta.dirname, "../..");
 
-describe("what is kept in the cache", () => {
+describe("a cached build", () => {
   const folder = `test-${String(process.pid)}`;
   const program = join(cache, folder, "program");
   let made: string[];
@@ -34,13 +34,13 @@ describe("what is kept in the cache", () => {
   });
   after(async () => rm(join(cache, folder), { recursive: true, force: true }));
 
-  it("is made once", async () => {
+  it("is built once", async () => {
     assert.equal(await ensureCached(kept()), join(cache, folder));
     await ensureCached(kept());
     assert.deepEqual(made, ["made"]);
   });
 
-  it("is made anew where making it was interrupted, with what is there already", async () => {
+  it("is continued if it was interrupted, with the files that exist", async () => {
     const half = async (): Promise<void> => {
       await writeFile(program, "half");
       throw new Error("no network");
@@ -53,7 +53,7 @@ describe("what is kept in the cache", () => {
     assert.equal(found, "half");
   });
 
-  it("is made anew where a program in it is another one, or gone", async () => {
+  it("is built again if a program in it is changed or deleted", async () => {
     await ensureCached(kept());
     await writeFile(program, "somebody else's");
     await ensureCached(kept());
@@ -65,7 +65,7 @@ describe("what is kept in the cache", () => {
     assert.equal(made.length, 4);
   });
 
-  it("is not begun without the disk space for it", async () => {
+  it("is not started without enough disk space", async () => {
     await assert.rejects(ensureCached(kept({ requiredBytes: 1e18 })), (error: Error) => {
       assert.ok(error instanceof LocalCloudError);
       assert.match(
@@ -79,7 +79,7 @@ describe("what is kept in the cache", () => {
 });
 
 describe("a build from Go modules", () => {
-  it("knows which of two versions is the newer", () => {
+  it("compares versions", () => {
     for (const [one, other, expected] of [
       ["1.26.8", "1.26.6", true],
       ["1.26.6", "1.26.6", true],
@@ -113,7 +113,7 @@ describe("a build from Go modules", () => {
     const build = async (): Promise<unknown> =>
       buildGo({ name, version: "v1", title: "building", source: folder, programs: { it: "." }, variables: {} });
 
-    it("where there is none", async () => {
+    it("if there is none", async () => {
       process.env["PATH"] = folder;
       await assert.rejects(
         build(),
@@ -121,7 +121,7 @@ describe("a build from Go modules", () => {
       );
     });
 
-    it("where it is too old, and may fetch no other", async () => {
+    it("if it is too old and may not download another one", async () => {
       process.env["PATH"] = path;
       process.env["GOTOOLCHAIN"] = "local";
       await assert.rejects(
