@@ -1,15 +1,12 @@
 // The local cloud's ECR authorizes as AWS does: repositories' policies, other accounts, immutable tags.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import { account, otherAccount, registryHost, url } from "../local/settings.ts";
-import { rootCredentials } from "../local/root-key.ts";
 import {
   allow,
   arnOf,
-  client,
   clients,
-  createFixture,
   deny,
   document,
   gateway,
@@ -23,17 +20,17 @@ import {
   push,
   pushing,
   refused,
-  removeFixture,
   repository,
   roleArn,
   type Statement,
+  useRegistryFixture,
   user,
   userArn,
+  withForeignRepository,
 } from "./registry-fixture.ts";
 
 describe("the repositories of the local cloud", () => {
-  before(createFixture);
-  after(removeFixture);
+  useRegistryFixture();
 
   it("let their policy grant rights to named principals, but not through the account's root", async () => {
     await inline();
@@ -56,13 +53,10 @@ describe("the repositories of the local cloud", () => {
   });
 
   it("need the permission of both accounts if they are another account's", async () => {
-    const theirs = new ecr.ECRClient({ credentials: rootCredentials(otherAccount) });
-    await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
     const where = arnOf(repository, otherAccount);
-    const policy = async (policyText: string): Promise<unknown> =>
-      theirs.send(new ecr.SetRepositoryPolicyCommand({ repositoryName: repository, policyText }));
-    try {
-      await (await client(rootCredentials(otherAccount), registryHost(otherAccount))).push(repository, "1", "theirs");
+    await withForeignRepository("1", async (theirs) => {
+      const policy = async (policyText: string): Promise<unknown> =>
+        theirs.send(new ecr.SetRepositoryPolicyCommand({ repositoryName: repository, policyText }));
       await inline(allow("ecr:*", where));
       const noResource = "because no resource-based policy allows the ecr:BatchGetImage action";
       const here = registryHost(otherAccount);
@@ -83,9 +77,7 @@ describe("the repositories of the local cloud", () => {
         await pull(user, here),
         refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"), userArn, where),
       );
-    } finally {
-      await theirs.send(new ecr.DeleteRepositoryCommand({ repositoryName: repository, force: true }));
-    }
+    });
   });
 
   it("accept a tag once if tags are immutable, even for the same content", async () => {
