@@ -40,7 +40,7 @@ interface Case {
   readonly minRetryMs?: number;
 }
 
-/** Each case has a region of its own. */
+/** Each case has its own region. */
 const cases: Readonly<Record<string, Case>> = {
   "ECR hangs": { fault: hang, logged: /no answer in \d\.\d s/ },
   "the connection is reset": { fault: reset, logged: /ECONNRESET|socket hang up/ },

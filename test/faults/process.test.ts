@@ -11,7 +11,7 @@ let cluster: DisposableCluster;
 before(async () => (cluster = await startDisposableCluster()));
 after(async () => cluster.remove());
 
-/** Runs a case on a fixture of its own, and fails it for every violation that the monitor saw. */
+/** Runs a case on a separate fixture, and fails if the monitor has found violations. */
 async function withFixture(
   options: FixtureOptions,
   run: (fixture: FaultFixture) => Promise<void>,

@@ -64,7 +64,7 @@ describe("an object that the helper created", () => {
     secrets?.some(({ name }) => name === "ecr-creds") === true &&
     imagePullSecrets?.some(({ name }) => name === "ecr-creds-pull") === true;
 
-  /** A namespace of its own for each case: what was put back a moment ago is put back later the next time. */
+  /** A separate namespace for each case, because the helper reverts repeated edits of an object with backoff. */
   const fresh = async (): Promise<string> => {
     const namespace = `${id}-${String(++count)}`;
     await parts.namespace(namespace);

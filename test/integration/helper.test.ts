@@ -160,7 +160,7 @@ describe("the helper, over time and beside other writers", () => {
 
   before(async () => {
     parts = await makeParts([namespace]);
-    // A registry of its own whose tokens live so short that several refreshes can be seen.
+    // A separate gateway, whose tokens live so briefly that the test sees several refreshes.
     const any = { address: loopback, port: 0 };
     gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
   });

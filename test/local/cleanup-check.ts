@@ -68,7 +68,7 @@ export async function assertCleanedUp({ name, config }: Stack, others: readonly 
     ...accounts.map(({ metadata }) => `entries in service account ${metadata.namespace}/${metadata.name}`),
   );
   if (remaining.length === 0) return;
-  // One command on a line of its own, to be copied.
+  // One command on its own line, which can be copied.
   const command = accounts.map((account) => cleanupCommand(account, owner)).join(" && ");
   const entries =
     accounts.length === 0

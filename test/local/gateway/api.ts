@@ -143,7 +143,7 @@ export class Api {
   }
 }
 
-/** Returns the body for the emulator, or a refusal of requests that are no operations of AWS. */
+/** Returns the body for the emulator, or a refusal of requests that are not AWS operations. */
 async function checkOperation(
   operation: AwsOperation | undefined,
   body: Buffer,
