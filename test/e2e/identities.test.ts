@@ -53,13 +53,13 @@ describe("the identities, one after the other, for a deployer with the rights of
   const boundary = `permissionsBoundary=${boundaryArn(stack)}`;
   /** The keys and tokens that no output may contain. */
   const secrets = new Set<string>();
-  const said: string[] = [];
+  const outputs: string[] = [];
   let user: Deployer;
 
   const up = async (...settings: string[]): Promise<CommandResult> => {
     const ended = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
     assert.equal(ended.code, 0, ended.stderr);
-    said.push(ended.stdout, ended.stderr);
+    outputs.push(ended.stdout, ended.stderr);
     return ended;
   };
 
@@ -89,7 +89,7 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   const secretPath = (name: string): string =>
     `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3D${name}`;
-  /** Waits for a token that the helper requested after a moment: so its identity works. */
+  /** Waits for a token that the helper requested after a point in time, which shows that its identity works. */
   const refreshedAfter = async (moment: number): Promise<void> => {
     const isNew = ({ metadata }: Secret): boolean =>
       Date.parse(metadata.annotations["ecr-helper/refreshed-at"] ?? "") >= Math.floor(moment / 1000) * 1000;
@@ -134,7 +134,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     const ended = await up(...settings);
     await refreshedAfter(since);
     await unchanged();
-    said.push(await objects(), (await command("logs")).stdout, (await command("output", "--json")).stdout);
+    outputs.push(await objects(), (await command("logs")).stdout, (await command("output", "--json")).stdout);
     return changesOf(ended).sort();
   };
 
@@ -177,7 +177,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     }
   });
 
-  it("is refused before anything is made where there is no OIDC provider, or no such cluster", async () => {
+  it("is rejected before anything is created if there is no OIDC provider, or no such cluster", async () => {
     for (const [settings, expected] of [
       [
         ["identity=irsa"],
@@ -210,11 +210,11 @@ describe("the identities, one after the other, for a deployer with the rights of
     ]);
   });
 
-  it("irsa gives its role only for tokens of the helper's service account, with AWS as audience, signed by the cluster", async () => {
+  it("irsa allows its role only for tokens of the helper's service account, with AWS as audience, signed by the cluster", async () => {
     const sts = new STSClient({ endpoint: aws.AWS_ENDPOINT_URL });
     const assume = async (WebIdentityToken: string): Promise<string | undefined> => {
-      const asked = { RoleArn: roleArn(stack), RoleSessionName: "test", WebIdentityToken };
-      const { Credentials } = await sts.send(new AssumeRoleWithWebIdentityCommand(asked));
+      const input = { RoleArn: roleArn(stack), RoleSessionName: "test", WebIdentityToken };
+      const { Credentials } = await sts.send(new AssumeRoleWithWebIdentityCommand(input));
       return Credentials?.AccessKeyId;
     };
     const right = await tokenOf("ecr-helper", "sts.amazonaws.com");
@@ -236,12 +236,12 @@ describe("the identities, one after the other, for a deployer with the rights of
     ]);
   });
 
-  it("podIdentity gives its role for the right token file alone", async () => {
+  it("podIdentity allows its role only for the right token file", async () => {
     const ask = async (token: string): Promise<Response> =>
       fetch(`${url(ports.nodeAgents)}/v1/credentials`, { headers: { authorization: token } });
-    const given = await ask(await tokenOf("ecr-helper", "pods.eks.amazonaws.com"));
-    assert.equal(given.status, 200);
-    secrets.add(((await given.json()) as { SecretAccessKey: string }).SecretAccessKey);
+    const answer = await ask(await tokenOf("ecr-helper", "pods.eks.amazonaws.com"));
+    assert.equal(answer.status, 200);
+    secrets.add(((await answer.json()) as { SecretAccessKey: string }).SecretAccessKey);
     const others = [
       tokenOf("default", "pods.eks.amazonaws.com"),
       tokenOf("ecr-helper", "sts.amazonaws.com"),
@@ -300,7 +300,7 @@ describe("the identities, one after the other, for a deployer with the rights of
 
   it("print none of their keys and tokens", () => {
     assert.ok(secrets.size >= 7, String(secrets.size));
-    const all = said.join("\n");
+    const all = outputs.join("\n");
     for (const secret of secrets) {
       assert.ok(secret.length > 20);
       for (const form of [secret, Buffer.from(secret).toString("base64")]) assert.ok(!all.includes(form));

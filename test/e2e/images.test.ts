@@ -1,5 +1,5 @@
-// What the kept credentials open, by real pods and a real builder: what the configuration names, and nothing else; in the own
-// account, in another one, and for the helper's own image.
+// Real pods and a real builder use the credentials, which must allow what the configuration names and nothing else: in the stack's
+// own account, in another account, and for the helper's own image.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -34,7 +34,7 @@ const options = readKubeconfig(kubeconfig);
 const kube = createKubeClient(options);
 const userArn = (name: string): string => `arn:aws:iam::${account}:user/${name}`;
 
-/** Brings a stack of its own names up. */
+/** Deploys a stack with unique names. */
 async function bringUp({ command }: Checkout, name: string, ...more: string[]): Promise<void> {
   const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((key) => `${key}=${name}`);
   const settings = [...names, `buildNamespaces=["build-${name}"]`, ...more];
@@ -42,7 +42,7 @@ async function bringUp({ command }: Checkout, name: string, ...more: string[]): 
   assert.equal(code, 0, stderr);
 }
 
-/** Makes a base image that nobody else has. */
+/** Creates a unique base image. */
 async function makeBaseOf(name: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-base-"));
   await writeFile(join(folder, "name"), name);
@@ -56,7 +56,7 @@ const makeNamespace = async (name: string): Promise<unknown> =>
 const removeNamespace = async (name: string): Promise<unknown> =>
   kube({ method: "DELETE", path: `/api/v1/namespaces/${name}` });
 
-describe("the kept credentials", async () => {
+describe("the credentials in a build namespace", async () => {
   const stack = `img-${id}`;
   const build = `build-${stack}`;
   const checkout = await makeCheckout(stack);
@@ -65,10 +65,10 @@ describe("the kept credentials", async () => {
   const theirs = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(otherAccount) });
   const there = registryHost(otherAccount);
   const [app, pulledOnly, refused] = [`${stack}/app`, `shared-${id}/base`, `refused-${id}/app`];
-  /** Which builds may push to, and pods may not. */
+  /** A repository that builds may push to and pods may not. */
   const refusedToPulls = `refused-${id}/pushed`;
   const own = [app, pulledOnly, refused, refusedToPulls];
-  /** Which the other account does not open, though the configuration names it. */
+  /** A repository that the configuration names, but whose policy in the other account does not allow it. */
   const closed = `refused-${id}/theirs`;
 
   before(async () => {
@@ -92,7 +92,7 @@ describe("the kept credentials", async () => {
     );
   });
 
-  /** Copies an own image into the other account's registry, as its root. */
+  /** Copies a test image into the other account's registry, as that account's root. */
   const copyImage = async (own: string, their: string, password: string): Promise<void> => {
     const from = new RegistryClient(ports.registry, password);
     const theirPassword = await passwordFor(rootCredentials(otherAccount), { api: ports.gateway });
@@ -115,7 +115,7 @@ describe("the kept credentials", async () => {
 
   const run = async (name: string, image: string, wanted: (pod: Pod) => boolean): Promise<Pod> =>
     runPod(options, build, { name, image, serviceAccountName: "builder-sa" }, wanted);
-  /** The login that builds have. */
+  /** The login of builds. */
   const login = async (): Promise<string> => {
     const path = `/api/v1/namespaces/${build}/secrets/ecr-creds`;
     const { data } = await kube<{ data: { password: string } }>({ method: "GET", path });
@@ -137,7 +137,7 @@ describe("the kept credentials", async () => {
     await assert.rejects(pull, { message });
   });
 
-  it("let a build push where the configuration says so, and not where it may pull only, nor elsewhere", async () => {
+  it("let a build push to the configured repositories only, and not to those that it may pull from", async () => {
     const password = await login();
     const pushTo = async (repository: string): Promise<void> => {
       const image = `${local}/${repository}:2`;
@@ -149,13 +149,13 @@ describe("the kept credentials", async () => {
     const pushed = pulls.request("POST", `/v2/${refusedToPulls}/blobs/uploads/`);
     await assert.rejects(pushed, /403 DENIED User: .* ecr:InitiateLayerUpload/);
     await assert.rejects(pushTo(refused), /denied: User: \S+ is not authorized to perform: ecr:\w+ on resource/);
-    // As builders do that ask first whether there is anything to upload: what may be pulled may be looked at.
+    // Builders first check whether a blob exists: the right to pull allows that.
     const client = new RegistryClient(ports.registry, password);
     await assert.rejects(client.upload(refused, "a layer"), { message: "403 HEAD of a blob" });
     assert.equal((await client.send("HEAD", `/v2/${pulledOnly}/blobs/sha256:${"0".repeat(64)}`)).status, 404);
   });
 
-  it("pull the base image that the renewing command pins: what its tag refers to now", async () => {
+  it("pull the base image that the update command pins, to which the tag currently refers", async () => {
     const folder = await mkdtemp(join(tmpdir(), "ecr-helper-renew-"));
     const image = `${local}/${app}:1`;
     const pulumi = join(folder, "Pulumi.yaml");
@@ -183,7 +183,7 @@ describe("the kept credentials", async () => {
     await rm(folder, { recursive: true });
   });
 
-  it("open a repository of another account that has set the policy of the output, and none that has not", async () => {
+  it("allow pulls from a repository of another account only if it has the policy of the output", async () => {
     const pod = await run("theirs-refused", `${there}/${closed}:1`, isRefused);
     assert.match(waitingOf(pod).message ?? "", /403 Forbidden/);
     const { code, stdout, stderr } = await command("output", "crossAccountPolicy", "--json");
@@ -214,14 +214,14 @@ describe("the helper's own image", async () => {
   const build = `build-${stack}`;
   const checkout = await makeCheckout(stack);
 
-  /** One of its own, so that no other image on the node has all of its layers. */
+  /** A unique base image, so that no other image on the node has all its layers. */
   const baseImage = `ecr-helper-base:${stack}`;
 
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await makeNamespace(build);
     await makeBaseOf(baseImage);
-    // Nothing but its own.
+    // The stack may pull from no repository but its own.
     await bringUp(checkout, stack, `baseImage=${baseImage}`, "pullRepositories=[]");
   });
 
@@ -232,8 +232,8 @@ describe("the helper's own image", async () => {
     await checkout.remove();
   });
 
-  it("is pulled by what the helper keeps, on a node that does not have it", async () => {
-    // The login of who brought the stack up was there for the first pull only.
+  it("is pulled with the helper's pull secret, on a node that does not have it", async () => {
+    // The login of the user who deployed the stack was only used for the first pull.
     const first = await kube<{ data: Record<string, string> }>({
       method: "GET",
       path: `/api/v1/namespaces/${stack}/secrets/${firstPullName(local, "ecr-creds-pull")}`,
@@ -243,7 +243,7 @@ describe("the helper's own image", async () => {
     const pods = `/api/v1/namespaces/${stack}/pods`;
     const { items } = await kube<{ items: Pod[] }>({ method: "GET", path: pods });
     const [pod] = items;
-    // The node keeps it by the digest of its config as well, which says what is in it.
+    // The node also keeps it under the digest of its config, which identifies its content.
     const [, digest = ""] = pod?.spec.containers[0]?.image.split("@") ?? [];
     const lines = (await ctr("images", "list")).split("\n").map((line) => line.split(/ +/));
     const names = lines.filter(([, , of]) => of === digest).map(([name = ""]) => name);
@@ -259,16 +259,16 @@ describe("the helper's own image", async () => {
     const pulled = await waitForObject<{ message: string }>(options, events, () => true, 10_000);
     assert.match(pulled.message, /^Successfully pulled image/);
 
-    // By the helper's own key, and not from what the node still had.
+    // It was pulled with the helper's own key, and not found on the node.
     const key = await kube<{ data: Record<string, string> }>({
       method: "GET",
       path: `/api/v1/namespaces/${stack}/secrets/ecr-helper`,
     });
     const id = Buffer.from(key.data["aws_access_key_id"] ?? "", "base64").toString();
-    const asked = requestsToAws().ever.filter(
+    const requests = requestsToAws().ever.filter(
       (one) => one.key === id && one.time >= since && one.repository !== undefined,
     );
-    const actions = new Set(asked.filter(({ status }) => status === 200).map(({ action }) => action));
+    const actions = new Set(requests.filter(({ status }) => status === 200).map(({ action }) => action));
     assert.deepEqual([...actions].sort(), ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]);
   });
 });

@@ -24,9 +24,10 @@ interface Pod {
   status: { phase: string };
 }
 
+/** The record of a part's process: its id and start time. */
 const record = (part: string): string => readFileSync(join(home, "run", part), "utf8");
-/** Whether AWS takes a key: whoever has one may ask who he is. */
-const isLetIn = async (credentials: RootKey): Promise<boolean> => {
+/** Whether AWS accepts a key: GetCallerIdentity needs a valid key and no right. */
+const isAccepted = async (credentials: RootKey): Promise<boolean> => {
   const sts = new STSClient({ credentials, endpoint: aws.AWS_ENDPOINT_URL, region: aws.AWS_REGION });
   return sts.send(new GetCallerIdentityCommand()).then(
     () => true,
@@ -37,7 +38,8 @@ const isLetIn = async (credentials: RootKey): Promise<boolean> => {
   );
 };
 
-const aStackOfTheUser = stackNames().length > 0 ? "a stack of the user's is in the local cloud" : false;
+/** Why tests that restart the local cloud are skipped; false if they are not. */
+const hasUserStack = stackNames().length > 0 ? "the local cloud has a stack of the user" : false;
 
 const interfaces = (): string[] => readdirSync("/sys/class/net").sort();
 
@@ -52,7 +54,7 @@ describe("the local cloud", () => {
     assert.equal(await startCloud(), false);
   });
 
-  it("lets one command at a time change it", async () => {
+  it("can be changed by one command at a time", async () => {
     const other = spawn(process.execPath, ["--input-type=module", "--eval", holder], {
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -68,27 +70,27 @@ describe("the local cloud", () => {
     assert.equal(await mine, true);
   });
 
-  it("restarts what died, and nothing else", { skip: aStackOfTheUser }, async () => {
+  it("restarts the parts that have crashed, and no others", { skip: hasUserStack }, async () => {
     const before = record("kube-apiserver");
-    // Killed as a crash does it: the record of what ran stays.
-    const died = ["kube-proxy", "kube-scheduler", "kubelet", "dockerd"].filter(isRunning);
-    for (const part of died) process.kill(Number(record(part).split(" ")[0]), "SIGKILL");
-    for (const part of died) while (isRunning(part)) await delay(10);
+    // As after a crash, the records of the processes remain.
+    const killed = ["kube-proxy", "kube-scheduler", "kubelet", "dockerd"].filter(isRunning);
+    for (const part of killed) process.kill(Number(record(part).split(" ")[0]), "SIGKILL");
+    for (const part of killed) while (isRunning(part)) await delay(10);
     assert.equal(await startCloud(), true);
-    for (const part of died) assert.ok(isRunning(part), part);
+    for (const part of killed) assert.ok(isRunning(part), part);
     await docker(["version"]);
     assert.equal(record("kube-apiserver"), before);
   });
 
   it(
-    "is stopped without a trace, even where its engines died under running pods",
-    { skip: aStackOfTheUser },
+    "leaves no trace when it is stopped, even if its engines have crashed under running pods",
+    { skip: hasUserStack },
     async () => {
       const options = readKubeconfig(kubeconfig);
       const before = interfaces();
       const spec = { containers: [{ name: "pause", image: "ecr-helper-pause:1", imagePullPolicy: "Never" }] };
       const path = "/api/v1/namespaces/default/pods";
-      // Made a moment after the namespace: a pod without its service account would be refused.
+      // Kubernetes creates it a moment after the namespace, and would reject a pod without its service account.
       const account = "/api/v1/namespaces/default/serviceaccounts?fieldSelector=metadata.name%3Ddefault";
       await waitFor(options, account, ({ type }) => type === "ADDED", 20_000);
       await adminKube()({ method: "POST", path, body: { metadata: { name: "left-over" }, spec } });
@@ -115,30 +117,26 @@ describe("the local cloud", () => {
     },
   );
 
-  it(
-    "starts from nothing where its AWS died with all it held, with another key",
-    { skip: aStackOfTheUser },
-    async () => {
-      const key = await rootCredentials(account)();
-      await adminKube()({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: "earlier" } } });
-      await preservingLogs(async () => {
-        await stopBackground("emulator", "SIGKILL");
-        assert.equal(await startCloud(), true);
-      });
-      const next = await rootCredentials(account)();
-      assert.notEqual(next.secretAccessKey, key.secretAccessKey);
-      assert.equal(statSync(awsCredentials).mode & 0o777, 0o600);
-      assert.equal(await isLetIn(next), true);
-      for (const wrong of [key, { accessKeyId: "test", secretAccessKey: "test" }])
-        assert.equal(await isLetIn(wrong), false);
-      const { items } = await adminKube()<{ items: { metadata: { name: string } }[] }>({
-        method: "GET",
-        path: "/api/v1/namespaces",
-      });
-      assert.ok(!items.some(({ metadata }) => metadata.name === "earlier"));
-      assert.ok(existsSync(home));
-    },
-  );
+  it("starts anew, with another key, if its AWS has crashed and lost its data", { skip: hasUserStack }, async () => {
+    const key = await rootCredentials(account)();
+    await adminKube()({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: "earlier" } } });
+    await preservingLogs(async () => {
+      await stopBackground("emulator", "SIGKILL");
+      assert.equal(await startCloud(), true);
+    });
+    const next = await rootCredentials(account)();
+    assert.notEqual(next.secretAccessKey, key.secretAccessKey);
+    assert.equal(statSync(awsCredentials).mode & 0o777, 0o600);
+    assert.equal(await isAccepted(next), true);
+    for (const wrong of [key, { accessKeyId: "test", secretAccessKey: "test" }])
+      assert.equal(await isAccepted(wrong), false);
+    const { items } = await adminKube()<{ items: { metadata: { name: string } }[] }>({
+      method: "GET",
+      path: "/api/v1/namespaces",
+    });
+    assert.ok(!items.some(({ metadata }) => metadata.name === "earlier"));
+    assert.ok(existsSync(home));
+  });
 });
 
 /** A process that holds the lock until its standard input ends. */

@@ -1,4 +1,4 @@
-// Pods of an image of the tests' own: how it gets into a registry, and what becomes of a pod that pulls it.
+// Pushes a test image to a registry, and runs pods that pull it.
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { docker, importImage, push } from "../local/docker.ts";
 import { buildKubernetes } from "../local/install.ts";
 import { waitForObject } from "../local/watch.ts";
 
+/** A pod, with the parts of it that the tests look at. */
 export interface Pod {
   metadata: { name: string; deletionTimestamp?: string };
   spec: { containers: { image: string }[] };
@@ -16,7 +17,7 @@ export interface Pod {
   };
 }
 
-/** Makes an image of a program that waits, and gives it to `use`; nothing of it is left in the engine. */
+/** Creates an image of a program that waits, and deletes it from the engine after `use`. */
 export async function withImage<T>(image: string, use: () => Promise<T>): Promise<T> {
   const { pause } = await buildKubernetes();
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-app-"));
@@ -30,18 +31,20 @@ export async function withImage<T>(image: string, use: () => Promise<T>): Promis
   }
 }
 
-/** Pushes such an image with a password of ECR. */
+/** Pushes a new test image with a password of ECR. */
 export const pushApp = async (image: string, password: string): Promise<void> =>
   withImage(image, async () => push(image, image.split("/")[0] ?? "", "AWS", password));
 
-/** Why the first container of a pod waits. */
+/** The reason and message with which the first container of a pod waits; an empty reason if it does not wait. */
 export const waitingOf = (pod: Pod): { reason: string; message?: string } =>
   pod.status.containerStatuses?.[0]?.state.waiting ?? { reason: "" };
 
+/** Whether a pod runs. */
 export const isRunning = (pod: Pod): boolean => pod.status.phase === "Running";
+/** Whether the image of a pod could not be pulled. */
 export const isRefused = (pod: Pod): boolean => waitingOf(pod).reason === "ErrImagePull";
 
-/** Starts a pod that pulls its image whatever the node has, and gives it as soon as it is as `wanted`. */
+/** Starts a pod that always pulls its image. Resolves when the pod matches `wanted`; rejects after a minute. */
 export async function runPod(
   options: KubeOptions,
   namespace: string,

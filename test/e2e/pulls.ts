@@ -1,4 +1,4 @@
-// Pulling by what the helper keeps, while something else goes on.
+// Pulls an image with the helper's pull secret while something else happens.
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { ports } from "../local/settings.ts";
 import { RegistryClient } from "../support/registry-client.ts";
@@ -7,7 +7,7 @@ interface Secret {
   data: Record<string, string>;
 }
 
-/** The password in a pull secret. */
+/** The first registry's password in a pull secret. */
 export async function pullPassword(options: KubeOptions, namespace: string, name = "ecr-creds-pull"): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
   const { data } = await createKubeClient(options)<Secret>({ method: "GET", path });
@@ -18,8 +18,8 @@ export async function pullPassword(options: KubeOptions, namespace: string, name
 }
 
 /**
- * Pulls an image (`HOST/NAME@DIGEST`) by the pull secret of a namespace, again and again until something has ended. Gives how
- * often, and what refused it.
+ * Requests the manifest of an image (`HOST/NAME@DIGEST`) repeatedly until `ended` settles, each time with a new reading of the
+ * password. Resolves with the number of successful requests, and the errors of the others.
  */
 export async function pullUntil(
   ended: Promise<unknown>,
@@ -27,7 +27,7 @@ export async function pullUntil(
   password: () => Promise<string>,
 ): Promise<{ pulled: number; refused: string[] }> {
   const [, repository = "", digest = ""] = /^[^/]+\/(\S+)@(\S+)$/.exec(image) ?? [];
-  const seen = { pulled: 0, refused: [] as string[] };
+  const results = { pulled: 0, refused: [] as string[] };
   let over = false;
   void ended.finally(() => (over = true));
   const isOver = (): boolean => over;
@@ -35,10 +35,10 @@ export async function pullUntil(
     const client = new RegistryClient(ports.registry, await password());
     try {
       await client.request("GET", `/v2/${repository}/manifests/${digest}`);
-      seen.pulled += 1;
+      results.pulled += 1;
     } catch (error) {
-      seen.refused.push(String(error));
+      results.refused.push(String(error));
     }
   }
-  return seen;
+  return results;
 }

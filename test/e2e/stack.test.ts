@@ -29,7 +29,7 @@ const stack = `e2e-${id}`;
 const build = `build-${id}`;
 const { folder: project, start, command, runShell, remove } = await makeCheckout(stack);
 
-/** The stack's own names, so that it stands beside the user's. */
+/** Unique names, so that the stack can exist beside the user's. */
 const settings = [
   `repositoryName=${stack}`,
   `policyName=${stack}`,
@@ -46,7 +46,7 @@ describe("the stack, end to end", () => {
   const namespaces: string[] = [];
   const imageOf = ({ stderr }: Pick<CommandResult, "stderr">): string | undefined =>
     /imageRef +: (?:"\S+" => )?"(\S+)"/.exec(stderr)?.[1];
-  /** But for those that are ending. */
+  /** The pods of the helper that are not terminating. */
   const helperPods = async (): Promise<Pod[]> => {
     const { items } = await kube<{ items: Pod[] }>({ method: "GET", path: `/api/v1/namespaces/${stack}/pods` });
     return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
@@ -69,7 +69,7 @@ describe("the stack, end to end", () => {
     await remove();
   });
 
-  it("refuses a wrong configuration before anything is made", async () => {
+  it("rejects an invalid configuration before it creates anything", async () => {
     const { code, stderr } = await command("up", "-c", "logLevel=loud", "-c", "identity=irsa", ...settings);
     assert.equal(code, 1);
     assert.match(stderr, /ecr-helper:logLevel = "loud": expected debug, info, warn, error/);
@@ -132,7 +132,7 @@ describe("the stack, end to end", () => {
     const refused = await runShell(`kubectl run root --image=root --namespace ${stack} --dry-run=server`);
     assert.match(refused.stderr, /violates PodSecurity "restricted:latest".*runAsNonRoot != true/);
 
-    // What the kernel says of the process that runs, and what becomes of an attempt to write.
+    // The kernel's view of the running process, and an attempt to write.
     const look = `
       const { readFileSync, writeFileSync } = require("node:fs");
       const attempt = (file) => { try { writeFileSync(file, ""); return "written"; } catch ({ code }) { return code; } };
@@ -198,8 +198,8 @@ describe("the stack, end to end", () => {
     assert.match((await command("logs")).stdout, /the secret will expire at/);
     const { stdout } = await command("env");
     assert.match(stdout, /^export AWS_ENDPOINT_URL='http:\/\/10\.214\.0\.1:4566'$/m);
-    const asked = `kubectl get secret ecr-creds -n ${build} -o name; aws sts get-caller-identity --query Account --output text`;
-    const shell = spawn("sh", ["-c", `${stdout}\n${asked}`], {
+    const commands = `kubectl get secret ecr-creds -n ${build} -o name; aws sts get-caller-identity --query Account --output text`;
+    const shell = spawn("sh", ["-c", `${stdout}\n${commands}`], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     assert.equal(await text(shell.stdout), `secret/ecr-creds\n${account}\n`);
@@ -218,14 +218,14 @@ describe("the stack, end to end", () => {
     after(async () => void (await ecr.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }))));
 
     it("is refused to a pod with the default service account", async () => {
-      const asked = { name: "refused", image, serviceAccountName: "default" };
-      const { message = "" } = waitingOf(await runPod(options, build, asked, isRefused));
+      const pod = { name: "refused", image, serviceAccountName: "default" };
+      const { message = "" } = waitingOf(await runPod(options, build, pod, isRefused));
       assert.match(message, /401|authorization failed|no basic auth credentials/i);
     });
 
     it("is pulled by a pod with builder-sa, which starts", async () => {
-      const asked = { name: "allowed", image, serviceAccountName: "builder-sa" };
-      assert.equal((await runPod(options, build, asked, isRunning)).status.phase, "Running");
+      const pod = { name: "allowed", image, serviceAccountName: "builder-sa" };
+      assert.equal((await runPod(options, build, pod, isRunning)).status.phase, "Running");
     });
   });
 
@@ -237,7 +237,7 @@ describe("the stack, end to end", () => {
     assert.deepEqual(changesOf({ stderr }).sort(), ["updated Deployment ecr-helper", "updated Image ecr-helper"]);
     const digest = imageOf({ stderr });
     assert.ok(digest !== undefined && digest !== imageOf(up));
-    // Pulumi's provider may take the Deployment for rolled out by what was true of the last rollout: its pods tell.
+    // Pulumi's provider may report the rollout as complete by the status of the last one, so this checks the pods.
     const live = new Map<string, Pod>();
     let isListed = false;
     const isRolled = ({ type, object }: Change<Pod>): boolean => {
@@ -259,7 +259,7 @@ describe("the stack, end to end", () => {
     let seen = "";
     child.stderr?.on("data", (chunk: Buffer) => {
       seen += String(chunk);
-      // Said with the pod's own words; what remains is to wait for the end of the rollout's time.
+      // The message has the pod's own error; after it only the rollout's timeout has to pass.
       if (!/CrashLoopBackOff/.test(seen) || child.pid === undefined) return;
       child.stderr?.removeAllListeners("data").resume();
       process.kill(-child.pid, "SIGINT");
@@ -275,8 +275,8 @@ describe("the stack, end to end", () => {
     );
     const mended = await command("up");
     assert.equal(mended.code, 0, mended.stderr);
-    const left = (await helperPods()).map(({ metadata }) => metadata.name);
-    assert.deepEqual(left, before, "the pod that could not start is gone");
+    const remaining = (await helperPods()).map(({ metadata }) => metadata.name);
+    assert.deepEqual(remaining, before, "the pod that could not start is gone");
   });
 
   it("rotates the access key: deletes the old one only after a pod uses the new one, while pulls succeed", async () => {
@@ -328,8 +328,8 @@ describe("the stack, end to end", () => {
     await waitForObject(options, `${secrets}?fieldSelector=metadata.name%3Decr-creds`, isLogin, 20_000);
     const narrower = await command("up", "-c", `buildNamespaces=["${build}"]`);
     assert.equal(narrower.code, 0, narrower.stderr);
-    const left = await kube<{ items: object[] }>({ method: "GET", path: secrets });
-    assert.deepEqual(left.items, [], "by the helper that ended, before its rights did");
+    const remaining = await kube<{ items: object[] }>({ method: "GET", path: secrets });
+    assert.deepEqual(remaining.items, [], "by the helper that ended, before its rights did");
     await kube({ method: "GET", path: `/api/v1/namespaces/${build}/secrets/ecr-creds` });
   });
 
@@ -367,7 +367,7 @@ describe("the stack, end to end", () => {
     });
     const values = [secret.data["password"], key.data["aws_secret_access_key"], key.data["aws_access_key_id"]];
     const pods = await kube<object>({ method: "GET", path: `/api/v1/namespaces/${stack}/pods` });
-    const said = [
+    const texts = [
       up.stdout,
       up.stderr,
       (await command("logs")).stdout,
@@ -376,7 +376,7 @@ describe("the stack, end to end", () => {
     ].join("\n");
     for (const value of values) {
       assert.ok(value !== undefined && value.length > 10);
-      assert.ok(!said.includes(value) && !said.includes(Buffer.from(value, "base64").toString()));
+      assert.ok(!texts.includes(value) && !texts.includes(Buffer.from(value, "base64").toString()));
     }
   });
 

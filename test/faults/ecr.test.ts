@@ -40,7 +40,7 @@ interface Case {
   readonly minRetryMs?: number;
 }
 
-/** Each case has a region of its own. */
+/** Each case has its own region. */
 const cases: Readonly<Record<string, Case>> = {
   "ECR hangs": { fault: hang, logged: /no answer in \d\.\d s/ },
   "the connection is reset": { fault: reset, logged: /ECONNRESET|socket hang up/ },
@@ -123,10 +123,10 @@ describe("ECR, when a refresh is due and it fails in every region but two", () =
       const region = regionsOfCases[index] ?? "";
       injectedFaults.set(
         region,
-        proxied.aws.inject((asked) => regionOf(asked) === region, fault),
+        proxied.aws.inject((request) => regionOf(request) === region, fault),
       );
     }
-    proxied.aws.inject((asked) => regionOf(asked) === slow, delay(1_500));
+    proxied.aws.inject((request) => regionOf(request) === slow, delay(1_500));
     for (const region of [own, slow]) newLogins.set(region, renewed(region));
     // Until every fault has occurred twice; once where the helper waits for Retry-After.
     await Promise.all(
@@ -215,7 +215,7 @@ describe("a token with an implausible expiry", () => {
 
   it("is used, because it may be valid, and is requested only once, even over a restart", async (t) => {
     const injectedFaults = Object.values(expiries).map((expiry, index) =>
-      proxied.aws.inject((asked) => regionOf(asked) === `eu-test-${String(index + 1)}`, changed(expiry)),
+      proxied.aws.inject((request) => regionOf(request) === `eu-test-${String(index + 1)}`, changed(expiry)),
     );
     for (const run of ["first", "second"]) {
       const helper = proxied.run();

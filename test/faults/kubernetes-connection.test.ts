@@ -39,13 +39,13 @@ describe("the connection to the API server", { concurrency: true }, () => {
     await helper.line(/cannot look for the last helper's tokens: .*ECONNREFUSED.*; trying again in/);
     assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
     assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 503);
-    const asked = away.aws.inject(() => true, delay(0));
+    const requests = away.aws.inject(() => true, delay(0));
     const since = Date.now();
     await away.kubernetes.listen();
     const login = await away.waitForNewLogin(`away-${id}`, "");
     reportOutcome(t, "unreachable at the start", "alive, not ready, ECR is not asked", since);
     await helper.line(/the secret will expire/);
-    assert.equal(asked.hits.length, 1);
+    assert.equal(requests.hits.length, 1);
     assertNoPasswordLogged(helper.lines, [login]);
   });
 

@@ -77,7 +77,8 @@ describe("requests to the Kubernetes API that fail", { concurrency: true }, () =
       const faults = Object.entries(cases).map(([name, { fault }]) => [name, fault] as const);
       for (const [name, fault] of [...faults, ...Object.entries({ ...slow, ...unanswered })]) {
         const path = `${secretPath(namespaceOf(name), "ecr-creds")}?`;
-        const isWrite: RequestMatcher = ({ method, path: asked }) => method === "PATCH" && asked.startsWith(path);
+        const isWrite: RequestMatcher = ({ method, path: requestPath }) =>
+          method === "PATCH" && requestPath.startsWith(path);
         injectedFaults.set(name, proxied.kubernetes.inject(isWrite, fault));
       }
       await refuse(proxied.parts, namespaceOf("admission"));
@@ -156,7 +157,8 @@ describe("requests to the Kubernetes API that fail", { concurrency: true }, () =
     it("to a service account that always conflict are repeated ten times without a pause, then with backoff", async (t) => {
       const namespace = namespaceOf("storm");
       const path = accountPath(namespace);
-      const isPatch: RequestMatcher = ({ method, path: asked }) => method === "PATCH" && asked.startsWith(`${path}?`);
+      const isPatch: RequestMatcher = ({ method, path: requestPath }) =>
+        method === "PATCH" && requestPath.startsWith(`${path}?`);
       const storm = proxied.kubernetes.inject(isPatch, status(409, "Conflict"));
       const body = { secrets: null };
       await proxied.parts.admin({ method: "PATCH", path, contentType: "application/merge-patch+json", body });
@@ -204,7 +206,8 @@ describe("requests to the Kubernetes API that fail", { concurrency: true }, () =
       await helper.line(/the secret will expire/);
       for (const [what, { fault }] of Object.entries(cases)) {
         const path = `/api/v1/namespaces/${namespaceOf(what)}/secrets?fieldSelector=metadata.name%3Decr-creds&`;
-        const isRead: RequestMatcher = ({ method, path: asked }) => method === "GET" && asked.startsWith(path);
+        const isRead: RequestMatcher = ({ method, path: requestPath }) =>
+          method === "GET" && requestPath.startsWith(path);
         injectedFaults.set(what, proxied.kubernetes.inject(isRead, fault));
         for (const { outgoing } of proxied.kubernetes.openExchanges(isRead)) outgoing.destroy();
       }

@@ -39,7 +39,10 @@ describe("50 registries", () => {
       const since = performance.now();
       await run().line(passCompleted);
       reportOutcome(t, "50 registries of 10 regions", "ECR asked once a region", since);
-      assert.deepEqual(Object.fromEntries(gateway.asked), Object.fromEntries(regions.map((region) => [region, 1])));
+      assert.deepEqual(
+        Object.fromEntries(gateway.tokenRequests),
+        Object.fromEntries(regions.map((region) => [region, 1])),
+      );
       for (const namespace of namespaces) {
         const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
         assert.deepEqual(Object.keys(pulls).sort(), hosts.flatMap((one) => [one, `https://${one}`]).sort());
@@ -138,8 +141,8 @@ describe("a service account with a thousand foreign entries", () => {
       reportOutcome(t, "a service account with 2,000 entries", "all kept, in their order", since);
       await parts.endStack();
       assert.equal((await helper.stop()).code, 0);
-      const left = await parts.account(first);
-      assert.deepEqual([left.secrets, left.imagePullSecrets], [secrets, imagePullSecrets]);
+      const account = await parts.account(first);
+      assert.deepEqual([account.secrets, account.imagePullSecrets], [secrets, imagePullSecrets]);
     });
   });
 });

@@ -11,7 +11,7 @@ let cluster: DisposableCluster;
 before(async () => (cluster = await startDisposableCluster()));
 after(async () => cluster.remove());
 
-/** Runs a case on a fixture of its own, and fails it for every violation that the monitor saw. */
+/** Runs a case on a separate fixture, and fails if the monitor has found violations. */
 async function withFixture(
   options: FixtureOptions,
   run: (fixture: FaultFixture) => Promise<void>,
@@ -91,7 +91,7 @@ describe("the helper's process", { concurrency: true }, () => {
       }
       const each = ((performance.now() - since) / 100).toFixed(0);
       assert.deepEqual(await resourceVersions(fixture), before);
-      assert.deepEqual([...fixture.gateway.asked.values()], [1]);
+      assert.deepEqual([...fixture.gateway.tokenRequests.values()], [1]);
       const again = performance.now();
       await fixture.run().line(passCompleted);
       reportOutcome(t, `100 restarts, ${each} ms each`, "ECR asked once in all, nothing written", again);
@@ -102,17 +102,17 @@ describe("the helper's process", { concurrency: true }, () => {
     await withFixture({}, async (fixture) => {
       await fixture.addNamespaces(5);
       for (let start = 0; start < 10; start++) {
-        const asks = fixture.gateway.next();
+        const asks = fixture.gateway.nextTokenRequest();
         const helper = fixture.run();
         await asks;
         await helper.stop("SIGKILL");
       }
-      const asked = [...fixture.gateway.asked.values()].reduce((sum, count) => sum + count, 0);
-      assert.equal(asked, 10);
+      const tokenCount = [...fixture.gateway.tokenRequests.values()].reduce((sum, count) => sum + count, 0);
+      assert.equal(tokenCount, 10);
       const since = performance.now();
       await fixture.run().line(passCompleted);
       await fixture.waitUntilConverged();
-      reportOutcome(t, "10 restarts, killed as ECR is asked", `ECR asked ${String(asked)} times`, since);
+      reportOutcome(t, "10 restarts, killed as ECR is asked", `ECR asked ${String(tokenCount)} times`, since);
     });
   });
 
@@ -132,15 +132,15 @@ describe("the helper's process", { concurrency: true }, () => {
           await monitor.waitForVersions(2 * 10 + 1, hasNewerToken(monitor));
         await fixture.waitUntilConverged();
         for (const helper of both) assert.equal((await helper.stop()).code, 0);
-        const asked = [...gateway.asked.values()].reduce((sum, count) => sum + count, 0);
+        const tokenCount = [...gateway.tokenRequests.values()].reduce((sum, count) => sum + count, 0);
         // Each helper writes a token once, and once more if the other's older one came later.
-        const most = 2 * asked * (2 * 10 + 1);
+        const most = 2 * tokenCount * (2 * 10 + 1);
         assert.ok(
           monitor.versions.length <= most,
           `${String(monitor.versions.length)} writes, ${String(most)} at most`,
         );
         t.diagnostic(
-          `${String(asked)} tokens, ${String(monitor.versions.length)} versions of ${String(2 * 10 + 1)} secrets`,
+          `${String(tokenCount)} tokens, ${String(monitor.versions.length)} versions of ${String(2 * 10 + 1)} secrets`,
         );
       },
       2,

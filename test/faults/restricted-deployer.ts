@@ -20,10 +20,10 @@ export class RestrictedDeployer {
   readonly stack: ProxiedStack;
   /** The actions that AWS denied, by name. */
   readonly deniedActions = new Set<string>();
-  readonly #given: Set<string>;
+  readonly #granted: Set<string>;
 
   private constructor(user: Deployer, stack: ProxiedStack, granted: Set<string>) {
-    [this.user, this.stack, this.#given] = [user, stack, granted];
+    [this.user, this.stack, this.#granted] = [user, stack, granted];
   }
 
   /** Creates the user and a stack. It starts with the statements of infra/deployer-policy.json whose Sid matches. */
@@ -53,12 +53,12 @@ export class RestrictedDeployer {
 
   /** Grants actions whose denial no command reports. */
   async grant(actions: readonly string[]): Promise<void> {
-    for (const action of actions) this.#given.add(action);
+    for (const action of actions) this.#granted.add(action);
     await this.#allow();
   }
 
   async #allow(): Promise<void> {
-    const isAllowed = (action: string): boolean => this.#given.has(action) || this.deniedActions.has(action);
+    const isAllowed = (action: string): boolean => this.#granted.has(action) || this.deniedActions.has(action);
     await this.user.allow(await deployerPolicy(this.stack.name, { isAllowed, oidcIssuer: issuerOf(this.stack.name) }));
   }
 

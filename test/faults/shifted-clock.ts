@@ -3,8 +3,8 @@ const shift = Number(process.env["TEST_CLOCK_SHIFT"]);
 const RealDate = Date;
 
 globalThis.Date = new Proxy(RealDate, {
-  construct: (target, given: unknown[]) =>
-    Reflect.construct(target, given.length === 0 ? [RealDate.now() + shift] : given) as Date,
+  construct: (target, args: unknown[]) =>
+    Reflect.construct(target, args.length === 0 ? [RealDate.now() + shift] : args) as Date,
   get: (target, property, receiver): unknown =>
     property === "now" ? () => RealDate.now() + shift : Reflect.get(target, property, receiver),
 });

@@ -78,9 +78,9 @@ describe("a deployer that starts without the rights for identities with a role",
   });
 
   it("needs exactly the rights that infra/deployer-policy.json grants for it", async () => {
-    const given = await actionsOf(name, /^(IdentityRole\w*|(At|De)tach\w+|\w*(Irsa|EksCluster|PodIdentity))$/);
+    const granted = await actionsOf(name, /^(IdentityRole\w*|(At|De)tach\w+|\w*(Irsa|EksCluster|PodIdentity))$/);
     const more = Object.values(neverReported).flat();
-    const needed = given.filter((action) => !more.includes(action) && !/UserPolicy$/.test(action));
+    const needed = granted.filter((action) => !more.includes(action) && !/UserPolicy$/.test(action));
     assert.deepEqual([...deployer.deniedActions].sort(), needed.sort());
   });
 });

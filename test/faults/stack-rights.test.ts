@@ -59,9 +59,9 @@ describe("a deployer of identity accessKey that starts without any right", () =>
   });
 
   it("needs exactly the rights that infra/deployer-policy.json grants for it", async () => {
-    const given = await actionsOf(name, /^(LogIn|RepositoryAndImage|Policy|IdentityAccessKey\w*|(At|De)tach\w+)$/);
+    const granted = await actionsOf(name, /^(LogIn|RepositoryAndImage|Policy|IdentityAccessKey\w*|(At|De)tach\w+)$/);
     const more = Object.values(neverReported).flat();
-    const needed = given.filter((action) => !more.includes(action) && !/RolePolicy$/.test(action));
+    const needed = granted.filter((action) => !more.includes(action) && !/RolePolicy$/.test(action));
     assert.deepEqual([...deployer.deniedActions].sort(), needed.sort());
   });
 });

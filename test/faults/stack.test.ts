@@ -85,7 +85,7 @@ describe("a stack whose resources are changed or deleted outside of Pulumi", () 
     const first = await accessKeyIdInUse(name);
     const cancel = async (): Promise<unknown> => stack.pulumi("cancel", "--yes");
 
-    // The key whose secret was lost counts against the quota of two keys, until somebody deletes it.
+    // The key whose secret was lost counts against the quota of two keys, until the user deletes it.
     await stack.killedAt([awsRequest("iam:CreateAccessKey")], commands.up);
     await cancel();
     const full = await stack.up();

@@ -1,4 +1,4 @@
-// Whether the API server decides by the stack's policies which namespaces are build namespaces as the helper does.
+// The stack's policies must select the same build namespaces as the helper does.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
@@ -30,7 +30,7 @@ const namespaces: Readonly<Record<string, Labels>> = {
 };
 const reserved = ["kube-system", "kube-public", "kube-node-lease", "default"];
 
-/** Rules that have something special about them. */
+/** Rules for special cases. */
 const special: readonly Omit<NamespaceRules, "namespace">[] = [
   { buildNamespaces: ["*"], excludeNamespaces: [], namespaceSelector: "" },
   { buildNamespaces: ["*", "kube-system"], excludeNamespaces: ["kube-*e"], namespaceSelector: "" },
@@ -67,22 +67,22 @@ const arbitraryRules = fc.record({
   namespaceSelector: fc.array(requirement, { maxLength: 3 }).map((some) => some.join(",")),
 });
 
-describe("the policies decide about namespaces as the helper", () => {
-  let own: DisposableCluster;
+describe("the policies select the same namespaces as the helper", () => {
+  let disposable: DisposableCluster;
   let admin: Kube;
   const stacks: PolicyStack[] = [];
   const labelsOf = new Map<string, Labels>();
 
   const makeStack = async (rules: Omit<NamespaceRules, "namespace">, index: number): Promise<PolicyStack> =>
-    makePolicyStack(admin, readKubeconfig(own.kubeconfig), `stack-${id}-${String(index)}`, {
+    makePolicyStack(admin, readKubeconfig(disposable.kubeconfig), `stack-${id}-${String(index)}`, {
       ECR_HELPER_BUILD_NAMESPACES: rules.buildNamespaces.join(","),
       ECR_HELPER_EXCLUDE_NAMESPACES: rules.excludeNamespaces.join(","),
       ECR_HELPER_NAMESPACE_SELECTOR: rules.namespaceSelector,
     });
 
   before(async () => {
-    own = await startDisposableCluster();
-    admin = createKubeClient(readKubeconfig(own.kubeconfig));
+    disposable = await startDisposableCluster();
+    admin = createKubeClient(readKubeconfig(disposable.kubeconfig));
     await openRights(admin, id);
     for (const [name, labels] of Object.entries(namespaces)) {
       await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name, labels } } });
@@ -100,24 +100,24 @@ describe("the policies decide about namespaces as the helper", () => {
     }
   });
 
-  after(async () => own.remove());
+  after(async () => disposable.remove());
 
   const described = ({ buildNamespaces, excludeNamespaces, namespaceSelector }: NamespaceRules): string =>
     JSON.stringify([buildNamespaces, excludeNamespaces, namespaceSelector]);
 
-  it("for secrets, and in its own namespace whatever its rules are", async () => {
-    let [allowed, refused] = [0, 0];
+  it("for secrets, and always its own namespace", async () => {
+    let [allowed, denied] = [0, 0];
     for (const { config, cluster } of stacks) {
       const [matches, secret] = [createMatcher(config), secretNamed(config, "ecr-creds")];
       for (const [name, labels] of labelsOf) {
-        const refusal = await denialMessage(cluster, apply(secretPath(name, "ecr-creds"), secret));
-        const isKept = name === config.namespace || matches(name, labels);
-        assert.equal(refusal === "", isKept, `${name} ${described(config)}: ${refusal}`);
-        if (isKept) allowed++;
-        else refused++;
+        const denial = await denialMessage(cluster, apply(secretPath(name, "ecr-creds"), secret));
+        const isIncluded = name === config.namespace || matches(name, labels);
+        assert.equal(denial === "", isIncluded, `${name} ${described(config)}: ${denial}`);
+        if (isIncluded) allowed++;
+        else denied++;
       }
     }
-    assert.ok(allowed > 100 && refused > 100, `${String(allowed)} allowed, ${String(refused)} refused`);
+    assert.ok(allowed > 100 && denied > 100, `${String(allowed)} allowed, ${String(denied)} denied`);
     assert.ok(reserved.every((name) => labelsOf.has(name)) && stacks.some(({ config }) => isDynamic(config)));
   });
 
@@ -126,8 +126,8 @@ describe("the policies decide about namespaces as the helper", () => {
       const matches = createMatcher(config);
       const account = newServiceAccount(config, { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] });
       for (const [name, labels] of labelsOf) {
-        const refusal = await denialMessage(cluster, apply(accountPath(name), account));
-        assert.equal(refusal === "", matches(name, labels), `${name} ${described(config)}: ${refusal}`);
+        const denial = await denialMessage(cluster, apply(accountPath(name), account));
+        assert.equal(denial === "", matches(name, labels), `${name} ${described(config)}: ${denial}`);
       }
     }
   });

@@ -1,4 +1,4 @@
-// The policies change before the helper does: the one that ends takes back what it made, whatever they say by then.
+// An update changes the policies before it replaces the helper. The old helper must then still be able to remove its objects.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
@@ -23,7 +23,7 @@ const [made, extended, both, next] = [`old-${id}-made`, `old-${id}-extended`, `o
 const { signal } = new AbortController();
 
 describe("a helper whose stack has changed its rules and names", () => {
-  let own: DisposableCluster;
+  let disposable: DisposableCluster;
   let admin: Kube;
   let stack: PolicyStack;
   let renamed: HelperConfig;
@@ -34,17 +34,17 @@ describe("a helper whose stack has changed its rules and names", () => {
     (await accountIn(one))?.secrets?.map(({ name }) => name);
   const writerOf = (
     config: HelperConfig,
-    around: (kube: Kube) => Kube = (kube) => kube,
-  ): { writer: Writer; observed: ClusterCache } => {
-    const observed = new ClusterCache(
+    wrap: (kube: Kube) => Kube = (kube) => kube,
+  ): { writer: Writer; cache: ClusterCache } => {
+    const cache = new ClusterCache(
       config,
       () => undefined,
       (_, error) => assert.fail(String(error)),
     );
     const { server, ca, token } = stack.cluster;
     return {
-      writer: new Writer(around(createKubeClient({ server, ca, token: () => token })), config, observed),
-      observed,
+      writer: new Writer(wrap(createKubeClient({ server, ca, token: () => token })), config, cache),
+      cache,
     };
   };
   const entriesOf = (config: HelperConfig): { secrets: string[]; imagePullSecrets: string[] } => ({
@@ -54,8 +54,8 @@ describe("a helper whose stack has changed its rules and names", () => {
   const token = { username: "AWS", password: "p", issuedAt: 0, expiresAt: 1 };
 
   before(async () => {
-    own = await startDisposableCluster();
-    const options = readKubeconfig(own.kubeconfig);
+    disposable = await startDisposableCluster();
+    const options = readKubeconfig(disposable.kubeconfig);
     admin = createKubeClient(options);
     await openRights(admin, id);
     const env = { ECR_HELPER_BUILD_NAMESPACES: `old-${id}-*,${next}` };
@@ -86,22 +86,22 @@ describe("a helper whose stack has changed its rules and names", () => {
     while ((await denialMessage(stack.cluster, old)) === "") await new Promise(setImmediate);
   });
 
-  after(async () => own.remove());
+  after(async () => disposable.remove());
 
   it("removes its secrets, its service account, and its entries in foreign ones", async () => {
-    const { writer, observed } = writerOf(stack.config);
+    const { writer, cache } = writerOf(stack.config);
     for (const name of ["ecr-creds", "ecr-creds-pull"]) {
       const found = await admin<PartialObjectMetadata>({ method: "GET", path: secretPath(made, name) });
-      assert.equal(await writer.removeSecret(made, name, observed.projectSecret(name, found), signal), "removed");
+      assert.equal(await writer.removeSecret(made, name, cache.projectSecret(name, found), signal), "removed");
     }
     for (const one of [made, extended, both]) assert.equal(await writer.releaseAccount(one, signal), "removed");
     assert.equal(await accountIn(made), undefined);
     assert.deepEqual([await namesIn(extended), await namesIn(both)], [["theirs"], ["theirs"]]);
     assert.ok(!JSON.stringify([await accountIn(extended), await accountIn(both)]).includes("ecr-helper/"));
-    assert.deepEqual((await accountIn(both))?.metadata.labels, undefined, "it belongs to others now");
+    assert.deepEqual((await accountIn(both))?.metadata.labels, undefined, "it is foreign now");
   });
 
-  it("is followed by one that replaces the noted entries by its own", async () => {
+  it("is followed by one that replaces the old helper's entries with its own", async () => {
     const { writer } = writerOf(renamed);
     for (const secret of desiredSecrets(renamed, new Map([["eu-west-1", token]]))) {
       assert.equal(await writer.applySecret(next, secret, undefined, signal), "created");
@@ -113,14 +113,14 @@ describe("a helper whose stack has changed its rules and names", () => {
   it("extends, and does not take over, a service account that is created while the helper creates its own", async () => {
     const raced = `${next}-raced`;
     await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: raced } } });
-    let isMade = false;
+    let isCreated = false;
     const { writer } = writerOf(renamed, (kube) => async (call) => {
       try {
         return await kube(call);
       } catch (error) {
         const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
-        if (!isMade) await admin({ method: "POST", path: `/api/v1/namespaces/${raced}/serviceaccounts`, body });
-        isMade = true;
+        if (!isCreated) await admin({ method: "POST", path: `/api/v1/namespaces/${raced}/serviceaccounts`, body });
+        isCreated = true;
         throw error;
       }
     });

@@ -1,4 +1,4 @@
-// What somebody can do who has the helper's token: with the stack's admission policies what the helper does, and no more.
+// With the stack's admission policies, a process that has the helper's token can do what the helper does, and no more.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
@@ -13,7 +13,8 @@ import { makeParts, type Parts, type PartsOptions } from "../support/stack-parts
 
 const id = randomBytes(3).toString("hex");
 
-interface Scene {
+/** A stack in the cluster, and its namespaces. */
+interface Fixture {
   readonly parts: Parts;
   readonly config: HelperConfig;
   readonly places: Places;
@@ -27,24 +28,24 @@ const placesOf = (name: string): Places => ({
   outside: `${name}-${id}-outside`,
 });
 
-/** A stack's helper has done its work in the build namespaces, and ended. */
-async function setScene(
+/** Creates a stack and its namespaces, and runs its helper until it has written all objects. */
+async function createFixture(
   cluster: DisposableCluster,
   name: string,
   byPattern: boolean,
   config: PartsOptions["config"] = {},
-): Promise<Scene> {
+): Promise<Fixture> {
   const places = placesOf(name);
   const { kept, shared, foreign, empty, outside } = places;
   const builds = [kept, shared, foreign, empty];
   const options: PartsOptions = { ...cluster, config: { excludeNamespaces: JSON.stringify([outside]), ...config } };
   const parts = await makeParts(byPattern ? [`${name}-${id}-*`] : builds, options);
   for (const one of byPattern ? [...builds, outside] : [outside]) await parts.namespace(one);
-  const make = async (namespace: string, collection: string, body: object): Promise<unknown> =>
+  const create = async (namespace: string, collection: string, body: object): Promise<unknown> =>
     parts.admin({ method: "POST", path: `/api/v1/namespaces/${namespace}/${collection}`, body });
-  await make(foreign, "secrets", { metadata: { name: "ecr-creds" } });
+  await create(foreign, "secrets", { metadata: { name: "ecr-creds" } });
   const theirs = { labels: { theirs: "yes" }, annotations: { theirs: "yes" } };
-  await make(shared, "serviceaccounts", {
+  await create(shared, "serviceaccounts", {
     metadata: { name: "builder-sa", ...theirs, ownerReferences: [stranger] },
     secrets: [{ name: "theirs" }],
   });
@@ -56,7 +57,7 @@ async function setScene(
   return { parts, config: readConfig(parts.env), places };
 }
 
-/** Gives the helper a role for further secrets in a namespace, as another configuration did. */
+/** Grants the helper a role for further secrets in a namespace, like the role of an earlier configuration. */
 async function grant({ admin, env }: Parts, namespace: string, resourceNames: string[]): Promise<void> {
   const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
   const metadata = { name: "old" };
@@ -69,28 +70,24 @@ async function grant({ admin, env }: Parts, namespace: string, resourceNames: st
 
 describe("a process with the helper's token", () => {
   let cluster: DisposableCluster;
-  const scenes = new Map<string, Scene>();
-  const sceneOf = (name: string): Scene => {
-    const scene = scenes.get(name);
-    if (scene === undefined) throw new Error(`there is no scene ${name}`);
-    return scene;
-  };
+  const fixtures = new Map<string, Fixture>();
+  const fixtureOf = (name: string): Fixture => fixtures.get(name) ?? assert.fail(`there is no fixture ${name}`);
 
   before(async () => {
     cluster = await startDisposableCluster();
-    scenes.set("patterns", await setScene(cluster, "patterns", true));
-    scenes.set("names", await setScene(cluster, "names", false));
-    scenes.set("free", await setScene(cluster, "free", true, { admissionPolicy: "false" }));
+    fixtures.set("patterns", await createFixture(cluster, "patterns", true));
+    fixtures.set("names", await createFixture(cluster, "names", false));
+    fixtures.set("free", await createFixture(cluster, "free", true, { admissionPolicy: "false" }));
   });
 
   after(async () => {
-    for (const { parts } of scenes.values()) await parts.removeFromAws();
+    for (const { parts } of fixtures.values()) await parts.removeFromAws();
     await cluster.remove();
   });
 
-  /** The answer to an attack in a scene: nothing where the API server would do it, else what it says. */
-  const answerTo = async (name: string, { what }: Attack): Promise<string> => {
-    const { parts, config, places } = sceneOf(name);
+  /** The API server's denial of an attack in a fixture; empty if it would allow it. */
+  const denialOf = async (name: string, { what }: Attack): Promise<string> => {
+    const { parts, config, places } = fixtureOf(name);
     const attack = attacksBy(config, places).find((one) => one.what === what);
     if (attack === undefined) throw new Error(`there is no attack that ${what}`);
     return denialMessage(parts.cluster, attack.call);
@@ -98,14 +95,14 @@ describe("a process with the helper's token", () => {
 
   for (const attack of attacksBy(readConfig(helperEnvironment), placesOf("any"))) {
     it(`${attack.what} with the rights for patterns, but not with a policy nor with the rights for names`, async () => {
-      assert.equal(await answerTo("free", attack), "");
-      assert.match(await answerTo("patterns", attack), attack.refusal);
-      assert.match(await answerTo("names", attack), attack.isOutside === true ? /cannot patch/ : attack.refusal);
+      assert.equal(await denialOf("free", attack), "");
+      assert.match(await denialOf("patterns", attack), attack.refusal);
+      assert.match(await denialOf("names", attack), attack.isOutside === true ? /cannot patch/ : attack.refusal);
     });
   }
 
-  it("works with the names of its own role until that role is deleted, and removes what it noted under them", async () => {
-    const { parts, places } = sceneOf("names");
+  it("may use the names of an earlier configuration only while a role grants them", async () => {
+    const { parts, places } = fixtureOf("names");
     const { empty } = places;
     const env = { ...parts.env, ECR_HELPER_BASIC_AUTH_SECRET: "old", ECR_HELPER_PULL_SECRET: "old-pull" };
     const old = readConfig(env);

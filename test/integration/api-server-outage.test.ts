@@ -15,7 +15,7 @@ const merge = "application/merge-patch+json";
 const secretsOf = (namespace: string, name: string): string =>
   `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3D${name}`;
 
-describe("an API server that ends and comes back", () => {
+describe("an API server that is stopped and started again", () => {
   let parts: Parts;
   let server: ApiServer;
 
@@ -50,7 +50,7 @@ describe("an API server that ends and comes back", () => {
     const accounts = `/api/v1/namespaces/${id}-account/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
     await waitForObject<ServiceAccount>(parts.options, accounts, ({ secrets }) => secrets !== undefined, timeout);
   };
-  /** Has etcd forget all that was, as it does every few minutes: whoever asks for changes since then is told 410 Gone. */
+  /** Compacts etcd, as the API server does every few minutes: a watch from an older version then gets 410 Gone. */
   const compact = async (): Promise<void> => {
     const { metadata } = await parts.admin<{ metadata: { resourceVersion: string } }>({
       method: "GET",
@@ -61,7 +61,7 @@ describe("an API server that ends and comes back", () => {
     assert.equal(answer.status, 200, await answer.text());
   };
 
-  it("is found again, and no change is missed, not even after etcd has compacted it", async () => {
+  it("is used again by the helper, which misses no change, not even one that etcd has compacted", async () => {
     for (const name of ["deleted", "account"]) await parts.namespace(`${id}-${name}`);
     for (const round of ["kept", "forgotten"]) await parts.namespace(`unlabelled-${id}-${round}`, { builds: id });
     const helper = parts.run({ ECR_HELPER_LOG_LEVEL: "debug" }, { ...parts.cluster, server: server.options.server });
@@ -75,7 +75,7 @@ describe("an API server that ends and comes back", () => {
     }
     assert.ok(
       helper.lines.some(({ message }) => / 410 /.test(message)),
-      "a watch was told that its version is gone",
+      "a watch got 410 Gone",
     );
     assert.equal((await helper.stop()).code, 0);
   });

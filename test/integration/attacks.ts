@@ -1,4 +1,4 @@
-// What somebody could try who has the helper's token: everything that the helper's rights name and that it never does.
+// Requests that a process with the helper's token could send: the helper's rights may allow them, but it never sends them.
 import type { HelperConfig } from "../../helper/config/helper-config.ts";
 import { exampleSecrets } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
@@ -7,26 +7,28 @@ import { annotations, entriesAnnotation, ownLabels, ownMetadata } from "../../he
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
 import { accountPath, secretPath } from "../support/kept-objects.ts";
 
-/** Namespaces by what is in them. */
+/** The namespaces of a test, by their contents. */
 export interface Places {
-  /** A build namespace as the helper keeps it. */
+  /** A build namespace with all of the helper's objects. */
   readonly kept: string;
-  /** One with a service account of others that the helper extended, which lists `theirs` first. */
+  /** A build namespace with a foreign service account that the helper extended, and which lists `theirs` first. */
   readonly shared: string;
-  /** One with a secret `ecr-creds` that the helper did not make. */
+  /** A build namespace with a secret `ecr-creds` that the helper did not create. */
   readonly foreign: string;
-  /** One with nothing in it. */
+  /** An empty build namespace. */
   readonly empty: string;
-  /** No build namespace. */
+  /** A namespace that is not a build namespace. */
   readonly outside: string;
 }
 
+/** A request that the policies must deny. */
 export interface Attack {
+  /** A description that is unique, and the first words of a test's title. */
   readonly what: string;
   readonly call: KubeRequest;
-  /** What the policy says of it. */
+  /** The policy's message. */
   readonly refusal: RegExp;
-  /** Whether rights by name do not reach so far. */
+  /** Whether a Role with the objects' names does not allow it either. */
   readonly isOutside?: boolean;
 }
 
@@ -36,20 +38,21 @@ const call = (method: KubeRequest["method"], path: string, contentType: string, 
   contentType,
   body,
 });
+/** A server-side apply by the helper, as a dry run. */
 export const apply = (path: string, body: object): KubeRequest =>
   call("PATCH", path, "application/apply-patch+yaml", body);
 const merge = (path: string, body: object): KubeRequest => call("PATCH", path, "application/merge-patch+json", body);
 const remove = (path: string): KubeRequest =>
   call("DELETE", path, "application/json", { apiVersion: "v1", kind: "DeleteOptions" });
 
-/** A secret as the helper applies it. */
+/** A secret as the helper applies it. Throws if the helper keeps no secret of that name. */
 export function secretNamed(config: HelperConfig, name: string): Secret {
   const found = exampleSecrets(config).find(({ metadata }) => metadata.name === name);
   if (found === undefined) throw new Error(`the helper keeps no secret ${name}`);
   return found;
 }
 
-/** Who owns what is others', too. */
+/** An owner that is not the helper's stack, for foreign objects. */
 export const stranger = { apiVersion: "v1", kind: "ConfigMap", name: "x", uid: "11111111-1111-1111-1111-111111111111" };
 const tokenType = {
   type: "kubernetes.io/service-account-token",
@@ -178,7 +181,7 @@ function accountAttacks(config: HelperConfig, { kept, shared, empty, outside }: 
   ];
 }
 
-/** Nothing of it is carried out: the API server only says whether it would be. */
+/** All attacks. They are dry runs: the API server only tells whether it would allow them. */
 export const attacksBy = (config: HelperConfig, places: Places): Attack[] => [
   ...secretAttacks(config, places),
   ...accountAttacks(config, places),

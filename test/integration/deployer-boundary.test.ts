@@ -1,5 +1,5 @@
-// The chain that makes an administrator of whoever may make policies, users and keys, against the permissions boundary that
-// infra/deployer-policy.json demands. https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+// A principal that may create policies, users and keys could make itself an administrator. The permissions boundary that
+// infra/deployer-policy.json requires prevents this. https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
@@ -27,7 +27,8 @@ describe("a deployer that created a policy that allows everything, and a user an
   let [id, theirs, lax, UserName, RoleName] = ["", "", "", "", ""];
   let policy: { PolicyArn: string };
   let own: Clients;
-  let made: Clients;
+  /** Clients with the key of the user that the deployer created. */
+  let created: Clients;
   let key = "";
 
   before(async () => {
@@ -43,7 +44,7 @@ describe("a deployer that created a policy that allows everything, and a user an
     await own.iam.send(new iam.AttachRolePolicyCommand({ RoleName, ...policy }));
     const { AccessKey } = await own.iam.send(new iam.CreateAccessKeyCommand({ UserName }));
     key = AccessKey?.AccessKeyId ?? "";
-    made = clientsOf(AccessKey);
+    created = clientsOf(AccessKey);
   });
 
   after(async () => {
@@ -56,7 +57,7 @@ describe("a deployer that created a policy that allows everything, and a user an
     await intruder.remove();
   });
 
-  /** They log in to ECR, and do nothing that the boundary leaves out. */
+  /** Asserts that a principal may get a token of ECR, and is denied everything that the boundary does not allow. */
   const isBounded = async (who: Clients): Promise<void> => {
     const denied = "with an explicit deny in a permissions boundary";
     assert.ok((await who.ecr.send(new ecr.GetAuthorizationTokenCommand())).authorizationData);
@@ -65,17 +66,17 @@ describe("a deployer that created a policy that allows everything, and a user an
     await refused(who.iam.send(new iam.CreatePolicyVersionCommand(version)), "iam:CreatePolicyVersion", denied);
     const unbounded = who.iam.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName }));
     await refused(unbounded, "iam:DeleteUserPermissionsBoundary", denied);
-    const [repositoryName, asked] = [id, { RoleArn: roleArn(theirs), RoleSessionName: id }];
+    const [repositoryName, session] = [id, { RoleArn: roleArn(theirs), RoleSessionName: id }];
     await refused(who.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName })), "ecr:DeleteRepository", denied);
     await refused(who.eks.send(new eks.DescribeClusterCommand({ name: cluster })), "eks:DescribeCluster", denied);
-    await refused(who.sts.send(new AssumeRoleCommand(asked)), "sts:AssumeRole", denied);
+    await refused(who.sts.send(new AssumeRoleCommand(session)), "sts:AssumeRole", denied);
   };
 
-  it("gets a key with no more rights than the boundary", async () => isBounded(made));
+  it("gets a key with no more rights than the boundary", async () => isBounded(created));
 
   it("gets a session with no more rights than the boundary", async () => {
     const RoleArn = roleArn(RoleName);
-    // AWS lets in whoever the role trusts by name; the emulator wants it allowed on both sides.
+    // In AWS the role's trust of a user's ARN is enough; the emulator needs an identity-based policy, too.
     const assume = { UserName: `${id}-user`, PolicyName: "assume" };
     const PolicyDocument = policyOf({ Effect: "Allow", Action: "sts:AssumeRole", Resource: RoleArn });
     await root.send(new iam.PutUserPolicyCommand({ ...assume, PolicyDocument }));
@@ -97,7 +98,7 @@ describe("a deployer that created a policy that allows everything, and a user an
     await refused(role, "iam:PutRolePermissionsBoundary");
   });
 
-  it("attaches no other policy to them, and puts none in them", async () => {
+  it("can neither attach other policies to them nor add inline policies", async () => {
     for (const PolicyArn of [administrator, lax]) {
       await refused(own.iam.send(new iam.AttachUserPolicyCommand({ UserName, PolicyArn })), "iam:AttachUserPolicy");
       await refused(own.iam.send(new iam.AttachRolePolicyCommand({ RoleName, PolicyArn })), "iam:AttachRolePolicy");
@@ -107,7 +108,7 @@ describe("a deployer that created a policy that allows everything, and a user an
     await refused(own.iam.send(new iam.PutRolePolicyCommand({ RoleName, ...inline })), "iam:PutRolePolicy");
   });
 
-  it("neither attaches its policy to those that have no boundary, nor lets anybody assume them", async () => {
+  it("can neither attach its policy to a user or role without a boundary, nor change the trust of such a role", async () => {
     await root.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName }));
     await root.send(new iam.DeleteRolePermissionsBoundaryCommand({ RoleName }));
     await refused(own.iam.send(new iam.AttachUserPolicyCommand({ UserName, ...policy })), "iam:AttachUserPolicy");

@@ -69,8 +69,8 @@ describe("a deployer with the rights of infra/deployer-policy.json", () => {
     await refused(own.iam.send(new iam.UpdateUserCommand(renamed)), "iam:UpdateUser");
     await refused(own.iam.send(new iam.DeleteUserCommand({ UserName })), "iam:DeleteUser");
     await refused(own.iam.send(new iam.DeleteRoleCommand({ RoleName })), "iam:DeleteRole");
-    const asked = { RoleArn: roleArn(theirs), RoleSessionName: id };
-    await refused(own.sts.send(new AssumeRoleCommand(asked)), "sts:AssumeRole");
+    const session = { RoleArn: roleArn(theirs), RoleSessionName: id };
+    await refused(own.sts.send(new AssumeRoleCommand(session)), "sts:AssumeRole");
     const inline = { UserName: `${id}-user`, PolicyName: "more", PolicyDocument: everything };
     await refused(own.iam.send(new iam.PutUserPolicyCommand(inline)), "iam:PutUserPolicy");
   });
@@ -105,8 +105,8 @@ describe("a deployer with the rights of infra/deployer-policy.json", () => {
   });
 
   it("is denied what the local cloud cannot evaluate", async () => {
-    const asked = own.iam.send(new iam.CreateGroupCommand({ GroupName: id }));
-    await assert.rejects(asked, {
+    const request = own.iam.send(new iam.CreateGroupCommand({ GroupName: id }));
+    await assert.rejects(request, {
       name: /^InvalidAction/,
       message: /does not know which rights iam:CreateGroup needs/,
     });

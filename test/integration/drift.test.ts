@@ -21,8 +21,8 @@ const annotate = (annotations: Record<string, string | null>) => (path: string) 
   merge(path, { metadata: { annotations } });
 const password = { data: { password: "eA==", ".dockerconfigjson": "e30=" } };
 
-/** What somebody does to a secret. */
-const deeds: Record<string, (path: string) => KubeRequest> = {
+/** Changes of a secret by other clients. */
+const changes: Record<string, (path: string) => KubeRequest> = {
   "is deleted": (path) => ({ method: "DELETE", path }),
   "gets another content": (path) => merge(path, password),
   "gets another content under the helper's own name": (path) => merge(path, password, "ecr-helper"),
@@ -64,7 +64,7 @@ describe("an object that the helper created", () => {
     secrets?.some(({ name }) => name === "ecr-creds") === true &&
     imagePullSecrets?.some(({ name }) => name === "ecr-creds-pull") === true;
 
-  /** A namespace of its own for each case: what was put back a moment ago is put back later the next time. */
+  /** A separate namespace for each case, because the helper reverts repeated edits of an object with backoff. */
   const fresh = async (): Promise<string> => {
     const namespace = `${id}-${String(++count)}`;
     await parts.namespace(namespace);
@@ -79,8 +79,8 @@ describe("an object that the helper created", () => {
   });
 
   for (const [name, all] of [
-    ["ecr-creds", { ...deeds, ...basicDeeds }],
-    ["ecr-creds-pull", deeds],
+    ["ecr-creds", { ...changes, ...basicDeeds }],
+    ["ecr-creds-pull", changes],
   ] as const) {
     for (const [what, deed] of Object.entries(all)) {
       it(`is restored at once when ${name} ${what}`, async () => {

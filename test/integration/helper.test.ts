@@ -57,13 +57,13 @@ describe("the helper, with the stack's own rights", () => {
     assert.equal(pulls[host], decode((await secret(first, "ecr-creds")).data["password"]));
   });
 
-  it("makes a service account that points at both, where there is none", async () => {
+  it("creates a service account with both secrets if there is none", async () => {
     const made = await parts.account(first);
     assert.deepEqual(made.secrets, [{ name: "ecr-creds" }]);
     assert.deepEqual(made.imagePullSecrets, [{ name: "ecr-creds-pull" }]);
   });
 
-  it("extends one that was there, and keeps what is not its own", async () => {
+  it("extends an existing service account, and keeps foreign entries", async () => {
     const extended = await parts.account(second);
     assert.deepEqual(extended.secrets, [{ name: "theirs" }, { name: "ecr-creds" }]);
     assert.deepEqual(extended.imagePullSecrets, [{ name: "theirs-too" }, { name: "ecr-creds-pull" }]);
@@ -96,7 +96,7 @@ describe("the helper, with the stack's own rights", () => {
     assert.equal((await secret(late, "ecr-creds")).type, "kubernetes.io/basic-auth");
   });
 
-  it("may do nothing but that: its own token opens no other object and no other verb, and reads no login", async () => {
+  it("has no other rights: its token allows no other object and no other verb, and cannot read a login", async () => {
     const { server, ca, token } = parts.cluster;
     const kube = createKubeClient({ server, ca, token: () => token });
     const body = { apiVersion: "v1", kind: "Secret", metadata: { name: "other", namespace: first } };
@@ -122,7 +122,7 @@ describe("the helper, with the stack's own rights", () => {
       { method: "GET", path: `/api/v1/namespaces/${String(parts.env["ECR_HELPER_NAMESPACE"])}/secrets/ecr-helper` },
     ];
     for (const call of refused) {
-      // The judges of the whole run (test/whole-run) know by it what is only tried.
+      // The tests of the whole run (test/whole-run) ignore dry runs.
       const path = `${call.path}${call.path.includes("?") ? "&" : "?"}dryRun=All`;
       await assert.rejects(
         kube({ ...call, path }),
@@ -160,7 +160,7 @@ describe("the helper, over time and beside other writers", () => {
 
   before(async () => {
     parts = await makeParts([namespace]);
-    // A registry of its own whose tokens live so short that several refreshes can be seen.
+    // A separate gateway, whose tokens live so briefly that the test sees several refreshes.
     const any = { address: loopback, port: 0 };
     gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
   });

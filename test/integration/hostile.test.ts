@@ -1,4 +1,5 @@
-// Somebody hostile owns a namespace, with all rights that can be given there, and writes what the helper reads. The others get and keep their credentials, and the helper's memory stays as it is.
+// A hostile tenant has all rights in a namespace, and writes what the helper reads there. All other namespaces must get and keep
+// their credentials, and the helper's memory must not grow.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -15,7 +16,7 @@ import { makeParts, type Parts } from "../support/stack-parts.ts";
 const id = randomBytes(3).toString("hex");
 const [victim, hostile, outside] = [`team-${id}-victim`, `team-${id}-hostile`, `other-${id}`];
 
-/** What Kubernetes takes in all annotations of an object together, less what others need there. */
+/** Kubernetes' limit for the size of an object's annotations, minus some room for those of other clients. */
 const largest = 240 * 1024;
 const text = (length: number): string => randomBytes(length / 2).toString("hex");
 

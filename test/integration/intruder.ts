@@ -1,4 +1,4 @@
-// Somebody with the rights of infra/deployer-policy.json who wants more, and what there is of others' in the account.
+// An intruder: an IAM user that has the rights of infra/deployer-policy.json and tries to get more, beside foreign resources.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import * as ecr from "@aws-sdk/client-ecr";
@@ -10,19 +10,24 @@ import { account, aws } from "../local/settings.ts";
 
 Object.assign(process.env, aws);
 
-/** The account's root, who has made the documents. */
+/** IAM as the account's root, which has created the deployer's policy and boundary. */
 export const root = new iam.IAMClient();
 
+/** The ARN of a policy of the account. */
 export const policyArn = (name: string): string => `arn:aws:iam::${account}:policy/${name}`;
+/** The ARN of AWS' policy that allows everything. */
 export const administrator = "arn:aws:iam::aws:policy/AdministratorAccess";
 
+/** A policy of one statement, as JSON. */
 export const policyOf = (statement: object): string =>
   JSON.stringify({ Version: "2012-10-17", Statement: [statement] });
+/** A policy that allows everything, as JSON. */
 export const everything = policyOf({ Effect: "Allow", Action: "*", Resource: "*" });
-/** A role's trust policy for the ARN of a principal; for the account by default. */
+/** A trust policy for the principal with an ARN; for the account by default. */
 export const trusting = (AWS = `arn:aws:iam::${account}:root`): string =>
   policyOf({ Effect: "Allow", Principal: { AWS }, Action: "sts:AssumeRole" });
 
+/** Clients of AWS with the same credentials. */
 export interface Clients {
   readonly iam: iam.IAMClient;
   readonly sts: STSClient;
@@ -36,7 +41,7 @@ interface Credentials {
   readonly SessionToken?: string | undefined;
 }
 
-/** The clients of somebody in AWS. */
+/** Clients with these credentials. */
 export function clientsOf({ AccessKeyId = "", SecretAccessKey = "", SessionToken }: Credentials = {}): Clients {
   const credentials = {
     accessKeyId: AccessKeyId,
@@ -51,30 +56,32 @@ export function clientsOf({ AccessKeyId = "", SecretAccessKey = "", SessionToken
   };
 }
 
-/** Refused, for lack of the right to do this; `reason` is AWS' own. */
+/** Asserts that AWS denies a request because the right to an action is missing; `reason` is the end of AWS' message. */
 export const refused = async (
-  asked: Promise<unknown>,
+  request: Promise<unknown>,
   action: string,
   reason = "because no identity-based policy allows",
 ): Promise<void> =>
-  assert.rejects(asked, (error: Error) => {
+  assert.rejects(request, (error: Error) => {
     assert.match(error.name, /^AccessDenied/, error.message);
     assert.match(error.message, new RegExp(`is not authorized to perform: ${action} on resource: \\S+ ${reason}`));
     return true;
   });
 
+/** The intruder, and foreign resources to attack. */
 export interface Intruder {
-  /** The stack's name, which all has that the documents are about. */
+  /** The stack's name, which is in the names of all resources that the deployer's policy covers. */
   readonly id: string;
   readonly userArn: string;
   readonly own: Clients;
-  /** The name of a user and a role of others; the role may do everything, and the account may assume it. */
+  /** The name of a foreign user and a foreign role. The role may do everything and trusts the account. */
   readonly theirs: string;
   /** The ARN of a policy that allows everything. */
   readonly lax: string;
   readonly remove: () => Promise<void>;
 }
 
+/** Creates the intruder, its boundary and the foreign resources. */
 export async function makeIntruder(): Promise<Intruder> {
   const id = `intruder-${randomBytes(3).toString("hex")}`;
   const [name, theirs, lax] = [`${id}-user`, `${id}-theirs`, `${id}-lax`];

@@ -29,7 +29,7 @@ function callsOf(snippet: string, outputs: unknown = {}): string[] {
   return readFileSync(join(folder, "calls"), "utf8").trim().split("\n");
 }
 
-/** The configuration that the calls set, as the program is given it. */
+/** The configuration that the calls set, by key. */
 function configOf(calls: readonly string[]): Record<string, string> {
   const values: Record<string, string> = {};
   const lists: Record<string, string[]> = {};
@@ -49,12 +49,12 @@ const run = async (calls: readonly string[], before: Record<string, string> = cl
 describe("the commands of README.md for a cluster", () => {
   const calls = callsOf(shellSnippet("README.md", "pulumi stack init"));
 
-  it("set what the program takes", async () => {
+  it("set valid configuration", async () => {
     const { outputs } = await run(calls, {});
     assert.deepEqual(outputs["buildNamespaces"], ["team-a", "team-b"]);
   });
 
-  it("bring the stack up and show what it has", () => {
+  it("deploy the stack, and show its outputs and the log of the helper", () => {
     const others = calls.filter((call) => !call.startsWith("pulumi config set"));
     assert.deepEqual(others, [
       "npm ci",

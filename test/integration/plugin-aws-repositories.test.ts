@@ -12,20 +12,20 @@ import {
   lifecycle,
   name,
   refresh,
-  removeMade,
+  removeCreated,
   session,
   text,
   typeOf,
   update,
 } from "./plugin-resources.ts";
 
-after(removeMade);
+after(removeCreated);
 
 describe("repositories of the AWS stand-in", () => {
   const token = "aws:ecr/repository:Repository";
   const inputs = { name, imageScanningConfiguration: { scanOnPush: true }, tags: { team: "x" } };
 
-  it("are made as the program says, and say what AWS says", async () => {
+  it("are created with the program's inputs, and have the outputs of AWS", async () => {
     const { outputs, id } = await lifecycle(token, inputs);
     assert.equal(id, name);
     assert.deepEqual(plainProperties(outputs), {
@@ -42,7 +42,7 @@ describe("repositories of the AWS stand-in", () => {
     });
   });
 
-  it("are changed in place", async () => {
+  it("are updated in place", async () => {
     const live = firstOf(token);
     const next = { name, imageScanningConfiguration: { scanOnPush: false }, tags: {}, imageTagMutability: "IMMUTABLE" };
     const updated = await update(token, live, { ...next, forceDelete: true });
@@ -51,7 +51,7 @@ describe("repositories of the AWS stand-in", () => {
     await update(token, updated, inputs);
   });
 
-  it("show what others changed, and are mended", async () => {
+  it("show changes by other clients, and are corrected", async () => {
     const live = firstOf(token);
     const client = session.ecr();
     await client.send(
@@ -62,19 +62,19 @@ describe("repositories of the AWS stand-in", () => {
     );
     const resourceArn = text(live, "arn");
     await client.send(new ecr.TagResourceCommand({ resourceArn, tags: [{ Key: "theirs", Value: "y" }] }));
-    const seen = (await refresh(token, live)) ?? assert.fail();
-    assert.deepEqual(seen.inputs["imageScanningConfiguration"], { scanOnPush: false });
-    const wanted = await checked(token, inputs, seen.inputs);
-    assert.deepEqual(changes(token, seen, wanted), {
+    const refreshed = (await refresh(token, live)) ?? assert.fail();
+    assert.deepEqual(refreshed.inputs["imageScanningConfiguration"], { scanOnPush: false });
+    const wanted = await checked(token, inputs, refreshed.inputs);
+    assert.deepEqual(changes(token, refreshed, wanted), {
       "imageScanningConfiguration.scanOnPush": "UPDATE",
       "tags.theirs": "DELETE",
       tagsAll: "UPDATE",
     });
-    await update(token, seen, inputs);
+    await update(token, refreshed, inputs);
     assert.deepEqual((await refresh(token, live))?.outputs, live.outputs);
   });
 
-  it("refuse a name that is taken, in AWS' own words", async () => {
+  it("refuse a name that exists, with the error of AWS", async () => {
     await assert.rejects(typeOf(token).create({ name }, session), {
       message: new RegExp(
         `^creating ECR Repository \\(${name}\\): operation error ECR: CreateRepository, ` +
@@ -83,7 +83,7 @@ describe("repositories of the AWS stand-in", () => {
     });
   });
 
-  it("hold a policy, of which the spelling does not count", async () => {
+  it("have a policy, whose equivalent spellings are no change", async () => {
     const statement = { Sid: "x", Effect: "Allow", Principal: "*", Action: "ecr:ListImages" };
     const document = (one: object): string => JSON.stringify({ Version: "2008-10-17", Statement: [one] });
     const part = "aws:ecr/repositoryPolicy:RepositoryPolicy";
@@ -94,13 +94,13 @@ describe("repositories of the AWS stand-in", () => {
     assert.deepEqual(await refresh(part, live), live);
     const theirs = document({ ...statement, Action: "ecr:PutImage" });
     await session.ecr().send(new ecr.SetRepositoryPolicyCommand({ repositoryName: name, policyText: theirs }));
-    const seen = (await refresh(part, live)) ?? assert.fail();
-    assert.deepEqual(changes(part, seen, live.inputs), { policy: "UPDATE" });
-    await update(part, seen, { repository: name, policy: document(statement) });
+    const refreshed = (await refresh(part, live)) ?? assert.fail();
+    assert.deepEqual(changes(part, refreshed, live.inputs), { policy: "UPDATE" });
+    await update(part, refreshed, { repository: name, policy: document(statement) });
     await assertDeleted(part, live);
   });
 
-  it("hold a lifecycle policy", async () => {
+  it("have a lifecycle policy", async () => {
     const rule = (count: number): object => ({
       rulePriority: count,
       selection: { tagStatus: "any", countType: "imageCountMoreThan", countNumber: count },
@@ -110,12 +110,12 @@ describe("repositories of the AWS stand-in", () => {
     const live = await lifecycle(part, { repository: name, policy: JSON.stringify({ rules: [rule(1)] }) });
     const lifecyclePolicyText = JSON.stringify({ rules: [rule(2)] });
     await session.ecr().send(new ecr.PutLifecyclePolicyCommand({ repositoryName: name, lifecyclePolicyText }));
-    const seen = (await refresh(part, live)) ?? assert.fail();
-    assert.deepEqual(changes(part, seen, live.inputs), { policy: "UPDATE_REPLACE" });
+    const refreshed = (await refresh(part, live)) ?? assert.fail();
+    assert.deepEqual(changes(part, refreshed, live.inputs), { policy: "UPDATE_REPLACE" });
     await assertDeleted(part, live);
   });
 
-  it("are deleted, and not there any more", async () => {
+  it("are deleted", async () => {
     const live = firstOf(token);
     await assertDeleted(token, live);
   });

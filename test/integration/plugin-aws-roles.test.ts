@@ -15,14 +15,14 @@ import {
   name,
   policyDocument,
   refresh,
-  removeMade,
+  removeCreated,
   session,
   text,
   typeOf,
   update,
 } from "./plugin-resources.ts";
 
-after(removeMade);
+after(removeCreated);
 
 const trust = (service: string): string =>
   JSON.stringify({
@@ -31,13 +31,13 @@ const trust = (service: string): string =>
   });
 const roleArn = (role: string): string => `arn:aws:iam::${account}:role/${role}`;
 
-describe("roles and what takes them, by the AWS stand-in", () => {
+describe("roles, OIDC providers and associations of the AWS stand-in", () => {
   const roleToken = "aws:iam/role:Role";
   const oidcToken = "aws:iam/openIdConnectProvider:OpenIdConnectProvider";
   const associationToken = "aws:eks/podIdentityAssociation:PodIdentityAssociation";
   let role: LiveResource;
 
-  it("make a role, and change all that can be changed in place", async () => {
+  it("create a role, and update in place all properties that allow it", async () => {
     const inputs = { name, assumeRolePolicy: trust("pods.eks.amazonaws.com"), tags: { a: "1" } };
     role = await lifecycle(roleToken, inputs);
     assert.equal(role.outputs["arn"], roleArn(name));
@@ -49,15 +49,15 @@ describe("roles and what takes them, by the AWS stand-in", () => {
     assert.deepEqual([role.outputs["maxSessionDuration"], role.outputs["description"]], [3600, ""]);
   });
 
-  it("see a trust policy that others wrote", async () => {
+  it("show another client's change of a trust policy", async () => {
     const theirs = { RoleName: name, PolicyDocument: trust("lambda.amazonaws.com") };
     await session.iam.send(new iam.UpdateAssumeRolePolicyCommand(theirs));
-    const seen = (await refresh(roleToken, role)) ?? assert.fail();
-    assert.deepEqual(changes(roleToken, seen, role.inputs), { assumeRolePolicy: "UPDATE" });
-    role = await update(roleToken, seen, { ...role.inputs, __defaults: undefined });
+    const refreshed = (await refresh(roleToken, role)) ?? assert.fail();
+    assert.deepEqual(changes(roleToken, refreshed, role.inputs), { assumeRolePolicy: "UPDATE" });
+    role = await update(roleToken, refreshed, { ...role.inputs, __defaults: undefined });
   });
 
-  it("attach a policy to a role, and delete it all the same where it is told to", async () => {
+  it("attach a policy to a role, and delete the role nevertheless if forceDetachPolicies is set", async () => {
     const policy = await create("aws:iam/policy:Policy", { name: `${name}-r`, policy: policyDocument("s3:*") });
     const token = "aws:iam/rolePolicyAttachment:RolePolicyAttachment";
     const inputs = { role: name, policyArn: policy.id };
@@ -70,7 +70,7 @@ describe("roles and what takes them, by the AWS stand-in", () => {
     await assertDeleted("aws:iam/policy:Policy", policy);
   });
 
-  it("make an OIDC provider, and find it by its issuer and by its ARN", async () => {
+  it("create an OIDC provider, and find it by its issuer and by its ARN", async () => {
     const url = `https://${name}.example.com/id`;
     const live = await lifecycle(oidcToken, { url, clientIdLists: ["b", "a"], tags: { a: "1" } });
     assert.equal(live.id, `arn:aws:iam::${account}:oidc-provider/${name}.example.com/id`);
@@ -96,10 +96,10 @@ describe("roles and what takes them, by the AWS stand-in", () => {
     await assert.rejects(typeOf(associationToken).read("a-1", session), /use: 'cluster-name,association-id'/);
   });
 
-  it("leave a resource in the state that is made, but not as it should be", async () => {
+  it("keep a resource in the state whose update has failed halfway", async () => {
     const url = `https://${name}.example.com/thumb`;
     const live = await create(oidcToken, { url, clientIdLists: ["a"] });
-    // The emulator has neither action; AWS might refuse them as well.
+    // The emulator does not have the actions that this needs; AWS might deny them.
     const thumbprints = { url, clientIdLists: ["a", "b"], thumbprintLists: ["0".repeat(40)] };
     const failed = typeOf(oidcToken).update(live.id, live.outputs, await checked(oidcToken, thumbprints), session);
     await assert.rejects(failed, (error: unknown) => {

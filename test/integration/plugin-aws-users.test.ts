@@ -8,24 +8,24 @@ import { isSecret, plainProperties } from "../local/pulumi/values.ts";
 import { account } from "../local/settings.ts";
 import {
   assertDeleted,
-  assertSettled,
+  assertNoChanges,
   changes,
   checked,
   create,
   firstOf,
   lifecycle,
-  made,
+  created,
   name,
   policyDocument,
   refresh,
-  removeMade,
+  removeCreated,
   session,
   text,
   typeOf,
   update,
 } from "./plugin-resources.ts";
 
-after(removeMade);
+after(removeCreated);
 
 async function oldVersion(PolicyArn: string): Promise<string | undefined> {
   const { Versions = [] } = await session.iam.send(new iam.ListPolicyVersionsCommand({ PolicyArn }));
@@ -40,7 +40,7 @@ describe("users, policies and keys of the AWS stand-in", () => {
   let policy: LiveResource;
   let user: LiveResource;
 
-  it("make a policy, in new versions of which only five are kept", async () => {
+  it("create a policy, and update it by new versions, of which AWS keeps five", async () => {
     policy = await lifecycle(policyToken, { ...policyInputs, tags: { a: "1" } });
     assert.equal(policy.id, `arn:aws:iam::${account}:policy/${name}`);
     assert.equal(policy.outputs["attachmentCount"], 0);
@@ -53,20 +53,20 @@ describe("users, policies and keys of the AWS stand-in", () => {
     policy = await update(policyToken, policy, policyInputs);
   });
 
-  it("see a policy that others wrote, and mend it", async () => {
+  it("show another client's change of a policy, and correct it", async () => {
     await session.iam.send(
       new iam.DeletePolicyVersionCommand({ PolicyArn: policy.id, VersionId: await oldVersion(policy.id) }),
     );
     const theirs = { PolicyArn: policy.id, PolicyDocument: policyDocument("iam:*"), SetAsDefault: true };
     await session.iam.send(new iam.CreatePolicyVersionCommand(theirs));
-    const seen = (await refresh(policyToken, policy)) ?? assert.fail();
-    assert.match(text(seen, "policy"), /iam:\*/);
-    const wanted = await checked(policyToken, policyInputs, seen.inputs);
-    assert.deepEqual(changes(policyToken, seen, wanted), { policy: "UPDATE" });
-    policy = await update(policyToken, seen, policyInputs);
+    const refreshed = (await refresh(policyToken, policy)) ?? assert.fail();
+    assert.match(text(refreshed, "policy"), /iam:\*/);
+    const wanted = await checked(policyToken, policyInputs, refreshed.inputs);
+    assert.deepEqual(changes(policyToken, refreshed, wanted), { policy: "UPDATE" });
+    policy = await update(policyToken, refreshed, policyInputs);
   });
 
-  it("make a user, and change its tags and its boundary", async () => {
+  it("create a user, and update its tags and its boundary", async () => {
     user = await lifecycle(userToken, { name, path: "/plugins/", tags: { a: "1" } });
     assert.equal(user.outputs["arn"], `arn:aws:iam::${account}:user/plugins/${name}`);
     assert.match(text(user, "uniqueId"), /^AIDA/);
@@ -77,7 +77,7 @@ describe("users, policies and keys of the AWS stand-in", () => {
     assert.deepEqual([user.outputs["permissionsBoundary"], user.outputs["tagsAll"]], [undefined, {}]);
   });
 
-  it("refuse a user that exists, with AWS' code, the call and the name", async () => {
+  it("refuse a user that exists, with the error code of AWS, the call and the name", async () => {
     await assert.rejects(typeOf(userToken).create({ name }, session), {
       message: new RegExp(
         `^creating IAM User \\(${name}\\): operation error IAM: CreateUser, https response error StatusCode: 409, ` +
@@ -86,7 +86,7 @@ describe("users, policies and keys of the AWS stand-in", () => {
     });
   });
 
-  it("attach a policy, and see when others detach it", async () => {
+  it("attach a policy, and show when other clients detach it", async () => {
     const inputs = { user: name, policyArn: policy.id };
     const live = await lifecycle(attachmentToken, inputs, () => `${name}/${policy.id}`);
     assert.equal(live.id, `${name}-${policy.id}`);
@@ -97,7 +97,7 @@ describe("users, policies and keys of the AWS stand-in", () => {
     await assert.rejects(typeOf(attachmentToken).read("no-slash", session), /expected <user-name>\/<policy_arn>/);
   });
 
-  it("make a key whose secret is told once, kept, and secret", async () => {
+  it("create a key, whose secret AWS returns once, and keep it marked as secret", async () => {
     const key = await create(keyToken, { user: name });
     assert.match(key.id, /^AKIA/);
     assert.ok(isSecret(key.outputs["secret"]) && isSecret(key.outputs["sesSmtpPasswordV4"]));
@@ -106,20 +106,20 @@ describe("users, policies and keys of the AWS stand-in", () => {
     assert.equal((await own.identity()).arn, `arn:aws:iam::${account}:user/plugins/${name}`);
     const imported = (await typeOf(keyToken).read(key.id, session)) ?? assert.fail();
     assert.deepEqual([imported.outputs["user"], imported.outputs["secret"]], [name, undefined]);
-    assertSettled(keyToken, imported, await checked(keyToken, { user: name }));
+    assertNoChanges(keyToken, imported, await checked(keyToken, { user: name }));
   });
 
-  it("deactivate a key, and activate one that others deactivated", async () => {
+  it("deactivate a key, and activate one that another client deactivated", async () => {
     const key = firstOf(keyToken);
     const inactive = await update(keyToken, key, { user: name, status: "Inactive" });
     assert.deepEqual(inactive.outputs["secret"], key.outputs["secret"]);
     const wanted = await checked(keyToken, { user: name }, key.inputs);
-    const seen = (await refresh(keyToken, key)) ?? assert.fail();
-    assert.deepEqual(changes(keyToken, seen, wanted), { status: "UPDATE" });
-    await update(keyToken, seen, { user: name });
+    const refreshed = (await refresh(keyToken, key)) ?? assert.fail();
+    assert.deepEqual(changes(keyToken, refreshed, wanted), { status: "UPDATE" });
+    await update(keyToken, refreshed, { user: name });
   });
 
-  it("refuse a third key, and delete no user that has keys unless it is told to", async () => {
+  it("refuse a third key, and delete a user that has keys only if forceDestroy is set", async () => {
     await create(keyToken, { user: name });
     await assert.rejects(
       typeOf(keyToken).create({ user: name }, session),
@@ -128,12 +128,12 @@ describe("users, policies and keys of the AWS stand-in", () => {
     await assert.rejects(typeOf(userToken).delete(name, user.outputs, session), /DeleteConflict/);
     await typeOf(userToken).delete(name, { ...user.outputs, forceDestroy: true }, session);
     assert.equal(await refresh(userToken, user), undefined);
-    for (const [token, key] of made.filter(([one]) => one === keyToken)) await assertDeleted(token, key);
+    for (const [token, key] of created.filter(([one]) => one === keyToken)) await assertDeleted(token, key);
     await assertDeleted(userToken, user);
     await assertDeleted(policyToken, policy);
   });
 
-  it("make nothing for a user that is not there", async () => {
+  it("create no key for a user that does not exist", async () => {
     await assert.rejects(
       typeOf(keyToken).create({ user: `${name}-nobody` }, session),
       /operation error IAM: CreateAccessKey, .*NoSuchEntity: /,

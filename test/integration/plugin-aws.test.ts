@@ -12,7 +12,7 @@ describe("functions of the AWS stand-in", () => {
   const call = async (token: string, args: Properties = {}): Promise<Properties> =>
     (awsFunctions[token] ?? assert.fail(token))(args, session);
 
-  it("tell who asks, and where", async () => {
+  it("return the caller's identity, the partition and the region", async () => {
     const identity = await call("aws:index/getCallerIdentity:getCallerIdentity");
     assert.deepEqual([identity["accountId"], identity["id"]], [account, account]);
     assert.deepEqual(await call("aws:index/getPartition:getPartition"), {
@@ -26,7 +26,7 @@ describe("functions of the AWS stand-in", () => {
     assert.equal(china?.["partition"], "aws-cn");
   });
 
-  it("give a token whose secrets are secret", async () => {
+  it("return a token whose password is marked as secret", async () => {
     const token = await call("aws:ecr/getAuthorizationToken:getAuthorizationToken");
     assert.equal(token["userName"], "AWS");
     assert.ok(isSecret(token["password"]) && isSecret(token["authorizationToken"]));
@@ -34,7 +34,7 @@ describe("functions of the AWS stand-in", () => {
     assert.ok(new Date(token["expiresAt"] as string) > new Date());
   });
 
-  it("describe a cluster, and say which one is not there", async () => {
+  it("describe a cluster, and name one that does not exist", async () => {
     const found = await call("aws:eks/getCluster:getCluster", { name: cluster });
     assert.equal(found["arn"], `arn:aws:eks:us-east-1:${account}:cluster/${cluster}`);
     const [authority] = found["certificateAuthorities"] as { data: string }[];
@@ -45,7 +45,7 @@ describe("functions of the AWS stand-in", () => {
     await assert.rejects(call("aws:eks/getCluster:getCluster"), /name: Missing required argument/);
   });
 
-  it("are not even asked by a provider with wrong credentials, or none", async () => {
+  it("are not called if the provider has wrong credentials or none", async () => {
     const wrong = { region: "us-east-1", accessKey: "AKIAWRONG", secretKey: "wrong-s3cret" };
     await assert.rejects(
       awsProvider.configure(wrong, () => undefined),
@@ -74,7 +74,7 @@ describe("functions of the AWS stand-in", () => {
     }
   });
 
-  it("say that AWS is out of reach, and which call it was", async () => {
+  it("report that AWS is unreachable, with the failed call", async () => {
     const nowhere = awsSession({ region: "us-east-1", endpoints: [{ sts: "http://127.0.0.1:9" }], maxRetries: 0 });
     await assert.rejects(nowhere.identity(), /operation error STS: GetCallerIdentity, .*ECONNREFUSED/);
   });

@@ -39,8 +39,8 @@ const inputs = (tag: string, further: Properties = {}): Properties => ({
 const password = (): string => plain(login["password"]) as string;
 const digestOf = ({ outputs }: LiveResource): string => outputs["repoDigest"] as string;
 
-async function checked(given: Properties): Promise<Properties> {
-  const { inputs: result, failures } = await image.check({ inputs: given, naming: { name: "i" } }, session);
+async function checked(news: Properties): Promise<Properties> {
+  const { inputs: result, failures } = await image.check({ inputs: news, naming: { name: "i" } }, session);
   assert.deepEqual(failures, []);
   return result;
 }
@@ -56,8 +56,8 @@ before(async () => {
 });
 after(async () => {
   await repositories.delete(repository, { forceDelete: true }, cloud);
-  const left = (await docker(session, ["image", "ls", "--quiet", name])).split("\n").filter(Boolean);
-  if (left.length > 0) await docker(session, ["image", "rm", "--force", ...left]);
+  const remaining = (await docker(session, ["image", "ls", "--quiet", name])).split("\n").filter(Boolean);
+  if (remaining.length > 0) await docker(session, ["image", "rm", "--force", ...remaining]);
   await rm(folder, { recursive: true });
 });
 
@@ -77,19 +77,19 @@ describe("images of the Docker stand-in", () => {
     assert.equal(found.status, 200);
   });
 
-  it("keep the login secret in the state", () => {
+  it("mark the login as secret in the state", () => {
     const { __inputs: remembered, ...outputs } = live.outputs;
     assert.ok(isSecret(remembered));
     assert.doesNotMatch(JSON.stringify(outputs), new RegExp(password().slice(0, 20)));
     assert.equal(outputs["registryServer"], server);
   });
 
-  it("are unchanged at the next run, which has another login", async () => {
+  it("are unchanged if only the login differs", async () => {
     const next = await checked(inputs("1", { registry: { ...login, password: secret("another") } }));
     assert.equal(image.diff({ state: live.outputs, inputs: next }).changes, false);
   });
 
-  it("are built again when a file changes, with a digest that a preview does not know", async () => {
+  it("are built again when a file changes, with a digest that is unknown in a preview", async () => {
     await writeFile(join(folder, "context/file"), `${repository} again`);
     const next = await checked(inputs("1"));
     assert.deepEqual(image.diff({ state: live.outputs, inputs: next }).detailed, { build: "UPDATE" });
@@ -100,19 +100,19 @@ describe("images of the Docker stand-in", () => {
     live = updated;
   });
 
-  it("are the image's own id where they are not pushed", async () => {
+  it("have the image's id as digest if they are not pushed", async () => {
     const local = await image.create(await checked(inputs("local", { skipPush: true })), session);
     assert.match(digestOf(local), /^sha256:[0-9a-f]{64}$/);
   });
 
-  it("stay where they are when they are deleted, and no drift is found", async () => {
+  it("remain in the engine after a delete, and never show drift", async () => {
     await image.delete(live.id, live.outputs, session);
     await docker(session, ["image", "inspect", live.id]);
     await docker(session, ["image", "rm", live.id]);
     assert.deepEqual(await image.read(live.id, session, live), live);
   });
 
-  it("say what a build says, without secret arguments", async () => {
+  it("report the output of a failed build, without secret arguments", async () => {
     await writeFile(join(folder, "Broken"), 'FROM scratch\nARG WHAT\nCOPY "$WHAT" /file\n');
     const build = {
       context: join(folder, "context"),
@@ -127,7 +127,7 @@ describe("images of the Docker stand-in", () => {
     });
   });
 
-  it("are refused by a registry that does not take the password, which nobody is told", async () => {
+  it("fail without quoting the password if the registry does not accept it", async () => {
     const registry = { ...login, password: secret("wrong-password") };
     await assert.rejects(image.create(await checked(inputs("refused", { registry })), session), (error: unknown) => {
       assert.ok(error instanceof Error);

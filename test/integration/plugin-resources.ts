@@ -1,5 +1,5 @@
-// What the tests of the AWS stand-in's types share: resources made, refreshed, imported, changed and deleted by its own methods,
-// as the engine calls them.
+// Shared by the tests of the AWS stand-in's resource types: creates, refreshes, imports, updates and deletes resources with the
+// stand-in's own methods, as Pulumi's engine calls them.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { aws } from "../local/settings.ts";
@@ -10,76 +10,77 @@ import type { Properties } from "../local/pulumi/values.ts";
 
 Object.assign(process.env, aws);
 
+/** The token of a resource type, such as `aws:iam/role:Role`. */
 export type Token = keyof typeof awsTypes;
 
-/** The emulator's root user. */
+/** A session as the emulator's root user. */
 export const session = awsSession({});
-/** What everything of a test file is called, or starts with. */
+/** The name of a test file's resources, or its prefix. */
 export const name = `plugin-${randomBytes(3).toString("hex")}`;
-/** In the order in which they were made. */
-export const made: [Token, LiveResource][] = [];
+/** The created resources, in the order of creation. */
+export const created: [Token, LiveResource][] = [];
 const naming = { name };
 
 /** An IAM policy that allows one action. */
 export const policyDocument = (action: string): string =>
   JSON.stringify({ Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: [action], Resource: "*" }] });
 
-/** The type that a test is about. */
+/** The implementation of a resource type. */
 export const typeOf = (token: Token): ResourceType<AwsSession> => awsTypes[token];
 
-/** Inputs as check gives them, without failures. */
+/** The inputs that the type's `check` returns. Fails if it reports failures. */
 export async function checked(token: Token, inputs: Properties, oldInputs?: Properties): Promise<Properties> {
   const result = await typeOf(token).check({ inputs, oldInputs, naming });
   assert.deepEqual(result.failures, []);
   return result.inputs;
 }
 
-/** Makes a resource as the engine does; it is deleted after the test at the latest. */
+/** Creates a resource as the engine does. `removeCreated` deletes it at the latest. */
 export async function create(token: Token, inputs: Properties): Promise<LiveResource> {
   const live = await typeOf(token).create(await checked(token, inputs), session);
-  made.push([token, live]);
+  created.push([token, live]);
   return live;
 }
 
-/** Changes a resource in place. Nothing is left to change then. */
+/** Updates a resource in place, and asserts that nothing remains to be changed. */
 export async function update(token: Token, live: LiveResource, inputs: Properties): Promise<LiveResource> {
   const next = await checked(token, inputs, live.inputs);
   assert.deepEqual(typeOf(token).diff({ state: live.outputs, inputs: next }, session).replaces, []);
   const updated = await typeOf(token).update(live.id, live.outputs, next, session);
-  assertSettled(token, updated, next);
+  assertNoChanges(token, updated, next);
   return updated;
 }
 
-/** The resource as it is; undefined where it is not there. */
+/** The current state of a resource; undefined if it does not exist. */
 export const refresh = async (token: Token, live: LiveResource): Promise<LiveResource | undefined> =>
   typeOf(token).read(live.id, session, live);
 
-/** What a program with these inputs would change. */
+/** The properties that a program with these inputs would change, each with the kind of change. */
 export const changes = (token: Token, live: LiveResource, inputs: Properties): Readonly<Record<string, string>> =>
   typeOf(token).diff({ state: live.outputs, inputs }, session).detailed;
 
-/** A program with these inputs would change nothing. */
-export function assertSettled(token: Token, live: LiveResource, inputs: Properties): void {
+/** Asserts that a program with these inputs would change nothing. */
+export function assertNoChanges(token: Token, live: LiveResource, inputs: Properties): void {
   assert.deepEqual(changes(token, live, inputs), {});
 }
 
-/** An output that is a text. */
+/** An output that is a string. Fails if it is not. */
 export const text = (live: LiveResource, key: string): string => {
   const value = live.outputs[key];
-  assert.ok(typeof value === "string", `${key} is a text`);
+  assert.ok(typeof value === "string", `${key} is a string`);
   return value;
 };
 
-/** Whatever a failed test left. */
-export async function removeMade(): Promise<void> {
-  for (const [token, live] of made.reverse()) {
+/** Deletes all created resources; those that a test has deleted are ignored. */
+export async function removeCreated(): Promise<void> {
+  for (const [token, live] of created.reverse()) {
     await typeOf(token)
       .delete(live.id, { ...live.outputs, forceDelete: true, forceDestroy: true }, session)
       .catch(() => undefined);
   }
 }
 
-/** What is the same for all types: a refresh and an import find what was made, and a second delete nothing to do. */
+/** Creates a resource, and asserts what holds for all types: a refresh and an import find it with nothing to change. */
 export async function lifecycle(
   token: Token,
   inputs: Properties,
@@ -91,20 +92,20 @@ export async function lifecycle(
   const imported = await typeOf(token).read(importId?.(live) ?? live.id, session);
   assert.ok(imported !== undefined);
   assert.equal(imported.id, live.id);
-  assertSettled(token, imported, await checked(token, imported.inputs));
-  assert.deepEqual(changes(token, imported, live.inputs), {}, "an import knows all that the program says");
+  assertNoChanges(token, imported, await checked(token, imported.inputs));
+  assert.deepEqual(changes(token, imported, live.inputs), {}, "an import finds all inputs of the program");
   return live;
 }
 
-/** Deletes a resource, and once more what is gone. */
+/** Deletes a resource, and asserts that a second deletion has no error. */
 export async function assertDeleted(token: Token, live: LiveResource): Promise<void> {
   await typeOf(token).delete(live.id, live.outputs, session);
   assert.equal(await refresh(token, live), undefined);
   await typeOf(token).delete(live.id, live.outputs, session);
 }
 
-/** The first resource of a type that the test file made. */
+/** The first resource of a type that the test file created. Fails if there is none. */
 export function firstOf(token: Token): LiveResource {
-  const [, live] = made.find(([one]) => one === token) ?? assert.fail(`no ${token} was made`);
+  const [, live] = created.find(([one]) => one === token) ?? assert.fail(`no ${token} was created`);
   return live;
 }

@@ -1,4 +1,5 @@
-// The policies of a stack in a cluster of the test's own, and a helper's token there with rights to everything that they judge.
+// The admission policies of a stack in a disposable cluster, and a helper's token whose RBAC rights cover everything that the
+// policies decide about.
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import type { KubeOptions } from "../../helper/kube/client.ts";
 import type { Kube } from "../../helper/kube/types.ts";
@@ -6,6 +7,7 @@ import { policySpecs } from "../../infra/admission/policies.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import type { Cluster } from "../support/helper-process.ts";
 
+/** A stack's helper configuration, and access to the cluster with the helper's token. */
 export interface PolicyStack {
   readonly config: HelperConfig;
   readonly cluster: Cluster;
@@ -13,7 +15,7 @@ export interface PolicyStack {
 
 const post = async (admin: Kube, path: string, body: object): Promise<unknown> => admin({ method: "POST", path, body });
 
-/** Gives all service accounts the rights to secrets and service accounts everywhere, so that only policies decide. */
+/** Grants all service accounts every right to secrets and service accounts, so that only the policies decide. */
 export async function openRights(admin: Kube, name: string): Promise<void> {
   const rbac = "/apis/rbac.authorization.k8s.io/v1";
   const rules = [{ apiGroups: [""], resources: ["secrets", "serviceaccounts"], verbs: ["*"] }];
@@ -25,7 +27,7 @@ export async function openRights(admin: Kube, name: string): Promise<void> {
   });
 }
 
-/** Sets the policies that a stack with a helper of this configuration has. The one for secrets is the last. */
+/** Applies the policies of a stack with this helper configuration. The policy for secrets is applied last. */
 export async function setPolicies(admin: Kube, config: HelperConfig): Promise<void> {
   const { namespace, pullSecret, owner, basicAuthSecrets } = config;
   const kept = { namespaceRules: config, basicAuthSecrets: [...basicAuthSecrets.values()], pullSecret, owner };
@@ -45,7 +47,7 @@ export async function setPolicies(admin: Kube, config: HelperConfig): Promise<vo
   }
 }
 
-/** Makes the namespace of a stack's helper, its service account and its policies; `env` is what is special of the helper's. */
+/** Creates the namespace of a stack's helper, its service account and its policies. `env` overrides the helper's defaults. */
 export async function makePolicyStack(
   admin: Kube,
   { server, ca }: KubeOptions,

@@ -15,12 +15,12 @@ import { makeParts, type Parts } from "../support/stack-parts.ts";
 const id = randomBytes(3).toString("hex");
 const namespace = `pushes-${id}`;
 const repositoryName = `pushes-${id}/app`;
-/** Which builds may push to, and pods may not. */
+/** A repository that builds may push to and pods may not. */
 const refusedToPulls = `refused-${id}/pushed`;
 const roleName = `refused-${id}`;
-const asked = /^asked for|no authorization token/;
+const failedRequest = /no authorization token/;
 
-describe("a helper that assumes a role for the logins that push", () => {
+describe("a helper that assumes a role for push logins", () => {
   const iam = new IAMClient();
   const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(account) });
   let parts: Parts;
@@ -51,7 +51,7 @@ describe("a helper that assumes a role for the logins that push", () => {
     await ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
   });
 
-  it("gives builds a login that pushes and pulls, and pods one that pulls", async () => {
+  it("writes a login that can push and pull for builds, and one that can only pull for pods", async () => {
     await waitForObject(
       parts.options,
       `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds`,
@@ -66,7 +66,7 @@ describe("a helper that assumes a role for the logins that push", () => {
     await assert.rejects(pushed, /403 DENIED .* ecr:InitiateLayerUpload/);
   });
 
-  it("leaves both to the next helper, which asks for none while they are young", async () => {
+  it("lets the next helper use both logins, without new tokens before their refresh is due", async () => {
     const before = [await login(), await pullLogin(), await login(stack())];
     assert.equal(before[0], before[2], "the same in its own namespace");
     await helper.stop();
@@ -75,12 +75,12 @@ describe("a helper that assumes a role for the logins that push", () => {
     await helper.line(/the secret will expire/);
     assert.deepEqual([await login(), await pullLogin(), await login(stack())], before);
     assert.deepEqual(
-      helper.lines.filter(({ message }) => asked.test(message)),
+      helper.lines.filter(({ message }) => failedRequest.test(message)),
       [],
     );
   });
 
-  it("keeps the logins for pulls where the role is refused, and says what to check; builds have theirs when it is not", async () => {
+  it("writes pull logins while the role is refused and logs what to check, and push logins once it is allowed", async () => {
     await helper.stop();
     for (const one of [namespace, stack()]) {
       await parts.admin({ method: "DELETE", path: secretPath(one, "ecr-creds") });
@@ -92,11 +92,11 @@ describe("a helper that assumes a role for the logins that push", () => {
     assert.equal((await client(await pullLogin()).pull(repositoryName, "1")).length, 2);
     await trust(stack());
     const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds`;
-    const made = await waitForObject<Secret>(parts.options, path, () => true, 60_000);
-    await client(decode(made.data["password"])).push(repositoryName, "3", "by a build");
+    const created = await waitForObject<Secret>(parts.options, path, () => true, 60_000);
+    await client(decode(created.data["password"])).push(repositoryName, "3", "by a build");
   });
 
-  it("takes the login that pushes out of its own namespace where the next helper pushes nothing", async () => {
+  it("removes the push login from its own namespace if the next helper has no push role", async () => {
     const env = [{ name: "ECR_HELPER_PUSH_ROLE", value: "" }];
     await parts.admin({
       method: "PATCH",

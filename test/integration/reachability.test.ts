@@ -1,4 +1,4 @@
-// Who reaches the local cloud: this machine and its pods, and nobody else, whatever routes he has.
+// The local cloud accepts connections from this machine and its pods only, whatever routes other hosts have.
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -28,7 +28,7 @@ interface Service {
   spec: { clusterIP: string; ports: { port: number; nodePort?: number }[] };
 }
 
-/** The processes of the cloud, and what these have started. */
+/** The processes of the local cloud and their descendants. */
 function processes(): Set<number> {
   const records = join(home, "run");
   const all = new Set(
@@ -51,13 +51,13 @@ function statOf(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/stat`, "utf8");
   } catch (error) {
-    // It ended since it was listed.
+    // It exited after it was listed.
     if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return "";
     throw error;
   }
 }
 
-/** What the processes of the cloud listen on; `0.0.0.0` and `::` are every address. */
+/** The addresses on which processes of the local cloud listen; `0.0.0.0` and `::` are every address. */
 async function listeners(transport: "tcp" | "udp"): Promise<Target[]> {
   const own = processes();
   const sockets = (await run("ss", ["-Hlnp", `--${transport}`])).trim().split("\n");
@@ -70,7 +70,7 @@ async function listeners(transport: "tcp" | "udp"): Promise<Target[]> {
     });
 }
 
-/** This machine's addresses; those of one link only need no route and lead nowhere. */
+/** This machine's addresses, without link-local ones. */
 const addresses = (): string[] => [
   loopback,
   ...Object.values(networkInterfaces())
@@ -84,10 +84,10 @@ const isEverywhere = ({ address }: Target): boolean => address === "0.0.0.0" || 
 describe("the local cloud's network", () => {
   const options = readKubeconfig(kubeconfig);
   const admin = adminKube();
-  let outsider: ExternalHost;
+  let external: ExternalHost;
   let server: ChildProcess;
   let podAddress: string;
-  /** Into another pod than the one that listens. */
+  /** The command that enters a pod other than the one that listens. */
   let podEnter: readonly string[];
   let service: Service;
 
@@ -116,20 +116,20 @@ describe("the local cloud's network", () => {
     const spec = { type: "NodePort", selector: { app: "serving" }, ports: [{ port: 80, targetPort: helperPort }] };
     const path = `/api/v1/namespaces/${namespace}/services`;
     service = await admin<Service>({ method: "POST", path, body: { metadata: { name: "serving" }, spec } });
-    outsider = await ExternalHost.connect(`eh-${id}`);
+    external = await ExternalHost.connect(`eh-${id}`);
   });
 
   after(async () => {
-    await outsider.remove();
+    await external.remove();
     server.kill();
     await admin({ method: "DELETE", path: `/api/v1/namespaces/${namespace}` });
   });
 
-  it("lets this machine and pods reach every part, and nobody else any of them at any address", async (t) => {
+  it("lets this machine and pods reach its parts, and an external host none of them at any address", async (t) => {
     const parts = await listeners("tcp");
     assert.ok(parts.length > 8, JSON.stringify(parts));
     assert.deepEqual(await listeners("udp"), []);
-    assert.deepEqual(parts.filter(isEverywhere), [], "each listens on an address of the cloud's own");
+    assert.deepEqual(parts.filter(isEverywhere), [], "none listens on every address");
     assert.deepEqual(await reachableTargets(parts), parts);
     assert.deepEqual(
       await reachableTargets(parts, podEnter),
@@ -137,10 +137,10 @@ describe("the local cloud's network", () => {
     );
     const tried = parts.flatMap(({ port }) => addresses().map((address) => ({ address, port })));
     t.diagnostic(`${String(parts.length)} ports at ${String(addresses().length)} addresses`);
-    assert.deepEqual(await reachableTargets(tried, outsider.enter), []);
+    assert.deepEqual(await reachableTargets(tried, external.enter), []);
   });
 
-  it("lets this machine and pods use pods and services, and nobody else", async () => {
+  it("lets this machine and pods use pods and services, and an external host none of them", async () => {
     const [{ nodePort = 0 } = {}] = service.spec.ports;
     const nodePorts = addresses().map((address) => ({ address, port: nodePort }));
     const reached = [
@@ -148,7 +148,7 @@ describe("the local cloud's network", () => {
       { address: service.spec.clusterIP, port: 80 },
       { address: bridge.address, port: nodePort },
     ];
-    // kube-proxy tells nobody when it has taken note of a service.
+    // kube-proxy does not report when it has set up a service.
     const deadline = Date.now() + 20_000;
     while ((await reachableTargets(reached)).length < reached.length && Date.now() < deadline) await delay(100);
     assert.deepEqual(await reachableTargets(reached), reached);
@@ -158,10 +158,10 @@ describe("the local cloud's network", () => {
       spec.ports.map(({ port }) => ({ address: spec.clusterIP, port })),
     );
     assert.ok(clusterAddresses.length > 1);
-    assert.deepEqual(await reachableTargets([...reached, ...nodePorts, ...clusterAddresses], outsider.enter), []);
+    assert.deepEqual(await reachableTargets([...reached, ...nodePorts, ...clusterAddresses], external.enter), []);
   });
 
-  it("lets nobody at the emulator's registry and controls through the door of AWS", async () => {
+  it("does not serve the emulator's registry and controls at the endpoint of AWS", async () => {
     for (const path of ["/v2/", "/_ministack/config", "/_ministack/reset"]) {
       for (const method of ["GET", "POST"]) {
         assert.equal((await fetch(`${url(ports.gateway)}${path}`, { method })).status, 404, path);
@@ -170,7 +170,7 @@ describe("the local cloud's network", () => {
     assert.equal((await fetch(`${url(ports.gateway)}/_ministack/health`)).status, 200);
   });
 
-  it("has its rules once, however often it is started", async () => {
+  it("has its firewall rules once, however often it is started", async () => {
     const rules = async (): Promise<string[]> =>
       (await run("iptables-save", ["-t", "mangle"])).split("\n").filter((line) => line.startsWith("-A"));
     const before = await rules();

@@ -58,30 +58,30 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     await parts.remove();
   });
 
-  const ask = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${String(port)}${path}`)).text();
-  const asked = async (region: string, result: string): Promise<number> => {
+  const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${String(port)}${path}`)).text();
+  const requestCount = async (region: string, result: string): Promise<number> => {
     const sample = new RegExp(
       `^ecr_helper_token_requests_total\\{region="${region}",login="pull",result="${result}"\\} (\\d+)$`,
       "m",
     );
-    const metrics = await ask("/metrics");
+    const metrics = await get("/metrics");
     recordOutput("metrics", metrics);
     return Number(sample.exec(metrics)?.[1]);
   };
-  const registryTakes = async (password: string): Promise<boolean> => isLoginAccepted(gateway.registry, password);
+  const isAccepted = async (password: string): Promise<boolean> => isLoginAccepted(gateway.registry, password);
   const path = (collection: string, name: string): string =>
     `/api/v1/namespaces/${namespace}/${collection}?fieldSelector=metadata.name%3D${name}`;
 
-  it("are asked for once per region, the denied one does not hold up the others, and the helper is not ready", async () => {
+  it("need one token per region; a denied one does not delay the others, but the helper is not ready", async () => {
     assert.match(
       helper.lines.find(({ region }) => region === denied)?.message ?? "",
       /no authorization token for eu-west-1 yet: .*(not authorized|explicit deny).*; trying again in/,
     );
-    assert.deepEqual([await asked("us-east-1", "success"), await asked("us-west-2", "success")], [1, 1]);
-    assert.equal(await ask("/readyz"), "there is no authorization token for eu-west-1 yet\n");
+    assert.deepEqual([await requestCount("us-east-1", "success"), await requestCount("us-west-2", "success")], [1, 1]);
+    assert.equal(await get("/readyz"), "there is no authorization token for eu-west-1 yet\n");
   });
 
-  it("have a login for builds per region, whose endpoints are those that it opens", async () => {
+  it("have one login for builds per region, annotated with the registries that it is valid for", async () => {
     const endpoints = ({ metadata }: Secret): string[] =>
       Object.entries(metadata.annotations).flatMap(([key, value]) => (key.startsWith("tekton.dev/") ? [value] : []));
     const [own, west] = [await parts.secret(namespace), await parts.secret(namespace, "ecr-creds-us-west-2")];
@@ -90,12 +90,12 @@ describe("registries of several accounts and regions, one of which IAM denies", 
       [host("us-east-1"), host("us-east-1", "444455556666")].map((one) => `https://${one}`),
     );
     assert.deepEqual(endpoints(west), [`https://${host("us-west-2")}`]);
-    for (const { data } of [own, west]) assert.ok(await registryTakes(decode(data["password"])));
+    for (const { data } of [own, west]) assert.ok(await isAccepted(decode(data["password"])));
     const missing = parts.secret(namespace, `ecr-creds-${denied}`);
     await assert.rejects(missing, (error: KubeError) => error.status === 404);
   });
 
-  it("are in one docker config, and in the service account as far as there are logins", async () => {
+  it("share one docker config; the service account lists the secrets of all regions that have a login", async () => {
     const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
     const hosts = [host("us-east-1"), host("us-east-1", "444455556666"), host("us-west-2")];
     assert.deepEqual(
@@ -107,16 +107,16 @@ describe("registries of several accounts and regions, one of which IAM denies", 
     assert.deepEqual(imagePullSecrets, [{ name: "ecr-creds-pull" }]);
   });
 
-  it("get the missing login as soon as it is allowed, and the helper is ready then", async () => {
+  it("get the missing login as soon as IAM allows it, and the helper becomes ready", async () => {
     await allow();
     const hasLogin = ({ secrets = [] }: ServiceAccount): boolean => secrets.some(({ name }) => name.endsWith(denied));
     await waitForObject(parts.options, path("serviceaccounts", "builder-sa"), hasLogin, 60_000);
     const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
-    assert.ok(await registryTakes(pulls[host(denied)] ?? ""));
-    assert.equal(await ask("/readyz"), "ok\n");
+    assert.ok(await isAccepted(pulls[host(denied)] ?? ""));
+    assert.equal(await get("/readyz"), "ok\n");
   });
 
-  it("keep the last good login of one that is denied again, over a restart too, while the others are refreshed", async () => {
+  it("keep the last valid login of a region that is denied again, even over a restart, while others are refreshed", async () => {
     await deny();
     const before = await parts.secret(namespace, "ecr-creds-pull");
     await helper.stop();

@@ -1,9 +1,10 @@
 // The local cloud's registry with a gateway of the test's own, two repositories, and a user and a role whose rights a test sets.
 import { randomBytes } from "node:crypto";
+import { after, before } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import * as iam from "@aws-sdk/client-iam";
 import { startGateway, type Gateway } from "../local/gateway/main.ts";
-import { account, aws, loopback, ports, url } from "../local/settings.ts";
+import { account, aws, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
 import { rootCredentials } from "../local/root-key.ts";
 import { passwordFor, RegistryClient, type Credentials, type CredentialSource } from "../support/registry-client.ts";
 
@@ -60,9 +61,9 @@ export const noIdentity = (action: string): string => `because no identity-based
 
 /** IAM, and ECR behind the gateway, as the account's root. */
 export const clients = { iam: new iam.IAMClient(), ecr: new ecr.ECRClient() };
-/** The gateway; set by `createFixture`. */
+/** The gateway; set by the hook of `useRegistryFixture`. */
 export let gateway: Gateway;
-/** The user's access key; set by `createFixture`. */
+/** The user's access key; set by the hook of `useRegistryFixture`. */
 export let user: Credentials;
 
 /** Sets the user's only policy: these statements, and the right to get a token. */
@@ -94,8 +95,26 @@ export const push = async (tag = "2", of?: Credentials): Promise<string> =>
     (error: unknown) => (error as Error).message,
   );
 
-/** Creates everything. */
-export async function createFixture(): Promise<void> {
+/** Creates the repository with the image `tag` in the other account, too, and deletes it there after `use`. */
+export async function withForeignRepository(tag: string, use: (theirs: ecr.ECRClient) => Promise<void>): Promise<void> {
+  const theirs = new ecr.ECRClient({ credentials: rootCredentials(otherAccount) });
+  await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
+  try {
+    const theirClient = await client(rootCredentials(otherAccount), registryHost(otherAccount));
+    await theirClient.push(repository, tag, "their layer");
+    await use(theirs);
+  } finally {
+    await theirs.send(new ecr.DeleteRepositoryCommand({ repositoryName: repository, force: true }));
+  }
+}
+
+/** Creates everything before the tests of a suite, and deletes it after them. */
+export function useRegistryFixture(): void {
+  before(createFixture);
+  after(removeFixture);
+}
+
+async function createFixture(): Promise<void> {
   const any = { address: loopback, port: 0 };
   gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any });
   clients.ecr = new ecr.ECRClient({ endpoint: url(gateway.api) });
@@ -116,8 +135,7 @@ export async function createFixture(): Promise<void> {
   }
 }
 
-/** Deletes everything. */
-export async function removeFixture(): Promise<void> {
+async function removeFixture(): Promise<void> {
   for (const repositoryName of [repository, other]) {
     await clients.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName, force: true }));
   }

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
-import { after, before, describe, it } from "node:test";
-import * as ecr from "@aws-sdk/client-ecr";
+import { describe, it } from "node:test";
 import * as iam from "@aws-sdk/client-iam";
 import * as sts from "@aws-sdk/client-sts";
 import { recordSecrets } from "../local/audit-log.ts";
@@ -16,7 +15,6 @@ import {
   arnOf,
   client,
   clients,
-  createFixture,
   deny,
   document,
   gateway,
@@ -31,17 +29,17 @@ import {
   push,
   pushing,
   refused,
-  removeFixture,
   repository,
   roleArn,
   type Statement,
+  useRegistryFixture,
   user,
   userArn,
+  withForeignRepository,
 } from "./registry-fixture.ts";
 
 describe("the registry of the local cloud", () => {
-  before(createFixture);
-  after(removeFixture);
+  useRegistryFixture();
 
   it("denies everything to a token without further rights", async () => {
     await inline();
@@ -173,12 +171,7 @@ describe("the registry of the local cloud", () => {
     assert.equal((await (await client()).request("POST", uploads)).status, 202);
     assert.equal((await (await client()).send("HEAD", `/v2/${repository}/blobs/${digest}`)).status, 404);
     // A registry that the emulator would read otherwise: AWS knows it by the host.
-    const theirs = new ecr.ECRClient({ credentials: rootCredentials(otherAccount) });
-    await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
-    try {
-      await (
-        await client(rootCredentials(otherAccount), registryHost(otherAccount))
-      ).push(repository, "theirs", "their layer");
+    await withForeignRepository("theirs", async () => {
       const path = `/v2/${repository}/manifests/theirs?ns=${registryHost(account)}`;
       const authorization = `Basic ${Buffer.from(`AWS:${await passwordFor(user, { api: gateway.api })}`).toString("base64")}`;
       const headers = { authorization, host: registryHost(otherAccount) };
@@ -186,9 +179,7 @@ describe("the registry of the local cloud", () => {
       const [answer] = (await once(request({ host, port, path, headers }).end(), "response")) as [IncomingMessage];
       answer.resume();
       assert.equal(answer.statusCode, 403);
-    } finally {
-      await theirs.send(new ecr.DeleteRepositoryCommand({ repositoryName: repository, force: true }));
-    }
+    });
     // Names that the emulator would read otherwise.
     const escaped = `/v2/${repository}%2F..%2Fother/manifests/1`;
     for (const path of [escaped, `/v2/${id}%2fother/manifests/1`, `/v2//${other}/manifests/1`]) {
@@ -196,7 +187,7 @@ describe("the registry of the local cloud", () => {
     }
   });
 
-  it("has different errors for what is missing, and for tokens that are wrong, expired or of another region", async () => {
+  it("has different errors for missing repositories and images, and for tokens that are wrong, expired or of another region", async () => {
     await inline(allow("ecr:*", `arn:aws:ecr:us-east-1:${account}:repository/${id}/*`));
     const there = await client();
     const unknown = `The repository with name '${id}/none' does not exist in the registry with id '${account}'`;
@@ -249,7 +240,7 @@ describe("the registry of the local cloud", () => {
         PolicyDocument: document(allow("ecr:GetAuthorizationToken", "*")),
       }),
     );
-    // Who was named is gone, and the name is somebody else's: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+    // The named user is deleted, and the name belongs to another one: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
     await assert.rejects((await client(second)).pull(repository, "1"), /403 DENIED/);
     await ofRepository(opened({ AWS: arn }));
     await (await client(second)).pull(repository, "1");

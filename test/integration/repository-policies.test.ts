@@ -1,15 +1,12 @@
 // The local cloud's ECR authorizes as AWS does: repositories' policies, other accounts, immutable tags.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import * as ecr from "@aws-sdk/client-ecr";
 import { account, otherAccount, registryHost, url } from "../local/settings.ts";
-import { rootCredentials } from "../local/root-key.ts";
 import {
   allow,
   arnOf,
-  client,
   clients,
-  createFixture,
   deny,
   document,
   gateway,
@@ -23,23 +20,23 @@ import {
   push,
   pushing,
   refused,
-  removeFixture,
   repository,
   roleArn,
   type Statement,
+  useRegistryFixture,
   user,
   userArn,
+  withForeignRepository,
 } from "./registry-fixture.ts";
 
 describe("the repositories of the local cloud", () => {
-  before(createFixture);
-  after(removeFixture);
+  useRegistryFixture();
 
   it("let their policy grant rights to named principals, but not through the account's root", async () => {
     await inline();
     const root = `arn:aws:iam::${account}:root`;
     const denied = refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"));
-    for (const [principal, said] of [
+    for (const [principal, result] of [
       [{ AWS: root }, denied],
       [{ AWS: [account] }, denied],
       [{ AWS: [userArn] }, "pulled"],
@@ -47,7 +44,7 @@ describe("the repositories of the local cloud", () => {
       [{ AWS: roleArn }, denied],
     ] as const) {
       await ofRepository(opened(principal));
-      assert.equal(await pull(), said, JSON.stringify(principal));
+      assert.equal(await pull(), result, JSON.stringify(principal));
     }
     await inline(allow(pulling));
     await ofRepository(document({ Effect: "Deny", Principal: "*", Action: "ecr:BatchGetImage" }));
@@ -56,36 +53,31 @@ describe("the repositories of the local cloud", () => {
   });
 
   it("need the permission of both accounts if they are another account's", async () => {
-    const theirs = new ecr.ECRClient({ credentials: rootCredentials(otherAccount) });
-    await theirs.send(new ecr.CreateRepositoryCommand({ repositoryName: repository }));
     const where = arnOf(repository, otherAccount);
-    const policy = async (policyText: string): Promise<unknown> =>
-      theirs.send(new ecr.SetRepositoryPolicyCommand({ repositoryName: repository, policyText }));
-    try {
-      await (await client(rootCredentials(otherAccount), registryHost(otherAccount))).push(repository, "1", "theirs");
+    await withForeignRepository("1", async (theirs) => {
+      const policy = async (policyText: string): Promise<unknown> =>
+        theirs.send(new ecr.SetRepositoryPolicyCommand({ repositoryName: repository, policyText }));
       await inline(allow("ecr:*", where));
       const noResource = "because no resource-based policy allows the ecr:BatchGetImage action";
       const here = registryHost(otherAccount);
       assert.equal(await pull(user, here), refused("ecr:BatchGetImage", noResource, userArn, where));
       const root = `arn:aws:iam::${account}:root`;
       const only = (arn: string): Statement => ({ Condition: { ArnEquals: { "aws:PrincipalArn": arn } } });
-      for (const [text, said] of [
+      for (const [text, result] of [
         [opened({ AWS: root }), "pulled"],
         [opened({ AWS: root }, only(userArn)), "pulled"],
         [opened({ AWS: root }, only(roleArn)), refused("ecr:BatchGetImage", noResource, userArn, where)],
         [opened({ AWS: userArn }), "pulled"],
       ] as const) {
         await policy(text);
-        assert.equal(await pull(user, here), said, text);
+        assert.equal(await pull(user, here), result, text);
       }
       await inline(allow("ecr:*"));
       assert.equal(
         await pull(user, here),
         refused("ecr:BatchGetImage", noIdentity("ecr:BatchGetImage"), userArn, where),
       );
-    } finally {
-      await theirs.send(new ecr.DeleteRepositoryCommand({ repositoryName: repository, force: true }));
-    }
+    });
   });
 
   it("accept a tag once if tags are immutable, even for the same content", async () => {
@@ -94,10 +86,10 @@ describe("the repositories of the local cloud", () => {
       clients.ecr.send(new ecr.PutImageTagMutabilityCommand({ repositoryName: repository, imageTagMutability }));
     await mutability("IMMUTABLE");
     assert.equal(await push("immutable"), "pushed");
-    const said = `The image tag 'immutable' already exists in the '${repository}' repository`;
+    const message = `The image tag 'immutable' already exists in the '${repository}' repository`;
     assert.equal(
       await push("immutable"),
-      `400 TAG_INVALID ${said} and cannot be overwritten because the tag is immutable.`,
+      `400 TAG_INVALID ${message} and cannot be overwritten because the tag is immutable.`,
     );
     await mutability("MUTABLE");
     assert.equal(await push("immutable"), "pushed");

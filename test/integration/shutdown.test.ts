@@ -12,7 +12,7 @@ const merge = "application/merge-patch+json";
 
 describe("the end of a helper", () => {
   const names = [`keep-${id}`, `drop-${id}`];
-  /** Without a service account of somebody else's. */
+  /** A namespace without a foreign service account. */
   const bare = `bare-${id}`;
   let parts: Parts;
   const theirs = [{ name: "theirs" }];

@@ -32,14 +32,14 @@ describe("build namespaces by pattern and selector, with the stack's own rights"
   let parts: Parts;
 
   before(async () => {
-    // The helpers below have other rules than the stack, which its policies would hold them to.
+    // The helpers below have other rules than the stack, and its admission policies would deny their writes.
     parts = await makeParts([`${id}-*`], { config: { admissionPolicy: "false" } });
     for (const [name, own] of Object.entries(namespaces)) await parts.namespace(name, own);
   });
 
   after(async () => parts.remove());
 
-  /** The namespaces where this helper's secrets of a name are. */
+  /** The namespaces that have this helper's secret of a name. */
   const holders = async (name: string): Promise<string[]> => {
     const selector = encodeURIComponent(`app.kubernetes.io/instance=${parts.owner}`);
     const path = `/api/v1/secrets?labelSelector=${selector}&fieldSelector=metadata.name%3D${name}`;
@@ -55,13 +55,13 @@ describe("build namespaces by pattern and selector, with the stack's own rights"
   for (const set of [1, 2, 3, 4, 5, 6, 7]) {
     const [patterns, exclusions, selector] = [1, 2, 4].map((bit) => (set & bit) !== 0);
     const chosen = {
-      // Something has to be a pattern, else the helper would look for rights by name.
+      // At least one has to be a pattern: otherwise the helper would use the rights for named namespaces.
       buildNamespaces: patterns === true ? rules.buildNamespaces : [`none-${id}-*`],
       excludeNamespaces: exclusions === true ? rules.excludeNamespaces : [],
       namespaceSelector: selector === true ? rules.namespaceSelector : "",
     };
-    const what = Object.entries({ patterns, exclusions, selector }).filter(([, given]) => given === true);
-    it(`are those of ${what.map(([name]) => name).join(", ")}; those of the helper before are cleared`, async () => {
+    const used = Object.entries({ patterns, exclusions, selector }).filter(([, isUsed]) => isUsed === true);
+    it(`are those of ${used.map(([name]) => name).join(", ")}; the last helper's others are cleaned up`, async () => {
       const matches = createMatcher({ ...chosen, namespace: "" });
       const wanted = Object.entries(namespaces).filter(([name, own]) => matches(name, own));
       const helper = parts.run({
@@ -81,7 +81,7 @@ describe("build namespaces by pattern and selector, with the stack's own rights"
   }
 });
 
-describe("a namespace", () => {
+describe("a build namespace", () => {
   let parts: Parts;
   let helper: HelperProcess;
 
@@ -117,12 +117,12 @@ describe("a namespace", () => {
       body: { metadata: { labels: { builds } } },
     });
 
-  it("that appears gets its objects at once", async () => {
+  it("gets its objects as soon as it is created", async () => {
     await parts.namespace(`${id}-new`);
     await hasAll(`${id}-new`);
   });
 
-  it("gets them when its labels come to match, and loses them when they match no more", async () => {
+  it("gets them when its labels start to match, and loses them when they no longer match", async () => {
     const name = `labelled-${id}`;
     await parts.namespace(name);
     const theirs = {
@@ -140,10 +140,10 @@ describe("a namespace", () => {
     await helper.line(new RegExp(`serviceaccount/builder-sa removed in namespace ${name}`));
     const { secrets, imagePullSecrets } = await parts.account(name);
     assert.deepEqual(secrets, [{ name: "theirs" }]);
-    assert.deepEqual(imagePullSecrets, [{ name: "ecr-creds-pull" }], "it stood there before the helper came");
+    assert.deepEqual(imagePullSecrets, [{ name: "ecr-creds-pull" }], "the entry existed before the helper did");
   });
 
-  it("loses a service account that the helper made, unless others use it too", async () => {
+  it("loses a service account that the helper created, unless others use it, too", async () => {
     const [unused, shared] = [`unused-${id}`, `shared-${id}`];
     for (const name of [unused, shared]) {
       await parts.namespace(name, { builds: id });
@@ -156,16 +156,16 @@ describe("a namespace", () => {
       await helper.line(new RegExp(`serviceaccount/builder-sa removed in namespace ${name}`));
     }
     await assert.rejects(parts.account(unused), (error: KubeError) => error.status === 404);
-    const left = await parts.account(shared);
-    assert.deepEqual([left.secrets, left.imagePullSecrets ?? []], [[{ name: "theirs" }], []]);
+    const remaining = await parts.account(shared);
+    assert.deepEqual([remaining.secrets, remaining.imagePullSecrets ?? []], [[{ name: "theirs" }], []]);
     assert.deepEqual(
-      [left.metadata.labels, left.metadata.ownerReferences],
+      [remaining.metadata.labels, remaining.metadata.ownerReferences],
       [undefined, undefined],
-      "it stays when the stack goes",
+      "it is not deleted with the stack",
     );
   });
 
-  it("is left alone while it ends, and gets new objects when it comes back", async () => {
+  it("is not written to while it terminates, and gets new objects when it is created again", async () => {
     const name = `${id}-back`;
     await parts.namespace(name);
     const [first] = await hasAll(name);
@@ -182,7 +182,7 @@ describe("a namespace", () => {
     );
   });
 
-  it("that does not match keeps what is not the helper's", async () => {
+  it("keeps foreign objects when it no longer matches", async () => {
     const name = `other-${id}`;
     await parts.namespace(name, { builds: id });
     await hasAll(name);
@@ -203,7 +203,7 @@ describe("the rights for patterns and selectors", () => {
   before(async () => (parts = await makeParts([`${id}-r-*`])));
   after(async () => parts.remove());
 
-  it("open the helper's objects by their names in every namespace, and no other object", async () => {
+  it("allow access to the helper's objects by name in every namespace, and to no other object", async () => {
     const namespace = `${id}-r-a`;
     await parts.namespace(namespace);
     const { server, ca, token } = parts.cluster;
@@ -225,7 +225,7 @@ describe("the rights for patterns and selectors", () => {
       { method: "GET", path: "/apis/apps/v1/deployments" },
     ];
     for (const call of refused) {
-      // The judges of the whole run (test/whole-run) know by it what is only tried.
+      // The tests of the whole run (test/whole-run) ignore dry runs.
       const path = `${call.path}${call.path.includes("?") ? "&" : "?"}dryRun=All`;
       await assert.rejects(
         kube({ ...call, path }),
@@ -237,7 +237,7 @@ describe("the rights for patterns and selectors", () => {
 });
 
 describe("a label selector", () => {
-  it("means to the helper what it means to the API server, or is refused by both", async () => {
+  it("selects the same namespaces in the helper as in the API server, or is refused by both", async () => {
     const parts = await makeParts([`${id}-s-*`]);
     const prefix = `s-${id}`;
     const all: Record<string, string>[] = [

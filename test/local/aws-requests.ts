@@ -49,10 +49,10 @@ export function parseAwsRequest(
   const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body.toString("latin1"))]);
   // AssumeRoleWithWebIdentity is the only unsigned request: its caller has no AWS credentials yet.
   const service = signer?.service ?? "sts";
-  const asked = form.has("Action")
+  const operation = form.has("Action")
     ? parseForm(form, service)
     : parsers[service]?.(headers, `${method} ${pathname}`, body);
-  return asked && { ...asked, ...(signer === undefined ? {} : { key: signer.id, region: signer.region }) };
+  return operation && { ...operation, ...(signer === undefined ? {} : { key: signer.id, region: signer.region }) };
 }
 
 function parseCredentialScope(text: string): { id: string; region: string; service: string } | undefined {

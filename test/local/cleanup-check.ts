@@ -59,21 +59,23 @@ export async function assertCleanedUp({ name, config }: Stack, others: readonly 
     ),
     ["objects in build namespaces of", owner, async (one) => hasHelperObjects(options, one)],
   ];
-  const left: string[] = [];
+  const remaining: string[] = [];
   for (const [what, of, isThere] of checks) {
-    if (of !== undefined && (await isThere(of))) left.push(`${what} ${of}`);
+    if (of !== undefined && (await isThere(of))) remaining.push(`${what} ${of}`);
   }
   const accounts = await accountsWithEntries(options, owner);
-  left.push(...accounts.map(({ metadata }) => `entries in service account ${metadata.namespace}/${metadata.name}`));
-  if (left.length === 0) return;
-  // One command on a line of its own, to be copied.
+  remaining.push(
+    ...accounts.map(({ metadata }) => `entries in service account ${metadata.namespace}/${metadata.name}`),
+  );
+  if (remaining.length === 0) return;
+  // One command on its own line, which can be copied.
   const command = accounts.map((account) => cleanupCommand(account, owner)).join(" && ");
   const entries =
     accounts.length === 0
       ? ""
       : ` The entries, which the helper takes away where it runs, are cleared by\n${command}\n`;
   throw new LocalCloudError(
-    `The destroyed stack ${name} left, or somebody else made: ${left.join(", ")}. ` +
+    `The destroyed stack ${name} left, or somebody else made: ${remaining.join(", ")}. ` +
       `Remedy: delete it (eval "$(npm run -s env)" sets up aws and kubectl), then run npm run down again.${entries}`,
   );
 }

@@ -47,8 +47,8 @@ function writeMirrors(): void {
   const local = `${ports.registry.address}:${String(ports.registry.port)}`;
   for (const host of [local, registryHost(account), registryHost(otherAccount)]) {
     mkdirSync(join(mirrors, host), { recursive: true });
-    const asked = `[host."${url(ports.registry)}"]\n  capabilities = ["pull", "resolve"]\n`;
-    writeFileSync(join(mirrors, host, "hosts.toml"), asked);
+    const hosts = `[host."${url(ports.registry)}"]\n  capabilities = ["pull", "resolve"]\n`;
+    writeFileSync(join(mirrors, host, "hosts.toml"), hosts);
   }
 }
 

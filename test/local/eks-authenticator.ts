@@ -15,11 +15,11 @@ export async function reviewToken({ body }: EksRequest): Promise<EksResponse> {
 
 async function callerOf(token: string): Promise<string | undefined> {
   const [, encoded = ""] = /^k8s-aws-v1\.(.+)$/.exec(token) ?? [];
-  const asked = URL.parse(Buffer.from(encoded, "base64url").toString());
+  const signedUrl = URL.parse(Buffer.from(encoded, "base64url").toString());
   // A request to another host, or another action, could return any ARN that the client wants.
-  if (asked?.origin !== url(ports.gateway) || asked.searchParams.get("Action") !== "GetCallerIdentity")
+  if (signedUrl?.origin !== url(ports.gateway) || signedUrl.searchParams.get("Action") !== "GetCallerIdentity")
     return undefined;
-  const answer = await fetch(asked, { headers: { "x-k8s-aws-id": cluster } });
+  const answer = await fetch(signedUrl, { headers: { "x-k8s-aws-id": cluster } });
   return answer.ok ? /<Arn>([^<]+)<\/Arn>/.exec(await answer.text())?.[1] : undefined;
 }
 

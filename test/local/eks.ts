@@ -44,10 +44,10 @@ const serve =
     const answer = async (): Promise<void> => {
       const { method = "", url: path = "", headers, socket } = incoming;
       const address = socket.remoteAddress ?? "";
-      const said = await handle({ method, path, headers, address, body: await text(incoming) });
-      if (said === undefined) response.writeHead(403).end("not allowed");
-      else if (typeof said === "string") response.writeHead(200, { "content-type": "text/plain" }).end(said);
-      else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(said));
+      const answer = await handle({ method, path, headers, address, body: await text(incoming) });
+      if (answer === undefined) response.writeHead(403).end("not allowed");
+      else if (typeof answer === "string") response.writeHead(200, { "content-type": "text/plain" }).end(answer);
+      else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
     };
     answer().catch((error: unknown) => {
       process.stderr.write(`${String(incoming.method)} ${String(incoming.url)}: ${String(error)}\n`);

@@ -13,8 +13,8 @@ const kube = adminKube();
 async function assume(sts: STSClient, RoleArn: string, session: string, Tags: Tag[] = []) {
   // EKS Pod Identity passes all of its tags on to roles that the session assumes.
   const TransitiveTagKeys = Tags.map(({ Key = "" }) => Key);
-  const asked = { RoleArn, RoleSessionName: session, Tags, TransitiveTagKeys };
-  const { Credentials } = await sts.send(new AssumeRoleCommand(asked));
+  const input = { RoleArn, RoleSessionName: session, Tags, TransitiveTagKeys };
+  const { Credentials } = await sts.send(new AssumeRoleCommand(input));
   const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "", Expiration } = Credentials ?? {};
   return { AccessKeyId, SecretAccessKey, Token: SessionToken, Expiration: Expiration?.toISOString() ?? "" };
 }

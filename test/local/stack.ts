@@ -46,11 +46,11 @@ export const defaultConfig = (): Record<string, string> =>
 
 /** Parses `-c key=value`. A key without a namespace is the project's; a list is JSON. Throws LocalCloudError for anything else. */
 export function parseOverride(override: string): [key: string, value: unknown] {
-  const [, given, value] = /^([^=]+)=(.*)$/s.exec(override) ?? [];
-  if (given === undefined || value === undefined) {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(override) ?? [];
+  if (name === undefined || value === undefined) {
     throw new LocalCloudError(`-c ${override}: expected key=value, for example -c logLevel=debug.`);
   }
-  const key = given.includes(":") ? given : `ecr-helper:${given}`;
+  const key = name.includes(":") ? name : `ecr-helper:${name}`;
   const declared = declarations()[key.replace(/^ecr-helper:/, "")];
   if (declared?.type !== "array") return [key, value];
   try {
@@ -58,7 +58,7 @@ export function parseOverride(override: string): [key: string, value: unknown] {
     if (Array.isArray(list)) return [key, list];
     throw new TypeError("It is JSON, but no list.");
   } catch (cause) {
-    throw new LocalCloudError(`-c ${override}: expected a list as JSON, for example -c '${given}=["one","two"]'.`, {
+    throw new LocalCloudError(`-c ${override}: expected a list as JSON, for example -c '${name}=["one","two"]'.`, {
       cause,
     });
   }
@@ -87,8 +87,8 @@ export function openStack(name: string, overrides: readonly [key: string, value:
   const configFile = join(folder, `Pulumi.${name}.yaml`);
   writeFileSync(configFile, stringify({ ...dev, config }));
   copyFileSync(join(project, "Pulumi.yaml"), join(folder, "Pulumi.yaml"));
-  const given = Object.fromEntries(Object.entries(config).map(([key, value]) => [key, asText(value)]));
-  return { name, project, folder, configFile, config: { ...defaultConfig(), ...given }, overrides: values };
+  const explicit = Object.fromEntries(Object.entries(config).map(([key, value]) => [key, asText(value)]));
+  return { name, project, folder, configFile, config: { ...defaultConfig(), ...explicit }, overrides: values };
 }
 
 /** Saves a stack's overrides for its next run. Call it after they have worked, so that a wrong one is not kept. */

@@ -73,14 +73,14 @@ export async function waitForObject<T>(
 
 /** Resolves when no object is left under a path. Rejects after `timeout` milliseconds. */
 export async function waitUntilGone(options: KubeOptions, path: string, timeout: number): Promise<void> {
-  const left = new Set<string>();
+  const remaining = new Set<string>();
   await waitFor<{ metadata: { uid: string } }>(
     options,
     path,
     ({ type, object }) => {
-      if (type === "ADDED") left.add(object.metadata.uid);
-      if (type === "DELETED") left.delete(object.metadata.uid);
-      return type !== "ADDED" && left.size === 0;
+      if (type === "ADDED") remaining.add(object.metadata.uid);
+      if (type === "DELETED") remaining.delete(object.metadata.uid);
+      return type !== "ADDED" && remaining.size === 0;
     },
     timeout,
   );

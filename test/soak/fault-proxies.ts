@@ -1,4 +1,4 @@
-// What a soak puts between the helper and what it depends on: a gateway of its own, whose tokens are short, and proxies for faults.
+// The servers that a soak's helper uses: a gateway with short-lived tokens, and proxies that inject faults.
 import type { Parts } from "../support/stack-parts.ts";
 import { startGateway } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
@@ -7,21 +7,24 @@ import { rewrite } from "../support/fault.ts";
 import { Proxy } from "../support/proxy.ts";
 import type { Proxies } from "./faults.ts";
 
-/** What is between the helper and what it depends on. */
+/** The proxies of a soak, and the gateway behind one of them. */
 export interface FaultProxies {
   readonly proxies: Proxies;
+  /** The password that ECR issued last, and when, in milliseconds since 1970; an empty one before the first. */
   readonly lastToken: () => { password: string; at: number };
+  /** Whether the registry accepts a password now. */
   readonly accepts: (password: string) => Promise<boolean>;
   readonly close: () => Promise<void>;
 }
 
+/** Starts a gateway whose tokens are valid for `tokenLife` milliseconds, and the proxies. */
 export async function startFaultProxies({ options }: Parts, tokenLife: number): Promise<FaultProxies> {
   const any = { address: loopback, port: 0 };
   const gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife });
-  // Behind the faults, so that it sees what ECR gave and not what came of it.
-  const issuer = await Proxy.start({ upstream: url(gateway.api) });
+  // Behind the faults, so that it records every token that ECR issues, whether it reaches the helper or not.
+  const recorder = await Proxy.start({ upstream: url(gateway.api) });
   let latest = { password: "", at: 0 };
-  const note = rewrite((body) => {
+  const recordToken = rewrite((body) => {
     const { authorizationData = [] } = body as { authorizationData?: { authorizationToken: string }[] };
     for (const { authorizationToken } of authorizationData) {
       const [, password = ""] = Buffer.from(authorizationToken, "base64").toString().split(":");
@@ -29,9 +32,9 @@ export async function startFaultProxies({ options }: Parts, tokenLife: number): 
     }
     return body;
   });
-  issuer.inject(() => true, note);
+  recorder.inject(() => true, recordToken);
   const [ecr, kubernetes] = [
-    await Proxy.start({ upstream: issuer.url }),
+    await Proxy.start({ upstream: recorder.url }),
     await Proxy.start({ upstream: options.server, ca: options.ca }),
   ];
   return {
@@ -40,7 +43,7 @@ export async function startFaultProxies({ options }: Parts, tokenLife: number): 
     accepts: async (password) => isLoginAccepted(gateway.registry, password),
     close: async () => {
       await Promise.all([ecr.close(), kubernetes.close()]);
-      await issuer.close();
+      await recorder.close();
       await gateway.close();
     },
   };

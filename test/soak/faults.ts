@@ -1,4 +1,4 @@
-// The faults of a soak: each is begun, lasts some seconds, and is ended.
+// The faults that a soak injects. Each lasts some seconds.
 import {
   answer,
   truncate,
@@ -14,13 +14,16 @@ import {
 } from "../support/fault.ts";
 import type { RequestMatcher, Proxy } from "../support/proxy.ts";
 
+/** The server whose connection a fault affects. */
 export type Side = "ecr" | "kubernetes";
+/** The proxy in front of each server. */
 export type Proxies = Readonly<Record<Side, Proxy>>;
 
+/** A fault of the connection to one server. */
 export interface FaultKind {
   readonly name: string;
   readonly side: Side;
-  /** Puts the fault in, and gives what ends it. */
+  /** Injects the fault, and resolves with a function that ends it. */
   readonly begin: (proxies: Proxies) => Promise<() => Promise<void>>;
 }
 
@@ -28,26 +31,26 @@ const all: RequestMatcher = () => true;
 const isWatch: RequestMatcher = ({ path }) => path.includes("watch=1");
 const isWrite: RequestMatcher = ({ method }) => method === "PATCH";
 
-/** What a fault still holds when it is ended is broken off: an answer that hangs or drips would outlast it. */
-const put = (side: Side, name: string, fault: Fault, matches = all): FaultKind => ({
+/** A fault of every matching request. Its end aborts the open requests: a response that hangs or drips would outlast it. */
+const requestFault = (side: Side, name: string, fault: Fault, matches = all): FaultKind => ({
   name,
   side,
   begin: async (proxies) => {
-    const held = new Set<Exchange>();
-    const outage = proxies[side].inject(matches, async (exchange) => {
-      held.add(exchange);
-      exchange.outgoing.once("close", () => held.delete(exchange));
+    const open = new Set<Exchange>();
+    const injected = proxies[side].inject(matches, async (exchange) => {
+      open.add(exchange);
+      exchange.outgoing.once("close", () => open.delete(exchange));
       await fault(exchange);
     });
     return Promise.resolve(async () => {
-      outage.lift();
-      for (const { outgoing } of held) outgoing.destroy();
+      injected.lift();
+      for (const { outgoing } of open) outgoing.destroy();
       return Promise.resolve();
     });
   },
 });
 
-/** Nobody listens: also what an outage is that is longer than a token's life. */
+/** Nothing listens. A declared outage, which is longer than a token lives, is also of this kind. */
 export const unreachable = (side: Side): FaultKind => ({
   name: "refuses connections",
   side,
@@ -57,14 +60,14 @@ export const unreachable = (side: Side): FaultKind => ({
   },
 });
 
-/** First what is done to the watches there are, and then to every new one. */
-const watches = (name: string, toOpen: (exchange: Exchange) => void, toNew: Fault): FaultKind => {
-  const further = put("kubernetes", name, toNew, isWatch);
+/** A fault of watches: `toOpen` is applied to the open ones when it starts, `toNew` to every later one. */
+const watchFault = (name: string, toOpen: (exchange: Exchange) => void, toNew: Fault): FaultKind => {
+  const ofNewWatches = requestFault("kubernetes", name, toNew, isWatch);
   return {
-    ...further,
+    ...ofNewWatches,
     begin: async (proxies) => {
       const open = proxies.kubernetes.openExchanges(isWatch);
-      const lift = await further.begin(proxies);
+      const lift = await ofNewWatches.begin(proxies);
       open.forEach(toOpen);
       return async () => {
         await lift();
@@ -84,34 +87,35 @@ const end: Fault = async ({ outgoing }) => {
   return Promise.resolve();
 };
 
+/** All faults that a soak chooses from. */
 export const faultKinds: readonly FaultKind[] = [
   unreachable("ecr"),
-  put("ecr", "hangs", hang),
-  put("ecr", "resets", reset),
-  put("ecr", "resets after the work", resetAfterForward),
-  put("ecr", "is cut off", truncate(40)),
-  put("ecr", "is no HTTP", garble),
-  put("ecr", "400", aws(400, "InvalidParameterException")),
-  put("ecr", "403", aws(403, "AccessDeniedException")),
-  put("ecr", "429 with Retry-After", aws(429, "ThrottlingException", { "retry-after": "2" })),
-  put("ecr", "500", aws(500, "ServerException")),
-  put("ecr", "503", aws(503, "ServiceUnavailable")),
-  put("ecr", "HTML", answer(200, "<html>a portal</html>")),
-  put("ecr", "an empty list", tokens([])),
-  put("ecr", "a malformed token", tokens([{ authorizationToken: "%%%", expiresAt: Date.now() }])),
-  put("ecr", "is slow", delay(1_500)),
+  requestFault("ecr", "hangs", hang),
+  requestFault("ecr", "resets", reset),
+  requestFault("ecr", "resets after the work", resetAfterForward),
+  requestFault("ecr", "is cut off", truncate(40)),
+  requestFault("ecr", "is no HTTP", garble),
+  requestFault("ecr", "400", aws(400, "InvalidParameterException")),
+  requestFault("ecr", "403", aws(403, "AccessDeniedException")),
+  requestFault("ecr", "429 with Retry-After", aws(429, "ThrottlingException", { "retry-after": "2" })),
+  requestFault("ecr", "500", aws(500, "ServerException")),
+  requestFault("ecr", "503", aws(503, "ServiceUnavailable")),
+  requestFault("ecr", "HTML", answer(200, "<html>a portal</html>")),
+  requestFault("ecr", "an empty list", tokens([])),
+  requestFault("ecr", "a malformed token", tokens([{ authorizationToken: "%%%", expiresAt: Date.now() }])),
+  requestFault("ecr", "is slow", delay(1_500)),
   unreachable("kubernetes"),
-  put("kubernetes", "resets", reset),
-  put("kubernetes", "resets after the work", resetAfterForward, isWrite),
-  put("kubernetes", "is cut off", truncate(100)),
-  put("kubernetes", "401", kube(401, "Unauthorized")),
-  put("kubernetes", "409 for every write", kube(409, "Conflict"), isWrite),
-  put("kubernetes", "429 with Retry-After", kube(429, "TooManyRequests", { "retry-after": "2" })),
-  put("kubernetes", "500", kube(500, "InternalError")),
-  put("kubernetes", "503 for every write", kube(503, "ServiceUnavailable"), isWrite),
-  put("kubernetes", "HTML", answer(200, "<html>a portal</html>")),
-  put("kubernetes", "is slow", delay(1_500)),
-  put("kubernetes", "drips", drip(200, 10)),
-  watches("watches are silent", (exchange) => (exchange.isMuted = true), silence),
-  watches("watches are closed at once", ({ outgoing }) => outgoing.end(), end),
+  requestFault("kubernetes", "resets", reset),
+  requestFault("kubernetes", "resets after the work", resetAfterForward, isWrite),
+  requestFault("kubernetes", "is cut off", truncate(100)),
+  requestFault("kubernetes", "401", kube(401, "Unauthorized")),
+  requestFault("kubernetes", "409 for every write", kube(409, "Conflict"), isWrite),
+  requestFault("kubernetes", "429 with Retry-After", kube(429, "TooManyRequests", { "retry-after": "2" })),
+  requestFault("kubernetes", "500", kube(500, "InternalError")),
+  requestFault("kubernetes", "503 for every write", kube(503, "ServiceUnavailable"), isWrite),
+  requestFault("kubernetes", "HTML", answer(200, "<html>a portal</html>")),
+  requestFault("kubernetes", "is slow", delay(1_500)),
+  requestFault("kubernetes", "drips", drip(200, 10)),
+  watchFault("watches are silent", (exchange) => (exchange.isMuted = true), silence),
+  watchFault("watches are closed at once", ({ outgoing }) => outgoing.end(), end),
 ];

@@ -1,5 +1,5 @@
-// A hostile tenant of a build namespace: with the rights of the ClusterRole `admin` there, and no others, it does all that
-// these allow to the helper's objects.
+// A hostile tenant of a build namespace. It has only the rights of the ClusterRole `admin` there, and attacks the helper's objects
+// in every way that these allow.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createKubeClient } from "../../helper/kube/client.ts";
@@ -11,9 +11,10 @@ import { recordSecrets } from "../local/audit-log.ts";
 import { pick } from "../support/seeded.ts";
 import { secretNames } from "./credential-check.ts";
 
+/** How a tenant is created and attacks. */
 export interface TenantOptions {
   readonly parts: Parts;
-  /** Created for the tenant. */
+  /** A namespace to create for the tenant. */
   readonly namespace: string;
   readonly random: () => number;
   /** Whether it sends requests as fast as they are answered, instead of at client-go's default rate. */
@@ -23,21 +24,22 @@ export interface TenantOptions {
 /** The roles that make up `admin`: the controller that aggregates them does not run here. */
 const adminRoles = ["view", "edit", "admin"].map((part) => `system:aggregate-to-${part}`);
 
-/** client-go's default limits: requests per second, and at once after a pause. */
+/** client-go's default limits: requests per second, and the burst after a pause. */
 const [perSecond, burst] = [5, 10];
 
-/** Kubernetes' limit for all annotations of an object together, less what others need there. */
+/** Kubernetes' limit for the size of an object's annotations, minus some room for those of other clients. */
 const maxAnnotationBytes = 240 * 1024;
 
-/** Malformed values for the annotation in which the helper notes its entries. */
-const poisonedNotes = ["null", "[]", "7", "{", '{"secrets":null}', '{"secrets":{"length":1e9}}', "[".repeat(1_000)];
+/** Malformed values for the annotation in which the helper records its entries. */
+const malformedEntries = ["null", "[]", "7", "{", '{"secrets":null}', '{"secrets":{"length":1e9}}', "[".repeat(1_000)];
 
 /** Percent-encoded names of field managers: Kubernetes accepts the first and refuses the second, for its control characters. */
 const oddManagers = ["%22%7D%3Ch1%3E%20x", "%1B%5B31m%0A"];
 
+/** A tenant with its own service account, which attacks the helper's objects in its namespace. */
 export class HostileTenant {
   readonly namespace: string;
-  /** How often the API server accepted each kind of attack. */
+  /** The number of requests that the API server accepted, by kind of attack. */
   readonly done = new Map<string, number>();
   readonly #options: TenantOptions;
   readonly #kube: Kube;
@@ -71,22 +73,22 @@ export class HostileTenant {
     return new HostileTenant(options, createKubeClient({ server, ca, token: () => token }));
   }
 
-  /** Attacks until the signal aborts. */
+  /** Attacks until the signal aborts. Rejects with errors that are not KubeErrors. */
   async attack(signal: AbortSignal): Promise<void> {
     const { random, parts, isFast } = this.#options;
     const isQuick = ([what]: Attack): boolean => what !== "large annotations";
     while (!signal.aborted) {
-      // Fast attacks are small ones: filling etcd would end the cluster instead of testing the helper.
+      // A fast tenant makes small attacks only: large ones would fill etcd and end the cluster instead of testing the helper.
       const all = attacksIn(this.namespace, parts.owner, random);
       const [what, calls] = pick(isFast ? all.filter(isQuick) : all, random);
       for (const call of calls) {
-        if (!isFast) await this.#turn(signal);
-        if (await this.#isTaken(call)) this.done.set(what, (this.done.get(what) ?? 0) + 1);
+        if (!isFast) await this.#waitForRateLimit(signal);
+        if (await this.#isAccepted(call)) this.done.set(what, (this.done.get(what) ?? 0) + 1);
       }
     }
   }
 
-  async #isTaken(call: KubeRequest): Promise<boolean> {
+  async #isAccepted(call: KubeRequest): Promise<boolean> {
     return this.#kube(call).then(
       () => true,
       (error: unknown) => {
@@ -97,7 +99,7 @@ export class HostileTenant {
   }
 
   /** Resolves when the rate limit allows another request. */
-  async #turn(signal: AbortSignal): Promise<void> {
+  async #waitForRateLimit(signal: AbortSignal): Promise<void> {
     const now = performance.now();
     this.#allowance = Math.min(burst, this.#allowance + ((now - this.#countedAt) / 1_000) * perSecond) - 1;
     this.#countedAt = now;
@@ -124,13 +126,17 @@ function attacksIn(namespace: string, owner: string, random: () => number): Atta
     metadata: { annotations: { [key]: randomBytes(maxAnnotationBytes / 2).toString("hex") } },
   });
   const [managedBy, instance] = ["app.kubernetes.io/managed-by", "app.kubernetes.io/instance"];
-  const own = { [managedBy]: "ecr-helper", [instance]: owner };
+  const ownLabels = { [managedBy]: "ecr-helper", [instance]: owner };
   const labelled = (labels: object): KubeRequest => merge(pick([secret, account], random), { metadata: { labels } });
   const forged = { apiVersion: "v1", kind: "ConfigMap", name: "forged", uid: "00000000-0000-0000-0000-000000000000" };
-  const wrong = [{ type: "Opaque" }, { type: "Opaque", metadata: { name, labels: own } }, secretOfAnotherType(name)];
-  const made = { metadata: { name }, stringData: { password: "wrong" }, ...pick(wrong, random) };
+  const wrong = [
+    { type: "Opaque" },
+    { type: "Opaque", metadata: { name, labels: ownLabels } },
+    secretOfAnotherType(name),
+  ];
+  const body = { metadata: { name }, stringData: { password: "wrong" }, ...pick(wrong, random) };
   const remove: KubeRequest = { method: "DELETE", path: secret };
-  const create: KubeRequest = { method: "POST", path: `/api/v1/namespaces/${namespace}/secrets`, body: made };
+  const create: KubeRequest = { method: "POST", path: `/api/v1/namespaces/${namespace}/secrets`, body };
   const applied = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "builder-sa", labels: { odd: "x" } } };
   const apply: KubeRequest = {
     method: "PATCH",
@@ -141,7 +147,7 @@ function attacksIn(namespace: string, owner: string, random: () => number): Atta
   return [
     [
       "poisoned annotations",
-      [merge(account, { metadata: { annotations: { [`ecr-helper/${owner}`]: pick(poisonedNotes, random) } } })],
+      [merge(account, { metadata: { annotations: { [`ecr-helper/${owner}`]: pick(malformedEntries, random) } } })],
     ],
     ["large annotations", [merge(secret, large(pick(["large", "ecr-helper/revision"], random)))]],
     ["large annotations", [merge(account, large(`ecr-helper/${owner}`))]],

@@ -1,4 +1,4 @@
-// A soak among hostile namespaces: how the others fare while their owners do all that they can, and how they fared before.
+// A soak with hostile tenants: compares the latencies of other namespaces before and during their attacks.
 import type { LogLine } from "../support/helper-process.ts";
 import { seeded } from "../support/seeded.ts";
 import { HostileTenant } from "./hostile-tenant.ts";
@@ -7,22 +7,26 @@ import { LatencyProbe, quantile, type Latencies } from "./latency-probe.ts";
 import type { Soak } from "./soak.ts";
 import { slope, type Usage } from "./usage.ts";
 
-/** The time before the attack, or in it. */
+/** What was measured before or during the attack. */
 export interface Phase {
   readonly latencies: Latencies;
   readonly usages: readonly Usage[];
   readonly lines: readonly LogLine[];
 }
 
+/** What was measured in both phases. */
 export interface HostileResult {
   readonly quiet: Phase;
   readonly attack: Phase;
   readonly attackers: readonly HostileTenant[];
-  /** In each attacked namespace. */
+  /** The number of Events in each attacked namespace. */
   readonly events: readonly number[];
 }
 
-/** Looks at a soak's namespaces, once they have their credentials, for some milliseconds, and for some more in an attack. */
+/**
+ * Measures a running soak first without and then with an attack, each for some milliseconds. It starts when the namespaces have
+ * their credentials. Rejects if a tenant cannot attack.
+ */
 export async function attack(
   soak: Soak,
   seed: number,
@@ -53,14 +57,14 @@ export async function attack(
 }
 
 async function phase(soak: Soak, probe: LatencyProbe, milliseconds: number): Promise<Phase> {
-  const life = soak.usageByProcess.at(-1) ?? [];
-  const from = life.length;
+  const usages = soak.usageByProcess.at(-1) ?? [];
+  const from = usages.length;
   soak.takeLines();
   const over = new AbortController();
   const stop = soak.pause(milliseconds).then(() => over.abort());
   const latencies = await probe.measure(over.signal);
   await stop;
-  return { latencies, usages: life.slice(from), lines: soak.takeLines() };
+  return { latencies, usages: usages.slice(from), lines: soak.takeLines() };
 }
 
 async function eventsIn({ parts }: Soak, namespace: string): Promise<number> {
@@ -68,7 +72,7 @@ async function eventsIn({ parts }: Soak, namespace: string): Promise<number> {
   return (await parts.admin<{ items: object[] }>({ method: "GET", path })).items.length;
 }
 
-/** How many lines the helper said of each of these namespaces. */
+/** The number of lines that the helper logged about each of these namespaces. */
 export const linesOf = ({ lines }: Phase, namespaces: readonly string[]): number[] =>
   namespaces.map((one) => lines.filter(({ namespace }) => namespace === one).length);
 
@@ -77,7 +81,7 @@ export const peakOf = ({ usages }: Phase): number => Math.max(...usages.map(({ m
 
 const kinds = { created: "a new namespace", deleted: "a deleted secret", bare: "a bare GET" } as const;
 
-/** What came of it: what, before, in the attack, and their ratio. */
+/** The rows of the result's table: each value before and during the attack, and their ratio. */
 export function hostileRows({ quiet, attack, attackers, events }: HostileResult): Record<string, object> {
   const rows: Record<string, object> = {};
   const compare = (what: string, of: (phase: Phase) => number): void => {
@@ -100,9 +104,10 @@ export function hostileRows({ quiet, attack, attackers, events }: HostileResult)
   compare("log lines of attacked namespaces, most", (phase) => Math.max(...linesOf(phase, attacked)));
   rows["log lines of each"] = { attack: linesOf(attack, attacked).join(" ") };
   rows["Events in each"] = { attack: events.join(" ") };
-  const deeds = new Map<string, number>();
-  for (const { done } of attackers) for (const [what, count] of done) deeds.set(what, (deeds.get(what) ?? 0) + count);
-  for (const [what, count] of deeds) rows[what] = { attack: count };
+  const accepted = new Map<string, number>();
+  for (const { done } of attackers)
+    for (const [what, count] of done) accepted.set(what, (accepted.get(what) ?? 0) + count);
+  for (const [what, count] of accepted) rows[what] = { attack: count };
   return rows;
 }
 

@@ -1,5 +1,5 @@
-// How long a namespace waits for its credentials: a new one, and one whose secret somebody deletes. Beside them a bare
-// request to the API server, which the helper has no part in.
+// Measures how long a namespace waits for its credentials after its creation, and after the deletion of a secret. For comparison
+// it also measures a bare request to the API server, in which the helper has no part.
 import { setTimeout as sleep } from "node:timers/promises";
 import { secretPath, type Secret } from "../support/kept-objects.ts";
 import type { Parts } from "../support/stack-parts.ts";
@@ -17,24 +17,26 @@ export interface Latencies {
 
 type Named = Secret & { metadata: { name: string } };
 
-/** Between one look and the next. */
+/** The pause between two measurements, in milliseconds. */
 const interval = 400;
-const patience = 2 * grace;
+/** The longest wait for a secret, in milliseconds. */
+const timeout = 2 * grace;
 
+/** Creates and deletes namespaces of its own, and times the helper. */
 export class LatencyProbe {
   readonly #parts: Parts;
   readonly #prefix: string;
   readonly #ignored: readonly string[];
-  /** By NAMESPACE/NAME: who waits for that secret to be made. */
+  /** Callbacks for the creation of secrets, by NAMESPACE/NAME. */
   readonly #waiting = new Map<string, () => void>();
   #count = 0;
 
-  /** `prefix` begins the names of its namespaces; in the `ignored` ones nothing is looked at. */
+  /** `prefix` is that of its namespaces' names. Secrets in the `ignored` namespaces are not watched. */
   constructor(parts: Parts, prefix: string, ignored: readonly string[]) {
     [this.#parts, this.#prefix, this.#ignored] = [parts, prefix, ignored];
   }
 
-  /** Resolves when the signal aborts, with what was measured until then. */
+  /** Measures until the signal aborts, and resolves with the latencies. */
   async measure(signal: AbortSignal): Promise<Latencies> {
     const over = new AbortController();
     const latencies: Latencies = { created: [], deleted: [], bare: [] };
@@ -44,41 +46,48 @@ export class LatencyProbe {
     return latencies;
   }
 
-  /** Each namespace is made, has a secret deleted a turn later, so that it has come to rest, and goes another turn later. */
+  /** Creates a namespace in each round. The next round, when it has converged, deletes a secret in it and then the namespace. */
   async #run({ created, deleted, bare }: Latencies, signal: AbortSignal): Promise<void> {
     const { admin } = this.#parts;
-    const there: string[] = [];
+    const existing: string[] = [];
     while (!signal.aborted) {
       const name = `${this.#prefix}-${String(this.#count++)}`;
       const since = performance.now();
       await admin({ method: "GET", path: "/api/v1/namespaces/default" });
       bare.push(performance.now() - since);
       created.push(
-        await this.#returnOf(name, secretNames, {
+        await this.#timeUntilCreated(name, secretNames, {
           method: "POST",
           path: "/api/v1/namespaces",
           body: { metadata: { name } },
         }),
       );
-      there.push(name);
-      const [before] = there.splice(0, there.length - 1);
-      if (before !== undefined) {
+      existing.push(name);
+      const [previous] = existing.splice(0, existing.length - 1);
+      if (previous !== undefined) {
         const [secret] = secretNames;
-        deleted.push(await this.#returnOf(before, [secret], { method: "DELETE", path: secretPath(before, secret) }));
-        await removeNamespace(admin, before);
+        const path = secretPath(previous, secret);
+        deleted.push(await this.#timeUntilCreated(previous, [secret], { method: "DELETE", path }));
+        await removeNamespace(admin, previous);
       }
       await sleep(interval, undefined, { signal }).catch(() => undefined);
     }
-    for (const name of there) await removeNamespace(admin, name);
+    for (const name of existing) await removeNamespace(admin, name);
   }
 
-  /** From a request's begin until these secrets of a namespace are made; not longer than `patience`, within which they should be. */
-  async #returnOf(namespace: string, names: readonly string[], call: Parameters<Parts["admin"]>[0]): Promise<number> {
+  /** The time from the start of a request until these secrets of a namespace are created; `timeout` if they are not. */
+  async #timeUntilCreated(
+    namespace: string,
+    names: readonly string[],
+    call: Parameters<Parts["admin"]>[0],
+  ): Promise<number> {
     const keys = names.map((name) => `${namespace}/${name}`);
-    const made = Promise.all(keys.map(async (key) => new Promise<void>((resolve) => this.#waiting.set(key, resolve))));
+    const created = Promise.all(
+      keys.map(async (key) => new Promise<void>((resolve) => this.#waiting.set(key, resolve))),
+    );
     const since = performance.now();
     await this.#parts.admin(call);
-    await Promise.race([made, sleep(patience, undefined, { ref: false })]);
+    await Promise.race([created, sleep(timeout, undefined, { ref: false })]);
     return performance.now() - since;
   }
 
@@ -97,7 +106,7 @@ export class LatencyProbe {
   }
 }
 
-/** The value that so many of them, a part of 1, do not exceed; NaN of none. */
+/** A quantile of the values, with `part` from 0 to 1; NaN if there are no values. */
 export function quantile(values: readonly number[], part: number): number {
   const sorted = values.toSorted((one, other) => one - other);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;

@@ -1,12 +1,15 @@
-// `npm run soak`: the helper for 20 minutes, or as long as one likes, with tokens that live for 30 seconds, among namespaces
-// that come and go and faults of everything it depends on. At no moment may a namespace be without a credential that the
-// registry takes; credential-check.ts has the rules. It has an API server and an etcd of its own and the local cloud's AWS. Faults
-// come one after the other, now and then one of each side at once; each is shorter than what is left of a token at the time
-// of its refresh, and the next comes when all is right again: two in a row could be longer than that. Now and then one is
-// declared, and longer than a token lives. The helper is killed in the first part only: the rest is one life, in which memory,
-// handles and sockets should stay as they are. With `--hostile` nothing fails, but five of fifty namespaces are those of somebody
-// hostile: after a fifth of the time, in which they are quiet, they do to their own objects what they can. SIGINT ends it early,
-// with its summary.
+// `npm run soak`: runs the helper for 20 minutes, or for `--minutes N`, with tokens that live for 30 seconds, while namespaces are
+// created and deleted and faults are injected into everything that the helper depends on. Every namespace must always have a
+// credential that the registry accepts; credential-check.ts has the rules. The soak starts its own API server and etcd, and uses
+// the local cloud's AWS.
+//
+// Faults follow each other; sometimes one of each side is active at once. Each is shorter than the rest of a token's life when its
+// refresh is due. The next one starts only when all credentials are valid again, because two in a row could be longer than that
+// rest. Some outages are declared, and longer than a token lives. The helper is killed in the first part only: after that one
+// process runs to the end, whose memory, handles and sockets should not grow.
+//
+// With `--hostile` no faults are injected. Instead, five of fifty namespaces belong to hostile tenants, who are quiet for a fifth
+// of the time and then attack the helper's objects in them. SIGINT ends the soak early, with its summary.
 import { parseArgs } from "node:util";
 import { globalSetup, globalTeardown } from "../setup.ts";
 import { startDisposableCluster } from "../support/disposable-cluster.ts";
@@ -28,16 +31,16 @@ const { values } = parseArgs({
 const minute = 60_000;
 const length = Number(values.minutes) * minute;
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
-/** `--only REGEX` leaves the other faults out. */
+/** `--only REGEX` selects the faults. */
 const wanted = faultKinds.filter(({ side, name }) => new RegExp(values.only ?? "").test(`${side} ${name}`));
-/** When the first declared outage begins, and then every so often. */
+/** The start of the first declared outage, and the interval between two, in milliseconds. */
 const [firstOutage, outageEvery] = [1.5 * minute, 4 * minute];
-/** The helper is killed every so often, in this part of the time. */
+/** The interval between two kills of the helper in milliseconds, and the part of the soak in which it is killed. */
 const [killEvery, killedPart] = [Math.min(3 * minute, length / 6), 0.4];
-/** A fault is no longer than 8 seconds: a token lives 15 more when its refresh is due. */
+/** A fault lasts 8 seconds at most: a token is valid for 15 more seconds when its refresh is due. */
 const [shortest, longest] = [2_000, 8_000];
 
-/** Deals every fault once before any comes again; now and then one of the other side with it. */
+/** Chooses every fault once before any is repeated; sometimes it adds one of the other side. */
 function dealer(random: () => number): () => FaultKind[] {
   let deck: FaultKind[] = [];
   return () => {
@@ -52,7 +55,8 @@ function dealer(random: () => number): () => FaultKind[] {
   };
 }
 
-async function suffer(soak: Soak): Promise<void> {
+/** Injects faults, declares outages and kills the helper until the soak's time is over. */
+async function injectFaults(soak: Soak): Promise<void> {
   const random = seeded(seed + 1);
   const deal = dealer(random);
   const start = Date.now();
@@ -61,7 +65,7 @@ async function suffer(soak: Soak): Promise<void> {
   let [nextOutage, nextKill] = [firstOutage, killEvery];
   let side: Side = pick(["ecr", "kubernetes"], random);
   while (!soak.over.signal.aborted) {
-    // Faults that move a namespace's five seconds leave room for them: else nothing young would ever have to be right.
+    // After a fault that postpones the deadlines, waits until they have passed: otherwise new namespaces would never be checked.
     const room = soak.periods.at(-1)?.blocksApiServer === true ? grace : 0;
     await soak.pause(room + 500 + random() * 2_000);
     const passed = Date.now() - start;
@@ -90,7 +94,7 @@ async function main(): Promise<void> {
     try {
       if (values.hostile)
         console.table(hostileRows(await attack(soak, seed, { quiet: length / 5, attack: length * 0.8 })));
-      else await suffer(soak);
+      else await injectFaults(soak);
     } finally {
       clearInterval(progress);
       await soak.end();
@@ -110,9 +114,9 @@ function progressOf(soak: Soak, since: number): string {
   const { samples, checks, moments, faults, memory } = summaryOf(soak, seed, since);
   const passed = ((performance.now() - since) / minute).toFixed(0);
   const all = Object.values(faults).reduce((sum, count) => sum + count, 0);
-  const alive = `${String(soak.churn.since.size)} namespaces`;
-  const seen = `${String(samples)} samples, ${String(checks)} credentials checked, ${String(moments)} moments without`;
-  return `${passed} min: ${alive}, ${String(all)} faults, ${seen}, ${memory.toFixed(0)} MB`;
+  const namespaces = `${String(soak.churn.since.size)} namespaces`;
+  const results = `${String(samples)} samples, ${String(checks)} credentials checked, ${String(moments)} moments without`;
+  return `${passed} min: ${namespaces}, ${String(all)} faults, ${results}, ${memory.toFixed(0)} MB`;
 }
 
 await main();

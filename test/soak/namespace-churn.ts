@@ -1,4 +1,4 @@
-// Creates and deletes build namespaces all the time, and deletes and changes the helper's objects in them.
+// Creates and deletes build namespaces continually, and deletes and changes the helper's objects in them.
 import { setTimeout as sleep } from "node:timers/promises";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import type { KubeRequest, Kube } from "../../helper/kube/types.ts";
@@ -6,6 +6,7 @@ import { accountPath, secretPath } from "../support/kept-objects.ts";
 import { pick } from "../support/seeded.ts";
 import { secretNames } from "./credential-check.ts";
 
+/** How namespaces are created. */
 export interface ChurnOptions {
   readonly admin: Kube;
   /** The prefix of the namespaces' names. */
@@ -22,13 +23,14 @@ const disturbancesPerNamespace = 2;
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
 
+/** Creates, deletes and disturbs build namespaces. */
 export class NamespaceChurn {
   /** The namespaces, each with the time of its creation or last disturbance, in milliseconds since 1970. */
   readonly since = new Map<string, number>();
   /** How often each step was done. */
   readonly done = new Map<string, number>();
   readonly #options: ChurnOptions;
-  /** How often each was disturbed. */
+  /** The number of disturbances of each namespace. */
   readonly #disturbed = new Map<string, number>();
 
   constructor(options: ChurnOptions) {

@@ -1,5 +1,4 @@
-// Looks at every namespace four times a second: at the cluster directly, by a watch, and at the registry, which is asked
-// about every password there is.
+// Checks every namespace four times a second. It watches the cluster directly, and checks every password at the registry.
 import { setTimeout as sleep } from "node:timers/promises";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { secretPath, type Secret } from "../support/kept-objects.ts";
@@ -8,34 +7,39 @@ import { watch, type Change } from "../local/watch.ts";
 import { checkSample, type Period, type Sample } from "./credential-check.ts";
 import { passwordsOf } from "../support/secret-monitor.ts";
 
+/** What a sampler checks. */
 export interface SamplerOptions {
   readonly parts: Parts;
-  /** Whether the registry takes a password now. */
+  /** Whether the registry accepts a password now. */
   readonly accepts: (password: string) => Promise<boolean>;
+  /** The namespaces to check, each with the time of its creation or last disturbance, in milliseconds since 1970. */
   readonly since: ReadonlyMap<string, number>;
-  /** Namespaces whose secrets are anybody's. */
+  /** Namespaces whose secrets are not checked, because hostile tenants own them. */
   readonly ignored: readonly string[];
   /** In the order of time. */
   readonly periods: readonly Period[];
-  /** Called at the first moment without a credential. */
-  readonly failed: () => void;
+  /** Called when a credential is missing for the first time. */
+  readonly onFirstFailure: () => void;
 }
 
 type Named = Secret & { metadata: { name: string } };
 
+/** The time between two samples, in milliseconds. */
 const interval = 250;
-/** Whatever is older has nothing to say about a namespace's first five seconds any more. */
-const periodsLookedAt = 20;
-/** So many moments without a credential are told in words. */
-const told = 20;
+/** Only the latest periods are considered: older ones cannot affect the first five seconds of a namespace. */
+const relevantPeriods = 20;
+/** The number of failed checks that are described. */
+const maxDescriptions = 20;
 
+/** Takes samples of the cluster, and counts the checks that fail. */
 export class Sampler {
-  /** How many samples there were, and in them secrets that had to be right. */
+  /** The number of samples. */
   samples = 0;
+  /** The number of secrets that had to be valid, over all samples. */
   checks = 0;
-  /** Those of them that were not. */
+  /** The number of these that were not valid. */
   moments = 0;
-  /** The first of those in words. */
+  /** Descriptions of the first failed checks. */
   readonly without: string[] = [];
   readonly #options: SamplerOptions;
   readonly #logins = new Map<string, readonly string[]>();
@@ -53,12 +57,12 @@ export class Sampler {
   async #sample(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const next = sleep(interval, undefined, { signal }).catch(() => undefined);
-      await this.#look();
+      await this.#takeSample();
       await next;
     }
   }
 
-  /** Resolves with the first sample that is as wanted; with undefined when there is none in so many milliseconds, or no more. */
+  /** Resolves with the first sample that matches; with undefined if none does within the time, or when the signal aborts. */
   async until(
     wanted: (sample: Sample) => boolean,
     milliseconds: number,
@@ -66,50 +70,50 @@ export class Sampler {
   ): Promise<Sample | undefined> {
     const deadline = Date.now() + milliseconds;
     return new Promise((resolve) => {
-      const look = (sample: Sample): void => {
+      const check = (sample: Sample): void => {
         const isWanted = wanted(sample);
         if (!isWanted && sample.at < deadline) return;
-        this.#waiting.delete(look);
+        this.#waiting.delete(check);
         resolve(isWanted ? sample : undefined);
       };
-      this.#waiting.add(look);
+      this.#waiting.add(check);
       signal.addEventListener("abort", () => resolve(undefined), { once: true });
     });
   }
 
-  async #look(): Promise<void> {
+  async #takeSample(): Promise<void> {
     const { since, accepts, periods } = this.#options;
-    const seen = { at: Date.now(), since: new Map(since), logins: new Map(this.#logins) };
-    const passwords = [...new Set([...seen.logins.values()].flat())];
-    const verdicts = await Promise.all(passwords.map(accepts));
-    const sample: Sample = { ...seen, accepted: new Set(passwords.filter((_, index) => verdicts[index])) };
-    const { checked, without } = checkSample(sample, periods.slice(-periodsLookedAt));
+    const state = { at: Date.now(), since: new Map(since), logins: new Map(this.#logins) };
+    const passwords = [...new Set([...state.logins.values()].flat())];
+    const isAccepted = await Promise.all(passwords.map(accepts));
+    const sample: Sample = { ...state, accepted: new Set(passwords.filter((_, index) => isAccepted[index])) };
+    const { checked, without } = checkSample(sample, periods.slice(-relevantPeriods));
     if (this.moments === 0 && without[0] !== undefined) {
-      this.#options.failed();
-      this.without.push(await this.#lookAgain(without[0]));
+      this.#options.onFirstFailure();
+      this.without.push(await this.#describeNow(without[0]));
     }
     this.samples++;
     this.checks += checked;
     this.moments += without.length;
     const last = periods.at(-1);
     const when = `${new Date(sample.at).toISOString()}, ${String(sample.at - (last?.from ?? 0))} ms after the begin of: ${last?.what ?? "nothing"}`;
-    for (const secret of without) if (this.without.length < told) this.without.push(`${secret} at ${when}`);
-    for (const look of this.#waiting) look(sample);
+    for (const secret of without) if (this.without.length < maxDescriptions) this.without.push(`${secret} at ${when}`);
+    for (const check of this.#waiting) check(sample);
   }
 
-  /** Whether the soak itself missed something: what the cluster says when it is asked, and not watched. */
-  async #lookAgain(secret: string): Promise<string> {
+  /** Reads a secret from the API server, to show whether the soak's own watch missed a change. */
+  async #describeNow(secret: string): Promise<string> {
     const { parts, accepts } = this.#options;
     const [namespace = "", name = ""] = secret.split("/");
     const path = secretPath(namespace, name);
     const found = await undefinedIfNotFound(parts.admin<Secret>({ method: "GET", path }));
     if (found === undefined) return `${secret} is not in the cluster`;
-    const verdicts = await Promise.all(passwordsOf(found).map(accepts));
-    const taken = String(verdicts.filter(Boolean).length);
-    return `${secret} is in the cluster, with ${String(verdicts.length)} logins, and ${taken} are taken`;
+    const isAccepted = await Promise.all(passwordsOf(found).map(accepts));
+    const accepted = String(isAccepted.filter(Boolean).length);
+    return `${secret} is in the cluster, with ${String(isAccepted.length)} logins, and ${accepted} are accepted`;
   }
 
-  /** Keeps what is in every secret of the helper's. */
+  /** Keeps the logins of all the helper's secrets up to date. */
   async #follow(signal: AbortSignal): Promise<void> {
     const { parts, ignored } = this.#options;
     const path = pathOfSecrets(parts.owner, ignored);
@@ -117,15 +121,15 @@ export class Sampler {
     while (!isOver()) {
       try {
         const listed = new Set<string>();
-        for await (const change of watch<Named>(parts.options, path, signal)) this.#take(change, listed);
+        for await (const change of watch<Named>(parts.options, path, signal)) this.#apply(change, listed);
       } catch (error) {
-        // The API server ends every watch after half an hour or more, and then everything is listed again.
+        // The API server ends every watch after half an hour or more; then everything is listed again.
         if (!isOver() && !String(error).includes("closed the watch")) throw error;
       }
     }
   }
 
-  #take({ type, object }: Change<Named>, listed: Set<string>): void {
+  #apply({ type, object }: Change<Named>, listed: Set<string>): void {
     if (type === "LISTED") {
       for (const key of this.#logins.keys()) if (!listed.has(key)) this.#logins.delete(key);
       return;
@@ -137,7 +141,7 @@ export class Sampler {
   }
 }
 
-/** Where a helper's secrets are, but for those in the `ignored` namespaces. */
+/** The API path of a helper's secrets in all namespaces except the `ignored` ones. */
 export function pathOfSecrets(owner: string, ignored: readonly string[]): string {
   const fieldSelector = ignored.map((namespace) => `metadata.namespace!=${namespace}`).join(",");
   const query = new URLSearchParams({ labelSelector: `app.kubernetes.io/instance=${owner}`, fieldSelector });

@@ -1,4 +1,4 @@
-// One soak: injects faults into everything that a helper depends on, and checks every credential all the time.
+// One soak: injects faults into everything that a helper depends on, and checks every credential continually.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HelperProcess, LogLine } from "../support/helper-process.ts";
@@ -12,61 +12,71 @@ import { hasConvergedAfter, recoveryLimit, type Period, type Sample } from "./cr
 import { Sampler } from "./sampler.ts";
 import { usageOf, type Usage } from "./usage.ts";
 
-/** How long a token lives unless a test wants otherwise, and an outage that is longer, in milliseconds. */
-const usualLife = 30_000;
+/** How long a token lives by default, in milliseconds. */
+const defaultTokenLife = 30_000;
+/** The length of a declared outage, in milliseconds: longer than a token lives. */
 const declaredOutage = 45_000;
-/** How often the helper's process is looked at, in milliseconds. */
+/** The interval between two measurements of the helper's process, in milliseconds. */
 const usageInterval = 3_000;
 
 const refusedToken = /no authorization token/;
 
+/** How a soak is set up. */
 export interface SoakOptions {
   /** How long a token lives, in milliseconds. */
   readonly tokenLife?: number;
-  /** How many namespaces there are, without any that are created and deleted. */
+  /** A fixed number of namespaces; if it is not set, namespaces are created, deleted and disturbed. */
   readonly calm?: number;
-  /** How many further namespaces belong to hostile tenants, whose credentials are not checked. */
+  /** The number of further namespaces that belong to hostile tenants, and whose credentials are not checked. */
   readonly attacked?: number;
 }
 
+/** A running soak. */
 export class Soak {
-  /** In the order of time. */
+  /** The faults so far, in the order of time. */
   readonly periods: Period[] = [];
-  /** Of each of the helper's processes, one after the other. */
+  /** The measurements of each of the helper's processes, one list a process, in the order of time. */
   readonly usageByProcess: Usage[][] = [];
   readonly churn: NamespaceChurn;
   readonly sampler: Sampler;
-  /** Aborts when the soak is to end. */
+  /** Aborts when the soak has to end. */
   readonly over = new AbortController();
-  /** Everything that should not have happened, besides namespaces without a credential. */
+  /** All failures except credentials that were not valid. */
   readonly errors: string[] = [];
+  /** The number of lines that `takeLines` has returned so far. */
   logLines = 0;
-  /** The helper's lines in the fault before a namespace was first without a credential. */
+  /** What the helper logged since the last fault began, when a credential was missing for the first time. */
   linesBeforeFailure: string[] = [];
   readonly parts: Parts;
-  /** What the names of all its build namespaces begin with. */
+  /** The prefix of all its build namespaces' names. */
   readonly prefix: string;
-  /** The namespaces of somebody hostile. */
+  /** The namespaces of hostile tenants. */
   readonly attacked: readonly string[];
   readonly #proxies: Proxies;
-  /** The password that ECR gave last. */
-  readonly #latest: () => { readonly password: string; readonly at: number };
-  readonly #closing: () => Promise<void>;
+  readonly #lastToken: FaultProxies["lastToken"];
+  readonly #closeProxies: () => Promise<void>;
   #helper: HelperProcess;
   #work: Promise<unknown> = Promise.resolve();
 
-  private constructor(seed: number, id: string, attacked: readonly string[], parts: Parts, around: FaultProxies) {
+  private constructor(seed: number, id: string, attacked: readonly string[], parts: Parts, faultProxies: FaultProxies) {
     [this.parts, this.prefix, this.attacked] = [parts, id, attacked];
-    [this.#proxies, this.#latest, this.#closing] = [around.proxies, around.lastToken, around.close];
+    const { proxies, accepts, lastToken, close } = faultProxies;
+    [this.#proxies, this.#lastToken, this.#closeProxies] = [proxies, lastToken, close];
     this.churn = new NamespaceChurn({ admin: parts.admin, prefix: id, random: seeded(seed) });
-    const { accepts } = around;
-    const failed = (): void => {
+    const onFirstFailure = (): void => {
       this.linesBeforeFailure = this.#helper.lines.map(
         ({ time = "", level, message }) => `${time} ${level} ${message}`,
       );
     };
     const { since } = this.churn;
-    this.sampler = new Sampler({ parts, accepts, since, ignored: attacked, periods: this.periods, failed });
+    this.sampler = new Sampler({
+      parts,
+      accepts,
+      since,
+      ignored: attacked,
+      periods: this.periods,
+      onFirstFailure,
+    });
     this.#helper = this.#start();
   }
 
@@ -74,7 +84,7 @@ export class Soak {
   static async start(
     { kubeconfig, command }: DisposableCluster,
     seed: number,
-    { tokenLife = usualLife, calm, attacked = 0 }: SoakOptions = {},
+    { tokenLife = defaultTokenLife, calm, attacked = 0 }: SoakOptions = {},
   ): Promise<Soak> {
     const id = `soak-${randomBytes(3).toString("hex")}`;
     const parts = await makeParts([`${id}-*`], { kubeconfig, command });
@@ -82,16 +92,16 @@ export class Soak {
     const soak = new Soak(seed, id, hostile, parts, await startFaultProxies(parts, tokenLife));
     await soak.churn.createInitial(calm);
     const { signal } = soak.over;
-    const living = calm === undefined ? soak.churn.run(signal) : undefined;
-    soak.#work = Promise.all([living, soak.sampler.run(signal), soak.#measure(signal)]).catch((error: unknown) => {
-      // Errors after the end, as on Ctrl-C, do not count.
+    const churning = calm === undefined ? soak.churn.run(signal) : undefined;
+    soak.#work = Promise.all([churning, soak.sampler.run(signal), soak.#measure(signal)]).catch((error: unknown) => {
+      // Errors after the end, for example after Ctrl-C, do not count.
       if (!signal.aborted) soak.errors.push(String(error));
       soak.over.abort();
     });
     return soak;
   }
 
-  /** Injects faults for a time in milliseconds, and waits until all credentials are valid again. */
+  /** Injects faults for some milliseconds, and waits until all credentials are valid again, half a minute at most. */
   async injectFaults(kinds: readonly FaultKind[], milliseconds: number, isDeclared = false): Promise<Period> {
     const what = kinds.map(({ side, name }) => `${side} ${name}`).join(" and ");
     const blocksApiServer = kinds.some(({ side }) => side === "kubernetes");
@@ -102,12 +112,12 @@ export class Soak {
     });
   }
 
-  /** An outage that is longer than a token lives. */
+  /** Declares an outage that is longer than a token lives, and waits until all credentials are valid again. */
   async outage(side: Side): Promise<Period> {
     return this.injectFaults([unreachable(side)], declaredOutage, true);
   }
 
-  /** Kills the helper, and starts the next one after a time in milliseconds. */
+  /** Kills the helper, starts another one after some milliseconds, and waits until all credentials are valid. */
   async kill(milliseconds: number): Promise<Period> {
     const period = { what: "helper is killed", blocksApiServer: true, isDeclared: false, from: Date.now() };
     return this.#period(period, async () => {
@@ -117,12 +127,12 @@ export class Soak {
     });
   }
 
-  /** Waits so long, or until the soak is to end. */
+  /** Waits for some milliseconds, or until the soak has to end. */
   async pause(milliseconds: number): Promise<void> {
     await sleep(milliseconds, undefined, { signal: this.over.signal }).catch(() => undefined);
   }
 
-  /** The helper's lines since the last call. */
+  /** Returns what the helper has logged since the last call. */
   takeLines(): LogLine[] {
     const lines = this.#helper.lines.splice(0);
     this.logLines += lines.length;
@@ -133,11 +143,12 @@ export class Soak {
     return this.over.signal.aborted;
   }
 
+  /** Ends the soak and removes what it created in AWS. */
   async end(): Promise<void> {
     this.over.abort();
     await this.#work;
     await this.parts.removeFromAws();
-    await this.#closing();
+    await this.#closeProxies();
   }
 
   async #period(period: Period, work: () => Promise<void>): Promise<Period> {
@@ -146,18 +157,18 @@ export class Soak {
     this.takeLines();
     await work();
     period.to = Date.now();
-    const isRight = (sample: Sample): boolean => this.#isRight(period, sample);
+    const hasConverged = (sample: Sample): boolean => this.#hasConverged(period, sample);
     const { signal } = this.over;
     if (signal.aborted) return period;
-    const right = (await this.sampler.until(isRight, recoveryLimit, signal))?.at;
+    const convergedAt = (await this.sampler.until(hasConverged, recoveryLimit, signal))?.at;
     // If the soak ended first, the time of the recovery is unknown.
-    if (right !== undefined || !this.#isOver()) period.convergedAt = right ?? Infinity;
+    if (convergedAt !== undefined || !this.#isOver()) period.convergedAt = convergedAt ?? Infinity;
     return period;
   }
 
-  /** Whether a period is over for the helper: if ECR denied a token in it, a newer one has been issued, too. */
-  #isRight(period: Period, sample: Sample): boolean {
-    const { password, at } = this.#latest();
+  /** Whether the helper has recovered from a fault. If ECR denied a token in it, a newer one must have been issued. */
+  #hasConverged(period: Period, sample: Sample): boolean {
+    const { password, at } = this.#lastToken();
     const wasRefused = this.#helper.lines.some(({ message }) => refusedToken.test(message));
     return (!wasRefused || at >= (period.to ?? Infinity)) && hasConvergedAfter(period, sample, password);
   }

@@ -1,20 +1,22 @@
-// What came of a soak, as a table and as JSON.
+// The result of a soak, as a table and as JSON.
 import type { Period } from "./credential-check.ts";
 import type { Soak } from "./soak.ts";
 import { slopesOf, type Slopes } from "./usage.ts";
 
+/** How long the helper took to recover from a fault. */
 export interface Recovery {
-  /** In milliseconds; null where all was not right again in time. */
+  /** In milliseconds; null if the credentials were not all valid again in time. */
   readonly ms: number | null;
   readonly fault: string;
 }
 
+/** The result of a soak. */
 export interface Summary {
   readonly minutes: number;
   readonly seed: number;
   readonly samples: number;
   readonly checks: number;
-  /** Moments without a valid credential. */
+  /** How many of the checks found no valid credential. */
   readonly moments: number;
   readonly worstRecovery: Recovery | undefined;
   readonly worstRecoveryFromOutage: Recovery | undefined;
@@ -23,7 +25,7 @@ export interface Summary {
   readonly restarts: number;
   readonly others: Readonly<Record<string, number>>;
   readonly slopes: Slopes | undefined;
-  /** In MB. */
+  /** Of the longest-lived process, in MB. */
   readonly memory: number;
   readonly logLines: number;
   readonly wrong: readonly string[];
@@ -31,11 +33,11 @@ export interface Summary {
 
 const killed = /^helper/;
 
-/** From a fault's end until all was right again. */
-const recoveryOf = ({ to = 0, convergedAt: convergedAt = Infinity }: Period): number => convergedAt - to;
+/** The time from a fault's end until all credentials were valid again, in milliseconds. */
+const recoveryOf = ({ to = 0, convergedAt = Infinity }: Period): number => convergedAt - to;
 
 function worst(periods: readonly Period[]): Recovery | undefined {
-  const [first, ...others] = periods.filter(({ convergedAt: convergedAt }) => convergedAt !== undefined);
+  const [first, ...others] = periods.filter(({ convergedAt }) => convergedAt !== undefined);
   if (first === undefined) return undefined;
   const found = others.reduce((one, other) => (recoveryOf(other) > recoveryOf(one) ? other : one), first);
   return { ms: Number.isFinite(found.convergedAt) ? recoveryOf(found) : null, fault: found.what };
@@ -47,8 +49,9 @@ const counted = (names: readonly string[]): Record<string, number> => {
   return counts;
 };
 
+/** Summarizes a soak that started at `since`, in milliseconds of `performance.now()`. */
 export function summaryOf(soak: Soak, seed: number, since: number): Summary {
-  const { sampler, periods, usageByProcess: usageByProcess } = soak;
+  const { sampler, periods, usageByProcess } = soak;
   const short = periods.filter(({ isDeclared }) => !isDeclared);
   const outages = periods.filter(({ isDeclared }) => isDeclared);
   const longest = usageByProcess.reduce((one, other) => (other.length > one.length ? other : one), []);
@@ -74,7 +77,7 @@ export function summaryOf(soak: Soak, seed: number, since: number): Summary {
 const recovery = (found: Recovery | undefined): string =>
   found === undefined ? "none" : `${found.ms === null ? "never" : String(found.ms)} (${found.fault})`;
 
-/** Its rows, what and how much. */
+/** The rows of a summary's table. */
 export function rowsOf(summary: Summary): Record<string, string | number> {
   const { slopes } = summary;
   const of = (value: number | undefined): string => (value === undefined ? "none" : value.toFixed(1));

@@ -1,29 +1,31 @@
-// What a process holds, and whether it grows.
+// The memory and descriptors of a process, and whether they grow.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
+/** What a process uses at a moment. */
 export interface Usage {
   /** In milliseconds since 1970. */
   readonly at: number;
-  /** Resident, in MB. */
+  /** Resident memory, in MB. */
   readonly memory: number;
-  /** Open descriptors, and those of them that are sockets. */
+  /** Open descriptors, including the sockets. */
   readonly handles: number;
   readonly sockets: number;
 }
 
+/** How fast a process's usage grows. */
 export interface Slopes {
-  /** Of the life that was looked at. */
+  /** The time between the first and the last measurement. */
   readonly minutes: number;
-  /** Per hour. */
+  /** Growth per hour. */
   readonly megabytes: number;
   readonly handles: number;
   readonly sockets: number;
 }
 
-/** In a process's first minute it only becomes what it is. */
+/** A process grows in its first minute, which therefore does not count. In milliseconds. */
 const warmUpMs = 60_000;
 
-/** What the kernel says of a process now. */
+/** Reads a process's usage from /proc. Throws if there is no such process. */
 export function usageOf(pid: number): Usage {
   const folder = `/proc/${String(pid)}`;
   const memory = Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`${folder}/status`, "utf8"))?.[1]) / 1024;
@@ -37,25 +39,25 @@ const isSocket =
     try {
       return readlinkSync(`${folder}/fd/${handle}`).startsWith("socket:");
     } catch {
-      return false; // It was closed since it was listed.
+      return false; // It was closed after it was listed.
     }
   };
 
-/** By least squares: how much `value` grows in an hour. NaN for less than two different times. */
+/** The growth of `value` per hour, by least squares; NaN if there are not two different times. */
 export function slope(points: readonly { readonly at: number; readonly value: number }[]): number {
   const mean = (of: (point: { at: number; value: number }) => number): number =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length;
-  const [middle, level] = [mean(({ at }) => at), mean(({ value }) => value)];
-  const along = mean(({ at, value }) => (at - middle) * (value - level));
-  const spread = mean(({ at }) => (at - middle) ** 2);
-  return (along / spread) * 3_600_000;
+  const [meanTime, meanValue] = [mean(({ at }) => at), mean(({ value }) => value)];
+  const covariance = mean(({ at, value }) => (at - meanTime) * (value - meanValue));
+  const variance = mean(({ at }) => (at - meanTime) ** 2);
+  return (covariance / variance) * 3_600_000;
 }
 
-/** Of one process's life after its first minute. */
-export function slopesOf(life: readonly Usage[]): Slopes {
-  const [first, last] = [life.at(0)?.at ?? 0, life.at(-1)?.at ?? 0];
-  const settled = life.filter(({ at }) => at >= first + warmUpMs);
+/** The growth of one process after its first minute. */
+export function slopesOf(usages: readonly Usage[]): Slopes {
+  const [first, last] = [usages.at(0)?.at ?? 0, usages.at(-1)?.at ?? 0];
+  const warm = usages.filter(({ at }) => at >= first + warmUpMs);
   const of = (name: "memory" | "handles" | "sockets"): number =>
-    slope(settled.map((usage) => ({ at: usage.at, value: usage[name] })));
+    slope(warm.map((usage) => ({ at: usage.at, value: usage[name] })));
   return { minutes: (last - first) / 60_000, megabytes: of("memory"), handles: of("handles"), sockets: of("sockets") };
 }

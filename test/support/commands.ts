@@ -35,7 +35,7 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
     await cp(join(import.meta.dirname, "../..", part), join(folder, part), { recursive: true });
   }
   await symlink(join(import.meta.dirname, "../../node_modules"), join(folder, "node_modules"));
-  const run = (program: string, args: readonly string[], said: string): ReturnType<Checkout["start"]> => {
+  const run = (program: string, args: readonly string[], commandLine: string): ReturnType<Checkout["start"]> => {
     const since = performance.now();
     preserveFiles();
     // A process group of its own, for signals such as that of Ctrl-C.
@@ -43,7 +43,7 @@ export async function makeCheckout(stack: string): Promise<Checkout> {
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]).then(
       ([stdout, stderr]) => {
         // Only the name of a command: its settings may contain a secret on purpose.
-        recordOutput("commands", [said, stdout, stderr].join("\n"));
+        recordOutput("commands", [commandLine, stdout, stderr].join("\n"));
         preserveFiles();
         return { code: child.exitCode, stdout, stderr, seconds: (performance.now() - since) / 1000 };
       },

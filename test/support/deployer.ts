@@ -15,6 +15,7 @@ import {
 } from "@aws-sdk/client-iam";
 import { account, aws, cluster, issuer } from "../local/settings.ts";
 
+/** A statement of infra/deployer-policy.json. */
 export interface Statement {
   readonly Sid?: string;
   readonly Action: string | readonly string[];
@@ -25,14 +26,15 @@ interface Policy {
   readonly Statement: readonly Statement[];
 }
 
+/** What a deployer's policy is made for. */
 export interface DeployerRights {
-  /** Which actions of the document are kept; all by default. */
+  /** Which actions of the document it keeps; all by default. */
   readonly isAllowed?: (action: string) => boolean;
   /** The OIDC provider's issuer, without `https://`; the local cluster's by default. */
   readonly oidcIssuer?: string;
 }
 
-/** A policy document of infra/ with its placeholders filled in, for a stack whose resources all have its name. */
+/** A policy document of infra/ with its placeholders filled in, for a stack whose name all its resources have. */
 async function readDocument(file: string, stack: string, oidcIssuer = issuer.replace("https://", "")): Promise<string> {
   const document = await readFile(join(import.meta.dirname, "../../infra", file), "utf8");
   return document
@@ -64,13 +66,16 @@ export async function deployerPolicy(
 /** The ARN of the permissions boundary of a stack's user and roles. */
 export const boundaryArn = (stack: string): string => `arn:aws:iam::${account}:policy/${stack}-boundary`;
 
+/** An IAM user that deploys a stack. */
 export interface Deployer {
   readonly key: { readonly AccessKeyId: string; readonly SecretAccessKey: string };
+  /** Replaces the user's only policy by a document in JSON. */
   readonly allow: (policy: string) => Promise<void>;
+  /** Deletes the user and the stack's boundary. */
   readonly remove: () => Promise<void>;
 }
 
-/** Creates a user without any right, and the boundary for a stack. */
+/** Creates a user without any policy, and the boundary for a stack. */
 export async function createDeployer(iam: IAMClient, UserName: string, stack: string): Promise<Deployer> {
   const PolicyDocument = await readDocument("permissions-boundary.json", stack);
   await iam.send(new CreatePolicyCommand({ PolicyName: `${stack}-boundary`, PolicyDocument }));

@@ -1,11 +1,11 @@
-// An API server and an etcd for one test: it can have thousands of namespaces, and nothing has to wait for their deletion.
+// An API server and an etcd for one test, which may create thousands of namespaces without waiting for their deletion.
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiServer, startEtcd } from "./api-server.ts";
 import { bundleHelper } from "./helper-bundle.ts";
 
-/** A running API server with an etcd of its own. */
+/** A running API server with its own etcd. */
 export interface DisposableCluster {
   readonly kubeconfig: string;
   /** A folder that `remove` deletes. */
@@ -15,9 +15,10 @@ export interface DisposableCluster {
   remove(): Promise<void>;
 }
 
+/** Starts an API server with its own etcd, and bundles the helper. */
 export async function startDisposableCluster(): Promise<DisposableCluster> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-cluster-"));
-  // The helper may run as another user; secret files in it have modes of their own.
+  // The helper may run as another user; the modes of the secret files in the folder keep them private.
   await chmod(folder, 0o711);
   const etcd = await startEtcd();
   const server = await ApiServer.start(etcd.address);

@@ -1,8 +1,10 @@
-// The actions of ECR that pulling and pushing take, as AWS' pages have them: what the policies of the program are compared with.
+// The ECR actions of pulls and pushes, as AWS documents them. Tests compare the policies of the program with these.
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 
+/** The actions that a pull needs. */
 export const pullActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 
+/** The actions that a push needs. */
 export const pushActions = [
   "ecr:BatchCheckLayerAvailability",
   "ecr:BatchGetImage",

@@ -9,13 +9,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 export interface Exchange {
   readonly request: ReceivedRequest;
   readonly outgoing: ServerResponse;
-  /** While set, nothing more of the answer is forwarded, and the connection stays open. */
+  /** If true, nothing more of the response is forwarded, and the connection stays open. */
   isMuted: boolean;
-  /** Aborts when the client has its answer, or is gone. */
+  /** Aborts when the client has the whole response, or has disconnected. */
   readonly signal: AbortSignal;
-  /** Forwards the request and resolves with the answer. */
+  /** Forwards the request and resolves with the response. */
   forward(): Promise<IncomingMessage>;
-  /** The client's connection, below TLS; undefined when it is gone. */
+  /** The client's connection, below TLS; undefined if it is closed. */
   readonly socket: Socket | undefined;
   /** Resets the client's connection. */
   reset(): void;
@@ -26,7 +26,7 @@ export type Fault = (exchange: Exchange) => Promise<void>;
 
 /** Headers that belong to one connection or to HTTP/2, which must not be forwarded. */
 const hopHeaders = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "http2-settings"]);
-/** The headers to forward. */
+/** The headers of a message without those that must not be forwarded. */
 export const forwarded = (headers: IncomingHttpHeaders): OutgoingHttpHeaders =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !hopHeaders.has(name) && !name.startsWith(":")));
 
@@ -39,7 +39,7 @@ const write = async ({ outgoing, signal }: Exchange, chunk: Uint8Array): Promise
   if (!outgoing.write(chunk)) await once(outgoing, "drain", { signal });
 };
 
-/** No fault: forwards everything as it comes. */
+/** No fault: forwards the request, and the response as it arrives. */
 export const pass: Fault = async (exchange) => {
   const answer = await exchange.forward();
   writeHead(exchange, answer);
@@ -47,7 +47,7 @@ export const pass: Fault = async (exchange) => {
   if (!exchange.isMuted) exchange.outgoing.end();
 };
 
-/** Waits before the request is forwarded. */
+/** Waits some milliseconds before it forwards the request, or continues with another fault. */
 export const delay =
   (milliseconds: number, then: Fault = pass): Fault =>
   async (exchange) => {
@@ -67,19 +67,19 @@ export const reset: Fault = async (exchange) => {
   return Promise.resolve();
 };
 
-/** Forwards the request, and aborts it before its answer; with HTTP/1.1 this closes the connection. */
+/** Forwards the request, and aborts it before its response; with HTTP/1.1 this closes the connection. */
 export const abortAfterForward: Fault = async (exchange) => {
   await buffer(await exchange.forward());
   exchange.outgoing.destroy();
 };
 
-/** Forwards the request, and resets the connection before its answer: the request takes effect, but the client cannot know. */
+/** Forwards the request, and resets the connection before its response: the request takes effect, but the client cannot know. */
 export const resetAfterForward: Fault = async (exchange) => {
   await buffer(await exchange.forward());
   exchange.reset();
 };
 
-/** Aborts the answer after some bytes of its body. */
+/** Aborts the response after some bytes of its body. */
 export const truncate =
   (bytes: number): Fault =>
   async (exchange) => {
@@ -92,7 +92,7 @@ export const truncate =
     exchange.outgoing.destroy();
   };
 
-/** Answers without forwarding the request, an object as JSON. */
+/** Answers in place of the server. A string is sent as HTML, an object as JSON. */
 export const answer =
   (status: number, body: object | string = "", headers: OutgoingHttpHeaders = {}): Fault =>
   async ({ outgoing }) => {
@@ -102,13 +102,13 @@ export const answer =
     return Promise.resolve();
   };
 
-/** Answers with something that is not HTTP. */
+/** Answers with bytes that are not HTTP. */
 export const garble: Fault = async ({ socket }) => {
   socket?.end("\u0000\u0001garbage\n");
   return Promise.resolve();
 };
 
-/** Forwards the answer's body slowly: `bytes` at a time, `every` so many milliseconds. */
+/** Forwards the response's body slowly: `bytes` at a time, with a pause of `every` milliseconds. */
 export const drip =
   (bytes: number, every: number): Fault =>
   async (exchange) => {
@@ -126,13 +126,13 @@ export const drip =
 /** Never answers. */
 export const hang: Fault = async () => Promise.resolve();
 
-/** Forwards the answer's status and headers, and nothing more. */
+/** Forwards the response's status and headers, and nothing more. */
 export const silence: Fault = async (exchange) => {
   exchange.isMuted = true;
   await pass(exchange);
 };
 
-/** Forwards the answer with a changed body, both of them JSON. */
+/** Forwards the response with a changed JSON body. */
 export const rewrite =
   (change: (body: object) => object): Fault =>
   async (exchange) => {

@@ -1,16 +1,16 @@
-// Runs the real helper as a process of its own, outside of a pod, with a pod's service account.
+// Runs the real helper as a separate process, outside of a pod, with a pod's service account.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { imageEnvironment } from "./helper-bundle.ts";
 import { recordOutput } from "../local/audit-log.ts";
 
-/** A pod's way to the API server. */
+/** How a pod reaches the API server. */
 export interface Cluster {
   server: string;
   ca: string;
   token: string;
-  /** The file that has the token, where that may change. */
+  /** The file with the token, if the token may change. */
   tokenFile?: string;
 }
 
@@ -19,6 +19,7 @@ export type LogLine = Record<string, string> & { message: string; level: string 
 
 const main = join(import.meta.dirname, "helper-main.ts");
 
+/** A running helper, and the lines that it has logged. */
 export class HelperProcess {
   readonly lines: LogLine[] = [];
   readonly #child: ChildProcess;
@@ -26,8 +27,8 @@ export class HelperProcess {
   #ended = false;
 
   /**
-   * `command` is what Node is given: helper-main.ts by default, or its bundle, with Node's own flags before it; `around` the
-   * program that runs Node, with its arguments; `stdout` a file descriptor that takes the lines instead of `lines`.
+   * Starts the helper. `command` has Node's arguments: helper-main.ts by default, or a bundle with Node's own flags before it.
+   * `wrapper` is a program, with its arguments, that runs Node. `stdout` may be a file descriptor; `lines` then stays empty.
    */
   constructor(
     cluster: Cluster,
@@ -35,7 +36,7 @@ export class HelperProcess {
     command: readonly string[] = [main],
     { wrapper = [], stdout = "pipe" }: { wrapper?: readonly string[]; stdout?: "pipe" | number } = {},
   ) {
-    const own = {
+    const environment = {
       ...imageEnvironment,
       ...env,
       ECR_HELPER_LOG_FORMAT: "json",
@@ -43,7 +44,7 @@ export class HelperProcess {
       PATH: process.env["PATH"],
     };
     const [program = "", ...args] = [...wrapper, process.execPath, ...command];
-    this.#child = spawn(program, args, { env: own, stdio: ["ignore", stdout, "pipe"] });
+    this.#child = spawn(program, args, { env: environment, stdio: ["ignore", stdout, "pipe"] });
     this.#child.stderr?.on("data", (chunk: Buffer) => {
       process.stderr.write(chunk);
       recordOutput("helpers", chunk.toString());
@@ -53,7 +54,7 @@ export class HelperProcess {
       this.#notify();
     });
     let rest = "";
-    // All that came at once is one piece of work: a helper says a thousand lines a second.
+    // Handles a whole chunk at once, because a helper may log a thousand lines a second.
     this.#child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
       const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
@@ -64,25 +65,30 @@ export class HelperProcess {
     });
   }
 
+  /** Whether the process has exited. */
   get hasEnded(): boolean {
     return this.#ended;
   }
 
+  /** The process id; 0 if the process could not be started. */
   get pid(): number {
     return this.#child.pid ?? 0;
   }
 
-  /** Waits for a line, of those that came and those to come, after the first `from`. Rejects when the helper ends. */
+  /**
+   * Resolves with the first line from index `from` on whose message matches, whether it is already logged or not. Rejects when
+   * the helper exits without it, or after `timeout` milliseconds.
+   */
   async line(wanted: RegExp, from = 0, timeout = 30_000): Promise<LogLine> {
     const deadline = AbortSignal.timeout(timeout);
     for (let next = from; ;) {
       const found = this.lines.slice(next).find(({ message }) => wanted.test(message));
-      // What was looked at is not looked at again: there may be ten thousand.
+      // Searches every line only once: there may be ten thousand.
       next = Math.max(from, this.lines.length);
       if (found !== undefined) return found;
-      const said = (): string => this.lines.map(({ message }) => message).join("\n");
-      if (this.#ended) throw new Error(`the helper ended without a line ${String(wanted)}:\n${said()}`);
-      if (deadline.aborted) throw new Error(`no line ${String(wanted)} in ${String(timeout / 1000)} s:\n${said()}`);
+      const log = (): string => this.lines.map(({ message }) => message).join("\n");
+      if (this.#ended) throw new Error(`the helper ended without a line ${String(wanted)}:\n${log()}`);
+      if (deadline.aborted) throw new Error(`no line ${String(wanted)} in ${String(timeout / 1000)} s:\n${log()}`);
       await new Promise<void>((resolve) => {
         this.#waiting.add(resolve);
         deadline.addEventListener("abort", () => resolve(), { once: true });
@@ -95,7 +101,7 @@ export class HelperProcess {
     this.#waiting.clear();
   }
 
-  /** Ends it by SIGTERM, or another signal, and gives its exit code and how long that took, in milliseconds. */
+  /** Sends a signal. Resolves with the exit code, and with the milliseconds that the exit took. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<{ code: number | null; took: number }> {
     const since = performance.now();
     if (!this.#ended) this.#child.kill(signal);
@@ -103,7 +109,7 @@ export class HelperProcess {
     return { code: this.#child.exitCode, took: performance.now() - since };
   }
 
-  /** Resolves when it has ended, with the signal that ended it, if one did. */
+  /** Resolves when the process has exited, with the signal that ended it; null if none did. */
   async waitForExit(): Promise<NodeJS.Signals | null> {
     if (!this.#ended) await once(this.#child, "exit");
     return this.#child.signalCode;

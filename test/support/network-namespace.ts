@@ -1,17 +1,18 @@
-// Network namespaces to try connections from: that of a pod, and one of somebody outside who is wired to this machine.
+// Network namespaces from which tests try to connect: a pod's, and that of an external host on a cable to this machine.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { run } from "../local/process.ts";
 
+/** A TCP address to connect to. */
 export interface Target {
   readonly address: string;
   readonly port: number;
 }
 
-/** How long a connection may take. Nothing is further away than a cable's other end. */
+/** The longest that a connection may take, in milliseconds: every target is at most one cable away. */
 const timeout = 1_500;
 
-/** Connects to all targets at once and prints which of them accepted, as JSON. */
+/** Connects to all targets at once, and prints those that accepted, as JSON. */
 const probeScript = `
   const { connect } = require("node:net");
   const accepts = ({ address, port }) => new Promise((resolve) => {
@@ -27,13 +28,13 @@ const listenerScript = `
   require("node:net").createServer((socket) => socket.end()).listen(Number(process.argv[1]), () => console.log("listens"));
 `;
 
-/** The targets that accept a connection, from inside of a namespace; `enter` is the command that leads there, if any. */
+/** The targets that accept a connection. `enter` is a command that runs the probe in another network namespace. */
 export async function reachableTargets(targets: readonly Target[], enter: readonly string[] = []): Promise<Target[]> {
   const accepted = await run("env", [...enter, process.execPath, "-e", probeScript, JSON.stringify(targets)]);
   return JSON.parse(accepted) as Target[];
 }
 
-/** Accepts connections inside of a namespace. Resolves as soon as it does so. */
+/** Starts a process that accepts connections in a network namespace. Resolves as soon as it listens. */
 export async function listen(port: number, enter: readonly string[]): Promise<ChildProcess> {
   const command = [...enter, process.execPath, "-e", listenerScript, String(port)];
   const child = spawn("env", command, { stdio: ["ignore", "pipe", "inherit"] });
@@ -43,13 +44,13 @@ export async function listen(port: number, enter: readonly string[]): Promise<Ch
   return child;
 }
 
-/** What leads into the namespace of a process. */
+/** The command that runs another one in the network namespace of a process. */
 export const namespaceOf = (pid: number): string[] => ["nsenter", `--target=${String(pid)}`, "--net"];
 
-/** Addresses that are reserved for documentation, of this machine's end of the cable and of the other one. */
+/** The addresses of both ends of the cable; they are reserved for documentation. */
 const link = { near: ["198.51.100.1/30", "2001:db8:77::1/64"], far: ["198.51.100.2/30", "2001:db8:77::2/64"] };
 
-/** Somebody outside: a namespace with a cable to this machine, who takes it for the way to everywhere. */
+/** An external host: a network namespace with a cable to this machine, which is its default gateway. */
 export class ExternalHost {
   readonly enter: readonly string[];
   readonly #name: string;
@@ -59,9 +60,9 @@ export class ExternalHost {
     this.enter = ["ip", "netns", "exec", name];
   }
 
-  /** `name` is the namespace's and that of this machine's end of the cable: 15 characters at most. */
+  /** Creates the host. `name` is that of the namespace and of this machine's interface: 15 characters at most. */
   static async connect(name: string): Promise<ExternalHost> {
-    const outsider = new ExternalHost(name);
+    const host = new ExternalHost(name);
     const inside = async (...args: string[]): Promise<string> => run("ip", ["-netns", name, ...args]);
     await run("ip", ["netns", "add", name]);
     await run("ip", ["link", "add", name, "type", "veth", "peer", "name", "cable", "netns", name]);
@@ -72,7 +73,7 @@ export class ExternalHost {
       await inside("address", "add", address, "dev", "cable", ...skipDuplicateDetection(address));
     await inside("link", "set", "cable", "up");
     for (const address of link.near) await inside("route", "add", "default", "via", String(address.split("/")[0]));
-    return outsider;
+    return host;
   }
 
   /** Removes the namespace, and with it the cable. */
@@ -81,5 +82,5 @@ export class ExternalHost {
   }
 }
 
-/** An IPv6 address is not to be looked for on the cable before it is used. */
+/** Lets IPv6 addresses be used at once, without the search for duplicates on the cable. */
 const skipDuplicateDetection = (address: string): string[] => (address.includes(":") ? ["nodad"] : []);

@@ -11,6 +11,7 @@ export const read = (path: string): string => readFileSync(join(root, path), "ut
 /** The paths of all Markdown pages, from the root. */
 export const pages = globSync("{*.md,{helper,infra,test}/**/*.md}", { cwd: root }).sort();
 
+/** A fenced block of a page. */
 export interface Snippet {
   readonly page: string;
   readonly text: string;
@@ -24,7 +25,7 @@ export const snippets = (language: string): Snippet[] =>
     ),
   );
 
-/** The one shell snippet of a page that has a text in it. Throws where there is none, or another one. */
+/** The one shell snippet of a page that contains a text. Throws if there is none, or more than one. */
 export function shellSnippet(page: string, part: string): string {
   const [found, ...others] = snippets("shell").filter((one) => one.page === page && one.text.includes(part));
   if (found === undefined || others.length > 0) throw new Error(`expected one shell snippet of ${page} with ${part}`);

@@ -20,8 +20,8 @@ export async function denialMessage(
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
     request(`${server}${path}`, { method, ca, headers }, resolve).once("error", reject).end(sent);
   });
-  const said = await text(answer);
-  return (answer.statusCode ?? 0) < 300 ? "" : (JSON.parse(said) as { message: string }).message;
+  const response = await text(answer);
+  return (answer.statusCode ?? 0) < 300 ? "" : (JSON.parse(response) as { message: string }).message;
 }
 
 /** A dry run of a secret that the policy denies to the helper, in its own namespace. */

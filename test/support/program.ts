@@ -91,7 +91,7 @@ const answersIn = (place: Place): Answers => ({
 });
 
 /** The outputs that each type of resource has in addition to its inputs. */
-function madeIn({ partition, region }: Place): Readonly<Record<string, (given: Values) => Values>> {
+function madeIn({ partition, region }: Place): Readonly<Record<string, (inputs: Values) => Values>> {
   const host = `${account}.dkr.ecr.${region}.amazonaws.com${partition === "aws-cn" ? ".cn" : ""}`;
   const named =
     (kind: string) =>

@@ -16,13 +16,14 @@ import { buffer } from "node:stream/consumers";
 import { makeCertificate } from "./certificate.ts";
 import { forwarded, pass, type ReceivedRequest, type Exchange, type Fault } from "./fault.ts";
 
+/** Whether a fault applies to a request. */
 export type RequestMatcher = (request: ReceivedRequest) => boolean;
 
 /** An injected fault. */
 export interface InjectedFault {
-  /** When the requests came that it was applied to, in milliseconds since 1970. */
+  /** The arrival of each request that it was applied to, in milliseconds since 1970. */
   readonly hits: readonly number[];
-  /** Resolves at its `count`th request; rejects after a minute. */
+  /** Resolves when it has been applied to `count` requests; rejects after a minute. */
   reached(count: number): Promise<void>;
   /** Removes the fault. */
   lift(): void;
@@ -32,14 +33,15 @@ interface Rule {
   readonly matches: RequestMatcher;
   readonly fault: Fault;
   /** How many more requests it applies to. */
-  left: number;
+  remaining: number;
   readonly hits: number[];
-  /** Callbacks of `reached`, called with whether the time is over. */
+  /** Callbacks of `reached`, called with whether its time limit has passed. */
   readonly waiting: Set<(isLate: boolean) => void>;
 }
 
+/** The server behind a proxy. */
 export interface ProxyOptions {
-  /** Where requests are forwarded to, `http://HOST:PORT` or `https://HOST:PORT`; the proxy uses the same protocol. */
+  /** The server's URL, `http://HOST:PORT` or `https://HOST:PORT`; the proxy uses the same protocol. */
   readonly upstream: string;
   /** The certificates, in PEM, that the upstream's certificate is verified with. */
   readonly ca?: string;
@@ -52,6 +54,7 @@ const address = "127.0.0.1";
 /** Long, because the machine may be busy with other tests. */
 const reachTimeoutMs = 60_000;
 
+/** A running proxy. It forwards every request to which no fault applies. */
 export class Proxy {
   /** The certificate, in PEM, that clients verify the proxy with; empty over plain HTTP. */
   readonly ca: string;
@@ -89,13 +92,14 @@ export class Proxy {
     return proxy;
   }
 
+  /** The proxy's own URL, `http://HOST:PORT` or `https://HOST:PORT`. */
   get url(): string {
     return `${this.#upstream.split(":")[0] ?? ""}://${address}:${String(this.#port)}`;
   }
 
-  /** Injects a fault into all matching requests, or the first `times`. Of several matching faults the latest applies. */
+  /** Injects a fault into all matching requests, or the first `times`. If several faults match, the latest one applies. */
   inject(matches: RequestMatcher, fault: Fault, times = Infinity): InjectedFault {
-    const rule: Rule = { matches, fault, left: times, hits: [], waiting: new Set() };
+    const rule: Rule = { matches, fault, remaining: times, hits: [], waiting: new Set() };
     this.#rules = [rule, ...this.#rules];
     const reached = async (count: number): Promise<void> => {
       const late = setTimeout(() => rule.waiting.forEach((wake) => wake(true)), reachTimeoutMs);
@@ -109,7 +113,7 @@ export class Proxy {
     return { hits: rule.hits, reached, lift: () => (this.#rules = this.#rules.filter((one) => one !== rule)) };
   }
 
-  /** The matching requests that are being answered, such as watches. */
+  /** The matching requests whose responses are not complete, such as watches. */
   openExchanges(matches: RequestMatcher): Exchange[] {
     return [...this.#exchanges].filter(({ request }) => matches(request));
   }
@@ -129,6 +133,7 @@ export class Proxy {
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
+  /** Ends the proxy and all its connections. */
   async close(): Promise<void> {
     if (this.#server.listening) await this.stopListening();
     this.#agent.destroy();
@@ -150,9 +155,9 @@ export class Proxy {
   }
 
   #decide(request: ReceivedRequest): Fault {
-    const rule = this.#rules.find((one) => one.left > 0 && one.matches(request));
+    const rule = this.#rules.find((one) => one.remaining > 0 && one.matches(request));
     if (rule === undefined) return pass;
-    rule.left--;
+    rule.remaining--;
     rule.hits.push(request.receivedAt);
     for (const wake of rule.waiting) wake(false);
     rule.waiting.clear();
@@ -180,8 +185,8 @@ export class Proxy {
     const send = this.#agent instanceof SecureAgent ? secureRequest : plainRequest;
     const { ":authority": authority } = headers;
     // AWS' signatures cover the Host header.
-    const own = { ...forwarded(headers), host: String(headers["host"] ?? authority) };
-    const options: RequestOptions = { method, headers: own, agent: this.#agent, signal };
+    const forwardedHeaders = { ...forwarded(headers), host: String(headers["host"] ?? authority) };
+    const options: RequestOptions = { method, headers: forwardedHeaders, agent: this.#agent, signal };
     return new Promise((resolve, reject) => {
       const outgoing = send(`${this.#upstream}${path}`, options, resolve);
       outgoing.on("error", reject);

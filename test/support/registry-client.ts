@@ -1,18 +1,19 @@
-// A client of the registry protocol, by one token of Amazon ECR: what docker, containerd and builders ask for, step by step.
+// A client of the registry protocol with one ECR token. It sends the requests that docker, containerd and builders send.
 import { createHash } from "node:crypto";
 import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
 import { aws, url, type Endpoint } from "../local/settings.ts";
 
+/** AWS credentials. */
 export interface Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;
 }
 
-/** Credentials, or what reads them when they are needed. */
+/** Credentials, or a function that reads them when they are needed. */
 export type CredentialSource = Credentials | (() => Promise<Credentials>);
 
-/** The password of a new authorization token. */
+/** Requests an authorization token and resolves with its password. Rejects with the error of ECR. */
 export async function passwordFor(
   credentials: CredentialSource,
   { api, region = aws.AWS_REGION }: { api: Endpoint; region?: string },
@@ -24,27 +25,30 @@ export async function passwordFor(
     .replace(/^AWS:/, "");
 }
 
-/** A refusal: `403 DENIED User: ... is not authorized to perform: ...`. */
+/** An error of the registry: `403 DENIED User: ... is not authorized to perform: ...`. */
 export class RegistryError extends Error {
   override readonly name = "RegistryError";
 }
 
+/** The digest of a blob or manifest: `sha256:HEX`. */
 export const sha256 = (content: string | Buffer): string =>
   `sha256:${createHash("sha256").update(content).digest("hex")}`;
 
 const manifestType = "application/vnd.oci.image.manifest.v1+json";
 
+/** The body of a request, and its media type. */
 export interface RequestOptions {
   readonly body?: string | Buffer;
   readonly type?: string;
 }
 
+/** Sends requests to one registry with one password, or anonymously. */
 export class RegistryClient {
   readonly #registry: string;
   readonly #authorization: string | undefined;
   readonly #host: string | undefined;
 
-  /** `host` is the registry's real one, for which the local cloud's is a mirror; the local cloud's own by default. */
+  /** `host` selects the registry of an ECR host that the local cloud mirrors; by default the local cloud's own registry. */
   constructor(registry: Endpoint, password: string | undefined, host?: string) {
     this.#registry = url(registry);
     this.#authorization =
@@ -52,7 +56,7 @@ export class RegistryClient {
     this.#host = host;
   }
 
-  /** Sends one request and gives the answer, whatever it is. */
+  /** Sends one request and resolves with the response, whatever its status. */
   async send(
     method: string,
     path: string,
@@ -71,14 +75,14 @@ export class RegistryClient {
     });
   }
 
-  /** Sends one request and gives the answer; rejects with a RegistryError where it is an error. */
-  async request(method: string, path: string, ask: RequestOptions = {}): Promise<Response> {
-    const answer = await this.send(method, path, ask);
+  /** Sends one request and resolves with the response. Rejects with a RegistryError for an error status. */
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
+    const answer = await this.send(method, path, options);
     if (answer.ok) return answer;
     throw new RegistryError(await errorText(answer));
   }
 
-  /** Pushes an image of one layer, as docker does. Gives the manifest's digest. */
+  /** Pushes an image of one layer, as docker does. Resolves with the manifest's digest. */
   async push(repository: string, tag: string, layer: string | Buffer): Promise<string> {
     const config = JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [] } });
     const described = [config, layer].map((content) => ({
@@ -97,18 +101,18 @@ export class RegistryClient {
     return sha256(manifest);
   }
 
-  /** Uploads a blob that is not there yet. */
+  /** Uploads a blob unless the repository has it. */
   async upload(repository: string, content: string | Buffer): Promise<void> {
-    const there = await this.send("HEAD", `/v2/${repository}/blobs/${sha256(content)}`);
-    if (there.ok) return;
-    if (there.status !== 404) throw new RegistryError(`${String(there.status)} HEAD of a blob`);
-    const begun = await this.request("POST", `/v2/${repository}/blobs/uploads/`);
-    const location = begun.headers.get("location") ?? "";
+    const existing = await this.send("HEAD", `/v2/${repository}/blobs/${sha256(content)}`);
+    if (existing.ok) return;
+    if (existing.status !== 404) throw new RegistryError(`${String(existing.status)} HEAD of a blob`);
+    const started = await this.request("POST", `/v2/${repository}/blobs/uploads/`);
+    const location = started.headers.get("location") ?? "";
     await this.request("PATCH", location, { body: content });
     await this.request("PUT", `${location}?digest=${sha256(content)}`);
   }
 
-  /** Pulls an image, as containerd does. Gives its config and layers. */
+  /** Pulls an image, as containerd does. Resolves with its config and layers. */
   async pull(repository: string, reference: string): Promise<Buffer[]> {
     const manifest = await this.request("GET", `/v2/${repository}/manifests/${reference}`);
     const { config, layers } = (await manifest.json()) as Record<"config", Blob> & Record<"layers", Blob[]>;

@@ -1,5 +1,5 @@
-// Watches every version of every secret of a helper: none may be incomplete, refused by the registry, or have an older token
-// than the version before.
+// Watches every version of every secret of a helper. No version may be incomplete or refused by the registry, and none may have
+// an older token than the previous version.
 import { createKubeStream, type KubeOptions } from "../../helper/kube/client.ts";
 import { decode, pullPasswords, type Secret } from "./kept-objects.ts";
 import type { Parts } from "./stack-parts.ts";
@@ -12,21 +12,22 @@ export interface SecretVersion {
   readonly name: string;
   /** The passwords of all registries in it. */
   readonly passwords: readonly string[];
-  /** When the first of them expires, in milliseconds since 1970. */
+  /** The expiry of the token that expires first, in milliseconds since 1970. */
   readonly expiresAt: number;
 }
 
 type Named = Secret & { metadata: { name: string } };
 
-/** In milliseconds: how far the registry's clock may be off, and how long a password is not checked again. */
+/** The largest difference to the registry's clock, and the pause before a password is checked again, in milliseconds. */
 const clockMargin = 500;
 
+/** Records all versions of a helper's secrets, and what is wrong with them. */
 export class SecretMonitor {
   /** Descriptions of everything that should not have happened. */
   readonly violations: string[] = [];
-  /** Secrets that got an older token than before, which is allowed where two helpers write. */
+  /** Secrets that got an older token than before. Two helpers that write the same secrets may cause this. */
   readonly downgrades: string[] = [];
-  /** The versions that came after the start. */
+  /** All versions so far, in the order of arrival. */
   readonly versions: SecretVersion[] = [];
   readonly #latest = new Map<string, SecretVersion>();
   readonly #registry: Endpoint;
@@ -41,7 +42,7 @@ export class SecretMonitor {
     this.#registry = registry;
   }
 
-  /** Resolves once it watches all existing secrets. `registry` is that of the gateway that issues the tokens. */
+  /** Resolves when it watches all existing secrets. `registry` belongs to the gateway that issues the tokens. */
   static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<SecretMonitor> {
     const monitor = new SecretMonitor(registry);
     const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;
@@ -55,7 +56,7 @@ export class SecretMonitor {
     const { signal } = this.#over;
     const isOver = (): boolean => signal.aborted;
     let version = since;
-    // The API server ends the watch of a slow client now and then; the next one continues at the same version.
+    // The API server may end the watch of a slow client; the next watch continues at the same version.
     try {
       while (!isOver()) {
         const call = { method: "GET", path: `${path}&watch=1&resourceVersion=${version}`, signal } as const;
@@ -76,23 +77,23 @@ export class SecretMonitor {
     return resourceVersion;
   }
 
-  /** Each secret as it is, by NAMESPACE/NAME. */
+  /** The latest version of each secret, by NAMESPACE/NAME. */
   get latest(): ReadonlyMap<string, SecretVersion> {
     return this.#latest;
   }
 
-  /** The distinct passwords in all of them. */
+  /** The distinct passwords in all secrets. */
   get passwords(): Set<string> {
     return new Set([...this.#latest.values()].flatMap(({ passwords }) => passwords));
   }
 
-  /** Resolves when `count` more versions that match `wanted` have come. */
+  /** Resolves after `count` more versions that match `wanted`. */
   async waitForVersions(count: number, wanted: (version: SecretVersion) => boolean = () => true): Promise<void> {
     const from = this.versions.length;
     await this.waitUntil(() => this.versions.slice(from).filter(wanted).length >= count);
   }
 
-  /** Resolves when a condition holds, which is checked at every version; rejects after a time in milliseconds. */
+  /** Resolves when a condition holds, which is checked at every version. Rejects after `timeout` milliseconds. */
   async waitUntil(holds: () => boolean, timeout = 60_000): Promise<void> {
     const deadline = AbortSignal.timeout(timeout);
     while (!holds()) {
@@ -105,12 +106,12 @@ export class SecretMonitor {
     }
   }
 
-  /** Ends the watch and resolves with all violations, including secrets that have expired by now. */
+  /** Ends the watch and resolves with all violations, including secrets whose token has expired. */
   async stop(): Promise<string[]> {
     if (this.#over.signal.aborted) return this.violations;
     for (const { namespace, name, expiresAt } of this.#latest.values())
       if (expiresAt < Date.now())
-        this.violations.push(`${namespace}/${name} has ended ${String(Date.now() - expiresAt)} ms ago`);
+        this.violations.push(`${namespace}/${name} expired ${String(Date.now() - expiresAt)} ms ago`);
     this.#over.abort();
     await this.#watching;
     await Promise.all(this.#checks);
@@ -135,19 +136,19 @@ export class SecretMonitor {
     this.#waiting.clear();
   }
 
-  #compare(key: string, version: SecretVersion, before: SecretVersion | undefined): void {
-    if (before === undefined) return;
-    if (!(version.expiresAt >= before.expiresAt)) this.downgrades.push(`${key} got an older token than before`);
-    if (before.expiresAt < Date.now()) this.violations.push(`${key} had ended before it was refreshed`);
+  #compare(key: string, version: SecretVersion, previous: SecretVersion | undefined): void {
+    if (previous === undefined) return;
+    if (!(version.expiresAt >= previous.expiresAt)) this.downgrades.push(`${key} got an older token than before`);
+    if (previous.expiresAt < Date.now()) this.violations.push(`${key} had expired before it was refreshed`);
   }
 
-  async #check(key: string, password: string, end: number): Promise<void> {
-    const isTaken = await isLoginAccepted(this.#registry, password);
-    if (!isTaken && Date.now() + clockMargin < end) this.violations.push(`${key} is refused by the registry`);
+  async #check(key: string, password: string, expiresAt: number): Promise<void> {
+    const isAccepted = await isLoginAccepted(this.#registry, password);
+    if (!isAccepted && Date.now() + clockMargin < expiresAt) this.violations.push(`${key} is refused by the registry`);
   }
 }
 
-/** The distinct passwords of a secret; none if a part of it is missing or of another form. */
+/** The distinct passwords of a secret; none if a part of it is missing or malformed. */
 export function passwordsOf({ type, data }: Secret): string[] {
   if (type === "kubernetes.io/basic-auth") {
     return decode(data["username"]) === "AWS" ? [decode(data["password"])].filter((one) => one !== "") : [];
@@ -156,7 +157,7 @@ export function passwordsOf({ type, data }: Secret): string[] {
   return all.every((password) => password !== "") ? [...new Set(all)] : [];
 }
 
-/** Whether a version has a token that expires later than all that exist now. */
+/** Whether a version has a token that expires later than all current ones. */
 export const hasNewerToken = ({ latest }: SecretMonitor): ((version: SecretVersion) => boolean) => {
   const newest = Math.max(0, ...[...latest.values()].map(({ expiresAt }) => expiresAt));
   return ({ expiresAt }) => expiresAt > newest;

@@ -3,15 +3,18 @@
 /** Whether a value is valid. */
 export type Rule = (value: string) => boolean;
 
-/** ASCII letters and digits, to combine into allowed characters. */
+/** The lower-case ASCII letters. */
 export const letters = "abcdefghijklmnopqrstuvwxyz";
+/** The ASCII digits. */
 export const digits = "0123456789";
+/** The lower-case ASCII letters and the digits. */
 export const lower = letters + digits;
+/** The ASCII letters of both cases and the digits. */
 export const alphanumeric = lower + letters.toUpperCase();
 /** Whether all conditions hold. */
 export const all = (...conditions: boolean[]): boolean => conditions.every((one) => one);
 
-/** Between `least` and `most` characters, all of them allowed ones. */
+/** A rule: `least` to `most` characters, all of them allowed ones. */
 export const consistsOf =
   (allowed: string, least = 1, most = Infinity): Rule =>
   (value) =>

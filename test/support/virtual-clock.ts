@@ -1,4 +1,4 @@
-// A clock that stands still until a test moves it, so that hours pass in no time and nothing depends on the machine.
+// A clock that only a test advances, so that hours pass at once and no test depends on the machine's speed.
 import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../helper/runtime/clock.ts";
 
@@ -7,6 +7,7 @@ interface Timer {
   readonly call: () => void;
 }
 
+/** A clock that starts at an ISO 8601 time, and stands still until `advance` is called. */
 export class VirtualClock implements Clock {
   readonly #timers = new Set<Timer>();
   #now: number;
@@ -35,11 +36,11 @@ export class VirtualClock implements Clock {
       signal.addEventListener("abort", stop);
     });
 
-  /** Lets so many milliseconds pass, with everything that happens in them. */
+  /** Advances the clock by some milliseconds, and runs the timers that are due on the way, in order. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;
     for (;;) {
-      // What was begun goes on until it waits for the clock again.
+      // Lets pending work continue until it waits for the clock again.
       await turn();
       const [next] = [...this.#timers].sort((a, b) => a.at - b.at);
       if (next === undefined || next.at > end) break;

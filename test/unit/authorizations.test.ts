@@ -8,7 +8,7 @@ const arn = (resource: string): string => `arn:aws:iam::${account}:${resource}`;
 const eksArn = (resource: string): string => `arn:aws:eks:us-east-1:${account}:${resource}`;
 
 /** What a request signed for a service asks for. */
-async function asked(
+async function authorizationsFor(
   service: string,
   line: string,
   content: Readonly<Record<string, unknown>>,
@@ -21,10 +21,10 @@ async function asked(
   return request && authorizationsOf(request, { url, body, account });
 }
 const iam = async (Action: string, content: Readonly<Record<string, string>> = {}) =>
-  asked("iam", "POST /", { Action, ...content });
+  authorizationsFor("iam", "POST /", { Action, ...content });
 
-describe("what AWS authorizes in a request", () => {
-  it("to IAM is the action on the resource that it names, with the condition keys that it tells", async () => {
+describe("the authorization of a request", () => {
+  it("to IAM is for the action on the named resource, with the condition keys of the request", async () => {
     const boundary = arn("policy/b");
     const tags = { "Tags.member.1.Key": "team", "Tags.member.1.Value": "builds" };
     const made = await iam("CreateUser", { UserName: "u", Path: "/p/", PermissionsBoundary: boundary, ...tags });
@@ -49,7 +49,7 @@ describe("what AWS authorizes in a request", () => {
     assert.equal((await iam("ListOpenIDConnectProviders"))?.[0]?.resource, "*");
   });
 
-  it("to IAM for another name is the old one and the new one", async () => {
+  it("to IAM for a rename is for the old name and the new one", async () => {
     const renamed = await iam("UpdateUser", { UserName: "a", NewUserName: "b", NewPath: "/p/" });
     assert.deepEqual(
       renamed?.map(({ resource }) => resource),
@@ -57,10 +57,10 @@ describe("what AWS authorizes in a request", () => {
     );
   });
 
-  it("to EKS is on what the path names, and on the role that is passed", async () => {
+  it("to EKS is for the resource in the path, and for the role that is passed", async () => {
     const path = "/clusters/c/pod-identity-associations";
     const content = { roleArn: arn("role/r"), tags: { team: "builds" } };
-    assert.deepEqual(await asked("eks", `POST ${path}`, content), [
+    assert.deepEqual(await authorizationsFor("eks", `POST ${path}`, content), [
       {
         action: "eks:CreatePodIdentityAssociation",
         resource: eksArn("cluster/c"),
@@ -78,16 +78,16 @@ describe("what AWS authorizes in a request", () => {
       },
     ]);
     const association = eksArn("podidentityassociation/c/a-1");
-    assert.equal((await asked("eks", `DELETE ${path}/a-1`, {}))?.[0]?.resource, association);
-    const untagged = await asked("eks", `DELETE /tags/${encodeURIComponent(association)}?tagKeys=team`, {});
+    assert.equal((await authorizationsFor("eks", `DELETE ${path}/a-1`, {}))?.[0]?.resource, association);
+    const untagged = await authorizationsFor("eks", `DELETE /tags/${encodeURIComponent(association)}?tagKeys=team`, {});
     const context = { "aws:TagKeys": ["team"] };
     assert.deepEqual(untagged, [{ action: "eks:UntagResource", resource: association, context }]);
   });
 
-  it("to STS is the role, and the tags of its session; who one is may be asked by everybody", async () => {
+  it("to STS is for the role and the tags of its session; GetCallerIdentity needs none", async () => {
     const session = { Action: "AssumeRole", RoleArn: arn("role/r"), RoleSessionName: "s" };
     const tags = { "Tags.member.1.Key": "team", "Tags.member.1.Value": "builds" };
-    const assumed = await asked("sts", "POST /", { ...session, ...tags });
+    const assumed = await authorizationsFor("sts", "POST /", { ...session, ...tags });
     assert.deepEqual(
       assumed?.map(({ action, resource }) => [action, resource]),
       [
@@ -95,14 +95,14 @@ describe("what AWS authorizes in a request", () => {
         ["sts:TagSession", arn("role/r")],
       ],
     );
-    assert.deepEqual(await asked("sts", "GET /?Action=GetCallerIdentity", {}), []);
+    assert.deepEqual(await authorizationsFor("sts", "GET /?Action=GetCallerIdentity", {}), []);
   });
 
-  it("is unknown where nothing says what it is about", async () => {
+  it("is unknown for operations without a rule", async () => {
     assert.equal(await iam("CreateAccessKey"), undefined, "the user is who asks");
     assert.equal(await iam("CreateGroup", { GroupName: "g" }), undefined);
     assert.equal(await iam("NoAction", { UserName: "u" }), undefined);
-    assert.equal(await asked("sts", "POST /", { Action: "GetSessionToken" }), undefined);
-    assert.equal(await asked("eks", "POST /clusters/c/addons", {}), undefined);
+    assert.equal(await authorizationsFor("sts", "POST /", { Action: "GetSessionToken" }), undefined);
+    assert.equal(await authorizationsFor("eks", "POST /clusters/c/addons", {}), undefined);
   });
 });

@@ -66,8 +66,11 @@ function refused(env: Environment): string[] {
       const [, key = "", value = "", cut] =
         /^ {2}(\w+)=("[^\n]*")(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(line) ?? [];
       const shown = JSON.parse(value) as string;
-      const given = env[key] ?? (helperEnvironment as Environment)[key] ?? "";
-      assert.ok(shown === given || shown === "" || (cut !== undefined && given.startsWith(shown)), line.slice(0, 2000));
+      const actual = env[key] ?? (helperEnvironment as Environment)[key] ?? "";
+      assert.ok(
+        shown === actual || shown === "" || (cut !== undefined && actual.startsWith(shown)),
+        line.slice(0, 2000),
+      );
       return key;
     });
   }

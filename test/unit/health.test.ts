@@ -76,8 +76,8 @@ describe("health", () => {
     const server = await serveHealth(status, async () => Promise.resolve({ type: "t", body: "m" }), 0);
     const { port } = server.address() as AddressInfo;
     const ask = async (localAddress: string, headers = {}): Promise<number | undefined> => {
-      const asked = request({ host: "127.0.0.1", port, path: "/healthz", localAddress, headers, agent: false }).end();
-      const [{ statusCode }] = (await once(asked, "response")) as [IncomingMessage];
+      const sent = request({ host: "127.0.0.1", port, path: "/healthz", localAddress, headers, agent: false }).end();
+      const [{ statusCode }] = (await once(sent, "response")) as [IncomingMessage];
       return statusCode;
     };
     const closed = async (socket: Socket): Promise<unknown> =>

@@ -1,4 +1,4 @@
-// What the local cloud runs as root is what it was when somebody looked at it: everything from a registry is known by its hash.
+// The local cloud runs as root only what was reviewed: a hash pins everything that comes from a registry.
 import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -64,7 +64,7 @@ const fragments = (message: string): string[] =>
 describe("the messages on the pages", () => {
   const all = ["helper/README.md", "infra/README.md", "test/README.md"].flatMap(messagesOn);
 
-  it("are in the code, where they are not of others", () => {
+  it("are in the code, unless they are messages of other programs", () => {
     const own = all.filter((message) => !messagesOfOthers.has(message));
     assert.ok(own.length > 12, String(own.length));
     const unknown = own.filter((message) => {
@@ -74,7 +74,7 @@ describe("the messages on the pages", () => {
     assert.deepEqual(unknown, []);
   });
 
-  it("of others are all of use", () => {
+  it("of other programs are all used", () => {
     const unused = [...messagesOfOthers].filter((message) => !all.includes(message));
     assert.deepEqual(unused, []);
   });

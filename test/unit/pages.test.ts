@@ -34,13 +34,13 @@ const anchorsOf = (page: string): string[] =>
   [...withoutSnippets(read(page)).matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) => anchor(heading));
 
 describe("the pages", () => {
-  it("are those that the README names, and a few that it need not", () => {
+  it("are those that the README names, and a few more", () => {
     const named = [...read("README.md").matchAll(/\]\(([\w/.-]+\.md)/g)].map(([, page = ""]) => page);
     const others = ["README.md", "test/bench/RESULTS.md", "test/local/python/README.md"];
     assert.deepEqual([...new Set([...named, ...others])].sort(), pages.toSorted());
   });
 
-  it("link to nothing that is not there, nor to headings that are not", () => {
+  it("link only to existing files and headings", () => {
     const isThere = (link: string, page: string): boolean => {
       if (/^https:\/\//.test(link)) return true;
       const [path = "", heading] = link.split("#");
@@ -51,7 +51,7 @@ describe("the pages", () => {
     assert.deepEqual(unaccepted(/\]\(([^)\s]+)\)/g, isThere), []);
   });
 
-  it("name no file or folder of the repository that is not there", () => {
+  it("name only existing files and folders of the repository", () => {
     const path = /`((?:\.ci|\.github|helper|infra|test)\/[\w./-]*)`/g;
     assert.deepEqual(
       unaccepted(path, (match) => existsSync(join(root, match))),
@@ -75,18 +75,18 @@ describe("the pages", () => {
     assert.deepEqual(wrong, []);
   });
 
-  it("run no script of npm's that package.json does not have", () => {
+  it("run only scripts that package.json has", () => {
     const isScript = (name: string): boolean => name in scripts;
     assert.deepEqual(unaccepted(/npm run (?:-s )?([\w:-]+)/g, isScript), []);
   });
 
-  it("name no pattern that selects no test of the file after it", () => {
+  it("name only test patterns that select a test of the file", () => {
     const commands = pages.flatMap((page) => [...read(page).matchAll(/--test-name-pattern '([^']+)' (\S+)/g)]);
     assert.ok(commands.length > 0);
     for (const [command, pattern = "", file = ""] of commands) assert.match(read(file), new RegExp(pattern), command);
   });
 
-  it("set no key that Pulumi.yaml does not have", () => {
+  it("set only keys that Pulumi.yaml has", () => {
     const isKey = (key: string): boolean => key in config || ["KEY", "aws:region"].includes(key);
     assert.deepEqual(unaccepted(/pulumi config set (?:--path ')?([\w:]+)/g, isKey), []);
     assert.deepEqual(

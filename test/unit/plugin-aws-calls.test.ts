@@ -49,7 +49,7 @@ afterEach(() => {
 const changing = (): Record<string, string>[] => calls.filter(({ Action = "" }) => !/^(Get|List)/.test(Action));
 
 describe("updates by the AWS stand-in", () => {
-  it("rename a user by UpdateUser, and go on with its new name", async () => {
+  it("rename a user by UpdateUser, and continue with its new name", async () => {
     const user = (name: string): string =>
       `<User><UserName>${name}</UserName><Path>/x/</Path><UserId>AIDA</UserId><Arn>arn:${name}</Arn></User>`;
     answers = { GetUser: user("new") };
@@ -86,7 +86,7 @@ describe("updates by the AWS stand-in", () => {
     assert.deepEqual(changing(), []);
   });
 
-  it("wait between a policy's new version and its force where they are told to", async () => {
+  it("wait before a policy's new version becomes the default if delayAfterPolicyCreationInMs is set", async () => {
     answers = {
       CreatePolicyVersion: "<PolicyVersion><VersionId>v2</VersionId></PolicyVersion>",
       GetPolicy: "<Policy><Arn>arn</Arn><PolicyName>p</PolicyName></Policy>",
@@ -110,7 +110,7 @@ describe("updates by the AWS stand-in", () => {
     assert.equal(outputs["policy"], '{"Statement":[]}');
   });
 
-  it("change nothing when nothing is to change", async () => {
+  it("send no request if nothing differs", async () => {
     answers = { GetUser: "<User><UserName>u</UserName><Path>/</Path></User>" };
     const state = { name: "u", path: "/", tagsAll: {}, forceDestroy: false };
     await awsTypes["aws:iam/user:User"].update("u", state, { name: "u", forceDestroy: true }, session);
@@ -118,7 +118,7 @@ describe("updates by the AWS stand-in", () => {
   });
 });
 
-describe("creations by the AWS stand-in that come half-way", () => {
+describe("creations by the AWS stand-in that fail halfway", () => {
   const created =
     "<AccessKey><UserName>u</UserName><AccessKeyId>AKIANEW</AccessKeyId><Status>Active</Status>" +
     "<SecretAccessKey>n3w-s3cret</SecretAccessKey></AccessKey>";
@@ -129,7 +129,7 @@ describe("creations by the AWS stand-in that come half-way", () => {
       (error: unknown) => (error instanceof InitFailedError ? error : assert.fail(String(error))),
     );
 
-  it("keep a key that could not be deactivated, with its secret, and say neither aloud", async () => {
+  it("keep a key that could not be deactivated, with its secret, and print neither", async () => {
     answers = { CreateAccessKey: created, UpdateAccessKey: { code: "AccessDenied" } };
     const { message, live } = await failure({ user: "u", status: "Inactive" });
     assert.match(
@@ -152,7 +152,7 @@ describe("creations by the AWS stand-in that come half-way", () => {
     assert.doesNotMatch(message, /s3cret/);
   });
 
-  it("keep nothing of what AWS refused", async () => {
+  it("keep nothing that AWS refused to create", async () => {
     answers = { CreateAccessKey: { code: "LimitExceeded" } };
     await assert.rejects(type.create({ user: "u" }, session), (error: unknown) => {
       assert.ok(error instanceof Error && !(error instanceof InitFailedError));

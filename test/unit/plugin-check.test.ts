@@ -37,7 +37,7 @@ describe("check of the AWS types", () => {
   ];
 
   for (const [token, inputs] of minimal) {
-    it(`takes the least that ${token} needs, and nothing less`, async () => {
+    it(`accepts the required inputs of ${token}, and nothing less`, async () => {
       assert.deepEqual((await check(token, inputs)).failures, []);
       for (const key of Object.keys(inputs)) {
         const { failures } = await check(token, { ...inputs, [key]: undefined });
@@ -47,14 +47,14 @@ describe("check of the AWS types", () => {
       }
     });
 
-    it(`passes what a preview of ${token} does not know yet`, async () => {
+    it(`accepts inputs of ${token} that are unknown in a preview`, async () => {
       const open = Object.fromEntries(Object.keys(inputs).map((key) => [key, unknown]));
       const checked = await check(token, open);
       assert.deepEqual(checked.failures, []);
       for (const key of Object.keys(inputs)) assert.equal(checked.inputs[key], unknown);
     });
 
-    it(`refuses arguments that ${token} has not`, async () => {
+    it(`refuses inputs that ${token} does not have`, async () => {
       for (const key of ["nme", "constructor", "toString"]) {
         assert.deepEqual(
           (await check(token, { ...inputs, [key]: "x" })).failures.map(({ property }) => property),
@@ -63,7 +63,7 @@ describe("check of the AWS types", () => {
       }
     });
 
-    it(`fills in the defaults of ${token} again and again with the same result`, async () => {
+    it(`fills in the defaults of ${token} with the same result every time`, async () => {
       const once = await check(token, inputs);
       assert.deepEqual((await check(token, inputs, once.inputs)).inputs, once.inputs);
     });
@@ -150,7 +150,7 @@ describe("check of the AWS types", () => {
     });
   }
 
-  it("refuses anything of a wrong type, names the input, and does not fail itself", async () => {
+  it("refuses values of a wrong type, and names the input", async () => {
     await fc.assert(
       fc.asyncProperty(fc.anything(), async (value) => {
         const { failures } = await check(user, { name: value });
@@ -163,14 +163,14 @@ describe("check of the AWS types", () => {
     );
   });
 
-  it("takes a policy document as an object", async () => {
+  it("accepts a policy document as an object", async () => {
     const { inputs, failures } = await check("aws:iam/policy:Policy", { policy: JSON.parse(policy) as unknown });
     assert.deepEqual([inputs["policy"], failures], [policy, []]);
     const open = await check("aws:iam/policy:Policy", { policy: { Statement: [{ Resource: unknown }] } });
     assert.equal(open.inputs["policy"], unknown);
   });
 
-  it("keeps secrets secret, also what is wrong with them", async () => {
+  it("keeps secrets secret, even in failures", async () => {
     const { inputs } = await check(user, { name: "u", tags: { key: secret("s3cret") } });
     assert.ok(isSecret((inputs["tags"] as Properties)["key"]));
     const { failures } = await check("aws:iam/accessKey:AccessKey", { user: "u", status: secret("s3cret") });
@@ -188,19 +188,19 @@ describe("autonaming", () => {
     assert.notEqual(one.inputs["name"], other.inputs["name"]);
   });
 
-  it("keeps a name that was made up, and drops one that the program had given", async () => {
+  it("keeps a generated name, and drops a name that the program has removed", async () => {
     const made = { name: "helper-0000000", __defaults: ["name"] };
     assert.equal((await check(user, {}, made)).inputs["name"], "helper-0000000");
-    const given = { name: "mine", __defaults: [] };
-    assert.match(String((await check(user, {}, given)).inputs["name"]), /^helper-[0-9a-f]{7}$/);
+    const oldInputs = { name: "mine", __defaults: [] };
+    assert.match(String((await check(user, {}, oldInputs)).inputs["name"]), /^helper-[0-9a-f]{7}$/);
   });
 
-  it("leaves the name to the prefix", async () => {
+  it("generates no name if there is a prefix", async () => {
     const { inputs } = await check(role, { assumeRolePolicy: policy, namePrefix: "p-" });
     assert.equal(inputs["name"], undefined);
   });
 
-  it("refuses what would become too long", async () => {
+  it("refuses a name that would become too long", async () => {
     const naming = { name: "x".repeat(60), seed };
     const { failures } = await awsTypes[role].check({ inputs: { assumeRolePolicy: policy }, naming });
     assert.match(failures[0]?.reason ?? "", /longer than maximum length 64/);

@@ -13,7 +13,7 @@ describe("the AWS provider's own configuration", () => {
   });
   afterEach(() => void Object.assign(process.env, environment));
 
-  it("is read from text, JSON and secrets, and without the engine's own keys", () => {
+  it("is read from text, JSON and secrets, without the engine's own keys", () => {
     const given = {
       version: "7.48.0",
       region: "us-east-1",
@@ -56,13 +56,13 @@ describe("the AWS provider's own configuration", () => {
     });
   }
 
-  it("takes the region of the environment", async () => {
+  it("has the region of the environment by default", async () => {
     process.env["AWS_REGION"] = "eu-west-1";
     assert.deepEqual(await awsProvider.checkConfig({}), []);
     assert.equal(readConfig({}).region, "eu-west-1");
   });
 
-  it("has its secrets marked, whoever set them: the state is to have them encrypted", () => {
+  it("has its secrets marked, however they were set, so that the state has them encrypted", () => {
     const marked = withSecrets(awsProvider, { region: "a", accessKey: "k", secretKey: "s", token: unknown });
     assert.deepEqual(
       Object.keys(marked).filter((key) => isSecret(marked[key])),
@@ -71,7 +71,7 @@ describe("the AWS provider's own configuration", () => {
     assert.equal(plainProperties(marked)["secretKey"], "s");
   });
 
-  it("changes in place: no key takes another provider", () => {
+  it("changes in place: no key replaces the provider", () => {
     const changed = configChanges({ region: "a", token: "t" }, { region: "b", skipMetadataApiCheck: "true" });
     assert.deepEqual(changed, {
       changes: true,

@@ -63,12 +63,12 @@ async function diff(
 
 describe("diff of the AWS types", () => {
   for (const [token, inputs] of Object.entries(examples) as [Token, Properties][]) {
-    it(`finds nothing to change in an unchanged ${token}`, async () => {
+    it(`finds no change in an unchanged ${token}`, async () => {
       const unchanged = { changes: false, detailed: {}, replaces: [], deleteBeforeReplace: false };
       assert.deepEqual(await diff(token, inputs, inputs), unchanged);
     });
 
-    it(`takes an input of ${token} that is unknown yet for changed`, async () => {
+    it(`reports an unknown input of ${token} as changed`, async () => {
       const [key = ""] = Object.keys(inputs);
       const { changes, detailed } = await diff(token, inputs, { ...inputs, [key]: unknown });
       assert.ok(changes);
@@ -231,7 +231,7 @@ describe("diff of the AWS types", () => {
   ];
 
   for (const [what, token, changed, detailed, { replaces = [], deletes = false } = {}] of cases) {
-    it(`tells what it means when ${what}`, async () => {
+    it(`reports the change when ${what}`, async () => {
       const found = await diff(token, examples[token], { ...examples[token], ...changed });
       assert.deepEqual(found, { changes: true, detailed, replaces, deleteBeforeReplace: deletes });
     });
@@ -250,11 +250,11 @@ describe("diff of the AWS types", () => {
       { url: "issuer.example.com" },
     ],
     [
-      "thumbprints that are left to AWS",
+      "thumbprints that are not set",
       "aws:iam/openIdConnectProvider:OpenIdConnectProvider",
       { thumbprintLists: undefined },
     ],
-    ["a scan that is left to AWS", "aws:ecr/repository:Repository", { imageScanningConfiguration: undefined }],
+    ["image scanning that is not set", "aws:ecr/repository:Repository", { imageScanningConfiguration: undefined }],
     ["the region of the provider", "aws:ecr/repository:Repository", { region: "us-east-1" }],
     ["the default path", "aws:iam/user:User", { path: "/" }],
     ["an empty boundary", "aws:iam/user:User", { permissionsBoundary: "" }],
@@ -263,18 +263,18 @@ describe("diff of the AWS types", () => {
   ];
 
   for (const [what, token, changed] of same) {
-    it(`takes ${what} for the same`, async () => {
+    it(`reports no change for ${what}`, async () => {
       assert.deepEqual((await diff(token, examples[token], { ...examples[token], ...changed })).detailed, {});
     });
   }
 
-  it("leaves a replaced resource for later when its name was made up", async () => {
+  it("creates the replacement first if the name is generated", async () => {
     const inputs = { policy: document("a:B") };
     const found = await diff("aws:iam/policy:Policy", inputs, { ...inputs, description: "new" });
     assert.deepEqual([found.replaces, found.deleteBeforeReplace], [["description"], false]);
   });
 
-  it("ignores the changes that it is told to ignore, and what is inside of them", async () => {
+  it("ignores the changes in ignoreChanges, and those of nested properties", async () => {
     const token = "aws:iam/user:User";
     const next = { name: "v", tags: { a: "2", b: "3" } };
     assert.deepEqual((await diff(token, examples[token], next, ["tags", "tagsAll"])).detailed, { name: "UPDATE" });
@@ -282,13 +282,13 @@ describe("diff of the AWS types", () => {
     assert.deepEqual(some.detailed, { "tags.b": "ADD" });
   });
 
-  it("finds what somebody changed in AWS, by the state of a refresh", () => {
+  it("finds changes by other clients after a refresh", () => {
     const state = { name: "u", path: "/", tags: { theirs: "1" }, tagsAll: { theirs: "1" }, forceDestroy: false };
     const found = awsTypes["aws:iam/user:User"].diff({ state, inputs: { name: "u" } }, session);
     assert.deepEqual(found.detailed, { tags: "DELETE", tagsAll: "UPDATE" });
   });
 
-  it("finds default tags that the provider got", async () => {
+  it("finds new default tags of the provider", async () => {
     const token = "aws:iam/user:User";
     const { inputs } = await awsTypes[token].check({ inputs: examples[token], naming: { name: "helper" } });
     const state = awsTypes[token].preview(inputs, session);

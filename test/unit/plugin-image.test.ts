@@ -60,7 +60,7 @@ describe("the hash of a build context", () => {
     assert.equal(await contextHash(moved, dockerfile), before);
   });
 
-  it("leaves out what .dockerignore names, and takes back in what it excepts", async () => {
+  it("leaves out files that .dockerignore names, except its exceptions", async () => {
     await writeFile(join(context, ".dockerignore"), "# not these\n*.log\n**/*.tmp\ninner\n!inner/other.js\n");
     const before = await contextHash(context, dockerfile);
     for (const name of ["a.log", "inner/b.tmp", "inner/c.js"]) await writeFile(join(context, name), "x");
@@ -105,13 +105,13 @@ describe("check of an image", () => {
     });
   }
 
-  it("says where the Dockerfile is that was meant", async () => {
+  it("reports where the Dockerfile probably is", async () => {
     await writeFile(join(context, "Own.Dockerfile"), "");
     const { failures } = await check(inputs({ build: { context, dockerfile: "Own.Dockerfile" } }));
     assert.match(failures[0]?.reason ?? "", /Try setting `dockerfile` to ".*context\/Own\.Dockerfile"/);
   });
 
-  it("leaves open what depends on files and registries that are not known yet", async () => {
+  it("leaves values unknown that depend on unknown files and registries", async () => {
     const open = { imageName: unknown, build: unknown, registry: unknown };
     const { inputs: checked, failures } = await check(open);
     assert.deepEqual([checked, failures], [open, []]);
@@ -121,7 +121,7 @@ describe("check of an image", () => {
     assert.match(JSON.stringify(further.inputs), /contextDigest/);
   });
 
-  it("takes a name without a registry for an image that stays here", async () => {
+  it("accepts a name without a registry for a local image", async () => {
     assert.deepEqual((await check(inputs({ imageName: "helper:1", skipPush: true }))).failures, []);
   });
 });
@@ -136,7 +136,7 @@ describe("diff of an image", () => {
     return { ...image.diff({ state: before, inputs: (await check(inputs(changed))).inputs }).detailed };
   };
 
-  it("finds nothing to change when only the login is another one", async () => {
+  it("finds no change if only the login differs", async () => {
     assert.deepEqual(await diff({}), {});
     const registry = { server: "registry.example.com", username: "other", password: secret("other") };
     assert.deepEqual(await diff({ registry }), {});
@@ -153,20 +153,20 @@ describe("diff of an image", () => {
     assert.deepEqual(detailed, { build: "UPDATE" });
   });
 
-  it("leaves the digest open in a preview", () => {
+  it("leaves the digest unknown in a preview", () => {
     const planned = image.preview(inputs(), dockerSession());
     assert.equal(planned["repoDigest"], unknown);
     assert.equal(planned["dockerfile"], "../Dockerfile");
   });
 
-  it("believes what it remembers: there is no drift to find", async () => {
+  it("relies on the state, and never finds drift", async () => {
     const known = { inputs: inputs(), outputs: await state(inputs()) };
     assert.deepEqual(await image.read("id", dockerSession(), known), { id: "id", ...known });
   });
 });
 
 describe("the Docker provider", () => {
-  it("fails without a daemon, whatever it is to do", async () => {
+  it("fails without a daemon in every operation", async () => {
     const host = `unix://${join(folder, "nothing.sock")}`;
     await assert.rejects(
       dockerProvider.configure({ host }, () => undefined),
@@ -177,7 +177,7 @@ describe("the Docker provider", () => {
     });
   });
 
-  it("refuses configuration that it does not carry out", async () => {
+  it("refuses configuration that it does not implement", async () => {
     const failures = await dockerProvider.checkConfig({ host: "x", certPath: "y", hosts: "z" });
     assert.deepEqual(
       failures.map(({ property }) => property),

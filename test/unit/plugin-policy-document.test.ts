@@ -25,7 +25,7 @@ describe("policy documents", () => {
     ["no version and the first one", '{"Statement":[]}', '{"Version":"2008-10-17","Statement":[]}'],
   ];
   for (const [what, one, other] of equivalent) {
-    it(`means the same by ${what}`, () => assert.ok(isEquivalentPolicy(one, other)));
+    it(`are equivalent with ${what}`, () => assert.ok(isEquivalentPolicy(one, other)));
   }
 
   const different: readonly [string, string, string][] = [
@@ -36,10 +36,10 @@ describe("policy documents", () => {
     ["what is no JSON", "{", "{"],
   ];
   for (const [what, one, other] of different) {
-    it(`means something else by different ${what}`, () => assert.ok(!isEquivalentPolicy(one, other)));
+    it(`are not equivalent with different ${what}`, () => assert.ok(!isEquivalentPolicy(one, other)));
   }
 
-  it("means the same in every order of its statements, actions and resources", () => {
+  it("are equivalent in every order of statements, actions and resources", () => {
     const texts = fc.uniqueArray(fc.stringMatching(/^[a-z]{1,6}:[A-Z][a-z]{1,6}$/), { minLength: 1, maxLength: 5 });
     const statements = fc.array(
       fc.record({ Action: texts, Resource: texts, Effect: fc.constantFrom("Allow", "Deny") }),

@@ -50,14 +50,14 @@ describe("the server of a provider plugin", () => {
   before(async () => (plugin = await start()));
   after(() => plugin.process.kill("SIGKILL"));
 
-  it("tells its port and nothing else, and its version", async () => {
+  it("prints its port and nothing else, and returns its version", async () => {
     const info = await ask<pluginPb.PluginInfo>((answer) => plugin.client.getPluginInfo(new emptyPb.Empty(), answer));
     assert.match(info.getVersion(), /^\d+\.\d+\.\d+$/);
     assert.equal(plugin.lines.length, 1);
     assert.match(plugin.lines[0] ?? "", /^\d+$/);
   });
 
-  it("does nothing before it is configured", async () => {
+  it("refuses requests before it is configured", async () => {
     const request = new providerPb.CreateRequest()
       .setUrn(urn)
       .setType(type)
@@ -68,7 +68,7 @@ describe("the server of a provider plugin", () => {
     );
   });
 
-  it("says by its configuration what it can take", async () => {
+  it("lists its capabilities when it is configured", async () => {
     const handshake = await ask<providerPb.ProviderHandshakeResponse>((answer) =>
       plugin.client.handshake(new providerPb.ProviderHandshakeRequest(), answer),
     );
@@ -107,7 +107,7 @@ describe("the server of a provider plugin", () => {
     assert.deepEqual([inputs["path"], inputs["tags"]], [unknown, secret({ a: "b" })]);
   });
 
-  it("tells a change in detail", async () => {
+  it("returns a detailed diff", async () => {
     const request = new providerPb.DiffRequest().setUrn(urn).setType(type).setId("u");
     request.setOlds(struct({ name: "u", path: "/", tags: { a: "1" }, tagsAll: { a: "1" }, forceDestroy: false }));
     request.setNews(struct({ name: "u", path: "/", tags: { a: "2" }, forceDestroy: false, __defaults: [] }));
@@ -117,7 +117,7 @@ describe("the server of a provider plugin", () => {
     assert.deepEqual(diff.getDiffsList().sort(), ["tags", "tagsAll"]);
   });
 
-  it("previews without asking AWS", async () => {
+  it("previews without a request to AWS", async () => {
     const request = new providerPb.CreateRequest().setUrn(urn).setType(type).setPreview(true);
     const planned = await ask<providerPb.CreateResponse>((answer) =>
       plugin.client.create(request.setProperties(struct({ name: "u" })), answer),
@@ -127,7 +127,7 @@ describe("the server of a provider plugin", () => {
     assert.deepEqual([outputs["arn"], outputs["name"]], [unknown, "u"]);
   });
 
-  it("gives failures of a function's arguments as such, and refuses functions and types that it has not", async () => {
+  it("returns failures for a function's wrong arguments, and refuses unknown functions and types", async () => {
     const invoke = (token: string): providerPb.InvokeRequest =>
       new providerPb.InvokeRequest().setTok(token).setArgs(struct({}));
     const lookup = invoke("aws:iam/getOpenIdConnectProvider:getOpenIdConnectProvider");
@@ -144,7 +144,7 @@ describe("the server of a provider plugin", () => {
     );
   });
 
-  it("ends when it is cancelled", async () => {
+  it("exits when it is cancelled", async () => {
     const other = await start();
     const ended = once(other.process, "exit");
     await ask<emptyPb.Empty>((answer) => other.client.cancel(new emptyPb.Empty(), answer));
@@ -162,7 +162,7 @@ describe("the server of a provider plugin", () => {
     });
   }
 
-  it("ends when what started it is gone", async () => {
+  it("exits when its parent process is gone", async () => {
     // The shell is killed as an engine might be; the plugin's own standard output tells of its end.
     const script = `"$0" "$1" & echo $! ; wait`;
     const shell = spawn("/bin/sh", ["-c", script, process.execPath, main], { stdio: ["ignore", "pipe", "inherit"] });
@@ -176,8 +176,8 @@ describe("the server of a provider plugin", () => {
   });
 });
 
-describe("a resource that was made, but not as it should be", () => {
-  it("goes to the engine with the error", () => {
+describe("a resource whose creation failed halfway", () => {
+  it("is returned to the engine with the error", () => {
     const live = { id: "u", inputs: { user: "x" }, outputs: { secret: secret("s3cret") } };
     const { code, details, metadata } = toServiceError(new InitFailedError(live, new Error("tagging failed")));
     assert.deepEqual([code, details], [status.UNKNOWN, "tagging failed"]);

@@ -9,7 +9,7 @@ import { isSame, isSecret, secret, unknown, type Properties } from "../local/pul
 const session = awsSession({ region: "us-east-1", accessKey: "a", secretKey: "b" });
 
 describe("tags", () => {
-  it("become what is wanted by what is set and what is taken away, and by no call more", () => {
+  it("are updated by setting the changed ones and removing the deleted ones, and no others", () => {
     const keys = fc.oneof(fc.string({ minLength: 1, maxLength: 3 }), fc.constantFrom("constructor", "toString"));
     const tags = fc.dictionary(keys, fc.string({ maxLength: 3 }), { noNullPrototype: true });
     fc.assert(
@@ -28,7 +28,7 @@ describe("tags", () => {
 });
 
 describe("previews of the AWS types", () => {
-  it("leave open what only AWS says, and keep its secrets secret", () => {
+  it("leave outputs of AWS unknown, and mark the secret ones", () => {
     const planned = awsTypes["aws:iam/accessKey:AccessKey"].preview({ user: "u" }, session);
     assert.equal(planned["createDate"], unknown);
     assert.ok(isSecret(planned["secret"]));
@@ -36,7 +36,7 @@ describe("previews of the AWS types", () => {
     assert.equal(planned["status"], "Active");
   });
 
-  it("keep what an update does not change", () => {
+  it("keep outputs that an update does not change", () => {
     const type = awsTypes["aws:iam/user:User"];
     const arn = "arn:aws:iam::123456789012:user/u";
     const state = { ...type.preview({ name: "u" }, session), arn, uniqueId: "AIDA" };

@@ -8,9 +8,9 @@ const digest = `sha256:${"0".repeat(64)}`;
 const own = { account, region: "us-east-1" };
 
 describe("a request to the registry", () => {
-  it("is for a repository and an action, in the own registry or in the one that a mirror stands for", () => {
-    const asked = parseRegistryRequest({ method: "GET", url: "/v2/team/app/manifests/1", headers: {} });
-    assert.deepEqual(asked, {
+  it("has a repository and an action, in the local registry or in a mirrored one", () => {
+    const request = parseRegistryRequest({ method: "GET", url: "/v2/team/app/manifests/1", headers: {} });
+    assert.deepEqual(request, {
       repository: { ...own, name: "team/app" },
       actions: ["ecr:BatchGetImage"],
       path: "/v2/team/app/manifests/1?",
@@ -27,7 +27,7 @@ describe("a request to the registry", () => {
     assert.deepEqual(registryOf({ url: "/v2/?ns=docker.io", headers: {} }), own);
   });
 
-  it("says which tag it writes, and none where it writes by digest or reads", () => {
+  it("has the tag that it writes, and none if it writes by digest or reads", () => {
     const tagOf = (method: string, reference: string): string | undefined =>
       parseRegistryRequest({ method, url: `/v2/app/manifests/${reference}`, headers: {} })?.writtenTag;
     assert.equal(tagOf("PUT", "1.0"), "1.0");
@@ -40,7 +40,7 @@ describe("a request to the registry", () => {
     }
   });
 
-  it("is none of ECR's by any other method or path", () => {
+  it("is not supported with any other method or path", () => {
     for (const [method, url] of [
       ["GET", "/v2/_catalog"],
       ["DELETE", `/v2/app/blobs/${digest}`],
@@ -54,7 +54,7 @@ describe("a request to the registry", () => {
     }
   });
 
-  it("is sent on for the very repository that is judged, however its path is written", () => {
+  it("is forwarded for the same repository that is authorized, however its path is encoded", () => {
     const piece = fc.constantFrom(
       "app",
       "..",
@@ -75,13 +75,13 @@ describe("a request to the registry", () => {
         fc.array(piece, { maxLength: 6 }),
         fc.constantFrom("GET", "HEAD", "PUT", "DELETE"),
         (pieces, method) => {
-          const asked = parseRegistryRequest({ method, url: `/v2/${pieces.join("/")}/manifests/1`, headers: {} });
-          if (asked === undefined) return;
+          const request = parseRegistryRequest({ method, url: `/v2/${pieces.join("/")}/manifests/1`, headers: {} });
+          if (request === undefined) return;
           // The emulator takes what stands before the first of these words.
-          const sent = decodeURIComponent(new URL(asked.path, "http://emulator").pathname);
+          const sent = decodeURIComponent(new URL(request.path, "http://emulator").pathname);
           const parts = sent.replace("/v2/", "").split("/");
           const end = parts.findIndex((part) => ["blobs", "manifests", "tags"].includes(part));
-          assert.equal(parts.slice(0, end).join("/"), asked.repository.name);
+          assert.equal(parts.slice(0, end).join("/"), request.repository.name);
         },
       ),
       { numRuns: 2000 },

@@ -25,8 +25,8 @@ describe("a Retry-After header", () => {
   it("never asks for a negative or infinite wait, whatever it is", () => {
     fc.assert(
       fc.property(fc.string(), (header) => {
-        const asked = parseRetryAfter(header, now);
-        assert.ok(asked >= 0 && Number.isFinite(asked));
+        const wait = parseRetryAfter(header, now);
+        assert.ok(wait >= 0 && Number.isFinite(wait));
       }),
     );
   });

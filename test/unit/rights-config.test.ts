@@ -217,14 +217,14 @@ describe("the repositories of a configuration", () => {
     const names = (count: number): string[] =>
       Array.from({ length: count }, (_, index) => `${"a".repeat(27)}${String(index + 10)}`);
     const registries = [hostOf(other, "eu-central-1")];
-    const cases: [count: number, given: (count: number) => Values][] = [
+    const cases: [count: number, configOf: (count: number) => Values][] = [
       [71, (count) => ({ pullRepositories: names(count) })],
       [35, (count) => ({ pullRepositories: names(count), registries })],
       [33, (count) => ({ pullRepositories: [], pushRepositories: names(count) })],
     ];
-    for (const [count, given] of cases) {
-      assert.deepEqual(mistakesOf(given(count)), []);
-      assert.equal(mistakesOf(given(count + 1)).length, 1);
+    for (const [count, configOf] of cases) {
+      assert.deepEqual(mistakesOf(configOf(count)), []);
+      assert.equal(mistakesOf(configOf(count + 1)).length, 1);
     }
   });
 

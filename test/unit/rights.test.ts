@@ -17,7 +17,7 @@ const granted = new Set([
   ...rightsOf("own", [{ resources: ["events"], verbs: ["create"] }]),
 ]);
 
-/** A time of the day, `seconds` after noon. */
+/** A time, some seconds after noon. */
 const at = (seconds: number): string => new Date(Date.UTC(2026, 10, 24, 12, 0, seconds)).toISOString();
 
 const event = (seconds: number, verb: string, object: string, more: Partial<AuditEvent> = {}): AuditEvent => {
@@ -51,7 +51,7 @@ const role = [
 ];
 
 describe("the rights that helpers used in a cluster", () => {
-  it("are those that a role gave, by the place where it holds; an apply that creates used two", () => {
+  it("are those that a role grants, by the role's scope; an apply that creates an object uses two", () => {
     const { used } = checkHelpers(
       [
         event(1, "list", "team/secrets/ecr-creds", allowed("team")),
@@ -72,7 +72,7 @@ describe("the rights that helpers used in a cluster", () => {
     );
   });
 
-  it("do not hide a denial of what no role grants, whether a role stands or not", () => {
+  it("do not hide the denial of a right that no role grants, whether a role exists or not", () => {
     for (const object of ["team/secrets/other", "team/pods/", "/secrets/ecr-creds"]) {
       for (const before of [role, []]) {
         assert.equal(checkHelpers([...before, event(9, "list", object)], granted).beyond.length, 1, object);
@@ -80,31 +80,31 @@ describe("the rights that helpers used in a cluster", () => {
     }
   });
 
-  it("do not hide a denial where the role stands, but one where it is not known yet, taken away, or gone with its namespace", () => {
-    const asked = event(9, "list", "team/secrets/ecr-creds");
-    const judged = (...events: AuditEvent[]): number[] => {
+  it("do not hide a denial if the role exists; they do if it is new, deleted, or deleted with its namespace", () => {
+    const listing = event(9, "list", "team/secrets/ecr-creds");
+    const countsOf = (...events: AuditEvent[]): number[] => {
       const { beyond, denied, withoutRole } = checkHelpers(events, granted);
       return [beyond.length, denied.length, withoutRole.length];
     };
-    assert.deepEqual(judged(asked, ...role), [0, 1, 0]);
-    assert.deepEqual(judged(asked), [0, 0, 1]);
-    assert.deepEqual(judged(...role, { ...asked, requestReceivedTimestamp: at(1) }), [0, 0, 1]);
-    assert.deepEqual(judged(...role, event(8, "delete", "team/roles/one", admin), asked), [0, 0, 1]);
-    assert.deepEqual(judged(...role, event(8, "delete", "/namespaces/team", admin), asked), [0, 0, 1]);
+    assert.deepEqual(countsOf(listing, ...role), [0, 1, 0]);
+    assert.deepEqual(countsOf(listing), [0, 0, 1]);
+    assert.deepEqual(countsOf(...role, { ...listing, requestReceivedTimestamp: at(1) }), [0, 0, 1]);
+    assert.deepEqual(countsOf(...role, event(8, "delete", "team/roles/one", admin), listing), [0, 0, 1]);
+    assert.deepEqual(countsOf(...role, event(8, "delete", "/namespaces/team", admin), listing), [0, 0, 1]);
     const all = event(8, "deletecollection", "team/rolebindings/", {
       ...admin,
       requestObject: { kind: "DeleteOptions" },
     });
-    assert.deepEqual(judged(...role, all, asked), [0, 0, 1]);
+    assert.deepEqual(countsOf(...role, all, listing), [0, 0, 1]);
     const owners = { requestObject: { metadata: { ownerReferences: [] } } };
     const patched = event(8, "patch", "team/rolebindings/one", { ...admin, ...owners });
-    assert.deepEqual(judged(...role, patched, asked), [0, 1, 0], "its role stays");
+    assert.deepEqual(countsOf(...role, patched, listing), [0, 1, 0], "its role stays");
     const refused = event(8, "delete", "team/roles/one", { ...admin, responseStatus: { code: 409 } });
-    assert.deepEqual(judged(...role, refused, asked), [0, 1, 0]);
-    assert.deepEqual(judged(...role, { ...asked, isOfTest: true }), [0, 0, 1], "that server may just have started");
+    assert.deepEqual(countsOf(...role, refused, listing), [0, 1, 0]);
+    assert.deepEqual(countsOf(...role, { ...listing, isOfTest: true }), [0, 0, 1], "that server may just have started");
   });
 
-  it("are not what a test tries by a helper's token, nor what others ask for", () => {
+  it("do not include requests of tests with a helper's token, nor of other clients", () => {
     const tried = event(9, "list", "team/pods/", { requestURI: "/pods?dryRun=All" });
     const other = event(9, "list", "team/pods/", { user: { username: "system:serviceaccount:helper-ns:default" } });
     const { beyond, denied, withoutRole } = checkHelpers([...role, tried, other], granted);
@@ -129,55 +129,55 @@ describe("the rights that were used in AWS", () => {
     request(0, "iam:CreateAccessKey", { key: rootKey, user: "deployer-a", createdKey: "AKIA2" }),
     request(0, "sts:AssumeRole", { key: rootKey, role: "node", createdKey: "ASIA2" }),
   ];
-  const judge = (...requests: AwsRequest[]): { used: string[]; beyond: string[]; denied: string[] } => {
+  const check = (...requests: AwsRequest[]): { used: string[]; beyond: string[]; denied: string[] } => {
     const all = [...made, ...requests];
     const principals = principalsOf(all);
     const attachments = new Attachments(all);
-    const { used, ...verdict } = checkPrincipals(
+    const { used, ...findings } = checkPrincipals(
       all,
       new Set([token]),
       (one) => {
         const principal = principals.get(one.key ?? "");
-        const isJudged = principal !== undefined && isHelper(principal, "node") && !isRefusedOnPurpose(one);
-        return isJudged ? principal : undefined;
+        const isChecked = principal !== undefined && isHelper(principal, "node") && !isRefusedOnPurpose(one);
+        return isChecked ? principal : undefined;
       },
       (one, principal) => attachments.isInForce(one, principal),
     );
-    return { used: [...used], beyond: [...verdict.beyond], denied: [...verdict.denied] };
+    return { used: [...used], beyond: [...findings.beyond], denied: [...findings.denied] };
   };
 
-  it("are those of helpers, by user or by role, and of nobody else", () => {
+  it("are those of helpers only, by user or by role", () => {
     for (const key of ["AKIA1", "ASIA1"]) {
-      assert.deepEqual(judge(request(9, token, { key })), { used: [token], beyond: [], denied: [] });
+      assert.deepEqual(check(request(9, token, { key })), { used: [token], beyond: [], denied: [] });
     }
     for (const key of ["AKIA2", "ASIA2", rootKey, "210987654321", "unknown"]) {
-      assert.deepEqual(judge(request(9, "ecr:PutImage", { key })), { used: [], beyond: [], denied: [] });
+      assert.deepEqual(check(request(9, "ecr:PutImage", { key })), { used: [], beyond: [], denied: [] });
     }
     assert.ok(isDeployer({ kind: "user", name: "deployer-a" }));
     assert.equal(principalsOf([request(9, "ecr:PutImage", { key: rootKey })]).get(rootKey)?.kind, "root");
   });
 
-  it("are those of their tokens, too, but for repositories that tests expect to be refused", () => {
+  it("include those of their tokens, except for repositories where tests expect a denial", () => {
     const pull = (repository: string): AwsRequest =>
       request(9, "ecr:BatchGetImage", { key: "AKIA1", status: 403, error: "AccessDenied", repository });
-    assert.equal(judge(pull("arn:aws:ecr:us-east-1:1:repository/app")).beyond.length, 1);
-    assert.equal(judge(pull("arn:aws:ecr:us-east-1:1:repository/refused-app")).beyond.length, 0);
+    assert.equal(check(pull("arn:aws:ecr:us-east-1:1:repository/app")).beyond.length, 1);
+    assert.equal(check(pull("arn:aws:ecr:us-east-1:1:repository/refused-app")).beyond.length, 0);
   });
 
-  it("do not hide what the policy does not grant, allowed or not", () => {
+  it("do not hide a request that the policy does not grant, allowed or not", () => {
     for (const status of [200, 403]) {
-      assert.equal(judge(request(9, "ecr:PutImage", { key: "AKIA1", status })).beyond.length, 1);
+      assert.equal(check(request(9, "ecr:PutImage", { key: "AKIA1", status })).beyond.length, 1);
     }
   });
 
-  it("do not hide a denial while the policy is attached, but one before, after, or by another policy", () => {
+  it("do not hide a denial while the policy is attached; they do before, afterwards, and beside another policy", () => {
     const denied = request(9, token, { key: "AKIA1", status: 403, error: "AccessDeniedException" });
     const root = { key: rootKey, user: "ecr-helper" };
-    assert.equal(judge(denied).denied.length, 1);
-    assert.equal(judge({ ...denied, time: at(1) }).denied.length, 0);
-    assert.equal(judge(request(5, "iam:DetachUserPolicy", root), denied).denied.length, 0);
-    assert.equal(judge(request(5, "iam:PutUserPolicy", root), denied).denied.length, 0);
+    assert.equal(check(denied).denied.length, 1);
+    assert.equal(check({ ...denied, time: at(1) }).denied.length, 0);
+    assert.equal(check(request(5, "iam:DetachUserPolicy", root), denied).denied.length, 0);
+    assert.equal(check(request(5, "iam:PutUserPolicy", root), denied).denied.length, 0);
     const deleted = [request(5, "iam:PutUserPolicy", root), request(6, "iam:DeleteUserPolicy", root)];
-    assert.equal(judge(...deleted, denied).denied.length, 1);
+    assert.equal(check(...deleted, denied).denied.length, 1);
   });
 });

@@ -1,4 +1,4 @@
-// Who is let in as the root of an account: whoever signed with its key, as AWS' own clients do.
+// A request is accepted as one of an account's root only if it is signed with the root's key, as AWS' own clients sign.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { EKSClient, ListPodIdentityAssociationsCommand } from "@aws-sdk/client-eks";
@@ -29,9 +29,9 @@ async function signed(secret: string, accessKeyId = account): Promise<[iam: Sent
   };
   const credentials = { accessKeyId, secretAccessKey: secret };
   const options = { region: "us-east-1", endpoint: "http://aws:4566", credentials, requestHandler, maxAttempts: 1 };
-  const asked = { clusterName: "a (b)", namespace: "c d+e/f" };
+  const input = { clusterName: "a (b)", namespace: "c d+e/f" };
   await assert.rejects(new IAMClient(options).send(new CreateUserCommand({ UserName: "u" })), /no network/);
-  await assert.rejects(new EKSClient(options).send(new ListPodIdentityAssociationsCommand(asked)), /no network/);
+  await assert.rejects(new EKSClient(options).send(new ListPodIdentityAssociationsCommand(input)), /no network/);
   const [iam, eks] = sent;
   assert.ok(iam && eks);
   return [iam, eks];
@@ -48,16 +48,16 @@ const verdict = async (sent: Sent, body = sent.body ?? ""): Promise<string | und
   (await checkRoot(received(sent), Buffer.from(body), keyOf))?.code;
 
 describe("the root of an account", () => {
-  it("is let in by its key, whatever is asked", async () => {
+  it("is accepted with its key, for any request", async () => {
     for (const sent of await signed(secretAccessKey)) assert.equal(await verdict(sent), undefined, sent.path);
   });
 
-  it("is nobody with another secret, nor by a name that the emulator takes for a root's key", async () => {
+  it("is refused with another secret, and with a key id that the emulator accepts without a signature", async () => {
     for (const sent of await signed("test")) assert.equal(await verdict(sent), "SignatureDoesNotMatch");
     for (const sent of await signed(secretAccessKey, "test")) assert.equal(await verdict(sent), "InvalidClientTokenId");
   });
 
-  it("is not who changes what was signed, or sends it again later", async (t) => {
+  it("is refused if the signed request is changed, or repeated later", async (t) => {
     const [iam, eks] = await signed(secretAccessKey);
     assert.equal(await verdict(iam, `${iam.body ?? ""}&x=y`), "SignatureDoesNotMatch");
     for (const changed of [
@@ -72,7 +72,7 @@ describe("the root of an account", () => {
     assert.equal(await verdict(eks), "SignatureDoesNotMatch");
   });
 
-  it("is refused where it is not clear who signed, and others are the emulator's to judge", async () => {
+  it("is refused if the signer is ambiguous; other keys are checked by the emulator", async () => {
     const [, eks] = await signed(secretAccessKey);
     for (const unclear of [
       { ...eks, query: { "X-Amz-Credential": `${account}/20260101/us-east-1/eks/aws4_request` } },

@@ -7,8 +7,8 @@ import { checkDistribution, checkMachine } from "../local/install.ts";
 import { LocalCloudError, run } from "../local/process.ts";
 import { parseOverride } from "../local/stack.ts";
 
-describe("a machine for the local cloud", () => {
-  it("is Linux, as root", () => {
+describe("the machine of the local cloud", () => {
+  it("must run Linux, and the local cloud as root", () => {
     checkMachine("linux", 0);
     assert.throws(
       () => checkMachine("linux", 1000),
@@ -17,7 +17,7 @@ describe("a machine for the local cloud", () => {
     assert.throws(() => checkMachine("darwin", 501), /this is darwin, user 501/);
   });
 
-  it("is Debian where something is to be installed", () => {
+  it("must be Debian if packages have to be installed", () => {
     checkDistribution(["runc"], 'NAME="Debian GNU/Linux"\nID=debian\n');
     checkDistribution(["runc"], "ID=ubuntu\nID_LIKE=debian\n");
     assert.throws(
@@ -26,7 +26,7 @@ describe("a machine for the local cloud", () => {
     );
   });
 
-  it("has the ports free, or is told which is taken and by whom", async () => {
+  it("must have its ports free; the error names a port that is taken and its process", async () => {
     const server = createServer().listen(0, "127.77.77.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
@@ -44,7 +44,7 @@ describe("a machine for the local cloud", () => {
 });
 
 describe("a program that fails", () => {
-  it("is told with its last lines", async () => {
+  it("is reported with its last lines", async () => {
     await assert.rejects(run("sh", ["-c", "echo out; echo why >&2; exit 3"]), (error: Error) => {
       assert.ok(error instanceof LocalCloudError);
       assert.match(error.message, /^sh -c .* failed: out\n+why$/);
@@ -55,7 +55,7 @@ describe("a program that fails", () => {
 });
 
 describe("an override on the command line", () => {
-  it("is the project's unless its key says otherwise, and a list where the key is one", () => {
+  it("sets a key of the project unless the key has a namespace, and a list if the key's type is one", () => {
     assert.deepEqual(parseOverride("logLevel=debug"), ["ecr-helper:logLevel", "debug"]);
     assert.deepEqual(parseOverride("aws:region=eu-west-1"), ["aws:region", "eu-west-1"]);
     assert.deepEqual(parseOverride('buildNamespaces=["a","b"]'), ["ecr-helper:buildNamespaces", ["a", "b"]]);

@@ -19,12 +19,12 @@ const period = (from: number, more: Partial<Period> = {}): Period => {
 };
 const stale: Partial<Sample> = { accepted: new Set() };
 
-describe("the soak's judgement", () => {
-  it("finds nothing wrong with logins that the registry takes", () => {
+describe("the soak's check of credentials", () => {
+  it("passes logins that the registry accepts", () => {
     assert.deepEqual(checkSample(sample(5_000), []), { checked: 2, without: [] });
   });
 
-  it("finds a secret that is missing, torn or refused, alone", () => {
+  it("fails for a secret that is missing, incomplete or refused, and for no other", () => {
     const all = sample(5_000).logins;
     for (const passwords of [undefined, [], ["stale"], ["good", "stale"]]) {
       const logins = new Map([...all, ["one/ecr-creds-pull", passwords ?? []]] as const);
@@ -33,11 +33,11 @@ describe("the soak's judgement", () => {
     }
   });
 
-  it("finds every credential that has ended", () => {
+  it("fails for every expired credential", () => {
     assert.deepEqual(checkSample(sample(60_000, stale), []).without, ["one/ecr-creds", "one/ecr-creds-pull"]);
   });
 
-  it("looks at a namespace from its fifth second on", () => {
+  it("checks a namespace from its fifth second on", () => {
     assert.deepEqual(checkSample(sample(4_999, stale), []), { checked: 0, without: [] });
     assert.equal(checkSample(sample(5_000, stale), []).without.length, 2);
   });
@@ -47,21 +47,21 @@ describe("the soak's judgement", () => {
     ["a fault before it", [period(0, { to: 9_000 })], 15_000],
     ["a fault in which it was created", [period(5_000, { to: 12_000 })], 17_000],
     ["a fault that came in its first seconds", [period(14_000, { to: 20_000 })], 25_000],
-    ["a fault that goes on", [period(14_000)], Infinity],
+    ["a fault that lasts", [period(14_000)], Infinity],
     ["a fault that came later", [period(15_000, { to: 20_000 })], 15_000],
     ["two of them", [period(9_000, { to: 12_000 }), period(16_000, { to: 18_000 })], 23_000],
-    ["a fault at ECR's side", [period(9_000, { to: 12_000, blocksApiServer: false })], 15_000],
+    ["a fault of ECR", [period(9_000, { to: 12_000, blocksApiServer: false })], 15_000],
   ];
   for (const [what, periods, due] of ends) {
-    it(`counts the five seconds of a namespace right with ${what}`, () =>
+    it(`counts the first five seconds of a namespace correctly with ${what}`, () =>
       assert.equal(deadlineOf(10_000, periods), due));
   }
 
-  it("excuses nothing older than that in a fault that is shorter than a token's life", () => {
+  it("excuses no older namespace during an undeclared fault", () => {
     assert.equal(checkSample(sample(60_000, stale), [period(55_000)]).without.length, 2);
   });
 
-  it("excuses everything in a declared outage until all is right again, and for half a minute at the most", () => {
+  it("excuses everything in a declared outage until all credentials are valid again, half a minute at most", () => {
     const outage = (more: Partial<Period>): Period[] => [period(10_000, { isDeclared: true, to: 60_000, ...more })];
     assert.equal(checkSample(sample(59_000, stale), outage({})).without.length, 0);
     assert.equal(checkSample(sample(89_999, stale), outage({})).without.length, 0);
@@ -70,7 +70,7 @@ describe("the soak's judgement", () => {
     assert.equal(checkSample(sample(9_999, stale), outage({})).without.length, 2);
   });
 
-  it("takes as right after a fault only what has the newest login everywhere", () => {
+  it("requires the newest login in every namespace after a fault", () => {
     const over = period(10_000, { to: 20_000 });
     assert.ok(hasConvergedAfter(over, sample(21_000), "good"));
     assert.ok(!hasConvergedAfter(over, sample(21_000), "newer"));
@@ -85,13 +85,13 @@ describe("the soak's judgement", () => {
 });
 
 describe("the soak's slopes", () => {
-  it("are those of a line, and none of a level", () => {
+  it("are those of a straight line, and zero for constant values", () => {
     const line = Array.from({ length: 10 }, (_, index) => ({ at: index * 1_000, value: 5 + index }));
     assert.ok(Math.abs(slope(line) - 3_600) < 1e-6);
     assert.equal(slope(line.map(({ at }) => ({ at, value: 7 }))), 0);
   });
 
-  it("leave a process's first minute out", () => {
+  it("do not include a process's first minute", () => {
     const life = Array.from({ length: 180 }, (_, second) => {
       const memory = Math.min(60, second);
       return { at: second * 1_000, memory, handles: 20 + second, sockets: 4 };
@@ -101,15 +101,15 @@ describe("the soak's slopes", () => {
   });
 });
 
-describe("the soak's chance", () => {
-  it("is the same for the same seed, and another for another", () => {
+describe("the soak's random numbers", () => {
+  it("are the same for the same seed, and different for another", () => {
     const draw = (seed: number): number[] => Array.from({ length: 20 }, seeded(seed));
     assert.deepEqual(draw(7), draw(7));
     assert.notDeepEqual(draw(7), draw(8));
     assert.ok(draw(7).every((one) => one >= 0 && one < 1));
   });
 
-  it("loses nothing of what it shuffles", () => {
+  it("shuffle a list without losing elements", () => {
     const all = Array.from({ length: 30 }, (_, index) => index);
     const mixed = shuffled(all, seeded(1));
     assert.notDeepEqual(mixed, all);

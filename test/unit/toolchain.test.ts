@@ -13,7 +13,7 @@ import { installedCommand } from "../local/pulumi/pulumi-command.ts";
 
 const project = join(import.meta.dirname, "../..");
 
-describe("what is kept in the cache", () => {
+describe("a cached build", () => {
   const folder = `test-${String(process.pid)}`;
   const program = join(cache, folder, "program");
   let made: string[];
@@ -34,13 +34,13 @@ describe("what is kept in the cache", () => {
   });
   after(async () => rm(join(cache, folder), { recursive: true, force: true }));
 
-  it("is made once", async () => {
+  it("is built once", async () => {
     assert.equal(await ensureCached(kept()), join(cache, folder));
     await ensureCached(kept());
     assert.deepEqual(made, ["made"]);
   });
 
-  it("is made anew where making it was interrupted, with what is there already", async () => {
+  it("is continued if it was interrupted, with the files that exist", async () => {
     const half = async (): Promise<void> => {
       await writeFile(program, "half");
       throw new Error("no network");
@@ -53,7 +53,7 @@ describe("what is kept in the cache", () => {
     assert.equal(found, "half");
   });
 
-  it("is made anew where a program in it is another one, or gone", async () => {
+  it("is built again if a program in it is changed or deleted", async () => {
     await ensureCached(kept());
     await writeFile(program, "somebody else's");
     await ensureCached(kept());
@@ -65,7 +65,7 @@ describe("what is kept in the cache", () => {
     assert.equal(made.length, 4);
   });
 
-  it("is not begun without the disk space for it", async () => {
+  it("is not started without enough disk space", async () => {
     await assert.rejects(ensureCached(kept({ requiredBytes: 1e18 })), (error: Error) => {
       assert.ok(error instanceof LocalCloudError);
       assert.match(
@@ -79,7 +79,7 @@ describe("what is kept in the cache", () => {
 });
 
 describe("a build from Go modules", () => {
-  it("knows which of two versions is the newer", () => {
+  it("compares versions", () => {
     for (const [one, other, expected] of [
       ["1.26.8", "1.26.6", true],
       ["1.26.6", "1.26.6", true],
@@ -107,13 +107,13 @@ describe("a build from Go modules", () => {
     });
     const name = `test-go-${String(process.pid)}`;
     after(async () => {
-      const left = (await readdir(cache)).filter((one) => one.startsWith(name));
-      for (const one of left) await rm(join(cache, one), { recursive: true });
+      const remaining = (await readdir(cache)).filter((one) => one.startsWith(name));
+      for (const one of remaining) await rm(join(cache, one), { recursive: true });
     });
     const build = async (): Promise<unknown> =>
       buildGo({ name, version: "v1", title: "building", source: folder, programs: { it: "." }, variables: {} });
 
-    it("where there is none", async () => {
+    it("if there is none", async () => {
       process.env["PATH"] = folder;
       await assert.rejects(
         build(),
@@ -121,7 +121,7 @@ describe("a build from Go modules", () => {
       );
     });
 
-    it("where it is too old, and may fetch no other", async () => {
+    it("if it is too old and may not download another one", async () => {
       process.env["PATH"] = path;
       process.env["GOTOOLCHAIN"] = "local";
       await assert.rejects(
@@ -148,12 +148,12 @@ describe("a pulumi command on PATH", () => {
   beforeEach(async () => (folder = await mkdtemp(join(tmpdir(), "ecr-helper-path-"))));
   after(() => void (process.env["PATH"] = path));
 
-  it("is used where it is new enough", async () => {
+  it("is used if it is new enough", async () => {
     const program = await install("bin", "echo v3.300.1");
     assert.deepEqual(await installedCommand([]), { path: program, version: "3.300.1" });
   });
 
-  it("is named with the remedy where it is too old, or does not work", async () => {
+  it("is named, with a remedy, if it is too old or does not work", async () => {
     const reasons: string[] = [];
     const old = await install("old", "echo v3.100.0");
     assert.equal(await installedCommand(reasons), undefined);
@@ -166,14 +166,14 @@ describe("a pulumi command on PATH", () => {
     ]);
   });
 
-  it("is not npm's shim, nor one that a checkout put together", async () => {
+  it("is neither npm's shim nor one that a checkout has prepared", async () => {
     for (const where of ["node_modules/.bin", "build/pulumi/bin"]) {
       await install(where, "echo v3.300.1");
       assert.equal(await installedCommand([]), undefined);
     }
   });
 
-  it("is asked for in Pulumi.yaml, too, in the same version", async () => {
+  it("has the same minimum version as Pulumi.yaml requires", async () => {
     const { requiredPulumiVersion } = parse(await readFile(join(project, "Pulumi.yaml"), "utf8")) as Record<
       string,
       string

@@ -1,4 +1,4 @@
-// What the run of the tests has left behind until now (test/local/audit-log.ts), read for those that judge it.
+// Reads the logs and other files that the test run has written so far (test/local/audit-log.ts).
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { AwsRequest } from "../local/aws-requests.ts";
@@ -6,14 +6,14 @@ import { awsRequestLog, secretsFile, runStartVariable } from "../local/audit-log
 import { logs, ports } from "../local/settings.ts";
 import type { AuditEvent } from "./cluster-rights.ts";
 
-/** Why a judge has nothing to say when it runs alone. */
+/** The message of a test in this folder that runs without the others. */
 export const incompleteRun =
-  "too little is left behind to judge by: this judges all tests of a run, after them. Run `npm test` as a whole.";
+  "there are too few logs to check: this test checks the logs of all other tests. Run the whole of `npm test`.";
 
-/** Since when the run goes on, in ISO 8601. The cloud may have been there before, and what it was used for is not judged. */
+/** The start of the run, in ISO 8601. Earlier uses of the same local cloud are not checked. */
 const since = process.env[runStartVariable] ?? new Date().toISOString();
 
-/** All files that were left behind, those of a cloud that ended meanwhile, too. */
+/** All files that the run has written, including those of a local cloud that was stopped meanwhile. */
 export const artifactFiles = (): string[] =>
   readdirSync(logs, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -25,7 +25,7 @@ const linesOf = <T>(file: string): T[] =>
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as T);
 
-/** What API servers were asked in this run. */
+/** The requests to API servers in this run. */
 export const auditEvents = (): AuditEvent[] =>
   artifactFiles()
     .filter((file) => /\/audit\/\d+\.log$/.test(file))
@@ -35,7 +35,7 @@ export const auditEvents = (): AuditEvent[] =>
     })
     .filter(({ requestReceivedTimestamp }) => requestReceivedTimestamp >= since);
 
-/** What AWS was asked: in this run, and ever since there is the cloud. */
+/** The requests to AWS: those of this run, and all since the local cloud was started. */
 export function requestsToAws(): { readonly run: AwsRequest[]; readonly ever: AwsRequest[] } {
   const ever = artifactFiles()
     .filter((file) => basename(file) === awsRequestLog)
@@ -44,7 +44,7 @@ export function requestsToAws(): { readonly run: AwsRequest[]; readonly ever: Aw
   return { run: ever.filter(({ time }) => time >= since), ever };
 }
 
-/** Every secret that occurred since there is the cloud. */
+/** Every secret value that was issued since the local cloud was started. */
 export const issuedSecretValues = (): string[] =>
   existsSync(secretsFile)
     ? [...new Set(readFileSync(secretsFile, "utf8").split("\n"))].filter((secret) => secret !== "")

@@ -1,17 +1,18 @@
-// What was asked of AWS, and by whom, against what the policies grant. Pure.
+// Compares the requests to AWS, by principal, with what the policies grant. Pure.
 import type { AwsRequest } from "../local/aws-requests.ts";
 
+/** Who sent a request to AWS. */
 export interface Principal {
   readonly kind: "root" | "user" | "role";
   readonly name: string;
 }
 
-/** Whose each access key is, as the answers tell it that gave them. */
+/** The principal of each access key, from the responses that issued the keys. */
 export function principalsOf(requests: readonly AwsRequest[]): ReadonlyMap<string, Principal> {
   const root: Principal = { kind: "root", name: "root" };
   const known = new Map<string, Principal>();
   for (const { key = "", createdKey, user, role } of requests) {
-    // The id of an account is the key of its root to the emulator.
+    // The emulator takes an account id for the access key of the account's root.
     if (/^\d{12}$/.test(key)) known.set(key, root);
     if (createdKey === undefined) continue;
     known.set(createdKey, user === undefined ? { kind: "role", name: role ?? "" } : { kind: "user", name: user });
@@ -19,12 +20,13 @@ export function principalsOf(requests: readonly AwsRequest[]): ReadonlyMap<strin
   return known;
 }
 
-export interface Verdict {
-  /** Granted and used. */
+/** How requests compare with the policies. */
+export interface Findings {
+  /** The actions of successful requests. */
   readonly used: ReadonlySet<string>;
-  /** Asked for, allowed or not, though the policy does not grant it. */
+  /** Requests for actions that the policies do not grant, allowed or not. */
   readonly beyond: readonly string[];
-  /** Denied though the policy grants it and was in force. */
+  /** Requests that were denied although the policies grant them and were in force. */
   readonly denied: readonly string[];
 }
 
@@ -33,47 +35,51 @@ const describeRequest = ({ time, action, error = "", repository = "" }: AwsReque
 
 const isDenied = ({ error = "" }: AwsRequest): boolean => error.startsWith("AccessDenied");
 
-/** How long IAM may take to know of a policy, in milliseconds. */
+/** The time that IAM may take to apply a policy, in milliseconds. */
 const propagationMs = 2_000;
 
-/** Judges what some principals asked for whose rights are these. `isInForce` says whether they had them at that moment. */
+/**
+ * Compares the requests for which `principalOf` returns a principal with the granted actions. `isInForce` tells whether the
+ * principal's policies granted them at the time of the request.
+ */
 export function checkPrincipals(
   requests: readonly AwsRequest[],
   granted: ReadonlySet<string>,
   principalOf: (request: AwsRequest) => Principal | undefined,
   isInForce: (request: AwsRequest, principal: Principal) => boolean,
-): Verdict {
-  const verdict = { used: new Set<string>(), beyond: [] as string[], denied: [] as string[] };
+): Findings {
+  const findings = { used: new Set<string>(), beyond: [] as string[], denied: [] as string[] };
   for (const request of requests) {
     const principal = principalOf(request);
     if (principal === undefined) continue;
     const { action, impliedActions = [], status } = request;
-    if (status < 400) for (const one of [action, ...impliedActions]) verdict.used.add(one);
+    if (status < 400) for (const one of [action, ...impliedActions]) findings.used.add(one);
     if (![action, ...impliedActions].every((one) => granted.has(one)))
-      verdict.beyond.push(describeRequest(request, principal));
+      findings.beyond.push(describeRequest(request, principal));
     else if (isDenied(request) && isInForce(request, principal))
-      verdict.denied.push(describeRequest(request, principal));
+      findings.denied.push(describeRequest(request, principal));
   }
-  return verdict;
+  return findings;
 }
 
-/** Tells when users and roles had the stack's policy, and no other that may take its right away. */
+/** The times at which users and roles had the stack's policy, and no inline policy that may deny its rights. */
 export class Attachments {
-  /** Since when, by `user NAME` or `role NAME`. */
+  /** The changes of each `user NAME` or `role NAME`, in the order of the requests. */
   readonly #changes = new Map<string, { readonly time: number; readonly isWhole: boolean }[]>();
 
   constructor(requests: readonly AwsRequest[]) {
     for (const { time, action, user, role, status } of requests) {
       const change = /^iam:(Attach|Detach|Put|Delete)(User|Role)Policy$/.exec(action)?.[1];
       if (change === undefined || status >= 400) continue;
-      const who = user === undefined ? `role ${role ?? ""}` : `user ${user}`;
-      const changes = this.#changes.get(who) ?? [];
-      // One that is put may deny; when it is deleted the attached one is in force again.
+      const principal = user === undefined ? `role ${role ?? ""}` : `user ${user}`;
+      const changes = this.#changes.get(principal) ?? [];
+      // An inline policy may deny rights; after its deletion the attached policy is in force again.
       changes.push({ time: Date.parse(time), isWhole: change === "Attach" || change === "Delete" });
-      this.#changes.set(who, changes);
+      this.#changes.set(principal, changes);
     }
   }
 
+  /** Whether a principal's policy was in force at the time of a request, and IAM must have applied it. */
   isInForce({ time }: AwsRequest, { kind, name }: Principal): boolean {
     const changes = this.#changes.get(`${kind} ${name}`) ?? [];
     const last = changes.findLast((one) => one.time <= Date.parse(time));
@@ -82,35 +88,34 @@ export class Attachments {
 }
 
 /**
- * The principals that are helpers: all but the account's root, deployers, the node, whose own role is not the stack's, those
- * that the tests of the AWS plugin make, and those that try to get more rights than they have.
+ * Whether a principal is a helper. All are, except the account's root, deployers, the node, whose own role is not the stack's,
+ * the principals that tests of the AWS plugin create, and the intruders, which try to get more rights than they have.
  */
 export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =>
   kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !/^(plugin|intruder)-/.test(name);
 
 /**
- * Of such repositories the tests expect that the stack's policy does not open them, of such roles that they trust nobody, and of
- * such clusters that they are none of the deployer's.
+ * Whether a test expects the denial of a request: the stack's policy does not include repositories with such names, such roles
+ * trust no principal, and such clusters do not belong to the deployer.
  */
 export const isRefusedOnPurpose = ({ repository = "", role = "", cluster = "", status }: AwsRequest): boolean =>
   /:repository\/refused-/.test(repository) ||
   ([role, cluster].some((name) => name.startsWith("refused-")) && status === 403);
 
+/** Whether a principal deploys stacks. */
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");
 
-/** What infra/deployer-policy.json grants, and the stand-in of AWS' provider never asks for: why, and which actions. */
+/** Actions that infra/deployer-policy.json grants and that the local cloud's AWS plugin never requests, by the reason. */
 export const usedByProviderOnly: Readonly<Record<string, readonly string[]>> = {
-  "Pulumi's AWS provider reads with these what else a role has, before it deletes it": [
+  "Pulumi's AWS provider reads a role's other policies and instance profiles with these before it deletes the role": [
     "iam:ListInstanceProfilesForRole",
     "iam:ListRolePolicies",
   ],
-  "Pulumi's AWS provider puts the path right with this one; a user of another path is none that the policy is about": [
+  "Pulumi's AWS provider corrects a user's path with this; the policy does not cover users with another path": [
     "iam:UpdateUser",
   ],
-  "it finds an association that somebody else made; the provider knows its own by its id": [
-    "eks:ListPodIdentityAssociations",
-  ],
+  "it finds associations of others; the provider reads its own by their id": ["eks:ListPodIdentityAssociations"],
 };
 
-/** The emulator takes tags of these when they are made, and no others afterwards. */
+/** Actions that the emulator does not have: it accepts tags of these resources at their creation only. */
 export const unknownToEmulator = ["eks:UntagResource", "iam:UntagOpenIDConnectProvider"] as const;

@@ -1,4 +1,4 @@
-// What helpers asked API servers for, by their audit logs, against what their roles grant. Pure.
+// Compares the helpers' requests in the audit logs of API servers with what their roles grant. Pure.
 
 /** An event of an API server's audit log: https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/ */
 export interface AuditEvent {
@@ -20,10 +20,10 @@ interface Rule {
   readonly verbs: readonly string[];
 }
 
-/** Where a role holds: in a build namespace, in the helper's own, or in all and on what is in none. */
+/** Where a rule applies: in a build namespace, in the helper's own, or in all namespaces and to cluster-scoped resources. */
 export type Place = "build" | "own" | "everywhere";
 
-/** Each right that the rules give in a place: `build: patch secrets ecr-creds`. */
+/** Each right that rules grant: `build: patch secrets ecr-creds`. */
 export const rightsOf = (place: Place, rules: readonly Rule[] = []): string[] =>
   rules.flatMap(({ resources, resourceNames = [""], verbs }) =>
     resources.flatMap((resource) =>
@@ -34,24 +34,25 @@ export const rightsOf = (place: Place, rules: readonly Rule[] = []): string[] =>
 const right = (place: Place, verb: string, resource: string, name: string): string =>
   `${place}: ${verb} ${resource} ${name}`.trimEnd();
 
-export interface Verdict {
-  /** Rights that were used, each one. */
+/** How requests compare with the roles. */
+export interface Findings {
+  /** The rights that allowed requests used. */
   readonly used: ReadonlySet<string>;
-  /** What was denied though no role ever grants it. */
+  /** Denied requests that no role grants. */
   readonly beyond: readonly string[];
-  /** What was denied though the role that grants it stood. */
+  /** Requests that were denied although a role that grants them existed. */
   readonly denied: readonly string[];
-  /** What was denied because the role was not there, or the API server did not know it yet. */
+  /** Requests that were denied because the role did not exist, or the API server did not know it yet. */
   readonly withoutRole: readonly string[];
 }
 
-/** How long an API server may take to know of a role, in milliseconds. */
+/** The time that an API server may take to apply a role, in milliseconds. */
 const propagationMs = 2_000;
 
-/** Judges all that helpers asked for. The events may come in any order. */
-export function checkHelpers(events: readonly AuditEvent[], granted: ReadonlySet<string>): Verdict {
+/** Compares all requests of helpers with the granted rights. The events may be in any order. */
+export function checkHelpers(events: readonly AuditEvent[], granted: ReadonlySet<string>): Findings {
   const roles = new Roles();
-  const verdict = {
+  const findings = {
     used: new Set<string>(),
     beyond: [] as string[],
     denied: [] as string[],
@@ -61,28 +62,28 @@ export function checkHelpers(events: readonly AuditEvent[], granted: ReadonlySet
     (a, b) => Date.parse(a.requestReceivedTimestamp) - Date.parse(b.requestReceivedTimestamp),
   );
   for (const event of byTime) {
-    roles.note(event);
+    roles.record(event);
     const helper = helperOf(event);
     if (helper === undefined) continue;
     if (event.annotations?.["authorization.k8s.io/decision"] === "allow") {
-      for (const one of usedBy(event, helper)) verdict.used.add(one);
+      for (const one of usedBy(event, helper)) findings.used.add(one);
       continue;
     }
-    const told = `${event.requestReceivedTimestamp} ${event.user.username} ${event.verb} ${event.requestURI}`;
-    if (!placesOf(event, helper).some((place) => granted.has(rightIn(place, event)))) verdict.beyond.push(told);
-    else if (event.isOfTest !== true && roles.wasInForce(event, helper)) verdict.denied.push(told);
-    else verdict.withoutRole.push(told);
+    const description = `${event.requestReceivedTimestamp} ${event.user.username} ${event.verb} ${event.requestURI}`;
+    if (!placesOf(event, helper).some((place) => granted.has(rightIn(place, event)))) findings.beyond.push(description);
+    else if (event.isOfTest !== true && roles.wasInForce(event, helper)) findings.denied.push(description);
+    else findings.withoutRole.push(description);
   }
-  return verdict;
+  return findings;
 }
 
-/** The namespace of the helper that asked; undefined where it was no helper, but a test that tried its rights. */
+/** The namespace of the helper that sent a request; undefined for other clients, and for dry runs, which only tests send. */
 function helperOf({ user, requestURI }: AuditEvent): string | undefined {
   if (requestURI.includes("dryRun=All")) return undefined;
   return /^system:serviceaccount:([^:]+):ecr-helper$/.exec(user.username)?.[1];
 }
 
-/** A login for builds of another region has the region in its name, and a stack's marker the stack's name. */
+/** The right that a request needs. Names that contain a region or a stack's name are replaced by those of the granted rights. */
 function rightIn(place: Place, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string {
   const named = name
     .replace(/^ecr-creds-\w+-\w+-\d$/, "ecr-creds")
@@ -95,12 +96,12 @@ const placesOf = ({ objectRef }: AuditEvent, helper: string): Place[] =>
     ? ["everywhere"]
     : [...(objectRef.namespace === helper ? ["own" as const] : []), "build", "everywhere"];
 
-/** The rights that a request used, which the API server tells the roles of. */
+/** The rights that an allowed request used. The audit log names the role that granted it. */
 function usedBy(event: AuditEvent, helper: string): string[] {
   const reason = event.annotations?.["authorization.k8s.io/reason"] ?? "";
   const namespace = /RoleBinding "[^"]+\/([^"]+)" of Role/.exec(reason)?.[1];
   const place = reason.includes("of ClusterRole") ? "everywhere" : namespace === helper ? "own" : "build";
-  // An apply that finds nothing there is a create, too, and asked for that right.
+  // An apply that creates the object needs the right to create it, too.
   const isCreate = event.verb === "patch" && event.responseStatus?.code === 201;
   return [event, ...(isCreate ? [{ ...event, verb: "create" }] : [])].map((one) => rightIn(place, one));
 }
@@ -110,53 +111,53 @@ interface Binding {
   readonly subjects?: readonly { readonly name: string; readonly namespace?: string }[];
 }
 
-/** Which roles and bindings there are, as the events tell it one after the other. */
+/** The roles and bindings that exist, according to the events so far. */
 class Roles {
-  /** Since when, by `RESOURCE NAMESPACE/NAME`. */
-  readonly #made = new Map<string, number>();
+  /** The creation time of each role, binding and namespace, by `RESOURCE NAMESPACE/NAME`. */
+  readonly #createdAt = new Map<string, number>();
   readonly #bindings = new Map<string, { readonly helpers: readonly string[]; readonly role: string }>();
 
-  note(event: AuditEvent): void {
+  record(event: AuditEvent): void {
     const { resource, namespace, name } = subjectOf(event);
-    if (!isDone(event) || !/^(namespaces|(cluster)?role(binding)?s)$/.test(resource)) return;
+    if (!hasSucceeded(event) || !/^(namespaces|(cluster)?role(binding)?s)$/.test(resource)) return;
     const key = `${resource} ${namespace}/${name}`;
     if (event.verb === "deletecollection") return void this.#forget(`${resource} ${namespace}/`);
     if (event.verb === "delete") {
-      this.#made.delete(key);
+      this.#createdAt.delete(key);
       if (resource === "namespaces") this.#forget(` ${name}/`);
       return;
     }
-    if (!this.#made.has(key)) this.#made.set(key, Date.parse(event.requestReceivedTimestamp));
+    if (!this.#createdAt.has(key)) this.#createdAt.set(key, Date.parse(event.requestReceivedTimestamp));
     if (resource.endsWith("bindings")) this.#bind(key, namespace, event.requestObject as Partial<Binding>);
   }
 
-  /** Forgets all of a namespace, or those of one resource in it. */
+  /** Forgets everything in a namespace, or all objects of one resource in it. */
   #forget(part: string): void {
-    for (const key of this.#made.keys()) if (key.includes(part)) this.#made.delete(key);
+    for (const key of this.#createdAt.keys()) if (key.includes(part)) this.#createdAt.delete(key);
   }
 
   #bind(key: string, namespace: string, { roleRef, subjects = [] }: Partial<Binding>): void {
-    // The garbage collector patches the owners alone. The role of a binding never changes.
+    // The garbage collector's patches have owners only. The role of a binding never changes.
     if (roleRef === undefined) return;
     const role = roleRef.kind === "Role" ? `roles ${namespace}/${roleRef.name}` : `clusterroles /${roleRef.name}`;
     const helpers = subjects.map((subject) => subject.namespace ?? "");
     this.#bindings.set(key, { helpers, role });
   }
 
-  /** Whether a helper's role, in the namespace of what it asked for or everywhere, was there, and known. */
+  /** Whether a role of the helper, in the namespace of the request or in the cluster, existed and the API server knew it. */
   wasInForce({ objectRef, requestReceivedTimestamp }: AuditEvent, helper: string): boolean {
     const latest = Date.parse(requestReceivedTimestamp) - propagationMs;
-    const isThere = (key: string): boolean => (this.#made.get(key) ?? Infinity) < latest;
+    const existed = (key: string): boolean => (this.#createdAt.get(key) ?? Infinity) < latest;
     const wanted = new RegExp(`^(clusterrolebindings /|rolebindings ${objectRef?.namespace ?? "-"}/)`);
     return [...this.#bindings].some(
-      ([key, { helpers, role }]) => wanted.test(key) && helpers.includes(helper) && isThere(key) && isThere(role),
+      ([key, { helpers, role }]) => wanted.test(key) && helpers.includes(helper) && existed(key) && existed(role),
     );
   }
 }
 
-const isDone = ({ responseStatus }: AuditEvent): boolean => (responseStatus?.code ?? 500) < 300;
+const hasSucceeded = ({ responseStatus }: AuditEvent): boolean => (responseStatus?.code ?? 500) < 300;
 
-/** What an event is about. An object that is made by POST has its name in itself. */
+/** The object of an event. The name of an object that is created by POST is only in its body. */
 function subjectOf({ objectRef = {}, requestObject }: AuditEvent): {
   resource: string;
   namespace: string;

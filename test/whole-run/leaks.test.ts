@@ -1,7 +1,7 @@
-// Judges the whole run of the tests, which comes before: node's test runner takes files in the order of their names. No token,
-// key or password that occurred may be in anything that was left behind: logs of helpers, pods and every part of the cloud,
-// Events, metrics, pod specs, Deployments, what commands printed, states of stacks, layers of the helper's image. Alone, or
-// after a few tests, it has too little to judge by and fails.
+// Checks everything that all other tests have written, and therefore runs after them: Node's test runner sorts files by path. No
+// token, key or password may be in it: logs of helpers, pods and every part of the local cloud, Events, metrics, pod specs,
+// Deployments, the output of commands, states of stacks, layers of the helper's image. If it runs alone or after a few tests only,
+// there is too little to check, and it fails.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -15,9 +15,9 @@ import { logs, pki, ports } from "../local/settings.ts";
 import { credentialPatterns, LeakSearch } from "./leak-search.ts";
 import { artifactFiles, issuedSecretValues, incompleteRun } from "./artifacts.ts";
 
-/** What has to be among what is left behind, or it is not whole. */
+/** The kinds of files that a complete run has written. */
 const kinds = [
-  // Events, pods and Deployments are in it as they were asked for.
+  // The requests in it contain Events, pods and Deployments.
   "audit/\\d+",
   ...["aws-requests", "commands", "helpers", "metrics", "pod-logs/.*ecr-helper.*"],
   ...["gateway", "eks", "emulator", "dockerd", "containerd", "etcd", "kubelet"],
@@ -39,32 +39,32 @@ describe("the secrets of the whole run", () => {
       issued.length > 100 && missing.length === 0,
       `${incompleteRun} There is no ${missing.map(String).join(", ")}`,
     );
-    const ofCluster = readFileSync(join(pki, "tokens.csv"), "utf8")
+    const clusterTokens = readFileSync(join(pki, "tokens.csv"), "utf8")
       .split("\n")
       .map((line) => line.split(",")[0] ?? "");
-    // A finding must not be a leak, too: it is told by its number.
-    const called = [...issued, ...ofCluster].map((secret, index) => [secret, `secret ${String(index)}`] as const);
-    search = new LeakSearch([...called, [planted, "the planted one"], [base64(`AWS:${planted}`), "the planted one"]]);
+    // A finding must not leak the secret itself, and names its number only.
+    const labelled = [...issued, ...clusterTokens].map((secret, index) => [secret, `secret ${String(index)}`] as const);
+    search = new LeakSearch([...labelled, [planted, "the planted one"], [base64(`AWS:${planted}`), "the planted one"]]);
   });
 
   const found = (text: string | Buffer): string[] => [
-    ...new Set(search.find(Buffer.from(text)).map(({ called }) => called)),
+    ...new Set(search.find(Buffer.from(text)).map(({ label }) => label)),
   ];
 
-  it("would be found, as a planted one shows: plain, in base64 wherever it begins, and in a docker config", () => {
+  it("would be found, as a planted one shows: plain, in base64 at any offset, and in a docker config", () => {
     const config = JSON.stringify({ auths: { "https://host": { auth: base64(`AWS:${planted}`) } } });
     const texts = [planted, ...["", "a", "ab"].map((start) => base64(start + planted)), config, base64(config)];
     for (const text of texts) assert.deepEqual(found(`x ${text} x`), ["the planted one"]);
   });
 
-  it("are in no file that the run left", (t) => {
+  it("are in no file that the run has written", (t) => {
     const leaks: string[] = [];
     let bytes = 0;
     for (const file of files) {
       const content = readFileSync(file);
       bytes += content.length;
       const name = relative(logs, file);
-      leaks.push(...search.find(content).map(({ called, at }) => `${called} in ${name} at ${String(at)}`));
+      leaks.push(...search.find(content).map(({ label, at }) => `${label} in ${name} at ${String(at)}`));
       const text = content.toString("latin1");
       for (const [what, pattern] of Object.entries(credentialPatterns)) {
         const at = text.search(pattern);
@@ -85,7 +85,7 @@ describe("the secrets of the whole run", () => {
     assert.ok(images.length > 0, incompleteRun);
     const child = spawn("docker", ["save", ...images], { stdio: ["ignore", "pipe", "inherit"] });
     const ended = once(child, "exit");
-    // What lies across two chunks is in what is kept of the first.
+    // Keeps the end of each chunk, because a secret may lie across two chunks.
     let [rest, bytes] = [Buffer.alloc(0), 0];
     for await (const chunk of child.stdout) {
       const text = Buffer.concat([rest, chunk as Buffer]);

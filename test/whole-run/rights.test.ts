@@ -1,6 +1,6 @@
-// Judges the whole run of the tests, which comes before: node's test runner takes files in the order of their names. All that
-// helpers and deployers asked AWS and the API servers for is compared with what they may: nothing is denied in normal work,
-// and nothing is granted that nobody needs. Alone, or after a few tests, it has too little to judge by and fails.
+// Checks the requests of all other tests, and therefore runs after them: Node's test runner sorts files by path. It compares the
+// requests of helpers and deployers to AWS and API servers with the rights that are granted to them: no right that normal work needs
+// is missing, and no unused right is granted. If it runs alone or after a few tests only, there is too little to check, and it fails.
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { deployerStatements } from "../support/deployer.ts";
@@ -23,7 +23,7 @@ import { auditEvents, requestsToAws, incompleteRun } from "./artifacts.ts";
 
 const namespace = "ecr-helper";
 
-/** The program's resources where build namespaces are named and push, and where they push, and where they are meant by a pattern. */
+/** The program's resources for build namespaces that are named and may push, and for those that a pattern selects. */
 const programs = [
   await runProgram({ kubeconfig, namespace, buildNamespaces: '["team"]', pushRepositories: '["team/*"]' }),
   await runProgram({ kubeconfig, namespace, buildNamespaces: '["team-*"]' }),
@@ -32,7 +32,7 @@ const programs = [
 const without = (granted: Iterable<string>, used: ReadonlySet<string>): string[] =>
   [...granted].filter((one) => !used.has(one)).sort();
 
-describe("what helpers asked API servers for in the whole run", () => {
+describe("every request of helpers to API servers in the whole run", () => {
   let events: AuditEvent[];
   let granted: Set<string>;
 
@@ -43,7 +43,7 @@ describe("what helpers asked API servers for in the whole run", () => {
     assert.ok(helpers.size > 20, incompleteRun);
   });
 
-  /** What the roles of a stack give. */
+  /** The rights that the roles of a stack grant. */
   const grantedBy = ({ resources }: Program): string[] =>
     resources
       .filter(({ type }) => /:(Cluster)?Role$/.test(type) && type.startsWith("kubernetes:rbac"))
@@ -56,23 +56,23 @@ describe("what helpers asked API servers for in the whole run", () => {
         return rightsOf(metadata.namespace === namespace ? "own" : "build", rules);
       });
 
-  it("was granted wherever the role existed", (t) => {
+  it("was allowed if a role that grants it existed", (t) => {
     const { beyond, denied, withoutRole } = checkHelpers(events, granted);
-    // Those of test/e2e/reconfiguration.test.ts are given other names, and the one that ends has no right to its own any more.
-    const isRenamed = (told: string): boolean => / system:serviceaccount:ch-\w+:ecr-helper /.test(told);
-    assert.deepEqual([beyond, denied.filter((told) => !isRenamed(told))], [[], []]);
-    const where = withoutRole.map((told) => / (\S+:ecr-helper) /.exec(told)?.[1]);
+    // test/e2e/reconfiguration.test.ts changes the names of the objects; the old helper then has no rights to those that it made.
+    const isRenamed = (request: string): boolean => / system:serviceaccount:ch-\w+:ecr-helper /.test(request);
+    assert.deepEqual([beyond, denied.filter((request) => !isRenamed(request))], [[], []]);
+    const helpers = withoutRole.map((request) => / (\S+:ecr-helper) /.exec(request)?.[1]);
     t.diagnostic(
-      `denied without a role: ${String(withoutRole.length)} times, to ${String(new Set(where).size)} helpers`,
+      `denied without a role: ${String(withoutRole.length)} times, to ${String(new Set(helpers).size)} helpers`,
     );
   });
 
-  it("is all that the roles grant", () => {
+  it("needs the granted rights: no role grants an unused one", () => {
     assert.deepEqual(without(granted, checkHelpers(events, granted).used), []);
   });
 });
 
-/** What a stack's policies allow. */
+/** The actions that a stack's policies allow. */
 function actionsOf({ resources }: Program): string[] {
   const policies = resources.filter(({ type }) => type === "aws:iam/policy:Policy");
   return policies.flatMap(({ inputs }) => {
@@ -81,7 +81,7 @@ function actionsOf({ resources }: Program): string[] {
   });
 }
 
-describe("what was asked of AWS in the whole run", () => {
+describe("every request to AWS in the whole run", () => {
   let requests: AwsRequest[];
   let principals: ReadonlyMap<string, Principal>;
   let attachments: Attachments;
@@ -91,16 +91,16 @@ describe("what was asked of AWS in the whole run", () => {
     requests = run;
     principals = principalsOf(ever);
     attachments = new Attachments(ever);
-    const asked = new Set(run.map(({ key = "" }) => principals.get(key)?.name));
-    assert.ok(asked.size > 20, incompleteRun);
+    const names = new Set(run.map(({ key = "" }) => principals.get(key)?.name));
+    assert.ok(names.size > 20, incompleteRun);
   });
 
-  it("was sent by a known principal wherever it was allowed", () => {
-    const strangers = requests.filter(({ key, status }) => key !== undefined && status < 400 && !principals.has(key));
-    assert.deepEqual(strangers, []);
+  it("was sent by a known principal if it was allowed", () => {
+    const unknown = requests.filter(({ key, status }) => key !== undefined && status < 400 && !principals.has(key));
+    assert.deepEqual(unknown, []);
   });
 
-  it("is exactly what the stack's policies grant, as far as helpers and holders of their tokens sent it", () => {
+  it("by helpers and holders of their tokens is granted by the stack's policies, which grant nothing else", () => {
     const granted = new Set(programs.flatMap(actionsOf));
     const helperOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
@@ -112,20 +112,18 @@ describe("what was asked of AWS in the whole run", () => {
     );
     assert.deepEqual([beyond, denied], [[], []]);
     assert.deepEqual(without(granted, used), []);
-    const onPurpose = requests.filter(
-      (one) => isRefusedOnPurpose(one) && principals.get(one.key ?? "")?.kind !== "root",
-    );
-    assert.ok(onPurpose.length > 0 && onPurpose.every(({ status }) => status === 403), JSON.stringify(onPurpose));
+    const refused = requests.filter((one) => isRefusedOnPurpose(one) && principals.get(one.key ?? "")?.kind !== "root");
+    assert.ok(refused.length > 0 && refused.every(({ status }) => status === 403), JSON.stringify(refused));
   });
 
-  it("is exactly what infra/deployer-policy.json grants, as far as deployers sent it", async () => {
+  it("by deployers is granted by infra/deployer-policy.json, which grants nothing else", async () => {
     const granted = new Set((await deployerStatements("any")).flatMap(({ Action }) => Action));
     const deployerOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
       if (principal === undefined || !isDeployer(principal) || isRefusedOnPurpose(request)) return undefined;
       return principal;
     };
-    // Those of test/faults/stack-rights.test.ts begin without any right.
+    // The deployers of test/faults/stack-rights.test.ts start without any right.
     const hasAll = (_: AwsRequest, { name }: Principal): boolean => !name.startsWith("deployer-fr-");
     const { used, beyond, denied } = checkPrincipals(requests, granted, deployerOf, hasAll);
     assert.deepEqual([beyond, denied], [[], []]);

@@ -27,7 +27,7 @@ interface IamResource {
 
 /** A request to be authorized. */
 export interface AccessRequest extends Omit<RequestContent, "account"> {
-  readonly asked: AwsOperation;
+  readonly operation: AwsOperation;
   readonly principal: Principal;
   /** The address that the request comes from. */
   readonly address: string;
@@ -44,14 +44,18 @@ export class Access {
 
   /** The refusal with AWS' message; undefined where every action of the request is allowed. */
   async refusal(request: AccessRequest): Promise<Refusal | undefined> {
-    const { asked, principal } = request;
-    const authorizations = await authorizationsOf(asked, { ...request, account: principal.account });
-    if (authorizations === undefined) return unknownAction(asked.action);
-    for (const authorization of [...authorizations, ...sessionTagging(asked, principal, authorizations)]) {
+    const { operation, principal } = request;
+    const authorizations = await authorizationsOf(operation, { ...request, account: principal.account });
+    if (authorizations === undefined) return unknownAction(operation.action);
+    for (const authorization of [...authorizations, ...sessionTagging(operation, principal, authorizations)]) {
       const why = await this.#whyNot(authorization, request);
       if (why === undefined) continue;
       const message = `User: ${principal.arn} is not authorized to perform: ${authorization.action} on resource: ${why}`;
-      return { status: 403, code: asked.action.startsWith("eks:") ? "AccessDeniedException" : "AccessDenied", message };
+      return {
+        status: 403,
+        code: operation.action.startsWith("eks:") ? "AccessDeniedException" : "AccessDenied",
+        message,
+      };
     }
     return undefined;
   }
@@ -59,11 +63,11 @@ export class Access {
   /** The resource's ARN and the reason. */
   async #whyNot({ action, resource, context }: Authorization, request: AccessRequest): Promise<string | undefined> {
     const { principal, address } = request;
-    const found = isCreation(request.asked) ? undefined : await this.#find(resource);
+    const found = isCreation(request.operation) ? undefined : await this.#find(resource);
     const { arn, trust, ...rest }: IamResource = found ?? { arn: resource };
     const question = {
       ...{ principal, address, action, resource: arn, account: accountIn(arn) ?? principal.account },
-      region: request.asked.region ?? "",
+      region: request.operation.region ?? "",
       context: { ...contextOf(rest), ...context },
       resourcePolicy: action.startsWith("sts:") ? trust : undefined,
     };

@@ -37,24 +37,25 @@ export class Api {
 
   /** Handles one request. Rejects where the emulator does not respond. */
   readonly serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const given = await buffer(incoming);
-    const asked = parseAwsRequest(incoming, given);
-    const isForm = asked === undefined || /^(iam|sts):/.test(asked.action);
-    const own = { ...this.#shared, address: incoming.socket.remoteAddress ?? "" };
-    const principal = await own.principals.findByKey(asked?.key);
-    const sent = await this.#check(asked, incoming, given, { ...own, principal });
-    if ("code" in sent) {
-      recordOperation(asked, sent.status, { error: sent.code });
-      refuse(sent, response, isForm);
+    const requestBody = await buffer(incoming);
+    const operation = parseAwsRequest(incoming, requestBody);
+    const isForm = operation === undefined || /^(iam|sts):/.test(operation.action);
+    const context = { ...this.#shared, address: incoming.socket.remoteAddress ?? "" };
+    const principal = await context.principals.findByKey(operation?.key);
+    const checked = await this.#check(operation, incoming, requestBody, { ...context, principal });
+    if ("code" in checked) {
+      recordOperation(operation, checked.status, { error: checked.code });
+      refuse(checked, response, isForm);
       return;
     }
-    const answer = await this.#forward(incoming, sent, asked, principal);
-    const [status = 502, said] = [answer.statusCode, answer.said];
-    const { secrets, ...known } = parseAwsResponse(status, said);
+    const answer = await this.#forward(incoming, checked, operation, principal);
+    const [status = 502, responseBody] = [answer.statusCode, answer.responseBody];
+    const { secrets, ...known } = parseAwsResponse(status, responseBody);
     recordSecrets(secrets);
-    recordOperation(asked, status, known);
-    if (isForm) own.principals.recordSession(new URLSearchParams(given.toString()), said.toString());
-    const body = status === 200 ? await this.#completed(asked, said, { ...own, given }) : said;
+    recordOperation(operation, status, known);
+    if (isForm) context.principals.recordSession(new URLSearchParams(requestBody.toString()), responseBody.toString());
+    const body =
+      status === 200 ? await this.#completed(operation, responseBody, { ...context, requestBody }) : responseBody;
     delete answer.headers["transfer-encoding"];
     if ("code" in body) refuse(body, response, isForm);
     else response.writeHead(status, { ...answer.headers, "content-length": body.length }).end(body);
@@ -62,27 +63,27 @@ export class Api {
 
   /** Returns the body for the emulator, or a refusal. */
   async #check(
-    asked: AwsOperation | undefined,
+    operation: AwsOperation | undefined,
     incoming: IncomingMessage,
-    given: Buffer,
-    own: EcrContext & { readonly principal: Principal | undefined },
+    body: Buffer,
+    context: EcrContext & { readonly principal: Principal | undefined },
   ): Promise<Buffer | Refusal> {
-    const refusal = (await checkRoot(incoming, given)) ?? (await this.#refusal(asked, incoming, given, own));
-    return refusal ?? checkOperation(asked, given, own, incoming.url);
+    const refusal = (await checkRoot(incoming, body)) ?? (await this.#refusal(operation, incoming, body, context));
+    return refusal ?? checkOperation(operation, body, context, incoming.url);
   }
 
   /** The refusal by the principal's rights; undefined where the request is allowed, or the emulator decides. */
   async #refusal(
-    asked: AwsOperation | undefined,
+    operation: AwsOperation | undefined,
     { url = "/" }: IncomingMessage,
     body: Buffer,
-    own: EcrContext & { readonly principal: Principal | undefined },
+    context: EcrContext & { readonly principal: Principal | undefined },
   ): Promise<Refusal | undefined> {
-    const { principal, address } = own;
+    const { principal, address } = context;
     // The emulator refuses unknown keys.
-    if (asked === undefined || principal === undefined) return undefined;
-    if (asked.action.startsWith("ecr:")) return checkEcr(asked, body, { ...own, principal });
-    return principal.kind === "root" ? undefined : this.#access.refusal({ asked, principal, address, url, body });
+    if (operation === undefined || principal === undefined) return undefined;
+    if (operation.action.startsWith("ecr:")) return checkEcr(operation, body, { ...context, principal });
+    return principal.kind === "root" ? undefined : this.#access.refusal({ operation, principal, address, url, body });
   }
 
   /**
@@ -92,40 +93,40 @@ export class Api {
   async #forward(
     incoming: IncomingMessage,
     body: Buffer,
-    asked: AwsOperation | undefined,
+    operation: AwsOperation | undefined,
     principal: Principal | undefined,
-  ): Promise<IncomingMessage & { said: Buffer }> {
+  ): Promise<IncomingMessage & { responseBody: Buffer }> {
     const { endpoint } = this.#shared.emulator;
     const answer = await forward(endpoint, incoming, { body });
-    const said = await buffer(answer);
-    const { error = "" } = parseAwsResponse(answer.statusCode ?? 502, said);
-    if (principal === undefined || !isDecidedHere(asked) || !error.startsWith("AccessDenied")) {
-      return Object.assign(answer, { said });
+    const responseBody = await buffer(answer);
+    const { error = "" } = parseAwsResponse(answer.statusCode ?? 502, responseBody);
+    if (principal === undefined || !isDecidedHere(operation) || !error.startsWith("AccessDenied")) {
+      return Object.assign(answer, { responseBody });
     }
     const { method = "", url: path = "", headers } = incoming;
-    const [service = ""] = asked.action.split(":");
-    const { account } = principal;
-    const own = await signAsRoot({ method, path, headers, body, account, region: asked.region ?? "", service });
-    const again = await forward(endpoint, incoming, { body, headers: own });
-    return Object.assign(again, { said: await buffer(again) });
+    const [service = ""] = operation.action.split(":");
+    const signer = { account: principal.account, region: operation.region ?? "", service };
+    const signedHeaders = await signAsRoot({ method, path, headers, body, ...signer });
+    const repeated = await forward(endpoint, incoming, { body, headers: signedHeaders });
+    return Object.assign(repeated, { responseBody: await buffer(repeated) });
   }
 
   /** Adds to a successful response what the emulator lacks. */
   async #completed(
-    asked: AwsOperation | undefined,
+    operation: AwsOperation | undefined,
     answer: Buffer,
-    { given, ...own }: EcrContext & { given: Buffer },
+    { requestBody, ...context }: EcrContext & { requestBody: Buffer },
   ): Promise<Buffer | Refusal> {
-    if (asked === undefined) return answer;
-    switch (asked.action) {
+    if (operation === undefined) return answer;
+    switch (operation.action) {
       case "eks:DescribeCluster":
         return describeCluster(answer);
       case "ecr:GetAuthorizationToken":
-        return this.#issued(asked, answer);
+        return this.#issued(operation, answer);
       case "ecr:SetRepositoryPolicy":
-        await recordPolicyPrincipals(asked, given, own);
+        await recordPolicyPrincipals(operation, requestBody, context);
     }
-    return asked.action.startsWith("iam:") ? this.#completedByIam(asked, answer) : answer;
+    return operation.action.startsWith("iam:") ? this.#completedByIam(operation, answer) : answer;
   }
 
   async #issued({ key = "", region = "" }: AwsOperation, answer: Buffer): Promise<Buffer | Refusal> {
@@ -142,20 +143,22 @@ export class Api {
   }
 }
 
-/** Returns the body for the emulator, or a refusal of requests that are no operations of AWS. */
+/** Returns the body for the emulator, or a refusal of requests that are not AWS operations. */
 async function checkOperation(
-  asked: AwsOperation | undefined,
-  given: Buffer,
-  own: EcrContext,
+  operation: AwsOperation | undefined,
+  body: Buffer,
+  context: EcrContext,
   url?: string,
 ): Promise<Buffer | Refusal> {
-  if (asked === undefined) return url === health ? given : unknownOperation;
-  return /^(iam|sts):/.test(asked.action) ? checkIamRequest(given, own.emulator.endpoint) : given;
+  if (operation === undefined) return url === health ? body : unknownOperation;
+  return /^(iam|sts):/.test(operation.action) ? checkIamRequest(body, context.emulator.endpoint) : body;
 }
 
 /** Whether the gateway alone decides about a request. Responses of STS depend on the caller, so root must not repeat its requests. */
-const isDecidedHere = (asked: AwsOperation | undefined): asked is AwsOperation =>
-  asked !== undefined && /^(iam|eks|ecr):/.test(asked.action) && asked.action !== "ecr:GetAuthorizationToken";
+const isDecidedHere = (operation: AwsOperation | undefined): operation is AwsOperation =>
+  operation !== undefined &&
+  /^(iam|eks|ecr):/.test(operation.action) &&
+  operation.action !== "ecr:GetAuthorizationToken";
 
 /** The emulator's health check. No other path outside the AWS API is open: neither the emulator's controls nor its registry. */
 const health = "/_ministack/health";
@@ -169,7 +172,7 @@ const unknownOperation: Refusal = {
 const unknownSession: Refusal = {
   status: 403,
   code: "UnrecognizedClientException",
-  message: "The security token included in the request is invalid: this gateway did not see it being given.",
+  message: "The security token included in the request is invalid: its session did not begin through this gateway.",
 };
 
 function refuse({ status, code, message }: Refusal, response: ServerResponse, isForm: boolean): void {
@@ -182,9 +185,9 @@ function refuse({ status, code, message }: Refusal, response: ServerResponse, is
 }
 
 function recordOperation(
-  asked: AwsOperation | undefined,
+  operation: AwsOperation | undefined,
   status: number,
   answer: { error?: string; createdKey?: string } = {},
 ): void {
-  if (asked !== undefined) recordAwsRequest({ time: new Date().toISOString(), ...asked, status, ...answer });
+  if (operation !== undefined) recordAwsRequest({ time: new Date().toISOString(), ...operation, status, ...answer });
 }

@@ -25,15 +25,15 @@ export interface RequestContent {
 
 /** Everything that has to be allowed for a request; undefined for an unknown operation. */
 export async function authorizationsOf(
-  asked: AwsOperation,
+  operation: AwsOperation,
   { url, body, account }: RequestContent,
 ): Promise<readonly Authorization[] | undefined> {
   const { pathname, searchParams } = new URL(url, "http://aws");
-  const [service = "", name = ""] = asked.action.split(":");
+  const [service = "", name = ""] = operation.action.split(":");
   if (!(await iamActionExists(service, name))) return undefined;
-  if (service === "eks") return ofEks(asked, { pathname, body, account, untagged: searchParams.getAll("tagKeys") });
+  if (service === "eks") return ofEks(operation, { pathname, body, account, untagged: searchParams.getAll("tagKeys") });
   const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body.toString())]);
-  return service === "iam" ? ofIam(asked, form, account) : ofSts(asked.action, form);
+  return service === "iam" ? ofIam(operation, form, account) : ofSts(operation.action, form);
 }
 
 const typesOf = async (action: string): Promise<string[]> => {
@@ -98,17 +98,17 @@ const known = (form: URLSearchParams, fields: Readonly<Record<string, string>>):
 
 /** The tags that a form adds or removes, as condition keys. */
 function tagsIn(form: URLSearchParams): Record<string, string | string[]> {
-  const given = [...form].filter(([field]) => /^Tags\.member\.\d+\.Key$/.test(field));
-  const pairs = given.map(([field, key]) => [key, form.get(field.replace(/Key$/, "Value")) ?? ""] as const);
-  const taken = [...form].filter(([field]) => /^TagKeys\.member\.\d+$/.test(field)).map(([, key]) => key);
-  return asRequestTags(pairs, taken);
+  const addedKeys = [...form].filter(([field]) => /^Tags\.member\.\d+\.Key$/.test(field));
+  const pairs = addedKeys.map(([field, key]) => [key, form.get(field.replace(/Key$/, "Value")) ?? ""] as const);
+  const removed = [...form].filter(([field]) => /^TagKeys\.member\.\d+$/.test(field)).map(([, key]) => key);
+  return asRequestTags(pairs, removed);
 }
 
 function asRequestTags(
   pairs: readonly (readonly [key: string, value: string])[],
-  taken: readonly string[] = [],
+  removed: readonly string[] = [],
 ): Record<string, string | string[]> {
-  const keys = [...pairs.map(([key]) => key), ...taken];
+  const keys = [...pairs.map(([key]) => key), ...removed];
   const tags = Object.fromEntries(pairs.map(([key, value]) => [`aws:RequestTag/${key}`, value]));
   return keys.length === 0 ? tags : { ...tags, "aws:TagKeys": keys };
 }
@@ -125,24 +125,24 @@ function ofEks(
 ): readonly Authorization[] {
   const { roleArn = "", tags = {} } = (body.length === 0 ? {} : JSON.parse(body.toString())) as EksBody;
   const context = asRequestTags(Object.entries(tags), untagged);
-  const { resource, made } = namedInPath(pathname, `arn:aws:eks:${region}:${account}`);
+  const { resource, created } = namedInPath(pathname, `arn:aws:eks:${region}:${account}`);
   const further: Readonly<Record<string, Authorization>> = {
     "iam:PassRole": {
       action: "iam:PassRole",
       resource: roleArn,
       context: { "iam:PassedToService": "pods.eks.amazonaws.com" },
     },
-    "eks:TagResource": { action: "eks:TagResource", resource: made, context },
+    "eks:TagResource": { action: "eks:TagResource", resource: created, context },
   };
   return [{ action, resource, context }, ...impliedActions.flatMap((one) => further[one] ?? [])];
 }
 
 /** The ARN of the resource in a path, and the one of an association that the request creates. */
-function namedInPath(pathname: string, prefix: string): { resource: string; made: string } {
+function namedInPath(pathname: string, prefix: string): { resource: string; created: string } {
   const [, collection, first = "", , id] = pathname.split("/").map(decodeURIComponent);
   const association = `${prefix}:podidentityassociation/${first}`;
-  const made = `${association}/made-by-this-request`;
+  const created = `${association}/made-by-this-request`;
   // Not split at slashes, because the ARN contains some.
-  if (collection === "tags") return { resource: decodeURIComponent(pathname.replace("/tags/", "")), made };
-  return { resource: id === undefined ? `${prefix}:cluster/${first}` : `${association}/${id}`, made };
+  if (collection === "tags") return { resource: decodeURIComponent(pathname.replace("/tags/", "")), created };
+  return { resource: id === undefined ? `${prefix}:cluster/${first}` : `${association}/${id}`, created };
 }

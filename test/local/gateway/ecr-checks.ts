@@ -34,17 +34,17 @@ const noOtherAccount = "the local cloud has no API for another account";
 
 /** Refuses a request as ECR does; undefined where the emulator may handle it. */
 export async function checkEcr(
-  asked: AwsOperation,
+  operation: AwsOperation,
   body: Buffer,
   context: EcrContext & { readonly principal: Principal },
 ): Promise<Refusal | undefined> {
   const { principal } = context;
-  if (asked.action === "ecr:GetAuthorizationToken") return undefined;
+  if (operation.action === "ecr:GetAuthorizationToken") return undefined;
   const request = parse(body.toString()) as EcrRequest | undefined;
   if (request === undefined) return refusal("SerializationException", "the body is no JSON");
   const { registryId: account = principal.account } = request;
   if (account !== principal.account) return refusal("InvalidParameterException", `${noOtherAccount}: ${account}`);
-  return (await checkRights(asked, request, principal, context)) ?? checkPolicy(asked, request, context);
+  return (await checkRights(operation, request, principal, context)) ?? checkPolicy(operation, request, context);
 }
 
 async function checkPolicy(

@@ -54,7 +54,7 @@ export async function denialReason(question: AuthorizationQuery, policies: Polic
     {},
   );
   if (simulated.resultType === "error")
-    throw new Error(`${action} on ${resource} cannot be judged: ${JSON.stringify(simulated.errors)}`);
+    throw new Error(`${action} on ${resource} cannot be evaluated: ${JSON.stringify(simulated.errors)}`);
   if (simulated.overallResult === "Allowed") return undefined;
   const analyses = simulated.resultType === "single" ? [simulated.result] : simulated.results;
   const denials = analyses.flatMap(({ analysis }) => getDenialReasons(analysis));

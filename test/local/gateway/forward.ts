@@ -20,9 +20,9 @@ export async function forward(
   const { method } = incoming;
   const { authorization, ...rest } = headers;
   // The gateway has checked the registry's Basic credentials; the emulator would take them for credentials of AWS.
-  const own = /^basic /i.test(authorization ?? "") ? rest : headers;
+  const forwardedHeaders = /^basic /i.test(authorization ?? "") ? rest : headers;
   const sent = {
-    ...own,
+    ...forwardedHeaders,
     ...(host === undefined ? {} : { host }),
     ...(body === undefined ? {} : { "content-length": body.length }),
   };

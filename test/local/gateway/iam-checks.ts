@@ -42,8 +42,8 @@ function checkWebIdentity(form: URLSearchParams): Buffer | Refusal {
   const key = createPublicKey(readFileSync(serviceAccountKey));
   const signed = Buffer.from(`${header}.${payload}`);
   // A JWT has both numbers of the ECDSA signature side by side, not in DER encoding.
-  const given = Buffer.from(signature, "base64url");
-  if (!verify("sha256", signed, { key, dsaEncoding: "ieee-p1363" }, given)) {
+  const signatureBytes = Buffer.from(signature, "base64url");
+  if (!verify("sha256", signed, { key, dsaEncoding: "ieee-p1363" }, signatureBytes)) {
     return { status: 400, code: "InvalidIdentityToken", message: "The token is not signed by the issuer" };
   }
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as { aud: string[] | string; exp: number };

@@ -1,5 +1,5 @@
 // The HTTP gateway before the AWS emulator. It authorizes every request by the policies in IAM, issues authorization tokens that
-// expire, and is a registry that accepts only these tokens, as Amazon ECR does. It runs as a process of its own, or in a test.
+// expire, and is a registry that accepts only these tokens, as Amazon ECR does. It runs as a separate process, or in the process of a test.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pathToFileURL } from "node:url";

@@ -44,17 +44,17 @@ export class Registry {
   };
 
   async #answer(token: Token, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const asked = parseRegistryRequest(incoming);
-    if (asked === undefined) {
+    const request = parseRegistryRequest(incoming);
+    if (request === undefined) {
       refuse(unsupported, incoming, response);
       return;
     }
-    const refused = await this.#refusal(token, incoming.socket.remoteAddress ?? "", asked);
-    const answer = refused ?? (await forward(this.#emulator.endpoint, incoming, asked));
-    record(asked, token, answer);
+    const refused = await this.#refusal(token, incoming.socket.remoteAddress ?? "", request);
+    const answer = refused ?? (await forward(this.#emulator.endpoint, incoming, request));
+    record(request, token, answer);
     if ("code" in answer) refuse(answer, incoming, response);
     else if (answer.statusCode === 404 && incoming.method !== "HEAD") {
-      refuse(missing(await buffer(answer), asked), incoming, response);
+      refuse(missing(await buffer(answer), request), incoming, response);
     } else await relay(answer, response);
   }
 
@@ -64,10 +64,10 @@ export class Registry {
     response.writeHead(401, { "www-authenticate": challenge, "content-type": "text/plain" }).end("Not Authorized\n");
   }
 
-  async #refusal({ principal }: Token, address: string, asked: RegistryRequest): Promise<RegistryError | undefined> {
-    const denied = await this.#rights.refusal({ ...asked, principal, address });
+  async #refusal({ principal }: Token, address: string, request: RegistryRequest): Promise<RegistryError | undefined> {
+    const denied = await this.#rights.refusal({ ...request, principal, address });
     if (denied !== undefined) return { status: 403, code: "DENIED", message: denied };
-    return asked.writtenTag === undefined ? undefined : this.#immutable(asked, asked.writtenTag);
+    return request.writtenTag === undefined ? undefined : this.#immutable(request, request.writtenTag);
   }
 
   /**
@@ -81,8 +81,8 @@ export class Registry {
       ecr.send(new DescribeRepositoriesCommand({ repositoryNames: [name] })),
     );
     if (described?.repositories?.[0]?.imageTagMutability !== "IMMUTABLE") return undefined;
-    const asked = { repositoryName: name, imageIds: [{ imageTag }] };
-    const { images = [] } = await ecr.send(new BatchGetImageCommand(asked));
+    const image = { repositoryName: name, imageIds: [{ imageTag }] };
+    const { images = [] } = await ecr.send(new BatchGetImageCommand(image));
     if (images.length === 0) return undefined;
     const where = `already exists in the '${name}' repository`;
     const message = `The image tag '${imageTag}' ${where} and cannot be overwritten because the tag is immutable.`;
@@ -115,11 +115,11 @@ function record(
   answer: RegistryError | IncomingMessage,
 ): void {
   const [action = "", ...impliedActions] = actions;
-  const asked = { time: new Date().toISOString(), action, impliedActions, key, repository: repositoryArn(repository) };
-  if (!("code" in answer)) recordAwsRequest({ ...asked, status: answer.statusCode ?? 502 });
+  const fields = { time: new Date().toISOString(), action, impliedActions, key, repository: repositoryArn(repository) };
+  if (!("code" in answer)) recordAwsRequest({ ...fields, status: answer.statusCode ?? 502 });
   else
     recordAwsRequest({
-      ...asked,
+      ...fields,
       status: answer.status,
       error: answer.code === "DENIED" ? "AccessDenied" : answer.code,
     });

@@ -48,11 +48,11 @@ export class Rights {
     const policies = await this.#principals.policiesOf(principal);
     const resource = await this.#resourceOf(repository, principal, policies?.principalArn);
     const context = tagContext(["aws:ResourceTag", "ecr:ResourceTag"], resource.tags);
-    const asked = { principal, address, region, resource: where, account, context, resourcePolicy: resource.policy };
+    const query = { principal, address, region, resource: where, account, context, resourcePolicy: resource.policy };
     for (const action of actions) {
       // A deleted principal has no rights, even where the repository's policy names it.
       const why =
-        policies === undefined ? describeDenial(action, [], true) : await denialReason({ ...asked, action }, policies);
+        policies === undefined ? describeDenial(action, [], true) : await denialReason({ ...query, action }, policies);
       if (why !== undefined)
         return `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${where} ${why}`;
     }
@@ -69,9 +69,10 @@ export class Rights {
     ]);
     const text = policy?.policyText;
     // AWS replaces the ARN of a deleted principal by its unique id, so that a new principal with the same name gets no rights.
-    const meant = this.#policyPrincipals.get(resourceArn)?.get(arn) ?? principal.id;
-    const read = meant === principal.id ? text : text?.replaceAll(JSON.stringify(arn), JSON.stringify(meant));
-    return { policy: read === undefined ? undefined : (JSON.parse(read) as unknown), tags: tags?.tags ?? [] };
+    const principalId = this.#policyPrincipals.get(resourceArn)?.get(arn) ?? principal.id;
+    const effective =
+      principalId === principal.id ? text : text?.replaceAll(JSON.stringify(arn), JSON.stringify(principalId));
+    return { policy: effective === undefined ? undefined : (JSON.parse(effective) as unknown), tags: tags?.tags ?? [] };
   }
 }
 
@@ -81,9 +82,9 @@ interface Resource {
 }
 
 /** Gives undefined where ECR answers that the repository, or its policy, does not exist; any other error is passed on. */
-export async function undefinedIfNoRepository<T>(asked: Promise<T>): Promise<T | undefined> {
+export async function undefinedIfNoRepository<T>(response: Promise<T>): Promise<T | undefined> {
   try {
-    return await asked;
+    return await response;
   } catch (error) {
     if (/^Repository(Policy)?NotFoundException$/.test((error as Error).name)) return undefined;
     throw error;

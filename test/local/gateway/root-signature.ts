@@ -42,15 +42,15 @@ function signatureIn({ url = "/", headers }: ReceivedRequest): Signature | "malf
 }
 
 function signatureOf(header: string, time: string): Signature | "malformed" {
-  const [, given = "", signedHeaders = "", value = ""] = authorization.exec(header) ?? [];
-  const [, key = "", scope] = credential.exec(given) ?? [];
+  const [, credentialText = "", signedHeaders = "", value = ""] = authorization.exec(header) ?? [];
+  const [, key = "", scope] = credential.exec(credentialText) ?? [];
   return scope === undefined ? "malformed" : { key, scope, time, signedHeaders, value };
 }
 
 /** The signature's parameters in the form of the Authorization header. */
 function asHeader(query: URLSearchParams): string {
-  const [of, given, , signed, value] = parameters.map((name) => query.get(name) ?? "");
-  return `${String(of)} Credential=${String(given)}, SignedHeaders=${String(signed)}, Signature=${String(value)}`;
+  const [of, credentialText, , signed, value] = parameters.map((name) => query.get(name) ?? "");
+  return `${String(of)} Credential=${String(credentialText)}, SignedHeaders=${String(signed)}, Signature=${String(value)}`;
 }
 
 /** Refuses a request that names an account's root but is not signed with its key; else undefined. `keyOf` gives a root's key. */
@@ -98,7 +98,9 @@ function isSignedBy(
   const { scope, time, value } = signature;
   const whole = `${scope}/aws4_request`;
   const text = [algorithm, time, whole, sha256(canonical(signature, received, body))].join("\n");
-  const key = whole.split("/").reduce<string | Buffer>((made, part) => hmac(made, part), `AWS4${secretAccessKey}`);
+  const key = whole
+    .split("/")
+    .reduce<string | Buffer>((derived, part) => hmac(derived, part), `AWS4${secretAccessKey}`);
   return timingSafeEqual(hmac(key, text), Buffer.from(value, "hex"));
 }
 

@@ -36,13 +36,13 @@ class DeclaredType<Session> implements ResourceType<Session> {
     this.#definition = definition;
   }
 
-  async check({ inputs: given, oldInputs = {}, naming }: CheckRequest): Promise<CheckResult> {
+  async check({ inputs: news, oldInputs = {}, naming }: CheckRequest): Promise<CheckResult> {
     const { schema } = this;
-    const named = withAutonames(schema, transformed(schema, given), plainProperties(oldInputs), naming);
+    const named = withAutonames(schema, transformed(schema, news), plainProperties(oldInputs), naming);
     const { inputs, filled } = withDefaults(schema, named.inputs);
     const failures = [...named.failures, ...checkInputs(schema, inputs)];
-    const checked = { ...markSecrets(inputs, given), __defaults: [...named.filled, ...filled].sort() };
-    return Promise.resolve({ inputs: checked, failures: failures.map((one) => withoutSecret(one, given)) });
+    const checked = { ...markSecrets(inputs, news), __defaults: [...named.filled, ...filled].sort() };
+    return Promise.resolve({ inputs: checked, failures: failures.map((one) => withoutSecret(one, news)) });
   }
 
   diff(request: DiffRequest, session?: Session): DiffResult {
@@ -160,9 +160,9 @@ function spelled(spec: InputSpec | undefined, value: unknown, before: unknown): 
 }
 
 /** Plain inputs, in which values that may be given as objects, such as policy documents, are text. */
-const transformed = (schema: Schema, given: Properties): Properties =>
+const transformed = (schema: Schema, news: Properties): Properties =>
   Object.fromEntries(
-    Object.entries(plainProperties(given)).map(([key, value]) => {
+    Object.entries(plainProperties(news)).map(([key, value]) => {
       const transform = Object.hasOwn(schema, key) ? schema[key]?.transform : undefined;
       if (transform === undefined || value === unknown) return [key, value];
       return [key, hasUnknown(value) ? unknown : transform(value)];
@@ -170,7 +170,7 @@ const transformed = (schema: Schema, given: Properties): Properties =>
   );
 
 /** Removes the reason from a failure about a secret input, because the reason may quote the value. */
-function withoutSecret(failure: CheckFailure, given: Properties): CheckFailure {
+function withoutSecret(failure: CheckFailure, news: Properties): CheckFailure {
   const [key = ""] = failure.property.split(/[.[]/);
-  return hasSecret(given[key]) ? { ...failure, reason: "is not valid; why is not said, as it is a secret" } : failure;
+  return hasSecret(news[key]) ? { ...failure, reason: "is not valid; why is not said, as it is a secret" } : failure;
 }

@@ -39,8 +39,8 @@ export interface DiffRules {
  */
 export function diffInputs(rules: DiffRules, request: DiffRequest): DiffResult {
   const state = plainProperties(request.state);
-  const given = withDefaults(rules.schema, plainProperties(request.inputs)).inputs;
-  const inputs = { ...plannedInputs(rules), ...given };
+  const explicit = withDefaults(rules.schema, plainProperties(request.inputs)).inputs;
+  const inputs = { ...plannedInputs(rules), ...explicit };
   const isIgnored = ignoring(request.ignoreChanges ?? []);
   const changed = Object.entries(rules.schema).flatMap(([key, spec]) =>
     Object.entries(changesOf(spec, key, state[key], inputs[key]))

@@ -60,10 +60,10 @@ function argumentsOf(request: language.RunRequest): string[] {
     pwd: request.getPwd(),
     parallel: String(request.getParallel()),
   };
-  const given = Object.entries(flags).filter(([, value]) => value !== "");
+  const set = Object.entries(flags).filter(([, value]) => value !== "");
   const program = info?.getEntryPoint() ?? request.getProgram();
   const dryRun = request.getDryrun() ? ["--dry-run"] : [];
-  return [...given.flatMap(([name, value]) => [`--${name}`, value]), ...dryRun, program, ...request.getArgsList()];
+  return [...set.flatMap(([name, value]) => [`--${name}`, value]), ...dryRun, program, ...request.getArgsList()];
 }
 
 async function run(request: language.RunRequest, over: AbortSignal): Promise<language.RunResponse> {
@@ -106,9 +106,9 @@ function forwardOutput(output: Readable): void {
 
 async function install(request: language.InstallDependenciesRequest, write: (text: string) => void): Promise<void> {
   const npm = spawn("npm", ["ci"], { cwd: request.getDirectory(), stdio: ["ignore", "pipe", "pipe"] });
-  const said = Promise.all([text(npm.stdout), text(npm.stderr)]);
+  const output = Promise.all([text(npm.stdout), text(npm.stderr)]);
   const [code] = (await once(npm, "exit")) as [number | null];
-  write((await said).join(""));
+  write((await output).join(""));
   if (code !== 0) throw new Error(`npm ci failed with exit code ${String(code)}`);
 }
 
@@ -160,8 +160,8 @@ await serve(languageService.LanguageRuntimeService, {
     end: () => void;
     destroy: (error: Error) => void;
   }): void => {
-    const write = (said: string): void =>
-      call.write(new language.InstallDependenciesResponse().setStdout(Buffer.from(said)));
+    const write = (output: string): void =>
+      call.write(new language.InstallDependenciesResponse().setStdout(Buffer.from(output)));
     install(call.request, write).then(
       () => call.end(),
       (error: unknown) => call.destroy(error as Error),

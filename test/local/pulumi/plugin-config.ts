@@ -14,7 +14,7 @@ export const configOf = (properties: Properties): Properties =>
       .map(([key, value]) => [key, parsed(value)]),
   );
 
-/** Values that are no strings come as JSON (PropertyMap encoding of provider configuration in pulumi's own SDKs). */
+/** Values that are not strings are JSON (PropertyMap encoding of provider configuration in pulumi's own SDKs). */
 function parsed(value: unknown): unknown {
   if (typeof value !== "string" || !/^(\{.*\}|\[.*\]|true|false)$/s.test(value.trim())) return value;
   try {

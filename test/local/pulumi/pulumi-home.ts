@@ -15,8 +15,8 @@ export const isCheckoutFolder = (folder: string): boolean => /\/build\/pulumi(\/
  * PULUMI_HOME of the user, with the official downloads. It is read when this module is loaded, because this process later sets
  * PULUMI_HOME to `pulumiHome`.
  */
-export const userHome = ((given = "") =>
-  given === "" || isCheckoutFolder(given) ? join(homedir(), ".pulumi") : given)(process.env["PULUMI_HOME"]);
+export const userHome = ((folder = "") =>
+  folder === "" || isCheckoutFolder(folder) ? join(homedir(), ".pulumi") : folder)(process.env["PULUMI_HOME"]);
 
 /** The folder with the pulumi command; it has to be the first one on PATH. */
 export const pulumiFolder = join(pulumiHome, "bin");

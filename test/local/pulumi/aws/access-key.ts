@@ -23,21 +23,22 @@ export const accessKey = resourceType<AwsSession>({
     const command = new iam.CreateAccessKeyCommand({ UserName });
     const { AccessKey } = await withContext(`creating IAM Access Key (${UserName})`, session.iam.send(command));
     const { AccessKeyId: id = "", SecretAccessKey = "" } = AccessKey ?? {};
-    const told = { secret: SecretAccessKey, sesSmtpPasswordV4: sesSmtpPassword(SecretAccessKey, session.region) };
+    const secrets = { secret: SecretAccessKey, sesSmtpPasswordV4: sesSmtpPassword(SecretAccessKey, session.region) };
     if (status === "Inactive") {
       const deactivated = setStatus({ UserName, AccessKeyId: id, Status: "Inactive" }, session);
       await withContext(`deactivating IAM Access Key (${id})`, deactivated).catch((error: unknown) => {
         // The key exists, and its secret is returned only now. Without it in the state nobody could use the key or find it again.
-        throw new InitFailedError({ id, inputs: {}, outputs: { ...told, status: "Active" } }, error);
+        throw new InitFailedError({ id, inputs: {}, outputs: { ...secrets, status: "Active" } }, error);
       });
     }
-    return { id, creationOutputs: told };
+    return { id, creationOutputs: secrets };
   },
   read: async (id, state, session) => {
     const UserName = text(state, "user") ?? (await userOf(id, session));
     if (UserName === undefined) return undefined;
-    const asked = session.iam.send(new iam.ListAccessKeysCommand({ UserName }));
-    const keys = (await withContext(`reading IAM Access Key (${id})`, undefinedIfGone(asked)))?.AccessKeyMetadata ?? [];
+    const response = session.iam.send(new iam.ListAccessKeysCommand({ UserName }));
+    const keys =
+      (await withContext(`reading IAM Access Key (${id})`, undefinedIfGone(response)))?.AccessKeyMetadata ?? [];
     const found = keys.find(({ AccessKeyId }) => AccessKeyId === id);
     if (found === undefined) return undefined;
     const properties = { createDate: timestamp(found.CreateDate), status: found.Status, user: found.UserName };
@@ -60,9 +61,9 @@ const setStatus = async (wanted: iam.UpdateAccessKeyCommandInput, { iam: client 
 
 /** Looks up the user of a key, which an import does not know. */
 async function userOf(AccessKeyId: string, { iam: client }: AwsSession): Promise<string | undefined> {
-  const asked = client.send(new iam.GetAccessKeyLastUsedCommand({ AccessKeyId }));
+  const response = client.send(new iam.GetAccessKeyLastUsedCommand({ AccessKeyId }));
   const what = `fetching IAM Access Key (${AccessKeyId}) username via GetAccessKeyLastUsed`;
-  return (await withContext(what, undefinedIfGone(asked)))?.UserName;
+  return (await withContext(what, undefinedIfGone(response)))?.UserName;
 }
 
 /** https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html (SessmTPPasswordFromSecretKeySigV4). */

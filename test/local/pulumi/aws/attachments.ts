@@ -37,11 +37,11 @@ const attachment = ({ key, word, attach, list, detach }: Holder): ResourceType<A
     },
     read: async (id, state, session) => {
       const [name, arn, now] = partsOf(id, state, key);
-      const asked = withContext(
+      const response = withContext(
         `reading IAM ${word} Policy Attachment (${name}:${arn})`,
         undefinedIfGone(list(name, session)),
       );
-      const found = (await asked)?.AttachedPolicies?.some(({ PolicyArn }) => PolicyArn === arn);
+      const found = (await response)?.AttachedPolicies?.some(({ PolicyArn }) => PolicyArn === arn);
       return found === true ? { id: now, properties: { [key]: name, policyArn: arn } } : undefined;
     },
     remove: async (id, state, session) => {

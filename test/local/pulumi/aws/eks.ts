@@ -12,7 +12,7 @@ import { allTags, observedTags, planTags, retag, tagsInput } from "./tags.ts";
 
 const fixed = { type: "string", required: true, forceNew: true } as const;
 
-/** Its id is the association's own; an import takes `CLUSTER,ASSOCIATION`. */
+/** The resource type. Its id is the association's id; an import needs `CLUSTER,ASSOCIATION`. */
 export const podIdentityAssociation = resourceType<AwsSession>({
   schema: {
     clusterName: fixed,
@@ -37,11 +37,11 @@ export const podIdentityAssociation = resourceType<AwsSession>({
       disableSessionTags: inputs["disableSessionTags"] === true,
       tags: allTags(inputs, session),
     });
-    const made = await withContext(
+    const created = await withContext(
       "creating EKS Pod Identity Association",
       session.eks(inputs["region"]).send(command),
     );
-    return { id: made.association?.associationId ?? "" };
+    return { id: created.association?.associationId ?? "" };
   },
   read,
   update: async ({ id, state, inputs, changes }, session) => {
@@ -66,12 +66,12 @@ export const podIdentityAssociation = resourceType<AwsSession>({
   },
   remove: async (associationId, state, session) => {
     const wanted = { clusterName: String(state["clusterName"]), associationId };
-    const asked = session.eks(state["region"]).send(new eks.DeletePodIdentityAssociationCommand(wanted));
-    await withContext(`deleting EKS Pod Identity Association (${associationId})`, undefinedIfGone(asked));
+    const response = session.eks(state["region"]).send(new eks.DeletePodIdentityAssociationCommand(wanted));
+    await withContext(`deleting EKS Pod Identity Association (${associationId})`, undefinedIfGone(response));
   },
 });
 
-/** An import has `CLUSTER,ASSOCIATION` for an id, of which the association stays. */
+/** Reads an association. The id of an import is `CLUSTER,ASSOCIATION`; afterwards it is `ASSOCIATION`. */
 async function read(id: string, state: Properties, session: AwsSession): Promise<Observed | undefined> {
   const [first = "", second] = id.split(",");
   const clusterName = text(state, "clusterName") ?? (second === undefined ? undefined : first);
@@ -80,8 +80,8 @@ async function read(id: string, state: Properties, session: AwsSession): Promise
   }
   const associationId = second ?? first;
   const wanted = new eks.DescribePodIdentityAssociationCommand({ clusterName, associationId });
-  const asked = undefinedIfGone(session.eks(state["region"]).send(wanted));
-  const found = (await withContext(`reading EKS Pod Identity Association (${associationId})`, asked))?.association;
+  const response = undefinedIfGone(session.eks(state["region"]).send(wanted));
+  const found = (await withContext(`reading EKS Pod Identity Association (${associationId})`, response))?.association;
   if (found === undefined) return undefined;
   const properties = {
     associationArn: found.associationArn,
@@ -101,14 +101,14 @@ async function read(id: string, state: Properties, session: AwsSession): Promise
 
 const blockOf = (value: unknown): unknown[] => (value === undefined ? [] : [value]);
 
-/** aws:eks/getCluster: what the original's blocks hold is EKS' own answer, one block in a list. */
+/** The function aws:eks/getCluster. Like the original it returns each block of EKS' response as a list of one block. */
 export async function getCluster(args: Properties, session: AwsSession): Promise<Properties> {
   const name = text(args, "name");
   if (name === undefined) {
     throw new InvalidArgumentsError([{ property: "name", reason: `Missing required argument "name"` }]);
   }
-  const asked = session.eks(args["region"]).send(new eks.DescribeClusterCommand({ name }));
-  const { cluster = {} } = await withContext(`reading EKS Cluster (${name})`, asked);
+  const response = session.eks(args["region"]).send(new eks.DescribeClusterCommand({ name }));
+  const { cluster = {} } = await withContext(`reading EKS Cluster (${name})`, response);
   return {
     id: name,
     name,
@@ -145,7 +145,7 @@ function blocksOf(cluster: eks.Cluster): Properties {
   };
 }
 
-/** Blocks of the original that no cluster of the local cloud has. */
+/** Blocks of the original that clusters of the local cloud do not have. */
 const emptyBlocks = [
   ...["computeConfigs", "controlPlaneScalingConfigs", "kubeApiServerConfigs", "kubeControllerManagerConfigs"],
   ...["kubeSchedulerConfigs", "outpostConfigs", "remoteNetworkConfigs", "storageConfigs", "zonalShiftConfigs"],

@@ -53,8 +53,8 @@ export const awsFunctions: Readonly<Record<string, PluginFunction<AwsSession>>> 
 async function getAuthorizationToken(args: Properties, session: AwsSession): Promise<Properties> {
   const registryId = text(args, "registryId");
   // ECR ignores the registry id: a token is valid for every registry that its principal has access to.
-  const asked = session.ecr(args["region"]).send(new GetAuthorizationTokenCommand());
-  const { authorizationData: [data] = [] } = await withContext("getting ECR Authorization Token", asked);
+  const response = session.ecr(args["region"]).send(new GetAuthorizationTokenCommand());
+  const { authorizationData: [data] = [] } = await withContext("getting ECR Authorization Token", response);
   const { authorizationToken = "", expiresAt, proxyEndpoint } = data ?? {};
   const [, userName, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(authorizationToken, "base64").toString()) ?? [];
   if (userName === undefined || password === undefined) {

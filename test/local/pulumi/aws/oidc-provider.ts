@@ -12,7 +12,7 @@ import { allTags, observedTags, planTags, retag, tagsInput, toTagList } from "./
 
 /** validOpenIDURL in internal/service/iam/validate.go. */
 function validUrl(value: string): string | undefined {
-  // IAM itself names issuers without their scheme, and so does what is imported.
+  // IAM returns issuers without their scheme, and so do imports.
   const url = URL.parse(value.includes("://") ? value : `https://${value}`);
   if (url === null) return "has to be a valid URL";
   if (url.protocol !== "https:") return "has to use HTTPS scheme (i.e. begin with https://)";
@@ -29,7 +29,7 @@ const eachOf =
     return wrong === undefined ? undefined : `expected length of each to be in the range ${range}, got ${wrong}`;
   };
 
-/** Its id is its ARN. */
+/** The resource type. Its id is the provider's ARN. */
 export const openIdConnectProvider = resourceType<AwsSession>({
   schema: {
     url: {
@@ -38,7 +38,7 @@ export const openIdConnectProvider = resourceType<AwsSession>({
       forceNew: true,
       validate: validUrl,
       equivalent: (old, next) => withoutScheme(old) === withoutScheme(next),
-      // The state has it as IAM says it, which is without the scheme.
+      // The state has the URL as IAM returns it: without the scheme.
       normalize: withoutScheme,
     },
     clientIdLists: { type: "set", required: true, validate: eachOf(1, 255) },
@@ -54,8 +54,8 @@ export const openIdConnectProvider = resourceType<AwsSession>({
       ThumbprintList: inputs["thumbprintLists"] as string[] | undefined,
       Tags: toTagList(allTags(inputs, session)),
     });
-    const made = await withContext("creating IAM OIDC Provider", session.iam.send(command));
-    return { id: made.OpenIDConnectProviderArn ?? "" };
+    const created = await withContext("creating IAM OIDC Provider", session.iam.send(command));
+    return { id: created.OpenIDConnectProviderArn ?? "" };
   },
   read,
   update: async (change, session) => {
@@ -81,8 +81,8 @@ export const openIdConnectProvider = resourceType<AwsSession>({
 });
 
 async function read(id: string, state: Properties, session: AwsSession): Promise<Observed | undefined> {
-  const asked = session.iam.send(new iam.GetOpenIDConnectProviderCommand({ OpenIDConnectProviderArn: id }));
-  const found = await withContext(`reading IAM OIDC Provider (${id})`, undefinedIfGone(asked));
+  const response = session.iam.send(new iam.GetOpenIDConnectProviderCommand({ OpenIDConnectProviderArn: id }));
+  const found = await withContext(`reading IAM OIDC Provider (${id})`, undefinedIfGone(response));
   if (found === undefined) return undefined;
   const properties = {
     arn: id,
@@ -96,7 +96,7 @@ async function read(id: string, state: Properties, session: AwsSession): Promise
 
 async function updateThumbprints({ id, inputs, changes }: Change, session: AwsSession): Promise<void> {
   const ThumbprintList = (inputs["thumbprintLists"] ?? []) as string[];
-  // IAM takes no empty list in an update: one that is cleared stays as it is.
+  // IAM does not accept an empty list in an update, so a list that a program clears stays unchanged.
   if (!changes("thumbprintLists") || ThumbprintList.length === 0) return;
   const command = new iam.UpdateOpenIDConnectProviderThumbprintCommand({
     OpenIDConnectProviderArn: id,
@@ -118,7 +118,7 @@ async function updateClientIds({ id, state, inputs }: Change, session: AwsSessio
   }
 }
 
-/** aws:iam/getOpenIdConnectProvider, by ARN or by the issuer's URL: exactly one of them. */
+/** The function aws:iam/getOpenIdConnectProvider, which needs either the ARN or the issuer's URL. */
 export async function getOpenIdConnectProvider(args: Properties, session: AwsSession): Promise<Properties> {
   const [arn, url] = [text(args, "arn"), text(args, "url")];
   if ((arn === undefined) === (url === undefined)) {
@@ -136,8 +136,8 @@ export async function getOpenIdConnectProvider(args: Properties, session: AwsSes
 }
 
 async function arnOf(issuer: string, session: AwsSession): Promise<string> {
-  const asked = session.iam.send(new iam.ListOpenIDConnectProvidersCommand());
-  const { OpenIDConnectProviderList: all = [] } = await withContext("reading IAM OIDC Provider", asked);
+  const response = session.iam.send(new iam.ListOpenIDConnectProvidersCommand());
+  const { OpenIDConnectProviderList: all = [] } = await withContext("reading IAM OIDC Provider", response);
   const found = all.find(({ Arn = "" }) => Arn.slice(Arn.indexOf("/") + 1) === issuer);
   if (found?.Arn === undefined) throw new Error(`finding IAM OIDC Provider by url (${issuer}): not found`);
   return found.Arn;

@@ -1,5 +1,5 @@
-// Policy documents compared as AWS reads them, not as they are spelled: github.com/hashicorp/awspolicyequivalence, which
-// the original's DiffSuppressFunc calls (verify.SuppressEquivalentPolicyDiffs).
+// Compares policy documents by their meaning in AWS, not by their text: github.com/hashicorp/awspolicyequivalence, which the
+// original's DiffSuppressFunc calls (verify.SuppressEquivalentPolicyDiffs).
 import type { InputSpec } from "../schema.ts";
 import { canonical, isObject, isSame } from "../values.ts";
 
@@ -13,7 +13,7 @@ export const iamPolicyInput: InputSpec = {
   normalize: normalizeJson,
 };
 
-/** Any JSON that is a policy to ECR (validation.StringIsJSON). */
+/** A policy of ECR: any JSON is accepted (validation.StringIsJSON). */
 export const resourcePolicyInput: InputSpec = { ...iamPolicyInput, validate: validJson };
 
 /** A lifecycle policy of ECR: compared rule by rule, by their priority (equivalentLifecyclePolicyJSON). */
@@ -39,7 +39,7 @@ function validPolicy(text: string): string | undefined {
   return validJson(text);
 }
 
-/** A document may be given as an object (TransformJSONDocument in pulumi-terraform-bridge). */
+/** Programs may pass a document as an object (TransformJSONDocument in pulumi-terraform-bridge). */
 function toJson(value: unknown): unknown {
   return isObject(value) ? JSON.stringify(value) : value;
 }
@@ -58,16 +58,16 @@ const parse = (text: string): unknown => {
   }
 };
 
-/** Whether two policy documents, as texts, mean the same to AWS. What is no JSON means nothing. */
+/** Whether two policy documents, as JSON, have the same meaning in AWS. Invalid JSON is equivalent to nothing. */
 export function isEquivalentPolicy(one: unknown, other: unknown): boolean {
   const [a, b] = [parse(String(one)), parse(String(other))];
   return a !== undefined && b !== undefined && canonical(documentOf(a)) === canonical(documentOf(b));
 }
 
-/** A document in which equivalent ones are equal: lists for single values, and sets in one order. */
+/** The normal form of a document, in which equivalent documents are equal: single values are lists, and sets are sorted. */
 function documentOf(document: unknown): unknown {
   if (!isObject(document)) return document;
-  // Without a version AWS takes the first one.
+  // Without a version AWS applies the first version of the policy language.
   return { Version: "2008-10-17", ...document, Statement: unordered(listOf(document["Statement"]).map(statementOf)) };
 }
 
@@ -80,7 +80,7 @@ function statementOf(statement: unknown): unknown {
 }
 
 function elementOf(key: string, value: unknown): unknown {
-  // Actions take no notice of case.
+  // Actions are not case-sensitive.
   if (/Action$/.test(key)) return unordered(listOf(value).map((action) => String(action).toLowerCase()));
   if (/Resource$/.test(key)) return unordered(listOf(value));
   if (/Principal$/.test(key)) return principalOf(value);
@@ -88,7 +88,7 @@ function elementOf(key: string, value: unknown): unknown {
   return value;
 }
 
-/** `*` is {"AWS": "*"}, and an account its root. */
+/** `*` is equivalent to {"AWS": "*"}, and an account's id to the ARN of its root. */
 function principalOf(value: unknown): unknown {
   const byKind = isObject(value) ? value : { AWS: value };
   return mapped(byKind, (principals) =>

@@ -11,10 +11,10 @@ import { prefixedName, prefixOf } from "./name-prefix.ts";
 import type { AwsSession } from "./session.ts";
 import { allTags, observedTags, planTags, retag, tagsInput, toTagList } from "./tags.ts";
 
-/** IAM keeps no more (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html). */
+/** The number of versions that IAM keeps (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html). */
 const maxVersions = 5;
 
-/** Its id is its ARN. */
+/** The resource type. Its id is the policy's ARN. */
 export const policy = resourceType<AwsSession>({
   schema: {
     name: { type: "string", forceNew: true, autoname: { maxLength: 128 }, validate: iamName(128) },
@@ -62,8 +62,8 @@ export const policy = resourceType<AwsSession>({
 
 async function read(id: string, state: Properties, session: AwsSession): Promise<Observed | undefined> {
   const what = `reading IAM Policy (${id})`;
-  const asked = session.iam.send(new iam.GetPolicyCommand({ PolicyArn: id }));
-  const found = (await withContext(what, undefinedIfGone(asked)))?.Policy;
+  const response = session.iam.send(new iam.GetPolicyCommand({ PolicyArn: id }));
+  const found = (await withContext(what, undefinedIfGone(response)))?.Policy;
   if (found === undefined) return undefined;
   const wanted = { PolicyArn: id, VersionId: found.DefaultVersionId };
   const version = await withContext(what, undefinedIfGone(session.iam.send(new iam.GetPolicyVersionCommand(wanted))));
@@ -97,7 +97,7 @@ async function putVersion({ id: PolicyArn, inputs }: Change, session: AwsSession
   await withContext(`setting Default Policy version for IAM Policy (${PolicyArn})`, session.iam.send(chosen));
 }
 
-/** Makes room for one more version; the one in force is never deleted (policyPruneVersions). */
+/** Deletes the oldest version that is not the default if there is no room for another one (policyPruneVersions). */
 async function prune(PolicyArn: string, session: AwsSession): Promise<void> {
   const versions = (await versionsOf(PolicyArn, session)) ?? [];
   if (versions.length < maxVersions) return;
@@ -110,11 +110,11 @@ async function prune(PolicyArn: string, session: AwsSession): Promise<void> {
 }
 
 async function versionsOf(PolicyArn: string, session: AwsSession): Promise<iam.PolicyVersion[] | undefined> {
-  const asked = session.iam.send(new iam.ListPolicyVersionsCommand({ PolicyArn }));
-  return (await withContext(`reading IAM Policy (${PolicyArn}) versions`, undefinedIfGone(asked)))?.Versions;
+  const response = session.iam.send(new iam.ListPolicyVersionsCommand({ PolicyArn }));
+  return (await withContext(`reading IAM Policy (${PolicyArn}) versions`, undefinedIfGone(response)))?.Versions;
 }
 
 async function deleteVersion(PolicyArn: string, VersionId: string | undefined, session: AwsSession): Promise<void> {
-  const asked = session.iam.send(new iam.DeletePolicyVersionCommand({ PolicyArn, VersionId }));
-  await withContext(`deleting IAM Policy (${PolicyArn}) version (${String(VersionId)})`, undefinedIfGone(asked));
+  const response = session.iam.send(new iam.DeletePolicyVersionCommand({ PolicyArn, VersionId }));
+  await withContext(`deleting IAM Policy (${PolicyArn}) version (${String(VersionId)})`, undefinedIfGone(response));
 }

@@ -28,16 +28,16 @@ export const repositoryPolicy = resourceType<AwsSession>({
   plan: planRegion,
   create: async (inputs, session) => ({ id: await putRepositoryPolicy(inputs, session) }),
   read: async (id, state, session) => {
-    const asked = session.ecr(state["region"]).send(new ecr.GetRepositoryPolicyCommand({ repositoryName: id }));
-    const found = await withContext(`reading ECR Repository Policy (${id})`, undefinedIfGone(asked));
+    const response = session.ecr(state["region"]).send(new ecr.GetRepositoryPolicyCommand({ repositoryName: id }));
+    const found = await withContext(`reading ECR Repository Policy (${id})`, undefinedIfGone(response));
     if (found?.policyText === undefined) return undefined;
     const { policyText: policy, registryId, repositoryName: repository = id } = found;
     return { id, properties: { policy, registryId, repository, region: regionOf(state, session) } };
   },
   update: async ({ inputs }, session) => putRepositoryPolicy(inputs, session),
   remove: async (id, state, session) => {
-    const asked = session.ecr(state["region"]).send(new ecr.DeleteRepositoryPolicyCommand({ repositoryName: id }));
-    await withContext(`deleting ECR Repository Policy (${id})`, undefinedIfGone(asked));
+    const response = session.ecr(state["region"]).send(new ecr.DeleteRepositoryPolicyCommand({ repositoryName: id }));
+    await withContext(`deleting ECR Repository Policy (${id})`, undefinedIfGone(response));
   },
 });
 
@@ -56,14 +56,14 @@ export const lifecyclePolicy = resourceType<AwsSession>({
     return { id: repositoryName };
   },
   read: async (id, state, session) => {
-    const asked = session.ecr(state["region"]).send(new ecr.GetLifecyclePolicyCommand({ repositoryName: id }));
-    const found = await withContext(`reading ECR Lifecycle Policy (${id})`, undefinedIfGone(asked));
+    const response = session.ecr(state["region"]).send(new ecr.GetLifecyclePolicyCommand({ repositoryName: id }));
+    const found = await withContext(`reading ECR Lifecycle Policy (${id})`, undefinedIfGone(response));
     if (found?.lifecyclePolicyText === undefined) return undefined;
     const { lifecyclePolicyText: policy, registryId, repositoryName: repository = id } = found;
     return { id, properties: { policy, registryId, repository, region: regionOf(state, session) } };
   },
   remove: async (id, state, session) => {
-    const asked = session.ecr(state["region"]).send(new ecr.DeleteLifecyclePolicyCommand({ repositoryName: id }));
-    await withContext(`deleting ECR Lifecycle Policy (${id})`, undefinedIfGone(asked));
+    const response = session.ecr(state["region"]).send(new ecr.DeleteLifecyclePolicyCommand({ repositoryName: id }));
+    await withContext(`deleting ECR Lifecycle Policy (${id})`, undefinedIfGone(response));
   },
 });

@@ -15,7 +15,7 @@ const encryption: InputSpec = {
     encryptionType: { type: "string", default: "AES256", validate: oneOf("AES256", "KMS", "KMS_DSSE") },
     kmsKey: { type: "string", computed: true },
   },
-  // AWS encrypts whether or not the program says so: SuppressMissingOptionalConfigurationBlock.
+  // AWS encrypts repositories even without this input: SuppressMissingOptionalConfigurationBlock.
   computed: true,
   forceNew: true,
   equivalent: (old, next) => {
@@ -25,10 +25,10 @@ const encryption: InputSpec = {
   },
 };
 
-/** Its id is its name. */
+/** The resource type. Its id is the repository's name. */
 export const repository = resourceType<AwsSession>({
   schema: {
-    // What a name may be is checked by AWS, not by the original.
+    // Like the original this does not validate names; AWS does.
     name: { type: "string", required: true, forceNew: true, autoname: { maxLength: 255 } },
     encryptionConfigurations: encryption,
     forceDelete: { type: "boolean", stateOnly: true },

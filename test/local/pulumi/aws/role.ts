@@ -10,7 +10,7 @@ import { prefixedName, prefixOf } from "./name-prefix.ts";
 import type { AwsSession } from "./session.ts";
 import { allTags, observedTags, planTags, retag, tagsInput, toTagList } from "./tags.ts";
 
-/** In seconds. */
+/** The duration of sessions, in seconds. */
 const session = { default: 3600, max: 43_200 };
 
 const validDescription = (value: string): string | undefined => {
@@ -24,7 +24,7 @@ const validDuration = (seconds: number): string | undefined =>
     ? undefined
     : `expected to be in the range (${String(session.default)} - ${String(session.max)}), got ${String(seconds)}`;
 
-/** Its id is its name. */
+/** The resource type. Its id is the role's name. */
 export const role = resourceType<AwsSession>({
   schema: {
     name: { type: "string", forceNew: true, autoname: { maxLength: 64 }, validate: iamName(64) },
@@ -94,20 +94,20 @@ async function attachedTo(RoleName: string, client: iam.IAMClient): Promise<stri
 
 async function update({ id: RoleName, state, inputs, changes }: Change, aws: AwsSession): Promise<undefined> {
   const { iam: client } = aws;
-  const say = (what: string): string => `updating IAM Role (${RoleName}) ${what}`;
+  const describe = (what: string): string => `updating IAM Role (${RoleName}) ${what}`;
   if (changes("assumeRolePolicy")) {
     const PolicyDocument = String(normalizeJson(inputs["assumeRolePolicy"]));
     const command = new iam.UpdateAssumeRolePolicyCommand({ RoleName, PolicyDocument });
-    await withContext(say("assume role policy"), client.send(command));
+    await withContext(describe("assume role policy"), client.send(command));
   }
   if (changes("description")) {
     const command = new iam.UpdateRoleDescriptionCommand({ RoleName, Description: text(inputs, "description") ?? "" });
-    await withContext(say("description"), client.send(command));
+    await withContext(describe("description"), client.send(command));
   }
   if (changes("maxSessionDuration")) {
     const MaxSessionDuration = Number(inputs["maxSessionDuration"]);
     await withContext(
-      say("MaxSessionDuration"),
+      describe("MaxSessionDuration"),
       client.send(new iam.UpdateRoleCommand({ RoleName, MaxSessionDuration })),
     );
   }
@@ -117,7 +117,7 @@ async function update({ id: RoleName, state, inputs, changes }: Change, aws: Aws
       PermissionsBoundary === undefined
         ? client.send(new iam.DeleteRolePermissionsBoundaryCommand({ RoleName }))
         : client.send(new iam.PutRolePermissionsBoundaryCommand({ RoleName, PermissionsBoundary }));
-    await withContext(say("permissions boundary"), changed);
+    await withContext(describe("permissions boundary"), changed);
   }
   const retagged = retag({ state, inputs }, aws, {
     set: async (tags) => client.send(new iam.TagRoleCommand({ RoleName, Tags: toTagList(tags) })),
@@ -126,7 +126,7 @@ async function update({ id: RoleName, state, inputs, changes }: Change, aws: Aws
   await withContext(`updating tags for IAM Role (${RoleName})`, retagged);
 }
 
-/** forceDetachPolicies: what others attached does not keep the role from being deleted. */
+/** forceDetachPolicies: detaches and deletes all policies of a role, because AWS does not delete a role that has any. */
 async function detachAll(RoleName: string, client: iam.IAMClient): Promise<void> {
   const what = `deleting IAM Role (${RoleName}): detaching policies`;
   for (const PolicyArn of await withContext(what, attachedTo(RoleName, client))) {

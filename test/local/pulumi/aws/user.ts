@@ -13,10 +13,10 @@ const validName = (name: string): string | undefined =>
     ? undefined
     : "must only contain alphanumeric characters, hyphens, underscores, commas, periods, @ symbols, plus and equals signs";
 
-/** The engine keeps a resource's id for as long as it lives, but UpdateUser renames: the state knows the name. */
+/** The user's current name. UpdateUser may rename a user, but Pulumi's engine never changes the id of a resource. */
 const nameOf = (id: string, state: Properties): string => text(state, "name") ?? id;
 
-/** Its id is the name that it was made with. */
+/** The resource type. Its id is the name with which the user was created. */
 export const user = resourceType<AwsSession>({
   schema: {
     name: { type: "string", required: true, autoname: { maxLength: 255 }, validate: validName },
@@ -39,9 +39,9 @@ export const user = resourceType<AwsSession>({
     return { id: name };
   },
   read: async (id, state, session) => {
-    // After a rename the inputs' name is the new one already, the id still the old one.
-    const asked = session.iam.send(new iam.GetUserCommand({ UserName: nameOf(id, state) }));
-    const found = (await withContext(`reading IAM User (${id})`, undefinedIfGone(asked)))?.User;
+    // After a rename the id still is the old name.
+    const response = session.iam.send(new iam.GetUserCommand({ UserName: nameOf(id, state) }));
+    const found = (await withContext(`reading IAM User (${id})`, undefinedIfGone(response)))?.User;
     if (found === undefined) return undefined;
     const properties = {
       arn: found.Arn,
@@ -88,20 +88,20 @@ async function putBoundary(name: string, boundary: string | undefined, { iam: cl
   await withContext(`setting IAM User (${name}) permissions boundary`, client.send(command));
 }
 
-/** A user leaves all groups before it can be deleted (deleteUserGroupMemberships). */
+/** Removes a user from all groups, because AWS does not delete a member of a group (deleteUserGroupMemberships). */
 async function leaveGroups(UserName: string, { iam: client }: AwsSession): Promise<void> {
   const what = `removing IAM User (${UserName}) group memberships`;
-  const asked = undefinedIfGone(client.send(new iam.ListGroupsForUserCommand({ UserName })));
-  for (const { GroupName } of (await withContext(what, asked))?.Groups ?? []) {
+  const response = undefinedIfGone(client.send(new iam.ListGroupsForUserCommand({ UserName })));
+  for (const { GroupName } of (await withContext(what, response))?.Groups ?? []) {
     await withContext(what, undefinedIfGone(client.send(new iam.RemoveUserFromGroupCommand({ UserName, GroupName }))));
   }
 }
 
-/** What keeps AWS from deleting a user: of those, the keys and the password (deleteUserAccessKeys and others). */
+/** forceDestroy: deletes a user's keys and password, because AWS does not delete a user that has any (deleteUserAccessKeys, ...). */
 async function deleteCredentials(UserName: string, { iam: client }: AwsSession): Promise<void> {
   const what = `removing IAM User (${UserName}) access keys`;
-  const asked = undefinedIfGone(client.send(new iam.ListAccessKeysCommand({ UserName })));
-  for (const { AccessKeyId } of (await withContext(what, asked))?.AccessKeyMetadata ?? []) {
+  const response = undefinedIfGone(client.send(new iam.ListAccessKeysCommand({ UserName })));
+  for (const { AccessKeyId } of (await withContext(what, response))?.AccessKeyMetadata ?? []) {
     await withContext(what, undefinedIfGone(client.send(new iam.DeleteAccessKeyCommand({ UserName, AccessKeyId }))));
   }
   const profile = undefinedIfGone(client.send(new iam.DeleteLoginProfileCommand({ UserName })));

@@ -19,7 +19,7 @@ export function buildOf(inputs: Properties): Build {
   return {
     context,
     dockerfile: dockerfile ?? join(context, "Dockerfile"),
-    args: args,
+    args,
     options: [
       ...option("target"),
       ...option("network"),
@@ -83,8 +83,8 @@ function loginOf(inputs: Properties, { log }: DockerSession): Login | undefined 
   const host = server.replace(/^https?:\/\//, "").split("/")[0];
   if (host !== undefined && username !== "" && password !== "") return { server: host, username, password };
   if (username !== password) {
-    const [missing, given] = username === "" ? ["username", "password"] : ["password", "username"];
-    log("warning", `${missing} was not set, although ${given} was; using host credentials file`);
+    const [missing, present] = username === "" ? ["username", "password"] : ["password", "username"];
+    log("warning", `${missing} was not set, although ${present} was; using host credentials file`);
   }
   return undefined;
 }

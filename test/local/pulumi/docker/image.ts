@@ -65,13 +65,13 @@ export const image: ResourceType<DockerSession> = {
 };
 
 /** Adds the hash of the build context, and the platform that the daemon builds for. */
-async function check({ inputs: given }: CheckRequest, session?: DockerSession): Promise<CheckResult> {
-  const inputs = plainProperties(given);
+async function check({ inputs: news }: CheckRequest, session?: DockerSession): Promise<CheckResult> {
+  const inputs = plainProperties(news);
   const failures = [...checkInputs(schema, inputs), ...nameFailures(inputs)];
-  if (failures.length > 0 || areFilesUnknown(inputs)) return { inputs: given, failures };
+  if (failures.length > 0 || areFilesUnknown(inputs)) return { inputs: news, failures };
   const { context, dockerfile } = buildOf(inputs);
   const missing = missingDockerfile(context, dockerfile);
-  if (missing !== undefined) return { inputs: given, failures: [{ property: "build", reason: missing }] };
+  if (missing !== undefined) return { inputs: news, failures: [{ property: "build", reason: missing }] };
   const contextDigest = await contextHash(context, dockerfile);
   const { platform } = (inputs["build"] ?? {}) as { platform?: string };
   if (platform === undefined) {
@@ -84,7 +84,7 @@ async function check({ inputs: given }: CheckRequest, session?: DockerSession): 
     platform: platform ?? hostPlatform,
     contextDigest,
   };
-  return { inputs: markSecrets({ ...inputs, build: completed }, given), failures };
+  return { inputs: markSecrets({ ...inputs, build: completed }, news), failures };
 }
 
 /** Whether the paths of the build's files are still unknown. */
