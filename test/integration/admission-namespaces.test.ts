@@ -12,7 +12,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
 import { denialMessage, waitForPolicy } from "../support/policy-enforcement.ts";
-import { makePolicyStack, openRights, type PolicyStack } from "./policy-stack.ts";
+import { makePolicyStack, grantSecretRights, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath } from "../support/kept-objects.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -83,7 +83,7 @@ describe("the policies select the same namespaces as the helper", () => {
   before(async () => {
     disposable = await startDisposableCluster();
     admin = createKubeClient(readKubeconfig(disposable.kubeconfig));
-    await openRights(admin, id);
+    await grantSecretRights(admin, id);
     for (const [name, labels] of Object.entries(namespaces)) {
       await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name, labels } } });
     }

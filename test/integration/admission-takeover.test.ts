@@ -14,7 +14,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, secretNamed } from "./attacks.ts";
 import { denialMessage, waitForPolicy } from "../support/policy-enforcement.ts";
-import { makePolicyStack, openRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
+import { makePolicyStack, grantSecretRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath, type ServiceAccount } from "../support/kept-objects.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -57,7 +57,7 @@ describe("a helper whose stack has changed its rules and names", () => {
     disposable = await startDisposableCluster();
     const options = readKubeconfig(disposable.kubeconfig);
     admin = createKubeClient(options);
-    await openRights(admin, id);
+    await grantSecretRights(admin, id);
     const env = { ECR_HELPER_BUILD_NAMESPACES: `old-${id}-*,${next}` };
     stack = await makePolicyStack(admin, options, namespace, env);
     for (const name of [made, extended, both, next]) {

@@ -11,7 +11,7 @@ import { cluster, roleArn } from "../local/settings.ts";
 import {
   administrator,
   clientsOf,
-  everything,
+  allowEverything,
   makeIntruder,
   policyArn,
   policyOf,
@@ -36,7 +36,7 @@ describe("a deployer that created a policy that allows everything, and a user an
     ({ id, theirs, lax, own } = intruder);
     [UserName, RoleName, policy] = [id, id, { PolicyArn: policyArn(id) }];
     const PermissionsBoundary = boundaryArn(id);
-    await own.iam.send(new iam.CreatePolicyCommand({ PolicyName: id, PolicyDocument: everything }));
+    await own.iam.send(new iam.CreatePolicyCommand({ PolicyName: id, PolicyDocument: allowEverything }));
     await own.iam.send(new iam.CreateUserCommand({ UserName, PermissionsBoundary }));
     const mine = trusting(intruder.userArn);
     await own.iam.send(new iam.CreateRoleCommand({ RoleName, AssumeRolePolicyDocument: mine, PermissionsBoundary }));
@@ -62,7 +62,7 @@ describe("a deployer that created a policy that allows everything, and a user an
     const denied = "with an explicit deny in a permissions boundary";
     assert.ok((await who.ecr.send(new ecr.GetAuthorizationTokenCommand())).authorizationData);
     await refused(who.iam.send(new iam.CreateUserCommand({ UserName: `${id}-3` })), "iam:CreateUser", denied);
-    const version = { ...policy, PolicyDocument: everything };
+    const version = { ...policy, PolicyDocument: allowEverything };
     await refused(who.iam.send(new iam.CreatePolicyVersionCommand(version)), "iam:CreatePolicyVersion", denied);
     const unbounded = who.iam.send(new iam.DeleteUserPermissionsBoundaryCommand({ UserName }));
     await refused(unbounded, "iam:DeleteUserPermissionsBoundary", denied);
@@ -103,7 +103,7 @@ describe("a deployer that created a policy that allows everything, and a user an
       await refused(own.iam.send(new iam.AttachUserPolicyCommand({ UserName, PolicyArn })), "iam:AttachUserPolicy");
       await refused(own.iam.send(new iam.AttachRolePolicyCommand({ RoleName, PolicyArn })), "iam:AttachRolePolicy");
     }
-    const inline = { PolicyName: "more", PolicyDocument: everything };
+    const inline = { PolicyName: "more", PolicyDocument: allowEverything };
     await refused(own.iam.send(new iam.PutUserPolicyCommand({ UserName, ...inline })), "iam:PutUserPolicy");
     await refused(own.iam.send(new iam.PutRolePolicyCommand({ RoleName, ...inline })), "iam:PutRolePolicy");
   });

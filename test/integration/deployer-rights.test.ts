@@ -7,7 +7,15 @@ import * as iam from "@aws-sdk/client-iam";
 import { AssumeRoleCommand } from "@aws-sdk/client-sts";
 import { boundaryArn } from "../support/deployer.ts";
 import { account, aws, cluster, issuer, roleArn } from "../local/settings.ts";
-import { administrator, everything, makeIntruder, refused, trusting, type Clients, type Intruder } from "./intruder.ts";
+import {
+  administrator,
+  allowEverything,
+  makeIntruder,
+  refused,
+  trusting,
+  type Clients,
+  type Intruder,
+} from "./intruder.ts";
 
 describe("a deployer with the rights of infra/deployer-policy.json", () => {
   let intruder: Intruder;
@@ -43,7 +51,7 @@ describe("a deployer with the rights of infra/deployer-policy.json", () => {
 
   it("cannot change the boundary or policies of other names", async () => {
     for (const PolicyArn of [boundaryArn(id), lax]) {
-      const version = { PolicyArn, PolicyDocument: everything, SetAsDefault: true };
+      const version = { PolicyArn, PolicyDocument: allowEverything, SetAsDefault: true };
       await refused(own.iam.send(new iam.CreatePolicyVersionCommand(version)), "iam:CreatePolicyVersion");
       const first = { PolicyArn, VersionId: "v1" };
       await refused(own.iam.send(new iam.SetDefaultPolicyVersionCommand(first)), "iam:SetDefaultPolicyVersion");
@@ -52,7 +60,7 @@ describe("a deployer with the rights of infra/deployer-policy.json", () => {
       const tags = { PolicyArn, Tags: [{ Key: "a", Value: "b" }] };
       await refused(own.iam.send(new iam.TagPolicyCommand(tags)), "iam:TagPolicy");
     }
-    const made = { PolicyName: `${id}-boundary`, Path: "/", PolicyDocument: everything };
+    const made = { PolicyName: `${id}-boundary`, Path: "/", PolicyDocument: allowEverything };
     await refused(own.iam.send(new iam.CreatePolicyCommand(made)), "iam:CreatePolicy");
   });
 
@@ -71,7 +79,7 @@ describe("a deployer with the rights of infra/deployer-policy.json", () => {
     await refused(own.iam.send(new iam.DeleteRoleCommand({ RoleName })), "iam:DeleteRole");
     const session = { RoleArn: roleArn(theirs), RoleSessionName: id };
     await refused(own.sts.send(new AssumeRoleCommand(session)), "sts:AssumeRole");
-    const inline = { UserName: `${id}-user`, PolicyName: "more", PolicyDocument: everything };
+    const inline = { UserName: `${id}-user`, PolicyName: "more", PolicyDocument: allowEverything };
     await refused(own.iam.send(new iam.PutUserPolicyCommand(inline)), "iam:PutUserPolicy");
   });
 

@@ -22,7 +22,7 @@ export const administrator = "arn:aws:iam::aws:policy/AdministratorAccess";
 export const policyOf = (statement: object): string =>
   JSON.stringify({ Version: "2012-10-17", Statement: [statement] });
 /** A policy that allows everything, as JSON. */
-export const everything = policyOf({ Effect: "Allow", Action: "*", Resource: "*" });
+export const allowEverything = policyOf({ Effect: "Allow", Action: "*", Resource: "*" });
 /** A trust policy for the principal with an ARN; for the account by default. */
 export const trusting = (AWS = `arn:aws:iam::${account}:root`): string =>
   policyOf({ Effect: "Allow", Principal: { AWS }, Action: "sts:AssumeRole" });
@@ -87,7 +87,7 @@ export async function makeIntruder(): Promise<Intruder> {
   const [name, theirs, lax] = [`${id}-user`, `${id}-theirs`, `${id}-lax`];
   const user = await createDeployer(root, name, id);
   await user.allow(await deployerPolicy(id));
-  await root.send(new iam.CreatePolicyCommand({ PolicyName: lax, PolicyDocument: everything }));
+  await root.send(new iam.CreatePolicyCommand({ PolicyName: lax, PolicyDocument: allowEverything }));
   await root.send(new iam.CreateUserCommand({ UserName: theirs }));
   await root.send(new iam.CreateRoleCommand({ RoleName: theirs, AssumeRolePolicyDocument: trusting() }));
   await root.send(new iam.AttachRolePolicyCommand({ RoleName: theirs, PolicyArn: administrator }));

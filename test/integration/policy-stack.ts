@@ -16,7 +16,7 @@ export interface PolicyStack {
 const post = async (admin: Kube, path: string, body: object): Promise<unknown> => admin({ method: "POST", path, body });
 
 /** Grants all service accounts every right to secrets and service accounts, so that only the policies decide. */
-export async function openRights(admin: Kube, name: string): Promise<void> {
+export async function grantSecretRights(admin: Kube, name: string): Promise<void> {
   const rbac = "/apis/rbac.authorization.k8s.io/v1";
   const rules = [{ apiGroups: [""], resources: ["secrets", "serviceaccounts"], verbs: ["*"] }];
   await post(admin, `${rbac}/clusterroles`, { metadata: { name }, rules });

@@ -27,7 +27,7 @@ import { pulumiFolder } from "./pulumi/pulumi-home.ts";
 import { pulumiEnvironment } from "./pulumi/toolchain.ts";
 import {
   respondsOk,
-  hasDied,
+  hasCrashed,
   isRunning,
   LocalCloudError,
   run,
@@ -85,7 +85,7 @@ export const isCloudRunning = (): boolean => inMemoryParts.every(isRunning);
  */
 export async function startCloud(): Promise<boolean> {
   // No dockerd of its own is needed where the machine has a Docker engine.
-  if (parts.every((part) => isRunning(part) || (part === "dockerd" && !hasDied(part)))) return false;
+  if (parts.every((part) => isRunning(part) || (part === "dockerd" && !hasCrashed(part)))) return false;
   await installPackages(cloudPrograms);
   const emulator = await installEmulator();
   const awsCli = await installAwsCli();

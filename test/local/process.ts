@@ -65,7 +65,7 @@ export function startBackground({ name, command, args, env = {} }: Background): 
 export const isRunning = (name: string): boolean => recordedPid(name) !== undefined;
 
 /** Whether a background process was started under this name and has ended without being stopped. */
-export const hasDied = (name: string): boolean => existsSync(join(records, name)) && !isRunning(name);
+export const hasCrashed = (name: string): boolean => existsSync(join(records, name)) && !isRunning(name);
 
 function recordedPid(name: string): number | undefined {
   const [pid, started] = (readOrUndefined(join(records, name)) ?? "").split(" ");

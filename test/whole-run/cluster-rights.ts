@@ -21,17 +21,17 @@ interface Rule {
 }
 
 /** Where a rule applies: in a build namespace, in the helper's own, or in all namespaces and to cluster-scoped resources. */
-export type Place = "build" | "own" | "everywhere";
+export type Scope = "build" | "own" | "everywhere";
 
 /** Each right that rules grant: `build: patch secrets ecr-creds`. */
-export const rightsOf = (place: Place, rules: readonly Rule[] = []): string[] =>
+export const rightsOf = (place: Scope, rules: readonly Rule[] = []): string[] =>
   rules.flatMap(({ resources, resourceNames = [""], verbs }) =>
     resources.flatMap((resource) =>
       resourceNames.flatMap((name) => verbs.map((verb) => right(place, verb, resource, name))),
     ),
   );
 
-const right = (place: Place, verb: string, resource: string, name: string): string =>
+const right = (place: Scope, verb: string, resource: string, name: string): string =>
   `${place}: ${verb} ${resource} ${name}`.trimEnd();
 
 /** How requests compare with the roles. */
@@ -84,14 +84,14 @@ function helperOf({ user, requestURI }: AuditEvent): string | undefined {
 }
 
 /** The right that a request needs. Names that contain a region or a stack's name are replaced by those of the granted rights. */
-function rightIn(place: Place, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string {
+function rightIn(place: Scope, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string {
   const named = name
     .replace(/^ecr-creds-\w+-\w+-\d$/, "ecr-creds")
     .replace(/^ecr-helper-.+-stack$/, "ecr-helper-test-stack");
   return right(place, verb, resource, named);
 }
 
-const placesOf = ({ objectRef }: AuditEvent, helper: string): Place[] =>
+const placesOf = ({ objectRef }: AuditEvent, helper: string): Scope[] =>
   objectRef?.namespace === undefined
     ? ["everywhere"]
     : [...(objectRef.namespace === helper ? ["own" as const] : []), "build", "everywhere"];
