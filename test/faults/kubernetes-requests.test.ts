@@ -163,8 +163,10 @@ describe("requests to the Kubernetes API that fail", { concurrency: true }, () =
       const body = { secrets: null };
       await proxied.parts.admin({ method: "PATCH", path, contentType: "application/merge-patch+json", body });
       await storm.reached(21);
-      const slowly = gapsOf(storm).filter((gap) => gap >= 450);
-      assert.equal(slowly.length, 2, gapsOf(storm).join(", "));
+      const gaps = gapsOf(storm);
+      // After the tenth write and the twentieth. A busy machine may delay others, but not most of them.
+      for (const pause of [gaps[9], gaps[19]]) assert.ok((pause ?? 0) >= 450, gaps.join(", "));
+      assert.ok(gaps.filter((gap) => gap >= 450).length < gaps.length / 2, gaps.join(", "));
       const since = Date.now();
       storm.lift();
       const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
