@@ -80,7 +80,7 @@ describe("images of the Docker stand-in", () => {
   it("mark the login as secret in the state", () => {
     const { __inputs: remembered, ...outputs } = live.outputs;
     assert.ok(isSecret(remembered));
-    assert.doesNotMatch(JSON.stringify(outputs), new RegExp(password().slice(0, 20)));
+    assert.ok(!JSON.stringify(outputs).includes(password().slice(0, 20)));
     assert.equal(outputs["registryServer"], server);
   });
 

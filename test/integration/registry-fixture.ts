@@ -136,13 +136,20 @@ async function createFixture(): Promise<void> {
 }
 
 async function removeFixture(): Promise<void> {
-  for (const repositoryName of [repository, other]) {
-    await clients.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName, force: true }));
+  try {
+    for (const repositoryName of [repository, other]) {
+      await clients.ecr.send(new ecr.DeleteRepositoryCommand({ repositoryName, force: true }));
+    }
+    await clients.iam.send(new iam.DeleteUserPolicyCommand({ UserName: id, PolicyName: "inline" }));
+    const { PolicyNames = [] } = await clients.iam.send(new iam.ListRolePoliciesCommand({ RoleName: id }));
+    for (const PolicyName of PolicyNames) {
+      await clients.iam.send(new iam.DeleteRolePolicyCommand({ RoleName: id, PolicyName }));
+    }
+    await clients.iam.send(new iam.DeleteRoleCommand({ RoleName: id }));
+    await clients.iam.send(new iam.DeleteAccessKeyCommand({ UserName: id, AccessKeyId: user.accessKeyId }));
+    await clients.iam.send(new iam.DeleteUserCommand({ UserName: id }));
+  } finally {
+    // A server that listens would keep the process from ending.
+    await gateway.close();
   }
-  await clients.iam.send(new iam.DeleteUserPolicyCommand({ UserName: id, PolicyName: "inline" }));
-  await clients.iam.send(new iam.DeleteRolePolicyCommand({ RoleName: id, PolicyName: "inline" }));
-  await clients.iam.send(new iam.DeleteRoleCommand({ RoleName: id }));
-  await clients.iam.send(new iam.DeleteAccessKeyCommand({ UserName: id, AccessKeyId: user.accessKeyId }));
-  await clients.iam.send(new iam.DeleteUserCommand({ UserName: id }));
-  await gateway.close();
 }
