@@ -229,9 +229,9 @@ describe("the stack, end to end", () => {
     });
   });
 
-  it("rolls the Deployment to a new digest when a source file of the helper changes", async () => {
-    const file = join(project, "helper/run.ts");
-    await writeFile(file, (await readFile(file, "utf8")).replace('"stopped"', '"stopped now"'));
+  it("rolls the Deployment to a new digest when a source file in a folder of the helper changes", async () => {
+    const file = join(project, "helper/observability/http-server.ts");
+    await writeFile(file, (await readFile(file, "utf8")).replace('"only /healthz', '"just /healthz'));
     const { code, stderr } = await command("up");
     assert.equal(code, 0, stderr);
     assert.deepEqual(changesOf({ stderr }).sort(), ["updated Deployment ecr-helper", "updated Image ecr-helper"]);
