@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { mistakesOf } from "../support/mistakes.ts";
+import { mistakesOf } from "../support/config-error.ts";
 import { eksCluster, runProgram, type RunOptions } from "../support/program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };

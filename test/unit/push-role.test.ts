@@ -11,7 +11,7 @@ import { Planner } from "../../helper/controller/plan.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
-import { mistakesOf } from "../support/mistakes.ts";
+import { mistakesOf } from "../support/config-error.ts";
 import { account, runProgram, type Program, type Registered } from "../support/program.ts";
 
 const cluster = { kubeconfig: "Pulumi.yaml" };

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import type { Registry } from "../../infra/registry.ts";
 import { account, runProgram } from "../support/program.ts";
-import { mistakesOf } from "../support/mistakes.ts";
+import { mistakesOf } from "../support/config-error.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");

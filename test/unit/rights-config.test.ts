@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { account } from "../support/program.ts";
-import { mistakesOf } from "../support/mistakes.ts";
+import { mistakesOf } from "../support/config-error.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource: refuse, call: refuse }, "ecr-helper", "test");
