@@ -7,7 +7,16 @@ import { freePort } from "../support/api-server.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
 import { succeeds } from "../local/process.ts";
 import { waitForObject } from "../local/watch.ts";
-import { answer, abort, abortAfterForward, delay, drip, truncate, type Fault } from "../support/fault.ts";
+import {
+  answer,
+  abort,
+  abortAfterForward,
+  delay,
+  drip,
+  truncate,
+  kubernetesStatus,
+  type Fault,
+} from "../support/fault.ts";
 import type { InjectedFault, RequestMatcher } from "../support/proxy.ts";
 import {
   assertNoPasswordLogged,
@@ -18,8 +27,6 @@ import {
 } from "./proxied-helper.ts";
 
 const id = randomBytes(3).toString("hex");
-const status = (code: number, reason: string, headers = {}): Fault =>
-  answer(code, { kind: "Status", apiVersion: "v1", status: "Failure", code, reason, message: "the test" }, headers);
 const gapsOf = ({ hits }: InjectedFault): number[] => hits.slice(1).map((at, index) => at - (hits[index] ?? 0));
 const slug = (what: string): string => what.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
 
@@ -37,17 +44,17 @@ interface Case {
 describe("requests to the Kubernetes API that fail", { concurrency: true }, () => {
   describe("writes that fail, in a namespace each", { concurrency: true }, () => {
     const cases: Readonly<Record<string, Case>> = {
-      "403": { fault: status(403, "Forbidden"), logged: /answered 403 Forbidden; trying/ },
-      "404": { fault: status(404, "NotFound") },
-      "409 again and again": { fault: status(409, "Conflict"), logged: /answered 409 Conflict; trying/ },
-      "410": { fault: status(410, "Expired"), logged: /answered 410 Expired; trying/ },
-      "422": { fault: status(422, "Invalid"), logged: /answered 422 Invalid; trying/ },
+      "403": { fault: kubernetesStatus(403, "Forbidden"), logged: /answered 403 Forbidden; trying/ },
+      "404": { fault: kubernetesStatus(404, "NotFound") },
+      "409 again and again": { fault: kubernetesStatus(409, "Conflict"), logged: /answered 409 Conflict; trying/ },
+      "410": { fault: kubernetesStatus(410, "Expired"), logged: /answered 410 Expired; trying/ },
+      "422": { fault: kubernetesStatus(422, "Invalid"), logged: /answered 422 Invalid; trying/ },
       "429 with Retry-After": {
-        fault: status(429, "TooManyRequests", { "retry-after": "3" }),
+        fault: kubernetesStatus(429, "TooManyRequests", { "retry-after": "3" }),
         logged: /answered 429 TooManyRequests; trying/,
         minRetryMs: 3_000,
       },
-      "500": { fault: status(500, "InternalError"), logged: /answered 500 InternalError; trying/ },
+      "500": { fault: kubernetesStatus(500, "InternalError"), logged: /answered 500 InternalError; trying/ },
       "503 by somebody else": {
         fault: answer(503, "busy"),
         logged: /answered 503 with something that is not Kubernetes'/,
@@ -159,7 +166,7 @@ describe("requests to the Kubernetes API that fail", { concurrency: true }, () =
       const path = accountPath(namespace);
       const isPatch: RequestMatcher = ({ method, path: requestPath }) =>
         method === "PATCH" && requestPath.startsWith(`${path}?`);
-      const storm = proxied.kubernetes.inject(isPatch, status(409, "Conflict"));
+      const storm = proxied.kubernetes.inject(isPatch, kubernetesStatus(409, "Conflict"));
       const body = { secrets: null };
       await proxied.parts.admin({ method: "PATCH", path, contentType: "application/merge-patch+json", body });
       await storm.reached(21);
@@ -182,10 +189,13 @@ describe("requests to the Kubernetes API that fail", { concurrency: true }, () =
 
   describe("reads that fail, in a namespace each", { concurrency: true }, () => {
     const cases: Readonly<Record<string, Case>> = {
-      "410 to lists and watches": { fault: status(410, "Expired"), immediateRetries: 1 },
-      "429 with Retry-After": { fault: status(429, "TooManyRequests", { "retry-after": "3" }), minRetryMs: 3_000 },
-      "403": { fault: status(403, "Forbidden"), logged: /cannot be read: .*answered 403/ },
-      "500": { fault: status(500, "InternalError") },
+      "410 to lists and watches": { fault: kubernetesStatus(410, "Expired"), immediateRetries: 1 },
+      "429 with Retry-After": {
+        fault: kubernetesStatus(429, "TooManyRequests", { "retry-after": "3" }),
+        minRetryMs: 3_000,
+      },
+      "403": { fault: kubernetesStatus(403, "Forbidden"), logged: /cannot be read: .*answered 403/ },
+      "500": { fault: kubernetesStatus(500, "InternalError") },
       "the watch is closed at once": { fault: answer(200) },
       "the watch is garbage": { fault: answer(200, "garbage\ngarbage\n") },
       "HTML instead of JSON": { fault: answer(200, "<html>\n</html>\n") },

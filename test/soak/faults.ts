@@ -10,6 +10,7 @@ import {
   resetAfterForward,
   silence,
   type Exchange,
+  kubernetesStatus,
   type Fault,
 } from "../support/fault.ts";
 import type { RequestMatcher, Proxy } from "../support/proxy.ts";
@@ -80,8 +81,6 @@ const watchFault = (name: string, toOpen: (exchange: Exchange) => void, toNew: F
 const aws = (status: number, type: string, headers = {}): Fault =>
   answer(status, { __type: type, message: "the soak" }, { "content-type": "application/x-amz-json-1.1", ...headers });
 const tokens = (authorizationData: object[]): Fault => answer(200, { authorizationData });
-const kube = (code: number, reason: string, headers = {}): Fault =>
-  answer(code, { kind: "Status", apiVersion: "v1", status: "Failure", code, reason, message: "the soak" }, headers);
 const end: Fault = async ({ outgoing }) => {
   outgoing.writeHead(200, { "content-type": "application/json" }).end();
   return Promise.resolve();
@@ -108,11 +107,11 @@ export const faultKinds: readonly FaultKind[] = [
   requestFault("kubernetes", "resets", reset),
   requestFault("kubernetes", "resets after the work", resetAfterForward, isWrite),
   requestFault("kubernetes", "is cut off", truncate(100)),
-  requestFault("kubernetes", "401", kube(401, "Unauthorized")),
-  requestFault("kubernetes", "409 for every write", kube(409, "Conflict"), isWrite),
-  requestFault("kubernetes", "429 with Retry-After", kube(429, "TooManyRequests", { "retry-after": "2" })),
-  requestFault("kubernetes", "500", kube(500, "InternalError")),
-  requestFault("kubernetes", "503 for every write", kube(503, "ServiceUnavailable"), isWrite),
+  requestFault("kubernetes", "401", kubernetesStatus(401, "Unauthorized")),
+  requestFault("kubernetes", "409 for every write", kubernetesStatus(409, "Conflict"), isWrite),
+  requestFault("kubernetes", "429 with Retry-After", kubernetesStatus(429, "TooManyRequests", { "retry-after": "2" })),
+  requestFault("kubernetes", "500", kubernetesStatus(500, "InternalError")),
+  requestFault("kubernetes", "503 for every write", kubernetesStatus(503, "ServiceUnavailable"), isWrite),
   requestFault("kubernetes", "HTML", answer(200, "<html>a portal</html>")),
   requestFault("kubernetes", "is slow", delay(1_500)),
   requestFault("kubernetes", "drips", drip(200, 10)),

@@ -102,6 +102,10 @@ export const answer =
     return Promise.resolve();
   };
 
+/** Answers in place of the API server with a Status that refuses: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ */
+export const kubernetesStatus = (code: number, reason: string, headers: OutgoingHttpHeaders = {}): Fault =>
+  answer(code, { kind: "Status", apiVersion: "v1", status: "Failure", code, reason, message: "the test" }, headers);
+
 /** Answers with bytes that are not HTTP. */
 export const garble: Fault = async ({ socket }) => {
   socket?.end("\u0000\u0001garbage\n");
