@@ -111,8 +111,9 @@ class TokenRefresher {
     if (!this.#states.some(({ due }) => due <= now)) return [];
     return this.#states.filter(({ name, due, failures, denials }) => {
       const isRetry = failures + denials > 0;
-      const lifeSoFar = Math.max(0, due - (this.#tokens.get(name)?.issuedAt ?? due));
-      const slack = isRetry ? 0 : coalesceFraction * lifeSoFar;
+      // A restored token from the future would have waited less than no time.
+      const waitingTime = Math.max(0, due - (this.#tokens.get(name)?.issuedAt ?? due));
+      const slack = isRetry ? 0 : coalesceFraction * waitingTime;
       return due - slack <= now;
     });
   }

@@ -35,7 +35,7 @@ import {
 } from "../../helper/shared/namespace-rules.ts";
 
 /** Which traffic of the helper's pod the NetworkPolicy restricts. */
-export const networkPolicies = ["none", "ingress", "all"] as const;
+const networkPolicies = ["none", "ingress", "all"] as const;
 
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
 export interface StackConfig extends NamespaceRules, IamOptions, RepositoryConfig, RightsConfig {
