@@ -32,12 +32,10 @@ const creations: readonly RequestKind[][] = [
   [
     ...calls("ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy", "iam:AttachUserPolicy", "iam:CreateAccessKey"),
     ...made("/serviceaccounts/ecr-helper", `/secrets/${firstPull}`, `/${build}/roles/${role}`),
-    ...made(`/${name}/roles/${role}`),
+    ...made(`/${name}/roles/${role}`, "/networkpolicies/ecr-helper"),
   ],
   made(
     "/secrets/ecr-helper",
-    // Not in the step before: that one is as large as the engine creates at once.
-    "/networkpolicies/ecr-helper",
     `/clusterrolebindings/${owner}`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,
@@ -71,6 +69,9 @@ const deletions: readonly RequestKind[][] = [
   calls("iam:DeletePolicy", "ecr:DeleteRepository", "iam:DeleteUser"),
 ];
 
+/** `up` that creates as many resources at once as any step has; by default the engine's limit depends on the machine. */
+const up = [...commands.up, "--parallel", "16"];
+
 const count = (steps: readonly RequestKind[][]): number => steps.flat().length;
 
 /** Resolves when the registry has an image of the stack, before the push returns. */
@@ -85,7 +86,7 @@ describe("pulumi commands that are killed at every resource of a stack", () => {
   after(async () => removeStackAndNamespace(stack, build));
 
   it("continue after an up was killed before it created anything, once its pending operations are cleared", async () => {
-    await stack.killedAt(creations[0] ?? [], commands.up, "before");
+    await stack.killedAt(creations[0] ?? [], up, "before");
     await stack.pulumi("cancel", "--yes");
     // A provider of Pulumi may be among them: it exists in the state alone.
     const begun = (await stack.pendingOperations()).filter(
@@ -98,11 +99,11 @@ describe("pulumi commands that are killed at every resource of a stack", () => {
 
   it("continue after an up was killed before it recorded resources, once they are imported, and create nothing twice", async (t) => {
     for (const step of creations) {
-      await stack.killedAt(step, commands.up);
+      await stack.killedAt(step, up);
       const pending = await recoverState(stack);
       assert.ok(pending.length >= step.length, JSON.stringify(pending));
       if (step !== creations[2]) continue;
-      await stack.killedWhen(isPushed(), commands.up);
+      await stack.killedWhen(isPushed(), up);
       await recoverState(stack);
     }
     const { code, output, milliseconds } = await stack.up();
