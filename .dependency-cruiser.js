@@ -9,6 +9,7 @@ const rooms = {
   ecr: ["config", "runtime", "shared"],
   resources: ["ecr", "kube", "config", "runtime", "shared"],
   cache: ["resources", "kube", "config", "runtime", "shared"],
+  election: ["kube", "config", "runtime", "shared"],
   observability: ["ecr", "kube", "config", "runtime", "shared"],
   controller: ["cache", "observability", "resources", "ecr", "kube", "config", "runtime", "shared"],
 };

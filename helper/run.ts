@@ -2,18 +2,12 @@
 import { ClusterCache } from "./cache/cluster-cache.ts";
 import { Informers } from "./cache/informers.ts";
 import { readConfig, type HelperConfig } from "./config/helper-config.ts";
-import { Controller } from "./controller/controller.ts";
-import { restoreTokens } from "./controller/restore-tokens.ts";
-import { cleanUpOnShutdown } from "./controller/shutdown.ts";
-import { Writer } from "./controller/writer.ts";
-import { accessDeniedHint } from "./ecr/access-denied.ts";
-import { ecrTokenSource } from "./ecr/client.ts";
-import { runTokenRefresher } from "./ecr/token-refresher.ts";
-import type { Tokens } from "./ecr/token.ts";
+import { Worker } from "./controller/worker.ts";
+import { Elector, type Candidacy } from "./election/elector.ts";
 import { createKubeClient, createKubeStream, type KubeOptions } from "./kube/client.ts";
 import { ConcurrencyLimit } from "./kube/concurrency-limit.ts";
 import type { ObjectRef } from "./kube/object-ref.ts";
-import type { Kube, KubeStream, PartialObjectMetadata } from "./kube/types.ts";
+import type { Kube, KubeStream } from "./kube/types.ts";
 import { recordWarning } from "./observability/event-recorder.ts";
 import { serveHealth } from "./observability/http-server.ts";
 import { Metrics } from "./observability/metrics.ts";
@@ -22,6 +16,9 @@ import { systemClock } from "./runtime/clock.ts";
 import type { LogStream } from "./runtime/log-stream.ts";
 import { createLog, type Log } from "./runtime/logger.ts";
 import { errorMessage } from "./shared/messages.ts";
+
+/** How long a helper that ends waits for the Lease, in milliseconds: with a holder that is gone, longer than the Lease is valid. */
+const lastTermTimeout = 22_000;
 
 /** Time and chance, as every part takes them. */
 const timing = { clock: systemClock, random: Math.random };
@@ -54,18 +51,18 @@ class Helper {
   readonly #metrics: Metrics;
   readonly #cache: ClusterCache;
   readonly #informers: Informers;
-  readonly #writer: Writer;
-  readonly #controller: Controller;
+  readonly #elector: Elector;
+  readonly #worker: Worker;
   readonly #status: Status;
-  #tokens: Tokens = new Map();
   /** The namespaces with an object that the cache could not read. */
   readonly #invalid = new Set<string>();
 
   constructor(config: HelperConfig, log: Log, cluster: KubeOptions, signal: AbortSignal) {
     [this.#config, this.#log, this.#signal] = [config, log, signal];
     this.#metrics = new Metrics(config, {
-      states: () => this.#controller.states(),
+      states: () => this.#worker.states(),
       isFullySynced: () => this.#status.isFullySynced(),
+      isLeading: () => this.#elector.isLeading(),
     });
     const limit = new ConcurrencyLimit();
     const observed: KubeOptions = {
@@ -76,32 +73,31 @@ class Helper {
       },
     };
     [this.#kube, this.#stream] = [createKubeClient(observed), createKubeStream(observed)];
+    this.#elector = new Elector(config, { ...timing, kube: createKubeClient(observed), stream: this.#stream, log });
     this.#cache = new ClusterCache(
       config,
       (namespace) => this.#onChange(namespace),
       (namespace, error) => this.#onInvalid(namespace, error),
     );
     this.#informers = new Informers(this.#cache);
-    this.#writer = new Writer(this.#kube, config, this.#cache);
-    this.#controller = new Controller(
-      config,
-      this.#cache,
-      (namespace) => this.#informers.syncStateOf(namespace),
-      {
-        ...timing,
-        writer: this.#writer,
-        warn: (namespace, object, reason, message) => this.#warn(namespace, object, reason, message),
-        log,
-        metrics: this.#metrics,
-        concurrency: () => limit.value,
-      },
-      signal,
-    );
-    this.#status = new Status(config.namespace, [...config.tokenRequests.keys()], {
-      tokens: () => this.#tokens,
+    this.#worker = new Worker(config, this.#cache, this.#informers, {
+      ...timing,
+      kube: this.#kube,
+      writes: createKubeClient({ ...observed, mayWrite: () => this.#elector.isLeading() }),
+      warn: (namespace, object, reason, message) => this.#warn(namespace, object, reason, message),
+      prepared: () => this.#elector.notify(),
+      log,
+      metrics: this.#metrics,
+      concurrency: () => limit.value,
+    });
+    this.#status = new Status(config, {
+      tokens: () => this.#worker.tokens,
       targets: () => this.#cache.targets(),
-      states: () => this.#controller.states(),
-      stalled: () => this.#controller.stalled(),
+      states: () => this.#worker.states(),
+      stalled: () => this.#worker.stalled(),
+      isLeading: () => this.#elector.isLeading(),
+      holder: () => this.#elector.holder,
+      unlisted: () => this.#informers.unlisted,
       now: timing.clock.now,
     });
   }
@@ -111,10 +107,13 @@ class Helper {
     const { pod, port } = this.#config;
     const server = await serveHealth(this.#status, async () => this.#metrics.text(), port);
     this.#log("info", `Deployment: ${pod}`, { pod });
+    const following = new AbortController();
+    const followed = this.#elector.follow(following.signal);
     try {
-      await Promise.all([this.#watchCluster(), this.#refreshTokens()]);
-      await cleanUpOnShutdown(this.#config, this.#cache, this.#writer, this.#kube, this.#log);
+      await Promise.all([this.#watchCluster(), this.#workOrStandBy()]);
     } finally {
+      following.abort();
+      await followed;
       server.close();
       server.closeAllConnections();
     }
@@ -134,41 +133,26 @@ class Helper {
     );
   }
 
-  async #refreshTokens(): Promise<void> {
-    const { tokenRequests, registries, namespace, deployment } = this.#config;
-    const restored = await this.#restoreTokens();
-    await runTokenRefresher(
-      [...tokenRequests.keys()],
-      restored,
-      {
-        ...timing,
-        tokenSource: ecrTokenSource(tokenRequests, registries[0]?.region ?? ""),
-        log: this.#log,
-        refreshed: (tokens) => this.#onTokens(tokens),
-        requested: (name, result) => this.#metrics.countTokenRequest(name, result),
-        failing: (_, reason) =>
-          this.#warn(namespace, { kind: "Deployment", name: deployment }, "NoAuthorizationToken", reason),
-        accessDeniedHint: accessDeniedHint(this.#config),
-      },
-      this.#signal,
-    );
-  }
-
-  async #restoreTokens(): Promise<Tokens> {
-    const isIntact = (name: string, found: PartialObjectMetadata): boolean =>
-      this.#cache.projectSecret(name, found).modifiedBy === undefined;
-    return restoreTokens(this.#config, this.#kube, { ...timing, isIntact, log: this.#log }, this.#signal);
-  }
-
-  #onTokens(tokens: Tokens): void {
-    this.#tokens = tokens;
-    this.#metrics.setTokenExpiry(tokens);
-    this.#controller.refresh(tokens);
+  async #workOrStandBy(): Promise<void> {
+    let hasWorked = false;
+    const candidacy: Candidacy = {
+      isPrepared: () => this.#status.isPrepared(),
+      asks: () => this.#status.asksForLease(),
+      standsBy: () => void this.#worker.prepare(this.#signal),
+    };
+    while (!this.#signal.aborted) {
+      const term = await this.#elector.acquire(candidacy, this.#signal);
+      hasWorked = term !== undefined;
+      if (term !== undefined) await this.#worker.work(term, this.#signal);
+    }
+    if (hasWorked) return;
+    const last: Candidacy = { isPrepared: () => true, asks: () => true, standsBy: () => undefined };
+    await this.#worker.cleanUp(async () => this.#elector.acquire(last, AbortSignal.timeout(lastTermTimeout)));
   }
 
   /** An object changed. A namespace that is not known completely is enqueued by `#onListed`. */
   #onChange(namespace: string): void {
-    if (this.#informers.syncStateOf(namespace) === "known") this.#controller.enqueue(namespace, true);
+    if (this.#informers.syncStateOf(namespace) === "known") this.#worker.enqueue(namespace, true);
   }
 
   /** A collection was listed: of one namespace, or of all. */
@@ -177,7 +161,8 @@ class Helper {
       namespace === undefined ? [...this.#cache.targets(), ...this.#cache.namespacesWithObjects()] : [namespace];
     // A namespace that is still unknown is enqueued after the last of its lists.
     for (const one of new Set(all))
-      if (this.#informers.syncStateOf(one) !== "unknown") this.#controller.enqueue(one, false);
+      if (this.#informers.syncStateOf(one) !== "unknown") this.#worker.enqueue(one, false);
+    this.#elector.notify();
   }
 
   /** Logs an error once for each namespace, as watches repeat the object. */

@@ -21,7 +21,7 @@ export interface RbacArgs {
   readonly ownNamespace: string;
   /** The same name, which resolves when the namespace exists. */
   readonly namespace: pulumi.Input<string>;
-  /** Name of the helper's Deployment, which the helper watches to see what happens to it. */
+  /** Name of the helper's Deployment, which the helper watches to see what happens to it, and of the Lease. */
   readonly deployment: string;
   /** Names of the secrets that builds log in with. */
   readonly basicAuthSecrets: pulumi.Input<string[]>;
@@ -137,6 +137,8 @@ export class Rbac extends pulumi.ComponentResource {
       rule("secrets", ownSecrets, ["get"]),
       recordEvents,
       rule("deployments", [deployment], ["get", "list", "watch"], "apps"),
+      // A PUT creates the Lease where there is none, so that this right, too, is for the one name.
+      rule("leases", [deployment], ["get", "list", "watch", "create", "update"], "coordination.k8s.io"),
     ]);
   }
 

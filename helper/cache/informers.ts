@@ -47,6 +47,11 @@ export class Informers {
     return leastSynced([this.#leastSynced.get(undefined) ?? "known", this.#leastSynced.get(namespace) ?? "known"]);
   }
 
+  /** How many collections were not listed yet. One that cannot be read does not count. */
+  get unlisted(): number {
+    return [...this.#syncStates.values()].filter((state) => state === "unknown").length;
+  }
+
   /** Watches everything until the signal aborts. Never rejects. */
   async run({ log, listed, failed, ...reflecting }: InformerDependencies, signal: AbortSignal): Promise<void> {
     const collectionCount = this.#syncStates.size;

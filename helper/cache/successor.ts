@@ -21,7 +21,12 @@ export function successorOf(config: HelperConfig, { spec }: Deployment): HelperC
   const env = Object.fromEntries(
     spec.template.spec.containers.flatMap(({ env = [] }) => env.map(({ name, value }) => [name, value])),
   );
-  return readConfig({ ...env, ECR_HELPER_NAMESPACE: config.namespace, ECR_HELPER_POD: config.pod });
+  return readConfig({
+    ...env,
+    ECR_HELPER_NAMESPACE: config.namespace,
+    ECR_HELPER_POD: config.pod,
+    ECR_HELPER_TEMPLATE: config.template,
+  });
 }
 
 /** The only build namespaces that the successor keeps; undefined when patterns or a selector leave that to the successor. */

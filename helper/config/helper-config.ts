@@ -58,6 +58,8 @@ export interface HelperConfig extends NamespaceRules, RegistryConfig, SecretConf
   readonly serviceAccount: string;
   /** Name of the helper's own pod. */
   readonly pod: string;
+  /** The hash of the template that the pod was made from: helpers of another one have another image or configuration. */
+  readonly template: string;
   /** Name of the helper's own Deployment. */
   readonly deployment: string;
   /** The cluster-scoped object that owns what the helper creates, so that it is deleted with the stack. */
@@ -91,6 +93,7 @@ export function readConfig(env: Environment): HelperConfig {
     tokenRequests: tokenRequests([...secrets.basicAuthSecrets.keys()], identity.pushRole),
     serviceAccount: readObjectName(reader, "ECR_HELPER_SERVICE_ACCOUNT"),
     pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
+    template: reader.read("ECR_HELPER_TEMPLATE", "the hash of the pod's template", matching(labelValue)),
     deployment: readObjectName(reader, "ECR_HELPER_DEPLOYMENT", "the helper's own Deployment"),
     owner: readOwner(reader),
     marker: readObjectName(reader, "ECR_HELPER_MARKER", "the name of the ClusterRole that exists as long as the stack"),

@@ -5,23 +5,15 @@ import type { SyncState } from "../cache/informers.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { earliestExpiry, type Tokens } from "../ecr/token.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
-import type { Metrics } from "../observability/metrics.ts";
 import type { NamespaceState } from "../observability/status.ts";
 import { desiredSecrets } from "../resources/secrets.ts";
 import { maximumObjectRetry } from "../runtime/backoff.ts";
 import { formatDate } from "../runtime/logger.ts";
-import { FailureTracker, type FailureTrackerDependencies } from "./failure-tracker.ts";
+import type { ControllerDependencies } from "./dependencies.ts";
+import { FailureTracker } from "./failure-tracker.ts";
 import { Planner, type Action, type Desired, type LastConverged } from "./plan.ts";
 import { WorkQueue } from "./work-queue.ts";
-import type { Outcome, Writer } from "./writer.ts";
-
-/** What the controller acts through. */
-export interface ControllerDependencies extends FailureTrackerDependencies {
-  readonly writer: Pick<Writer, "applySecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
-  readonly metrics: FailureTrackerDependencies["metrics"] & Pick<Metrics, "applied">;
-  /** How many namespaces may be reconciled at a time. */
-  readonly concurrency: () => number;
-}
+import type { Outcome } from "./writer.ts";
 
 /** Reconciles namespaces until the signal aborts. It starts with an empty queue and without tokens. */
 export class Controller {
@@ -54,7 +46,12 @@ export class Controller {
     this.#failures = new FailureTracker(dependencies);
     const options = { ...dependencies, idle: () => this.#logExpiry() };
     this.#queue = new WorkQueue(async (namespace) => this.#reconcile(namespace), options);
-    signal.addEventListener("abort", () => this.#queue.close());
+    signal.addEventListener("abort", () => void this.#queue.close());
+  }
+
+  /** Begins nothing more. Resolves when what was begun has ended. */
+  async close(): Promise<void> {
+    await this.#queue.close();
   }
 
   /** Reconciles a namespace soon: before the others when `urgent`, otherwise after those that are queued already. */

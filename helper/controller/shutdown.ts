@@ -22,38 +22,52 @@ const concurrency = 16;
 /** What follows this helper: one with this configuration, one that nothing is known about yet, or none. */
 type Successor = HelperConfig | "unknown" | "none";
 
-/** Removes what the next helper will not keep. Never rejects: a failure is logged. */
-export async function cleanUpOnShutdown(
+/** Removes what was planned. Never rejects: a failure is logged. */
+type CleanUp = (writer: Writer) => Promise<void>;
+
+/**
+ * Resolves to what removes the objects that the next helper will not keep; to undefined where there are none, or where nothing is
+ * known about that helper. Never rejects.
+ */
+export async function planCleanUp(
   config: HelperConfig,
   cache: ClusterCache,
-  writer: Writer,
   kube: Kube,
   log: Log,
-): Promise<void> {
+): Promise<CleanUp | undefined> {
   try {
     const successor = await readSuccessor(config, kube);
-    if (successor === "unknown")
-      return void log("info", "the stack still exists without this Deployment: nothing is removed");
+    if (successor === "unknown") {
+      log("info", "the stack still exists without this Deployment: nothing is removed");
+      return undefined;
+    }
     const cleanups = planCleanups(config, cache, successor);
-    if (cleanups.length === 0) return;
-    log(
-      "info",
-      successor === "none"
-        ? "the stack is being destroyed: removing what Kubernetes does not collect with it"
-        : "removing what the next helper will not keep",
-    );
-    const signal = AbortSignal.timeout(cleanupTimeout);
-    await inParallel(cleanups, concurrency, async ({ namespace, object, run }) => {
-      const [level, outcome] = await run(writer, signal).then(
-        (done) => ["info", done] as const,
-        (error: unknown) => ["warn", `could not be removed: ${errorMessage(error)}`] as const,
+    if (cleanups.length === 0) return undefined;
+    return async (writer) => {
+      log(
+        "info",
+        successor === "none"
+          ? "the stack is being destroyed: removing what Kubernetes does not collect with it"
+          : "removing what the next helper will not keep",
       );
-      const name = formatRef(object);
-      log(level, `${name} in namespace ${namespace}: ${outcome}`, { namespace, object: name });
-    });
+      await performCleanups(cleanups, writer, log);
+    };
   } catch (error) {
     log("warn", `nothing was removed: the next helper is not known: ${errorMessage(error)}`);
+    return undefined;
   }
+}
+
+async function performCleanups(cleanups: readonly Cleanup[], writer: Writer, log: Log): Promise<void> {
+  const signal = AbortSignal.timeout(cleanupTimeout);
+  await inParallel(cleanups, concurrency, async ({ namespace, object, run }) => {
+    const [level, outcome] = await run(writer, signal).then(
+      (done) => ["info", done] as const,
+      (error: unknown) => ["warn", `could not be removed: ${errorMessage(error)}`] as const,
+    );
+    const name = formatRef(object);
+    log(level, `${name} in namespace ${namespace}: ${outcome}`, { namespace, object: name });
+  });
 }
 
 /** Rejects when the API server does not answer, or when the Deployment's configuration cannot be parsed. */

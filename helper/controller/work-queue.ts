@@ -25,6 +25,7 @@ export class WorkQueue {
   /** When work last began or ended, in milliseconds since 1970. */
   #progress: number;
   #closed = false;
+  #drained: () => void = () => undefined;
 
   /** `work` must not reject. */
   constructor(work: (key: string) => Promise<void>, options: QueueOptions) {
@@ -64,10 +65,11 @@ export class WorkQueue {
     return isDue ? this.#options.clock.now() - this.#progress : 0;
   }
 
-  /** Starts no more work, and cancels all delays. */
-  close(): void {
+  /** Starts no more work, and cancels all delays. Resolves when the work that was begun has ended. */
+  async close(): Promise<void> {
     this.#closed = true;
     for (const { cancel } of this.#later.values()) cancel();
+    if (this.#running.size > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
   }
 
   #fill(): void {
@@ -86,6 +88,7 @@ export class WorkQueue {
     await this.#work(key);
     this.#running.delete(key);
     this.#progress = this.#options.clock.now();
+    if (this.#closed && this.#running.size === 0) this.#drained();
     const again = this.#again.get(key);
     this.#again.delete(key);
     if (again !== undefined) this.add(key, again);

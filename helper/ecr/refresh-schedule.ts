@@ -35,3 +35,10 @@ export const maximumRetryDelay = (remaining: number): number =>
 /** The timeout of such a request: one that hangs must leave time for another before the token expires. */
 export const requestTimeout = (remaining: number): number =>
   remaining > 0 ? Math.min(maximumRequest, Math.max(2 * second, remaining / 4)) : maximumRequest;
+
+/** The longest wait, in milliseconds, before the next request while IAM may still propagate permissions. */
+export const propagationRetry = 10_000;
+/** Tokens that arrive within this time, in milliseconds, are published together; a slower one does not delay them. */
+export const batchWindowMs = 500;
+/** A token is requested with another one that is due, by up to this fraction of its own waiting time early. */
+export const coalesceFraction = 0.1;

@@ -1,29 +1,19 @@
 // Keeps the authorization tokens valid: requests each at half of its life, and backs off exponentially while that fails.
 import { retryDelay } from "../runtime/backoff.ts";
-import { withTimeout, type Clock } from "../runtime/clock.ts";
-import type { Log } from "../runtime/logger.ts";
+import { withTimeout } from "../runtime/clock.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";
 import { firstLine, formatSeconds } from "../shared/messages.ts";
 import { isAccessDenied, iamPropagationMs } from "./access-denied.ts";
-import { maximumRetryDelay, refreshDelay, requestTimeout } from "./refresh-schedule.ts";
-import type { AuthorizationToken, TokenSource, Tokens } from "./token.ts";
-
-/** What the refresher needs, and whom it informs. */
-export interface TokenRefresherDependencies {
-  readonly tokenSource: TokenSource;
-  readonly log: Log;
-  readonly clock: Clock;
-  /** In [0, 1). */
-  readonly random: () => number;
-  /** Called with all tokens whenever some of them are new. */
-  readonly refreshed: (tokens: Tokens) => void;
-  /** Called after every request for a token. */
-  readonly requested: (name: string, result: "success" | "failure") => void;
-  /** Called once when the requests for a token keep failing, with the last error. */
-  readonly failing: (name: string, reason: string) => void;
-  /** What to check when AWS denies access, for the log. */
-  readonly accessDeniedHint: string;
-}
+import type { TokenRefresherDependencies } from "./dependencies.ts";
+import {
+  batchWindowMs,
+  coalesceFraction,
+  maximumRetryDelay,
+  propagationRetry,
+  refreshDelay,
+  requestTimeout,
+} from "./refresh-schedule.ts";
+import { wasIssued, type AuthorizationToken, type Tokens } from "./token.ts";
 
 interface TokenState {
   readonly name: string;
@@ -39,13 +29,6 @@ interface TokenState {
 
 /** `failing` is called after this many failures in a row. */
 const failureThreshold = 5;
-/** The longest wait, in milliseconds, before the next request while IAM may still propagate permissions. */
-const propagationRetry = 10_000;
-/** Tokens that arrive within this time, in milliseconds, are published together; a slower one does not delay them. */
-const batchWindowMs = 500;
-/** A token is requested with another one that is due, by up to this fraction of its own waiting time early. */
-const coalesceFraction = 0.1;
-
 /**
  * Keeps the tokens of these names valid, starting with those that were restored, until the signal aborts. Never rejects. A
  * token stays in place until a new one replaces it, whatever fails.
@@ -57,6 +40,22 @@ export async function runTokenRefresher(
   signal: AbortSignal,
 ): Promise<void> {
   await new TokenRefresher(names, restored, dependencies, signal).run();
+}
+
+/**
+ * Requests those of these tokens that were never issued to this identity, as `runTokenRefresher` does. Resolves once each of them
+ * was, or the signal aborts. Never rejects.
+ */
+export async function requestMissingTokens(
+  names: readonly string[],
+  restored: Tokens,
+  dependencies: TokenRefresherDependencies,
+  signal: AbortSignal,
+): Promise<void> {
+  const missing = names.filter((name) => !wasIssued(restored.get(name)));
+  await new TokenRefresher(missing, restored, dependencies, signal).run((states) =>
+    states.every(({ everIssued }) => everIssued),
+  );
 }
 
 class TokenRefresher {
@@ -81,11 +80,13 @@ class TokenRefresher {
     this.#hasUnpublished = restored.size > 0;
   }
 
-  async run(): Promise<void> {
+  /** Runs until the signal aborts or `isDone`. */
+  async run(isDone: (states: readonly TokenState[]) => boolean = () => false): Promise<void> {
     const { clock } = this.#dependencies;
-    while (!this.#signal.aborted) {
+    while (!this.#signal.aborted && !isDone(this.#states)) {
       const due = this.#dueStates();
       if (due.length > 0 || this.#hasUnpublished) await this.#refreshBatch(due);
+      if (isDone(this.#states)) return;
       const next = Math.min(...this.#states.map((state) => state.due));
       await clock.sleep(Math.max(0, next - clock.now()), this.#signal);
     }
@@ -93,8 +94,7 @@ class TokenRefresher {
 
   #initialState(name: string): TokenState {
     const token = this.#tokens.get(name);
-    // A token that was issued to another identity is restored with the time 0, so that it is due.
-    const everIssued = token !== undefined && token.issuedAt > 0;
+    const everIssued = wasIssued(token);
     return { name, due: token === undefined ? 0 : this.#dueOf(token), everIssued, denials: 0, failures: 0 };
   }
 
@@ -171,26 +171,21 @@ class TokenRefresher {
     const wait = Math.max(retry, retryAfterOf(error));
     state.due = clock.now() + wait;
     requested(state.name, "failure");
-    if (mayBePropagating) this.#logDenial(state, error, wait);
-    else this.#logFailure(state, error, wait);
+    this.#log(state, error, wait, mayBePropagating);
   }
 
-  #logDenial({ name }: TokenState, error: unknown, wait: number): void {
-    const cause = `${firstLine(error)}; new permissions take AWS up to two minutes to propagate`;
-    const text = `no authorization token for ${name} yet: ${cause}; ${this.#nextStep(name, wait)}`;
-    this.#dependencies.log("info", text, { region: name });
-  }
-
-  #logFailure({ name, failures }: TokenState, error: unknown, wait: number): void {
+  #log({ name, failures }: TokenState, error: unknown, wait: number, mayBePropagating: boolean): void {
     const { log, failing, accessDeniedHint } = this.#dependencies;
-    const text = `no authorization token for ${name}: ${firstLine(error)}`;
-    const hint = isAccessDenied(error) ? `${accessDeniedHint}; ` : "";
-    log("error", `${text}; ${hint}${this.#nextStep(name, wait)}`, { region: name });
-    if (failures === failureThreshold) failing(name, text);
-  }
-
-  #nextStep(name: string, wait: number): string {
     const kept = this.#tokens.has(name) ? "the last good token stays in place; " : "";
-    return `${kept}trying again in ${formatSeconds(wait)}`;
+    const next = `${kept}trying again in ${formatSeconds(wait)}`;
+    const reason = firstLine(error);
+    if (mayBePropagating) {
+      const cause = `${reason}; new permissions take AWS up to two minutes to propagate`;
+      return void log("info", `no authorization token for ${name} yet: ${cause}; ${next}`, { region: name });
+    }
+    const text = `no authorization token for ${name}: ${reason}`;
+    const hint = isAccessDenied(error) ? `${accessDeniedHint}; ` : "";
+    log("error", `${text}; ${hint}${next}`, { region: name });
+    if (failures === failureThreshold) failing(name, text);
   }
 }

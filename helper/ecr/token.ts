@@ -11,8 +11,17 @@ export interface AuthorizationToken {
   readonly expiresAt: number;
 }
 
+/** Whether a token was issued to this identity. One of another identity is restored with the time 0, so that it is due. */
+export const wasIssued = (token: AuthorizationToken | undefined): boolean => (token?.issuedAt ?? 0) > 0;
+
 /** Tokens by the names of their requests. */
 export type Tokens = ReadonlyMap<string, AuthorizationToken>;
+
+/** The tokens of both, where a name is in both the one that was issued later. */
+export function newerTokens(one: Tokens, other: Tokens): Tokens {
+  const newer = [...other].filter(([name, { issuedAt }]) => issuedAt > (one.get(name)?.issuedAt ?? -1));
+  return new Map([...one, ...newer]);
+}
 
 /**
  * Requests the token of that name anew. It is valid for every registry of its region that the principal may read. Rejects

@@ -4,7 +4,7 @@ import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader }
 import { text } from "node:stream/consumers";
 import { Http2Pool } from "./http2-pool.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
-import type { KubeRequest, Kube, KubeStream } from "./types.ts";
+import type { KubeClient, KubeRequest, KubeStream } from "./types.ts";
 import { ResponseTooLargeError, KubeError } from "./errors.ts";
 
 /** How to reach one API server, and as whom. */
@@ -15,6 +15,8 @@ export interface KubeOptions {
   readonly ca: string;
   /** Returns the bearer token. It is called for every request, as the kubelet renews a pod's token. */
   readonly token: () => string;
+  /** Whether a request with a body may be sent now; asked at the last moment. Always by default. */
+  readonly mayWrite?: () => boolean;
   /** Called with the status of every response; 0 where there was none. */
   readonly onAnswer?: (request: KubeRequest, status: number) => void;
 }
@@ -51,13 +53,14 @@ const timeout = 30_000;
 const checkAfter = 1_000;
 
 /** A client of one API server. It keeps connections open; idle ones do not keep the process alive. */
-export function createKubeClient(options: KubeOptions): Kube {
+export function createKubeClient(options: KubeOptions): KubeClient {
   const pool = new Http2Pool(options.server, options.ca);
-  return async <T>(request: KubeRequest) => {
+  const kube = async <T>(request: KubeRequest): Promise<T> => {
     const { status, headers, body } = await readResponse(send(options, pool, request, "close"), request);
     if (!isSuccess(status)) throw errorOf(request, { status, headers }, body);
     return parse(request, headers, body) as T;
   };
+  return Object.assign(kube, { reset: () => pool.reset() });
 }
 
 /** A client for watches. A stream rejects with KubeError when it is refused, and ends when the API server ends it. */
@@ -94,7 +97,7 @@ function send(
   const authorization = `Bearer ${options.token()}`;
   const headers: Record<string, string> = { ":method": method, ":path": path, authorization, accept };
   if (body !== undefined) headers["content-type"] = contentType;
-  const stream = pool.request(headers, body);
+  const stream = pool.request(headers, body, options.mayWrite ?? (() => true));
   const abort = (): void => void stream.destroy(signal?.reason as Error);
   let timer = setTimeout(() => {
     pool.check(stream);

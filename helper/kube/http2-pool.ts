@@ -1,6 +1,8 @@
 // HTTP/2 connections to one API server. As in client-go, many requests or watches share one, so that a watch costs one
 // stream.
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 
 /**
  * Streams per connection: HTTP/2 asks every server to allow at least this many.
@@ -20,19 +22,30 @@ export class Http2Pool {
   readonly #ca: string;
   /** The number of open streams of each. */
   readonly #sessions = new Map<ClientHttp2Session, number>();
+  readonly #sockets = new Map<ClientHttp2Session, Socket>();
 
   /** `server` is `https://HOST:PORT`; `ca` has certificates in PEM. */
   constructor(server: string, ca: string) {
     [this.#server, this.#ca] = [server, ca];
   }
 
-  /** Sends a request. The stream carries the response; it fails with the error of its connection. */
-  request(headers: Readonly<Record<string, string>>, body: string | Buffer | undefined): ClientHttp2Stream {
+  /**
+   * Sends a request. The stream carries the response; it fails with the error of its connection. `mayWrite` is asked right
+   * before the body is sent, as the connection may take long: if it returns false, the API server never has the whole request.
+   */
+  request(
+    headers: Readonly<Record<string, string>>,
+    body: string | Buffer | undefined,
+    mayWrite: () => boolean,
+  ): ClientHttp2Stream {
     const session = this.#findFree() ?? this.#connect();
     const stream = session.request(headers, { endStream: body === undefined });
     this.#count(session, 1);
     stream.once("close", () => this.#count(session, -1));
-    if (body !== undefined) stream.end(body);
+    if (body === undefined) return stream;
+    const send = (): void => void (mayWrite() ? stream.end(body) : stream.destroy(new NotAllowedError()));
+    if (stream.pending) stream.once("ready", send);
+    else send();
     return stream;
   }
 
@@ -50,6 +63,17 @@ export class Http2Pool {
     else this.check(stream);
   }
 
+  /**
+   * Cuts all connections at once. Otherwise the kernel would go on sending what it has of their requests, for minutes, once a
+   * network is back.
+   */
+  reset(): void {
+    for (const [session, socket] of this.#sockets) {
+      socket.resetAndDestroy();
+      session.destroy(new Error("the connection was cut"));
+    }
+  }
+
   #findFree(): ClientHttp2Session | undefined {
     for (const [session, streams] of this.#sessions) {
       if (!session.closed && !session.destroyed && streams < streamsPerConnection) return session;
@@ -59,11 +83,19 @@ export class Http2Pool {
 
   #connect(): ClientHttp2Session {
     const settings = { enablePush: false, initialWindowSize: windowSize };
-    const session = connect(this.#server, { ca: this.#ca, settings });
+    const { hostname, port } = new URL(this.#server);
+    const host = hostname.replace(/^\[(.*)\]$/, "$1");
+    const socket = connectTcp({ host, port: Number(port === "" ? 443 : port) });
+    const tls = { socket, host, servername: isIP(host) > 0 ? "" : host, ca: this.#ca, ALPNProtocols: ["h2"] };
+    const session = connect(this.#server, { settings, createConnection: () => connectTls(tls) });
     this.#sessions.set(session, 0);
+    this.#sockets.set(session, socket);
     session.once("connect", () => session.setLocalWindowSize(windowSize));
     session.setTimeout(silenceLimit, () => ping(session));
-    session.once("close", () => this.#sessions.delete(session));
+    session.once("close", () => {
+      this.#sessions.delete(session);
+      this.#sockets.delete(session);
+    });
     // Every request on it fails with this error, and reports it.
     session.on("error", () => undefined);
     return session;
@@ -88,6 +120,13 @@ function ping(session: ClientHttp2Session): void {
     isAnswered = true;
     clearTimeout(timer);
   });
+}
+
+/** The request was not sent: this helper may not write any more. */
+export class NotAllowedError extends Error {
+  constructor() {
+    super("this helper does not hold the lease, so it writes nothing");
+  }
 }
 
 const dead = (): Error => new Error("the API server's connection does not answer any more");

@@ -51,5 +51,8 @@ export interface KubeRequest {
 /** Resolves to the parsed response (text for a log), or rejects with KubeError or the network's error. */
 export type Kube = <T>(request: KubeRequest) => Promise<T>;
 
+/** A client of one API server, and how to cut its connections: all of its requests fail then. */
+export type KubeClient = Kube & { readonly reset: () => void };
+
 /** The lines of a watch, until the API server ends it or the signal aborts. Rejects as Kube. */
 export type KubeStream = (request: KubeRequest & { readonly signal: AbortSignal }) => AsyncGenerator<string, void>;

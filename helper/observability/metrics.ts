@@ -10,6 +10,7 @@ import type { NamespaceState } from "./status.ts";
 interface MetricsSource {
   readonly states: () => ReadonlyMap<string, NamespaceState>;
   readonly isFullySynced: () => boolean;
+  readonly isLeading: () => boolean;
 }
 
 /** All metrics of one helper. Counters are increased by its methods, and gauges of the current state are read at each scrape. */
@@ -74,6 +75,11 @@ export class Metrics {
     }
   }
 
+  /** Call when the helper stops working: another one keeps the tokens now. */
+  clearTokenExpiry(): void {
+    this.#tokenExpiry.reset();
+  }
+
   /** Counts a request to ECR for the token of this name. */
   countTokenRequest(name: string, result: "success" | "failure"): void {
     const { region = "", login } = this.#config.tokenRequests.get(name) ?? {};
@@ -117,8 +123,16 @@ export class Metrics {
 }
 
 /** Registers the gauges that are read at each scrape. */
-function registerGauges(registry: Registry, { states, isFullySynced }: MetricsSource): void {
+function registerGauges(registry: Registry, { states, isFullySynced, isLeading }: MetricsSource): void {
   const registers = [registry];
+  new Gauge({
+    name: "ecr_helper_leading",
+    help: "1 while the helper holds the Lease and works; 0 while it stands by.",
+    registers,
+    collect() {
+      this.set(isLeading() ? 1 : 0);
+    },
+  });
   new Gauge({
     name: "ecr_helper_last_success_timestamp_seconds",
     help: "The last scrape at which every namespace was synced and no token had expired, in seconds since 1970.",

@@ -1,5 +1,6 @@
 // Whether the helper is alive, ready and fully synced. The kubelet and Prometheus read it.
-import type { Tokens } from "../ecr/token.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { wasIssued, type Tokens } from "../ecr/token.ts";
 
 /** The state of a namespace: `pending` until it was reconciled, then `synced` if every object in it is as desired, else `failing`. */
 export type NamespaceState = "synced" | "pending" | "failing";
@@ -12,6 +13,12 @@ export interface StatusSource {
   readonly states: () => ReadonlyMap<string, NamespaceState>;
   /** How long work has been due without any progress, in milliseconds. */
   readonly stalled: () => number;
+  /** Whether the helper holds the Lease. */
+  readonly isLeading: () => boolean;
+  /** The pod that holds the Lease, and the template that it was made from; undefined while nobody is known to. */
+  readonly holder: () => { readonly holder: string; readonly template: string } | undefined;
+  /** How many collections have not been listed yet. */
+  readonly unlisted: () => number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -21,14 +28,14 @@ export const stuckAfter = 5 * 60_000;
 
 /** The answers to the kubelet's probes. */
 export class Status {
-  readonly #namespace: string;
+  readonly #config: Pick<HelperConfig, "namespace" | "template" | "tokenRequests">;
   readonly #tokenNames: readonly string[];
   readonly #source: StatusSource;
   #wasReady = false;
 
-  /** `namespace` is the helper's own, and `tokenNames` are those of all tokens that it requests. */
-  constructor(namespace: string, tokenNames: readonly string[], source: StatusSource) {
-    [this.#namespace, this.#tokenNames, this.#source] = [namespace, tokenNames, source];
+  constructor(config: Pick<HelperConfig, "namespace" | "template" | "tokenRequests">, source: StatusSource) {
+    [this.#config, this.#source] = [config, source];
+    this.#tokenNames = [...config.tokenRequests.keys()];
   }
 
   /** Why the helper is not alive; undefined when it is. */
@@ -37,9 +44,23 @@ export class Status {
     return stalled > stuckAfter ? `no progress for ${String(Math.round(stalled / 1000))} s` : undefined;
   }
 
+  /** Whether the helper could work at once: it is issued every token, and knows the cluster. */
+  isPrepared(): boolean {
+    return this.#unprepared() === undefined;
+  }
+
   /**
-   * What the helper still waits for; undefined when it is ready. It waits for every token, issued to its own identity, and until
-   * every namespace was reconciled. A failing namespace does not matter unless it is the helper's own. Once ready it stays ready.
+   * Whether to ask the holder for the Lease. A helper of another pod template does, once it is prepared: the rollout that it
+   * belongs to goes on when it is ready, and it is only when it has written everything itself.
+   */
+  asksForLease(): boolean {
+    return !this.#wasReady && this.isPrepared() && this.#source.holder()?.template !== this.#config.template;
+  }
+
+  /**
+   * What the helper still waits for; undefined when it is ready. It waits for every token, issued to its own identity. If it holds
+   * the Lease, it waits until every namespace was reconciled; a failing one does not matter unless it is the helper's own. If it
+   * stands by, it waits until it knows the cluster, and until a helper of its own pod template works. Once ready it stays ready.
    */
   readinessError(): string | undefined {
     if (this.#wasReady) return undefined;
@@ -48,8 +69,9 @@ export class Status {
     return missing;
   }
 
-  /** Whether every namespace is synced and no token has expired, at this moment. */
+  /** Whether the helper works, every namespace is synced and no token has expired, at this moment. */
   isFullySynced(): boolean {
+    if (!this.#source.isLeading()) return false;
     const [tokens, states, now] = [this.#source.tokens(), this.#source.states(), this.#source.now()];
     // A token of unknown expiry, which is NaN, counts as alive.
     const isAlive = (name: string): boolean => tokens.has(name) && !((tokens.get(name)?.expiresAt ?? 0) <= now);
@@ -57,14 +79,38 @@ export class Status {
   }
 
   #missing(): string | undefined {
-    const [tokens, states] = [this.#source.tokens(), this.#source.states()];
-    // A restored token that was issued to another identity has `issuedAt` 0. It does not prove that this identity gets any, and the
-    // last helper ends as soon as this one is ready.
-    const name = this.#tokenNames.find((one) => !((tokens.get(one)?.issuedAt ?? 0) > 0));
-    if (name !== undefined) return `there is no authorization token for ${name} yet`;
+    return this.#source.isLeading() ? this.#unfinished() : this.#notStandingBy();
+  }
+
+  #missingToken(): string | undefined {
+    const tokens = this.#source.tokens();
+    // A token of another identity does not prove that this one gets any, and the last helper ends as soon as this one is ready.
+    const name = this.#tokenNames.find((one) => !wasIssued(tokens.get(one)));
+    return name === undefined ? undefined : `there is no authorization token for ${name} yet`;
+  }
+
+  #unprepared(): string | undefined {
+    const unlisted = this.#source.unlisted();
+    return this.#missingToken() ?? (unlisted > 0 ? `collections not listed yet: ${String(unlisted)}` : undefined);
+  }
+
+  #notStandingBy(): string | undefined {
+    const holder = this.#source.holder();
+    if (holder === undefined) return "no helper holds the lease yet";
+    const waits =
+      holder.template === this.#config.template
+        ? undefined
+        : `${holder.holder}, of another pod template, still holds the lease`;
+    return this.#unprepared() ?? waits;
+  }
+
+  #unfinished(): string | undefined {
+    const states = this.#source.states();
+    const missing = this.#missingToken();
+    if (missing !== undefined) return missing;
     const pending = this.#source.targets().filter((one) => (states.get(one) ?? "pending") === "pending");
     if (pending.length > 0) return `namespaces not reconciled yet: ${String(pending.length)}`;
-    const own = states.get(this.#namespace);
+    const own = states.get(this.#config.namespace);
     return own === "synced" ? undefined : "the helper's own namespace is not synced yet";
   }
 }

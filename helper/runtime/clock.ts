@@ -6,6 +6,8 @@ import { formatSeconds } from "../shared/messages.ts";
 export interface Clock {
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Milliseconds since any moment in the past, by a clock that nobody can set. It may stand still while the machine sleeps. */
+  readonly uptime: () => number;
   /** Calls `call` after that time, unless the returned function is called first. */
   readonly after: (milliseconds: number, call: () => void) => () => void;
   /** Resolves after that time, or at once when the signal aborts. */
@@ -18,6 +20,7 @@ const maximumTimer = 2 ** 31 - 1;
 /** The clock of the machine. */
 export const systemClock: Clock = {
   now: Date.now,
+  uptime: () => performance.now(),
   after: (milliseconds, call) => {
     const timer = setTimeout(call, Math.min(milliseconds, maximumTimer));
     return () => clearTimeout(timer);

@@ -25,6 +25,7 @@ export type StackVariable =
 export const podVariables = {
   ECR_HELPER_NAMESPACE: "metadata.namespace",
   ECR_HELPER_POD: "metadata.name",
+  ECR_HELPER_TEMPLATE: "metadata.labels['pod-template-hash']",
 } as const;
 
 /** Every variable of the helper. */

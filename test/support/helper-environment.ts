@@ -15,6 +15,7 @@ export const helperEnvironment: Readonly<Record<HelperVariable, string>> = {
   ECR_HELPER_SERVICE_ACCOUNT: "builder-sa",
   ECR_HELPER_NAMESPACE: "ecr-helper",
   ECR_HELPER_POD: "ecr-helper-57964b6d97-qmdsv",
+  ECR_HELPER_TEMPLATE: "57964b6d97",
   ECR_HELPER_DEPLOYMENT: "ecr-helper",
   ECR_HELPER_OWNER_NAME: "ecr-helper-test",
   ECR_HELPER_OWNER_UID: "00000000-0000-0000-0000-000000000000",

@@ -109,6 +109,7 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
     AWS_SECRET_ACCESS_KEY: String(key["secret"]),
     ECR_HELPER_NAMESPACE: name,
     ECR_HELPER_POD: `ecr-helper-${id}`,
+    ECR_HELPER_TEMPLATE: id,
     ECR_HELPER_PORT: "0",
   };
   const common = { admin, options: kubeOptions, cluster, env, owner: owner.name };

@@ -18,6 +18,8 @@ export class VirtualClock implements Clock {
 
   readonly now = (): number => this.#now;
 
+  readonly uptime = (): number => this.#now;
+
   readonly after = (milliseconds: number, call: () => void): (() => void) => {
     if (!(milliseconds >= 0 && Number.isFinite(milliseconds))) throw new Error(`a wait of ${String(milliseconds)} ms`);
     const timer = { at: this.#now + milliseconds, call };

@@ -5,7 +5,11 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { handle, serveHealth } from "../../helper/observability/http-server.ts";
 import { Status, stuckAfter, type NamespaceState } from "../../helper/observability/status.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
+
+const registries = ["eu-west-1", "us-east-1"].map((region) => `111122223333.dkr.ecr.${region}.amazonaws.com`).join(",");
 
 describe("health", () => {
   const hour = 3_600_000;
@@ -17,15 +21,25 @@ describe("health", () => {
       tokens: new Map<string, AuthorizationToken>(),
       states: new Map<string, NamespaceState>(),
       stalled: 0,
+      isLeading: true,
+      holder: { holder: "another", template: "old" },
+      unlisted: 0,
       now: 0,
     };
-    const status = new Status("own", ["r", "s"], {
-      tokens: () => is.tokens,
-      targets: () => ["own", "a"],
-      states: () => is.states,
-      stalled: () => is.stalled,
-      now: () => is.now,
-    });
+    const { tokenRequests } = readConfig({ ...helperEnvironment, ECR_HELPER_REGISTRIES: registries });
+    const status = new Status(
+      { namespace: "own", template: "new", tokenRequests },
+      {
+        tokens: () => is.tokens,
+        targets: () => ["own", "a"],
+        states: () => is.states,
+        stalled: () => is.stalled,
+        isLeading: () => is.isLeading,
+        holder: () => is.holder,
+        unlisted: () => is.unlisted,
+        now: () => is.now,
+      },
+    );
     const ask = async (path: string): Promise<string> => {
       const { status: code, body } = await handle(status, async () => Promise.resolve({ type: "t", body: "m" }), path);
       return `${String(code)} ${body.trim()}`;
@@ -35,12 +49,12 @@ describe("health", () => {
 
   it("is ready once every namespace was reconciled with a token of every region, and stays so", async () => {
     const { is, ask } = helper();
-    is.tokens.set("r", token);
-    assert.equal(await ask("/readyz"), "503 there is no authorization token for s yet");
-    is.tokens.set("s", { ...token, issuedAt: 0 });
-    const another = "503 there is no authorization token for s yet";
+    is.tokens.set("eu-west-1", token);
+    assert.equal(await ask("/readyz"), "503 there is no authorization token for us-east-1 yet");
+    is.tokens.set("us-east-1", { ...token, issuedAt: 0 });
+    const another = "503 there is no authorization token for us-east-1 yet";
     assert.equal(await ask("/readyz"), another, "a token of another identity does not count");
-    is.tokens.set("s", token);
+    is.tokens.set("us-east-1", token);
     is.states.set("own", "synced");
     assert.equal(await ask("/readyz"), "503 namespaces not reconciled yet: 1");
     is.states.set("a", "failing").set("own", "failing");
@@ -49,6 +63,26 @@ describe("health", () => {
     assert.equal(await ask("/readyz"), "200 ok", "another namespace may fail");
     is.tokens.clear();
     assert.equal(await ask("/readyz"), "200 ok");
+  });
+
+  it("stands by ready once it could work at once, and a helper of its own template works", async () => {
+    const { is, status, ask } = helper();
+    Object.assign(is, { isLeading: false, unlisted: 2, holder: undefined });
+    assert.equal(await ask("/readyz"), "503 no helper holds the lease yet");
+    is.holder = { holder: "last", template: "old" };
+    assert.equal(await ask("/readyz"), "503 there is no authorization token for eu-west-1 yet");
+    is.tokens.set("eu-west-1", token).set("us-east-1", token);
+    assert.equal(await ask("/readyz"), "503 collections not listed yet: 2");
+    assert.ok(!status.asksForLease(), "it could not work");
+    is.unlisted = 0;
+    assert.equal(await ask("/readyz"), "503 last, of another pod template, still holds the lease");
+    assert.ok(status.asksForLease());
+    is.holder = { holder: "next", template: "new" };
+    assert.ok(!status.asksForLease(), "one of its own template works");
+    assert.equal(await ask("/readyz"), "200 ok");
+    is.holder = { holder: "last", template: "old" };
+    assert.ok(!status.asksForLease(), "its rollout was over");
+    assert.ok(!status.isFullySynced(), "it knows nothing about that");
   });
 
   it("is alive unless work is due and none is done for minutes", async () => {
@@ -61,7 +95,7 @@ describe("health", () => {
   it("is all right only while every namespace is in sync and every token is valid", () => {
     const { is, status } = helper();
     assert.equal(status.isFullySynced(), false);
-    is.tokens.set("r", token).set("s", { ...token, expiresAt: Number.NaN });
+    is.tokens.set("eu-west-1", token).set("us-east-1", { ...token, expiresAt: Number.NaN });
     is.states.set("own", "synced").set("a", "synced");
     assert.equal(status.isFullySynced(), true);
     is.now = 12 * hour;

@@ -75,7 +75,7 @@ describe("the work queue", () => {
     queue.add("a", false);
     queue.add("b", false);
     queue.addAfter("c", 5_000);
-    queue.close();
+    void queue.close();
     await clock.advance(100_000);
     assert.deepEqual(begun, ["0 a"]);
   });

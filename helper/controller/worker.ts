@@ -1,0 +1,162 @@
+// What a helper does with the Lease and without it: the one that holds it keeps the tokens and all namespaces, the others only prepare.
+import type { ClusterCache } from "../cache/cluster-cache.ts";
+import type { Informers } from "../cache/informers.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { accessDeniedHint } from "../ecr/access-denied.ts";
+import { ecrTokenSource } from "../ecr/client.ts";
+import type { TokenRefresherDependencies } from "../ecr/dependencies.ts";
+import { requestMissingTokens, runTokenRefresher } from "../ecr/token-refresher.ts";
+import { newerTokens, type Tokens } from "../ecr/token.ts";
+import type { Term } from "../election/term.ts";
+import type { Kube, KubeClient, PartialObjectMetadata } from "../kube/types.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import type { NamespaceState } from "../observability/status.ts";
+import { Controller } from "./controller.ts";
+import type { ControllerDependencies } from "./dependencies.ts";
+import { restoreTokens } from "./restore-tokens.ts";
+import { planCleanUp } from "./shutdown.ts";
+import { Writer } from "./writer.ts";
+
+/** What the worker acts through. */
+export interface WorkerDependencies extends Omit<ControllerDependencies, "writer" | "metrics"> {
+  readonly metrics: Metrics;
+  /** Reads, in every state. */
+  readonly kube: Kube;
+  /** Writes, which only the holder of the Lease may do. */
+  readonly writes: KubeClient;
+  /** Called when tokens arrive while the helper stands by. */
+  readonly prepared: () => void;
+}
+
+/** How long writes that were begun may take to end, in milliseconds, before the Lease is given up. */
+const drainTimeout = 500;
+
+/** Works during terms, one after the other. */
+export class Worker {
+  readonly #config: HelperConfig;
+  readonly #cache: ClusterCache;
+  readonly #informers: Informers;
+  readonly #dependencies: WorkerDependencies;
+  readonly #writer: Writer;
+  readonly #tokenSource;
+  #tokens: Tokens = new Map();
+  #controller: Controller | undefined;
+  /** Ends the preparation; undefined before it began. */
+  #preparation: AbortController | undefined;
+
+  constructor(config: HelperConfig, cache: ClusterCache, informers: Informers, dependencies: WorkerDependencies) {
+    [this.#config, this.#cache, this.#informers, this.#dependencies] = [config, cache, informers, dependencies];
+    this.#writer = new Writer(dependencies.writes, config, cache);
+    this.#tokenSource = ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? "");
+  }
+
+  /** The tokens that this helper has. */
+  get tokens(): Tokens {
+    return this.#tokens;
+  }
+
+  /** The state of each namespace in which the helper keeps objects; empty without the Lease. */
+  states(): ReadonlyMap<string, NamespaceState> {
+    return this.#controller?.states() ?? new Map<string, NamespaceState>();
+  }
+
+  /** How long work has been due without any progress, in milliseconds. */
+  stalled(): number {
+    return this.#controller?.stalled() ?? 0;
+  }
+
+  /** Has a namespace reconciled, if the helper holds the Lease; otherwise it is when it does. */
+  enqueue(namespace: string, urgent: boolean): void {
+    this.#controller?.enqueue(namespace, urgent);
+  }
+
+  /** Sees to it, once, that this identity is issued every token, without writing any. The signal ends that. Never rejects. */
+  async prepare(signal: AbortSignal): Promise<void> {
+    if (this.#preparation !== undefined) return;
+    this.#preparation = new AbortController();
+    const either = AbortSignal.any([signal, this.#preparation.signal]);
+    const take = (tokens: Tokens): void => {
+      this.#tokens = newerTokens(this.#tokens, tokens);
+      this.#dependencies.prepared();
+    };
+    const restored = await this.#restore(either);
+    take(restored);
+    await requestMissingTokens([...this.#config.tokenRequests.keys()], restored, this.#refresherCalls(take), either);
+  }
+
+  /** Works until the term is lost or wanted, or `stop` aborts, and gives the Lease up. Never rejects. */
+  async work(term: Term, stop: AbortSignal): Promise<void> {
+    const { writes, metrics, log, clock } = this.#dependencies;
+    this.#preparation ??= new AbortController();
+    this.#preparation.abort();
+    const writing = new AbortController();
+    const cut = (): void => {
+      writing.abort(term.lost.reason);
+      writes.reset();
+    };
+    term.lost.addEventListener("abort", cut, { once: true });
+    log("info", "holds the lease, and works");
+    const syncStateOf = this.#informers.syncStateOf.bind(this.#informers);
+    const dependencies = { ...this.#dependencies, writer: this.#writer };
+    const controller = new Controller(this.#config, this.#cache, syncStateOf, dependencies, writing.signal);
+    this.#controller = controller;
+    await this.#refresh(controller, AbortSignal.any([stop, term.wanted, term.lost]));
+    await Promise.race([controller.close(), clock.sleep(drainTimeout, term.lost)]);
+    writing.abort();
+    this.#controller = undefined;
+    metrics.clearTokenExpiry();
+    if (stop.aborted && term.isValid()) await (await this.#planCleanUp())?.(this.#writer);
+    await term.end();
+  }
+
+  /**
+   * Removes what the next helper will not keep, for a helper that ended while another one worked. `acquire` resolves to a term;
+   * undefined if there is none to have. Never rejects.
+   */
+  async cleanUp(acquire: () => Promise<Term | undefined>): Promise<void> {
+    const cleanUp = await this.#planCleanUp();
+    if (cleanUp === undefined) return;
+    const term = await acquire();
+    if (term === undefined)
+      return void this.#dependencies.log("warn", "nothing was removed: the lease was not to be had in time");
+    await cleanUp(this.#writer);
+    await term.end({ back: true });
+  }
+
+  async #planCleanUp(): ReturnType<typeof planCleanUp> {
+    const { kube, log } = this.#dependencies;
+    return planCleanUp(this.#config, this.#cache, kube, log);
+  }
+
+  async #refresh(controller: Controller, signal: AbortSignal): Promise<void> {
+    const take = (tokens: Tokens): void => {
+      this.#tokens = tokens;
+      this.#dependencies.metrics.setTokenExpiry(tokens);
+      controller.refresh(tokens);
+    };
+    const known = newerTokens(await this.#restore(signal), this.#tokens);
+    await runTokenRefresher([...this.#config.tokenRequests.keys()], known, this.#refresherCalls(take), signal);
+  }
+
+  async #restore(signal: AbortSignal): Promise<Tokens> {
+    const { kube, clock, random, log } = this.#dependencies;
+    const isIntact = (name: string, found: PartialObjectMetadata): boolean =>
+      this.#cache.projectSecret(name, found).modifiedBy === undefined;
+    return restoreTokens(this.#config, kube, { clock, random, isIntact, log }, signal);
+  }
+
+  #refresherCalls(refreshed: (tokens: Tokens) => void): TokenRefresherDependencies {
+    const { clock, random, log, metrics, warn } = this.#dependencies;
+    const { namespace, deployment } = this.#config;
+    return {
+      clock,
+      random,
+      log,
+      tokenSource: this.#tokenSource,
+      refreshed,
+      requested: (name, result) => metrics.countTokenRequest(name, result),
+      failing: (_, reason) => warn(namespace, { kind: "Deployment", name: deployment }, "NoAuthorizationToken", reason),
+      accessDeniedHint: accessDeniedHint(this.#config),
+    };
+  }
+}
