@@ -11,7 +11,7 @@ const rooms = {
   cache: ["resources", "kube", "config", "runtime", "shared"],
   election: ["kube", "config", "runtime", "shared"],
   observability: ["ecr", "kube", "config", "runtime", "shared"],
-  controller: ["cache", "observability", "resources", "ecr", "kube", "config", "runtime", "shared"],
+  controller: ["cache", "election", "observability", "resources", "ecr", "kube", "config", "runtime", "shared"],
 };
 
 export default {

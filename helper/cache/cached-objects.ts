@@ -15,8 +15,6 @@ export interface CachedSecret extends CachedObject {
   readonly isOwned: boolean;
   /** The hash of the content that the helper wrote; "" when there is none. */
   readonly revision: string;
-  /** When the newest of its tokens was requested, as ISO 8601 in UTC, or "unknown"; "" when the annotation is missing. */
-  readonly refreshedAt: string;
   /** The field manager that changed what the helper had written; undefined when nothing was changed. */
   readonly modifiedBy: string | undefined;
 }
@@ -38,8 +36,6 @@ export interface CachedNamespace extends CachedObject {
 
 /** The revision as the helper writes it. Anything longer would be kept once for every namespace. */
 const revisionPattern = /^[0-9a-f]{16}$/;
-/** The time as the helper writes it. */
-const timestampPattern = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z|unknown)$/;
 
 /** Reduces objects to what the cache keeps of them. Equal values are shared by all namespaces. */
 export class Projections {
@@ -79,7 +75,6 @@ export class Projections {
       version: versionOf(object),
       isOwned,
       revision: read(annotations.revision, revisionPattern),
-      refreshedAt: read(annotations.refreshedAt, timestampPattern),
       modifiedBy: isOwned ? conflictingManager(managedFields, this.#fields.get(name) ?? {}) : undefined,
     };
   }

@@ -26,7 +26,6 @@ export class ClusterCache implements Stores {
   readonly #onChange: (namespace: string) => void;
   /** The JSON of the Deployment's template as first seen, which is the one that created this helper. */
   #template: string | undefined;
-  #hasSuccessor = false;
   /** The only build namespaces that the successor keeps; undefined while it may keep all. */
   #keptBySuccessor: ReadonlySet<string> | undefined;
 
@@ -80,11 +79,6 @@ export class ClusterCache implements Stores {
     return isKept && seen.isBuild ? "build" : other;
   }
 
-  /** Whether the Deployment has another template by now, so that another helper may be running beside this one. */
-  get hasSuccessor(): boolean {
-    return this.#hasSuccessor;
-  }
-
   /** The namespaces in which the helper keeps objects. */
   targets(): string[] {
     const known = this.#isDynamic ? this.namespaces.keys() : new Set([...this.#staticNames, this.#config.namespace]);
@@ -111,8 +105,7 @@ export class ClusterCache implements Stores {
     const template = JSON.stringify(deployment.spec.template);
     this.#template ??= template;
     const before = this.targets();
-    this.#hasSuccessor = template !== this.#template;
-    this.#keptBySuccessor = this.#hasSuccessor ? keptNext(this.#config, deployment) : undefined;
+    this.#keptBySuccessor = template === this.#template ? undefined : keptNext(this.#config, deployment);
     const after = this.targets();
     const both = new Set([...before, ...after]);
     if (both.size === before.length && both.size === after.length) return;

@@ -1,10 +1,10 @@
 // Plans the actions for a namespace by comparing the cache with the desired state. It performs none of them.
-import type { CachedAccount, CachedSecret } from "../cache/cached-objects.ts";
+import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
 import { maxSecretBytes } from "../resources/secrets.ts";
-import { listsAllOwnEntries, serviceAccountPatch, type Entries } from "../resources/service-account.ts";
+import { serviceAccountPatch, type Entries } from "../resources/service-account.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 
 interface ActionBase {
@@ -68,8 +68,6 @@ export class Planner {
     const secrets = this.objects.secrets.map((object) => {
       const { name } = object;
       const seen = this.#cache.secrets.get(name)?.get(namespace);
-      // The successor may be running already and writes its own secrets there; only the pull secret is common to both.
-      if (kind === "own" && name !== this.#config.pullSecret && this.#cache.hasSuccessor) return undefined;
       if (kind === "build" || (kind === "own" && this.#config.ownSecretNames.includes(name))) {
         return this.#planSecret(object, seen, desired, last);
       }
@@ -91,17 +89,7 @@ export class Planner {
     if (seen === undefined) return { ...action, drift: hadConverged ? "was deleted" : undefined };
     if (!seen.isOwned) return action;
     if (seen.modifiedBy !== undefined) return { ...action, drift: `was changed by ${seen.modifiedBy}` };
-    const wasCurrent = hadConverged && last.desired === desired;
-    return this.#isSecretConverged(seen, secret, wasCurrent) ? undefined : action;
-  }
-
-  /**
-   * `wasCurrent` says whether the secret already had this helper's current content. If its content is different now, another
-   * helper of this stack wrote it.
-   */
-  #isSecretConverged(seen: CachedSecret, secret: DesiredSecret, wasCurrent: boolean): boolean {
-    if (seen.revision === secret.revision) return true;
-    return wasCurrent && (this.#cache.hasSuccessor || isNewerFromPeer(seen, secret));
+    return seen.revision === secret.revision ? undefined : action;
   }
 
   #planAccount(namespace: string, desired: Desired, last: LastConverged | undefined): Action | undefined {
@@ -117,7 +105,7 @@ export class Planner {
       secrets: [...this.#config.basicAuthSecrets.values()].filter(exists),
       imagePullSecrets: [this.#config.pullSecret].filter(exists),
     };
-    if (seen !== undefined && this.#isAccountConverged(seen, entries)) return undefined;
+    if (seen !== undefined && serviceAccountPatch(this.#config, seen.account, entries) === undefined) return undefined;
     const drift = seen === undefined ? "was deleted" : "lost an entry";
     return {
       kind: "applyAccount",
@@ -126,21 +114,4 @@ export class Planner {
       drift: last?.objects.includes(object) === true ? drift : undefined,
     };
   }
-
-  /** A successor may have written entries of its own. They stay, unless someone else removed any of them. */
-  #isAccountConverged({ account }: CachedAccount, entries: Entries): boolean {
-    return (
-      serviceAccountPatch(this.#config, account, entries) === undefined ||
-      (this.#cache.hasSuccessor && listsAllOwnEntries(this.#config, account))
-    );
-  }
-}
-
-/**
- * Whether another helper's secret takes precedence over this one's. There should be one helper, but while a node is cut off there
- * can be two, and each would overwrite the other for ever. Both must therefore decide the same way about the same two secrets.
- */
-function isNewerFromPeer(seen: CachedSecret, secret: DesiredSecret): boolean {
-  const isSameAge = seen.refreshedAt === secret.refreshedAt;
-  return isSameAge ? seen.revision > secret.revision : seen.refreshedAt > secret.refreshedAt;
 }

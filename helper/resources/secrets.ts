@@ -91,7 +91,6 @@ export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSec
     return {
       name: secret.metadata.name,
       revision: secret.metadata.annotations?.[annotations.revision] ?? "",
-      refreshedAt: secret.metadata.annotations?.[annotations.refreshedAt] ?? "",
       size: Object.values(secret.data).reduce((sum, value) => sum + Buffer.byteLength(value, "base64"), 0),
       body: Buffer.from(json),
       bodyFor: (uid) => `${start}"uid":${JSON.stringify(uid)},${json.slice(start.length)}`,

@@ -132,17 +132,6 @@ export function listsOnlyOwnEntries(config: HelperConfig, found: ServiceAccount)
   return lists.every((list) => (found[list] ?? []).every(({ name }) => own[list].includes(name)));
 }
 
-/** Whether a helper of this stack added entries to a service account, and all of them are still there. */
-export function listsAllOwnEntries(config: HelperConfig, found: ServiceAccount): boolean {
-  const added = readOwnEntries(config, found);
-  const has = (list: (typeof lists)[number], name: string): boolean =>
-    (found[list] ?? []).some((entry) => entry.name === name);
-  return (
-    added.secrets.length + added.imagePullSecrets.length > 0 &&
-    lists.every((list) => added[list].every((name) => has(list, name)))
-  );
-}
-
 /** The merge patch that removes the helper's labels and owner, so that the account stays when the stack is destroyed. */
 export function releaseOwnershipPatch(config: HelperConfig, { metadata }: ServiceAccount): object {
   const labels = Object.fromEntries(Object.keys(ownLabels(config)).map((key) => [key, null]));

@@ -18,8 +18,6 @@ export interface DesiredSecret {
   readonly revision: string;
   /** The size of its decoded data, in bytes. */
   readonly size: number;
-  /** When the newest of its tokens was requested, as its annotation says: ISO 8601 in UTC, or "unknown". */
-  readonly refreshedAt: string;
   /** The JSON to apply, without a namespace. */
   readonly body: Buffer;
   /** The same with a uid, so that the API server refuses to apply it to any other object of that name. */

@@ -55,21 +55,14 @@ describe("an outside change", () => {
     assert.equal(writes.length, 2);
   });
 
-  it("stays when another helper of this stack wrote a newer login, and is reverted when it is an older one", async () => {
+  it("is reverted when another helper of this stack wrote the secret late, whatever its clock says", async () => {
     const { writes, newToken, applyByPeer } = simulate();
     await newToken();
-    writes.length = 0;
-    await applyByPeer("a", "ecr-creds", "2026-11-23T00:00:01.000Z");
-    assert.equal(writes.length, 0, "otherwise two helpers would overwrite each other for ever");
-    await applyByPeer("a", "ecr-creds", "2026-11-22T23:59:59.000Z");
-    assert.deepEqual(writes, ["0 apply ecr-creds in a"]);
-    await applyByPeer("a", "ecr-creds", "2027-01-01T00:00:00.000Z");
-    writes.length = 0;
-    await newToken();
-    assert.ok(
-      writes.includes("0 apply ecr-creds in a"),
-      "regardless of the clock of the other helper, which may be gone",
-    );
+    for (const refreshedAt of ["2026-11-22T23:59:59.000Z", "2027-01-01T00:00:00.000Z"]) {
+      writes.length = 0;
+      await applyByPeer("a", "ecr-creds", refreshedAt);
+      assert.deepEqual(writes, ["0 apply ecr-creds in a"]);
+    }
   });
 
   it("stays when someone else made the secret: one error and one Event say so, and nothing is tried until it is deleted", async () => {

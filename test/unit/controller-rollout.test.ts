@@ -3,37 +3,6 @@ import { describe, it } from "node:test";
 import { simulate, writesOf } from "../support/controller-simulation.ts";
 
 describe("a helper whose Deployment has a new template", () => {
-  const rolling = { ECR_HELPER_LOG_LEVEL: "debug" };
-
-  it("leaves the secrets that its successor wrote, and writes its own with the next token: the successor may never be ready", async () => {
-    const { writes, newToken, applyByPeer, setDeployment } = simulate();
-    await setDeployment({});
-    await newToken();
-    await setDeployment(rolling);
-    writes.length = 0;
-    await applyByPeer("a", "ecr-creds", "2026-11-22T23:59:59.000Z");
-    assert.equal(writes.length, 0);
-    await newToken();
-    assert.ok(writes.some((write) => write === "0 apply ecr-creds in a"));
-    writes.length = 0;
-    await setDeployment({});
-    await applyByPeer("a", "ecr-creds", "2026-11-22T23:59:59.000Z");
-    assert.deepEqual(writes, ["0 apply ecr-creds in a"], "the rollout was undone");
-  });
-
-  it("leaves the entries that its successor added, and puts back those that someone else removed", async () => {
-    const { writes, newToken, setAccount, setDeployment } = simulate();
-    await setDeployment({});
-    await newToken();
-    await setDeployment(rolling);
-    writes.length = 0;
-    const entries = { secrets: ["ecr-creds", "ecr-creds-us-east-1"], imagePullSecrets: ["ecr-creds-pull"] };
-    await setAccount("a", entries);
-    assert.deepEqual(writes, []);
-    await setAccount("a", entries, ["ecr-creds"]);
-    assert.deepEqual(writes, ["0 apply builder-sa in a"]);
-  });
-
   it("removes at once what its successor will not keep, and creates it again when the rollout is undone", async () => {
     const { writes, newToken, setDeployment, controller } = simulate();
     await setDeployment({});

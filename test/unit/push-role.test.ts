@@ -1,13 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
-import { formatRef } from "../../helper/kube/object-ref.ts";
-import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
+import { secretsOf } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
-import type { CachedSecret } from "../../helper/cache/cached-objects.ts";
-import type { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import { accessDeniedHint } from "../../helper/ecr/access-denied.ts";
-import { Planner } from "../../helper/controller/plan.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
@@ -169,22 +165,6 @@ describe("the tokens of a helper with a push role", () => {
     assert.deepEqual(decodeTokens(config, pulls), new Map([[region, pull]]));
     const note = JSON.parse(pulls.metadata.annotations?.["ecr-helper/tokens"] ?? "") as Record<string, object>;
     assert.deepEqual(Object.keys(note["regions"] ?? {}), [region], "as earlier versions of the helper read it");
-  });
-
-  it("are written to and removed from the own namespace by one helper only while its successor is running", () => {
-    const seen = { isOwned: true, revision: "", refreshedAt: "", modifiedBy: undefined, uid: "u", version: 1 };
-    const kindsOf = (helper: HelperConfig, found: CachedSecret | undefined, hasSuccessor: boolean): string[] => {
-      const secrets = new Map([["ecr-creds", new Map(found && [[helper.namespace, found]])]]);
-      const cache = { kindOf: () => "own", hasSuccessor, secrets, accounts: new Map() } as unknown as ClusterCache;
-      const desired = new Map(desiredSecrets(config, both).map((secret) => [secret.name, secret]));
-      const actions = new Planner(helper, cache).planNamespace(helper.namespace, desired, undefined);
-      return actions.filter(({ object }) => formatRef(object) === "secret/ecr-creds").map(({ kind }) => kind);
-    };
-    assert.deepEqual(kindsOf(config, undefined, false), ["applySecret"]);
-    assert.deepEqual(kindsOf(config, undefined, true), []);
-    const pullsOnly = readConfig({ ...environment, ECR_HELPER_PUSH_ROLE: "" });
-    assert.deepEqual(kindsOf(pullsOnly, seen, false), ["removeSecret"]);
-    assert.deepEqual(kindsOf(pullsOnly, seen, true), []);
   });
 
   it("are due if they were issued to another role, and then those for pulls are not", () => {
