@@ -81,6 +81,9 @@ function startTime(pid: number): string | undefined {
 /** Whether a process with this pid exists and is no zombie. */
 export const isAlive = (pid: number): boolean => startTime(pid) !== undefined;
 
+/** The state of a process as proc(5) has it, such as T where a signal stopped it; undefined where there is no such process. */
+export const processState = (pid: number): string | undefined => statOf(pid)?.[0];
+
 /** The fields of /proc/PID/stat from the process state on: state, parent and so on (proc(5)). */
 const statOf = (pid: number): string[] | undefined =>
   readOrUndefined(`/proc/${String(pid)}/stat`)
@@ -109,11 +112,11 @@ const allProcesses = (): number[] =>
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number);
 
-/** The processes of containers, by the ids of the containers, which are in the names of their control groups. */
+/** The living processes of containers, by the ids of the containers, which are in the names of their control groups. */
 export const processesOfContainers = (ids: readonly string[]): number[] =>
   allProcesses().filter((pid) => {
     const groups = readOrUndefined(`/proc/${String(pid)}/cgroup`) ?? "";
-    return ids.some((id) => groups.includes(id));
+    return isAlive(pid) && ids.some((id) => groups.includes(id));
   });
 
 /** Kills the processes whose command line has the given argument, such as the shims of a containerd, and their children. */

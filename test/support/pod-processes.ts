@@ -1,5 +1,6 @@
-// Signals to the processes of a pod's containers, on either node: a process that is stopped knows nothing of the time that passes.
-import { processesOfContainers } from "../local/process.ts";
+// The processes of a pod's containers, on either node. One that a test stops does not notice that time passes.
+import { setTimeout as delay } from "node:timers/promises";
+import { isAlive, processesOfContainers, processState } from "../local/process.ts";
 
 /** A pod, with the parts of it that name its containers. */
 export interface StartedPod {
@@ -16,9 +17,17 @@ export function processesOfPod({ metadata, status }: StartedPod): number[] {
 }
 
 /**
- * Sends a signal to all processes of a pod's containers. A pod that is stopped (SIGSTOP) fails its liveness probe, and its kubelet
- * restarts it when the probe's periods are over.
+ * Stops all processes of a pod's containers by SIGSTOP; resolves when they have stopped. Such a pod fails its liveness probe, and its
+ * kubelet restarts it when the probe's periods are over.
  */
-export function signalPod(pod: StartedPod, signal: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
-  for (const pid of processesOfPod(pod)) process.kill(pid, signal);
+export async function stopPod(pod: StartedPod): Promise<void> {
+  const stopped = processesOfPod(pod);
+  for (const pid of stopped) process.kill(pid, "SIGSTOP");
+  // The kernel stops a process when it runs next, and tells only its parent. One that ends meanwhile needs no stopping.
+  while (stopped.some((pid) => isAlive(pid) && processState(pid) !== "T")) await delay(1);
+}
+
+/** Undoes `stopPod`. */
+export function continuePod(pod: StartedPod): void {
+  for (const pid of processesOfPod(pod)) process.kill(pid, "SIGCONT");
 }
