@@ -28,11 +28,16 @@ export class SecondNode {
   static async start(): Promise<SecondNode> {
     const node = new SecondNode();
     await node.end();
-    await mkdir(secondNode.folder, { mode: 0o700 });
-    await writeKubeconfig();
-    await connectSecondNode();
-    await startContainerd(secondNode);
-    await startNode(secondNode, await buildKubernetes());
+    try {
+      await mkdir(secondNode.folder, { mode: 0o700 });
+      await writeKubeconfig();
+      await connectSecondNode();
+      await startContainerd(secondNode);
+      await startNode(secondNode, await buildKubernetes());
+    } catch (error) {
+      await node.end();
+      throw error;
+    }
     return node;
   }
 
