@@ -23,6 +23,7 @@ import {
   type Endpoint,
 } from "./settings.ts";
 import { startNode } from "./node.ts";
+import { firstNode } from "./node-settings.ts";
 import { pulumiFolder } from "./pulumi/pulumi-home.ts";
 import { pulumiEnvironment } from "./pulumi/toolchain.ts";
 import {
@@ -37,6 +38,7 @@ import {
   waitUntilReady,
 } from "./process.ts";
 import { step } from "./progress.ts";
+import { removeSecondNode } from "./second-node.ts";
 import { makeRootKey } from "./root-key.ts";
 
 /** Container engines stop their own containers, so they get SIGTERM; dockerd first, because it needs containerd. */
@@ -99,9 +101,12 @@ export async function startCloud(): Promise<boolean> {
   await mkdir(binaries, { recursive: true });
   await writeFile(join(binaries, "aws"), `#!/bin/sh\nexec ${awsCli} "$@"\n`, { mode: 0o755 });
   await step("starting the local cloud", async () => {
-    const [engine, controlPlane] = [startContainerd().then(startDocker), startControlPlane(kubernetes.kubernetes)];
+    const [engine, controlPlane] = [
+      startContainerd(firstNode).then(startDocker),
+      startControlPlane(kubernetes.kubernetes),
+    ];
     // The node needs the pause image, which the Docker engine builds.
-    const cluster = Promise.all([engine, controlPlane]).then(async () => startNode(kubernetes));
+    const cluster = Promise.all([engine, controlPlane]).then(async () => startNode(firstNode, kubernetes));
     const running = Promise.all([startEmulator(emulator), controlPlane]).then(startEks);
     await Promise.all([running, cluster, engine.then(makeBaseImage)]);
   });
@@ -167,6 +172,7 @@ async function listenerOn(port: number): Promise<string> {
 
 /** Stops every part and removes its processes, mounts, interfaces, firewall rules, control groups and files. */
 export async function stopCloud(): Promise<void> {
+  await removeSecondNode();
   for (const part of parts.filter((one) => !engines.includes(one))) await stopBackground(part, "SIGKILL");
   for (const engine of engines) await stopBackground(engine);
   await killProcessTrees(containerdSocket);

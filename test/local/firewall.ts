@@ -1,6 +1,6 @@
 // Firewall rules that let only this machine and its pods reach the local cloud. Without them others could: Linux accepts packets
 // for any of its addresses on every interface and may forward packets to pods, and kube-proxy opens node ports on every address.
-import { bridge, loopback, serviceRange } from "./settings.ts";
+import { bridge, loopback, secondNetwork, serviceRange } from "./settings.ts";
 import { run, succeeds } from "./process.ts";
 
 /** The chain with all the rules. It is in the table `mangle`, because kube-proxy puts its accepting rules first in `filter`. */
@@ -10,10 +10,10 @@ export const chain = "ECR-HELPER";
 const hooks = ["INPUT", "FORWARD"];
 
 const rules = [
-  ...["lo", bridge.name].map((own) => `-i ${own} -j RETURN`),
+  ...["lo", bridge.name, secondNetwork.interface].map((own) => `-i ${own} -j RETURN`),
   // Responses to requests of pods and of this machine.
   "-m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
-  ...[bridge.podRange, serviceRange, loopback].map((own) => `-d ${own} -j DROP`),
+  ...[bridge.podRange, secondNetwork.range, serviceRange, loopback].map((own) => `-d ${own} -j DROP`),
 ];
 
 /** Creates the rules, or replaces existing ones. */

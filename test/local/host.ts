@@ -55,12 +55,20 @@ async function makeBridge(): Promise<void> {
   await run("ip", ["link", "add", bridge.name, "type", "bridge"]);
   await run("ip", ["address", "add", `${bridge.address}/24`, "dev", bridge.name]);
   await run("ip", ["link", "set", bridge.name, "up"]);
+  await redirectAgents(bridge.name, async (program, ...args) => run(program, args));
+}
+
+/** Redirects what pods send to the agents of an EKS node. `runThere` runs a program in the network of the pods' bridge. */
+export async function redirectAgents(
+  podBridge: string,
+  runThere: (program: string, ...args: string[]) => Promise<string>,
+): Promise<void> {
   // Only for packets of pods, because the machine may have a metadata service of its own.
   const { address, port } = ports.nodeAgents;
   for (const agent of agentAddresses) {
-    const match = ["-i", bridge.name, "-d", agent, "-p", "tcp", "--dport", "80"];
+    const match = ["-i", podBridge, "-d", agent, "-p", "tcp", "--dport", "80"];
     const target = ["-j", "DNAT", "--to-destination", `${address}:${String(port)}`];
-    await run("iptables", ["-t", "nat", "-A", "PREROUTING", ...match, ...target]);
+    await runThere("iptables", "-t", "nat", "-A", "PREROUTING", ...match, ...target);
   }
 }
 
@@ -68,7 +76,7 @@ async function makeBridge(): Promise<void> {
 export async function restoreHost(): Promise<void> {
   for (const family of ["iptables", "ip6tables"]) await removeRules(family);
   await unmountBelow(home);
-  for (const group of await controlGroups()) await removeGroup(group);
+  for (const group of await controlGroups("k8s.io")) await removeGroup(group);
   if (existsSync(`/sys/class/net/${bridge.name}`)) await run("ip", ["link", "delete", bridge.name]);
   if (!existsSync(savedSettings)) return;
   const values = JSON.parse(await readFile(savedSettings, "utf8")) as Record<string, string>;
@@ -87,20 +95,22 @@ async function removeRules(family: string): Promise<void> {
   await run(`${family}-restore`, [], { input: others.join("\n") });
 }
 
-async function unmountBelow(folder: string): Promise<void> {
+/** Unmounts everything that is mounted below a folder. */
+export async function unmountBelow(folder: string): Promise<void> {
   const mounted = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
   for (const point of mounted.filter((one) => one.startsWith(`${folder}/`)).reverse())
     await run("umount", ["--lazy", point]);
 }
 
-/** The control groups of the cloud's pods. containerd creates one tree in each hierarchy and leaves it empty. */
-async function controlGroups(): Promise<string[]> {
+/** The folders of a control group of pods. containerd creates one tree in each hierarchy and leaves it empty. */
+export async function controlGroups(name: string): Promise<string[]> {
   const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" "));
   const hierarchies = mounts.filter(([, , type]) => type === "cgroup" || type === "cgroup2");
-  return hierarchies.map(([, point]) => join(String(point), "k8s.io")).filter(existsSync);
+  return hierarchies.map(([, point]) => join(String(point), name)).filter(existsSync);
 }
 
-async function removeGroup(group: string): Promise<void> {
+/** Removes the folder of a control group, and those below it, unless processes run there. */
+export async function removeGroup(group: string): Promise<void> {
   const children = (await readdir(group, { withFileTypes: true })).filter((entry) => entry.isDirectory());
   for (const { name } of children) await removeGroup(join(group, name));
   await rmdir(group).catch((error: unknown) => {

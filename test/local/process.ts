@@ -81,6 +81,9 @@ function startTime(pid: number): string | undefined {
 /** Whether a process with this pid exists and is no zombie. */
 export const isAlive = (pid: number): boolean => startTime(pid) !== undefined;
 
+/** The state of a process as proc(5) has it, such as T where a signal stopped it; undefined where there is no such process. */
+export const processState = (pid: number): string | undefined => statOf(pid)?.[0];
+
 /** The fields of /proc/PID/stat from the process state on: state, parent and so on (proc(5)). */
 const statOf = (pid: number): string[] | undefined =>
   readOrUndefined(`/proc/${String(pid)}/stat`)
@@ -104,16 +107,31 @@ export async function stopBackground(name: string, signal: "SIGTERM" | "SIGKILL"
   rmSync(join(records, name), { force: true });
 }
 
-/** Kills the processes whose command line has the given argument, such as the shims of a containerd, and their children. */
-export async function killProcessTrees(argument: string): Promise<void> {
-  const all = readdirSync("/proc")
+const allProcesses = (): number[] =>
+  readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number);
+
+/** The living processes of containers, by the ids of the containers, which are in the names of their control groups. */
+export const processesOfContainers = (ids: readonly string[]): number[] =>
+  allProcesses().filter((pid) => {
+    const groups = readOrUndefined(`/proc/${String(pid)}/cgroup`) ?? "";
+    return isAlive(pid) && ids.some((id) => groups.includes(id));
+  });
+
+/** Kills the processes whose command line has the given argument, such as the shims of a containerd, and their children. */
+export async function killProcessTrees(argument: string): Promise<void> {
+  const all = allProcesses();
   const named = (pid: number): boolean =>
     (readOrUndefined(`/proc/${String(pid)}/cmdline`) ?? "").split("\0").includes(argument);
   const parents = all.filter((pid) => pid !== process.pid && named(pid));
   const children = all.filter((pid) => parents.includes(Number(statOf(pid)?.[1])));
   await terminate([...children, ...parents], "SIGKILL");
+}
+
+/** Kills processes by SIGKILL until none is found: one that was killed may just have started another. */
+export async function killUntilGone(find: () => Promise<readonly number[]>): Promise<void> {
+  for (let found = await find(); found.length > 0; found = await find()) await terminate(found, "SIGKILL");
 }
 
 async function terminate(pids: readonly number[], first: "SIGTERM" | "SIGKILL"): Promise<void> {

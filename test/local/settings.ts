@@ -12,6 +12,19 @@ export const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cac
 /** Services that pods must reach listen here. Only the cloud uses this bridge, so its ports are free unless 0.0.0.0 has them. */
 export const bridge = { name: "ecr-helper0", address: "10.214.0.1", podRange: "10.214.0.0/24" };
 
+/**
+ * The network of the second node that tests start: a cable from this machine's `interface`, with the address `gateway`, to the node.
+ * `range` has the cable and the node's pods.
+ */
+export const secondNetwork = {
+  interface: "ecr-helper1",
+  range: "10.214.1.0/24",
+  gateway: "10.214.1.1",
+  address: "10.214.1.2",
+  podGateway: "10.214.1.129",
+  podRange: "10.214.1.128/25",
+};
+
 /** Services that pods must not reach listen here, on an address of loopback that nothing else uses. */
 export const loopback = "127.77.77.1";
 
