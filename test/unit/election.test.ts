@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { leaseTimes } from "../../helper/election/lease.ts";
+import { SimulatedHelper, SimulatedLease, type Condition } from "../support/simulated-election.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+
+const second = 1_000;
+
+/** Runs `work` with helpers that compete for one Lease, and stops them. */
+async function withHelpers(
+  count: number,
+  work: (helpers: SimulatedHelper[], clock: VirtualClock, lease: SimulatedLease) => Promise<void>,
+): Promise<void> {
+  const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
+  const helpers = Array.from({ length: count }, (_, index) => new SimulatedHelper(`h${String(index)}`, clock, lease));
+  const runs = helpers.map(async (helper) => helper.run());
+  try {
+    await work(helpers, clock, lease);
+  } finally {
+    for (const helper of helpers) {
+      helper.become("well");
+      helper.stop();
+    }
+    await clock.advance(60 * second);
+    await Promise.all(runs);
+  }
+}
+
+const leaders = (helpers: readonly SimulatedHelper[]): string[] =>
+  helpers.filter(({ elector }) => elector.isLeading()).map(({ name }) => name);
+
+/** How long it takes until another helper than `before` leads, in milliseconds. */
+async function takeover(helpers: readonly SimulatedHelper[], clock: VirtualClock, before: string): Promise<number> {
+  for (let waited = 0; waited < 60 * second; waited += 100) {
+    if (leaders(helpers).some((name) => name !== before)) return waited;
+    await clock.advance(100);
+  }
+  return Infinity;
+}
+
+const holderOf = (helpers: readonly SimulatedHelper[]): SimulatedHelper => {
+  const found = helpers.find(({ elector }) => elector.isLeading());
+  assert.ok(found !== undefined, "nobody holds the lease");
+  return found;
+};
+
+describe("the election", () => {
+  it("lets one helper work at once where there was none, and keeps it", async () => {
+    await withHelpers(3, async (helpers, clock) => {
+      await clock.advance(100);
+      const [first] = leaders(helpers);
+      assert.notEqual(first, undefined);
+      await clock.advance(600 * second);
+      assert.deepEqual(leaders(helpers), [first]);
+    });
+  });
+
+  it("has the next one work within the Lease's time when the holder vanishes, and at once when it gives up", async () => {
+    await withHelpers(2, async (helpers, clock) => {
+      await clock.advance(100);
+      const holder = holderOf(helpers);
+      holder.become("paused");
+      const waited = await takeover(helpers, clock, holder.name);
+      assert.ok(waited <= leaseTimes.duration + leaseTimes.retryPeriod, String(waited));
+      const next = holderOf(helpers.filter((one) => one !== holder));
+      holder.become("well");
+      await clock.advance(second);
+      assert.deepEqual(leaders(helpers), [next.name], "the old one has noticed");
+      next.stop();
+      assert.ok((await takeover(helpers, clock, next.name)) <= 200);
+    });
+  });
+
+  it("never has two that may write: whatever is paused, cut off, deleted by hand or has a wrong clock", async () => {
+    const step = fc.record({
+      helper: fc.nat(2),
+      condition: fc.constantFrom<Condition | "skewed" | "deleted">("well", "paused", "cut off", "skewed", "deleted"),
+      after: fc.integer({ min: 1, max: 20 * second }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+        await withHelpers(3, async (helpers, clock, lease) => {
+          for (const { helper, condition, after } of steps) {
+            const one = helpers[helper];
+            if (condition === "deleted") lease.delete();
+            else if (condition === "skewed") one?.setClock(after % 2 === 0 ? after * 1_000 : -after * 1_000);
+            else one?.become(condition);
+            for (let passed = 0; passed < after; passed += 500) {
+              assert.ok(leaders(helpers).length <= 1, leaders(helpers).join());
+              await clock.advance(Math.min(500, after - passed));
+            }
+          }
+          for (const helper of helpers) helper.become("well");
+          await clock.advance(60 * second);
+          assert.equal(leaders(helpers).length, 1, "and one works in the end");
+        });
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("lets a helper that resumes after a pause write nothing, before any timer has run", async () => {
+    await withHelpers(2, async (helpers, clock) => {
+      await clock.advance(100);
+      const holder = holderOf(helpers);
+      holder.become("paused");
+      await clock.advance(leaseTimes.renewDeadline);
+      assert.equal(holder.elector.isLeading(), false);
+      assert.equal(holder.term?.lost.aborted, false, "it has not even noticed");
+    });
+  });
+
+  it("hands the Lease over to the helper that asks for it, and back if that one was to clean up only", async () => {
+    const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
+    const [old, next] = [new SimulatedHelper("old", clock, lease), new SimulatedHelper("next", clock, lease, "t2")];
+    const third = new SimulatedHelper("third", clock, lease);
+    const runs = [old.run()];
+    await clock.advance(100);
+    runs.push(next.run(), third.run());
+    await clock.advance(5 * second);
+    assert.deepEqual(leaders([old, next, third]), ["old"]);
+    next.candidacy = { ...next.candidacy, asks: () => !next.elector.isLeading() };
+    await clock.advance(3 * second);
+    assert.deepEqual(leaders([old, next, third]), ["next"]);
+    next.candidacy = { ...next.candidacy, asks: () => false };
+    const asking = { ...old.candidacy, asks: () => true };
+    const last = old.elector.acquire(asking, new AbortController().signal);
+    await clock.advance(3 * second);
+    await (await last)?.end({ back: true });
+    await clock.advance(second);
+    assert.deepEqual(leaders([old, next, third]), ["next"], "and not the third, which waits as well");
+    for (const one of [old, next, third]) one.stop();
+    await clock.advance(60 * second);
+    await Promise.all(runs);
+  });
+
+  it("prefers a helper that could work at once", async () => {
+    const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
+    const names = ["first", "unprepared", "prepared"];
+    const helpers = names.map((name) => new SimulatedHelper(name, clock, lease));
+    const [first, unprepared, prepared] = helpers as [SimulatedHelper, SimulatedHelper, SimulatedHelper];
+    unprepared.candidacy = { ...unprepared.candidacy, isPrepared: () => false };
+    const runs = [first.run()];
+    await clock.advance(100);
+    runs.push(unprepared.run(), prepared.run());
+    await clock.advance(100);
+    first.stop();
+    assert.ok((await takeover(helpers, clock, "first")) <= 500);
+    assert.deepEqual(leaders(helpers), ["prepared"]);
+    prepared.stop();
+    assert.ok((await takeover(helpers, clock, "prepared")) < 10 * second, "rather than nobody");
+    unprepared.stop();
+    await clock.advance(60 * second);
+    await Promise.all(runs);
+  });
+});
