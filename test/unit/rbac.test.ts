@@ -24,6 +24,7 @@ describe("the helper's RBAC", () => {
     rule("secrets", ["ecr-creds-pull"], ["get"]),
     recordEvents,
     rule("deployments", ["ecr-helper"], ["get", "list", "watch"], ["apps"]),
+    rule("leases", ["ecr-helper"], ["get", "list", "watch", "create", "update"], ["coordination.k8s.io"]),
   ];
   const rbac = "kubernetes:rbac.authorization.k8s.io/v1";
   const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }];
@@ -49,7 +50,7 @@ describe("the helper's RBAC", () => {
     });
   }
 
-  it("allows the pull secret, and reading its Deployment, in its own namespace", () => {
+  it("allows the pull secret, its Lease, and reading its Deployment, in its own namespace", () => {
     const { inputs } = find(`${rbac}:Role`, "ecr-helper");
     assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"], keeping), ...own]);
   });

@@ -66,6 +66,7 @@ describe("the Deployment", () => {
       ECR_HELPER_MARKER: "ecr-helper-test-stack",
       ECR_HELPER_NAMESPACE: { fieldRef: { fieldPath: "metadata.namespace" } },
       ECR_HELPER_POD: { fieldRef: { fieldPath: "metadata.name" } },
+      ECR_HELPER_TEMPLATE: { fieldRef: { fieldPath: "metadata.labels['pod-template-hash']" } },
       ECR_HELPER_LOG_FORMAT: "text",
       ECR_HELPER_LOG_LEVEL: "info",
       ECR_HELPER_PORT: "8080",
