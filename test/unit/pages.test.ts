@@ -168,7 +168,7 @@ describe("helper/README.md", () => {
     const rows = [...table.matchAll(/^\| `(\w+)` .*\| (.*?) +\|$/gm)].map(
       ([, room = "", from = ""]) => `${room}: ${from}`,
     );
-    assert.equal(enforced.length, 9);
+    assert.equal(enforced.length, 10);
     assert.deepEqual(rows, enforced);
   });
 
