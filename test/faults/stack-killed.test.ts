@@ -33,6 +33,7 @@ const creations: readonly RequestKind[][] = [
     ...calls("ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy", "iam:AttachUserPolicy", "iam:CreateAccessKey"),
     ...made("/serviceaccounts/ecr-helper", `/secrets/${firstPull}`, `/${build}/roles/${role}`),
     ...made(`/${name}/roles/${role}`, "/networkpolicies/ecr-helper"),
+    ...made("/poddisruptionbudgets/ecr-helper"),
   ],
   made(
     "/secrets/ecr-helper",
@@ -48,7 +49,7 @@ const creations: readonly RequestKind[][] = [
 
 /** What `destroy` deletes, by step. The image is deleted with its repository. */
 const deletions: readonly RequestKind[][] = [
-  deleted(`/clusterroles/${owner}-stack`),
+  deleted(`/clusterroles/${owner}-stack`, "/poddisruptionbudgets/ecr-helper"),
   deleted("/deployments/ecr-helper"),
   deleted(...policies("validatingadmissionpolicybindings")),
   deleted(
@@ -82,7 +83,7 @@ async function isPushed(): Promise<void> {
 describe("pulumi commands that are killed at every resource of a stack", () => {
   let stack: ProxiedStack;
 
-  before(async () => (stack = await createStackAndNamespace(name, build)));
+  before(async () => (stack = await createStackAndNamespace(name, build, "replicas=2")));
   after(async () => removeStackAndNamespace(stack, build));
 
   it("continue after an up was killed before it created anything, once its pending operations are cleared", async () => {
