@@ -49,7 +49,7 @@ const creations: readonly RequestKind[][] = [
 
 /** What `destroy` deletes, by step. The image is deleted with its repository. */
 const deletions: readonly RequestKind[][] = [
-  deleted(`/clusterroles/${owner}-stack`, "/poddisruptionbudgets/ecr-helper"),
+  deleted(`/clusterroles/${owner}-stack`),
   deleted("/deployments/ecr-helper"),
   deleted(...policies("validatingadmissionpolicybindings")),
   deleted(
@@ -60,6 +60,7 @@ const deletions: readonly RequestKind[][] = [
   ),
   deleted(
     "/networkpolicies/ecr-helper",
+    "/poddisruptionbudgets/ecr-helper",
     "/secrets/ecr-helper",
     `/secrets/${firstPull}`,
     "/serviceaccounts/ecr-helper",
