@@ -17,12 +17,12 @@ const windowSize = 1 << 20;
 /** Opens connections as needed. One without open streams does not keep the process alive. */
 export class Http2Pool {
   readonly #server: string;
-  readonly #ca: string;
+  readonly #ca: () => string;
   /** The number of open streams of each. */
   readonly #sessions = new Map<ClientHttp2Session, number>();
 
-  /** `server` is `https://HOST:PORT`; `ca` has certificates in PEM. */
-  constructor(server: string, ca: string) {
+  /** `server` is `https://HOST:PORT`; `ca` returns certificates in PEM, for each connection. */
+  constructor(server: string, ca: () => string) {
     [this.#server, this.#ca] = [server, ca];
   }
 
@@ -59,7 +59,7 @@ export class Http2Pool {
 
   #connect(): ClientHttp2Session {
     const settings = { enablePush: false, initialWindowSize: windowSize };
-    const session = connect(this.#server, { ca: this.#ca, settings });
+    const session = connect(this.#server, { ca: this.#ca(), settings });
     this.#sessions.set(session, 0);
     session.once("connect", () => session.setLocalWindowSize(windowSize));
     session.setTimeout(silenceLimit, () => ping(session));
