@@ -32,6 +32,31 @@ export const podLabels = { "app.kubernetes.io/name": app };
 
 const nonRootUid = 65532;
 
+/**
+ * How long a pod stays on a node that is lost, in seconds, instead of Kubernetes' 300. The control plane has then missed
+ * the node for 40 to 50 seconds already, so that a kubelet that restarts evicts nothing; a helper that is evicted in
+ * vain costs little, as a restart writes nothing and requests no token.
+ */
+const lostNodeToleration = 30;
+
+const tolerations: input.core.v1.Toleration[] = ["not-ready", "unreachable"].map((condition) => ({
+  key: `node.kubernetes.io/${condition}`,
+  operator: "Exists",
+  effect: "NoExecute",
+  tolerationSeconds: lostNodeToleration,
+}));
+
+/** Spreads the replicas over nodes, also during a rollout; where there is one node, they all run there. */
+const topologySpreadConstraints: input.core.v1.TopologySpreadConstraint[] = [
+  {
+    maxSkew: 1,
+    topologyKey: "kubernetes.io/hostname",
+    whenUnsatisfiable: "ScheduleAnyway",
+    labelSelector: { matchLabels: podLabels },
+    matchLabelKeys: ["pod-template-hash"],
+  },
+];
+
 /** The annotations that most Prometheus installations look for. */
 const prometheusAnnotations = {
   "prometheus.io/scrape": "true",
@@ -53,6 +78,9 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
       enableServiceLinks: false,
       // A helper stops within a second, except when the stack is destroyed: then it has to clean up first.
       terminationGracePeriodSeconds: 30,
+      tolerations,
+      // For one replica too, so that another number of replicas changes no pod.
+      topologySpreadConstraints,
       imagePullSecrets: [{ name: firstPull.secretName }, { name: config.pullSecret }],
       securityContext: {
         runAsNonRoot: true,

@@ -1,10 +1,11 @@
-// The helper in the cluster: its namespace, service account, RBAC, secrets, network and admission policies, and
-// Deployment.
+// The helper in the cluster: its namespace, service account, RBAC, secrets, network and admission policies, Deployment
+// and PodDisruptionBudget.
 import { Deployment } from "@pulumi/kubernetes/apps/v1/deployment.js";
 import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
 import { ServiceAccount } from "@pulumi/kubernetes/core/v1/serviceAccount.js";
 import { NetworkPolicy } from "@pulumi/kubernetes/networking/v1/networkPolicy.js";
+import { PodDisruptionBudget } from "@pulumi/kubernetes/policy/v1/podDisruptionBudget.js";
 import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
@@ -87,6 +88,8 @@ export class Workload extends pulumi.ComponentResource {
       ...policies,
     ]);
 
+    this.#disruptionBudget(metadata);
+
     // For identity node nothing waits for the rollout, so the login may still be needed.
     if (principal.mode !== "node") firstPull.emptyAfter(deployment, args.providers.patches);
 
@@ -138,10 +141,25 @@ export class Workload extends pulumi.ComponentResource {
     return this.#args.config.admissionPolicy ? [new Admission(this.#name, args, this.#childOptions)] : [];
   }
 
+  /**
+   * Lets nodes be drained one helper at a time. One replica needs none: to allow its eviction protects nothing, and to
+   * forbid it blocks every drain.
+   */
+  #disruptionBudget(metadata: Metadata): void {
+    if (this.#args.config.replicas === 1) return;
+    const spec: input.policy.v1.PodDisruptionBudgetSpec = {
+      maxUnavailable: 1,
+      selector: { matchLabels: podLabels },
+      // A helper that is not ready protects nothing, and must not keep a node from being drained.
+      unhealthyPodEvictionPolicy: "AlwaysAllow",
+    };
+    new PodDisruptionBudget(this.#name, { metadata, spec }, this.#childOptions);
+  }
+
   /** It depends on the policies so that no pod of the helper ever runs without them, not even the last one. */
   #deployment(metadata: Metadata, pod: PodArgs, dependsOn: pulumi.Resource[]): Deployment {
     const spec: input.apps.v1.DeploymentSpec = {
-      replicas: 1,
+      replicas: this.#args.config.replicas,
       // The new helper is ready and holds a token before the old one stops; what only the old one used is deleted later.
       strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       progressDeadlineSeconds: rolloutTimeout,

@@ -11,8 +11,8 @@ import { ResponseTooLargeError, KubeError } from "./errors.ts";
 export interface KubeOptions {
   /** The API server's address, `https://HOST:PORT`. */
   readonly server: string;
-  /** The CA certificates that the API server's certificate is verified with, in PEM. */
-  readonly ca: string;
+  /** Returns the CA certificates, in PEM. It is called for every new connection, as a cluster may replace its CA. */
+  readonly ca: () => string;
   /** Returns the bearer token. It is called for every request, as the kubelet renews a pod's token. */
   readonly token: () => string;
   /** Whether a request with a body may be sent now; asked at the last moment. Always by default. */
@@ -22,20 +22,24 @@ export interface KubeOptions {
 }
 
 /**
- * The API server as a pod with a mounted service account reaches it. Throws outside of such a pod.
+ * The API server as a pod reaches it whose service account is mounted at `folder`. Throws outside of such a pod. The
+ * kubelet replaces the files there; each is read again after a second.
  * https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
  */
-export function inCluster(env: Readonly<Record<string, string | undefined>>): KubeOptions {
-  const folder = "/var/run/secrets/kubernetes.io/serviceaccount";
+export function inCluster(
+  env: Readonly<Record<string, string | undefined>>,
+  folder = "/var/run/secrets/kubernetes.io/serviceaccount",
+): KubeOptions {
   const [host = "kubernetes.default.svc", port = "443"] = [
     env["KUBERNETES_SERVICE_HOST"],
     env["KUBERNETES_SERVICE_PORT"],
   ];
-  return {
-    server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
-    ca: readFileSync(`${folder}/ca.crt`, "utf8"),
-    token: cachedFor(1_000, () => readFileSync(`${folder}/token`, "utf8").trim()),
-  };
+  const read = (file: string): (() => string) =>
+    cachedFor(1_000, () => readFileSync(`${folder}/${file}`, "utf8").trim());
+  const [ca, token] = [read("ca.crt"), read("token")];
+  // Throws now where there is none, not at every request.
+  ca();
+  return { server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`, ca, token };
 }
 
 /** Caches what `find` returns for that time. */

@@ -19,13 +19,13 @@ const windowSize = 1 << 20;
 /** Opens connections as needed. One without open streams does not keep the process alive. */
 export class Http2Pool {
   readonly #server: string;
-  readonly #ca: string;
+  readonly #ca: () => string;
   /** The number of open streams of each. */
   readonly #sessions = new Map<ClientHttp2Session, number>();
   readonly #sockets = new Map<ClientHttp2Session, Socket>();
 
-  /** `server` is `https://HOST:PORT`; `ca` has certificates in PEM. */
-  constructor(server: string, ca: string) {
+  /** `server` is `https://HOST:PORT`; `ca` returns certificates in PEM, for each connection. */
+  constructor(server: string, ca: () => string) {
     [this.#server, this.#ca] = [server, ca];
   }
 
@@ -85,8 +85,9 @@ export class Http2Pool {
     const settings = { enablePush: false, initialWindowSize: windowSize };
     const { hostname, port } = new URL(this.#server);
     const host = hostname.replace(/^\[(.*)\]$/, "$1");
+    const ca = this.#ca();
     const socket = connectTcp({ host, port: Number(port === "" ? 443 : port) });
-    const tls = { socket, host, servername: isIP(host) > 0 ? "" : host, ca: this.#ca, ALPNProtocols: ["h2"] };
+    const tls = { socket, host, servername: isIP(host) > 0 ? "" : host, ca, ALPNProtocols: ["h2"] };
     const session = connect(this.#server, { settings, createConnection: () => connectTls(tls) });
     this.#sessions.set(session, 0);
     this.#sockets.set(session, socket);

@@ -72,6 +72,8 @@ class Reflector<T extends KubeObject> {
   #listedAt = 0;
   /** In a row. */
   #failures = 0;
+  /** Whether the last failure was an expired version. */
+  #hasExpired = false;
 
   constructor(collection: ReflectedCollection<T>, dependencies: ReflectorDependencies, signal: AbortSignal) {
     [this.#collection, this.#dependencies, this.#signal] = [collection, dependencies, signal];
@@ -172,8 +174,10 @@ class Reflector<T extends KubeObject> {
     this.#failures++;
     // An expired version cannot be watched from, and what changed while access was forbidden is unknown.
     if (isExpired(error) || isForbidden(error)) this.#version = undefined;
-    // Versions expire in normal operation. A second time in a row would be a loop.
-    if (isExpired(error) && this.#failures === 1) return 0;
+    // Versions expire in normal operation, and while the API server cannot be reached. A second time in a row would be a loop.
+    const isRepeated = this.#hasExpired && this.#failures > 1;
+    this.#hasExpired = isExpired(error);
+    if (this.#hasExpired && !isRepeated) return 0;
     const maximum = isTransientError(error)
       ? Math.min(maximumWatchRetry, serverRetryLimit(collectionCount))
       : maximumWatchRetry;

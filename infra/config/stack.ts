@@ -11,6 +11,7 @@ import {
   type IdentityConfig,
   type PushRoleConfig,
 } from "./identity.ts";
+import { readNetwork, type NetworkConfig } from "./network.ts";
 import { firstPullPrefix } from "../first-pull.ts";
 import type { Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
@@ -34,11 +35,8 @@ import {
   type NamespaceRules,
 } from "../../helper/shared/namespace-rules.ts";
 
-/** Which traffic of the helper's pod the NetworkPolicy restricts. */
-const networkPolicies = ["none", "ingress", "all"] as const;
-
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
-export interface StackConfig extends NamespaceRules, IamOptions, RepositoryConfig, RightsConfig {
+export interface StackConfig extends NamespaceRules, IamOptions, NetworkConfig, RepositoryConfig, RightsConfig {
   readonly identity: IdentityConfig;
   readonly policyName: string;
   /** Undefined if nothing is pushed. */
@@ -46,9 +44,7 @@ export interface StackConfig extends NamespaceRules, IamOptions, RepositoryConfi
   readonly cluster: ClusterConfig;
   readonly namespace: string;
   readonly createNamespace: boolean;
-  readonly networkPolicy: (typeof networkPolicies)[number];
-  /** Namespaces whose pods may request metrics; any if empty. */
-  readonly monitoringNamespaces: readonly string[];
+  readonly replicas: number;
   readonly admissionPolicy: boolean;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
@@ -71,6 +67,8 @@ const patterns = {
     `^(?=.{1,500}$)(?:(?=[^/]*[.:])${dnsName}${portSuffix}/|localhost/)?${imagePath}` +
       "(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$",
   ),
+  // They roll over one after the other, within the time that `pulumi up` waits for a rollout.
+  replicas: /^[1-5]$/,
   platform: /^linux\/(amd64|arm64)$/,
   stack: /^[A-Za-z0-9]([\w.-]{0,48}[A-Za-z0-9])?$/,
 };
@@ -96,8 +94,10 @@ export function readConfig(own: Registry): StackConfig {
     ...readIamOptions(config),
     cluster,
     createNamespace: boolean("createNamespace"),
-    networkPolicy: config.oneOf("networkPolicy", networkPolicies),
-    monitoringNamespaces: readMonitoringNamespaces(config),
+    replicas: Number(
+      string("replicas", patterns.replicas, "a whole number from 1 to 5: one works, the others stand by"),
+    ),
+    ...readNetwork(config),
     admissionPolicy: boolean("admissionPolicy"),
     ...readNamespaceRules(
       config,
@@ -155,15 +155,6 @@ function readEndpoints(config: ConfigReader): Pick<StackConfig, "awsEndpointUrl"
     return url;
   };
   return { awsEndpointUrl: read("awsEndpointUrl"), stsEndpointUrl: read("stsEndpointUrl") };
-}
-
-function readMonitoringNamespaces(config: ConfigReader): readonly string[] {
-  const key = "monitoringNamespaces";
-  const namespaces = config.strings(key, namespaceName, "names of namespaces (at most 63, lower case, digits and -)");
-  if (namespaces.length > 0 && config.explicitValue("networkPolicy") === "none") {
-    config.addMistake(key, JSON.stringify(namespaces), "nothing: networkPolicy is none");
-  }
-  return [...new Set(namespaces)];
 }
 
 function readNamespaceRules(config: ConfigReader, namespace: string): NamespaceRules {

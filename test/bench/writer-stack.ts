@@ -1,4 +1,5 @@
 // The rights with which the bench's own writers write the secrets that a helper is compared by.
+import { kubeOptionsOf } from "../support/kube-options.ts";
 import { makeParts, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 
 /** Where a writer writes, with whose token, and as which helper. */
@@ -21,5 +22,5 @@ export async function createWriter(id: string, options: PartsOptions): Promise<W
     subjects: [{ kind: "ServiceAccount", name: "ecr-helper", namespace: env["ECR_HELPER_NAMESPACE"] }],
   };
   await admin({ method: "POST", path: "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", body });
-  return { ...parts, options: { ...cluster, token: () => cluster.token } };
+  return { ...parts, options: kubeOptionsOf(cluster) };
 }

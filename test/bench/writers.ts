@@ -25,7 +25,7 @@ export async function writeRaw(
   namespaces: readonly string[],
   secrets: readonly DesiredSecret[],
 ): Promise<number> {
-  const session = connectHttp2(server, { ca });
+  const session = connectHttp2(server, { ca: ca() });
   const all = namespaces.flatMap((namespace) => secrets.map(({ name, body }) => ({ namespace, name, body })));
   const start = performance.now();
   await inParallel(all, width, async ({ namespace, name, body }) => {

@@ -150,7 +150,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   });
 
   it("accessKey in the same cluster by a context, at another address, and by its name in EKS, replaces nothing", async () => {
-    const proxy = await Proxy.start({ upstream: options.server, ca: options.ca });
+    const proxy = await Proxy.start({ upstream: options.server, ca: options.ca() });
     const folder = await mkdtemp(join(tmpdir(), "ecr-helper-kubeconfig-"));
     const elsewhere = join(folder, "kubeconfig");
     const config = JSON.parse(await readFile(kubeconfig, "utf8")) as { clusters: object[]; "current-context": string };

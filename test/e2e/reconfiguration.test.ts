@@ -58,8 +58,14 @@ const changes: readonly Change[] = [
       "stsEndpointUrl=https://sts.example",
       "networkPolicy=all",
       'monitoringNamespaces=["monitoring"]',
+      "replicas=2",
     ],
-    changes: [...onlyThePod, ...policies("updated"), "updated NetworkPolicy ecr-helper"],
+    changes: [
+      ...onlyThePod,
+      ...policies("updated"),
+      "updated NetworkPolicy ecr-helper",
+      "created PodDisruptionBudget ecr-helper",
+    ],
   },
   {
     settings: [
@@ -68,6 +74,7 @@ const changes: readonly Change[] = [
       "serviceAccount=builders",
       "networkPolicy=none",
       "monitoringNamespaces=[]",
+      "replicas=1",
     ],
     changes: [
       ...onlyThePod,
@@ -75,6 +82,7 @@ const changes: readonly Change[] = [
       ...policies("updated"),
       `updated Policy ${stack}`,
       "deleted NetworkPolicy ecr-helper",
+      "deleted PodDisruptionBudget ecr-helper",
     ],
   },
   {

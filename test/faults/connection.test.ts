@@ -10,7 +10,7 @@ describe("a connection to the API server that is reset in the middle of many wri
   const options = readKubeconfig(kubeconfig);
   let proxy: Proxy;
   before(async () => {
-    proxy = await Proxy.start({ upstream: options.server, ca: options.ca });
+    proxy = await Proxy.start({ upstream: options.server, ca: options.ca() });
     proxy.inject(({ path }) => path.endsWith("/reset"), reset);
   });
   after(async () => proxy.close());
@@ -35,7 +35,7 @@ describe("a connection to the API server that is reset in the middle of many wri
   it("fails all of them in time, although Node does not always notice the reset", async (t) => {
     // Node takes about every other of these connections for alive.
     const bursts = Array.from({ length: 6 }, async (_, index) =>
-      burst(createKubeClient({ ...options, server: proxy.url, ca: proxy.ca }), index),
+      burst(createKubeClient({ ...options, server: proxy.url, ca: () => proxy.ca }), index),
     );
     const longest = Math.max(...(await Promise.all(bursts)));
     assert.ok(longest < 20_000, `${String(longest)} ms`);

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "../support/api-server.ts";
+import { requestBoundToken } from "../support/bound-token.ts";
 import { delay, reset } from "../support/fault.ts";
 import { secretPath } from "../support/kept-objects.ts";
-import type { Parts } from "../support/stack-parts.ts";
 import { waitForObject } from "../local/watch.ts";
 import {
   assertNoPasswordLogged,
@@ -52,23 +52,31 @@ describe("the connection to the API server", { concurrency: true }, () => {
   it("may lose its token: the helper goes on as soon as the token's file has a new one", async (t) => {
     assert.ok(revoked);
     const { parts } = revoked;
-    const [own, namespace] = [String(parts.env["ECR_HELPER_NAMESPACE"]), `revoked-${id}`];
+    const namespace = `revoked-${id}`;
     const folder = await mkdtemp(join(tmpdir(), "ecr-helper-token-"));
     const tokenFile = join(folder, "token");
+    const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds-pull`;
     try {
+      await writeFile(join(folder, "ca.crt"), revoked.kubernetes.ca);
       await writeFile(tokenFile, parts.cluster.token);
-      const helper = revoked.run({}, { tokenFile });
+      const helper = revoked.run({}, { folder });
       await helper.line(/the secret will expire/);
       const login = await revoked.login(namespace);
-      await writeFile(tokenFile, await revokedToken(parts, own));
-      await parts.admin({ method: "DELETE", path: secretPath(namespace, "ecr-creds-pull") });
-      const line = await helper.line(/secret\/ecr-creds-pull failed in namespace .* 401 Unauthorized; trying again in/);
-      assert.equal(line.level, "error");
+      const { token, revoke } = await requestBoundToken(parts);
+      await revoke();
+      await writeFile(tokenFile, token);
+      const refused = helper.line(/secret\/ecr-creds-pull failed in namespace .* 401 Unauthorized; trying again in/);
+      // The helper uses the token that it has read for up to a second more: it may restore the secret once.
+      for (let isRefused = false; !isRefused;) {
+        await parts.admin({ method: "DELETE", path: secretPath(namespace, "ecr-creds-pull") });
+        const restored = waitForObject(parts.options, path, () => true, timeout);
+        isRefused = await Promise.race([refused.then(() => true), restored.then(() => false)]);
+      }
+      assert.equal((await refused).level, "error");
       assert.equal(await revoked.login(namespace), login);
       assert.ok(await revoked.isAccepted(login));
       const since = Date.now();
       await writeFile(tokenFile, parts.cluster.token);
-      const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3Decr-creds-pull`;
       await waitForObject(parts.options, path, () => true, timeout);
       reportOutcome(t, "401, the token is replaced in its file", "the other login stayed and was taken", since);
     } finally {
@@ -106,22 +114,3 @@ describe("the connection to the API server", { concurrency: true }, () => {
     reportOutcome(t, "the watches are silent", "put back by the next refresh", since);
   });
 });
-
-/** A token of the helper's service account that the API server no longer accepts: the secret it was bound to is deleted. */
-async function revokedToken({ admin }: Parts, namespace: string): Promise<string> {
-  const [secrets, name] = [`/api/v1/namespaces/${namespace}/secrets`, `bound-${id}`];
-  const { metadata } = await admin<{ metadata: { uid: string } }>({
-    method: "POST",
-    path: secrets,
-    body: { metadata: { name } },
-  });
-  const boundObjectRef = { apiVersion: "v1", kind: "Secret", name, uid: metadata.uid };
-  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/ecr-helper/token`;
-  const { status } = await admin<{ status: { token: string } }>({
-    method: "POST",
-    path,
-    body: { spec: { boundObjectRef } },
-  });
-  await admin({ method: "DELETE", path: `${secrets}/${name}` });
-  return status.token;
-}

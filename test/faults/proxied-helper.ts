@@ -43,7 +43,7 @@ export async function createProxiedHelper(
   const gateway: Gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife });
   const parts = await makeParts(namespaces, options);
   const aws = await Proxy.start({ upstream: url(gateway.api) });
-  const kubernetes = await Proxy.start({ upstream: parts.options.server, ca: parts.options.ca });
+  const kubernetes = await Proxy.start({ upstream: parts.options.server, ca: parts.options.ca() });
   const accepts = async (password: string): Promise<boolean> => isLoginAccepted(gateway.registry, password);
   return {
     parts,

@@ -51,7 +51,7 @@ export class ProxiedStack {
     const { server, ca } = readKubeconfig(kubeconfig);
     const stack = new ProxiedStack(name, settings, {
       aws: await Proxy.start({ upstream: aws.AWS_ENDPOINT_URL }),
-      kubernetes: await Proxy.start({ upstream: server, ca }),
+      kubernetes: await Proxy.start({ upstream: server, ca: ca() }),
     });
     mkdirSync(backend, { recursive: true, mode: 0o700 });
     await stack.pulumi("stack", "init", "--no-select");

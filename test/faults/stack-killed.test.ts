@@ -33,6 +33,7 @@ const creations: readonly RequestKind[][] = [
     ...calls("ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy", "iam:AttachUserPolicy", "iam:CreateAccessKey"),
     ...made("/serviceaccounts/ecr-helper", `/secrets/${firstPull}`, `/${build}/roles/${role}`),
     ...made(`/${name}/roles/${role}`, "/networkpolicies/ecr-helper"),
+    ...made("/poddisruptionbudgets/ecr-helper"),
   ],
   made(
     "/secrets/ecr-helper",
@@ -59,6 +60,7 @@ const deletions: readonly RequestKind[][] = [
   ),
   deleted(
     "/networkpolicies/ecr-helper",
+    "/poddisruptionbudgets/ecr-helper",
     "/secrets/ecr-helper",
     `/secrets/${firstPull}`,
     "/serviceaccounts/ecr-helper",
@@ -82,7 +84,7 @@ async function isPushed(): Promise<void> {
 describe("pulumi commands that are killed at every resource of a stack", () => {
   let stack: ProxiedStack;
 
-  before(async () => (stack = await createStackAndNamespace(name, build)));
+  before(async () => (stack = await createStackAndNamespace(name, build, "replicas=2")));
   after(async () => removeStackAndNamespace(stack, build));
 
   it("continue after an up was killed before it created anything, once its pending operations are cleared", async () => {

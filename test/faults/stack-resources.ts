@@ -55,10 +55,14 @@ export async function imageTags(repository: string): Promise<readonly string[]> 
   return ((await answer.json()) as { tags?: string[] }).tags ?? [];
 }
 
-/** Creates a build namespace, and a stack for it alone. */
-export async function createStackAndNamespace(name: string, build: string): Promise<ProxiedStack> {
+/** Creates a build namespace, and a stack for it alone. `settings` are KEY=VALUE. */
+export async function createStackAndNamespace(
+  name: string,
+  build: string,
+  ...settings: readonly string[]
+): Promise<ProxiedStack> {
   await makeNamespace(build);
-  return ProxiedStack.make(name, [`buildNamespaces=["${build}"]`]);
+  return ProxiedStack.make(name, [`buildNamespaces=["${build}"]`, ...settings]);
 }
 
 /** Destroys the stack and deletes its build namespace. */

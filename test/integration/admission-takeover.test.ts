@@ -16,6 +16,7 @@ import { apply, secretNamed } from "./attacks.ts";
 import { denialMessage, waitForPolicy } from "../support/policy-enforcement.ts";
 import { makePolicyStack, grantSecretRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
 import { accountPath, secretPath, type ServiceAccount } from "../support/kept-objects.ts";
+import { kubeOptionsOf } from "../support/kube-options.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `helper-${id}`;
@@ -41,9 +42,8 @@ describe("a helper whose stack has changed its rules and names", () => {
       () => undefined,
       (_, error) => assert.fail(String(error)),
     );
-    const { server, ca, token } = stack.cluster;
     return {
-      writer: new Writer(wrap(createKubeClient({ server, ca, token: () => token })), config, cache),
+      writer: new Writer(wrap(createKubeClient(kubeOptionsOf(stack.cluster))), config, cache),
       cache,
     };
   };

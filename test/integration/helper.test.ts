@@ -11,6 +11,7 @@ import { waitFor, waitUntilGone } from "../local/watch.ts";
 import { loginStatus } from "../support/registry-login.ts";
 import { defaultRoleName } from "../support/role-name.ts";
 import { decode, pullPasswords, secretPath, type Secret } from "../support/kept-objects.ts";
+import { kubeOptionsOf } from "../support/kube-options.ts";
 import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -97,8 +98,7 @@ describe("the helper, with the stack's own rights", () => {
   });
 
   it("has no other rights: its token allows no other object and no other verb, and cannot read a login", async () => {
-    const { server, ca, token } = parts.cluster;
-    const kube = createKubeClient({ server, ca, token: () => token });
+    const kube = createKubeClient(kubeOptionsOf(parts.cluster));
     const body = { apiVersion: "v1", kind: "Secret", metadata: { name: "other", namespace: first } };
     const apply = { contentType: "application/apply-patch+yaml", body } as const;
     const refused: KubeRequest[] = [

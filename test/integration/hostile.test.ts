@@ -44,7 +44,7 @@ describe("the helper, with a hostile tenant in a namespace", () => {
     const path = `${accounts}/tenant/token`;
     const { token } = (await admin<{ status: { token: string } }>({ method: "POST", path, body: request })).status;
     recordSecrets([token]);
-    return createKubeClient({ server: options.server, ca: options.ca, token: () => token });
+    return createKubeClient({ ...options, token: () => token });
   };
 
   const memory = (): number =>

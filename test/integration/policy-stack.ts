@@ -61,5 +61,5 @@ export async function makePolicyStack(
   await setPolicies(admin, config);
   const path = `${accounts}/ecr-helper/token`;
   const { status } = await admin<{ status: { token: string } }>({ method: "POST", path, body: { spec: {} } });
-  return { config, cluster: { server, ca, token: status.token } };
+  return { config, cluster: { server, ca: ca(), token: status.token } };
 }

@@ -9,6 +9,7 @@ import { createMatcher, parseSelector } from "../../helper/shared/namespace-rule
 import type { HelperProcess } from "../support/helper-process.ts";
 import { waitForObject, waitUntilGone } from "../local/watch.ts";
 import { accountPath, secretPath, type Secret, type ServiceAccount } from "../support/kept-objects.ts";
+import { kubeOptionsOf } from "../support/kube-options.ts";
 import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -206,8 +207,7 @@ describe("the rights for patterns and selectors", () => {
   it("allow access to the helper's objects by name in every namespace, and to no other object", async () => {
     const namespace = `${id}-r-a`;
     await parts.namespace(namespace);
-    const { server, ca, token } = parts.cluster;
-    const kube = createKubeClient({ server, ca, token: () => token });
+    const kube = createKubeClient(kubeOptionsOf(parts.cluster));
     const named = "fieldSelector=metadata.name%3Decr-creds";
     await kube({ method: "GET", path: `/api/v1/secrets?${named}` });
     await kube({ method: "GET", path: "/api/v1/namespaces" });

@@ -50,9 +50,9 @@ function credentialOf({ token, exec }: User): (() => string) | undefined {
 function authorityOf({
   "certificate-authority": file,
   "certificate-authority-data": data,
-}: Cluster): string | undefined {
-  if (data !== undefined) return Buffer.from(data, "base64").toString();
-  return file === undefined ? undefined : readFileSync(file, "utf8");
+}: Cluster): (() => string) | undefined {
+  if (data !== undefined) return () => Buffer.from(data, "base64").toString();
+  return file === undefined ? undefined : (): string => readFileSync(file, "utf8");
 }
 
 interface Credential {

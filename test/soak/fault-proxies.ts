@@ -35,7 +35,7 @@ export async function startFaultProxies({ options }: Parts, tokenLife: number): 
   recorder.inject(() => true, recordToken);
   const [ecr, kubernetes] = [
     await Proxy.start({ upstream: recorder.url }),
-    await Proxy.start({ upstream: options.server, ca: options.ca }),
+    await Proxy.start({ upstream: options.server, ca: options.ca() }),
   ];
   return {
     proxies: { ecr, kubernetes },

@@ -1,6 +1,7 @@
 // API servers beside the cloud's own, which a test may kill, or fill with ten thousand namespaces and delete.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -15,21 +16,34 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { kubeconfig, ports, url } from "../local/settings.ts";
 import { respondsOk, succeeds } from "../local/process.ts";
 
+/** The paths of a certificate that signs itself and of its key, which may be replaced while the API server is down. */
+export interface ServingFiles {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** A kube-apiserver process. */
 export class ApiServer {
   readonly options: KubeOptions;
   readonly #port: number;
   readonly #etcd: string;
+  readonly #servingArgs: readonly string[];
   #child: ChildProcess | undefined;
 
-  private constructor(port: number, etcd: string) {
+  private constructor(port: number, etcd: string, serving: ServingFiles | undefined) {
     [this.#port, this.#etcd] = [port, etcd];
-    this.options = { ...readKubeconfig(kubeconfig), server: url({ ...ports.apiServer, port }, "https") };
+    const server = url({ ...ports.apiServer, port }, "https");
+    const ca = serving && { ca: () => readFileSync(serving.cert, "utf8") };
+    this.options = { ...readKubeconfig(kubeconfig), server, ...ca };
+    this.#servingArgs = serving ? [`--tls-cert-file=${serving.cert}`, `--tls-private-key-file=${serving.key}`] : [];
   }
 
-  /** Starts one on the etcd at a URL, by default the cloud's own, and resolves when it is ready. */
-  static async start(etcd = url(ports.etcd)): Promise<ApiServer> {
-    const server = new ApiServer(await freePort(), etcd);
+  /**
+   * Starts one on the etcd at a URL, by default the cloud's own, and resolves when it is ready. Its certificate is the
+   * cloud's unless it has files of its own.
+   */
+  static async start(etcd = url(ports.etcd), serving?: ServingFiles): Promise<ApiServer> {
+    const server = new ApiServer(await freePort(), etcd, serving);
     await server.start();
     return server;
   }
@@ -38,7 +52,8 @@ export class ApiServer {
   async start(): Promise<void> {
     await writeAuditPolicy();
     // It must not register itself as an endpoint of the cluster's `kubernetes` service.
-    const args = [...apiServerArgs(this.#port, this.#etcd), "--endpoint-reconciler-type=none"];
+    const own = ["--endpoint-reconciler-type=none", ...this.#servingArgs];
+    const args = [...apiServerArgs(this.#port, this.#etcd), ...own];
     this.#child = await startComponent("kube-apiserver", args);
     const kube = createKubeClient(this.options);
     await waitUntil(this.#child, async () => succeeds(kube({ method: "GET", path: "/readyz" })));

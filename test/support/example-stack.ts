@@ -28,6 +28,8 @@ export interface DeploymentInputs {
 interface PodSpec {
   imagePullSecrets: { name: string }[];
   securityContext: object;
+  tolerations: object[];
+  topologySpreadConstraints: object[];
   containers: {
     image: string;
     env: { name: string; value?: string; valueFrom?: object }[];

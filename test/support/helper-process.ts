@@ -10,8 +10,8 @@ export interface Cluster {
   server: string;
   ca: string;
   token: string;
-  /** The file with the token, if the token may change. */
-  tokenFile?: string;
+  /** A folder as a pod mounts it, whose files `ca.crt` and `token` replace these two and may change. */
+  folder?: string;
 }
 
 /** A line of the helper's JSON log. */

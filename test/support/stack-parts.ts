@@ -97,7 +97,7 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   const created = await createResources(program, absent, admin);
   const owner = outputsOf(created, "ClusterRole", "ecr-helper")["metadata"] as { name: string; uid: string };
   const deployment = await createDeployment(admin, program, name, owner.uid);
-  const cluster = { server: kubeOptions.server, ca: kubeOptions.ca, token: await createToken(admin, name) };
+  const cluster = { server: kubeOptions.server, ca: kubeOptions.ca(), token: await createToken(admin, name) };
   if (created.some(isPolicy)) {
     await waitForPolicy(cluster, name, config["pullSecret"] ?? "ecr-creds-pull");
   }

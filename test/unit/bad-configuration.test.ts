@@ -62,6 +62,7 @@ const validValues: Record<string, string[]> = {
   platform: ["linux/arm64"],
   awsEndpointUrl: ["https://vpce.example", "https://10.0.0.1:4566/", "https://[fd00::1]:80", "http://10.0.0.1"],
   insecureEndpoints: ["true"],
+  replicas: ["2", "5"],
   networkPolicy: ["none", "all"],
   monitoringNamespaces: ['["monitoring"]'],
   stsEndpointUrl: ["https://sts.example:8443"],
@@ -137,6 +138,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isEncryption(ownRegistry), config.encryption],
     [rules.isRegistryHost, config.registryHost],
     [rules.isImage, config.baseImage],
+    [(value) => rules.isNumber(value, 1, 5), String(config.replicas)],
     [rules.isLabel, ...config.monitoringNamespaces],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
   ];

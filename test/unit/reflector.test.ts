@@ -143,6 +143,15 @@ describe("a reflected collection", () => {
   }
 
   const seven = <T>(one: T): T[] => Array.from({ length: 7 }, () => one);
+
+  it("is listed again at once when its version has expired while its API server could not be reached", async () => {
+    const expired = { end: new KubeError({ method: "GET", path }, 410, JSON.stringify(gone)) };
+    const unreachable = seven<Watch>({ end: new Error("reset") });
+    const { waits, calls } = await follow([[[object("a", 1)]]], [...unreachable, expired, { end: "open" }], 60_000);
+    assert.deepEqual(waits, [500, 1_000, 1_500, 1_500, 1_500, 1_500, 1_500, 0]);
+    assert.deepEqual(calls.slice(-2), ["list", "watch 200"]);
+  });
+
   const refusal = (status: number): KubeError => new KubeError({ method: "GET", path }, status, "{}");
 
   for (const [failure, error] of [

@@ -25,6 +25,7 @@ describe("the stack's configuration", () => {
     assert.deepEqual(config.identity, { mode: "accessKey", userName: "ecr-helper", generation: 1 });
     assert.deepEqual([config.path, config.permissionsBoundary, config.tags], [undefined, undefined, {}]);
     assert.equal(config.registryHost, undefined);
+    assert.equal(config.replicas, 1);
     assert.ok(Object.isFrozen(config));
   });
 
@@ -59,6 +60,7 @@ describe("the stack's configuration", () => {
       accessKeyGeneration: "0",
       namespace: "Name",
       createNamespace: "1",
+      replicas: "0",
       buildNamespaces: '["team_*"]',
       excludeNamespaces: '["Team"]',
       basicAuthSecret: "_",
@@ -94,6 +96,17 @@ describe("the stack's configuration", () => {
       assert.equal(readConfig(ownRegistry).baseImage, baseImage);
     }
     assertOneMistake({ ...cluster, baseImage: "node@sha256:0a" }, 'baseImage = "node@sha256:0a": expected NAME[:TAG]');
+  });
+
+  it("takes one to five replicas", () => {
+    for (const replicas of ["1", "2", "5"]) {
+      configure({ ...cluster, replicas });
+      assert.equal(readConfig(ownRegistry).replicas, Number(replicas));
+    }
+    for (const replicas of ["0", "6", "-1", "1.5", "02", "two", " 2"]) {
+      const expected = `replicas = "${replicas}": expected a whole number from 1 to 5: one works, the others stand by`;
+      assertOneMistake({ ...cluster, replicas }, expected);
+    }
   });
 
   it("accepts names and patterns of namespaces, and a selector", () => {

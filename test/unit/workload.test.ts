@@ -29,6 +29,47 @@ describe("the Deployment", () => {
     assert.equal(deployment.metadata.annotations["pulumi.com/timeoutSeconds"], "180");
   });
 
+  it("leaves a lost node after half a minute", () => {
+    const leaving = { operator: "Exists", effect: "NoExecute", tolerationSeconds: 30 };
+    assert.deepEqual(pod.tolerations, [
+      { key: "node.kubernetes.io/not-ready", ...leaving },
+      { key: "node.kubernetes.io/unreachable", ...leaving },
+    ]);
+  });
+
+  it("runs as many replicas as are configured, over nodes, and lets one at a time be evicted", async () => {
+    const program = await runProgram({ ...cluster, replicas: "2" });
+    const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
+    assert.equal(spec.replicas, 2);
+    const labels = { matchLabels: { "app.kubernetes.io/name": "ecr-helper" } };
+    assert.deepEqual(spec.template.spec.topologySpreadConstraints, [
+      {
+        maxSkew: 1,
+        topologyKey: "kubernetes.io/hostname",
+        whenUnsatisfiable: "ScheduleAnyway",
+        labelSelector: labels,
+        matchLabelKeys: ["pod-template-hash"],
+      },
+    ]);
+    const budget = program.find("kubernetes:policy/v1:PodDisruptionBudget").inputs;
+    const { name, namespace } = budget["metadata"] as Record<string, string>;
+    assert.deepEqual([name, namespace], ["ecr-helper", "ecr-helper"]);
+    assert.deepEqual(budget["spec"], {
+      maxUnavailable: 1,
+      selector: labels,
+      unhealthyPodEvictionPolicy: "AlwaysAllow",
+    });
+  });
+
+  it("has no PodDisruptionBudget for one replica, and the same pod for any number", async () => {
+    assert.throws(() => find("kubernetes:policy/v1:PodDisruptionBudget"));
+    const templateOf = async (replicas: string): Promise<object> => {
+      const program = await runProgram({ ...exampleConfig, replicas });
+      return (program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs).spec.template;
+    };
+    assert.deepEqual(await templateOf("5"), deployment.spec.template);
+  });
+
   it("has memory for each namespace that is listed by name", async () => {
     const limitOf = (program: Pick<Program, "find">): unknown => {
       const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
