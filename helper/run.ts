@@ -12,11 +12,11 @@ import { runTokenRefresher } from "./ecr/token-refresher.ts";
 import type { Tokens } from "./ecr/token.ts";
 import { createKubeClient, createKubeStream, type KubeOptions } from "./kube/client.ts";
 import { ConcurrencyLimit } from "./kube/concurrency-limit.ts";
-import type { ObjectRef } from "./kube/object-ref.ts";
 import type { Kube, KubeStream, PartialObjectMetadata } from "./kube/types.ts";
-import { recordWarning } from "./observability/event-recorder.ts";
+import { createWarn, type Warn } from "./observability/event-recorder.ts";
 import { serveHealth } from "./observability/http-server.ts";
 import { Metrics } from "./observability/metrics.ts";
+import { OwnersReport } from "./observability/owners-report.ts";
 import { Status } from "./observability/status.ts";
 import { systemClock } from "./runtime/clock.ts";
 import type { LogStream } from "./runtime/log-stream.ts";
@@ -51,6 +51,8 @@ class Helper {
   readonly #signal: AbortSignal;
   readonly #kube: Kube;
   readonly #stream: KubeStream;
+  readonly #warn: Warn;
+  readonly #ownersReport: OwnersReport;
   readonly #metrics: Metrics;
   readonly #cache: ClusterCache;
   readonly #informers: Informers;
@@ -66,6 +68,7 @@ class Helper {
     this.#metrics = new Metrics(config, {
       states: () => this.#controller.states(),
       isFullySynced: () => this.#status.isFullySynced(),
+      missingOwners: () => this.#cache.owners.missing.length,
     });
     const limit = new ConcurrencyLimit();
     const observed: KubeOptions = {
@@ -76,10 +79,13 @@ class Helper {
       },
     };
     [this.#kube, this.#stream] = [createKubeClient(observed), createKubeStream(observed)];
+    this.#warn = createWarn(this.#kube, log);
+    this.#ownersReport = new OwnersReport(config, log, this.#warn);
     this.#cache = new ClusterCache(
       config,
       (namespace) => this.#onChange(namespace),
       (namespace, error) => this.#onInvalid(namespace, error),
+      () => this.#onOwners(),
     );
     this.#informers = new Informers(this.#cache);
     this.#writer = new Writer(this.#kube, config, this.#cache);
@@ -90,7 +96,7 @@ class Helper {
       {
         ...timing,
         writer: this.#writer,
-        warn: (namespace, object, reason, message) => this.#warn(namespace, object, reason, message),
+        warn: this.#warn,
         log,
         metrics: this.#metrics,
         concurrency: () => limit.value,
@@ -173,11 +179,14 @@ class Helper {
 
   /** A collection was listed: of one namespace, or of all. */
   #onListed(namespace: string | undefined): void {
-    const all =
-      namespace === undefined ? [...this.#cache.targets(), ...this.#cache.namespacesWithObjects()] : [namespace];
     // A namespace that is still unknown is enqueued after the last of its lists.
-    for (const one of new Set(all))
+    for (const one of namespace === undefined ? this.#cache.concerned() : [namespace])
       if (this.#informers.syncStateOf(one) !== "unknown") this.#controller.enqueue(one, false);
+  }
+
+  #onOwners(): void {
+    this.#ownersReport.update(this.#cache.owners.missing);
+    this.#controller.refreshOwners();
   }
 
   /** Logs an error once for each namespace, as watches repeat the object. */
@@ -186,12 +195,5 @@ class Helper {
     this.#invalid.add(namespace);
     const text = `an object in namespace ${namespace} is not understood: ${errorMessage(error)}`;
     this.#log(level, text, { namespace });
-  }
-
-  /** Records an Event of type Warning on an object. */
-  #warn(namespace: string, object: ObjectRef, reason: string, message: string): void {
-    recordWarning(this.#kube, namespace, object, reason, message).catch((error: unknown) =>
-      this.#log("warn", `no Event could be recorded in namespace ${namespace}: ${errorMessage(error)}`),
-    );
   }
 }

@@ -10,6 +10,8 @@ import type { NamespaceState } from "./status.ts";
 interface MetricsSource {
   readonly states: () => ReadonlyMap<string, NamespaceState>;
   readonly isFullySynced: () => boolean;
+  /** How many of the stack's owners do not exist. */
+  readonly missingOwners: () => number;
 }
 
 /** All metrics of one helper. Counters are increased by its methods, and gauges of the current state are read at each scrape. */
@@ -117,7 +119,7 @@ export class Metrics {
 }
 
 /** Registers the gauges that are read at each scrape. */
-function registerGauges(registry: Registry, { states, isFullySynced }: MetricsSource): void {
+function registerGauges(registry: Registry, { states, isFullySynced, missingOwners }: MetricsSource): void {
   const registers = [registry];
   new Gauge({
     name: "ecr_helper_last_success_timestamp_seconds",
@@ -136,6 +138,14 @@ function registerGauges(registry: Registry, { states, isFullySynced }: MetricsSo
       const counts: Record<NamespaceState, number> = { synced: 0, pending: 0, failing: 0 };
       for (const state of states().values()) counts[state]++;
       for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: "ecr_helper_owners_missing",
+    help: "ClusterRoles of the stack that own the kept objects and do not exist; without the last, objects outlive the stack.",
+    registers,
+    collect() {
+      this.set(missingOwners());
     },
   });
   new Gauge({

@@ -8,6 +8,7 @@ import { helperEnvironment } from "../support/helper-environment.ts";
 import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
 import { apply, attacksBy, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";
 import { denialMessage } from "../support/policy-enforcement.ts";
+import { exampleOwners } from "../support/owners.ts";
 import { accountPath, secretPath } from "../support/kept-objects.ts";
 import { makeParts, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 
@@ -109,7 +110,7 @@ describe("a process with the helper's token", () => {
     const login = apply(secretPath(empty, "old"), secretNamed(old, "old"));
     const pull = apply(secretPath(empty, "old-pull"), secretNamed(old, "old-pull"));
     const entries = { secrets: ["old"], imagePullSecrets: ["old-pull"] };
-    const account = apply(accountPath(empty), newServiceAccount(old, entries));
+    const account = apply(accountPath(empty), newServiceAccount(old, entries, exampleOwners(old)));
     for (const call of [login, pull]) assert.match(await denialMessage(parts.cluster, call), /cannot patch/);
     assert.match(await denialMessage(parts.cluster, account), /only add and remove its own secrets/);
     await grant(parts, empty, ["old", "old-pull"]);

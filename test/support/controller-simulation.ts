@@ -55,6 +55,7 @@ export class ControllerSimulation {
       this.#config,
       (namespace) => this.controller.enqueue(namespace, true),
       (namespace, error) => assert.fail(`${namespace}: ${String(error)}`),
+      () => this.controller.refreshOwners(),
     );
     this.#watch = new SimulatedWatch(this.#config, cache);
     const dependencies: ControllerDependencies = {

@@ -172,11 +172,19 @@ describe("the tokens of a helper with a push role", () => {
   });
 
   it("are written to and removed from the own namespace by one helper only while its successor is running", () => {
-    const seen = { isOwned: true, revision: "", refreshedAt: "", modifiedBy: undefined, uid: "u", version: 1 };
+    const seen = {
+      isOwned: true,
+      revision: "",
+      refreshedAt: "",
+      owners: "",
+      modifiedBy: undefined,
+      uid: "u",
+      version: 1,
+    };
     const kindsOf = (helper: HelperConfig, found: CachedSecret | undefined, hasSuccessor: boolean): string[] => {
       const secrets = new Map([["ecr-creds", new Map(found && [[helper.namespace, found]])]]);
       const cache = { kindOf: () => "own", hasSuccessor, secrets, accounts: new Map() } as unknown as ClusterCache;
-      const desired = new Map(desiredSecrets(config, both).map((secret) => [secret.name, secret]));
+      const desired = new Map(desiredSecrets(config, both, []).map((secret) => [secret.name, secret]));
       const actions = new Planner(helper, cache).planNamespace(helper.namespace, desired, undefined);
       return actions.filter(({ object }) => formatRef(object) === "secret/ecr-creds").map(({ kind }) => kind);
     };
