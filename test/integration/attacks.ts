@@ -43,7 +43,9 @@ const call = (method: KubeRequest["method"], path: string, contentType: string, 
 /** A server-side apply by the helper, as a dry run. */
 export const apply = (path: string, body: object): KubeRequest =>
   call("PATCH", path, "application/apply-patch+yaml", body);
-const merge = (path: string, body: object): KubeRequest => call("PATCH", path, "application/merge-patch+json", body);
+/** A merge patch by the helper, as a dry run. */
+export const merge = (path: string, body: object): KubeRequest =>
+  call("PATCH", path, "application/merge-patch+json", body);
 const remove = (path: string): KubeRequest =>
   call("DELETE", path, "application/json", { apiVersion: "v1", kind: "DeleteOptions" });
 
