@@ -6,11 +6,11 @@ import { Worker } from "./controller/worker.ts";
 import { Elector, type Candidacy } from "./election/elector.ts";
 import { createKubeClient, createKubeStream, type KubeOptions } from "./kube/client.ts";
 import { ConcurrencyLimit } from "./kube/concurrency-limit.ts";
-import type { ObjectRef } from "./kube/object-ref.ts";
 import type { Kube, KubeStream } from "./kube/types.ts";
-import { recordWarning } from "./observability/event-recorder.ts";
+import { createWarn, type Warn } from "./observability/event-recorder.ts";
 import { serveHealth } from "./observability/http-server.ts";
 import { Metrics } from "./observability/metrics.ts";
+import { OwnersReport } from "./observability/owners-report.ts";
 import { Status } from "./observability/status.ts";
 import { systemClock } from "./runtime/clock.ts";
 import type { LogStream } from "./runtime/log-stream.ts";
@@ -48,6 +48,8 @@ class Helper {
   readonly #signal: AbortSignal;
   readonly #kube: Kube;
   readonly #stream: KubeStream;
+  readonly #warn: Warn;
+  readonly #ownersReport: OwnersReport;
   readonly #metrics: Metrics;
   readonly #cache: ClusterCache;
   readonly #informers: Informers;
@@ -63,6 +65,7 @@ class Helper {
       states: () => this.#worker.states(),
       isFullySynced: () => this.#status.isFullySynced(),
       isLeading: () => this.#elector.isLeading(),
+      missingOwners: () => this.#cache.owners.missing.length,
     });
     const limit = new ConcurrencyLimit();
     const observed: KubeOptions = {
@@ -73,18 +76,27 @@ class Helper {
       },
     };
     [this.#kube, this.#stream] = [createKubeClient(observed), createKubeStream(observed)];
-    this.#elector = new Elector(config, { ...timing, kube: createKubeClient(observed), stream: this.#stream, log });
+    this.#elector = new Elector(config, {
+      ...timing,
+      kube: createKubeClient(observed),
+      stream: this.#stream,
+      log,
+      owners: () => this.#cache.owners.references,
+    });
+    this.#warn = createWarn(this.#kube, log);
+    this.#ownersReport = new OwnersReport(config, log, this.#warn);
     this.#cache = new ClusterCache(
       config,
       (namespace) => this.#onChange(namespace),
       (namespace, error) => this.#onInvalid(namespace, error),
+      () => this.#onOwners(),
     );
     this.#informers = new Informers(this.#cache);
     this.#worker = new Worker(config, this.#cache, this.#informers, {
       ...timing,
       kube: this.#kube,
       writes: createKubeClient({ ...observed, mayWrite: () => this.#elector.isLeading() }),
-      warn: (namespace, object, reason, message) => this.#warn(namespace, object, reason, message),
+      warn: this.#warn,
       prepared: () => this.#elector.notify(),
       log,
       metrics: this.#metrics,
@@ -157,12 +169,15 @@ class Helper {
 
   /** A collection was listed: of one namespace, or of all. */
   #onListed(namespace: string | undefined): void {
-    const all =
-      namespace === undefined ? [...this.#cache.targets(), ...this.#cache.namespacesWithObjects()] : [namespace];
     // A namespace that is still unknown is enqueued after the last of its lists.
-    for (const one of new Set(all))
+    for (const one of namespace === undefined ? this.#cache.concerned() : [namespace])
       if (this.#informers.syncStateOf(one) !== "unknown") this.#worker.enqueue(one, false);
     this.#elector.notify();
+  }
+
+  #onOwners(): void {
+    this.#ownersReport.update(this.#cache.owners.missing);
+    this.#worker.refreshOwners();
   }
 
   /** Logs an error once for each namespace, as watches repeat the object. */
@@ -171,12 +186,5 @@ class Helper {
     this.#invalid.add(namespace);
     const text = `an object in namespace ${namespace} is not understood: ${errorMessage(error)}`;
     this.#log(level, text, { namespace });
-  }
-
-  /** Records an Event of type Warning on an object. */
-  #warn(namespace: string, object: ObjectRef, reason: string, message: string): void {
-    recordWarning(this.#kube, namespace, object, reason, message).catch((error: unknown) =>
-      this.#log("warn", `no Event could be recorded in namespace ${namespace}: ${errorMessage(error)}`),
-    );
   }
 }

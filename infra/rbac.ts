@@ -7,6 +7,7 @@ import { RoleBinding } from "@pulumi/kubernetes/rbac/v1/roleBinding.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
+import { ownerNames } from "../helper/shared/ownership.ts";
 
 type PolicyRule = input.rbac.v1.PolicyRule;
 
@@ -60,10 +61,11 @@ export const roleName = (stack: string, objects: readonly string[]): string =>
 /** The roles of the helper's service account, and their bindings. */
 export class Rbac extends pulumi.ComponentResource {
   /**
-   * The cluster-scoped owner of everything that the helper creates: when the stack is destroyed, Kubernetes
-   * garbage-collects it all. This ClusterRole only lets the helper look up the marker.
+   * Name of the first of two ClusterRoles that own everything that the helper creates: when the stack is destroyed,
+   * Kubernetes garbage-collects it all. Either can be lost without any effect: the other one keeps the objects, and
+   * grants the same, which is to follow both and to look up the marker.
    */
-  readonly owner: { readonly name: pulumi.Output<string>; readonly uid: pulumi.Output<string> };
+  readonly owner: pulumi.Output<string>;
   /**
    * Name of a ClusterRole that grants nothing. Only `destroy` deletes it before the Deployment, so a helper that stops
    * and does not find it knows that the stack is being destroyed.
@@ -95,7 +97,9 @@ export class Rbac extends pulumi.ComponentResource {
       rule("serviceaccounts", [serviceAccount], ["get", ...keepVerbs]),
     ];
 
-    this.owner = this.#owner();
+    const [first, second] = ownerNames({ owner: args.name });
+    this.owner = this.#owner(name, first);
+    this.#owner(`${name}-owner`, second);
     // RBAC has no narrower right for namespaces that are not known in advance.
     if (isDynamic(namespaceRules)) this.#grantEverywhere([...keepObjects, recordEvents, watchNamespaces]);
     const buildNamespaces = staticNamespaces(namespaceRules);
@@ -106,15 +110,18 @@ export class Rbac extends pulumi.ComponentResource {
     this.registerOutputs({});
   }
 
-  #owner(): Rbac["owner"] {
-    const metadata = { name: this.#args.name };
-    const rules = [rule("clusterroles", [this.marker], ["get"], apiGroup)];
-    const role = new ClusterRole(this.#name, { metadata, rules }, this.#childOptions);
-    this.#bindEverywhere(this.#name, metadata, role);
-    return { name: role.metadata.name, uid: role.metadata.uid };
+  #owner(resourceName: string, name: string): pulumi.Output<string> {
+    const metadata = { name };
+    const rules = [
+      rule("clusterroles", [this.marker], ["get"], apiGroup),
+      rule("clusterroles", [...ownerNames({ owner: this.#args.name })], ["list", "watch"], apiGroup),
+    ];
+    const role = new ClusterRole(resourceName, { metadata, rules }, this.#childOptions);
+    this.#bindEverywhere(resourceName, metadata, role);
+    return role.metadata.name;
   }
 
-  /** A role apart from the owner's: when it is no longer needed it is deleted after the rollout. */
+  /** A role apart from the owners': when it is no longer needed it is deleted after the rollout. */
   #grantEverywhere(rules: PolicyRule[]): void {
     const resourceName = `${this.#name}-everywhere`;
     const metadata = { name: pulumi.interpolate`${this.#roleName}-everywhere` };

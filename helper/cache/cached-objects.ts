@@ -2,6 +2,7 @@
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import { conflictingManager, fieldsOf, type Fields } from "../resources/managed-fields.ts";
+import { ownerUids } from "../resources/owners.ts";
 import { exampleSecrets } from "../resources/secrets.ts";
 import { hasOwnEntries, projectAccount, type ServiceAccount } from "../resources/service-account.ts";
 import { createMatcher } from "../shared/namespace-rules.ts";
@@ -15,12 +16,16 @@ export interface CachedSecret extends CachedObject {
   readonly isOwned: boolean;
   /** The hash of the content that the helper wrote; "" when there is none. */
   readonly revision: string;
+  /** The uids of the stack's owners among its references, as `ownerUids` writes them. */
+  readonly owners: string;
   /** The field manager that changed what the helper had written; undefined when nothing was changed. */
   readonly modifiedBy: string | undefined;
 }
 
 /** A service account, reduced by `projectAccount`. */
 export interface CachedAccount extends CachedObject {
+  /** The uids of the stack's owners among its references; undefined for an account that the helper did not create. */
+  readonly owners: string | undefined;
   /** Whether the helper created it or added entries to it. */
   readonly hasOwnEntries: boolean;
   /** The account with only the entries that name secrets of the helper. */
@@ -64,7 +69,7 @@ export class Projections {
 
   /** Keeps no text of a secret that is not the helper's, and of an own one only text that the helper may have written. */
   secret(name: string, object: PartialObjectMetadata): CachedSecret {
-    const { uid, labels, annotations: found = {}, managedFields } = object.metadata;
+    const { uid, labels, annotations: found = {}, managedFields, ownerReferences } = object.metadata;
     const isOwned = isOwn(this.#config, labels);
     const read = (key: string, form: RegExp): string => {
       const value = isOwned ? (found[key] ?? "") : "";
@@ -75,14 +80,18 @@ export class Projections {
       version: versionOf(object),
       isOwned,
       revision: read(annotations.revision, revisionPattern),
+      owners: isOwned ? this.#internText(ownerUids(this.#config, ownerReferences)) : "",
       modifiedBy: isOwned ? conflictingManager(managedFields, this.#fields.get(name) ?? {}) : undefined,
     };
   }
 
   account(object: ServiceAccount & KubeObject): CachedAccount {
+    const { uid, labels, ownerReferences } = object.metadata;
+    const isOwned = isOwn(this.#config, labels);
     return {
-      uid: object.metadata.uid,
+      uid,
       version: versionOf(object),
+      owners: isOwned ? this.#internText(ownerUids(this.#config, ownerReferences)) : undefined,
       hasOwnEntries: hasOwnEntries(this.#config, object),
       account: this.#internAccount(projectAccount(this.#config, object)),
     };

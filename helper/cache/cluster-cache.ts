@@ -5,6 +5,7 @@ import type { KubeObject, ObjectMeta, PartialObjectMetadata } from "../kube/type
 import type { ServiceAccount } from "../resources/service-account.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 import { Projections, type CachedAccount, type CachedNamespace, type CachedSecret } from "./cached-objects.ts";
+import { Owners } from "./owners.ts";
 import { Store } from "./store.ts";
 import { keptNext, type Deployment } from "./successor.ts";
 import { watchTargetsOf, type Stores, type WatchTarget } from "./watch-targets.ts";
@@ -17,6 +18,7 @@ export class ClusterCache implements Stores {
   readonly namespaces: Store<CachedNamespace, PartialObjectMetadata>;
   readonly secrets: ReadonlyMap<string, Store<CachedSecret, PartialObjectMetadata>>;
   readonly accounts: Store<CachedAccount>;
+  readonly owners: Owners;
   /** The collections that fill this cache when they are watched. */
   readonly watchTargets: readonly WatchTarget[];
   readonly #config: HelperConfig;
@@ -30,13 +32,14 @@ export class ClusterCache implements Stores {
   #keptBySuccessor: ReadonlySet<string> | undefined;
 
   /**
-   * Calls `onChange` with each namespace that may need work, and `onInvalid` with each that holds an object which the helper
-   * cannot interpret.
+   * Calls `onChange` with each namespace that may need work, `onInvalid` with each that holds an object which the helper cannot
+   * interpret, and `onOwners` when the stack's owners changed.
    */
   constructor(
     config: HelperConfig,
     onChange: (namespace: string) => void,
     onInvalid: (namespace: string, error: unknown) => void,
+    onOwners: () => void,
   ) {
     [this.#config, this.#onChange] = [config, onChange];
     const projections = new Projections(config);
@@ -64,7 +67,8 @@ export class ClusterCache implements Stores {
       project: (object) => projections.account(object as ServiceAccount & KubeObject),
       ...callbacks,
     });
-    this.watchTargets = watchTargetsOf(config, this, (object) =>
+    this.owners = new Owners(config, onOwners);
+    this.watchTargets = watchTargetsOf(config, this, this.owners, (object) =>
       this.#observeDeployment(object as KubeObject & Deployment),
     );
   }
@@ -88,6 +92,11 @@ export class ClusterCache implements Stores {
   /** The namespaces in which any secret or service account of a managed name exists, whoever made it. */
   namespacesWithObjects(): Set<string> {
     return new Set([this.accounts, ...this.secrets.values()].flatMap((store) => [...store.keys()]));
+  }
+
+  /** All of both: the namespaces that may need work. */
+  concerned(): Set<string> {
+    return new Set([...this.targets(), ...this.namespacesWithObjects()]);
   }
 
   /** Whether a managed object exists in a namespace, whoever made it. */

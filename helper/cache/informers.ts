@@ -68,6 +68,11 @@ export class Informers {
       const onFailure = (error: unknown, failures: number, wait: number): void => {
         // No wait means that the resourceVersion was too old once: that is how the API asks for a new list, and no failure.
         if (wait > 0) failed(path);
+        if (isForbidden(error) && failures > quietFailureCount && target.refused !== undefined) {
+          target.refused();
+          this.#setState(target, "known");
+          listed(namespace);
+        }
         if (!isForbidden(error) || namespace === undefined) return void logFailure(log, error, failures, wait);
         this.#setUnreadable(target, namespace, log, errorMessage(error), wait);
         listed(namespace);

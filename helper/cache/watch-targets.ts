@@ -4,6 +4,8 @@ import type { Sink } from "../kube/reflector.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 import type { CachedAccount, CachedNamespace, CachedSecret } from "./cached-objects.ts";
+import { ownerKind, ownerNames } from "../shared/ownership.ts";
+import type { Owners } from "./owners.ts";
 import type { Store } from "./store.ts";
 
 /** A collection of the API to list and watch. */
@@ -15,6 +17,8 @@ export interface WatchTarget {
   readonly sink: Sink<KubeObject>;
   /** The only namespace that the collection covers; undefined for all. */
   readonly namespace: string | undefined;
+  /** Called when the API server keeps refusing the collection: what it has counts as gone. Without it no decision is made then. */
+  readonly refused?: () => void;
 }
 
 /** The stores that the watches fill. */
@@ -30,12 +34,23 @@ export interface Stores {
 export function watchTargetsOf(
   config: HelperConfig,
   stores: Stores,
+  owners: Owners,
   onDeployment: (object: KubeObject) => void,
 ): WatchTarget[] {
   const objects = isDynamic(config)
     ? [watchNamespaces(stores), ...watchObjects(config, stores, undefined)]
     : watchStaticNamespaces(config, stores);
-  return [...objects, watchDeployment(config, onDeployment)];
+  return [
+    ...objects,
+    watchDeployment(config, onDeployment),
+    ...ownerNames(config).map((name) => watchOwner(owners, name)),
+  ];
+}
+
+/** Without the right to read an owner, the role that grants it is missing, and that is the owners themselves. */
+function watchOwner(owners: Owners, name: string): WatchTarget {
+  const path = `/apis/${ownerKind.apiVersion}/clusterroles?${nameSelector(name)}`;
+  return { path, metadataOnly: true, sink: owners.sink(name), namespace: undefined, refused: () => owners.lost(name) };
 }
 
 function watchNamespaces({ namespaces }: Stores): WatchTarget {

@@ -12,7 +12,6 @@ import {
   registryHost,
 } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
-import type { Owner } from "../shared/ownership.ts";
 import { EnvironmentReader, commaSeparated, matching, oneOf, type Environment } from "./environment-reader.ts";
 import { readIdentity, type IdentityConfig } from "./identity.ts";
 
@@ -62,8 +61,8 @@ export interface HelperConfig extends NamespaceRules, RegistryConfig, SecretConf
   readonly template: string;
   /** Name of the helper's own Deployment. */
   readonly deployment: string;
-  /** The cluster-scoped object that owns what the helper creates, so that it is deleted with the stack. */
-  readonly owner: Owner;
+  /** Name of the first of the ClusterRoles that own what the helper creates, so that it is deleted with the stack. */
+  readonly owner: string;
   /** Name of the ClusterRole that the stack deletes first: a helper that stops and does not find it cleans up. */
   readonly marker: string;
   readonly logFormat: Format;
@@ -95,7 +94,11 @@ export function readConfig(env: Environment): HelperConfig {
     pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
     template: reader.read("ECR_HELPER_TEMPLATE", "the hash of the pod's template", matching(labelValue)),
     deployment: readObjectName(reader, "ECR_HELPER_DEPLOYMENT", "the helper's own Deployment"),
-    owner: readOwner(reader),
+    owner: reader.read(
+      "ECR_HELPER_OWNER_NAME",
+      "the name of the ClusterRole that owns what is kept",
+      matching(labelValue),
+    ),
     marker: readObjectName(reader, "ECR_HELPER_MARKER", "the name of the ClusterRole that exists as long as the stack"),
     logFormat: reader.read("ECR_HELPER_LOG_FORMAT", formats.join(" or "), oneOf(formats)),
     logLevel: reader.read("ECR_HELPER_LOG_LEVEL", levels.join(", "), oneOf(levels)),
@@ -173,15 +176,6 @@ function tokenRequests(regions: readonly string[], pushRole: string | undefined)
   const pulls = regions.map((region) => [region, { region, role: undefined, login: "pull" }] as const);
   const pushes = regions.map((region) => [pushTokenName(region), { region, role: pushRole, login: "push" }] as const);
   return new Map<string, TokenRequest>(pushRole === undefined ? pulls : [...pulls, ...pushes]);
-}
-
-function readOwner(reader: EnvironmentReader): Owner {
-  const uid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-  const owner = "the name of the ClusterRole that owns what the helper creates";
-  return {
-    name: reader.read("ECR_HELPER_OWNER_NAME", owner, matching(labelValue)),
-    uid: reader.read("ECR_HELPER_OWNER_UID", "the uid of that ClusterRole", matching(uid)),
-  };
 }
 
 const parsePort = (value: string): number | undefined =>

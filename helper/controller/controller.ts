@@ -3,13 +3,12 @@
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { SyncState } from "../cache/informers.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { earliestExpiry, type Tokens } from "../ecr/token.ts";
+import type { Tokens } from "../ecr/token.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { NamespaceState } from "../observability/status.ts";
-import { desiredSecrets } from "../resources/secrets.ts";
 import { maximumObjectRetry } from "../runtime/backoff.ts";
-import { formatDate } from "../runtime/logger.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
+import { ExpiryLog } from "./expiry-log.ts";
 import { FailureTracker } from "./failure-tracker.ts";
 import { Planner, type Action, type Desired, type LastConverged } from "./plan.ts";
 import { WorkQueue } from "./work-queue.ts";
@@ -24,14 +23,14 @@ export class Controller {
   readonly #signal: AbortSignal;
   readonly #planner: Planner;
   readonly #failures: FailureTracker;
+  readonly #expiryLog: ExpiryLog;
   readonly #queue: WorkQueue;
   readonly #states = new Map<string, NamespaceState>();
   readonly #lastConverged = new Map<string, LastConverged>();
   /** The uid of each namespace that was reconciled; undefined where namespaces are not watched. */
   readonly #uids = new Map<string, string | undefined>();
+  #tokens: Tokens = new Map();
   #desired: Desired = new Map();
-  /** When the first of the current tokens expires; undefined when that is unknown or was logged. */
-  #unloggedExpiry: Date | undefined;
 
   constructor(
     config: HelperConfig,
@@ -44,7 +43,8 @@ export class Controller {
     [this.#dependencies, this.#signal] = [dependencies, signal];
     this.#planner = new Planner(config, cache);
     this.#failures = new FailureTracker(dependencies);
-    const options = { ...dependencies, idle: () => this.#logExpiry() };
+    this.#expiryLog = new ExpiryLog(config, cache, this.#states, dependencies.log);
+    const options = { ...dependencies, idle: () => this.#expiryLog.report() };
     this.#queue = new WorkQueue(async (namespace) => this.#reconcile(namespace), options);
     signal.addEventListener("abort", () => void this.#queue.close());
   }
@@ -61,12 +61,17 @@ export class Controller {
 
   /** Takes new tokens, and enqueues every namespace to be compared with them. */
   refresh(tokens: Tokens): void {
-    this.#desired = new Map(desiredSecrets(this.#config, tokens).map((secret) => [secret.name, secret]));
-    this.#unloggedExpiry = earliestExpiry(tokens.values());
+    this.#tokens = tokens;
+    this.#expiryLog.refresh(tokens);
+    this.refreshOwners();
+  }
+
+  /** Takes the stack's owners as the cache has them now, and enqueues every namespace to be compared with them. */
+  refreshOwners(): void {
+    this.#desired = this.#planner.desired(this.#tokens);
     // The own namespace first: if this helper ends now, the next one restores the tokens from there and need not ask ECR.
     this.#queue.add(this.#config.namespace, true);
-    const namespaces = new Set([...this.#cache.targets(), ...this.#cache.namespacesWithObjects()]);
-    for (const namespace of namespaces) this.#queue.add(namespace, false);
+    for (const namespace of this.#cache.concerned()) this.#queue.add(namespace, false);
   }
 
   /** The state of each namespace in which the helper keeps objects. */
@@ -182,16 +187,5 @@ export class Controller {
     const uid = this.#cache.namespaces.get(namespace)?.uid;
     if (this.#uids.get(namespace) !== uid) this.#forget(namespace);
     this.#uids.set(namespace, uid);
-  }
-
-  /** Logs when the first token expires, once all namespaces have been reconciled with the current tokens. */
-  #logExpiry(): void {
-    const end = this.#unloggedExpiry;
-    if (end === undefined) return;
-    const isReconciled = (namespace: string): boolean => (this.#states.get(namespace) ?? "pending") !== "pending";
-    // The own namespace is always a target; until it has been reconciled, the others may not even be known.
-    if (![this.#config.namespace, ...this.#cache.targets()].every(isReconciled)) return;
-    this.#unloggedExpiry = undefined;
-    this.#dependencies.log("info", `the secret will expire at ${formatDate(end)}.`, { expiresAt: end.toISOString() });
   }
 }

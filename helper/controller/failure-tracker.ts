@@ -1,6 +1,7 @@
 // Tracks recent failures and outside changes of each object: how long it is left alone for them, and what is reported about it.
 import { KubeError, isConflict, isNamespaceGone, isTransientError } from "../kube/errors.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
+import type { Warn } from "../observability/event-recorder.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { contestMemory, maximumObjectRetry, repairDelay, retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -11,8 +12,7 @@ import { TerminalError } from "./terminal-errors.ts";
 
 /** Where the tracker reports, and where its delays come from. */
 export interface FailureTrackerDependencies {
-  /** Records an Event of type Warning on the object. Must not throw. */
-  readonly warn: (namespace: string, object: ObjectRef, reason: string, message: string) => void;
+  readonly warn: Warn;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "failed" | "drifted">;
   readonly clock: Clock;

@@ -1,9 +1,11 @@
 // Plans the actions for a namespace by comparing the cache with the desired state. It performs none of them.
-import type { CachedSecret } from "../cache/cached-objects.ts";
+import type { CachedAccount, CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
-import { maxSecretBytes } from "../resources/secrets.ts";
+import type { Tokens } from "../ecr/token.ts";
+import { hasOwners } from "../resources/owners.ts";
+import { desiredSecrets, maxSecretBytes } from "../resources/secrets.ts";
 import { serviceAccountPatch, type Entries } from "../resources/service-account.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 
@@ -42,6 +44,9 @@ export function managedObjects({ secretNames, serviceAccount }: HelperConfig): M
 /** The desired secrets by name. One that is missing here has no token, or no longer one, and is left as it is. */
 export type Desired = ReadonlyMap<string, DesiredSecret>;
 
+/** What somebody did who took away a reference to an owner that exists. */
+const lostOwner = "lost its owner";
+
 /** What was up to date in a namespace after it was last reconciled. */
 export interface LastConverged {
   /** Some of the planner's `objects`: one that is missing now was deleted since. */
@@ -59,6 +64,12 @@ export class Planner {
 
   constructor(config: HelperConfig, cache: ClusterCache) {
     [this.#config, this.#cache, this.objects] = [config, cache, managedObjects(config)];
+  }
+
+  /** The secrets with these tokens, and with the stack's owners that exist now. */
+  desired(tokens: Tokens): Desired {
+    const secrets = desiredSecrets(this.#config, tokens, this.#cache.owners.references);
+    return new Map(secrets.map((secret) => [secret.name, secret]));
   }
 
   /** The actions for a namespace. The service account comes last, when the secrets that it lists exist. */
@@ -88,8 +99,8 @@ export class Planner {
     const action = { kind: "applySecret", object, secret, seen } as const;
     if (seen === undefined) return { ...action, drift: hadConverged ? "was deleted" : undefined };
     if (!seen.isOwned) return action;
-    if (seen.modifiedBy !== undefined) return { ...action, drift: `was changed by ${seen.modifiedBy}` };
-    return seen.revision === secret.revision ? undefined : action;
+    if (isConverged(seen, secret)) return undefined;
+    return { ...action, drift: driftOf(seen, secret, hadConverged && last.desired === desired) };
   }
 
   #planAccount(namespace: string, desired: Desired, last: LastConverged | undefined): Action | undefined {
@@ -98,20 +109,39 @@ export class Planner {
     if (this.#cache.kindOf(namespace) !== "build") {
       return seen?.hasOwnEntries === true ? { kind: "releaseAccount", object } : undefined;
     }
+    const entries = this.#entriesFor(namespace, desired);
+    const fault = this.#accountFault(seen, entries);
+    if (fault === undefined) return undefined;
+    const hadConverged = last?.objects.includes(object) === true;
+    // After a change of the owners every account lacks one.
+    const isDrift = hadConverged && (fault !== lostOwner || last.desired === desired);
+    return { kind: "applyAccount", object, entries, drift: isDrift ? fault : undefined };
+  }
+
+  /** The entries of a service account: those secrets that exist, or are about to. */
+  #entriesFor(namespace: string, desired: Desired): Entries {
     const exists = (name: string): boolean =>
       (desired.get(name)?.size ?? Infinity) <= maxSecretBytes ||
       this.#cache.secrets.get(name)?.get(namespace)?.isOwned === true;
-    const entries = {
+    return {
       secrets: [...this.#config.basicAuthSecrets.values()].filter(exists),
       imagePullSecrets: [this.#config.pullSecret].filter(exists),
     };
-    if (seen !== undefined && serviceAccountPatch(this.#config, seen.account, entries) === undefined) return undefined;
-    const drift = seen === undefined ? "was deleted" : "lost an entry";
-    return {
-      kind: "applyAccount",
-      object,
-      entries,
-      drift: last?.objects.includes(object) === true ? drift : undefined,
-    };
   }
+
+  /** What is wrong with a service account; undefined when nothing is. */
+  #accountFault(seen: CachedAccount | undefined, entries: Entries): string | undefined {
+    if (seen === undefined) return "was deleted";
+    if (serviceAccountPatch(this.#config, seen.account, entries) !== undefined) return "lost an entry";
+    return seen.owners === undefined || hasOwners(seen.owners, this.#cache.owners.uids) ? undefined : lostOwner;
+  }
+}
+
+const isConverged = (seen: CachedSecret, secret: DesiredSecret): boolean =>
+  seen.modifiedBy === undefined && hasOwners(seen.owners, secret.owners) && seen.revision === secret.revision;
+
+/** What somebody did to a secret that the helper wrote; undefined where the helper itself has new content or owners for it. */
+function driftOf(seen: CachedSecret, secret: DesiredSecret, wasCurrent: boolean): string | undefined {
+  if (seen.modifiedBy !== undefined) return `was changed by ${seen.modifiedBy}`;
+  return wasCurrent && !hasOwners(seen.owners, secret.owners) ? lostOwner : undefined;
 }

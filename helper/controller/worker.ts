@@ -70,6 +70,11 @@ export class Worker {
     this.#controller?.enqueue(namespace, urgent);
   }
 
+  /** Has every namespace compared with the stack's owners as the cache has them now. */
+  refreshOwners(): void {
+    this.#controller?.refreshOwners();
+  }
+
   /** Sees to it, once, that this identity is issued every token, without writing any. The signal ends that. Never rejects. */
   async prepare(signal: AbortSignal): Promise<void> {
     if (this.#preparation !== undefined) return;

@@ -1,6 +1,7 @@
 // The helper's writes, one object at a time. Secrets are written by server-side apply. Service accounts are patched at the
 // resourceVersion that was read, because others write the same lists.
 import type { HelperConfig } from "../config/helper-config.ts";
+import { hasOwners } from "../resources/owners.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { fieldManager, isOwn } from "../shared/ownership.ts";
 import { acceptMetadataOnly } from "../kube/client.ts";
@@ -13,6 +14,7 @@ import {
   hasOwnEntries,
   listsOnlyOwnEntries,
   newServiceAccount,
+  ownersPatch,
   noEntries,
   serviceAccountPatch,
   type Entries,
@@ -48,11 +50,11 @@ export class Writer {
     rejectUnwritable(namespace, secret, seen);
     const path = `/api/v1/namespaces/${namespace}/secrets/${secret.name}`;
     // Only an outside change that was seen is overwritten by force, and only in that very object. A secret that someone created or
-    // changed since then is a conflict instead.
-    const request =
-      seen?.modifiedBy === undefined
-        ? applyRequest(path, secret.body, false, signal)
-        : applyRequest(path, secret.bodyFor(seen.uid), true, signal);
+    // changed since then is a conflict instead. Owners that are not right may be somebody else's by now.
+    const isIntact = seen === undefined || (seen.modifiedBy === undefined && hasOwners(seen.owners, secret.owners));
+    const request = isIntact
+      ? applyRequest(path, secret.body, false, signal)
+      : applyRequest(path, secret.bodyFor(seen.uid), true, signal);
     const store = this.#cache.secrets.get(secret.name);
     if (seen === undefined) {
       store?.recordWrite(await this.#kube<PartialObjectMetadata>({ ...request, accept: acceptMetadataOnly() }));
@@ -60,7 +62,8 @@ export class Writer {
     }
     // The watch delivers the same as the answer: reading both takes a sixth of the helper's CPU.
     await this.#kube({ ...request, accept: acceptMetadataOnly(), discardResponse: true });
-    store?.assumeWritten(namespace, seen, { ...seen, revision: secret.revision, modifiedBy: undefined });
+    const { revision, owners } = secret;
+    store?.assumeWritten(namespace, seen, { ...seen, revision, owners, modifiedBy: undefined });
     return "configured";
   }
 
@@ -113,7 +116,7 @@ export class Writer {
   }
 
   async #createAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
-    const body = JSON.stringify(newServiceAccount(this.#config, entries));
+    const body = JSON.stringify(newServiceAccount(this.#config, entries, this.#cache.owners.references));
     const apply = applyRequest(this.#accountPath(namespace), body, false, signal);
     const made = await this.#kube<FullAccount>(apply).catch(async (error: unknown) => {
       // Someone created the account since it was read, and the stack's admission policies do not let the helper take it over.
@@ -133,7 +136,9 @@ export class Writer {
   }
 
   async #extendAccount(namespace: string, found: FullAccount, entries: Entries, signal: AbortSignal): Promise<Outcome> {
-    return this.#patchAccount(namespace, found, serviceAccountPatch(this.#config, found, entries), signal);
+    const owned = ownersPatch(this.#config, found, this.#cache.owners.references);
+    const patch = serviceAccountPatch(this.#config, found, entries) ?? owned;
+    return this.#patchAccount(namespace, found, patch && mergePatches(patch, owned ?? {}), signal);
   }
 
   async #patchAccount(

@@ -17,6 +17,8 @@ export interface ElectionDependencies {
   /** In [0, 1). */
   readonly random: () => number;
   readonly log: Log;
+  /** References to the stack's owners that exist. Each renewal writes them, so that the Lease goes with the stack. */
+  readonly owners: () => readonly object[];
 }
 
 /** A request for the Lease that takes longer is tried again, on another connection. */
@@ -79,7 +81,7 @@ export class LeaseClient {
    * KubeError or the network's error.
    */
   async write(record: LeaseRecord, signal: AbortSignal): Promise<boolean> {
-    const body = leaseObject(this.#config, record, this.#resourceVersion);
+    const body = leaseObject(this.#config, record, this.#dependencies.owners(), this.#resourceVersion);
     const path = `${leasePath(this.#config)}?fieldManager=ecr-helper`;
     try {
       this.#observe(await this.#request({ method: "PUT", path, body }, signal));

@@ -63,13 +63,18 @@ export function readLease(lease: KubeObject): LeaseRecord {
 }
 
 /** The Lease to write. With a resourceVersion it replaces that very version; without one it is created. */
-export function leaseObject(config: HelperConfig, record: LeaseRecord, resourceVersion: string | undefined): object {
+export function leaseObject(
+  config: HelperConfig,
+  record: LeaseRecord,
+  ownerReferences: readonly object[],
+  resourceVersion: string | undefined,
+): object {
   const { holder, template, candidate, duration, acquiredAt, renewedAt, transitions } = record;
   const annotations = { [templateKey]: template, ...(candidate === "" ? {} : { [candidateKey]: candidate }) };
   return {
     apiVersion: "coordination.k8s.io/v1",
     kind: "Lease",
-    metadata: { ...ownMetadata(config, config.deployment), annotations, resourceVersion },
+    metadata: { ...ownMetadata(config, config.deployment), annotations, ownerReferences, resourceVersion },
     spec: {
       holderIdentity: holder,
       leaseDurationSeconds: duration / 1_000,

@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { Http2Pool } from "./http2-pool.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
 import type { KubeClient, KubeRequest, KubeStream } from "./types.ts";
-import { ResponseTooLargeError, KubeError } from "./errors.ts";
+import { ResponseTooLargeError, KubeError, interrupted, rootCause } from "./errors.ts";
 
 /** How to reach one API server, and as whom. */
 export interface KubeOptions {
@@ -192,11 +192,6 @@ function parse(request: KubeRequest, { "content-type": type = "" }: IncomingHttp
     );
   }
 }
-
-const interrupted = (): Error => new Error("the API server's connection ended before its answer did");
-
-/** A request that waits for its connection fails as cancelled: the error of the connection is its cause. */
-const rootCause = (error: Error): Error => (error.cause instanceof Error ? error.cause : error);
 
 /** The `accept` for the metadata of an object, or of the objects in a list (`PartialObjectMetadataList`). */
 export const acceptMetadataOnly = (kind = "PartialObjectMetadata"): string =>

@@ -27,6 +27,12 @@ export class KubeError extends Error {
   }
 }
 
+/** The error of a request whose connection ended too early. */
+export const interrupted = (): Error => new Error("the API server's connection ended before its answer did");
+
+/** A request that waits for its connection fails as cancelled: the error of the connection is its cause. */
+export const rootCause = (error: Error): Error => (error.cause instanceof Error ? error.cause : error);
+
 /** Whether the helper lacks the permission: 403. */
 export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403;
 

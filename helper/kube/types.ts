@@ -28,6 +28,7 @@ export interface PartialObjectMetadata extends KubeObject {
     readonly labels?: Record<string, string>;
     readonly annotations?: Record<string, string>;
     readonly managedFields?: readonly ManagedFields[];
+    readonly ownerReferences?: readonly object[];
   };
 }
 

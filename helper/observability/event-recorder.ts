@@ -1,7 +1,8 @@
 // Kubernetes Events, so that `kubectl describe` and `kubectl get events` show the most important lines of the log.
 import type { ObjectRef } from "../kube/object-ref.ts";
 import type { Kube } from "../kube/types.ts";
-import { sanitize } from "../shared/messages.ts";
+import type { Log } from "../runtime/logger.ts";
+import { errorMessage, sanitize } from "../shared/messages.ts";
 import { fieldManager } from "../shared/ownership.ts";
 
 const apiVersions: Record<ObjectRef["kind"], string> = { Secret: "v1", ServiceAccount: "v1", Deployment: "apps/v1" };
@@ -42,3 +43,15 @@ export async function recordWarning(
   };
   await kube({ method: "POST", path: `/api/v1/namespaces/${namespace}/events`, body: event });
 }
+
+/** Records an Event of type Warning on an object. Never throws. */
+export type Warn = (namespace: string, object: ObjectRef, reason: string, message: string) => void;
+
+/** Creates a `Warn` that logs an Event which could not be recorded. */
+export const createWarn =
+  (kube: Kube, log: Log): Warn =>
+  (namespace, object, reason, message) => {
+    recordWarning(kube, namespace, object, reason, message).catch((error: unknown) =>
+      log("warn", `no Event could be recorded in namespace ${namespace}: ${errorMessage(error)}`),
+    );
+  };

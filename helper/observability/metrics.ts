@@ -11,6 +11,8 @@ interface MetricsSource {
   readonly states: () => ReadonlyMap<string, NamespaceState>;
   readonly isFullySynced: () => boolean;
   readonly isLeading: () => boolean;
+  /** How many of the stack's owners do not exist. */
+  readonly missingOwners: () => number;
 }
 
 /** All metrics of one helper. Counters are increased by its methods, and gauges of the current state are read at each scrape. */
@@ -123,7 +125,7 @@ export class Metrics {
 }
 
 /** Registers the gauges that are read at each scrape. */
-function registerGauges(registry: Registry, { states, isFullySynced, isLeading }: MetricsSource): void {
+function registerGauges(registry: Registry, { states, isFullySynced, isLeading, missingOwners }: MetricsSource): void {
   const registers = [registry];
   new Gauge({
     name: "ecr_helper_leading",
@@ -150,6 +152,14 @@ function registerGauges(registry: Registry, { states, isFullySynced, isLeading }
       const counts: Record<NamespaceState, number> = { synced: 0, pending: 0, failing: 0 };
       for (const state of states().values()) counts[state]++;
       for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: "ecr_helper_owners_missing",
+    help: "ClusterRoles of the stack that own the kept objects and do not exist; without the last, objects outlive the stack.",
+    registers,
+    collect() {
+      this.set(missingOwners());
     },
   });
   new Gauge({

@@ -10,19 +10,17 @@ export interface Fields {
   readonly [key: string]: Fields;
 }
 
-/** The fields that the helper owns after it applied this secret. */
+/** The fields that the helper owns after it applied this secret, except its owner references, which are compared by themselves. */
 export function fieldsOf({ metadata, data }: Secret): Fields {
-  const { labels = {}, annotations = {}, ownerReferences = [] } = metadata;
+  const { labels = {}, annotations = {} } = metadata;
   const asLeaves = (keys: readonly string[]): Fields => Object.fromEntries(keys.map((key) => [key, {}]));
   const namesOf = (object: object): Fields => asLeaves(Object.keys(object).map((key) => `f:${key}`));
-  const owners = ownerReferences.map((owner) => `k:{"uid":${JSON.stringify((owner as { uid: string }).uid)}}`);
   return {
     "f:type": {},
     "f:data": namesOf(data),
     "f:metadata": {
       "f:labels": namesOf(labels),
       "f:annotations": namesOf(annotations),
-      "f:ownerReferences": asLeaves(owners),
     },
   };
 }

@@ -4,6 +4,7 @@ import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
 import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
 import { earliestExpiry, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
+import { ownerUids, type OwnerReference } from "./owners.ts";
 import { encodeTokenAnnotation } from "./token-annotation.ts";
 import type { DesiredSecret, Secret } from "./types.ts";
 
@@ -66,7 +67,7 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
 const buildTokenName = ({ pushRole }: HelperConfig, region: string): string =>
   pushRole === undefined ? region : pushTokenName(region);
 
-/** The secrets of a build namespace, except those that have no token. The order of the tokens makes no difference. */
+/** The secrets of a build namespace without their owners, except those that have no token. The order of the tokens makes no difference. */
 export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
   const pullTokens = new Map<string, AuthorizationToken>();
   const secrets: Secret[] = [];
@@ -83,14 +84,19 @@ export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
   return secrets;
 }
 
-/** The same secrets, encoded to be applied. */
-export const desiredSecrets = (config: HelperConfig, tokens: Tokens): DesiredSecret[] =>
+/** The same secrets with these owners, encoded to be applied. */
+export const desiredSecrets = (
+  config: HelperConfig,
+  tokens: Tokens,
+  owners: readonly OwnerReference[],
+): DesiredSecret[] =>
   secretsOf(config, tokens).map((secret) => {
-    const json = JSON.stringify(secret);
+    const json = JSON.stringify({ ...secret, metadata: { ...secret.metadata, ownerReferences: owners } });
     const start = '{"metadata":{';
     return {
       name: secret.metadata.name,
       revision: secret.metadata.annotations?.[annotations.revision] ?? "",
+      owners: ownerUids(config, owners),
       size: Object.values(secret.data).reduce((sum, value) => sum + Buffer.byteLength(value, "base64"), 0),
       body: Buffer.from(json),
       bodyFor: (uid) => `${start}"uid":${JSON.stringify(uid)},${json.slice(start.length)}`,

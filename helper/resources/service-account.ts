@@ -11,6 +11,7 @@ import {
   type Metadata,
 } from "../shared/ownership.ts";
 import { isString, asArray, parseRecord } from "../runtime/shape.ts";
+import { hasOwners, ownerUids, withOwners, type OwnerReference } from "./owners.ts";
 
 /** An entry of `secrets` or `imagePullSecrets`. */
 export interface NameReference {
@@ -36,8 +37,12 @@ export interface Entries {
 export const noEntries: Entries = { secrets: [], imagePullSecrets: [] };
 
 /** The service account that the helper creates where none exists. */
-export const newServiceAccount = (config: HelperConfig, entries: Entries): ServiceAccount => {
-  const metadata = ownMetadata(config, config.serviceAccount);
+export const newServiceAccount = (
+  config: HelperConfig,
+  entries: Entries,
+  owners: readonly OwnerReference[],
+): ServiceAccount => {
+  const metadata: Metadata = { ...ownMetadata(config, config.serviceAccount), ownerReferences: [...owners] };
   metadata.annotations = { [entriesAnnotation(config)]: JSON.stringify(entries) };
   const references = (names: readonly string[]): NameReference[] => names.map((name) => ({ name }));
   return {
@@ -132,10 +137,24 @@ export function listsOnlyOwnEntries(config: HelperConfig, found: ServiceAccount)
   return lists.every((list) => (found[list] ?? []).every(({ name }) => own[list].includes(name)));
 }
 
-/** The merge patch that removes the helper's labels and owner, so that the account stays when the stack is destroyed. */
+/**
+ * The merge patch after which a service account that the helper created has these owners, at the resourceVersion that was read;
+ * undefined when nothing has to change, or when the account is someone else's.
+ */
+export function ownersPatch(
+  config: HelperConfig,
+  { metadata }: ServiceAccount,
+  owners: readonly OwnerReference[],
+): object | undefined {
+  const { labels, ownerReferences, resourceVersion } = metadata;
+  const isRight = hasOwners(ownerUids(config, ownerReferences), ownerUids(config, owners));
+  if (isRight || !isOwn(config, labels)) return undefined;
+  return { metadata: { resourceVersion, ownerReferences: withOwners(config, ownerReferences, owners) } };
+}
+
+/** The merge patch that removes the helper's labels and owners, so that the account stays when the stack is destroyed. */
 export function releaseOwnershipPatch(config: HelperConfig, { metadata }: ServiceAccount): object {
   const labels = Object.fromEntries(Object.keys(ownLabels(config)).map((key) => [key, null]));
-  const isOther = (owner: object): boolean => (owner as { uid?: string }).uid !== config.owner.uid;
-  const ownerReferences = (metadata.ownerReferences ?? []).filter(isOther);
+  const ownerReferences = withOwners(config, metadata.ownerReferences, []);
   return { metadata: { resourceVersion: metadata.resourceVersion, labels, ownerReferences } };
 }

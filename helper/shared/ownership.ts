@@ -25,43 +25,37 @@ export interface Metadata {
   ownerReferences?: object[];
 }
 
-/** The stack's ClusterRole, which owns every object that the helper creates. */
-export interface Owner {
-  readonly name: string;
-  readonly uid: string;
-}
-
 /** The part of the configuration that this file needs. */
 interface Owned {
-  readonly owner: Owner;
+  /** Name of the first of the stack's owners, by which its objects are known. */
+  readonly owner: string;
 }
 
 /** The labels of every object that the helper of this stack creates. */
 export const ownLabels = (config: Owned): Record<string, string> => ({
   "app.kubernetes.io/managed-by": "ecr-helper",
-  "app.kubernetes.io/instance": config.owner.name,
+  "app.kubernetes.io/instance": config.owner,
 });
 
-/** The owner reference of every such object: Kubernetes deletes them with the ClusterRole. */
-export const ownerReference = ({ owner }: Owned): Record<"apiVersion" | "kind" | "name" | "uid", string> => ({
-  apiVersion: "rbac.authorization.k8s.io/v1",
-  kind: "ClusterRole",
-  ...owner,
-});
+/**
+ * Names of the ClusterRoles that own every object that the helper creates. Kubernetes deletes an object when the last of its
+ * owners is gone, so that one that is deleted by hand takes nothing with it:
+ * https://kubernetes.io/docs/concepts/architecture/garbage-collection/
+ */
+export const ownerNames = ({ owner }: Owned): readonly [string, string] => [owner, `${owner}-owner`];
 
-/** Name, labels and owner reference of an object that the helper creates. */
-export const ownMetadata = (config: Owned, name: string): Metadata => ({
-  name,
-  labels: ownLabels(config),
-  ownerReferences: [ownerReference(config)],
-});
+/** The kind of the stack's owners. */
+export const ownerKind = { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole" } as const;
+
+/** Name and labels of an object that the helper creates. */
+export const ownMetadata = (config: Owned, name: string): Metadata => ({ name, labels: ownLabels(config) });
 
 /** Whether labels are those of an object that this stack's helper created. */
 export const isOwn = (config: Owned, labels: Readonly<Record<string, string>> = {}): boolean =>
   Object.entries(ownLabels(config)).every(([key, value]) => labels[key] === value);
 
 /** Key of the annotation that lists the entries that the helper added to a service account, so that it removes no others. */
-export const entriesAnnotation = ({ owner }: Owned): string => `${annotationPrefix}${owner.name}`;
+export const entriesAnnotation = ({ owner }: Owned): string => `${annotationPrefix}${owner}`;
 
 /** The longest annotation that is read, in characters: a hundred regions' names are a tenth of it. */
 export const maxEntriesAnnotation = 1 << 16;

@@ -23,7 +23,7 @@ export interface AdmissionArgs {
   readonly namespaceRules: NamespaceRules;
   readonly basicAuthSecrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
-  readonly owner: { readonly name: pulumi.Input<string>; readonly uid: pulumi.Input<string> };
+  readonly owner: pulumi.Input<string>;
 }
 
 /** The spec of a ValidatingAdmissionPolicy. */

@@ -1,16 +1,16 @@
 // CEL variables and conditions that the policies for secrets and for service accounts share.
 // https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
-import { ownerReference, ownLabels } from "../../helper/shared/ownership.ts";
+import { ownerKind, ownerNames, ownLabels } from "../../helper/shared/ownership.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
-import { allOf, literal } from "./cel.ts";
+import { allOf, anyOf, literal } from "./cel.ts";
 
 /** The objects that the helper keeps, from the configuration of its stack. */
 export interface KeptObjects {
   readonly namespaceRules: NamespaceRules;
   readonly basicAuthSecrets: readonly string[];
   readonly pullSecret: string;
-  /** The object that owns everything that the helper creates. */
-  readonly owner: { readonly name: string; readonly uid: string };
+  /** Name of the first of the ClusterRoles that own everything that the helper creates. */
+  readonly owner: string;
 }
 
 /** A variable of a policy: `variables.NAME` in its expressions. */
@@ -76,9 +76,25 @@ export const addsNone = (map: string, isMine: string): string =>
 /** Requires that the finalizers stay unchanged. */
 export const keepsFinalizers = "variables.finalizers == variables.finalizersBefore";
 
-/** Whether an owner reference `r` is to the stack's own object. */
+/**
+ * Whether an owner reference `r` is to one of the stack's owners. Its uid does not matter: with a wrong one Kubernetes
+ * would only delete the object, which the helper may delete anyway.
+ */
 export const isOwner = (kept: KeptObjects): string =>
-  allOf(Object.entries(ownerReference(kept)).map(([field, value]) => `r.${field} == ${literal(value)}`));
+  allOf([
+    `r.apiVersion == ${literal(ownerKind.apiVersion)}`,
+    `r.kind == ${literal(ownerKind.kind)}`,
+    `r.name in ${literal(ownerNames(kept))}`,
+  ]);
+/**
+ * Whether the object has an owner of the stack, or there is none: each of them grants the right to watch them, so without
+ * that right all are gone. The check costs a third of an expression's budget, so it comes last.
+ */
+export const isOwned = (kept: KeptObjects): string =>
+  anyOf([
+    `variables.owners.exists(r, ${isOwner(kept)})`,
+    `!authorizer.group("rbac.authorization.k8s.io").resource("clusterroles").name(${literal(kept.owner)}).check("watch").allowed()`,
+  ]);
 /**
  * The fields by which Kubernetes' garbage collector finds an owner: with another kind it would consider the owner
  * deleted.

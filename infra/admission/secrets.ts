@@ -8,6 +8,7 @@ import {
   created,
   deleted,
   isOwn,
+  isOwned,
   isOwner,
   keepsFinalizers,
   keepsOthers,
@@ -77,8 +78,8 @@ export const secretRules = (kept: KeptObjects): Rules => ({
     {
       expression: `${deleted} || ${allOf([
         isOwn(kept, "labels"),
-        `variables.owners.exists(r, ${isOwner(kept)})`,
         `variables.owners.all(r, ${isOwner(kept)} || ${existed})`,
+        isOwned(kept),
       ])}`,
       message: "a secret of the helper's has the labels of its stack, and is owned by it and by nobody else",
     },

@@ -6,6 +6,7 @@ import {
   created,
   deleted,
   isOwn,
+  isOwned,
   isOwner,
   exists,
   keepsFinalizers,
@@ -115,14 +116,14 @@ export function accountRules(kept: KeptObjects): Rules {
   const isOwnLabel = `k in ${literal(Object.keys(ownLabels(kept)))}`;
   const takesNone = allOf([
     `variables.labels.all(k, !(${isOwnLabel}) || variables.labelsBefore[?k].orValue("") == variables.labels[k])`,
-    `variables.owners.all(r, ${existed})`,
+    `variables.owners.all(r, ${existed} || ${allOf([isOwner(kept), isOwn(kept, "labelsBefore")])})`,
     `variables.ownersBefore.all(r, ${isOwner(kept)} || ${exists})`,
   ]);
   const isMade = allOf([
     "variables.isBuild",
     isOwn(kept, "labels"),
-    `variables.owners.exists(r, ${isOwner(kept)})`,
-    "variables.owners.size() == 1",
+    `variables.owners.all(r, ${isOwner(kept)})`,
+    isOwned(kept),
   ]);
   return {
     variables: [

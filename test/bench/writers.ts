@@ -7,6 +7,7 @@ import type { DesiredSecret } from "../../helper/resources/types.ts";
 import { createKubeClient, acceptMetadataOnly, type KubeOptions } from "../../helper/kube/client.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
 import { inParallel } from "../../helper/runtime/parallel.ts";
+import { exampleOwners } from "../support/owners.ts";
 
 /** The secrets that a helper with this environment would write; the token differs with `round`. */
 export function newSecrets(env: Readonly<Record<string, string>>, round: number): DesiredSecret[] {
@@ -14,7 +15,11 @@ export function newSecrets(env: Readonly<Record<string, string>>, round: number)
   // As long as the local cloud's passwords.
   const password = String(round).repeat(684);
   const token = { username: "AWS", password, issuedAt: round, expiresAt: round + 1 };
-  return desiredSecrets(config, new Map([...config.basicAuthSecrets.keys()].map((region) => [region, token])));
+  return desiredSecrets(
+    config,
+    new Map([...config.basicAuthSecrets.keys()].map((region) => [region, token])),
+    exampleOwners(config),
+  );
 }
 
 const width = 32;

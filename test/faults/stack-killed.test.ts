@@ -27,7 +27,7 @@ const policies = (kind: string): string[] =>
 const creations: readonly RequestKind[][] = [
   [
     ...calls("ecr:CreateRepository", "iam:CreatePolicy", "iam:CreateUser"),
-    ...made(`/namespaces/${name}`, `/clusterroles/${owner}`),
+    ...made(`/namespaces/${name}`, `/clusterroles/${owner}`, `/clusterroles/${owner}-owner`),
   ],
   [
     ...calls("ecr:SetRepositoryPolicy", "ecr:PutLifecyclePolicy", "iam:AttachUserPolicy", "iam:CreateAccessKey"),
@@ -38,6 +38,7 @@ const creations: readonly RequestKind[][] = [
   made(
     "/secrets/ecr-helper",
     `/clusterrolebindings/${owner}`,
+    `/clusterrolebindings/${owner}-owner`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,
     ...policies("validatingadmissionpolicies"),
@@ -54,6 +55,7 @@ const deletions: readonly RequestKind[][] = [
   deleted(...policies("validatingadmissionpolicybindings")),
   deleted(
     `/clusterrolebindings/${owner}`,
+    `/clusterrolebindings/${owner}-owner`,
     `/${build}/rolebindings/${role}`,
     `/${name}/rolebindings/${role}`,
     ...policies("validatingadmissionpolicies"),
@@ -66,7 +68,7 @@ const deletions: readonly RequestKind[][] = [
     "/serviceaccounts/ecr-helper",
     `/${name}/roles/${role}`,
   ),
-  deleted(`/namespaces/${name}`, `/clusterroles/${owner}`, `/${build}/roles/${role}`),
+  deleted(`/namespaces/${name}`, `/clusterroles/${owner}`, `/clusterroles/${owner}-owner`, `/${build}/roles/${role}`),
   calls("ecr:DeleteRepositoryPolicy", "ecr:DeleteLifecyclePolicy", "iam:DetachUserPolicy", "iam:DeleteAccessKey"),
   calls("iam:DeletePolicy", "ecr:DeleteRepository", "iam:DeleteUser"),
 ];

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { IAMClient, ListAccessKeysCommand, ListPolicyVersionsCommand } from "@aws-sdk/client-iam";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import { undefinedIfNotFound } from "../../helper/kube/errors.ts";
+import { ownerNames } from "../../helper/shared/ownership.ts";
 import { noChanges } from "../support/commands.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports, url } from "../local/settings.ts";
@@ -92,10 +93,12 @@ export async function assertConverged(stack: ProxiedStack, build: string): Promi
   assert.deepEqual(await accessKeyIds(name), [await accessKeyIdInUse(name)]);
   const { Versions } = await iam.send(new ListPolicyVersionsCommand({ PolicyArn: policyArn(name) }));
   assert.equal(Versions?.length, 1);
-  // If the owner was replaced, its secrets were garbage-collected, and the helper writes them again a moment later.
-  const path = `${rbac}/clusterroles/ecr-helper-${name}`;
-  const { metadata } = await kube<{ metadata: { uid: string } }>({ method: "GET", path });
-  const isOwned = (one: Secret): boolean => one.metadata.ownerReferences?.[0]?.uid === metadata.uid;
+  // If an owner was made again, the helper gives it to its secrets a moment later.
+  const uidOf = async (role: string): Promise<string> =>
+    (await kube<{ metadata: { uid: string } }>({ method: "GET", path: `${rbac}/clusterroles/${role}` })).metadata.uid;
+  const owners = await Promise.all(ownerNames({ owner: `ecr-helper-${name}` }).map(uidOf));
+  const isOwned = ({ metadata: { ownerReferences = [] } }: Secret): boolean =>
+    owners.every((owner) => ownerReferences.some(({ uid }) => uid === owner));
   const secrets = `/api/v1/namespaces/${build}/secrets?fieldSelector=metadata.name%3Decr-creds`;
   await waitForObject<Secret>(options, secrets, isOwned, 30_000);
   assert.ok(await hasAcceptedLogin(build));

@@ -9,6 +9,7 @@ import {
   DeleteUserCommand,
   DetachUserPolicyCommand,
 } from "@aws-sdk/client-iam";
+import { ownerNames } from "../../helper/shared/ownership.ts";
 import { changesOf } from "../support/commands.ts";
 import { waitUntilGone } from "../local/watch.ts";
 import { defaultRoleName } from "../support/role-name.ts";
@@ -48,7 +49,9 @@ async function deleteKeys(): Promise<void> {
 /** Deletes all resources of the stack by hand, in the order that AWS requires. */
 async function deleteEverything(): Promise<void> {
   await deleteObject(`/api/v1/namespaces/${name}`);
-  const cluster = ["clusterroles", "clusterrolebindings"].map((kind) => `${kind}/ecr-helper-${name}`);
+  const cluster = ["clusterroles", "clusterrolebindings"].flatMap((kind) =>
+    ownerNames({ owner: `ecr-helper-${name}` }).map((owner) => `${kind}/${owner}`),
+  );
   const inBuild = ["roles", "rolebindings"].map(
     (kind) => `namespaces/${build}/${kind}/${defaultRoleName(`ecr-helper-${name}`)}`,
   );
@@ -137,6 +140,37 @@ describe("a stack whose resources are changed or deleted outside of Pulumi", () 
     t.diagnostic(
       `outcome: key, secret, Deployment, RoleBinding deleted by hand | the login is accepted | ${recovery(ended)}`,
     );
+  });
+
+  it("gets either of the owners back by up, with a valid login at all times and the same pod", async (t) => {
+    for (const [resource, owner] of [
+      ["ecr-helper", `ecr-helper-${name}`],
+      ["ecr-helper-owner", `ecr-helper-${name}-owner`],
+    ] as const) {
+      const accepted: boolean[] = [];
+      const checks = setInterval(
+        () =>
+          void hasAcceptedLogin(build).then(
+            (one) => accepted.push(one),
+            () => accepted.push(false),
+          ),
+        50,
+      );
+      t.after(() => clearInterval(checks));
+      await deleteObject(`${rbac}/clusterroles/${owner}`);
+      const ended = await stack.up();
+      assert.equal(ended.code, 0, ended.output);
+      const changes = changesOf({ stderr: ended.output });
+      assert.deepEqual(
+        changes.filter((change) => /^(created|updated|replaced)/.test(change)),
+        [`created ClusterRole ${resource}`],
+      );
+      await assertConverged(stack, build);
+      clearInterval(checks);
+      assert.ok(accepted.length > 20 && !accepted.includes(false));
+      const held = `0 of ${String(accepted.length)} checks without a login; the pod stays`;
+      t.diagnostic(`outcome: ClusterRole ${resource} deleted by hand | ${held} | ${recovery(ended)}`);
+    }
   });
 
   it("gets everything back by up after everything was deleted, and the image with --replace", async (t) => {

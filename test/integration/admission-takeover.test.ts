@@ -15,6 +15,7 @@ import { startDisposableCluster, type DisposableCluster } from "../support/dispo
 import { apply, secretNamed } from "./attacks.ts";
 import { denialMessage, waitForPolicy } from "../support/policy-enforcement.ts";
 import { makePolicyStack, grantSecretRights, setPolicies, type PolicyStack } from "./policy-stack.ts";
+import { exampleOwners } from "../support/owners.ts";
 import { accountPath, secretPath, type ServiceAccount } from "../support/kept-objects.ts";
 import { kubeOptionsOf } from "../support/kube-options.ts";
 
@@ -41,6 +42,7 @@ describe("a helper whose stack has changed its rules and names", () => {
       config,
       () => undefined,
       (_, error) => assert.fail(String(error)),
+      () => undefined,
     );
     return {
       writer: new Writer(wrap(createKubeClient(kubeOptionsOf(stack.cluster))), config, cache),
@@ -69,7 +71,7 @@ describe("a helper whose stack has changed its rules and names", () => {
     }
     await waitForPolicy(stack.cluster, namespace, "ecr-creds-pull");
     const { writer } = writerOf(stack.config);
-    const secrets = desiredSecrets(stack.config, new Map([["eu-west-1", token]]));
+    const secrets = desiredSecrets(stack.config, new Map([["eu-west-1", token]]), exampleOwners(stack.config));
     for (const one of [made, extended, both, next]) {
       for (const secret of secrets) await writer.applySecret(one, secret, undefined, signal);
       await writer.applyAccount(one, entriesOf(stack.config), signal);
@@ -103,7 +105,7 @@ describe("a helper whose stack has changed its rules and names", () => {
 
   it("is followed by one that replaces the old helper's entries with its own", async () => {
     const { writer } = writerOf(renamed);
-    for (const secret of desiredSecrets(renamed, new Map([["eu-west-1", token]]))) {
+    for (const secret of desiredSecrets(renamed, new Map([["eu-west-1", token]]), exampleOwners(renamed))) {
       assert.equal(await writer.applySecret(next, secret, undefined, signal), "created");
     }
     assert.equal(await writer.applyAccount(next, entriesOf(renamed), signal), "configured");

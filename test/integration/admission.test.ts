@@ -4,10 +4,13 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
+import type { KubeRequest } from "../../helper/kube/types.ts";
+import { ownerNames } from "../../helper/shared/ownership.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
-import { apply, attacksBy, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";
+import { apply, attacksBy, merge, secretNamed, type Attack, type Places, stranger } from "./attacks.ts";
 import { denialMessage } from "../support/policy-enforcement.ts";
+import { exampleOwners } from "../support/owners.ts";
 import { accountPath, secretPath } from "../support/kept-objects.ts";
 import { makeParts, type Parts, type PartsOptions } from "../support/stack-parts.ts";
 
@@ -101,6 +104,33 @@ describe("a process with the helper's token", () => {
     });
   }
 
+  it("may own its objects by either of the stack's owners, whatever its uid, and by none where both are gone", async () => {
+    const { parts, config, places } = fixtureOf("names");
+    const { empty, kept } = places;
+    const ownedBy = (...ownerReferences: object[]): KubeRequest[] => {
+      const { metadata, ...secret } = secretNamed(config, "ecr-creds");
+      return [
+        apply(secretPath(empty, "ecr-creds"), { ...secret, metadata: { ...metadata, ownerReferences } }),
+        merge(accountPath(kept), { metadata: { ownerReferences } }),
+      ];
+    };
+    const [one, other] = exampleOwners(config).map((owner) => ownedBy(owner));
+    for (const call of [one, other, ownedBy(...exampleOwners(config))].flatMap((calls) => calls ?? []))
+      assert.equal(await denialMessage(parts.cluster, call), "");
+    const [without] = ownedBy() as [KubeRequest];
+    const entries = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
+    const account = apply(accountPath(empty), newServiceAccount(config, entries, []));
+    for (const name of ownerNames(config)) {
+      assert.match(await denialMessage(parts.cluster, without), /is owned by it/);
+      assert.match(await denialMessage(parts.cluster, account), /owned by it/);
+      const path = `/apis/rbac.authorization.k8s.io/v1/clusterroles/${name}`;
+      await parts.admin({ method: "DELETE", path });
+    }
+    // The API server takes a moment to know it.
+    while ((await denialMessage(parts.cluster, without)) !== "") await new Promise(setImmediate);
+    assert.equal(await denialMessage(parts.cluster, account), "");
+  });
+
   it("may use the names of an earlier configuration only while a role grants them", async () => {
     const { parts, places } = fixtureOf("names");
     const { empty } = places;
@@ -109,7 +139,7 @@ describe("a process with the helper's token", () => {
     const login = apply(secretPath(empty, "old"), secretNamed(old, "old"));
     const pull = apply(secretPath(empty, "old-pull"), secretNamed(old, "old-pull"));
     const entries = { secrets: ["old"], imagePullSecrets: ["old-pull"] };
-    const account = apply(accountPath(empty), newServiceAccount(old, entries));
+    const account = apply(accountPath(empty), newServiceAccount(old, entries, exampleOwners(old)));
     for (const call of [login, pull]) assert.match(await denialMessage(parts.cluster, call), /cannot patch/);
     assert.match(await denialMessage(parts.cluster, account), /only add and remove its own secrets/);
     await grant(parts, empty, ["old", "old-pull"]);

@@ -3,8 +3,10 @@ import type { HelperConfig } from "../../helper/config/helper-config.ts";
 import { exampleSecrets } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
 import type { KubeRequest } from "../../helper/kube/types.ts";
-import { annotations, entriesAnnotation, ownLabels, ownMetadata } from "../../helper/shared/ownership.ts";
+import { annotations, entriesAnnotation, ownLabels } from "../../helper/shared/ownership.ts";
+import { ownerReference } from "../../helper/resources/owners.ts";
 import { newServiceAccount } from "../../helper/resources/service-account.ts";
+import { exampleOwners } from "../support/owners.ts";
 import { accountPath, secretPath } from "../support/kept-objects.ts";
 
 /** The namespaces of a test, by their contents. */
@@ -41,7 +43,9 @@ const call = (method: KubeRequest["method"], path: string, contentType: string, 
 /** A server-side apply by the helper, as a dry run. */
 export const apply = (path: string, body: object): KubeRequest =>
   call("PATCH", path, "application/apply-patch+yaml", body);
-const merge = (path: string, body: object): KubeRequest => call("PATCH", path, "application/merge-patch+json", body);
+/** A merge patch by the helper, as a dry run. */
+export const merge = (path: string, body: object): KubeRequest =>
+  call("PATCH", path, "application/merge-patch+json", body);
 const remove = (path: string): KubeRequest =>
   call("DELETE", path, "application/json", { apiVersion: "v1", kind: "DeleteOptions" });
 
@@ -49,7 +53,7 @@ const remove = (path: string): KubeRequest =>
 export function secretNamed(config: HelperConfig, name: string): Secret {
   const found = exampleSecrets(config).find(({ metadata }) => metadata.name === name);
   if (found === undefined) throw new Error(`the helper keeps no secret ${name}`);
-  return found;
+  return { ...found, metadata: { ...found.metadata, ownerReferences: exampleOwners(config) } };
 }
 
 /** An owner that is not the helper's stack, for foreign objects. */
@@ -79,6 +83,7 @@ function secretAttacks(config: HelperConfig, { kept, foreign, empty, outside }: 
     ["another stack's labels", over({ labels: { ...metadata.labels, "app.kubernetes.io/instance": "x" } }), ownership],
     ["no owner", over({ ownerReferences: [] }), ownership],
     ["another owner", over({ ownerReferences: [stranger] }), ownership],
+    ["another stack's owner", over({ ownerReferences: [ownerReference("ecr-helper-x", stranger.uid)] }), ownership],
     ["a second owner", over({ ownerReferences: [...(metadata.ownerReferences ?? []), stranger] }), ownership],
     ["an annotation for others", over({ annotations: { "replicator/from": "x" } }), onlyOwnAnnotations],
     ["a finalizer", over({ finalizers: ["example.com/x"] }), onlyOwnAnnotations],
@@ -123,8 +128,9 @@ const made = /only make service accounts in build namespaces/;
 function accountAttacks(config: HelperConfig, { kept, shared, empty, outside }: Places): Attack[] {
   const note = entriesAnnotation(config);
   const own = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
-  const good = newServiceAccount(config, own);
+  const good = newServiceAccount(config, own, exampleOwners(config));
   const named = (...names: string[]): object[] => names.map((name) => ({ name }));
+  const ownedBy = (...ownerReferences: object[]): object => ({ metadata: { ownerReferences } });
   const patched: [string, string, object, RegExp][] = [
     ["adds another secret", shared, { secrets: named("theirs", "ecr-creds", "more") }, entries],
     ["adds another secret for pulls", kept, { imagePullSecrets: named("ecr-creds-pull", "more") }, entries],
@@ -140,14 +146,10 @@ function accountAttacks(config: HelperConfig, { kept, shared, empty, outside }: 
     ["changes others' label", shared, { metadata: { labels: { theirs: "no" } } }, theRest],
     ["adds a finalizer", kept, { metadata: { finalizers: ["example.com/x"] } }, theRest],
     ["mounts its token", shared, { automountServiceAccountToken: true }, theRest],
-    [
-      "gives its owner another kind",
-      shared,
-      { metadata: { ownerReferences: [{ ...stranger, kind: "Secret" }] } },
-      taken,
-    ],
+    ["gives its owner another kind", shared, ownedBy({ ...stranger, kind: "Secret" }), taken],
     ["claims it", shared, { metadata: { labels: ownLabels(config) } }, taken],
-    ["owns it", shared, { metadata: { ownerReferences: ownMetadata(config, "").ownerReferences } }, taken],
+    ["gives it another owner", kept, ownedBy(...exampleOwners(config), stranger), taken],
+    ["owns it", shared, ownedBy(stranger, ...exampleOwners(config)), taken],
   ];
   const created: [string, string, object, RegExp][] = [
     ["in another namespace", outside, good, made],

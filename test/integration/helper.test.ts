@@ -4,6 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import type { KubeRequest } from "../../helper/kube/types.ts";
+import { ownerNames } from "../../helper/shared/ownership.ts";
 import { HelperProcess } from "../support/helper-process.ts";
 import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { loopback, ports, url } from "../local/settings.ts";
@@ -144,8 +145,9 @@ describe("the helper, with the stack's own rights", () => {
     for (const token of tokens) assert.ok(!JSON.stringify(helper.lines).includes(token));
   });
 
-  it("leaves only foreign objects when its owner is deleted", async () => {
-    await parts.admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${parts.owner}` });
+  it("leaves only foreign objects when its owners are deleted", async () => {
+    for (const name of ownerNames({ owner: parts.owner }))
+      await parts.admin({ method: "DELETE", path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${name}` });
     const selector = encodeURIComponent(`app.kubernetes.io/instance=${parts.owner}`);
     for (const plural of ["secrets", "serviceaccounts"])
       await waitUntilGone(parts.options, `/api/v1/${plural}?labelSelector=${selector}`, 60_000);

@@ -51,6 +51,7 @@ async function exposedText(): Promise<string> {
     states: () => new Map([["default", "synced"]]),
     isFullySynced: () => true,
     isLeading: () => true,
+    missingOwners: () => 0,
   });
   const token = { username: "AWS", password: "p", issuedAt: 0, expiresAt: 43_200_000 };
   metrics.setTokenExpiry(new Map(config.registries.map(({ region }) => [region, token])));

@@ -80,14 +80,14 @@ export async function assertCleanedUp({ name, config }: Stack, others: readonly 
   );
 }
 
-/** Whether an object has a name of the stack: `owner` itself, that of its marker, or that of a role for a namespace pattern. */
+/** Whether an object has a name of the stack: `owner` itself, that of the other owner or the marker, or that of a role for a namespace pattern. */
 async function hasNamed(options: KubeOptions, path: string, owner: string): Promise<boolean> {
   const { items } = await createKubeClient(options)<{ items: { metadata: { name: string } }[] }>({
     method: "GET",
     path,
   });
   const isOwn = (name: string): boolean =>
-    name.startsWith(owner) && /^(-stack|-[0-9a-f]{8}-everywhere)?$/.test(name.slice(owner.length));
+    name.startsWith(owner) && /^(-stack|-owner|-[0-9a-f]{8}-everywhere)?$/.test(name.slice(owner.length));
   return items.some(({ metadata }) => isOwn(metadata.name));
 }
 

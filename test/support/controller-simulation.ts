@@ -9,7 +9,7 @@ import { ForeignObjectError } from "../../helper/controller/terminal-errors.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import { formatRef } from "../../helper/kube/object-ref.ts";
 import { noEntries, type Entries } from "../../helper/resources/service-account.ts";
-import { ownMetadata, type Metadata } from "../../helper/shared/ownership.ts";
+import { ownerNames, ownMetadata, type Metadata } from "../../helper/shared/ownership.ts";
 import { helperEnvironment } from "./helper-environment.ts";
 import { SimulatedWatch } from "./simulated-watch.ts";
 import { VirtualClock } from "./virtual-clock.ts";
@@ -56,6 +56,7 @@ export class ControllerSimulation {
       this.#config,
       (namespace) => this.controller.enqueue(namespace, true),
       (namespace, error) => assert.fail(`${namespace}: ${String(error)}`),
+      () => this.controller.refreshOwners(),
     );
     this.#watch = new SimulatedWatch(this.#config, cache);
     const dependencies: ControllerDependencies = {
@@ -89,11 +90,22 @@ export class ControllerSimulation {
     await this.clock.advance(0);
   };
 
-  /** Someone else deletes a secret, changes it, or has one of their own in its place. */
-  readonly change = async (namespace: string, name: string, how: "deleted" | "changed" | "theirs"): Promise<void> => {
+  /** Someone else deletes a secret, changes it, takes its owners away, or has one of their own in its place. */
+  readonly change = async (
+    namespace: string,
+    name: string,
+    how: "deleted" | "changed" | "disowned" | "theirs",
+  ): Promise<void> => {
     const metadata = how === "theirs" ? { name } : this.#appliedMetadata(namespace, name);
     if (how === "deleted") this.#watch.deleteSecret(namespace, name);
+    else if (how === "disowned") this.#watch.setSecret(namespace, { ...metadata, ownerReferences: [] });
     else this.#watch.setSecret(namespace, metadata, "kubectl-edit");
+    await this.clock.advance(0);
+  };
+
+  /** An owner of the stack, the first or the second, exists with this uid, or no more. */
+  readonly setOwner = async (index: 0 | 1, uid: string | undefined): Promise<void> => {
+    this.#watch.setOwner(ownerNames(this.#config)[index], uid);
     await this.clock.advance(0);
   };
 

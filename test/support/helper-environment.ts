@@ -18,7 +18,6 @@ export const helperEnvironment: Readonly<Record<HelperVariable, string>> = {
   ECR_HELPER_TEMPLATE: "57964b6d97",
   ECR_HELPER_DEPLOYMENT: "ecr-helper",
   ECR_HELPER_OWNER_NAME: "ecr-helper-test",
-  ECR_HELPER_OWNER_UID: "00000000-0000-0000-0000-000000000000",
   ECR_HELPER_MARKER: "ecr-helper-test-stack",
   ECR_HELPER_LOG_FORMAT: "text",
   ECR_HELPER_LOG_LEVEL: "info",

@@ -5,7 +5,7 @@ import { awsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { LiveResource, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
-import { mockedUid, type Program } from "./program.ts";
+import type { Program } from "./program.ts";
 
 /** A resource that exists in the local cloud. */
 export interface CreatedResource {
@@ -27,10 +27,6 @@ const createdTypes =
 /** Whether a resource is an admission policy or a binding of one. */
 export const isPolicy = ({ type }: Pick<CreatedResource, "type">): boolean => type.includes(":admissionregistration.");
 
-/** Inputs with the real uid of the owner in place of the one that Pulumi's mocks gave the program. */
-export const withUid = (inputs: Properties, uid: string): Properties =>
-  JSON.parse(JSON.stringify(inputs).replaceAll(mockedUid, uid)) as Properties;
-
 /** Creates the program's resources in its order, but for those in absent namespaces; admission policies come last. */
 export async function createResources(
   { resources }: Program,
@@ -38,20 +34,14 @@ export async function createResources(
   admin: Kube,
 ): Promise<CreatedResource[]> {
   const created: CreatedResource[] = [];
-  let uid = "";
   const all = resources.filter((one) => createdTypes.test(one.type));
   // The policy for secrets is the last one: once it is in force, the other one is, too.
   const policies = all.filter(isPolicy).sort((a, b) => b.name.localeCompare(a.name) || a.type.localeCompare(b.type));
   for (const { type, name, inputs } of [...all.filter((one) => !isPolicy(one)), ...policies]) {
     const target = (inputs["metadata"] as { namespace?: string } | undefined)?.namespace ?? "";
     if (absent.includes(target)) continue;
-    const one = type.startsWith("aws:")
-      ? await createInAws(type, inputs)
-      : await createInCluster(admin, withUid(inputs, uid));
+    const one = type.startsWith("aws:") ? await createInAws(type, inputs) : await createInCluster(admin, inputs);
     created.push({ type, name, ...one });
-    if (type.endsWith(":ClusterRole") && name === "ecr-helper") {
-      ({ uid } = one.outputs["metadata"] as { uid: string });
-    }
   }
   return created;
 }

@@ -115,6 +115,7 @@ export class SimulatedHelper {
       stream: (request) => this.#stream(request.signal),
       clock: own,
       random: () => 0.5,
+      owners: () => [],
       log: (_, message) => void this.log.push(message),
     });
   }

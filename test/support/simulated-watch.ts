@@ -38,7 +38,11 @@ export class SimulatedWatch {
 
   /** A service account to which a helper added these entries, and from which others removed `lost`. */
   setAccount(namespace: string, entries: Entries, lost: readonly string[] = []): void {
-    const { secrets = [], metadata, ...account } = newServiceAccount(this.#config, entries);
+    const {
+      secrets = [],
+      metadata,
+      ...account
+    } = newServiceAccount(this.#config, entries, this.#cache.owners.references);
     const seen: ServiceAccount & KubeObject = {
       ...account,
       metadata: { ...metadata, namespace, uid: namespace, resourceVersion: this.#nextVersion() },
@@ -64,6 +68,13 @@ export class SimulatedWatch {
   setNamespace(name: string, labels: Record<string, string>, more: object): void {
     const metadata = { name, uid: name, resourceVersion: this.#nextVersion(), labels, ...more };
     this.#sinkOf("/namespaces", name).set({ metadata });
+  }
+
+  /** A ClusterRole of this name exists with this uid; undefined: it does not exist. */
+  setOwner(name: string, uid: string | undefined): void {
+    const { set, listed } = this.#sinkOf(`clusterroles?fieldSelector=metadata.name%3D${name}`, "");
+    if (uid === undefined) listed(new Set(), ++this.#version);
+    else set({ metadata: { name, uid, resourceVersion: this.#nextVersion() } });
   }
 
   #nextVersion(): string {

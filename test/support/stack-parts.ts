@@ -12,7 +12,7 @@ import { aws, kubeconfig as cloudKubeconfig } from "../local/settings.ts";
 import { awsSession } from "../local/pulumi/aws/session.ts";
 import type { Properties } from "../local/pulumi/values.ts";
 import { accountPath, secretPath, type Secret, type ServiceAccount } from "./kept-objects.ts";
-import { createResources, isPolicy, withUid, type CreatedResource } from "./live-resources.ts";
+import { createResources, isPolicy, type CreatedResource } from "./live-resources.ts";
 import { runProgram, type Program } from "./program.ts";
 import { waitForPolicy } from "./policy-enforcement.ts";
 import { TestNamespaces } from "./test-namespaces.ts";
@@ -34,7 +34,7 @@ export interface Parts {
   readonly cluster: Cluster;
   /** The environment of a helper with this identity. */
   readonly env: Record<string, string>;
-  /** The name of the ClusterRole that owns the helper's objects. */
+  /** The name of the first of the ClusterRoles that own the helper's objects. */
   readonly owner: string;
   /** Attaches the policy to the helper's user, or detaches it. */
   readonly attach: (attached: boolean) => Promise<void>;
@@ -95,8 +95,8 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
   };
   const program = await oneAtATime(async () => runProgram(config, { stack: id, region: aws.AWS_REGION }));
   const created = await createResources(program, absent, admin);
-  const owner = outputsOf(created, "ClusterRole", "ecr-helper")["metadata"] as { name: string; uid: string };
-  const deployment = await createDeployment(admin, program, name, owner.uid);
+  const owner = outputsOf(created, "ClusterRole", "ecr-helper")["metadata"] as { name: string };
+  const deployment = await createDeployment(admin, program, name);
   const cluster = { server: kubeOptions.server, ca: kubeOptions.ca(), token: await createToken(admin, name) };
   if (created.some(isPolicy)) {
     await waitForPolicy(cluster, name, config["pullSecret"] ?? "ecr-creds-pull");
@@ -163,8 +163,8 @@ function outputsOf(created: readonly CreatedResource[], type: string, name?: str
 }
 
 /** Creates the Deployment without a pod: the helper only checks that it exists, and what the next helper will be given. */
-async function createDeployment(admin: Kube, program: Program, namespace: string, uid: string): Promise<Deployment> {
-  const deployment = withUid(program.find("kubernetes:apps/v1:Deployment").inputs, uid) as unknown as Deployment;
+async function createDeployment(admin: Kube, program: Program, namespace: string): Promise<Deployment> {
+  const deployment = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as Deployment;
   const body = { ...deployment, spec: { ...deployment.spec, replicas: 0 } };
   await admin({ method: "POST", path: `/apis/apps/v1/namespaces/${namespace}/deployments`, body });
   return deployment;

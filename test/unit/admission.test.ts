@@ -49,11 +49,11 @@ describe("the admission policies", () => {
     });
   }
 
-  it("contain the names of all secrets, and the owner", async () => {
+  it("contain the names of all secrets, and of both owners", async () => {
     const registries = '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]';
     const program = await runProgram({ ...cluster, registries, basicAuthSecret: "logins", pullSecret: "pulls" });
     const validations = JSON.stringify(specOf(program, "secrets").validations);
-    for (const part of ['["logins","logins-us-east-1"]', '"pulls"', '"ecr-helper-test"', '"the-uid"']) {
+    for (const part of ['["logins","logins-us-east-1"]', '"pulls"', '["ecr-helper-test","ecr-helper-test-owner"]']) {
       assert.ok(validations.includes(JSON.stringify(part).slice(1, -1)), part);
     }
   });

@@ -42,8 +42,7 @@ function unusable(config: HelperConfig): unknown[] {
     [(value) => value === "" || isSelector(value), [config.namespaceSelector]],
     [rules.isSubdomain, [...config.secretNames, config.serviceAccount, config.pod, config.deployment]],
     [rules.isLabel, [config.namespace]],
-    [rules.isLabelWord, [config.owner.name]],
-    [(value) => /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/.test(value), [config.owner.uid]],
+    [rules.isLabelWord, [config.owner]],
     [rules.isPrintable, [config.principal]],
     [(value) => rules.isNumber(value, 0, 65535), [String(config.port)]],
   ];

@@ -105,7 +105,7 @@ describe("a hostile service account", () => {
 describe("a hostile secret", () => {
   const never = (): never => assert.fail("nothing is watched");
   const project = (metadata: Record<string, unknown>): object =>
-    new ClusterCache(config, never, never).projectSecret("ecr-creds", {
+    new ClusterCache(config, never, never, never).projectSecret("ecr-creds", {
       metadata: { name: "ecr-creds", namespace: "team", uid: "uid", resourceVersion: "7", ...metadata },
     });
 

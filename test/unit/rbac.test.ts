@@ -55,23 +55,30 @@ describe("the helper's RBAC", () => {
     assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"], keeping), ...own]);
   });
 
-  /** The owner of what the helper creates. It only lets the helper look up the marker of the stack. */
+  /** The owners of what the helper creates only let it look up the marker of the stack, and follow both of them. */
   const ownerRules = [
-    {
-      apiGroups: ["rbac.authorization.k8s.io"],
-      resources: ["clusterroles"],
-      resourceNames: ["ecr-helper-test-stack"],
-      verbs: ["get"],
-    },
+    rule("clusterroles", ["ecr-helper-test-stack"], ["get"], ["rbac.authorization.k8s.io"]),
+    rule(
+      "clusterroles",
+      ["ecr-helper-test", "ecr-helper-test-owner"],
+      ["list", "watch"],
+      ["rbac.authorization.k8s.io"],
+    ),
   ];
 
-  it("allows nothing but the stack's marker in the whole cluster if all namespaces are listed by name", () => {
-    assert.deepEqual(find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], ownerRules);
+  it("allows nothing but the stack's marker and owners in the whole cluster if all namespaces are listed by name", () => {
+    for (const [resource, name] of [
+      ["ecr-helper", "ecr-helper-test"],
+      ["ecr-helper-owner", "ecr-helper-test-owner"],
+    ] as const) {
+      const { inputs } = find(`${rbac}:ClusterRole`, resource);
+      assert.deepEqual([inputs["metadata"], inputs["rules"]], [{ name }, ownerRules]);
+      const binding = find(`${rbac}:ClusterRoleBinding`, resource).inputs;
+      assert.deepEqual([binding["roleRef"], binding["subjects"]], [roleRef("ClusterRole", name), subjects]);
+    }
     const { metadata, rules } = find(`${rbac}:ClusterRole`, "ecr-helper-stack").inputs;
     assert.deepEqual([metadata, rules], [{ name: "ecr-helper-test-stack" }, undefined]);
-    const binding = find(`${rbac}:ClusterRoleBinding`).inputs;
-    assert.deepEqual([binding["roleRef"], binding["subjects"]], [roleRef("ClusterRole"), subjects]);
-    assert.equal(container?.env.find(({ name }) => name === "ECR_HELPER_OWNER_UID")?.value, "the-uid");
+    assert.equal(container?.env.find(({ name }) => name === "ECR_HELPER_OWNER_NAME")?.value, "ecr-helper-test");
   });
 
   it("allows the same objects by name everywhere, and watching namespaces, with patterns or a selector", async () => {

@@ -5,6 +5,7 @@ import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
 import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
 import { decodeTokens } from "../../helper/resources/token-annotation.ts";
+import { exampleOwners, exampleUid } from "../support/owners.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 
 const [own, sameRegion, otherRegion] = [
@@ -78,12 +79,16 @@ describe("the secrets with which builds log in", () => {
     assert.equal(annotations["ecr-helper/refreshed-at"], "2026-11-23T06:00:00.000Z");
   });
 
-  it("are owned by the stack's cluster-scoped object and labelled as this helper's", () => {
-    const { name, uid } = config.owner;
-    const reference = { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", name, uid };
+  it("are owned by the stack's two cluster-scoped objects and labelled as this helper's", () => {
+    const role = { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole" };
+    const references = [
+      { ...role, name: "ecr-helper-test", uid: exampleUid(0) },
+      { ...role, name: "ecr-helper-test-owner", uid: exampleUid(1) },
+    ];
     const labels = { "app.kubernetes.io/managed-by": "ecr-helper", "app.kubernetes.io/instance": "ecr-helper-test" };
-    for (const { metadata } of secretsOf(config, both)) {
-      assert.deepEqual(metadata.ownerReferences, [reference]);
+    for (const { body } of desiredSecrets(config, both, exampleOwners(config))) {
+      const { metadata } = JSON.parse(body.toString()) as Secret;
+      assert.deepEqual(metadata.ownerReferences, references);
       assert.deepEqual(metadata.labels, labels);
     }
   });
@@ -143,19 +148,18 @@ describe("the secret with which images are pulled", () => {
 });
 
 describe("a secret's revision", () => {
-  const revisions = (tokens: Tokens, from = config): string[] =>
-    desiredSecrets(from, tokens).map(({ revision }) => revision);
+  const revisions = (tokens: Tokens, from = config, owners = exampleOwners(config)): string[] =>
+    desiredSecrets(from, tokens, owners).map(({ revision }) => revision);
 
   it("is the same for the same content, in whatever order the tokens are given", () => {
     assert.deepEqual(revisions(both), revisions(new Map([...both].reverse())));
   });
 
-  it("changes with the tokens, the registries and the owner", () => {
-    const other = readConfig({ ...env, ECR_HELPER_OWNER_UID: "11111111-0000-0000-0000-000000000000" });
+  it("changes with the tokens and the registries, and not with the owners", () => {
+    assert.deepEqual(revisions(both, config, []), revisions(both));
     const alias = readConfig({ ...env, ECR_HELPER_REGISTRY_HOST: "other.example" });
     const all = [
       revisions(both),
-      revisions(both, other),
       revisions(both, alias),
       revisions(new Map([...both, ["eu-west-1", { ...west, password: "x" }]])),
     ];
@@ -163,7 +167,7 @@ describe("a secret's revision", () => {
   });
 
   it("is part of the JSON to apply, which can be limited to one object by its uid", () => {
-    const [first] = desiredSecrets(config, both);
+    const [first] = desiredSecrets(config, both, exampleOwners(config));
     const parse = (text = ""): { metadata: { uid?: string; annotations: Record<string, string> } } =>
       JSON.parse(text) as ReturnType<typeof parse>;
     assert.equal(parse(first?.body.toString()).metadata.annotations["ecr-helper/revision"], first?.revision);

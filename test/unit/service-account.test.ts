@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
+import { ownerReference } from "../../helper/resources/owners.ts";
 import {
   releaseOwnershipPatch,
   hasOwnEntries,
   listsOnlyOwnEntries,
   newServiceAccount,
   noEntries,
+  ownersPatch,
   projectAccount,
   serviceAccountPatch,
   withEntries,
@@ -15,9 +17,11 @@ import {
   type NameReference,
   type ServiceAccount,
 } from "../../helper/resources/service-account.ts";
+import { exampleOwners, exampleUid } from "../support/owners.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 
 const config = readConfig(helperEnvironment);
+const owners = exampleOwners(config);
 const wanted: Entries = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
 const annotation = "ecr-helper/ecr-helper-test";
 const references = (...names: string[]): NameReference[] => names.map((name) => ({ name }));
@@ -80,7 +84,7 @@ describe("a service account", () => {
   });
 
   it("that the helper created is recognized, and so is one that others use too", () => {
-    const made = newServiceAccount(config, wanted);
+    const made = newServiceAccount(config, wanted, owners);
     assert.ok(hasOwnEntries(config, made) && listsOnlyOwnEntries(config, made));
     assert.equal(serviceAccountPatch(config, made, wanted), undefined);
     const shared = { ...made, secrets: [...(made.secrets ?? []), { name: "theirs" }] };
@@ -88,12 +92,27 @@ describe("a service account", () => {
   });
 
   it("is released without the helper's labels and owner, and keeps those of others", () => {
-    const made = newServiceAccount(config, wanted);
+    const made = newServiceAccount(config, wanted, owners);
     const other = { kind: "ConfigMap", uid: "other" };
     made.metadata.ownerReferences?.push(other);
     made.metadata.labels = { ...made.metadata.labels, team: "a" };
     const given = merge(made, releaseOwnershipPatch(config, made));
     assert.deepEqual([given.metadata.labels, given.metadata.ownerReferences], [{ team: "a" }, [other]]);
+  });
+
+  it("that the helper created gets its owners beside those of others, at the resourceVersion that was read", () => {
+    const made = newServiceAccount(config, wanted, owners);
+    assert.equal(ownersPatch(config, made, owners), undefined);
+    assert.equal(ownersPatch(config, made, owners.slice(1)), undefined, "Kubernetes takes the lost one away");
+    const [other, dead] = [{ kind: "ConfigMap", uid: "other" }, ownerReference(config.owner, exampleUid(9))];
+    made.metadata = { ...made.metadata, resourceVersion: "7", ownerReferences: [dead, other] };
+    const metadata = { resourceVersion: "7", ownerReferences: [other, ...owners] };
+    assert.deepEqual(ownersPatch(config, made, owners), { metadata });
+    assert.deepEqual(ownersPatch(config, made, []), { metadata: { ...metadata, ownerReferences: [other] } });
+  });
+
+  it("of others gets no owner", () => {
+    assert.equal(ownersPatch(config, after(account(references("theirs"), undefined), wanted), owners), undefined);
   });
 
   it("with an invalid annotation loses no entry", () => {

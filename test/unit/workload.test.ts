@@ -103,7 +103,6 @@ describe("the Deployment", () => {
       ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
       ECR_HELPER_SERVICE_ACCOUNT: "builder-sa",
       ECR_HELPER_OWNER_NAME: "ecr-helper-test",
-      ECR_HELPER_OWNER_UID: "the-uid",
       ECR_HELPER_MARKER: "ecr-helper-test-stack",
       ECR_HELPER_NAMESPACE: { fieldRef: { fieldPath: "metadata.namespace" } },
       ECR_HELPER_POD: { fieldRef: { fieldPath: "metadata.name" } },

@@ -87,7 +87,7 @@ function helperOf({ user, requestURI }: AuditEvent): string | undefined {
 function rightIn(place: Scope, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string {
   const named = name
     .replace(/^ecr-creds-\w+-\w+-\d$/, "ecr-creds")
-    .replace(/^ecr-helper-.+-stack$/, "ecr-helper-test-stack");
+    .replace(/^ecr-helper-.+?(-stack|-owner)?$/, resource === "clusterroles" ? "ecr-helper-test$1" : "$&");
   return right(place, verb, resource, named);
 }
 
