@@ -78,7 +78,7 @@ class Helper {
     [this.#kube, this.#stream] = [createKubeClient(observed), createKubeStream(observed)];
     this.#elector = new Elector(config, {
       ...timing,
-      kube: createKubeClient(observed),
+      kube: this.#kube,
       stream: this.#stream,
       log,
       owners: () => this.#cache.owners.references,

@@ -18,6 +18,12 @@ export interface Candidacy {
 /** How much longer than others, in milliseconds, a helper that is not prepared waits for a Lease that somebody has held. */
 const unpreparedDelay = 5_000;
 
+/**
+ * A pod that was handed the Lease, and lost it, gets it again after this time only, in milliseconds: one that ends over and over
+ * would leave everybody without a helper for as long as the Lease is valid, each time.
+ */
+const secondGrantDelay = 300_000;
+
 /** Who holds the Lease, seen from one helper. */
 export class Elector {
   readonly #config: HelperConfig;
@@ -26,6 +32,8 @@ export class Elector {
   #term: Term | undefined;
   /** The pod that held it before this one. */
   #lastOther = "";
+  /** When the Lease was last handed over to a pod, by `uptime`. */
+  readonly #grants = new Map<string, number>();
 
   constructor(config: HelperConfig, dependencies: ElectionDependencies) {
     [this.#config, this.#dependencies] = [config, dependencies];
@@ -104,7 +112,11 @@ export class Elector {
     };
     if (!(await this.#lease.write(taken, signal))) return undefined;
     const giver = isGiven && this.#lastOther !== "" ? this.#lastOther : undefined;
-    return new Term(this.#config, this.#lease, this.#dependencies, sent, giver);
+    return new Term(this.#config, this.#lease, this.#dependencies, sent, {
+      giver,
+      grants: (pod) => clock.uptime() - (this.#grants.get(pod) ?? -Infinity) >= secondGrantDelay,
+      granted: (pod) => void this.#grants.set(pod, clock.uptime()),
+    });
   }
 
   async #ask(signal: AbortSignal): Promise<undefined> {

@@ -10,7 +10,7 @@ import { leaseCollection, leaseObject, leasePath, leaseTimes, readLease, type Le
 
 /** What the election needs. */
 export interface ElectionDependencies {
-  /** A client of its own: no other request delays a renewal, and what only the holder may write has another one. */
+  /** Not the client that writes for the holder only: its connections are cut when the Lease is lost. */
   readonly kube: Kube;
   readonly stream: KubeStream;
   readonly clock: Clock;

@@ -10,6 +10,16 @@ export interface Moment {
   readonly uptime: number;
 }
 
+/** Whom the holder hands the Lease over to. */
+export interface Handover {
+  /** The pod that handed it over to this one; undefined where it was free. */
+  readonly giver: string | undefined;
+  /** Whether it is handed over to a pod that asks. */
+  readonly grants: (pod: string) => boolean;
+  /** Called after it was handed over to a pod. */
+  readonly granted: (pod: string) => void;
+}
+
 /** How long a helper that ends tries to give the Lease up, in milliseconds: otherwise it ends by itself. */
 const releaseTimeout = 700;
 
@@ -21,22 +31,22 @@ export class Term {
   readonly #lost = new AbortController();
   readonly #wanted = new AbortController();
   readonly #ended = new AbortController();
-  readonly #giver: string | undefined;
+  readonly #handover: Handover;
   readonly #stopListening: () => void;
   readonly #renewing: Promise<void>;
   #renewed: Moment;
   #cancelExpiry: () => void = () => undefined;
 
-  /** `acquired` is when the request was sent that acquired it; `giver` the pod that handed it over, if one did. */
+  /** `acquired` is when the request was sent that acquired it. */
   constructor(
     config: HelperConfig,
     lease: LeaseClient,
     dependencies: ElectionDependencies,
     acquired: Moment,
-    giver: string | undefined,
+    handover: Handover,
   ) {
     [this.#config, this.#lease, this.#dependencies] = [config, lease, dependencies];
-    [this.#renewed, this.#giver] = [acquired, giver];
+    [this.#renewed, this.#handover] = [acquired, handover];
     this.#stopListening = lease.onChange(() => this.#observe());
     this.#awaitExpiry();
     this.#renewing = this.#renewUntilEnded();
@@ -86,10 +96,13 @@ export class Term {
     for (;;) {
       const { record } = this.#lease;
       if (record?.holder !== this.#config.pod) return undefined;
-      const next = record.candidate !== "" ? record.candidate : back ? (this.#giver ?? "") : "";
+      const asks = this.#grants(record.candidate);
+      const next = asks ? record.candidate : back ? (this.#handover.giver ?? "") : "";
       const now = microTime(this.#dependencies.clock.now());
       const given = { ...record, holder: next, candidate: "", renewedAt: now, acquiredAt: now };
-      if (await this.#lease.write(given, signal)) return next;
+      if (!(await this.#lease.write(given, signal))) continue;
+      if (asks) this.#handover.granted(next);
+      return next;
     }
   }
 
@@ -125,7 +138,11 @@ export class Term {
   #observe(): void {
     const { holder = "", candidate = "" } = this.#lease.record ?? {};
     if (holder !== this.#config.pod) this.#lose(holder === "" ? "somebody emptied it" : `${holder} holds it`);
-    else if (candidate !== "" && candidate !== this.#config.pod) this.#wanted.abort();
+    else if (this.#grants(candidate)) this.#wanted.abort();
+  }
+
+  #grants(candidate: string): boolean {
+    return candidate !== "" && candidate !== this.#config.pod && this.#handover.grants(candidate);
   }
 
   #awaitExpiry(): void {

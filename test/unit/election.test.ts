@@ -135,6 +135,33 @@ describe("the election", () => {
     await Promise.all(runs);
   });
 
+  it("hands the Lease over to a pod that ends each time it has it only once in a while", async () => {
+    const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
+    const [good, bad] = [new SimulatedHelper("good", clock, lease), new SimulatedHelper("bad", clock, lease, "t2")];
+    const runs = [good.run()];
+    await clock.advance(100);
+    let terms = 0;
+    bad.candidacy = { ...bad.candidacy, asks: () => true };
+    const stop = new AbortController();
+    runs.push(bad.elector.follow(stop.signal));
+    for (let minute = 0; minute < 11; minute++) {
+      const acquired = bad.elector.acquire(bad.candidacy, stop.signal);
+      void acquired.then(async (term) => {
+        terms++;
+        bad.become("paused");
+        return term?.end();
+      });
+      await clock.advance(60 * second);
+      bad.become("well");
+    }
+    assert.ok(terms >= 2 && terms <= 3, String(terms));
+    assert.deepEqual(leaders([good, bad]), ["good"]);
+    good.stop();
+    stop.abort();
+    await clock.advance(60 * second);
+    await Promise.all(runs);
+  });
+
   it("prefers a helper that could work at once", async () => {
     const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
     const names = ["first", "unprepared", "prepared"];
