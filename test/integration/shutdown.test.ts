@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import type { KubeError } from "../../helper/kube/errors.ts";
+import { ownerNames } from "../../helper/shared/ownership.ts";
 import { waitUntilGone } from "../local/watch.ts";
 import { makeParts, type Parts } from "../support/stack-parts.ts";
 
@@ -59,23 +60,29 @@ describe("the end of a helper", () => {
   });
 
   it("changes nothing when it cannot find out whether the stack exists", async () => {
-    const binding = `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${parts.owner}`;
-    const { roleRef, subjects, metadata } = await parts.admin<{ roleRef: object; subjects: object; metadata: object }>({
-      method: "GET",
-      path: binding,
-    });
+    const path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    interface Binding {
+      metadata: { name: string };
+      roleRef: object;
+      subjects: object;
+    }
+    const bindings = await Promise.all(
+      ownerNames({ owner: parts.owner }).map(async (name) =>
+        parts.admin<Binding>({ method: "GET", path: `${path}/${name}` }),
+      ),
+    );
     const made = await parts.admin<object>({ method: "GET", path: deployment() });
     const lines = await runAndStop(async () => {
-      await parts.admin({ method: "DELETE", path: binding });
+      for (const { metadata } of bindings) await parts.admin({ method: "DELETE", path: `${path}/${metadata.name}` });
       await parts.admin({ method: "DELETE", path: deployment() });
     });
     assert.match(lines.join("\n"), /nothing was removed: the next helper is not known: .*forbidden/);
     for (const namespace of names) assert.deepEqual(await entries(namespace), ours);
-    const { name } = metadata as { name: string };
-    const body = { metadata: { name }, roleRef, subjects };
-    await parts.admin({ method: "POST", path: binding.replace(/\/[^/]+$/, ""), body });
-    const path = deployment().replace(/\/ecr-helper$/, "");
-    await parts.admin({ method: "POST", path, body: { ...made, metadata: { name: "ecr-helper" } } });
+    for (const { metadata, roleRef, subjects } of bindings) {
+      await parts.admin({ method: "POST", path, body: { metadata: { name: metadata.name }, roleRef, subjects } });
+    }
+    const deployments = deployment().replace(/\/ecr-helper$/, "");
+    await parts.admin({ method: "POST", path: deployments, body: { ...made, metadata: { name: "ecr-helper" } } });
   });
 
   /** Has the Deployment make helpers for these build namespaces. */

@@ -15,7 +15,7 @@ export const secretAccessKey = "the-secret-access-key";
 /** The id of the access key. */
 export const accessKeyId = "AKIAEXAMPLE";
 /** The uid of every object that the mocks create. */
-export const mockedUid = "the-uid";
+const mockedUid = "the-uid";
 /** The issuer of the cluster's tokens; IAM has an OIDC provider for it and for no other. */
 export const issuer = "https://oidc.example/id/MAIN";
 /** The digest of the image that the mocks push. */
