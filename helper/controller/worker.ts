@@ -100,6 +100,7 @@ export class Worker {
       writes.reset();
     };
     term.lost.addEventListener("abort", cut, { once: true });
+    if (term.lost.aborted) cut();
     log("info", "holds the lease, and works");
     const syncStateOf = this.#informers.syncStateOf.bind(this.#informers);
     const dependencies = { ...this.#dependencies, writer: this.#writer };

@@ -101,8 +101,8 @@ function usedBy(event: AuditEvent, helper: string): string[] {
   const reason = event.annotations?.["authorization.k8s.io/reason"] ?? "";
   const namespace = /RoleBinding "[^"]+\/([^"]+)" of Role/.exec(reason)?.[1];
   const place = reason.includes("of ClusterRole") ? "everywhere" : namespace === helper ? "own" : "build";
-  // An apply that creates the object needs the right to create it, too.
-  const isCreate = event.verb === "patch" && event.responseStatus?.code === 201;
+  // An apply, or a PUT, that creates the object needs the right to create it, too.
+  const isCreate = ["patch", "update"].includes(event.verb) && event.responseStatus?.code === 201;
   return [event, ...(isCreate ? [{ ...event, verb: "create" }] : [])].map((one) => rightIn(place, one));
 }
 
