@@ -107,7 +107,9 @@ export class Worker {
     const controller = new Controller(this.#config, this.#cache, syncStateOf, dependencies, writing.signal);
     this.#controller = controller;
     await this.#refresh(controller, AbortSignal.any([stop, term.wanted, term.lost]));
-    await Promise.race([controller.close(), clock.sleep(drainTimeout, term.lost)]);
+    const drained = new AbortController();
+    const closed = controller.close().then(() => drained.abort());
+    await Promise.race([closed, clock.sleep(drainTimeout, AbortSignal.any([term.lost, drained.signal]))]);
     writing.abort();
     this.#controller = undefined;
     metrics.clearTokenExpiry();
