@@ -1,6 +1,7 @@
 // The helper in the cluster: its namespace, service account, RBAC, secrets, network and admission policies, Deployment
 // and PodDisruptionBudget.
 import { Deployment } from "@pulumi/kubernetes/apps/v1/deployment.js";
+import { DeploymentPatch } from "@pulumi/kubernetes/apps/v1/deploymentPatch.js";
 import { Namespace } from "@pulumi/kubernetes/core/v1/namespace.js";
 import { Secret } from "@pulumi/kubernetes/core/v1/secret.js";
 import { ServiceAccount } from "@pulumi/kubernetes/core/v1/serviceAccount.js";
@@ -88,6 +89,7 @@ export class Workload extends pulumi.ComponentResource {
       ...policies,
     ]);
 
+    this.#scale(deployment);
     this.#disruptionBudget(metadata);
 
     // For identity node nothing waits for the rollout, so the login may still be needed.
@@ -156,10 +158,24 @@ export class Workload extends pulumi.ComponentResource {
     new PodDisruptionBudget(this.#name, { metadata, spec }, this.#childOptions);
   }
 
+  /**
+   * Sets the number of replicas once the rollout is over. Together, Kubernetes scales first, and Pulumi takes that for
+   * the end of the rollout: what only the old helper uses would be deleted before the next one is ready.
+   */
+  #scale(deployment: Deployment): void {
+    const { config, providers } = this.#args;
+    const { name, namespace } = deployment.metadata;
+    // By force, as the API server gives the default to who creates the Deployment.
+    const annotations = { ...awaitAnnotations(config), "pulumi.com/patchForce": "true" };
+    const metadata = { name, namespace, annotations };
+    // Deleting the patch would scale to one, just before the Deployment is deleted.
+    const opts = { ...this.#childOptions, provider: providers.patches, dependsOn: deployment, retainOnDelete: true };
+    new DeploymentPatch(`${this.#name}-replicas`, { metadata, spec: { replicas: config.replicas } }, opts);
+  }
+
   /** It depends on the policies so that no pod of the helper ever runs without them, not even the last one. */
   #deployment(metadata: Metadata, pod: PodArgs, dependsOn: pulumi.Resource[]): Deployment {
     const spec: input.apps.v1.DeploymentSpec = {
-      replicas: this.#args.config.replicas,
       // The new helper is ready and holds a token before the old one stops; what only the old one used is deleted later.
       strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       progressDeadlineSeconds: rolloutTimeout,

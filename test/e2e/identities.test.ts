@@ -270,6 +270,7 @@ describe("the identities, one after the other, for a deployer with the rights of
       `deleted RolePolicyAttachment ${stack}-${stack}`,
       "deleted SecretPatch ecr-helper-image-emptied",
       "updated Deployment ecr-helper",
+      "updated DeploymentPatch ecr-helper-replicas",
       "updated Namespace ecr-helper",
       `updated Role ${stack}-push`,
     ]);
@@ -288,6 +289,7 @@ describe("the identities, one after the other, for a deployer with the rights of
       `created User ${stack}`,
       `created UserPolicyAttachment ${stack}-${stack}`,
       "updated Deployment ecr-helper",
+      "updated DeploymentPatch ecr-helper-replicas",
       `updated Role ${stack}-push`,
     ]);
   });

@@ -65,6 +65,7 @@ const changes: readonly Change[] = [
       ...policies("updated"),
       "updated NetworkPolicy ecr-helper",
       "created PodDisruptionBudget ecr-helper",
+      "updated DeploymentPatch ecr-helper-replicas",
     ],
   },
   {
@@ -83,6 +84,7 @@ const changes: readonly Change[] = [
       `updated Policy ${stack}`,
       "deleted NetworkPolicy ecr-helper",
       "deleted PodDisruptionBudget ecr-helper",
+      "updated DeploymentPatch ecr-helper-replicas",
     ],
   },
   {

@@ -91,10 +91,16 @@ describe("a stack with two replicas", () => {
 
   it("has the budget removed with the second helper, restarts none, and gets both back", async () => {
     const { uid } = (await deployment()).metadata;
-    assert.deepEqual(await change(1), ["deleted PodDisruptionBudget ecr-helper", "updated Deployment ecr-helper"]);
+    assert.deepEqual(await change(1), [
+      "deleted PodDisruptionBudget ecr-helper",
+      "updated DeploymentPatch ecr-helper-replicas",
+    ]);
     assert.equal(await budget(), undefined);
     const [kept = ""] = await podNames();
-    assert.deepEqual(await change(2), ["created PodDisruptionBudget ecr-helper", "updated Deployment ecr-helper"]);
+    assert.deepEqual(await change(2), [
+      "created PodDisruptionBudget ecr-helper",
+      "updated DeploymentPatch ecr-helper-replicas",
+    ]);
     assert.equal((await deployment()).metadata.uid, uid);
     const both = await podNames();
     assert.equal(both.length, 2);

@@ -45,7 +45,11 @@ const creations: readonly RequestKind[][] = [
   ),
   // The policies' bindings are created while the image is pushed, which has a kill of its own.
   made("/deployments/ecr-helper"),
-  [...made(`/clusterroles/${owner}-stack`), objectRequest("PATCH", `/secrets/${firstPull}`)],
+  [
+    ...made(`/clusterroles/${owner}-stack`),
+    objectRequest("PATCH", `/secrets/${firstPull}`),
+    objectRequest("PATCH", "/deployments/ecr-helper"),
+  ],
 ];
 
 /** What `destroy` deletes, by step. The image is deleted with its repository. */

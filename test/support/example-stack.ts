@@ -19,7 +19,6 @@ export const ownHost = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
 export interface DeploymentInputs {
   metadata: { namespace: string; annotations: Record<string, string> };
   spec: {
-    replicas: number;
     strategy: object;
     template: { metadata: { annotations: Record<string, string> }; spec: PodSpec };
   };
