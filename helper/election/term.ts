@@ -25,6 +25,7 @@ export class Term {
   readonly #stopListening: () => void;
   readonly #renewing: Promise<void>;
   #renewed: Moment;
+  #handedOverAt = -Infinity;
   #cancelExpiry: () => void = () => undefined;
 
   /** `acquired` is when the request was sent that acquired it; `giver` the pod that handed it over, if one did. */
@@ -50,6 +51,11 @@ export class Term {
   /** Aborts when another helper asks for the Lease. */
   get wanted(): AbortSignal {
     return this.#wanted.signal;
+  }
+
+  /** When, by `clock.uptime`, the Lease was handed over to a helper that asked for it; -Infinity if it was not. */
+  get handedOverAt(): number {
+    return this.#handedOverAt;
   }
 
   /**
@@ -89,7 +95,9 @@ export class Term {
       const next = record.candidate !== "" ? record.candidate : back ? (this.#giver ?? "") : "";
       const now = microTime(this.#dependencies.clock.now());
       const given = { ...record, holder: next, candidate: "", renewedAt: now, acquiredAt: now };
-      if (await this.#lease.write(given, signal)) return next;
+      if (!(await this.#lease.write(given, signal))) continue;
+      if (record.candidate !== "") this.#handedOverAt = this.#dependencies.clock.uptime();
+      return next;
     }
   }
 
