@@ -109,6 +109,7 @@ class Helper {
       stalled: () => this.#worker.stalled(),
       isLeading: () => this.#elector.isLeading(),
       holder: () => this.#elector.holder,
+      sinceHandOver: () => this.#elector.sinceHandOver(),
       unlisted: () => this.#informers.unlisted,
       now: timing.clock.now,
     });

@@ -4,11 +4,17 @@ import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 
 /** The fields of a Deployment that the helper reads. */
 export interface Deployment {
-  readonly metadata: { readonly deletionTimestamp?: string };
+  readonly metadata: { readonly deletionTimestamp?: string; readonly generation?: number };
   readonly spec: {
     readonly template: {
       readonly spec: { readonly containers: readonly { readonly env?: readonly { name: string; value?: string }[] }[] };
     };
+  };
+  readonly status?: {
+    readonly observedGeneration?: number;
+    readonly replicas?: number;
+    readonly updatedReplicas?: number;
+    readonly readyReplicas?: number;
   };
 }
 
@@ -28,6 +34,15 @@ export function successorOf(config: HelperConfig, { spec }: Deployment): HelperC
     ECR_HELPER_TEMPLATE: config.template,
   });
 }
+
+/**
+ * Whether a helper of the Deployment's present template is ready, which means that it has written everything itself. All others
+ * being ready, there are more ready helpers than others then.
+ */
+export const isSuccessorReady = ({ metadata, status = {} }: Deployment): boolean => {
+  const { observedGeneration, replicas = 0, updatedReplicas = 0, readyReplicas = 0 } = status;
+  return observedGeneration === metadata.generation && readyReplicas > replicas - updatedReplicas;
+};
 
 /** The only build namespaces that the successor keeps; undefined when patterns or a selector leave that to the successor. */
 export const keptBy = (successor: HelperConfig): ReadonlySet<string> | undefined =>

@@ -2,7 +2,7 @@
 // is destroyed, or the next helper will keep fewer objects, this helper still has the rights to remove what no helper would look
 // after any more.
 import type { ClusterCache } from "../cache/cluster-cache.ts";
-import { deploymentPath, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
+import { deploymentPath, isSuccessorReady, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { undefinedIfNotFound } from "../kube/errors.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
@@ -19,8 +19,14 @@ const readTimeout = 700;
 const cleanupTimeout = 20_000;
 const concurrency = 16;
 
-/** What follows this helper: one with this configuration, one that nothing is known about yet, or none. */
-type Successor = HelperConfig | "unknown" | "none";
+/** The next helper: its configuration, and whether one is ready, so that what it keeps under other names is there. */
+interface NextHelper {
+  readonly config: HelperConfig;
+  readonly isReady: boolean;
+}
+
+/** What follows this helper: another one, one that nothing is known about yet, or none. */
+type Successor = NextHelper | "unknown" | "none";
 
 /** Removes what was planned. Never rejects: a failure is logged. */
 type CleanUp = (writer: Writer) => Promise<void>;
@@ -75,7 +81,8 @@ async function readSuccessor(config: HelperConfig, kube: Kube): Promise<Successo
   const read = async <T>(path: string): Promise<T | undefined> =>
     undefinedIfNotFound(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(readTimeout) }));
   const found = await read<Deployment>(deploymentPath(config));
-  if (found !== undefined && found.metadata.deletionTimestamp === undefined) return successorOf(config, found);
+  if (found !== undefined && found.metadata.deletionTimestamp === undefined)
+    return { config: successorOf(config, found), isReady: isSuccessorReady(found) };
   // The Deployment may have been deleted by hand, or be being replaced. Only destroying the stack deletes the marker before it.
   const marker = await read(`/apis/rbac.authorization.k8s.io/v1/clusterroles/${config.marker}`);
   return marker === undefined ? "none" : "unknown";
@@ -91,7 +98,7 @@ interface Cleanup {
  * What is this helper's and will be no helper's. Without a successor Kubernetes collects the secrets, by their owner; only service
  * accounts are left to clean up, as they may stay.
  */
-function planCleanups(config: HelperConfig, cache: ClusterCache, successor: HelperConfig | "none"): Cleanup[] {
+function planCleanups(config: HelperConfig, cache: ClusterCache, successor: NextHelper | "none"): Cleanup[] {
   const { secrets, account } = managedObjects(config);
   const isKept = createKeptTest(config, successor);
   const removeSecret = (namespace: string, object: ObjectRef): Cleanup[] => {
@@ -111,17 +118,22 @@ function planCleanups(config: HelperConfig, cache: ClusterCache, successor: Help
   ]);
 }
 
-/** Creates the test of whether the successor keeps an object in a namespace. */
+/**
+ * Creates the test of whether an object in a namespace stays, because the successor keeps it. What it keeps under another name stays
+ * as well until the successor is ready: in a rollout that fails this is all that the namespace has.
+ */
 function createKeptTest(
   config: HelperConfig,
-  successor: HelperConfig | "none",
+  successor: NextHelper | "none",
 ): (namespace: string, object: ObjectRef) => boolean {
   if (successor === "none") return () => false;
-  const objects = new Set(managedObjects(successor).all.map(formatRef));
-  const namespaces = keptBy(successor);
+  const { ownSecretNames } = successor.config;
+  const objects = new Set(managedObjects(successor.config).all.map(formatRef));
+  const namespaces = keptBy(successor.config);
   return (namespace, object) => {
-    if (!objects.has(formatRef(object))) return false;
-    const isOwnSecret = object.kind === "Secret" && successor.ownSecretNames.includes(object.name);
-    return namespaces?.has(namespace) !== false || (namespace === config.namespace && isOwnSecret);
+    const isOwn = namespace === config.namespace;
+    const isBuild = namespaces?.has(namespace) !== false;
+    if (!objects.has(formatRef(object))) return !successor.isReady && (isBuild || isOwn);
+    return isBuild || (isOwn && object.kind === "Secret" && ownSecretNames.includes(object.name));
   };
 }

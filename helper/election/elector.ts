@@ -52,6 +52,11 @@ export class Elector {
     return record === undefined || record.holder === "" ? undefined : record;
   }
 
+  /** How long ago this helper handed the Lease over to one that asked for it, in milliseconds; Infinity if it has not. */
+  sinceHandOver(): number {
+    return this.#dependencies.clock.uptime() - Math.max(-Infinity, ...this.#grants.values());
+  }
+
   /** Follows the Lease until the signal aborts. Never rejects. */
   async follow(signal: AbortSignal): Promise<void> {
     await this.#lease.follow(signal);

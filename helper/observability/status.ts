@@ -17,6 +17,8 @@ export interface StatusSource {
   readonly isLeading: () => boolean;
   /** The pod that holds the Lease, and the template that it was made from; undefined while nobody is known to. */
   readonly holder: () => { readonly holder: string; readonly template: string } | undefined;
+  /** How long ago this helper handed the Lease over to one that asked for it, in milliseconds; Infinity if it has not. */
+  readonly sinceHandOver: () => number;
   /** How many collections have not been listed yet. */
   readonly unlisted: () => number;
   /** Milliseconds since 1970. */
@@ -25,6 +27,12 @@ export interface StatusSource {
 
 /** After so long without progress while work is due, in milliseconds, the helper counts as stuck. */
 export const stuckAfter = 5 * 60_000;
+
+/**
+ * A helper that handed the Lease over does not ask for it back for so long, in milliseconds: the next one can become ready meanwhile.
+ * Otherwise helpers of two templates, neither of them ready, would take it from each other all the time.
+ */
+export const handOverRest = 10_000;
 
 /** The answers to the kubelet's probes. */
 export class Status {
@@ -54,7 +62,8 @@ export class Status {
    * belongs to goes on when it is ready, and it is only when it has written everything itself.
    */
   asksForLease(): boolean {
-    return !this.#wasReady && this.isPrepared() && this.#source.holder()?.template !== this.#config.template;
+    if (this.#wasReady || this.#source.sinceHandOver() < handOverRest) return false;
+    return this.isPrepared() && this.#source.holder()?.template !== this.#config.template;
   }
 
   /**

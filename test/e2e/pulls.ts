@@ -1,7 +1,9 @@
 // Pulls an image with the helper's pull secret while something else happens.
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
 import { ports } from "../local/settings.ts";
+import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";
+import type { TestNamespaces } from "../support/test-namespaces.ts";
 
 interface Secret {
   data: Record<string, string>;
@@ -41,4 +43,18 @@ export async function pullUntil(
     }
   }
   return results;
+}
+
+/** Creates a build namespace, and resolves to the seconds until it had its pull secret. Rejects after `timeout` milliseconds. */
+export async function serve(
+  options: KubeOptions,
+  namespaces: TestNamespaces,
+  name: string,
+  timeout: number,
+): Promise<number> {
+  const since = performance.now();
+  await namespaces.create(name);
+  const path = `/api/v1/namespaces/${name}/secrets?fieldSelector=type%3Dkubernetes.io/dockerconfigjson`;
+  await waitForObject(options, path, () => true, timeout);
+  return (performance.now() - since) / 1000;
 }

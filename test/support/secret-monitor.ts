@@ -43,7 +43,10 @@ export class SecretMonitor {
   }
 
   /** Resolves when it watches all existing secrets. `registry` belongs to the gateway that issues the tokens. */
-  static async start({ admin, options, owner }: Parts, registry: Endpoint): Promise<SecretMonitor> {
+  static async start(
+    { admin, options, owner }: Pick<Parts, "admin" | "options" | "owner">,
+    registry: Endpoint,
+  ): Promise<SecretMonitor> {
     const monitor = new SecretMonitor(registry);
     const path = `/api/v1/secrets?labelSelector=${encodeURIComponent(`app.kubernetes.io/instance=${owner}`)}`;
     const list = await admin<{ items: Named[] } & Named>({ method: "GET", path });

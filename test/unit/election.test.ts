@@ -123,6 +123,8 @@ describe("the election", () => {
     next.candidacy = { ...next.candidacy, asks: () => !next.elector.isLeading() };
     await clock.advance(3 * second);
     assert.deepEqual(leaders([old, next, third]), ["next"]);
+    assert.ok(old.elector.sinceHandOver() <= 3 * second);
+    assert.equal(next.elector.sinceHandOver(), Infinity);
     next.candidacy = { ...next.candidacy, asks: () => false };
     const asking = { ...old.candidacy, asks: () => true };
     const last = old.elector.acquire(asking, new AbortController().signal);

@@ -4,7 +4,7 @@ import { request, type IncomingMessage } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { handle, serveHealth } from "../../helper/observability/http-server.ts";
-import { Status, stuckAfter, type NamespaceState } from "../../helper/observability/status.ts";
+import { handOverRest, Status, stuckAfter, type NamespaceState } from "../../helper/observability/status.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
@@ -24,6 +24,7 @@ describe("health", () => {
       isLeading: true,
       holder: { holder: "another", template: "old" },
       unlisted: 0,
+      sinceHandOver: Infinity,
       now: 0,
     };
     const { tokenRequests } = readConfig({ ...helperEnvironment, ECR_HELPER_REGISTRIES: registries });
@@ -37,6 +38,7 @@ describe("health", () => {
         isLeading: () => is.isLeading,
         holder: () => is.holder,
         unlisted: () => is.unlisted,
+        sinceHandOver: () => is.sinceHandOver,
         now: () => is.now,
       },
     );
@@ -76,6 +78,10 @@ describe("health", () => {
     assert.ok(!status.asksForLease(), "it could not work");
     is.unlisted = 0;
     assert.equal(await ask("/readyz"), "503 last, of another pod template, still holds the lease");
+    assert.ok(status.asksForLease());
+    is.sinceHandOver = 0;
+    assert.ok(!status.asksForLease(), "it has just handed it over");
+    is.sinceHandOver = handOverRest;
     assert.ok(status.asksForLease());
     is.holder = { holder: "next", template: "new" };
     assert.ok(!status.asksForLease(), "one of its own template works");
