@@ -207,7 +207,14 @@ describe("the owners of what the helper keeps", () => {
     await waitUntilOwnedBy([]);
     const deleted = (await monitor.stop()).filter((one) => one.endsWith("was deleted")).length;
     t.diagnostic(`${String(deleted)} of ${String(2 * namespaces.length + 1)} secrets were collected and made again`);
-    assert.ok(writesSince(from).most <= 2, "nobody writes in a loop");
+    // At most: made with the owner that seemed to exist, then without, and once more because Kubernetes had decided before.
+    assert.ok(
+      writesSince(from).most <= 3,
+      helper.lines
+        .slice(from)
+        .map(({ message }) => message)
+        .join("\n"),
+    );
     await helper.stop();
     helper = parts.run();
     await helper.line(/the secret will expire/, 0, timeout);
