@@ -15,7 +15,7 @@ export interface KubeOptions {
   readonly ca: () => string;
   /** Returns the bearer token. It is called for every request, as the kubelet renews a pod's token. */
   readonly token: () => string;
-  /** Whether a request with a body may be sent now; asked at the last moment. Always by default. */
+  /** Whether anything may be sent now; asked at the last moment. Always by default. */
   readonly mayWrite?: () => boolean;
   /** Called with the status of every response; 0 where there was none. */
   readonly onAnswer?: (request: KubeRequest, status: number) => void;
@@ -58,7 +58,7 @@ const checkAfter = 1_000;
 
 /** A client of one API server. It keeps connections open; idle ones do not keep the process alive. */
 export function createKubeClient(options: KubeOptions): KubeClient {
-  const pool = new Http2Pool(options.server, options.ca);
+  const pool = new Http2Pool(options.server, options.ca, options.mayWrite);
   const kube = async <T>(request: KubeRequest): Promise<T> => {
     const { status, headers, body } = await readResponse(send(options, pool, request, "close"), request);
     if (!isSuccess(status)) throw errorOf(request, { status, headers }, body);
@@ -101,7 +101,7 @@ function send(
   const authorization = `Bearer ${options.token()}`;
   const headers: Record<string, string> = { ":method": method, ":path": path, authorization, accept };
   if (body !== undefined) headers["content-type"] = contentType;
-  const stream = pool.request(headers, body, options.mayWrite ?? (() => true));
+  const stream = pool.request(headers, body);
   const abort = (): void => void stream.destroy(signal?.reason as Error);
   let timer = setTimeout(() => {
     pool.check(stream);

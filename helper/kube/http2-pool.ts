@@ -3,6 +3,7 @@
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { WriteGate } from "./write-gate.ts";
 
 /**
  * Streams per connection: HTTP/2 asks every server to allow at least this many.
@@ -20,32 +21,26 @@ const windowSize = 1 << 20;
 export class Http2Pool {
   readonly #server: string;
   readonly #ca: () => string;
+  readonly #mayWrite: (() => boolean) | undefined;
   /** The number of open streams of each. */
   readonly #sessions = new Map<ClientHttp2Session, number>();
   readonly #sockets = new Map<ClientHttp2Session, Socket>();
 
-  /** `server` is `https://HOST:PORT`; `ca` returns certificates in PEM, for each connection. */
-  constructor(server: string, ca: () => string) {
-    [this.#server, this.#ca] = [server, ca];
+  /**
+   * `server` is `https://HOST:PORT`; `ca` returns certificates in PEM, for each connection. With `mayWrite`, bytes are sent only while
+   * it returns true; otherwise their connection is reset.
+   */
+  constructor(server: string, ca: () => string, mayWrite?: () => boolean) {
+    [this.#server, this.#ca, this.#mayWrite] = [server, ca, mayWrite];
   }
 
-  /**
-   * Sends a request. The stream carries the response; it fails with the error of its connection. `mayWrite` is asked right
-   * before the body is sent, as the connection may take long: if it returns false, the API server never has the whole request.
-   */
-  request(
-    headers: Readonly<Record<string, string>>,
-    body: string | Buffer | undefined,
-    mayWrite: () => boolean,
-  ): ClientHttp2Stream {
+  /** Sends a request. The stream carries the response; it fails with the error of its connection. */
+  request(headers: Readonly<Record<string, string>>, body: string | Buffer | undefined): ClientHttp2Stream {
     const session = this.#findFree() ?? this.#connect();
     const stream = session.request(headers, { endStream: body === undefined });
+    if (body !== undefined) stream.end(body);
     this.#count(session, 1);
     stream.once("close", () => this.#count(session, -1));
-    if (body === undefined) return stream;
-    const send = (): void => void (mayWrite() ? stream.end(body) : stream.destroy(new NotAllowedError()));
-    if (stream.pending) stream.once("ready", send);
-    else send();
     return stream;
   }
 
@@ -87,7 +82,8 @@ export class Http2Pool {
     const host = hostname.replace(/^\[(.*)\]$/, "$1");
     const ca = this.#ca();
     const socket = connectTcp({ host, port: Number(port === "" ? 443 : port) });
-    const tls = { socket, host, servername: isIP(host) > 0 ? "" : host, ca, ALPNProtocols: ["h2"] };
+    const gated = this.#mayWrite === undefined ? socket : new WriteGate(socket, this.#mayWrite);
+    const tls = { socket: gated, host, servername: isIP(host) > 0 ? "" : host, ca, ALPNProtocols: ["h2"] };
     const session = connect(this.#server, { settings, createConnection: () => connectTls(tls) });
     this.#sessions.set(session, 0);
     this.#sockets.set(session, socket);
@@ -121,13 +117,6 @@ function ping(session: ClientHttp2Session): void {
     isAnswered = true;
     clearTimeout(timer);
   });
-}
-
-/** The request was not sent: this helper may not write any more. */
-export class NotAllowedError extends Error {
-  constructor() {
-    super("this helper does not hold the lease, so it writes nothing");
-  }
 }
 
 const dead = (): Error => new Error("the API server's connection does not answer any more");

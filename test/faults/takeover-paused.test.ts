@@ -1,5 +1,4 @@
 // The helper that works is stopped for longer than the Lease is valid, in the middle of a refresh, and goes on where it was.
-import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
@@ -12,7 +11,8 @@ after(async () => cluster.remove());
 
 /** For how long it is stopped, in milliseconds. */
 const pause = 20_000;
-const rounds = Number(process.env["ROUNDS"] ?? 2);
+/** How often: in some of them it has requests that it has not handed to the kernel. */
+const rounds = 3;
 
 describe("a helper that is stopped in the middle of a refresh", () => {
   it("writes nothing when it goes on and another one has taken over", async (t) => {
@@ -21,19 +21,13 @@ describe("a helper that is stopped in the middle of a refresh", () => {
       const { monitor } = contenders.fixture;
       let holder = all[0];
       for (let round = 0; round < rounds; round++) {
-        await monitor.waitForVersions(30 + 70 * round, hasNewerToken(monitor));
-        const from = holder.helper.lines.length;
-        process.kill(holder.helper.pid, "SIGSTOP");
+        await monitor.waitForVersions(30 + 100 * round, hasNewerToken(monitor));
         const stopped = holder;
-        try {
-          const others = all.filter((one) => one !== stopped);
-          [holder] = await Promise.all([contenders.waitForHolder(others), sleep(pause)]);
-        } finally {
-          process.kill(stopped.helper.pid, "SIGCONT");
-        }
+        const from = stopped.helper.lines.length;
+        process.kill(stopped.helper.pid, "SIGSTOP");
+        [holder] = await Promise.all([contenders.waitForHolder(all.filter((one) => one !== stopped)), sleep(pause)]);
+        process.kill(stopped.helper.pid, "SIGCONT");
         await stopped.helper.line(/lost the lease, and writes nothing more/, from);
-        const late = await contenders.lateWrites();
-        t.diagnostic(`round ${String(round)}: ${JSON.stringify(late).slice(0, 2000)}`);
         await contenders.fixture.waitUntilConverged();
       }
       return `the holder is stopped for ${String(pause / 1000)} s in a refresh, ${String(rounds)} times`;

@@ -25,8 +25,6 @@ const clockMargin = 500;
 export class SecretMonitor {
   /** Descriptions of everything that should not have happened. */
   readonly violations: string[] = [];
-  /** Secrets that got an older token than before. Two helpers that write the same secrets may cause this. */
-  readonly downgrades: string[] = [];
   /** All versions so far, in the order of arrival. */
   readonly versions: SecretVersion[] = [];
   readonly #latest = new Map<string, SecretVersion>();
@@ -141,7 +139,7 @@ export class SecretMonitor {
 
   #compare(key: string, version: SecretVersion, previous: SecretVersion | undefined): void {
     if (previous === undefined) return;
-    if (!(version.expiresAt >= previous.expiresAt)) this.downgrades.push(`${key} got an older token than before`);
+    if (!(version.expiresAt >= previous.expiresAt)) this.violations.push(`${key} got an older token than before`);
     if (previous.expiresAt < Date.now()) this.violations.push(`${key} had expired before it was refreshed`);
   }
 

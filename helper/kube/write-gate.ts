@@ -1,0 +1,47 @@
+// Lets bytes leave a connection only while the helper may write. Whatever HTTP/2 and TLS still had of a request when the process was
+// stopped would otherwise be sent as soon as it goes on.
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+
+/** A connection over a socket that asks, right before each chunk is handed to the kernel, whether it may be sent. */
+export class WriteGate extends Duplex {
+  readonly #socket: Socket;
+  readonly #mayWrite: () => boolean;
+
+  constructor(socket: Socket, mayWrite: () => boolean) {
+    super();
+    [this.#socket, this.#mayWrite] = [socket, mayWrite];
+    socket
+      .on("data", (chunk: Buffer) => this.push(chunk) || socket.pause())
+      .once("end", () => this.push(null))
+      .once("error", (error: Error) => this.destroy(error))
+      .once("close", () => this.destroy());
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(chunk: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (this.#mayWrite()) this.#socket.write(chunk, done);
+    else done(new NotAllowedError());
+  }
+
+  override _final(done: () => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    // What the kernel has must not be sent either.
+    if (error === null) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
+    done(error);
+  }
+}
+
+/** Nothing was sent: this helper may not write any more. */
+export class NotAllowedError extends Error {
+  constructor() {
+    super("this helper does not hold the lease, so it writes nothing");
+  }
+}

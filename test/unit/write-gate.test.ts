@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createSecureServer, type Http2SecureServer } from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { after, before, describe, it } from "node:test";
+import { createKubeClient } from "../../helper/kube/client.ts";
+import type { KubeClient } from "../../helper/kube/types.ts";
+import { makeCertificate } from "../support/certificate.ts";
+
+describe("a client that may write only while its helper holds the lease", () => {
+  const bodies: string[] = [];
+  const sockets: Socket[] = [];
+  let [server, client]: [Http2SecureServer?, KubeClient?] = [];
+  let isAllowed = true;
+  before(async () => {
+    const certificate = await makeCertificate("127.0.0.1");
+    server = createSecureServer(certificate, (request, response) => {
+      void text(request).then((body) => {
+        bodies.push(body.length > 1_000 ? `${String(body.length)} characters` : body);
+        response.setHeader("content-type", "application/json");
+        response.end("{}");
+      });
+    });
+    server.on("connection", (socket: Socket) => {
+      // A client that may not write any more resets its connection.
+      socket.on("error", () => undefined);
+      sockets.push(socket);
+    });
+    server.on("sessionError", () => undefined).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `https://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+    client = createKubeClient({
+      server: url,
+      ca: () => certificate.cert,
+      token: () => "t",
+      mayWrite: () => isAllowed,
+    });
+  });
+  after(() => {
+    client?.reset();
+    server?.close();
+  });
+
+  const write = async (body: string): Promise<unknown> => client?.({ method: "PATCH", path: "/p", body });
+
+  it("sends what it is given, large or small", async () => {
+    await Promise.all([write("a"), write("b"), write("x".repeat(300_000))]);
+    assert.deepEqual(bodies.splice(0).sort(), ["300000 characters", "a", "b"]);
+  });
+
+  it("sends nothing of a request that was begun before the lease was lost", async () => {
+    const begun = [write("c"), write("d")];
+    isAllowed = false;
+    const message = "this helper does not hold the lease, so it writes nothing";
+    for (const result of await Promise.allSettled(begun))
+      assert.equal(result.status === "rejected" ? (result.reason as Error).message : result.status, message);
+    await Promise.all(sockets.map(async (socket) => socket.closed || once(socket, "close")));
+    assert.deepEqual(bodies, []);
+  });
+
+  it("goes on with another connection once it may", async () => {
+    isAllowed = true;
+    await write("e");
+    assert.deepEqual([bodies.splice(0), sockets.length], [["e"], 2]);
+  });
+
+  it("closes its connection when it is reset, in the middle of a write too", async () => {
+    const cut = write("f");
+    client?.reset();
+    await assert.rejects(cut);
+    await Promise.all(sockets.map(async (socket) => socket.closed || once(socket, "close")));
+  });
+});
