@@ -85,18 +85,20 @@ describe("the end of a helper", () => {
     await parts.admin({ method: "POST", path: deployments, body: { ...made, metadata: { name: "ecr-helper" } } });
   });
 
-  /** Has the Deployment make helpers for these build namespaces. */
-  const changeTo = async (namespaces: readonly string[]): Promise<void> => {
+  /** Has the Deployment make helpers with another value of a variable. */
+  const change = async (name: string, value: string): Promise<void> => {
     const { spec } = await parts.admin<{
       spec: { template: { spec: { containers: { env: { name: string; value?: string }[] }[] } } };
     }>({ method: "GET", path: deployment() });
     for (const { env } of spec.template.spec.containers) {
       for (const variable of env) {
-        if (variable.name === "ECR_HELPER_BUILD_NAMESPACES") variable.value = namespaces.join(",");
+        if (variable.name === name) variable.value = value;
       }
     }
     await parts.admin({ method: "PATCH", path: deployment(), contentType: merge, body: { spec } });
   };
+  const changeTo = async (namespaces: readonly string[]): Promise<void> =>
+    change("ECR_HELPER_BUILD_NAMESPACES", namespaces.join(","));
   const isGone = (error: KubeError): boolean => error.status === 404;
 
   it("removes what the next helper will not keep, and nothing else, as soon as the Deployment changes", async () => {
@@ -134,6 +136,13 @@ describe("the end of a helper", () => {
     for (const namespace of [drop, bare]) await assert.rejects(parts.secret(namespace, "ecr-creds"), isGone);
     await assert.rejects(parts.account(bare), isGone, "the helper made that one");
     await changeTo([...names, bare]);
+  });
+
+  it("leaves what the next helper keeps under another name while no such helper is ready", async () => {
+    await runAndStop(async () => change("ECR_HELPER_PULL_SECRET", "pulls"));
+    for (const namespace of [...names, bare, String(parts.env["ECR_HELPER_NAMESPACE"])])
+      await parts.secret(namespace, "ecr-creds-pull");
+    await change("ECR_HELPER_PULL_SECRET", "ecr-creds-pull");
   });
 
   it("removes its entries from foreign service accounts when the stack is destroyed", async () => {
