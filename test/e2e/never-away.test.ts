@@ -171,9 +171,7 @@ describe("a stack with two helpers on two nodes", () => {
     const violations = await monitor.stop();
     const { acquisitions } = lease;
     const writes = helperWrites(stack);
-    t.diagnostic(
-      `${String(monitor.versions.length)} versions of secrets, ${String(monitor.downgrades.length)} downgrades`,
-    );
+    t.diagnostic(`${String(monitor.versions.length)} versions of secrets`);
     t.diagnostic(
       `${String(writes.length)} writes of ${String(new Set(writes.map(({ pod }) => pod)).size)} helpers ` +
         `in ${String(acquisitions.filter(({ pod }) => pod !== "").length)} terms`,
@@ -187,7 +185,6 @@ describe("a stack with two helpers on two nodes", () => {
       return name === "";
     });
     assert.deepEqual(others, []);
-    assert.deepEqual(monitor.downgrades, []);
     assert.deepEqual(
       [...deleted].sort(),
       Object.entries({ "ecr-creds": 50, logins: 50, pulls: 51, "ecr-creds-pull": 51 }).sort(),
