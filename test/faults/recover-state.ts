@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
 import type { ProxiedStack } from "./proxied-stack.ts";
 import type { PendingOperation } from "./pulumi-commands.ts";
-import { policyArn, iam, accessKeyIdInUse, accessKeyIds } from "./stack-resources.ts";
+import { waitForObject } from "../local/watch.ts";
+import { policyArn, iam, accessKeyIdInUse, accessKeyIds, options } from "./stack-resources.ts";
 
 /** The id for `pulumi import`; undefined for resources that the next up can create again without a conflict. */
 function importId({ type, inputs }: PendingOperation["resource"]): string | undefined {
@@ -48,6 +49,7 @@ export async function recoverState(stack: ProxiedStack): Promise<readonly Pendin
   await stack.pulumi("cancel", "--yes");
   const pending = await stack.pendingOperations();
   const imports = importsOf(pending);
+  if (pending.some(({ resource }) => resource.type.endsWith(":Deployment"))) await deploymentReady(stack.name);
   if (imports.resources.length > 0) {
     const file = join(stack.stack.folder, "imports.json");
     writeFileSync(file, JSON.stringify(imports));
@@ -57,6 +59,13 @@ export async function recoverState(stack: ProxiedStack): Promise<readonly Pendin
   if (pending.some(({ resource }) => resource.type.endsWith(":AccessKey"))) await deleteUnusedKeys(stack.name);
   await stack.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
   return pending;
+}
+
+/** Resolves when the helper is ready: the next `up` would replace a Deployment that was imported before. */
+async function deploymentReady(namespace: string): Promise<void> {
+  const path = `/apis/apps/v1/namespaces/${namespace}/deployments?fieldSelector=metadata.name%3Decr-helper`;
+  const isReady = ({ status }: { status?: { readyReplicas?: number } }): boolean => (status?.readyReplicas ?? 0) > 0;
+  await waitForObject(options, path, isReady, 60_000);
 }
 
 /** Deletes the user's access keys that the helper does not use: their secrets are lost. */
