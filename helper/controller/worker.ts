@@ -121,14 +121,14 @@ export class Worker {
 
   /**
    * Removes what the next helper will not keep, for a helper that ended while another one worked. `acquire` resolves to a term;
-   * undefined if there is none to have. Never rejects.
+   * undefined where it could not be acquired. Never rejects.
    */
   async cleanUp(acquire: () => Promise<Term | undefined>): Promise<void> {
     const limit = AbortSignal.timeout(cleanupTimeout);
     if ((await this.#planCleanUp()) === undefined) return;
     const term = await acquire();
     if (term === undefined)
-      return void this.#dependencies.log("warn", "nothing was removed: the lease was not to be had in time");
+      return void this.#dependencies.log("warn", "nothing was removed: the lease could not be acquired in time");
     this.#writeUntilLost(term);
     // The next helper may be another one by now.
     await this.#cleanUp(term, limit);

@@ -172,7 +172,7 @@ export class Elector {
       return await work();
     } catch (error) {
       if (signal.aborted) return undefined;
-      log(shouldLog(++this.#failures) ? "warn" : "debug", `the lease cannot be had: ${errorMessage(error)}`);
+      log(shouldLog(++this.#failures) ? "warn" : "debug", `the lease cannot be acquired: ${errorMessage(error)}`);
       await clock.sleep(leaseTimes.retryPeriod * (0.5 + random() / 2), signal);
       return undefined;
     }

@@ -30,7 +30,7 @@ export interface ElectionDependencies {
   readonly owners: () => readonly object[];
 }
 
-/** A request for the Lease that takes longer is tried again, on another connection. */
+/** A request for the Lease that takes longer, in milliseconds, is tried again. */
 const requestTimeout = leaseTimes.renewDeadline / 4;
 
 /** A write is not tried again at once after so many in a row that somebody else was faster than. */

@@ -29,7 +29,7 @@ export interface LeaseRecord {
   readonly template: string;
   /** The pod that asks the holder for the Lease; "" for none. */
   readonly candidate: string;
-  /** When the holder acquired and renewed it, by the holder's clock: told, and compared with itself only. */
+  /** When the holder acquired and renewed it, by the holder's clock: only whether they change counts. */
   readonly acquiredAt: string;
   readonly renewedAt: string;
   /** How often the holder has changed. */
