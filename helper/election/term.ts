@@ -122,7 +122,7 @@ export class Term {
       while (!isOver()) {
         const sent: Moment = { now: clock.now(), uptime: clock.uptime() };
         const { record } = this.#lease;
-        if (record?.holder !== this.#config.pod) return;
+        if (record === undefined) return;
         if (!(await this.#lease.write(this.#renewal(record, sent), signal))) continue;
         this.#renewed = sent;
         this.#awaitExpiry();

@@ -89,7 +89,7 @@ describe("the election", () => {
     const third = new SimulatedHelper("third", clock, lease);
     const runs = [old.run()];
     await clock.advance(100);
-    runs.push(next.run(), third.run());
+    runs.push(third.run(), next.run());
     await clock.advance(5 * second);
     assert.deepEqual(leaders([old, next, third]), ["old"]);
     next.candidacy = { ...next.candidacy, asks: () => !next.elector.isLeading() };

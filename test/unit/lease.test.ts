@@ -67,6 +67,22 @@ describe("a Lease that others edit", () => {
     });
   });
 
+  it("is lost at once where it went to another pod before the answer to the request that acquired it", async () => {
+    const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
+    const helper = new SimulatedHelper("h", clock, lease);
+    const run = helper.run();
+    helper.answersAfter = second;
+    while (lease.stored === undefined) await clock.advance(100);
+    lease.edit({ spec: { holderIdentity: "x" } });
+    for (let passed = 0; passed < 1_500; passed += 100) {
+      await clock.advance(100);
+      assert.equal(helper.elector.isLeading(), false);
+    }
+    helper.stop();
+    await clock.advance(60 * second);
+    await run;
+  });
+
   it("is followed further after etcd was restored and versions begin again", async () => {
     await withHelpers(2, async (helpers, clock, lease) => {
       await pass(clock, 60 * second);
@@ -87,6 +103,37 @@ describe("a Lease that others edit", () => {
       await pass(clock, second);
       assert.deepEqual(leaders(helpers), [holder.name]);
     });
+  });
+});
+
+describe("a holder", () => {
+  it("counts the longer one of what two clocks say, as one may be set and the other stands still while a machine sleeps", async () => {
+    await withHelpers(1, async (helpers, clock) => {
+      await pass(clock, second);
+      const holder = holderOf(helpers);
+      holder.setClock(leaseTimes.renewDeadline);
+      assert.equal(holder.elector.isLeading(), false);
+      holder.setClock(-3_600 * second);
+      assert.equal(holder.elector.isLeading(), true);
+      holder.become("paused");
+      await clock.advance(leaseTimes.renewDeadline);
+      assert.equal(holder.elector.isLeading(), false);
+    });
+  });
+
+  it("counts from when a renewal was sent, however late it is answered", async () => {
+    for (let offset = 0; offset < 4 * second; offset += 500) {
+      await withHelpers(1, async (helpers, clock, lease) => {
+        await pass(clock, second);
+        const holder = holderOf(helpers);
+        holder.answersAfter = 2 * second;
+        await pass(clock, 9 * second + offset);
+        holder.become("paused");
+        const sent = Date.parse(String(lease.stored?.spec["renewTime"]));
+        await clock.advance(sent + leaseTimes.renewDeadline - clock.now());
+        assert.equal(holder.elector.isLeading(), false);
+      });
+    }
   });
 });
 
