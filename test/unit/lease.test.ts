@@ -220,6 +220,25 @@ describe("a helper that ends", () => {
     await Promise.all(runs);
   });
 
+  it("is not asked for the Lease by two at once, nor by one again and again", async () => {
+    await withPair(async (old, next, clock, lease) => {
+      old.become("paused");
+      lease.edit({ annotations: { "ecr-helper/candidate": "first" } });
+      next.candidacy = { ...next.candidacy, asks: () => true };
+      await pass(clock, second);
+      const candidate = (): string | undefined => lease.stored?.metadata.annotations?.["ecr-helper/candidate"];
+      assert.equal(candidate(), "first");
+      lease.edit({ annotations: { "ecr-helper/candidate": "" } });
+      await pass(clock, second);
+      assert.equal(candidate(), "next");
+      lease.edit({ annotations: { "ecr-helper/candidate": "" } });
+      await pass(clock, 5 * second);
+      assert.equal(candidate(), "");
+      await pass(clock, 5 * second);
+      assert.equal(candidate(), "next");
+    });
+  });
+
   it("asked in vain, and is gone: others may ask, and nobody hands it over to that one later", async () => {
     await withPair(async (old, next, clock, lease) => {
       // It was handed the Lease a minute ago, and has lost it.
