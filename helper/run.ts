@@ -147,7 +147,7 @@ class Helper {
   }
 
   async #workOrStandBy(): Promise<void> {
-    let hasWorked = false;
+    let hasCleanedUp = false;
     const candidacy: Candidacy = {
       isPrepared: () => this.#status.isPrepared(),
       asks: () => this.#status.asksForLease(),
@@ -155,10 +155,9 @@ class Helper {
     };
     while (!this.#signal.aborted) {
       const term = await this.#elector.acquire(candidacy, this.#signal);
-      hasWorked = term !== undefined;
-      if (term !== undefined) await this.#worker.work(term, this.#signal);
+      if (term !== undefined) hasCleanedUp = await this.#worker.work(term, this.#signal);
     }
-    if (hasWorked) return;
+    if (hasCleanedUp) return;
     const last: Candidacy = { isPrepared: () => true, asks: () => true, standsBy: () => undefined };
     await this.#worker.cleanUp(async () => this.#elector.acquire(last, AbortSignal.timeout(lastTermTimeout)));
   }

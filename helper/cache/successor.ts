@@ -53,6 +53,6 @@ export function keptNext(config: HelperConfig, deployment: Deployment): Readonly
   try {
     return keptBy(successorOf(config, deployment));
   } catch {
-    return undefined; // The Deployment is of another version; `cleanUpOnShutdown` logs that when this helper ends.
+    return undefined; // The Deployment is of another version; `planCleanUp` logs that when this helper ends.
   }
 }

@@ -15,8 +15,8 @@ import type { Writer } from "./writer.ts";
 
 /** The timeout for reading the Deployment, in milliseconds: an unreachable API server must not delay the end of the helper. */
 const readTimeout = 700;
-/** The timeout for the whole cleanup, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
-const cleanupTimeout = 20_000;
+/** How long a helper that ends may clean up, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
+export const cleanupTimeout = 25_000;
 const concurrency = 16;
 
 /** The next helper: its configuration, and whether one is ready, so that what it keeps under other names is there. */
@@ -28,8 +28,8 @@ interface NextHelper {
 /** What follows this helper: another one, one that nothing is known about yet, or none. */
 type Successor = NextHelper | "unknown" | "none";
 
-/** Removes what was planned. Never rejects: a failure is logged. */
-type CleanUp = (writer: Writer) => Promise<void>;
+/** Removes what was planned, until the signal aborts. Never rejects: a failure is logged. */
+type CleanUp = (writer: Writer, signal: AbortSignal) => Promise<void>;
 
 /**
  * Resolves to what removes the objects that the next helper will not keep; to undefined where there are none, or where nothing is
@@ -49,14 +49,14 @@ export async function planCleanUp(
     }
     const cleanups = planCleanups(config, cache, successor);
     if (cleanups.length === 0) return undefined;
-    return async (writer) => {
+    return async (writer, signal) => {
       log(
         "info",
         successor === "none"
           ? "the stack is being destroyed: removing what Kubernetes does not collect with it"
           : "removing what the next helper will not keep",
       );
-      await performCleanups(cleanups, writer, log);
+      await performCleanups(cleanups, writer, log, signal);
     };
   } catch (error) {
     log("warn", `nothing was removed: the next helper is not known: ${errorMessage(error)}`);
@@ -64,8 +64,12 @@ export async function planCleanUp(
   }
 }
 
-async function performCleanups(cleanups: readonly Cleanup[], writer: Writer, log: Log): Promise<void> {
-  const signal = AbortSignal.timeout(cleanupTimeout);
+async function performCleanups(
+  cleanups: readonly Cleanup[],
+  writer: Writer,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
   await inParallel(cleanups, concurrency, async ({ namespace, object, run }) => {
     const [level, outcome] = await run(writer, signal).then(
       (done) => ["info", done] as const,

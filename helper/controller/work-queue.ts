@@ -51,6 +51,8 @@ export class WorkQueue {
 
   /** Adds a key urgently after a delay, unless it is added sooner by another call. */
   addAfter(key: string, milliseconds: number): void {
+    // Its timer would keep the process alive.
+    if (this.#closed) return;
     const { clock } = this.#options;
     const at = clock.now() + milliseconds;
     const waiting = this.#later.get(key);

@@ -7,6 +7,7 @@ import { ecrTokenSource } from "../ecr/client.ts";
 import type { TokenRefresherDependencies } from "../ecr/dependencies.ts";
 import { requestMissingTokens, runTokenRefresher } from "../ecr/token-refresher.ts";
 import { newerTokens, type Tokens } from "../ecr/token.ts";
+import { leaseTimes } from "../election/lease.ts";
 import type { Term } from "../election/term.ts";
 import type { Kube, KubeClient, PartialObjectMetadata } from "../kube/types.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -14,7 +15,7 @@ import type { NamespaceState } from "../observability/status.ts";
 import { Controller } from "./controller.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
 import { restoreTokens } from "./restore-tokens.ts";
-import { planCleanUp } from "./shutdown.ts";
+import { cleanupTimeout, planCleanUp } from "./shutdown.ts";
 import { Writer } from "./writer.ts";
 
 /** What the worker acts through. */
@@ -28,8 +29,11 @@ export interface WorkerDependencies extends Omit<ControllerDependencies, "writer
   readonly prepared: () => void;
 }
 
-/** How long writes that were begun may take to end, in milliseconds, before the Lease is given up. */
-const drainTimeout = 500;
+/**
+ * How long writes that were begun may take to end before the Lease is given up, in milliseconds: for a helper that ends, and for
+ * one that hands it over. What the API server still holds back afterwards may be served when the next helper writes already.
+ */
+const drainTimeout = { end: 500, handover: leaseTimes.duration - leaseTimes.renewDeadline } as const;
 
 /** Works during terms, one after the other. */
 export class Worker {
@@ -39,13 +43,15 @@ export class Worker {
   readonly #dependencies: WorkerDependencies;
   readonly #writer: Writer;
   readonly #tokenSource;
+  readonly #tokenNames: readonly string[];
   #tokens: Tokens = new Map();
   #controller: Controller | undefined;
-  /** Ends the preparation; undefined before it began. */
+  /** Ends the preparation; undefined where none is needed or begun. */
   #preparation: AbortController | undefined;
 
   constructor(config: HelperConfig, cache: ClusterCache, informers: Informers, dependencies: WorkerDependencies) {
     [this.#config, this.#cache, this.#informers, this.#dependencies] = [config, cache, informers, dependencies];
+    this.#tokenNames = [...config.tokenRequests.keys()];
     this.#writer = new Writer(dependencies.writes, config, cache);
     this.#tokenSource = ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? "");
   }
@@ -84,51 +90,74 @@ export class Worker {
       this.#tokens = newerTokens(this.#tokens, tokens);
       this.#dependencies.prepared();
     };
-    const restored = await this.#restore(either);
-    take(restored);
-    await requestMissingTokens([...this.#config.tokenRequests.keys()], restored, this.#refresherCalls(take), either);
+    take(await this.#restore(either));
+    await requestMissingTokens(this.#tokenNames, this.#tokens, this.#refresherCalls(take), either);
   }
 
-  /** Works until the term is lost or wanted, or `stop` aborts, and gives the Lease up. Never rejects. */
-  async work(term: Term, stop: AbortSignal): Promise<void> {
-    const { writes, metrics, log, clock } = this.#dependencies;
-    this.#preparation ??= new AbortController();
-    this.#preparation.abort();
-    const writing = new AbortController();
-    const cut = (): void => {
-      writing.abort(term.lost.reason);
-      writes.reset();
-    };
-    term.lost.addEventListener("abort", cut, { once: true });
-    if (term.lost.aborted) cut();
-    log("info", "holds the lease, and works");
+  /**
+   * Works until the term is lost or wanted, or `stop` aborts, and gives the Lease up. Resolves to whether it has seen to what the
+   * next helper will not keep. Never rejects.
+   */
+  async work(term: Term, stop: AbortSignal): Promise<boolean> {
+    this.#preparation?.abort();
+    const writing = this.#writeUntilLost(term);
+    this.#dependencies.log("info", "holds the lease, and works");
     const syncStateOf = this.#informers.syncStateOf.bind(this.#informers);
     const dependencies = { ...this.#dependencies, writer: this.#writer };
     const controller = new Controller(this.#config, this.#cache, syncStateOf, dependencies, writing.signal);
     this.#controller = controller;
     await this.#refresh(controller, AbortSignal.any([stop, term.wanted, term.lost]));
-    const drained = new AbortController();
-    const closed = controller.close().then(() => drained.abort());
-    await Promise.race([closed, clock.sleep(drainTimeout, AbortSignal.any([term.lost, drained.signal]))]);
+    await Promise.race([controller.close(), this.#drainTime(writing.signal, stop)]);
     writing.abort();
     this.#controller = undefined;
-    metrics.clearTokenExpiry();
-    if (stop.aborted && term.isValid()) await (await this.#planCleanUp())?.(this.#writer);
+    // A helper that lost the Lease before it had every token prepares once more.
+    this.#preparation = undefined;
+    this.#dependencies.metrics.clearTokenExpiry();
+    const isLast = stop.aborted && term.isValid();
+    if (isLast) await this.#cleanUp(term, AbortSignal.timeout(cleanupTimeout));
     await term.end();
+    return isLast;
   }
 
   /**
    * Removes what the next helper will not keep, for a helper that ended while another one worked. `acquire` resolves to a term;
-   * undefined if there is none to have. Never rejects.
+   * undefined where it could not be acquired. Never rejects.
    */
   async cleanUp(acquire: () => Promise<Term | undefined>): Promise<void> {
-    const cleanUp = await this.#planCleanUp();
-    if (cleanUp === undefined) return;
+    const limit = AbortSignal.timeout(cleanupTimeout);
+    if ((await this.#planCleanUp()) === undefined) return;
     const term = await acquire();
     if (term === undefined)
-      return void this.#dependencies.log("warn", "nothing was removed: the lease was not to be had in time");
-    await cleanUp(this.#writer);
+      return void this.#dependencies.log("warn", "nothing was removed: the lease could not be acquired in time");
+    this.#writeUntilLost(term);
+    // The next helper may be another one by now.
+    await this.#cleanUp(term, limit);
     await term.end({ back: true });
+  }
+
+  /** Cuts the connections for writes when the term is lost. The returned controller then aborts, or is aborted to end the writes. */
+  #writeUntilLost(term: Term): AbortController {
+    const writing = new AbortController();
+    const cut = (): void => {
+      writing.abort(term.lost.reason);
+      this.#dependencies.writes.reset();
+    };
+    term.lost.addEventListener("abort", cut, { once: true });
+    if (term.lost.aborted) cut();
+    return writing;
+  }
+
+  /** Resolves when the Lease has to be given up, or when the signal aborts because no write is left. */
+  async #drainTime(writing: AbortSignal, stop: AbortSignal): Promise<void> {
+    const { clock } = this.#dependencies;
+    if (!stop.aborted) await clock.sleep(drainTimeout.handover, AbortSignal.any([writing, stop]));
+    if (stop.aborted) await clock.sleep(drainTimeout.end, writing);
+  }
+
+  async #cleanUp(term: Term, limit: AbortSignal): Promise<void> {
+    await (
+      await this.#planCleanUp()
+    )?.(this.#writer, AbortSignal.any([limit, term.lost]));
   }
 
   async #planCleanUp(): ReturnType<typeof planCleanUp> {
@@ -143,7 +172,7 @@ export class Worker {
       controller.refresh(tokens);
     };
     const known = newerTokens(await this.#restore(signal), this.#tokens);
-    await runTokenRefresher([...this.#config.tokenRequests.keys()], known, this.#refresherCalls(take), signal);
+    await runTokenRefresher(this.#tokenNames, known, this.#refresherCalls(take), signal);
   }
 
   async #restore(signal: AbortSignal): Promise<Tokens> {

@@ -1,8 +1,9 @@
 // Decides by a Lease which of the stack's helpers works. The others stand by.
 import type { HelperConfig } from "../config/helper-config.ts";
+import { shouldLog } from "../runtime/backoff.ts";
 import { errorMessage } from "../shared/messages.ts";
 import { LeaseClient, type ElectionDependencies } from "./lease-client.ts";
-import { leaseTimes, microTime, type LeaseRecord } from "./lease.ts";
+import { leaseTimes, microTime, releaseTimeout, type LeaseRecord } from "./lease.ts";
 import { Term, type Moment } from "./term.ts";
 
 /** How a helper competes, asked at each step. */
@@ -24,14 +25,21 @@ const unpreparedDelay = 5_000;
  */
 const secondGrantDelay = 300_000;
 
+/** How long a pod waits before it asks again, in milliseconds. The holder drops one that it does not hand the Lease over to. */
+const secondAskDelay = 10_000;
+
 /** Who holds the Lease, seen from one helper. */
 export class Elector {
   readonly #config: HelperConfig;
   readonly #dependencies: ElectionDependencies;
   readonly #lease: LeaseClient;
   #term: Term | undefined;
-  /** The pod that held it before this one. */
+  /** The other pod that held it last, until this one has taken it. */
   #lastOther = "";
+  /** When this pod last asked for it, by `uptime`. */
+  #askedAt = -Infinity;
+  /** Failed attempts in a row. */
+  #failures = 0;
   /** When the Lease was last handed over to a pod, by `uptime`. */
   readonly #grants = new Map<string, number>();
 
@@ -69,26 +77,54 @@ export class Elector {
 
   /** Resolves to a term once the Lease is acquired; to undefined when the signal aborts first. Never rejects. */
   async acquire(candidacy: Candidacy, signal: AbortSignal): Promise<Term | undefined> {
-    while (!signal.aborted) {
-      const changed = this.#change(signal);
-      const wait = this.#waitingTime(candidacy.isPrepared());
-      if (wait > 0 && this.#lease.isKnown) candidacy.standsBy();
-      const term = wait > 0 ? undefined : await this.#attempt(async () => this.#take(signal), signal);
-      if (term !== undefined) return (this.#term = term);
-      if (wait > 0 && candidacy.asks()) await this.#attempt(async () => this.#ask(signal), signal);
-      await changed(Math.min(Math.max(wait, 1), leaseTimes.retryPeriod));
+    // A request may be served although nobody waits for its answer: it is given some time, and what it did is undone.
+    const late = new AbortController();
+    const stop = (): void =>
+      AbortSignal.timeout(releaseTimeout).addEventListener("abort", () => late.abort(signal.reason));
+    signal.addEventListener("abort", stop);
+    try {
+      while (!signal.aborted) {
+        const term = await this.#step(candidacy, signal, late.signal);
+        if (term !== undefined) return (this.#term = term);
+      }
+      await this.#withdraw(late.signal);
+      return undefined;
+    } finally {
+      signal.removeEventListener("abort", stop);
     }
-    return undefined;
   }
 
-  /** Notices a change from now on. The returned function resolves at the first one, or after that time. */
-  #change(signal: AbortSignal): (milliseconds: number) => Promise<void> {
-    const woken = new AbortController();
-    const stop = this.#lease.onChange(() => woken.abort());
-    return async (milliseconds) => {
-      await this.#dependencies.clock.sleep(milliseconds, AbortSignal.any([woken.signal, signal]));
+  /** Takes the Lease if it is free, or asks for it; otherwise resolves after a change, or the time between attempts. */
+  async #step(candidacy: Candidacy, signal: AbortSignal, late: AbortSignal): Promise<Term | undefined> {
+    const changed = new AbortController();
+    const stop = this.#lease.onChange(() => changed.abort());
+    try {
+      const wait = this.#waitingTime(candidacy.isPrepared());
+      if (wait > 0 && this.#lease.isKnown) candidacy.standsBy();
+      const term = wait > 0 ? undefined : await this.#attempt(async () => this.#take(late), signal);
+      if (term !== undefined) return term;
+      if (wait > 0 && candidacy.asks()) await this.#attempt(async () => this.#ask(late), signal);
+      const either = AbortSignal.any([changed.signal, signal]);
+      await this.#dependencies.clock.sleep(Math.min(Math.max(wait, 1), leaseTimes.retryPeriod), either);
+      return undefined;
+    } finally {
       stop();
-    };
+    }
+  }
+
+  /** Has nobody wait for a pod that ends: it asks no more, and gives up what it was handed meanwhile. Never rejects. */
+  async #withdraw(signal: AbortSignal): Promise<void> {
+    const withoutThis = (pod: string): string => (pod === this.#config.pod ? "" : pod);
+    try {
+      for (;;) {
+        const { record } = this.#lease;
+        if (record === undefined || ![record.holder, record.candidate].includes(this.#config.pod)) return;
+        const rest = { holder: withoutThis(record.holder), candidate: withoutThis(record.candidate) };
+        if (await this.#lease.write({ ...record, ...rest }, signal)) return;
+      }
+    } catch (error) {
+      this.#dependencies.log("warn", `the lease could not be given up, and ends by itself: ${errorMessage(error)}`);
+    }
   }
 
   /** How long to leave the Lease alone, in milliseconds. */
@@ -96,7 +132,7 @@ export class Elector {
     if (!this.#lease.isKnown) return Infinity;
     const { record } = this.#lease;
     if (record === undefined || record.holder === this.#config.pod) return 0;
-    const valid = record.holder === "" ? 0 : record.duration;
+    const valid = record.holder === "" ? 0 : leaseTimes.duration;
     return Math.max(0, valid + (isPrepared ? 0 : unpreparedDelay) - this.#lease.sinceRenewal());
   }
 
@@ -110,13 +146,14 @@ export class Elector {
       holder: this.#config.pod,
       template: this.#config.template,
       candidate: "",
-      duration: leaseTimes.duration,
       acquiredAt: time,
       renewedAt: time,
       transitions: (record?.transitions ?? -1) + 1,
     };
     if (!(await this.#lease.write(taken, signal))) return undefined;
+    this.#failures = 0;
     const giver = isGiven && this.#lastOther !== "" ? this.#lastOther : undefined;
+    this.#lastOther = "";
     return new Term(this.#config, this.#lease, this.#dependencies, sent, {
       giver,
       grants: (pod) => clock.uptime() - (this.#grants.get(pod) ?? -Infinity) >= secondGrantDelay,
@@ -126,10 +163,11 @@ export class Elector {
 
   async #ask(signal: AbortSignal): Promise<undefined> {
     const { record } = this.#lease;
-    if (record === undefined || record.candidate !== "") return;
-    const { log } = this.#dependencies;
-    if (await this.#lease.write({ ...record, candidate: this.#config.pod }, signal))
-      log("info", `asked ${record.holder} for the lease`);
+    const { clock, log } = this.#dependencies;
+    if (record === undefined || record.candidate !== "" || clock.uptime() - this.#askedAt < secondAskDelay) return;
+    if (!(await this.#lease.write({ ...record, candidate: this.#config.pod }, signal))) return;
+    [this.#askedAt, this.#failures] = [clock.uptime(), 0];
+    log("info", `asked ${record.holder} for the lease`);
   }
 
   /** Resolves to undefined, after the time between attempts, where the API server did not serve one. */
@@ -139,7 +177,7 @@ export class Elector {
       return await work();
     } catch (error) {
       if (signal.aborted) return undefined;
-      log("warn", `the lease cannot be had: ${errorMessage(error)}`);
+      log(shouldLog(++this.#failures) ? "warn" : "debug", `the lease cannot be acquired: ${errorMessage(error)}`);
       await clock.sleep(leaseTimes.retryPeriod * (0.5 + random() / 2), signal);
       return undefined;
     }
@@ -147,6 +185,6 @@ export class Elector {
 
   #observe(): void {
     const { holder = "" } = this.#lease.record ?? {};
-    if (holder !== "" && holder !== this.#config.pod) this.#lastOther = holder;
+    if (holder !== this.#config.pod) this.#lastOther = holder;
   }
 }

@@ -3,10 +3,19 @@ import type { HelperConfig } from "../config/helper-config.ts";
 import { KubeError, isConflict, undefinedIfNotFound } from "../kube/errors.ts";
 import { reflect } from "../kube/reflector.ts";
 import type { Kube, KubeObject, KubeStream } from "../kube/types.ts";
+import { shouldLog } from "../runtime/backoff.ts";
 import { withTimeout, type Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/logger.ts";
 import { errorMessage, formatSeconds } from "../shared/messages.ts";
-import { leaseCollection, leaseObject, leasePath, leaseTimes, readLease, type LeaseRecord } from "./lease.ts";
+import {
+  leaseCollection,
+  leaseObject,
+  leasePath,
+  leaseTimes,
+  readLease,
+  type LeaseRecord,
+  type LeaseVersion,
+} from "./lease.ts";
 
 /** What the election needs. */
 export interface ElectionDependencies {
@@ -21,8 +30,11 @@ export interface ElectionDependencies {
   readonly owners: () => readonly object[];
 }
 
-/** A request for the Lease that takes longer is tried again, on another connection. */
+/** A request for the Lease that takes longer, in milliseconds, is tried again. */
 const requestTimeout = leaseTimes.renewDeadline / 4;
+
+/** A write is not tried again at once after so many in a row that somebody else was faster than. */
+const maxConflicts = 5;
 
 /** The Lease as this helper knows it. */
 export class LeaseClient {
@@ -32,9 +44,11 @@ export class LeaseClient {
   #isListed = false;
   #record: LeaseRecord | undefined;
   /** Undefined while it does not exist. */
-  #resourceVersion: string | undefined;
+  #version: LeaseVersion | undefined;
   #latestVersion = 0;
   #renewalSeenAt = 0;
+  /** How many writes in a row somebody else was faster than. */
+  #conflicts = 0;
 
   constructor(config: HelperConfig, dependencies: ElectionDependencies) {
     [this.#config, this.#dependencies] = [config, dependencies];
@@ -71,29 +85,37 @@ export class LeaseClient {
       },
     };
     const failed = (error: unknown, failures: number, wait: number): void =>
-      log(failures === 1 ? "debug" : "error", `${errorMessage(error)}; trying again in ${formatSeconds(wait)}`);
+      log(
+        failures > 1 && shouldLog(failures) ? "error" : "debug",
+        `${errorMessage(error)}; trying again in ${formatSeconds(wait)}`,
+      );
     const collection = { path: leaseCollection(this.#config), metadataOnly: false, sink, failed };
     await reflect(collection, { kube, stream, clock, random, collectionCount: 1 }, signal);
   }
 
   /**
    * Replaces what was last seen. Resolves to false where somebody else wrote in between, after it has read that. Rejects with
-   * KubeError or the network's error.
+   * KubeError or the network's error, also where somebody else is faster again and again: so nobody who tries again does so
+   * without a pause.
    */
   async write(record: LeaseRecord, signal: AbortSignal): Promise<boolean> {
-    const body = leaseObject(this.#config, record, this.#dependencies.owners(), this.#resourceVersion);
+    const version = this.#version;
+    const body = leaseObject(this.#config, record, this.#dependencies.owners(), version);
     const path = `${leasePath(this.#config)}?fieldManager=ecr-helper`;
     try {
       this.#observe(await this.#request({ method: "PUT", path, body }, signal));
+      this.#conflicts = 0;
       return true;
     } catch (error) {
-      // 422 is the answer to a write without a resourceVersion, 404 to one with a resourceVersion of what was deleted.
-      if (!isConflict(error) && !(error instanceof KubeError && [404, 422].includes(error.status))) throw error;
+      // 422 is the answer to a write without a version of what exists.
+      const isLate = isConflict(error) || (version === undefined && error instanceof KubeError && error.status === 422);
+      if (!isLate || ++this.#conflicts % maxConflicts === 0) throw error;
+      const before = this.#latestVersion;
       const found = await undefinedIfNotFound(
         this.#request<KubeObject>({ method: "GET", path: leasePath(this.#config) }, signal),
       );
-      if (found === undefined) this.#observeAbsence(String(this.#latestVersion));
-      else this.#observe(found);
+      if (found === undefined) this.#observeAbsence(String(before));
+      else this.#observeRead(found, before);
       return false;
     }
   }
@@ -115,21 +137,31 @@ export class LeaseClient {
   }
 
   #observe(lease: KubeObject): void {
-    const { resourceVersion } = lease.metadata;
+    const { uid, resourceVersion } = lease.metadata;
     // The watch may be behind the answer to a write.
     if (Number(resourceVersion) < this.#latestVersion) return;
     const next = readLease(lease);
     const before = this.#record;
     if (next.holder !== before?.holder || next.renewedAt !== before.renewedAt)
       this.#renewalSeenAt = this.#dependencies.clock.uptime();
-    [this.#record, this.#resourceVersion, this.#latestVersion] = [next, resourceVersion, Number(resourceVersion)];
+    [this.#record, this.#version, this.#latestVersion] = [next, { uid, resourceVersion }, Number(resourceVersion)];
     this.notify();
   }
 
-  /** Somebody deleted it. Its holder goes on, and what it last said stays valid for as long as it would have been. */
+  /** Versions go back when somebody restores etcd from a backup. `before` is the latest one when the read was sent. */
+  #observeRead(lease: KubeObject, before: number): void {
+    if (Number(lease.metadata.resourceVersion) < before) this.#latestVersion = 0;
+    this.#observe(lease);
+  }
+
+  /**
+   * Somebody deleted it. Its holder goes on, and may have renewed it until now: what it last said is valid for as long as after a
+   * renewal.
+   */
   #observeAbsence(version: string): void {
     if (Number(version) < this.#latestVersion) return;
-    [this.#resourceVersion, this.#latestVersion] = [undefined, Number(version)];
+    if (this.#version !== undefined) this.#renewalSeenAt = this.#dependencies.clock.uptime();
+    [this.#version, this.#latestVersion] = [undefined, Number(version)];
     this.notify();
   }
 }

@@ -1,11 +1,14 @@
 // The Lease by which helpers decide which one works, as an object of the API and as the elector reads it.
 // https://kubernetes.io/docs/concepts/architecture/leases/
 import type { HelperConfig } from "../config/helper-config.ts";
-import type { KubeObject } from "../kube/types.ts";
+import type { KubeObject, ObjectMeta } from "../kube/types.ts";
 import { asRecord, isString } from "../runtime/shape.ts";
 import { annotationPrefix, ownMetadata } from "../shared/ownership.ts";
 
-/** The times of the election, in milliseconds: those of Kubernetes' own components. */
+/**
+ * The times of the election, in milliseconds: those of Kubernetes' own components. They hold whatever a Lease says: its field for
+ * the duration can be edited, and a holder stops in time for this one only.
+ */
 export const leaseTimes = {
   /** A Lease that was not renewed for so long is free. */
   duration: 15_000,
@@ -15,6 +18,9 @@ export const leaseTimes = {
   retryPeriod: 2_000,
 } as const;
 
+/** How long a helper that ends tries to give the Lease up, in milliseconds: otherwise it ends by itself. */
+export const releaseTimeout = 700;
+
 /** What a Lease says. */
 export interface LeaseRecord {
   /** The pod that holds it; "" for none. */
@@ -23,9 +29,7 @@ export interface LeaseRecord {
   readonly template: string;
   /** The pod that asks the holder for the Lease; "" for none. */
   readonly candidate: string;
-  /** How long it is valid after it was renewed, in milliseconds. */
-  readonly duration: number;
-  /** When the holder acquired and renewed it, by the holder's clock: told, and compared with itself only. */
+  /** When the holder acquired and renewed it, by the holder's clock: only whether they change counts. */
   readonly acquiredAt: string;
   readonly renewedAt: string;
   /** How often the holder has changed. */
@@ -55,32 +59,40 @@ export function readLease(lease: KubeObject): LeaseRecord {
     holder: textOf(spec["holderIdentity"]),
     template: textOf(annotations[templateKey]),
     candidate: textOf(annotations[candidateKey]),
-    duration: 1_000 * numberOf(spec["leaseDurationSeconds"]),
     acquiredAt: textOf(spec["acquireTime"]),
     renewedAt: textOf(spec["renewTime"]),
     transitions: numberOf(spec["leaseTransitions"]),
   };
 }
 
-/** The Lease to write. With a resourceVersion it replaces that very version; without one it is created. */
+/**
+ * What a write replaces. The uid belongs to it: a PUT with the resourceVersion alone of a Lease that was deleted would create
+ * another one.
+ */
+export type LeaseVersion = Pick<ObjectMeta, "uid" | "resourceVersion">;
+
+/** The largest number of `leaseTransitions`, which has 32 bits. */
+const maxTransitions = 2 ** 31 - 1;
+
+/** The Lease to write. With a version it replaces that very one; without it is created. */
 export function leaseObject(
   config: HelperConfig,
   record: LeaseRecord,
   ownerReferences: readonly object[],
-  resourceVersion: string | undefined,
+  version: LeaseVersion | undefined,
 ): object {
-  const { holder, template, candidate, duration, acquiredAt, renewedAt, transitions } = record;
+  const { holder, template, candidate, acquiredAt, renewedAt, transitions } = record;
   const annotations = { [templateKey]: template, ...(candidate === "" ? {} : { [candidateKey]: candidate }) };
   return {
     apiVersion: "coordination.k8s.io/v1",
     kind: "Lease",
-    metadata: { ...ownMetadata(config, config.deployment), annotations, ownerReferences, resourceVersion },
+    metadata: { ...ownMetadata(config, config.deployment), annotations, ownerReferences, ...version },
     spec: {
       holderIdentity: holder,
-      leaseDurationSeconds: duration / 1_000,
-      acquireTime: acquiredAt,
-      renewTime: renewedAt,
-      leaseTransitions: transitions,
+      leaseDurationSeconds: leaseTimes.duration / 1_000,
+      acquireTime: acquiredAt === "" ? undefined : acquiredAt,
+      renewTime: renewedAt === "" ? undefined : renewedAt,
+      leaseTransitions: Math.min(transitions, maxTransitions),
     },
   };
 }

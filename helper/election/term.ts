@@ -2,7 +2,7 @@
 import type { HelperConfig } from "../config/helper-config.ts";
 import { errorMessage } from "../shared/messages.ts";
 import type { ElectionDependencies, LeaseClient } from "./lease-client.ts";
-import { leaseTimes, microTime } from "./lease.ts";
+import { leaseTimes, microTime, releaseTimeout, type LeaseRecord } from "./lease.ts";
 
 /** A moment by both clocks: one may stand still while the machine sleeps, the other may be set. */
 export interface Moment {
@@ -19,9 +19,6 @@ export interface Handover {
   /** Called after it was handed over to a pod. */
   readonly granted: (pod: string) => void;
 }
-
-/** How long a helper that ends tries to give the Lease up, in milliseconds: otherwise it ends by itself. */
-const releaseTimeout = 700;
 
 /** One term. `end` has to be called, once nothing that belongs to it is written any more. */
 export class Term {
@@ -50,6 +47,8 @@ export class Term {
     this.#stopListening = lease.onChange(() => this.#observe());
     this.#awaitExpiry();
     this.#renewing = this.#renewUntilEnded();
+    // The watch may have been faster than the answer to the request.
+    this.#observe();
   }
 
   /** Aborts, with the reason, as soon as the Lease is lost: nothing may be written any more. */
@@ -124,7 +123,7 @@ export class Term {
         const sent: Moment = { now: clock.now(), uptime: clock.uptime() };
         const { record } = this.#lease;
         if (record === undefined) return;
-        if (!(await this.#lease.write({ ...record, renewedAt: microTime(sent.now) }, signal))) continue;
+        if (!(await this.#lease.write(this.#renewal(record, sent), signal))) continue;
         this.#renewed = sent;
         this.#awaitExpiry();
         return;
@@ -132,6 +131,12 @@ export class Term {
     } catch (error) {
       if (!signal.aborted) log("debug", `the lease could not be renewed: ${errorMessage(error)}`);
     }
+  }
+
+  /** The Lease renewed. A pod that asks in vain is dropped: it may be gone, and others ask only where nobody does. */
+  #renewal(record: LeaseRecord, { now }: Moment): LeaseRecord {
+    const candidate = this.#grants(record.candidate) ? record.candidate : "";
+    return { ...record, template: this.#config.template, candidate, renewedAt: microTime(now) };
   }
 
   /** Looks at what the Lease says now. */

@@ -6,11 +6,11 @@ export const fieldManager = "ecr-helper";
 /** Prefix of the keys of all annotations that only the helper writes. */
 export const annotationPrefix = "ecr-helper/";
 
-/** Keys of the annotations that the helper reads back. */
+/** Keys of the annotations of a secret. */
 export const annotations = {
   /** Hash of everything that the helper wrote: an object with another one is out of date. */
   revision: "ecr-helper/revision",
-  /** When the last of the tokens was requested, so that two helpers can tell whose secret is newer. */
+  /** When the last of the tokens was requested: for people, the helper does not read it. */
   refreshedAt: "ecr-helper/refreshed-at",
   /** When each token was requested and expires, so that a new helper can restore it. */
   tokens: "ecr-helper/tokens",

@@ -1,96 +1,32 @@
 // Helpers that compete for a Lease which exists in memory, on a virtual clock: each may be paused, cut off, or have a wrong clock.
-import { setImmediate as turn } from "node:timers/promises";
+import assert from "node:assert/strict";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { Elector, type Candidacy } from "../../helper/election/elector.ts";
 import type { Term } from "../../helper/election/term.ts";
-import { KubeError } from "../../helper/kube/errors.ts";
 import type { Kube, KubeRequest } from "../../helper/kube/types.ts";
 import type { Clock } from "../../helper/runtime/clock.ts";
 import { helperEnvironment } from "./helper-environment.ts";
+import { SimulatedLease } from "./simulated-lease.ts";
 import { VirtualClock } from "./virtual-clock.ts";
-
-interface StoredLease {
-  metadata: { name: string; uid: string; resourceVersion: string; annotations?: Record<string, string> };
-  spec: { holderIdentity: string };
-}
-
-const refusal = (request: KubeRequest, status: number): KubeError => new KubeError(request, status, '{"reason":"x"}');
-
-/** The API server as far as it serves one Lease: with optimistic locking, and creation by PUT, as the real one. */
-export class SimulatedLease {
-  stored: StoredLease | undefined;
-  #version = 1;
-  readonly #watchers = new Set<() => void>();
-
-  /** Deletes the Lease, as an administrator may. */
-  delete(): void {
-    this.stored = undefined;
-    this.#changed();
-  }
-
-  /** Answers a list, a read or a write of the Lease. Throws a KubeError. */
-  serve(request: KubeRequest): unknown {
-    const { method, path, body } = request;
-    if (method === "PUT") return this.#write(request, body as StoredLease);
-    if (path.includes("fieldSelector"))
-      return { metadata: { resourceVersion: String(this.#version) }, items: this.stored ? [this.stored] : [] };
-    if (this.stored === undefined) throw refusal(request, 404);
-    return this.stored;
-  }
-
-  /** The lines of a watch: each state from now on, until the signal aborts. */
-  async *watch(signal: AbortSignal): AsyncGenerator<string, void> {
-    let seen = this.stored;
-    const isOver = (): boolean => signal.aborted;
-    while (!isOver()) {
-      if (this.stored === seen) await this.#nextChange(signal);
-      if (isOver() || this.stored === seen) continue;
-      const type = this.stored === undefined ? "DELETED" : "MODIFIED";
-      const gone = { ...seen, metadata: { ...seen?.metadata, resourceVersion: String(this.#version) } };
-      yield JSON.stringify({ type, object: this.stored ?? gone });
-      seen = this.stored;
-    }
-  }
-
-  async #nextChange(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#watchers.add(resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-  }
-
-  #write(request: KubeRequest, lease: StoredLease): StoredLease {
-    const { resourceVersion } = lease.metadata;
-    if (this.stored === undefined && (resourceVersion as string | undefined) !== undefined) throw refusal(request, 404);
-    if (this.stored !== undefined && (resourceVersion as string | undefined) === undefined) throw refusal(request, 422);
-    if (this.stored !== undefined && this.stored.metadata.resourceVersion !== resourceVersion)
-      throw refusal(request, 409);
-    this.#changed();
-    const metadata = { ...lease.metadata, uid: "u", resourceVersion: String(this.#version) };
-    return (this.stored = { ...(JSON.parse(JSON.stringify(lease)) as StoredLease), metadata });
-  }
-
-  #changed(): void {
-    this.#version++;
-    const watchers = [...this.#watchers];
-    this.#watchers.clear();
-    // The state is changed by the time that they look.
-    void turn().then(() => {
-      for (const wake of watchers) wake();
-    });
-  }
-}
 
 /** What may be wrong with one helper. */
 export type Condition = "well" | "paused" | "cut off";
+
+const second = 1_000;
 
 /** One helper that competes until `stop`. */
 export class SimulatedHelper {
   readonly name: string;
   readonly elector: Elector;
-  readonly log: string[] = [];
+  /** Levels and messages. */
+  readonly log: [string, string][] = [];
   candidacy: Candidacy = { isPrepared: () => true, asks: () => false, standsBy: () => undefined };
   term: Term | undefined;
+  cleansUp = false;
+  /** Whether its watch tells nothing any more. */
+  isWatchDead = false;
+  /** How long its requests wait for their answers, in milliseconds. */
+  answersAfter = 0;
   #skew = 0;
   #condition: Condition = "well";
   #resume: (() => void)[] = [];
@@ -116,14 +52,15 @@ export class SimulatedHelper {
       clock: own,
       random: () => 0.5,
       owners: () => [],
-      log: (_, message) => void this.log.push(message),
+      log: (level, message) => void this.log.push([level, message]),
     });
   }
 
-  /** Follows the Lease, and works whenever it has it, until `stop`. */
+  /** Follows the Lease, and works whenever it has it, until `stop`; then it borrows the Lease once more where it `cleansUp`. */
   async run(): Promise<void> {
     const { signal } = this.#stop;
-    const followed = this.elector.follow(signal);
+    const following = new AbortController();
+    const followed = this.elector.follow(following.signal);
     const candidacy: Candidacy = {
       isPrepared: () => this.candidacy.isPrepared(),
       asks: () => this.candidacy.asks(),
@@ -136,6 +73,11 @@ export class SimulatedHelper {
       if (!either.aborted) await new Promise((resolve) => either.addEventListener("abort", resolve, { once: true }));
       await this.term.end();
     }
+    if (this.cleansUp) {
+      this.term = await this.elector.acquire({ ...this.candidacy, asks: () => true }, following.signal);
+      await this.term?.end({ back: true });
+    }
+    following.abort();
     await followed;
   }
 
@@ -161,6 +103,7 @@ export class SimulatedHelper {
     // A packet that is lost is never answered: the caller gives up.
     if (this.#condition === "cut off") await this.#aborted(request.signal);
     const answer = this.#lease.serve(request);
+    if (this.answersAfter > 0) await this.#clock.sleep(this.answersAfter, new AbortController().signal);
     await this.#running();
     if (this.#condition === "cut off") await this.#aborted(request.signal);
     return answer as T;
@@ -169,6 +112,7 @@ export class SimulatedHelper {
   async *#stream(signal: AbortSignal): AsyncGenerator<string, void> {
     for await (const line of this.#lease.watch(signal)) {
       await this.#running();
+      if (this.isWatchDead) continue;
       if (this.#condition === "cut off") await this.#clock.sleep(3_000, signal);
       if (this.#condition === "cut off") throw new Error("the connection does not answer any more");
       yield line;
@@ -192,3 +136,47 @@ export class SimulatedHelper {
     if (this.#condition === "paused") await new Promise<void>((resolve) => this.#resume.push(resolve));
   }
 }
+
+/** Runs `work` with helpers that compete for one Lease, and stops them. */
+export async function withHelpers(
+  count: number,
+  work: (helpers: SimulatedHelper[], clock: VirtualClock, lease: SimulatedLease) => Promise<void>,
+): Promise<void> {
+  const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
+  const helpers = Array.from({ length: count }, (_, index) => new SimulatedHelper(`h${String(index)}`, clock, lease));
+  const runs = helpers.map(async (helper) => helper.run());
+  try {
+    await work(helpers, clock, lease);
+  } finally {
+    for (const helper of helpers) {
+      helper.become("well");
+      helper.stop();
+    }
+    await clock.advance(60 * second);
+    await Promise.all(runs);
+  }
+}
+
+/** The names of those that hold the Lease by their own knowledge. */
+export const leaders = (helpers: readonly SimulatedHelper[]): string[] =>
+  helpers.filter(({ elector }) => elector.isLeading()).map(({ name }) => name);
+
+/** How long it takes until another helper than `before` leads, in milliseconds. */
+export async function takeover(
+  helpers: readonly SimulatedHelper[],
+  clock: VirtualClock,
+  before: string,
+): Promise<number> {
+  for (let waited = 0; waited < 60 * second; waited += 100) {
+    if (leaders(helpers).some((name) => name !== before)) return waited;
+    await clock.advance(100);
+  }
+  return Infinity;
+}
+
+/** The first one that holds the Lease. Fails where none does. */
+export const holderOf = (helpers: readonly SimulatedHelper[]): SimulatedHelper => {
+  const found = helpers.find(({ elector }) => elector.isLeading());
+  assert.ok(found !== undefined, "nobody holds the lease");
+  return found;
+};

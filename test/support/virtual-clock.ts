@@ -16,6 +16,11 @@ export class VirtualClock implements Clock {
     this.#now = Date.parse(start);
   }
 
+  /** How many timers are waiting. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
   readonly now = (): number => this.#now;
 
   readonly uptime = (): number => this.#now;

@@ -78,6 +78,8 @@ describe("the work queue", () => {
     void queue.close();
     await clock.advance(100_000);
     assert.deepEqual(begun, ["0 a"]);
+    queue.addAfter("d", 5_000);
+    assert.equal(clock.pending, 0, "a timer would keep the process alive");
   });
 
   it("loses no key: each is worked on after it was added for the last time", async () => {
