@@ -71,7 +71,14 @@ export class Controller {
     this.#desired = this.#planner.desired(this.#tokens);
     // The own namespace first: if this helper ends now, the next one restores the tokens from there and need not ask ECR.
     this.#queue.add(this.#config.namespace, true);
-    for (const namespace of this.#cache.concerned()) this.#queue.add(namespace, false);
+    // Those that have no credential do not wait for those that have one: a helper that takes over may be in the middle of a refresh.
+    for (const namespace of this.#cache.concerned()) this.#queue.add(namespace, this.#isBare(namespace));
+  }
+
+  /** Whether a build namespace lacks an object. */
+  #isBare(namespace: string): boolean {
+    const { all } = this.#planner.objects;
+    return this.#cache.kindOf(namespace) === "build" && !all.every((object) => this.#cache.exists(namespace, object));
   }
 
   /** The state of each namespace in which the helper keeps objects. */

@@ -102,8 +102,10 @@ export class Http2Pool {
     const streams = this.#sessions.get(session);
     if (streams === undefined) return;
     this.#sessions.set(session, streams + change);
-    if (streams === 0) session.ref();
-    else if (streams + change === 0) session.unref();
+    // The socket, too: behind a gate the session does not know it.
+    const socket = this.#sockets.get(session);
+    if (streams === 0) [session, socket].forEach((one) => one?.ref());
+    else if (streams + change === 0) [session, socket].forEach((one) => one?.unref());
   }
 }
 

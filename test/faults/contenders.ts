@@ -3,12 +3,13 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { respondsOk, run } from "../local/process.ts";
-import { waitForObject } from "../local/watch.ts";
+import { respondsOk } from "../local/process.ts";
 import { freePort } from "../support/api-server.ts";
 import { requestBoundToken } from "../support/bound-token.ts";
+import { setCut } from "../support/cut.ts";
 import type { DisposableCluster } from "../support/disposable-cluster.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
+import { waitForHolder } from "../support/lease-holder.ts";
 import { Proxy } from "../support/proxy.ts";
 import { FaultFixture, type FixtureOptions } from "./fault-fixture.ts";
 import { readLateWrites, type LateWrites } from "./lease-audit.ts";
@@ -29,11 +30,6 @@ export interface Contender {
    * and the kernel sends again what was not confirmed.
    */
   readonly setCut: (isCut: boolean) => Promise<void>;
-}
-
-/** The Lease as the tests read it. */
-export interface Lease {
-  readonly spec: { readonly holderIdentity?: string };
 }
 
 /** The helpers, and the fixture that they work in; a test has to call `remove`. */
@@ -63,12 +59,12 @@ export class Contenders {
     );
     const url = `http://127.0.0.1:${port}`;
     let wasCut = false;
-    const setCut = async (isCut: boolean): Promise<void> => {
+    const cut = async (isCut: boolean): Promise<void> => {
       if (isCut === wasCut) return;
       wasCut = isCut;
-      for (const proxy of [kubernetes, aws]) await dropPackets(new URL(proxy.url).port, isCut);
+      await setCut([kubernetes.url, aws.url], isCut);
     };
-    const contender = { pod, helper, kubernetes, aws, url, setCut };
+    const contender = { pod, helper, kubernetes, aws, url, setCut: cut };
     this.#all.push(contender);
     // As the kubelet does: nothing else tells that a helper is ready.
     while (!(await respondsOk(`${url}/readyz`))) {
@@ -87,14 +83,8 @@ export class Contenders {
   }
 
   /** Resolves when one of these holds the Lease. */
-  async waitForHolder(wanted: readonly Contender[], timeout = 60_000): Promise<Contender> {
-    const { parts } = this.fixture;
-    const path = `/apis/coordination.k8s.io/v1/namespaces/${String(parts.env["ECR_HELPER_NAMESPACE"])}/leases`;
-    const holderIn = ({ spec }: Lease): Contender | undefined => wanted.find(({ pod }) => pod === spec.holderIdentity);
-    const lease = await waitForObject<Lease>(parts.options, path, (one) => holderIn(one) !== undefined, timeout);
-    const holder = holderIn(lease);
-    if (holder === undefined) throw new Error("unreachable: one of these holds the lease");
-    return holder;
+  async waitForHolder(wanted: readonly Contender[]): Promise<Contender> {
+    return waitForHolder(this.fixture.parts, wanted);
   }
 
   /** Creates a build namespace, and resolves with the milliseconds until it has both secrets. */
@@ -119,14 +109,6 @@ export class Contenders {
     await Promise.all(this.#all.map(async ({ helper }) => helper.stop("SIGKILL")));
     await this.fixture.remove();
     for (const { kubernetes, aws } of this.#all) await Promise.all([kubernetes.close(), aws.close()]);
-  }
-}
-
-/** Drops the packets to and from a port of this machine as they arrive: the sender does not notice. */
-async function dropPackets(port: string, isCut: boolean): Promise<void> {
-  for (const side of ["--dport", "--sport"]) {
-    const rule = ["INPUT", "-i", "lo", "-p", "tcp", side, port, "-j", "DROP"];
-    await run("iptables", ["--wait", "-t", "mangle", isCut ? "-I" : "-D", ...rule]);
   }
 }
 

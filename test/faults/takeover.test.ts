@@ -24,13 +24,15 @@ describe("another helper takes over", { concurrency: true }, () => {
 
   it("at once when the one that works is ended by SIGTERM", async (t) => {
     await withContenders(cluster, t, async (contenders) => {
-      const [holder, other] = await contenders.startAll(2, 10);
+      const [holder, other] = await contenders.startAll(2, 100);
+      const { monitor } = contenders.fixture;
+      await monitor.waitForVersions(20, hasNewerToken(monitor));
       const ending = holder.helper.stop("SIGTERM");
       const waited = await contenders.serveNamespace(afterRelease);
       const { code, took } = await ending;
       assert.equal(code, 0);
       await contenders.waitForHolder([other ?? holder]);
-      return `the holder is ended by SIGTERM in ${seconds(took)} | a new namespace is served after ${seconds(waited)}`;
+      return `the holder is ended by SIGTERM in a refresh, in ${seconds(took)} | a new namespace is served after ${seconds(waited)}`;
     });
   });
 

@@ -7,9 +7,10 @@ import { rewrite } from "../support/fault.ts";
 import { Proxy } from "../support/proxy.ts";
 import type { Proxies } from "./faults.ts";
 
-/** The proxies of a soak, and the gateway behind one of them. */
+/** The proxies of a soak, and the gateway behind some of them. */
 export interface FaultProxies {
-  readonly proxies: Proxies;
+  /** Those of each helper. */
+  readonly proxies: readonly Proxies[];
   /** The password that ECR issued last, and when, in milliseconds since 1970; an empty one before the first. */
   readonly lastToken: () => { password: string; at: number };
   /** Whether the registry accepts a password now. */
@@ -33,16 +34,17 @@ export async function startFaultProxies({ options }: Parts, tokenLife: number): 
     return body;
   });
   recorder.inject(() => true, recordToken);
-  const [ecr, kubernetes] = [
-    await Proxy.start({ upstream: recorder.url }),
-    await Proxy.start({ upstream: options.server, ca: options.ca() }),
-  ];
+  const makeProxies = async (): Promise<Proxies> => ({
+    ecr: await Proxy.start({ upstream: recorder.url }),
+    kubernetes: await Proxy.start({ upstream: options.server, ca: options.ca() }),
+  });
+  const proxies = [await makeProxies(), await makeProxies()];
   return {
-    proxies: { ecr, kubernetes },
+    proxies,
     lastToken: () => latest,
     accepts: async (password) => isLoginAccepted(gateway.registry, password),
     close: async () => {
-      await Promise.all([ecr.close(), kubernetes.close()]);
+      await Promise.all(proxies.flatMap(({ ecr, kubernetes }) => [ecr.close(), kubernetes.close()]));
       await recorder.close();
       await gateway.close();
     },

@@ -1,12 +1,13 @@
-// `npm run soak`: runs the helper for 20 minutes, or for `--minutes N`, with tokens that live for 30 seconds, while namespaces are
+// `npm run soak`: runs two helpers for 20 minutes, or for `--minutes N`, with tokens that live for a minute, while namespaces are
 // created and deleted and faults are injected into everything that the helper depends on. Every namespace must always have a
 // credential that the registry accepts; credential-check.ts has the rules. The soak starts its own API server and etcd, and uses
 // the local cloud's AWS.
 //
 // Faults follow each other; sometimes one of each side is active at once. Each is shorter than the rest of a token's life when its
 // refresh is due. The next one starts only when all credentials are valid again, because two in a row could be longer than that
-// rest. Some outages are declared, and longer than a token lives. The helper is killed in the first part only: after that one
-// process runs to the end, whose memory, handles and sockets should not grow.
+// rest. Some outages are declared, and longer than a token lives. The helper that works is restarted, or the other one takes over
+// because it is killed, ended, stopped or cut off; the last two only after the first part, so that both processes run to the end:
+// their memory, handles and sockets should not grow.
 //
 // With `--hostile` no faults are injected. Instead, five of fifty namespaces belong to hostile tenants, who are quiet for a fifth
 // of the time and then attack the helper's objects in them. SIGINT ends the soak early, with its summary.
@@ -15,6 +16,7 @@ import { globalSetup, globalTeardown } from "../setup.ts";
 import { startDisposableCluster } from "../support/disposable-cluster.ts";
 import { pick, seeded, shuffled } from "../support/seeded.ts";
 import { grace } from "./credential-check.ts";
+import { takeoverKinds } from "./helper-pair.ts";
 import { faultKinds, type FaultKind, type Side } from "./faults.ts";
 import { Soak } from "./soak.ts";
 import { attack, hostileRows } from "./hostile.ts";
@@ -35,9 +37,9 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
 const wanted = faultKinds.filter(({ side, name }) => new RegExp(values.only ?? "").test(`${side} ${name}`));
 /** The start of the first declared outage, and the interval between two, in milliseconds. */
 const [firstOutage, outageEvery] = [1.5 * minute, 4 * minute];
-/** The interval between two kills of the helper in milliseconds, and the part of the soak in which it is killed. */
-const [killEvery, killedPart] = [Math.min(3 * minute, length / 6), 0.4];
-/** A fault lasts 8 seconds at most: a token is valid for 15 more seconds when its refresh is due. */
+/** The interval between two takeovers or restarts in milliseconds, and the part of the soak in which processes end. */
+const [takeoverEvery, endingPart] = [Math.min(1.5 * minute, length / 8), 0.4];
+/** A fault lasts 8 seconds at most, a takeover 17: a token is valid for 30 more seconds when its refresh is due. */
 const [shortest, longest] = [2_000, 8_000];
 
 /** Chooses every fault once before any is repeated; sometimes it adds one of the other side. */
@@ -55,14 +57,14 @@ function dealer(random: () => number): () => FaultKind[] {
   };
 }
 
-/** Injects faults, declares outages and kills the helper until the soak's time is over. */
+/** Injects faults, declares outages and has the helpers take over until the soak's time is over. */
 async function injectFaults(soak: Soak): Promise<void> {
   const random = seeded(seed + 1);
   const deal = dealer(random);
   const start = Date.now();
   const end = setTimeout(() => soak.over.abort(), length);
   soak.over.signal.addEventListener("abort", () => clearTimeout(end));
-  let [nextOutage, nextKill] = [firstOutage, killEvery];
+  let [nextOutage, nextTakeover] = [firstOutage, takeoverEvery];
   let side: Side = pick(["ecr", "kubernetes"], random);
   while (!soak.over.signal.aborted) {
     // After a fault that postpones the deadlines, waits until they have passed: otherwise new namespaces would never be checked.
@@ -73,13 +75,21 @@ async function injectFaults(soak: Soak): Promise<void> {
       nextOutage += outageEvery;
       await soak.outage(side);
       side = side === "ecr" ? "kubernetes" : "ecr";
-    } else if (passed > nextKill && passed < length * killedPart) {
-      nextKill += killEvery;
-      await soak.kill(random() * 2_000);
+    } else if (passed > nextTakeover) {
+      nextTakeover += takeoverEvery;
+      await disturb(soak, passed < length * endingPart, random);
     } else {
       await soak.injectFaults(deal(), shortest + random() * (longest - shortest));
     }
   }
+}
+
+/** Restarts the helper that works, or has the other one take over. */
+async function disturb(soak: Soak, mayEnd: boolean, random: () => number): Promise<void> {
+  const kinds = mayEnd ? (["restarted", ...takeoverKinds] as const) : (["stopped", "cut off"] as const);
+  const kind = pick(kinds, random);
+  if (kind === "restarted") await soak.restart(random() * 2_000);
+  else await soak.takeOver(kind, random() * 5_000);
 }
 
 async function main(): Promise<void> {

@@ -1,4 +1,4 @@
-// A short soak: a fault of each side and a killed helper, and then an undeclared outage, which the soak must detect.
+// A short soak: a fault of each side, a killed helper and a takeover, and then an undeclared outage, which the soak must detect.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { startDisposableCluster, type DisposableCluster } from "../support/disposable-cluster.ts";
@@ -29,7 +29,8 @@ it("keeps every credential valid in a short soak, which detects an outage that i
     const all = [
       await soak.injectFaults([named("ecr 503")], 1_500),
       await soak.injectFaults([named("kubernetes resets")], 1_500),
-      await soak.kill(500),
+      await soak.restart(500),
+      await soak.takeOver("ended", 0),
     ];
     for (const { what, to = 0, convergedAt = Infinity } of all) {
       assert.ok(convergedAt < Infinity, `no recovery after: ${what}`);

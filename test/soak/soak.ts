@@ -1,7 +1,7 @@
 // One soak: injects faults into everything that a helper depends on, and checks every credential continually.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { HelperProcess, LogLine } from "../support/helper-process.ts";
+import type { LogLine } from "../support/helper-process.ts";
 import { makeParts, type Parts } from "../support/stack-parts.ts";
 import type { DisposableCluster } from "../support/disposable-cluster.ts";
 import { seeded } from "../support/seeded.ts";
@@ -10,13 +10,14 @@ import { NamespaceChurn } from "./namespace-churn.ts";
 import { unreachable, type FaultKind, type Proxies, type Side } from "./faults.ts";
 import { hasConvergedAfter, recoveryLimit, type Period, type Sample } from "./credential-check.ts";
 import { Sampler } from "./sampler.ts";
-import { usageOf, type Usage } from "./usage.ts";
+import { HelperPair, type TakeoverKind } from "./helper-pair.ts";
+import type { Usage } from "./usage.ts";
 
-/** How long a token lives by default, in milliseconds. */
-const defaultTokenLife = 30_000;
+/** How long a token lives by default, in milliseconds: half of it is longer than a takeover of 17 seconds. */
+const defaultTokenLife = 60_000;
 /** The length of a declared outage, in milliseconds: longer than a token lives. */
-const declaredOutage = 45_000;
-/** The interval between two measurements of the helper's process, in milliseconds. */
+const declaredOutage = 75_000;
+/** The interval between two measurements of the helpers' processes, in milliseconds. */
 const usageInterval = 3_000;
 
 const refusedToken = /no authorization token/;
@@ -35,8 +36,6 @@ export interface SoakOptions {
 export class Soak {
   /** The faults so far, in the order of time. */
   readonly periods: Period[] = [];
-  /** The measurements of each of the helper's processes, one list a process, in the order of time. */
-  readonly usageByProcess: Usage[][] = [];
   readonly churn: NamespaceChurn;
   readonly sampler: Sampler;
   /** Aborts when the soak has to end. */
@@ -45,17 +44,17 @@ export class Soak {
   readonly errors: string[] = [];
   /** The number of lines that `takeLines` has returned so far. */
   logLines = 0;
-  /** What the helper logged since the last fault began, when a credential was missing for the first time. */
+  /** What the helpers logged since the last fault began, when a credential was missing for the first time. */
   linesBeforeFailure: string[] = [];
   readonly parts: Parts;
   /** The prefix of all its build namespaces' names. */
   readonly prefix: string;
   /** The namespaces of hostile tenants. */
   readonly attacked: readonly string[];
-  readonly #proxies: Proxies;
+  readonly #proxies: readonly Proxies[];
   readonly #lastToken: FaultProxies["lastToken"];
   readonly #closeProxies: () => Promise<void>;
-  #helper: HelperProcess;
+  #helpers: HelperPair | undefined;
   #work: Promise<unknown> = Promise.resolve();
 
   private constructor(seed: number, id: string, attacked: readonly string[], parts: Parts, faultProxies: FaultProxies) {
@@ -64,9 +63,8 @@ export class Soak {
     [this.#proxies, this.#lastToken, this.#closeProxies] = [proxies, lastToken, close];
     this.churn = new NamespaceChurn({ admin: parts.admin, prefix: id, random: seeded(seed) });
     const onFirstFailure = (): void => {
-      this.linesBeforeFailure = this.#helper.lines.map(
-        ({ time = "", level, message }) => `${time} ${level} ${message}`,
-      );
+      const lines = this.#helpers?.lines ?? [];
+      this.linesBeforeFailure = lines.map(({ time = "", level, message }) => `${time} ${level} ${message}`);
     };
     const { since } = this.churn;
     this.sampler = new Sampler({
@@ -77,10 +75,9 @@ export class Soak {
       periods: this.periods,
       onFirstFailure,
     });
-    this.#helper = this.#start();
   }
 
-  /** Starts the helper, the namespaces and the checks. */
+  /** Starts the helpers, the namespaces and the checks. */
   static async start(
     { kubeconfig, command }: DisposableCluster,
     seed: number,
@@ -91,6 +88,7 @@ export class Soak {
     const hostile = Array.from({ length: attacked }, (_, index) => `${id}-hostile-${String(index)}`);
     const soak = new Soak(seed, id, hostile, parts, await startFaultProxies(parts, tokenLife));
     await soak.churn.createInitial(calm);
+    soak.#helpers = await HelperPair.start(parts, soak.#proxies);
     const { signal } = soak.over;
     const churning = calm === undefined ? soak.churn.run(signal) : undefined;
     soak.#work = Promise.all([churning, soak.sampler.run(signal), soak.#measure(signal)]).catch((error: unknown) => {
@@ -106,7 +104,8 @@ export class Soak {
     const what = kinds.map(({ side, name }) => `${side} ${name}`).join(" and ");
     const blocksApiServer = kinds.some(({ side }) => side === "kubernetes");
     return this.#period({ what, blocksApiServer, isDeclared, from: Date.now() }, async () => {
-      const lifts = await Promise.all(kinds.map(async ({ begin }) => begin(this.#proxies)));
+      const begun = this.#proxies.flatMap((proxies) => kinds.map(async ({ begin }) => begin(proxies)));
+      const lifts = await Promise.all(begun);
       await this.pause(milliseconds);
       await Promise.all(lifts.map(async (lift) => lift()));
     });
@@ -117,14 +116,31 @@ export class Soak {
     return this.injectFaults([unreachable(side)], declaredOutage, true);
   }
 
-  /** Kills the helper, starts another one after some milliseconds, and waits until all credentials are valid. */
-  async kill(milliseconds: number): Promise<Period> {
-    const period = { what: "helper is killed", blocksApiServer: true, isDeclared: false, from: Date.now() };
-    return this.#period(period, async () => {
-      await this.#helper.stop("SIGKILL");
-      await this.pause(milliseconds);
-      this.#helper = this.#start();
+  /** Kills the helper that works, starts it again after some milliseconds, and waits until all credentials are valid. */
+  async restart(milliseconds: number): Promise<Period> {
+    return this.#period(this.#disturbance("restarted"), async () =>
+      this.#helpers?.restart(async () => this.pause(milliseconds)),
+    );
+  }
+
+  /** Has the other helper take over, waits until all credentials are valid, and brings the first one back after some milliseconds. */
+  async takeOver(kind: TakeoverKind, milliseconds: number): Promise<Period> {
+    let resume: (() => Promise<void>) | undefined;
+    const period = await this.#period(this.#disturbance(kind), async () => {
+      resume = await this.#helpers?.takeOver(kind);
     });
+    await this.pause(milliseconds);
+    await resume?.();
+    return period;
+  }
+
+  #disturbance(what: TakeoverKind | "restarted"): Period {
+    return { what: `helper is ${what}`, blocksApiServer: true, isDeclared: false, from: Date.now() };
+  }
+
+  /** The measurements of each of the helpers' processes, one list a process, in the order of time. */
+  get usageByProcess(): readonly (readonly Usage[])[] {
+    return this.#helpers?.usageByProcess ?? [];
   }
 
   /** Waits for some milliseconds, or until the soak has to end. */
@@ -132,9 +148,9 @@ export class Soak {
     await sleep(milliseconds, undefined, { signal: this.over.signal }).catch(() => undefined);
   }
 
-  /** Returns what the helper has logged since the last call. */
+  /** Returns what the helpers have logged since the last call. */
   takeLines(): LogLine[] {
-    const lines = this.#helper.lines.splice(0);
+    const lines = this.#helpers?.takeLines() ?? [];
     this.logLines += lines.length;
     return lines;
   }
@@ -169,22 +185,13 @@ export class Soak {
   /** Whether the helper has recovered from a fault. If ECR denied a token in it, a newer one must have been issued. */
   #hasConverged(period: Period, sample: Sample): boolean {
     const { password, at } = this.#lastToken();
-    const wasRefused = this.#helper.lines.some(({ message }) => refusedToken.test(message));
-    return (!wasRefused || at >= (period.to ?? Infinity)) && hasConvergedAfter(period, sample, password);
-  }
-
-  #start(): HelperProcess {
-    const { ecr, kubernetes } = this.#proxies;
-    this.usageByProcess.push([]);
-    const cluster = { ...this.parts.cluster, server: kubernetes.url, ca: kubernetes.ca };
-    return this.parts.run({ AWS_ENDPOINT_URL: ecr.url }, cluster);
+    const wasRefused = this.#helpers?.lines.some(({ message }) => refusedToken.test(message));
+    return (wasRefused !== true || at >= (period.to ?? Infinity)) && hasConvergedAfter(period, sample, password);
   }
 
   async #measure(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const isKilled = this.periods.at(-1)?.what === "helper is killed" && this.periods.at(-1)?.to === undefined;
-      if (!isKilled && this.#helper.hasEnded) throw new Error("the helper ended by itself");
-      if (!this.#helper.hasEnded) this.usageByProcess.at(-1)?.push(usageOf(this.#helper.pid));
+      this.#helpers?.measure();
       await sleep(usageInterval, undefined, { signal }).catch(() => undefined);
     }
   }

@@ -1,7 +1,7 @@
 // The result of a soak, as a table and as JSON.
 import type { Period } from "./credential-check.ts";
 import type { Soak } from "./soak.ts";
-import { slopesOf, type Slopes } from "./usage.ts";
+import { slopesOf, type Slopes, type Usage } from "./usage.ts";
 
 /** How long the helper took to recover from a fault. */
 export interface Recovery {
@@ -22,7 +22,7 @@ export interface Summary {
   readonly worstRecoveryFromOutage: Recovery | undefined;
   readonly faults: Readonly<Record<string, number>>;
   readonly outages: number;
-  readonly restarts: number;
+  readonly processes: number;
   readonly others: Readonly<Record<string, number>>;
   readonly slopes: Slopes | undefined;
   /** Of the longest-lived process, in MB. */
@@ -30,8 +30,6 @@ export interface Summary {
   readonly logLines: number;
   readonly wrong: readonly string[];
 }
-
-const killed = /^helper/;
 
 /** The time from a fault's end until all credentials were valid again, in milliseconds. */
 const recoveryOf = ({ to = 0, convergedAt = Infinity }: Period): number => convergedAt - to;
@@ -54,7 +52,10 @@ export function summaryOf(soak: Soak, seed: number, since: number): Summary {
   const { sampler, periods, usageByProcess } = soak;
   const short = periods.filter(({ isDeclared }) => !isDeclared);
   const outages = periods.filter(({ isDeclared }) => isDeclared);
-  const longest = usageByProcess.reduce((one, other) => (other.length > one.length ? other : one), []);
+  const longest = usageByProcess.reduce<readonly Usage[]>(
+    (one, other) => (other.length > one.length ? other : one),
+    [],
+  );
   return {
     minutes: Number(((performance.now() - since) / 60_000).toFixed(1)),
     seed,
@@ -63,9 +64,9 @@ export function summaryOf(soak: Soak, seed: number, since: number): Summary {
     moments: sampler.moments,
     worstRecovery: worst(short),
     worstRecoveryFromOutage: worst(outages),
-    faults: counted(short.flatMap(({ what }) => (killed.test(what) ? [] : what.split(" and ")))),
+    faults: counted(short.flatMap(({ what }) => what.split(" and "))),
     outages: outages.length,
-    restarts: usageByProcess.length - 1,
+    processes: usageByProcess.length,
     others: Object.fromEntries(soak.churn.done),
     slopes: longest.length < 2 ? undefined : slopesOf(longest),
     memory: longest.at(-1)?.memory ?? Number.NaN,
@@ -90,9 +91,9 @@ export function rowsOf(summary: Summary): Record<string, string | number> {
     "worst recovery from a fault, ms": recovery(summary.worstRecovery),
     "worst recovery from a declared outage, ms": recovery(summary.worstRecoveryFromOutage),
     "declared outages": summary.outages,
-    "restarts of the helper": summary.restarts,
-    "lines of its log": summary.logLines,
-    "its longest life, minutes": of(slopes?.minutes),
+    "processes of the two helpers": summary.processes,
+    "lines of their logs": summary.logLines,
+    "longest life of one, minutes": of(slopes?.minutes),
     "memory then, MB": of(summary.memory),
     "memory, MB/hour": of(slopes?.megabytes),
     "handles per hour": of(slopes?.handles),

@@ -18,6 +18,20 @@ describe("namespaces included by pattern or selector", () => {
     assert.deepEqual(writes.slice(-3), writesOf("other"));
   });
 
+  it("that have no objects yet come before those that get a newer token", async () => {
+    const { writes, newToken, setNamespace, setSyncState } = simulate(env);
+    await newToken();
+    setSyncState((namespace) => (namespace === "team-new" ? "unknown" : "known"));
+    for (let index = 0; index < 40; index++) await setNamespace(`team-${String(index)}`);
+    await setNamespace("team-new");
+    setSyncState(() => "known");
+    writes.length = 0;
+    await newToken();
+    const firstIn = (name: string): number => writes.findIndex((write) => write.endsWith(` in ${name}`));
+    // 32 are begun before the others are known.
+    assert.ok(firstIn("team-new") < firstIn("team-33"), writes.join("\n"));
+  });
+
   it("lose the helper's objects when their labels no longer match", async () => {
     const { writes, newToken, setNamespace, controller } = simulate(env);
     await newToken();

@@ -6,6 +6,7 @@ import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import type { KubeClient } from "../../helper/kube/types.ts";
+import { run } from "../local/process.ts";
 import { makeCertificate } from "../support/certificate.ts";
 
 describe("a client that may write only while its helper holds the lease", () => {
@@ -13,6 +14,7 @@ describe("a client that may write only while its helper holds the lease", () => 
   const sockets: Socket[] = [];
   let [server, client]: [Http2SecureServer?, KubeClient?] = [];
   let isAllowed = true;
+  let address = { server: "", ca: "" };
   before(async () => {
     const certificate = await makeCertificate("127.0.0.1");
     server = createSecureServer(certificate, (request, response) => {
@@ -29,10 +31,11 @@ describe("a client that may write only while its helper holds the lease", () => 
     });
     server.on("sessionError", () => undefined).listen(0, "127.0.0.1");
     await once(server, "listening");
-    const url = `https://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+    const { port } = server.address() as AddressInfo;
+    address = { server: `https://127.0.0.1:${String(port)}`, ca: certificate.cert };
     client = createKubeClient({
-      server: url,
-      ca: () => certificate.cert,
+      server: address.server,
+      ca: () => address.ca,
       token: () => "t",
       mayWrite: () => isAllowed,
     });
@@ -63,6 +66,18 @@ describe("a client that may write only while its helper holds the lease", () => 
     isAllowed = true;
     await write("e");
     assert.deepEqual([bodies.splice(0), sockets.length], [["e"], 2]);
+  });
+
+  it("does not keep the process alive while nothing is sent", async () => {
+    const script = `
+      const { createKubeClient } = await import(${JSON.stringify(new URL("../../helper/kube/client.ts", import.meta.url).href)});
+      const { server, ca } = JSON.parse(process.argv[1]);
+      const client = createKubeClient({ server, ca: () => ca, token: () => "t", mayWrite: () => true });
+      await client({ method: "PATCH", path: "/p", body: "g" });`;
+    await run(process.execPath, ["--input-type=module", "--eval", script, JSON.stringify(address)], {
+      timeout: 10_000,
+    });
+    assert.deepEqual(bodies.splice(0), ["g"]);
   });
 
   it("closes its connection when it is reset, in the middle of a write too", async () => {
