@@ -59,21 +59,23 @@ describe("the end of a helper", () => {
   });
 
   it("changes nothing when it cannot find out whether the stack exists", async () => {
-    const binding = `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${parts.owner}`;
-    const { roleRef, subjects, metadata } = await parts.admin<{ roleRef: object; subjects: object; metadata: object }>({
-      method: "GET",
-      path: binding,
-    });
+    // Either of the owners' roles lets the helper read the stack's marker.
+    const all = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    const bindings = [parts.owner, `${parts.owner}-owner`].map((name) => `${all}/${name}`);
+    const granted = await Promise.all(
+      bindings.map(async (path) =>
+        parts.admin<{ roleRef: object; subjects: object; metadata: { name: string } }>({ method: "GET", path }),
+      ),
+    );
     const made = await parts.admin<object>({ method: "GET", path: deployment() });
     const lines = await runAndStop(async () => {
-      await parts.admin({ method: "DELETE", path: binding });
+      for (const path of bindings) await parts.admin({ method: "DELETE", path });
       await parts.admin({ method: "DELETE", path: deployment() });
     });
     assert.match(lines.join("\n"), /nothing was removed: the next helper is not known: .*forbidden/);
     for (const namespace of names) assert.deepEqual(await entries(namespace), ours);
-    const { name } = metadata as { name: string };
-    const body = { metadata: { name }, roleRef, subjects };
-    await parts.admin({ method: "POST", path: binding.replace(/\/[^/]+$/, ""), body });
+    for (const { roleRef, subjects, metadata } of granted)
+      await parts.admin({ method: "POST", path: all, body: { metadata: { name: metadata.name }, roleRef, subjects } });
     const path = deployment().replace(/\/ecr-helper$/, "");
     await parts.admin({ method: "POST", path, body: { ...made, metadata: { name: "ecr-helper" } } });
   });
