@@ -112,13 +112,17 @@ export class Workload extends pulumi.ComponentResource {
 
   #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
+    const { basicAuthSecret, registries, pullSecret, serviceAccount } = config;
+    const keepsLogins = config.pushRole !== undefined;
+    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, serviceAccount];
     const args = {
       ...keptObjects,
       ownNamespace: config.namespace,
       namespace: this.namespace,
       deployment: app,
-      keepsLogins: config.pushRole !== undefined,
-      serviceAccount: config.serviceAccount,
+      keepsLogins,
+      serviceAccount,
+      objects: [...names, ...(keepsLogins ? ["logins"] : [])],
     };
     return new Rbac(this.#name, args, this.#childOptions);
   }

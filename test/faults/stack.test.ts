@@ -132,7 +132,7 @@ describe("a stack whose resources are changed or deleted outside of Pulumi", () 
         "created AccessKey ecr-helper-2",
         "created Deployment ecr-helper",
         `created LifecyclePolicy ${name}`,
-        `created RoleBinding ecr-helper-${build}`,
+        `created RoleBinding ${defaultRoleName("ecr-helper")}-${build}`,
         "created Secret ecr-helper",
       ],
     );
