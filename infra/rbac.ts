@@ -80,8 +80,8 @@ export class Rbac extends pulumi.ComponentResource {
   /**
    * Name of the roles that depend on the objects' names, in the cluster and, in the other one, in the stack. Under other
    * names they are new resources: Pulumi creates them before the rollout and deletes the old ones after it, so that the
-   * old helper can still clean up the objects of the old names. As replacements, the old ones would be deleted at the
-   * start of the next `pulumi up` where the rollout failed, and the helper that still works would lose its rights.
+   * old helper can still clean up the objects of the old names. After a rollout that failed both are there, and a
+   * `pulumi up` that goes back has nothing to create.
    */
   readonly #roleName: string;
   readonly #resourceName: string;

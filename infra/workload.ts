@@ -131,7 +131,7 @@ export class Workload extends pulumi.ComponentResource {
     const { config, login } = this.#args;
     const metadata = { namespace: this.namespace, labels: podLabels };
     const args = { metadata, login, pullSecret: config.pullSecret, path: config.path };
-    return new FirstPull(`${this.#name}-image`, args, this);
+    return new FirstPull(args, this);
   }
 
   #networkPolicy(metadata: Metadata): pulumi.Resource[] {

@@ -30,17 +30,13 @@ interface Change {
 
 const keysOf = (settings: readonly string[]): string[] => settings.map((setting) => setting.split("=")[0] ?? "");
 const onlyThePod = ["updated Deployment ecr-helper"];
-const replaced = (what: string): string[] => [
-  `created replacement ${what}`,
-  `replaced ${what}`,
-  `deleted original ${what}`,
-];
 /** The roles' names contain those of the objects, so that new names mean new roles, which come before the rollout. */
 const otherRights = ["Role", "RoleBinding"].flatMap((type) =>
   ["ecr-helper", `ecr-helper-${build}`].flatMap((name) => [`created ${type} ${name}`, `deleted ${type} ${name}`]),
 );
-/** A role without the hash in its name. */
-const withoutHash = (change: string): string => change.replace(/( Role(?:Binding)? ecr-helper)-[0-9a-f]{8}\b/, "$1");
+/** A change without the hash in the name of a role, or of the secret for the first pull. */
+const withoutHash = (change: string): string =>
+  change.replace(/( (?:Role|RoleBinding|Secret|SecretPatch) ecr-helper(?:-image)?)-[0-9a-f]{8}\b/, "$1");
 
 const ofPolicies = (what: string, type = "ValidatingAdmissionPolicy"): string[] =>
   ["secrets", "serviceaccounts"].map((resource) => `${what} ${type} ecr-helper-${resource}`);
@@ -94,8 +90,10 @@ const changes: readonly Change[] = [
       ...otherRights,
       ...policies("updated"),
       // The next helper's image is pulled by the login of who runs this: it keeps none under the new name yet.
-      ...replaced("Secret ecr-helper-image"),
-      ...replaced("SecretPatch ecr-helper-image-emptied"),
+      ...["Secret ecr-helper-image", "SecretPatch ecr-helper-image-emptied"].flatMap((what) => [
+        `created ${what}`,
+        `deleted ${what}`,
+      ]),
     ],
   },
   {
