@@ -109,7 +109,7 @@ describe("a rollout that cannot succeed", () => {
     const said = await fails(t, "identity=kube2iam", `trustedPrincipals=["${nobody}"]`);
     assert.match(said, /containers with unready status: \[ecr-helper\]/);
     assert.match(await logOfUnready(), /no authorization token for us-east-1/);
-    // By other pods: the API server appends the variables of the access key, which were gone, to the others.
+    // By other pods: Pulumi's Kubernetes provider leaves the annotation that only the failed template had.
     await recovers();
   });
 
