@@ -25,16 +25,22 @@ export interface FirstPullArgs {
 /** The prefix of the names of these secrets. */
 export const firstPullPrefix = "ecr-helper-image-";
 
+const hashOf = (parts: readonly string[]): string =>
+  createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 8);
+
 /**
  * The name of the secret. It contains a hash of everything that makes the old helper's login useless for the new pod:
  * another host, another pull secret, or another IAM path, with which the old role is deleted before the pull.
  */
 export const firstPullName = (host: string, pullSecret: string, path = "/"): string =>
-  firstPullPrefix +
-  createHash("sha256")
-    .update(JSON.stringify([host, pullSecret, path]))
-    .digest("hex")
-    .slice(0, 8);
+  firstPullPrefix + hashOf([host, pullSecret, path]);
+
+/**
+ * The name of the secret in the stack, with a hash of what the configuration says of these. So another one is another
+ * resource: after a rollout that failed, the last one is there for a `pulumi up` that goes back.
+ */
+export const firstPullResource = (pullSecret: string, path = "/"): string =>
+  firstPullPrefix + hashOf([pullSecret, path]);
 
 /** The pull secret of the first pod. */
 export class FirstPull {
@@ -45,8 +51,8 @@ export class FirstPull {
   readonly #secret: Secret;
   readonly #parent: pulumi.Resource;
 
-  constructor(name: string, { metadata, login, pullSecret, path }: FirstPullArgs, parent: pulumi.Resource) {
-    [this.#name, this.#parent] = [name, parent];
+  constructor({ metadata, login, pullSecret, path }: FirstPullArgs, parent: pulumi.Resource) {
+    [this.#name, this.#parent] = [firstPullResource(pullSecret, path), parent];
     const labels = { ...metadata.labels, "app.kubernetes.io/component": "first-pull" };
     const secretMetadata = {
       ...metadata,
@@ -56,7 +62,7 @@ export class FirstPull {
     const stringData = { [dockerConfigKey]: dockerConfigOf(login) };
     // The login differs on every run, and is not needed any more once the helper keeps its own.
     const opts = { parent, ignoreChanges: ["data", "stringData"] };
-    this.#secret = new Secret(name, { metadata: secretMetadata, type: dockerConfigType, stringData }, opts);
+    this.#secret = new Secret(this.#name, { metadata: secretMetadata, type: dockerConfigType, stringData }, opts);
     this.secretName = this.#secret.metadata.name;
     this.annotations = { "ecr-helper/first-pull": this.#secret.metadata.uid };
   }

@@ -98,6 +98,8 @@ function container(args: PodArgs): input.core.v1.Container {
   return {
     name: app,
     image: args.imageRef,
+    // A helper that does not start says why in the pod's status, which `pulumi up` shows.
+    terminationMessagePolicy: "FallbackToLogsOnError",
     env: [...environment(args), ...args.credentials.env],
     volumeMounts: args.credentials.volumeMounts,
     ports: [{ name: "http", containerPort: helperPort }],

@@ -31,6 +31,8 @@ export interface RbacArgs {
   readonly keepsLogins: boolean;
   /** Name of the builds' service account. */
   readonly serviceAccount: string;
+  /** What the names of all objects come from, in the configuration. */
+  readonly objects: readonly string[];
 }
 
 const apiGroup = "rbac.authorization.k8s.io";
@@ -55,8 +57,8 @@ const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"]
  * The name of a stack's roles for objects of the given names. It contains a hash of the names: other names, another
  * role.
  */
-export const roleName = (stack: string, objects: readonly string[]): string =>
-  `${stack}-${createHash("sha256").update(JSON.stringify(objects)).digest("hex").slice(0, 8)}`;
+export const roleName = (prefix: string, objects: readonly string[]): string =>
+  `${prefix}-${createHash("sha256").update(JSON.stringify(objects)).digest("hex").slice(0, 8)}`;
 
 /** The roles of the helper's service account, and their bindings. */
 export class Rbac extends pulumi.ComponentResource {
@@ -71,27 +73,26 @@ export class Rbac extends pulumi.ComponentResource {
    * and does not find it knows that the stack is being destroyed.
    */
   readonly marker: string;
-  readonly #name: string;
   readonly #args: RbacArgs;
   readonly #childOptions = { parent: this };
   /** Names of all secrets that the helper keeps. */
   readonly #secrets: pulumi.Output<string[]>;
   /**
-   * Name of the roles that depend on the objects' names. Under other names they are new roles: Pulumi creates them
-   * before the rollout and deletes the old ones after it, so that the old helper can still clean up the objects of the
-   * old names.
+   * Name of the roles that depend on the objects' names, in the cluster and, in the other one, in the stack. Under other
+   * names they are new resources: Pulumi creates them before the rollout and deletes the old ones after it, so that the
+   * old helper can still clean up the objects of the old names. After a rollout that failed both are there, and a
+   * `pulumi up` that goes back has nothing to create.
    */
-  readonly #roleName: pulumi.Output<string>;
+  readonly #roleName: string;
+  readonly #resourceName: string;
 
   constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
-    [this.#name, this.#args] = [name, args];
+    this.#args = args;
     const { pullSecret, serviceAccount, namespaceRules: namespaceRules, ownNamespace } = args;
     this.marker = `${args.name}-stack`;
     this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
-    this.#roleName = this.#secrets.apply((names) =>
-      roleName(args.name, [...names, serviceAccount, ...(args.keepsLogins ? ["logins"] : [])]),
-    );
+    [this.#roleName, this.#resourceName] = [roleName(args.name, args.objects), roleName(name, args.objects)];
     const keepObjects = [
       rule("secrets", this.#secrets, keepVerbs),
       rule("serviceaccounts", [serviceAccount], ["get", ...keepVerbs]),
@@ -104,7 +105,7 @@ export class Rbac extends pulumi.ComponentResource {
     if (isDynamic(namespaceRules)) this.#grantEverywhere([...keepObjects, recordEvents, watchNamespaces]);
     const buildNamespaces = staticNamespaces(namespaceRules);
     for (const namespace of buildNamespaces.filter((one) => one !== ownNamespace)) {
-      this.#grant(`${name}-${namespace}`, namespace, [...keepObjects, recordEvents]);
+      this.#grant(`${this.#resourceName}-${namespace}`, namespace, [...keepObjects, recordEvents]);
     }
     this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace) ? keepObjects : undefined);
     this.registerOutputs({});
@@ -123,8 +124,8 @@ export class Rbac extends pulumi.ComponentResource {
 
   /** A role apart from the owners': when it is no longer needed it is deleted after the rollout. */
   #grantEverywhere(rules: PolicyRule[]): void {
-    const resourceName = `${this.#name}-everywhere`;
-    const metadata = { name: pulumi.interpolate`${this.#roleName}-everywhere` };
+    const resourceName = `${this.#resourceName}-everywhere`;
+    const metadata = { name: `${this.#roleName}-everywhere` };
     const role = new ClusterRole(resourceName, { metadata, rules }, this.#childOptions);
     this.#bindEverywhere(resourceName, metadata, role);
   }
@@ -138,7 +139,7 @@ export class Rbac extends pulumi.ComponentResource {
   #grantInOwnNamespace(keepObjects: readonly PolicyRule[] | undefined): void {
     const { deployment, keepsLogins, namespace, pullSecret } = this.#args;
     const ownSecrets = keepsLogins ? this.#secrets : [pullSecret];
-    this.#grant(this.#name, namespace, [
+    this.#grant(this.#resourceName, namespace, [
       ...(keepObjects ?? [rule("secrets", ownSecrets, keepVerbs)]),
       // A new helper continues with the tokens that the old one kept there.
       rule("secrets", ownSecrets, ["get"]),

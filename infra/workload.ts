@@ -114,13 +114,17 @@ export class Workload extends pulumi.ComponentResource {
 
   #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
+    const { basicAuthSecret, registries, pullSecret, serviceAccount } = config;
+    const keepsLogins = config.pushRole !== undefined;
+    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, serviceAccount];
     const args = {
       ...keptObjects,
       ownNamespace: config.namespace,
       namespace: this.namespace,
       deployment: app,
-      keepsLogins: config.pushRole !== undefined,
-      serviceAccount: config.serviceAccount,
+      keepsLogins,
+      serviceAccount,
+      objects: [...names, ...(keepsLogins ? ["logins"] : [])],
     };
     return new Rbac(this.#name, args, this.#childOptions);
   }
@@ -129,7 +133,7 @@ export class Workload extends pulumi.ComponentResource {
     const { config, login } = this.#args;
     const metadata = { namespace: this.namespace, labels: podLabels };
     const args = { metadata, login, pullSecret: config.pullSecret, path: config.path };
-    return new FirstPull(`${this.#name}-image`, args, this);
+    return new FirstPull(args, this);
   }
 
   #networkPolicy(metadata: Metadata): pulumi.Resource[] {

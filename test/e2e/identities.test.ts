@@ -15,6 +15,7 @@ import {
 import { AttachRolePolicyCommand, DetachRolePolicyCommand, IAMClient } from "@aws-sdk/client-iam";
 import { AssumeRoleWithWebIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { createKubeClient, type KubeOptions } from "../../helper/kube/client.ts";
+import { firstPullResource } from "../../infra/first-pull.ts";
 import { Proxy } from "../support/proxy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { recordSecrets } from "../local/audit-log.ts";
@@ -268,7 +269,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     assert.deepEqual(changesOf(ended).sort(), [
       `deleted Role ${stack}`,
       `deleted RolePolicyAttachment ${stack}-${stack}`,
-      "deleted SecretPatch ecr-helper-image-emptied",
+      `deleted SecretPatch ${firstPullResource("ecr-creds-pull")}-emptied`,
       "updated Deployment ecr-helper",
       "updated DeploymentPatch ecr-helper-replicas",
       "updated Namespace ecr-helper",
@@ -285,7 +286,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     assert.deepEqual(await switchTo("identity=accessKey"), [
       "created AccessKey ecr-helper-1",
       "created Secret ecr-helper",
-      "created SecretPatch ecr-helper-image-emptied",
+      `created SecretPatch ${firstPullResource("ecr-creds-pull")}-emptied`,
       `created User ${stack}`,
       `created UserPolicyAttachment ${stack}-${stack}`,
       "updated Deployment ecr-helper",

@@ -19,6 +19,7 @@ import { rootCredentials } from "../local/root-key.ts";
 import { account, aws, backend, kubeconfig, ports, url } from "../local/settings.ts";
 import { waitFor, waitForObject, type Change } from "../local/watch.ts";
 import { stackExists } from "../local/pulumi/stack-commands.ts";
+import { defaultRoleName } from "../support/role-name.ts";
 import { passwordFor } from "../support/registry-client.ts";
 import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, type Pod } from "./pods.ts";
@@ -28,6 +29,9 @@ const id = randomBytes(3).toString("hex");
 const stack = `e2e-${id}`;
 const build = `build-${id}`;
 const { folder: project, start, command, runShell, remove } = await makeCheckout(stack);
+
+/** The name of the helper's roles in the stack. */
+const roles = defaultRoleName("ecr-helper");
 
 /** Unique names, so that the stack can exist beside the user's. */
 const settings = [
@@ -315,10 +319,10 @@ describe("the stack, end to end", () => {
     const wider = await command("up", "-c", `buildNamespaces=["${build}*"]`);
     assert.equal(wider.code, 0, wider.stderr);
     assert.deepEqual(changesOf(wider).sort(), [
-      "created ClusterRole ecr-helper-everywhere",
-      "created ClusterRoleBinding ecr-helper-everywhere",
-      `deleted Role ecr-helper-${build}`,
-      `deleted RoleBinding ecr-helper-${build}`,
+      `created ClusterRole ${roles}-everywhere`,
+      `created ClusterRoleBinding ${roles}-everywhere`,
+      `deleted Role ${roles}-${build}`,
+      `deleted RoleBinding ${roles}-${build}`,
       "updated Deployment ecr-helper",
       "updated ValidatingAdmissionPolicy ecr-helper-secrets",
       "updated ValidatingAdmissionPolicy ecr-helper-serviceaccounts",
@@ -334,13 +338,13 @@ describe("the stack, end to end", () => {
   });
 
   it("restores by up --refresh what was deleted outside of Pulumi", async () => {
-    const roles = `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles`;
-    const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path: roles });
+    const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${build}/roles`;
+    const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path });
     const [role] = items.filter(({ metadata }) => metadata.name.startsWith(`ecr-helper-${stack}-`));
-    await kube({ method: "DELETE", path: `${roles}/${role?.metadata.name ?? ""}` });
+    await kube({ method: "DELETE", path: `${path}/${role?.metadata.name ?? ""}` });
     const { code, stdout, stderr } = await runShell("pulumi up --refresh --yes --skip-preview --non-interactive");
     assert.equal(code, 0, stderr);
-    assert.ok(changesOf({ stderr: stdout }).includes(`created Role ecr-helper-${build}`), stdout);
+    assert.ok(changesOf({ stderr: stdout }).includes(`created Role ${roles}-${build}`), stdout);
   });
 
   it("reports a helper that does not bundle", async () => {

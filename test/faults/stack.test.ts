@@ -133,7 +133,7 @@ describe("a stack whose resources are changed or deleted outside of Pulumi", () 
         "created Deployment ecr-helper",
         "created DeploymentPatch ecr-helper-replicas",
         `created LifecyclePolicy ${name}`,
-        `created RoleBinding ecr-helper-${build}`,
+        `created RoleBinding ${defaultRoleName("ecr-helper")}-${build}`,
         "created Secret ecr-helper",
       ],
     );

@@ -1,4 +1,5 @@
 // What each identity creates in AWS, what its pod gets, and the outputs of its stack, in each partition.
+import { firstPullResource } from "../../infra/first-pull.ts";
 import { createHash } from "node:crypto";
 import { account, accessKeyId, issuer, oidcProvider } from "./program.ts";
 import { cluster } from "./example-stack.ts";
@@ -72,7 +73,7 @@ export const identities: Record<
       annotations: {
         "ecr-helper/access-key": createHash("sha256").update(accessKeyId).digest("hex").slice(0, 16),
       },
-      secrets: ["ecr-helper", "ecr-helper-image"],
+      secrets: ["ecr-helper", firstPullResource("ecr-creds-pull")],
       keyIn: ["Secret ecr-helper"],
     },
     outputs: { userName: "ecr-helper", credentialsSecretName: "ecr-helper" },
@@ -155,7 +156,7 @@ export const noPod = {
   volumeMounts: [],
   annotations: {},
   namespaceAnnotations: {},
-  secrets: ["ecr-helper-image"],
+  secrets: [firstPullResource("ecr-creds-pull")],
   keyIn: [],
   deploymentAnnotations: { "pulumi.com/timeoutSeconds": "180" },
 };

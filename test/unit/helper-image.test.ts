@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { firstPullName } from "../../infra/first-pull.ts";
+import { firstPullName, firstPullResource } from "../../infra/first-pull.ts";
 import { isSecret } from "../local/pulumi/values.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { cluster, exampleConfig, ownHost, type DeploymentInputs } from "../support/example-stack.ts";
@@ -34,7 +34,7 @@ describe("the image", () => {
   });
 
   it("is pulled with a secret that has the same login, until the helper keeps its own", () => {
-    const { raw: given, inputs: secret } = find("kubernetes:core/v1:Secret", "ecr-helper-image");
+    const { raw: given, inputs: secret } = find("kubernetes:core/v1:Secret", firstPullResource("ecr-creds-pull"));
     assert.ok(
       isSecret(given["stringData"]) || isSecret((given["stringData"] as Record<string, unknown>)[".dockerconfigjson"]),
     );
@@ -46,7 +46,7 @@ describe("the image", () => {
 
   it("loses that login from the cluster after the rollout, if the rollout is awaited", async () => {
     const type = "kubernetes:core/v1:SecretPatch";
-    const { inputs } = find(type, "ecr-helper-image-emptied");
+    const { inputs } = find(type, `${firstPullResource("ecr-creds-pull")}-emptied`);
     const { data, metadata } = inputs as {
       data: Record<string, string>;
       metadata: { name: string; annotations: object };

@@ -13,6 +13,7 @@ const messagesOfOthers = new Set([
   "already exists",
   "Cannot exceed quota for AccessKeysPerUser: 2",
   "cannot be overwritten because the tag is immutable",
+  "containers with unready status: [ecr-helper]",
   "configured Kubernetes cluster is unreachable",
   "DeleteConflict",
   "did not become ready",

@@ -117,7 +117,11 @@ describe("the push role", () => {
 
   it("comes with the right to keep the push logins in the helper's own namespace, for the next helper", async () => {
     const rulesOf = async (config: Record<string, string>): Promise<unknown> =>
-      (await runProgram(config)).find("kubernetes:rbac.authorization.k8s.io/v1:Role", "ecr-helper").inputs["rules"];
+      (await runProgram(config)).resources.find(
+        ({ type, inputs }) =>
+          type === "kubernetes:rbac.authorization.k8s.io/v1:Role" &&
+          (inputs["metadata"] as { namespace: string }).namespace === "ecr-helper",
+      )?.inputs["rules"];
     const [keep, read] = (await rulesOf(pushing)) as { resourceNames: string[]; verbs: string[] }[];
     assert.deepEqual(keep?.resourceNames, ["ecr-creds", "ecr-creds-pull"]);
     assert.deepEqual([read?.resourceNames, read?.verbs], [keep.resourceNames, ["get"]]);

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { roleName } from "../../infra/rbac.ts";
 import { cluster, exampleConfig, type DeploymentInputs } from "../support/example-stack.ts";
 import { runProgram, type Registered } from "../support/program.ts";
+import { defaultRoleName } from "../support/role-name.ts";
 
 const { find } = await runProgram(exampleConfig);
 const deployment = find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
@@ -27,6 +29,9 @@ describe("the helper's RBAC", () => {
     rule("leases", ["ecr-helper"], ["get", "list", "watch", "create", "update"], ["coordination.k8s.io"]),
   ];
   const rbac = "kubernetes:rbac.authorization.k8s.io/v1";
+  /** The resources' names, and those for the example's further region. */
+  const roles = defaultRoleName("ecr-helper");
+  const rolesOfExample = roleName("ecr-helper", ["ecr-creds", "us-east-1", "ecr-creds-pull", "builder-sa"]);
   const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: "ecr-helper" }];
   const roleRef = (kind: string, name = "ecr-helper-test"): object => ({
     apiGroup: "rbac.authorization.k8s.io",
@@ -38,12 +43,12 @@ describe("the helper's RBAC", () => {
 
   for (const namespace of ["team-a", "team-b"]) {
     it(`allows its objects by name, and Events, in ${namespace}`, () => {
-      const { metadata, rules } = find(`${rbac}:Role`, `ecr-helper-${namespace}`).inputs;
+      const { metadata, rules } = find(`${rbac}:Role`, `${rolesOfExample}-${namespace}`).inputs;
       const { name } = metadata as { name: string };
       assert.match(name, /^ecr-helper-test-[0-9a-f]{8}$/);
       assert.deepEqual(metadata, { name, namespace });
       assert.deepEqual(rules, [...builds("ecr-creds-us-east-1"), recordEvents]);
-      const binding = find(`${rbac}:RoleBinding`, `ecr-helper-${namespace}`).inputs;
+      const binding = find(`${rbac}:RoleBinding`, `${rolesOfExample}-${namespace}`).inputs;
       assert.deepEqual(binding["metadata"], { name, namespace });
       assert.deepEqual(binding["roleRef"], roleRef("Role", name));
       assert.deepEqual(binding["subjects"], subjects);
@@ -51,7 +56,7 @@ describe("the helper's RBAC", () => {
   }
 
   it("allows the pull secret, its Lease, and reading its Deployment, in its own namespace", () => {
-    const { inputs } = find(`${rbac}:Role`, "ecr-helper");
+    const { inputs } = find(`${rbac}:Role`, rolesOfExample);
     assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"], keeping), ...own]);
   });
 
@@ -88,29 +93,35 @@ describe("the helper's RBAC", () => {
     ]) {
       const program = await runProgram({ ...cluster, ...targets });
       const watchNamespaces = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
-      assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere").inputs["rules"], [
+      assert.deepEqual(program.find(`${rbac}:ClusterRole`, `${roles}-everywhere`).inputs["rules"], [
         ...builds(),
         recordEvents,
         watchNamespaces,
       ]);
-      const binding = program.find(`${rbac}:ClusterRoleBinding`, "ecr-helper-everywhere").inputs;
+      const binding = program.find(`${rbac}:ClusterRoleBinding`, `${roles}-everywhere`).inputs;
       assert.deepEqual(
         [binding["roleRef"], binding["subjects"]],
-        [roleRef("ClusterRole", nameOf(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere"))), subjects],
+        [roleRef("ClusterRole", nameOf(program.find(`${rbac}:ClusterRole`, `${roles}-everywhere`))), subjects],
       );
       assert.match(
-        nameOf(program.find(`${rbac}:ClusterRole`, "ecr-helper-everywhere")),
+        nameOf(program.find(`${rbac}:ClusterRole`, `${roles}-everywhere`)),
         /^ecr-helper-test-[0-9a-f]{8}-everywhere$/,
       );
       assert.deepEqual(program.find(`${rbac}:ClusterRole`, "ecr-helper").inputs["rules"], ownerRules);
-      const roles = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
-      assert.deepEqual(roles, ["ecr-helper"], "no Role in any build namespace");
+      const names = program.resources.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
+      assert.deepEqual(names, [roles], "no Role in any build namespace");
     }
   });
 
   it("has another Role for other names, so that the old helper can still clean up its objects", async () => {
-    const nameFor = async (config: Record<string, string>): Promise<string> =>
-      nameOf((await runProgram({ ...cluster, ...config })).find(`${rbac}:Role`, "ecr-helper-default"));
+    const nameFor = async (config: Record<string, string>): Promise<string> => {
+      const { resources: all } = await runProgram({ ...cluster, ...config });
+      const role = all.find(({ type, name }) => type === `${rbac}:Role` && name.endsWith("-default"));
+      assert.ok(role !== undefined);
+      const hash = nameOf(role).replace("ecr-helper-test-", "");
+      assert.equal(role.name, `ecr-helper-${hash}-default`, "another resource, which is deleted after a rollout only");
+      return hash;
+    };
     const usual = await nameFor({});
     for (const config of [
       { pullSecret: "pulls" },
@@ -126,8 +137,8 @@ describe("the helper's RBAC", () => {
   it("has no Role in an excluded namespace", async () => {
     const targets = { buildNamespaces: '["team-a","team-b"]', excludeNamespaces: '["*-b"]' };
     const { resources: all } = await runProgram({ ...cluster, ...targets });
-    const roles = all.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
-    assert.deepEqual(roles.sort(), ["ecr-helper", "ecr-helper-team-a"]);
+    const names = all.filter(({ type }) => type.endsWith(":Role")).map(({ name }) => name);
+    assert.deepEqual(names.sort(), [roles, `${roles}-team-a`]);
   });
 
   it("has a single Role if builds run in its own namespace", async () => {
