@@ -61,7 +61,9 @@ export class FirstPull {
     };
     const stringData = { [dockerConfigKey]: dockerConfigOf(login) };
     // The login differs on every run, and is not needed any more once the helper keeps its own.
-    const opts = { parent, ignoreChanges: ["data", "stringData"] };
+    const ignoreChanges = ["data", "stringData"];
+    // Earlier versions had one resource for all of them.
+    const opts = { parent, ignoreChanges, aliases: [{ name: "ecr-helper-image" }] };
     this.#secret = new Secret(this.#name, { metadata: secretMetadata, type: dockerConfigType, stringData }, opts);
     this.secretName = this.#secret.metadata.name;
     this.annotations = { "ecr-helper/first-pull": this.#secret.metadata.uid };

@@ -83,11 +83,8 @@ export class Workload extends pulumi.ComponentResource {
     }
     const firstPull = this.#firstPull();
     const policies = [...this.#networkPolicy(metadata), ...this.#admission({ ...keptObjects, owner: rbac.owner })];
-    const deployment = this.#deployment(metadata, { ...args, serviceAccountName, credentials, firstPull, rbac }, [
-      rbac,
-      identity,
-      ...policies,
-    ]);
+    const pod = { ...args, serviceAccountName, credentials, firstPull, rbac };
+    const deployment = this.#deployment(metadata, pod, [rbac, identity, ...policies]);
 
     this.#scale(deployment);
     this.#disruptionBudget(metadata);
