@@ -73,6 +73,7 @@ export class Rbac extends pulumi.ComponentResource {
    * and does not find it knows that the stack is being destroyed.
    */
   readonly marker: string;
+  readonly #name: string;
   readonly #args: RbacArgs;
   readonly #childOptions = { parent: this };
   /** Names of all secrets that the helper keeps. */
@@ -88,7 +89,7 @@ export class Rbac extends pulumi.ComponentResource {
 
   constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
-    this.#args = args;
+    [this.#name, this.#args] = [name, args];
     const { pullSecret, serviceAccount, namespaceRules: namespaceRules, ownNamespace } = args;
     this.marker = `${args.name}-stack`;
     this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
@@ -105,7 +106,7 @@ export class Rbac extends pulumi.ComponentResource {
     if (isDynamic(namespaceRules)) this.#grantEverywhere([...keepObjects, recordEvents, watchNamespaces]);
     const buildNamespaces = staticNamespaces(namespaceRules);
     for (const namespace of buildNamespaces.filter((one) => one !== ownNamespace)) {
-      this.#grant(`${this.#resourceName}-${namespace}`, namespace, [...keepObjects, recordEvents]);
+      this.#grant(`-${namespace}`, namespace, [...keepObjects, recordEvents]);
     }
     this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace) ? keepObjects : undefined);
     this.registerOutputs({});
@@ -118,28 +119,34 @@ export class Rbac extends pulumi.ComponentResource {
       rule("clusterroles", [...ownerNames({ owner: this.#args.name })], ["list", "watch"], apiGroup),
     ];
     const role = new ClusterRole(resourceName, { metadata, rules }, this.#childOptions);
-    this.#bindEverywhere(resourceName, metadata, role);
+    this.#bindEverywhere(resourceName, metadata, role, this.#childOptions);
     return role.metadata.name;
   }
 
   /** A role apart from the owners': when it is no longer needed it is deleted after the rollout. */
   #grantEverywhere(rules: PolicyRule[]): void {
-    const resourceName = `${this.#resourceName}-everywhere`;
-    const metadata = { name: `${this.#roleName}-everywhere` };
-    const role = new ClusterRole(resourceName, { metadata, rules }, this.#childOptions);
-    this.#bindEverywhere(resourceName, metadata, role);
+    const suffix = "-everywhere";
+    const [resourceName, options] = [`${this.#resourceName}${suffix}`, this.#optionsOf(suffix)];
+    const metadata = { name: `${this.#roleName}${suffix}` };
+    const role = new ClusterRole(resourceName, { metadata, rules }, options);
+    this.#bindEverywhere(resourceName, metadata, role, options);
   }
 
-  #bindEverywhere(resourceName: string, metadata: input.meta.v1.ObjectMeta, role: ClusterRole): void {
+  #bindEverywhere(
+    resourceName: string,
+    metadata: input.meta.v1.ObjectMeta,
+    role: ClusterRole,
+    options: pulumi.CustomResourceOptions,
+  ): void {
     const roleRef = { apiGroup, kind: "ClusterRole", name: role.metadata.name };
-    new ClusterRoleBinding(resourceName, { metadata, roleRef, subjects: this.#subjects() }, this.#childOptions);
+    new ClusterRoleBinding(resourceName, { metadata, roleRef, subjects: this.#subjects() }, options);
   }
 
   /** `keepObjects` are the rules of a build namespace, if builds run in the helper's own namespace too. */
   #grantInOwnNamespace(keepObjects: readonly PolicyRule[] | undefined): void {
     const { deployment, keepsLogins, namespace, pullSecret } = this.#args;
     const ownSecrets = keepsLogins ? this.#secrets : [pullSecret];
-    this.#grant(this.#resourceName, namespace, [
+    this.#grant("", namespace, [
       ...(keepObjects ?? [rule("secrets", ownSecrets, keepVerbs)]),
       // A new helper continues with the tokens that the old one kept there.
       rule("secrets", ownSecrets, ["get"]),
@@ -150,11 +157,17 @@ export class Rbac extends pulumi.ComponentResource {
     ]);
   }
 
-  #grant(resourceName: string, namespace: pulumi.Input<string>, rules: PolicyRule[]): void {
+  #grant(suffix: string, namespace: pulumi.Input<string>, rules: PolicyRule[]): void {
+    const [resourceName, options] = [`${this.#resourceName}${suffix}`, this.#optionsOf(suffix)];
     const metadata = { name: this.#roleName, namespace };
-    const role = new Role(resourceName, { metadata, rules }, this.#childOptions);
+    const role = new Role(resourceName, { metadata, rules }, options);
     const roleRef = { apiGroup, kind: "Role", name: role.metadata.name };
-    new RoleBinding(resourceName, { metadata, roleRef, subjects: this.#subjects() }, this.#childOptions);
+    new RoleBinding(resourceName, { metadata, roleRef, subjects: this.#subjects() }, options);
+  }
+
+  /** Earlier versions had no hash in the names of these resources. */
+  #optionsOf(suffix: string): pulumi.CustomResourceOptions {
+    return { ...this.#childOptions, aliases: [{ name: `${this.#name}${suffix}` }] };
   }
 
   #subjects(): input.rbac.v1.Subject[] {
