@@ -6,14 +6,15 @@ import { asRecord, isString } from "../runtime/shape.ts";
 import { annotationPrefix, ownMetadata } from "../shared/ownership.ts";
 
 /**
- * The times of the election, in milliseconds: those of Kubernetes' own components. They hold whatever a Lease says: its field for
+ * The times of the election, in milliseconds: those of Kubernetes' own components, with a second less, so that a new namespace
+ * is served within 15 seconds after the holder has vanished. They hold whatever a Lease says: its field for
  * the duration can be edited, and a holder stops in time for this one only.
  */
 export const leaseTimes = {
   /** A Lease that was not renewed for so long is free. */
-  duration: 15_000,
+  duration: 14_000,
   /** A holder that could not renew it for so long writes nothing more: the rest is reserve for what it has sent already. */
-  renewDeadline: 10_000,
+  renewDeadline: 9_000,
   /** The time between renewals, and between attempts to acquire it. */
   retryPeriod: 2_000,
 } as const;
