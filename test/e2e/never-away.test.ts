@@ -40,6 +40,10 @@ type Change = readonly string[] | "restart" | "image";
 const inEks = ["kubeconfig=", `eksCluster=${cluster}`];
 const outsideEks = [`kubeconfig=${kubeconfig}`, "eksCluster="];
 
+/** What another number of replicas changes in the stack, or anything else. */
+const changedBy = (settings: readonly string[]): string =>
+  settings.some((one) => one.startsWith("replicas=")) ? "DeploymentPatch ecr-helper-replicas" : "Deployment ecr-helper";
+
 /** Applied one after the other and kept. Each replaces the helpers, except another number of replicas. */
 const changes: readonly (readonly Change[])[] = [
   [["logLevel=debug", "networkPolicy=all"], "restart", "image", "restart"],
@@ -141,7 +145,7 @@ describe("a stack with two helpers on two nodes", () => {
   const apply = async (change: Change): Promise<void> => {
     if (change === "restart") await restart();
     else if (change === "image") await changeImage();
-    else assert.ok((await up(...change)).includes("updated Deployment ecr-helper"));
+    else assert.ok((await up(...change)).includes(`updated ${changedBy(change)}`), change.join());
   };
 
   for (const [index, some] of changes.entries()) {
