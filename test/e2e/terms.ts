@@ -47,9 +47,11 @@ export class LeaseHistory {
     return this.acquisitions.at(-1)?.pod ?? "";
   }
 
-  /** Resolves once a pod holds the Lease. Rejects after `timeout` milliseconds. */
-  async waitForHolder(pod: string, timeout: number): Promise<void> {
-    await waitForObject<Lease>(this.#options, this.#path, ({ spec }) => spec.holderIdentity === pod, timeout);
+  /** Resolves with the holder once `wanted` accepts it. Rejects after `timeout` milliseconds. */
+  async waitForHolder(wanted: (pod: string) => boolean, timeout: number): Promise<string> {
+    const isWanted = ({ spec: { holderIdentity = "" } }: Lease): boolean => wanted(holderIdentity);
+    const { spec } = await waitForObject<Lease>(this.#options, this.#path, isWanted, timeout);
+    return spec.holderIdentity ?? "";
   }
 
   /** Ends it. Rejects if it lost its watch. */
