@@ -171,7 +171,8 @@ export class Worker {
       this.#dependencies.metrics.setTokenExpiry(tokens);
       controller.refresh(tokens);
     };
-    const known = newerTokens(await this.#restore(signal), this.#tokens);
+    // What the namespaces have comes first, whoever requested it: this helper's own token may be revoked by now.
+    const known = new Map([...this.#tokens, ...(await this.#restore(signal))]);
     await runTokenRefresher(this.#tokenNames, known, this.#refresherCalls(take), signal);
   }
 

@@ -16,8 +16,11 @@ export interface Candidacy {
   readonly standsBy: () => void;
 }
 
-/** How much longer than others, in milliseconds, a helper that is not prepared waits for a Lease that somebody has held. */
-const unpreparedDelay = 5_000;
+/**
+ * How much longer than others, in milliseconds, a helper waits for a Lease that somebody has held if it is not prepared, or of
+ * another pod template than the last holder: in a rollout the last template's identity may be gone.
+ */
+const secondChoiceDelay = 5_000;
 
 /**
  * A pod that was handed the Lease, and lost it, gets it again after this time only, in milliseconds: one that ends over and over
@@ -133,7 +136,8 @@ export class Elector {
     const { record } = this.#lease;
     if (record === undefined || record.holder === this.#config.pod) return 0;
     const valid = record.holder === "" ? 0 : leaseTimes.duration;
-    return Math.max(0, valid + (isPrepared ? 0 : unpreparedDelay) - this.#lease.sinceRenewal());
+    const isFirstChoice = isPrepared && record.template === this.#config.template;
+    return Math.max(0, valid + (isFirstChoice ? 0 : secondChoiceDelay) - this.#lease.sinceRenewal());
   }
 
   async #take(signal: AbortSignal): Promise<Term | undefined> {

@@ -137,6 +137,30 @@ describe("the election", () => {
     await Promise.all(runs);
   });
 
+  it("prefers a helper of the last holder's pod template", async () => {
+    const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
+    const templates = ["new", "old", "new"];
+    const helpers = templates.map(
+      (template, index) => new SimulatedHelper(`h${String(index)}`, clock, lease, template),
+    );
+    const [first, old, next] = helpers as [SimulatedHelper, SimulatedHelper, SimulatedHelper];
+    const runs = [first.run()];
+    await clock.advance(100);
+    runs.push(old.run());
+    await clock.advance(100);
+    runs.push(next.run());
+    await clock.advance(100);
+    first.stop();
+    assert.ok((await takeover(helpers, clock, first.name)) <= 500);
+    assert.deepEqual(leaders(helpers), [next.name]);
+    next.stop();
+    assert.ok((await takeover(helpers, clock, next.name)) < 10 * second, "rather than nobody");
+    assert.deepEqual(leaders(helpers), [old.name]);
+    old.stop();
+    await clock.advance(60 * second);
+    await Promise.all(runs);
+  });
+
   it("prefers a helper that could work at once", async () => {
     const [clock, lease] = [new VirtualClock("2026-11-26T00:00:00Z"), new SimulatedLease()];
     const names = ["first", "unprepared", "prepared"];
