@@ -17,7 +17,7 @@ import type { Writer } from "./writer.ts";
 const readTimeout = 700;
 /** How long a helper that ends may clean up, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
 export const cleanupTimeout = 25_000;
-const concurrency = 16;
+const concurrency = 32;
 
 /** The next helper: its configuration, and whether one is ready, so that what it keeps under other names is there. */
 interface NextHelper {
