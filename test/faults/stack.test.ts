@@ -49,6 +49,8 @@ async function deleteKeys(): Promise<void> {
 /** Deletes all resources of the stack by hand, in the order that AWS requires. */
 async function deleteEverything(): Promise<void> {
   await deleteObject(`/api/v1/namespaces/${name}`);
+  // A helper that still runs would keep its objects without owners, so that nothing collects them.
+  await waitUntilGone(options, `/api/v1/namespaces?fieldSelector=metadata.name%3D${name}`, 60_000);
   const cluster = ["clusterroles", "clusterrolebindings"].flatMap((kind) =>
     ownerNames({ owner: `ecr-helper-${name}` }).map((owner) => `${kind}/${owner}`),
   );
@@ -65,7 +67,6 @@ async function deleteEverything(): Promise<void> {
   await iam.send(new DetachUserPolicyCommand({ UserName: name, PolicyArn: policyArn(name) }));
   await iam.send(new DeletePolicyCommand({ PolicyArn: policyArn(name) }));
   await iam.send(new DeleteUserCommand({ UserName: name }));
-  await waitUntilGone(options, `/api/v1/namespaces?fieldSelector=metadata.name%3D${name}`, 60_000);
 }
 
 describe("a stack whose resources are changed or deleted outside of Pulumi", () => {
