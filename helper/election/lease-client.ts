@@ -87,7 +87,7 @@ export class LeaseClient {
     const failed = (error: unknown, failures: number, wait: number): void =>
       log(
         failures > 1 && shouldLog(failures) ? "error" : "debug",
-        `${errorMessage(error)}; trying again in ${formatSeconds(wait)}`,
+        `the lease cannot be read: ${errorMessage(error)}; trying again in ${formatSeconds(wait)}`,
       );
     const collection = { path: leaseCollection(this.#config), metadataOnly: false, sink, failed };
     await reflect(collection, { kube, stream, clock, random, collectionCount: 1 }, signal);

@@ -36,7 +36,7 @@ describe("the connection to the API server", { concurrency: true }, () => {
     const port = String(await freePort());
     await away.kubernetes.stopListening();
     const helper = away.run({ ECR_HELPER_PORT: port });
-    await helper.line(/cannot look for the last helper's tokens: .*ECONNREFUSED.*; trying again in/);
+    await helper.line(/the lease cannot be read: .*ECONNREFUSED.*; trying again in/);
     assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
     assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 503);
     const requests = away.aws.inject(() => true, delay(0));
