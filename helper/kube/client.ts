@@ -155,11 +155,13 @@ const readResponse = async (
     const chunks: Buffer[] = [];
     let size = 0;
     let headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
-    let isKept = !discardResponse;
+    // Behind a gate, data may arrive before the headers that say whether to keep it.
+    let isKept = true;
     stream
       .once("response", (all) => {
         headers = all;
-        isKept ||= !isSuccess(all[":status"] ?? 0);
+        isKept = !discardResponse || !isSuccess(all[":status"] ?? 0);
+        if (!isKept) chunks.length = 0;
       })
       .on("data", (chunk: Buffer) => {
         if (isKept) chunks.push(chunk);
