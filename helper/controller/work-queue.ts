@@ -24,7 +24,8 @@ export class WorkQueue {
   readonly #later = new Map<string, { at: number; cancel: () => void }>();
   /** When work last began or ended, in milliseconds since 1970. */
   #progress: number;
-  #closed = false;
+  /** Resolves when no work runs any more; undefined until `close`. */
+  #closed: Promise<void> | undefined;
   #drained: () => void = () => undefined;
 
   /** `work` must not reject. */
@@ -52,7 +53,7 @@ export class WorkQueue {
   /** Adds a key urgently after a delay, unless it is added sooner by another call. */
   addAfter(key: string, milliseconds: number): void {
     // Its timer would keep the process alive.
-    if (this.#closed) return;
+    if (this.#closed !== undefined) return;
     const { clock } = this.#options;
     const at = clock.now() + milliseconds;
     const waiting = this.#later.get(key);
@@ -69,13 +70,16 @@ export class WorkQueue {
 
   /** Starts no more work, and cancels all delays. Resolves when the work that was begun has ended. */
   async close(): Promise<void> {
-    this.#closed = true;
     for (const { cancel } of this.#later.values()) cancel();
-    if (this.#running.size > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
+    this.#closed ??= new Promise((resolve) => {
+      if (this.#running.size === 0) resolve();
+      else this.#drained = resolve;
+    });
+    await this.#closed;
   }
 
   #fill(): void {
-    while (!this.#closed && this.#running.size < this.#options.concurrency()) {
+    while (this.#closed === undefined && this.#running.size < this.#options.concurrency()) {
       const [set] = [this.#urgent, this.#bulk].filter(({ size }) => size > 0);
       const [key] = set ?? [];
       if (set === undefined || key === undefined) return;
@@ -90,7 +94,7 @@ export class WorkQueue {
     await this.#work(key);
     this.#running.delete(key);
     this.#progress = this.#options.clock.now();
-    if (this.#closed && this.#running.size === 0) this.#drained();
+    if (this.#running.size === 0) this.#drained();
     const again = this.#again.get(key);
     this.#again.delete(key);
     if (again !== undefined) this.add(key, again);

@@ -40,7 +40,7 @@ export class WriteGate extends Duplex {
 }
 
 /** Nothing was sent: this helper may not write any more. */
-export class NotAllowedError extends Error {
+class NotAllowedError extends Error {
   constructor() {
     super("this helper does not hold the lease, so it writes nothing");
   }
