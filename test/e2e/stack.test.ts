@@ -17,12 +17,12 @@ import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { rootCredentials } from "../local/root-key.ts";
 import { account, aws, backend, kubeconfig, ports, url } from "../local/settings.ts";
-import { waitFor, waitForObject, type Change } from "../local/watch.ts";
+import { waitForObject } from "../local/watch.ts";
 import { stackExists } from "../local/pulumi/stack-commands.ts";
 import { defaultRoleName } from "../support/role-name.ts";
 import { passwordFor } from "../support/registry-client.ts";
 import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
-import { isRefused, isRunning, pushApp, runPod, waitingOf, type Pod } from "./pods.ts";
+import { isRefused, isRunning, podsWhen, pushApp, runPod, waitingOf, type Pod } from "./pods.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -242,16 +242,9 @@ describe("the stack, end to end", () => {
     const digest = imageOf({ stderr });
     assert.ok(digest !== undefined && digest !== imageOf(up));
     // Pulumi's provider may report the rollout as complete by the status of the last one, so this checks the pods.
-    const live = new Map<string, Pod>();
-    let isListed = false;
-    const isRolled = ({ type, object }: Change<Pod>): boolean => {
-      if (object === undefined) isListed = true;
-      else if (type === "DELETED" || object.metadata.deletionTimestamp !== undefined) live.delete(object.metadata.name);
-      else live.set(object.metadata.name, object);
-      const images = [...live.values()].map(({ spec }) => spec.containers[0]?.image);
-      return isListed && images.length === 1 && images[0] === digest;
-    };
-    await waitFor(options, `/api/v1/namespaces/${stack}/pods`, isRolled, 30_000);
+    const isRolled = ([pod, ...others]: readonly Pod[]): boolean =>
+      others.length === 0 && pod?.spec.containers[0]?.image === digest;
+    await podsWhen(options, stack, isRolled, 30_000);
   });
 
   it("reports why a rollout fails, while the last helper keeps running, and recovers once it is fixed", async () => {
