@@ -174,7 +174,7 @@ describe("a stack with two helpers on two nodes", () => {
     assert.deepEqual(failed, []);
     const violations = await monitor.stop();
     const { acquisitions } = lease;
-    const writes = helperWrites(stack);
+    const writes = await helperWrites(options, stack);
     t.diagnostic(`${String(monitor.versions.length)} versions of secrets`);
     t.diagnostic(
       `${String(writes.length)} writes of ${String(new Set(writes.map(({ pod }) => pod)).size)} helpers ` +

@@ -129,8 +129,8 @@ describe("the loss of the node of the helper that works", () => {
     assert.ok(seconds < 20, `${String(seconds)} s`);
   });
 
-  it("never had two helpers write", (t: TestContext) => {
-    const writes = helperWrites(pair);
+  it("never had two helpers write", async (t: TestContext) => {
+    const writes = await helperWrites(options, pair);
     t.diagnostic(`${String(writes.length)} writes in ${String(lease.acquisitions.length)} changes of the Lease`);
     assert.deepEqual(writesWithoutLease(writes, lease.acquisitions), []);
   });

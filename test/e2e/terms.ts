@@ -1,15 +1,8 @@
 // Who held the helpers' Lease when, and who wrote meanwhile: the API server's audit log has every write with its pod.
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { KubeOptions } from "../../helper/kube/client.ts";
-import { apiServerAudits } from "../local/audit-log.ts";
-import { ports } from "../local/settings.ts";
-import { waitForObject, watch } from "../local/watch.ts";
-import type { AuditEvent } from "../whole-run/cluster-rights.ts";
-
-interface Lease {
-  readonly spec: { readonly holderIdentity?: string; readonly acquireTime?: string };
-}
+import { watch } from "../local/watch.ts";
+import { hasSucceeded, helperEvents, isWrite } from "../support/helper-audit.ts";
+import { leaseCollection, waitForHolder, type Lease } from "../support/lease-holder.ts";
 
 /** From when on a pod held the Lease; an empty name for none. In milliseconds since 1970. */
 export interface Acquisition {
@@ -31,14 +24,14 @@ export class LeaseHistory {
   /** Each change of the holder, in order. */
   readonly acquisitions: Acquisition[] = [];
   readonly #options: KubeOptions;
-  readonly #path: string;
+  readonly #namespace: string;
   readonly #over = new AbortController();
   readonly #following: Promise<void>;
 
   /** Starts to follow the Lease in the namespace of the helpers, whether it exists yet or not. */
   constructor(options: KubeOptions, namespace: string) {
     this.#options = options;
-    this.#path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases?fieldSelector=metadata.name%3Decr-helper`;
+    this.#namespace = namespace;
     this.#following = this.#follow();
   }
 
@@ -49,9 +42,7 @@ export class LeaseHistory {
 
   /** Resolves with the holder once `wanted` accepts it. Rejects after `timeout` milliseconds. */
   async waitForHolder(wanted: (pod: string) => boolean, timeout: number): Promise<string> {
-    const isWanted = ({ spec: { holderIdentity = "" } }: Lease): boolean => wanted(holderIdentity);
-    const { spec } = await waitForObject<Lease>(this.#options, this.#path, isWanted, timeout);
-    return spec.holderIdentity ?? "";
+    return waitForHolder(this.#options, this.#namespace, wanted, timeout);
   }
 
   /** Ends it. Rejects if it lost its watch. */
@@ -63,7 +54,7 @@ export class LeaseHistory {
   async #follow(): Promise<void> {
     const { signal } = this.#over;
     try {
-      for await (const { object } of watch<Lease>(this.#options, this.#path, signal))
+      for await (const { object } of watch<Lease>(this.#options, leaseCollection(this.#namespace), signal))
         if (object !== undefined) this.#record(object);
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -76,17 +67,9 @@ export class LeaseHistory {
 }
 
 /** Every write that the pods of a stack's helpers sent for secrets and service accounts, and that succeeded, by time. */
-export function helperWrites(namespace: string): HelperWrite[] {
-  const user = `system:serviceaccount:${namespace}:ecr-helper`;
-  const written = /^(create|update|patch|delete)$/;
-  return readFileSync(join(apiServerAudits, `${String(ports.apiServer.port)}.log`), "utf8")
-    .split("\n")
-    .filter((line) => line.includes(`"${user}"`))
-    .map((line) => JSON.parse(line) as AuditEvent)
-    .filter(({ verb, objectRef, responseStatus }) => {
-      const isKept = /^(secrets|serviceaccounts)$/.test(objectRef?.resource ?? "");
-      return isKept && written.test(verb) && (responseStatus?.code ?? 500) < 300;
-    })
+export async function helperWrites({ server }: KubeOptions, namespace: string): Promise<HelperWrite[]> {
+  return (await helperEvents(server, namespace))
+    .filter((event) => isWrite(event) && hasSucceeded(event))
     .map(({ user: { extra }, verb, objectRef, requestReceivedTimestamp }) => ({
       pod: extra?.["authentication.kubernetes.io/pod-name"]?.[0] ?? "",
       at: Date.parse(requestReceivedTimestamp),

@@ -9,7 +9,7 @@ import { requestBoundToken } from "../support/bound-token.ts";
 import { setCut } from "../support/cut.ts";
 import type { DisposableCluster } from "../support/disposable-cluster.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { waitForHolder } from "../support/lease-holder.ts";
+import { waitForHolderAmong } from "../support/lease-holder.ts";
 import { Proxy } from "../support/proxy.ts";
 import { FaultFixture, type FixtureOptions } from "./fault-fixture.ts";
 import { readLateWrites, type LateWrites } from "./lease-audit.ts";
@@ -84,7 +84,7 @@ export class Contenders {
 
   /** Resolves when one of these holds the Lease. */
   async waitForHolder(wanted: readonly Contender[]): Promise<Contender> {
-    return waitForHolder(this.fixture.parts, wanted);
+    return waitForHolderAmong(this.fixture.parts, wanted);
   }
 
   /** Creates a build namespace, and resolves with the milliseconds until it has both secrets. */

@@ -1,7 +1,7 @@
 // The two helpers of a soak: one works, and the other stands by. Each has proxies of its own.
 import { setCut } from "../support/cut.ts";
 import type { HelperProcess, LogLine } from "../support/helper-process.ts";
-import { waitForHolder } from "../support/lease-holder.ts";
+import { waitForHolderAmong } from "../support/lease-holder.ts";
 import type { Parts } from "../support/stack-parts.ts";
 import type { Proxies } from "./faults.ts";
 import { usageOf, type Usage } from "./usage.ts";
@@ -61,7 +61,7 @@ export class HelperPair {
 
   /** Kills the one that works, and starts it again, as the same pod, once `paused` resolves. */
   async restart(paused: () => Promise<void>): Promise<void> {
-    const holder = await waitForHolder(this.#parts, this.#members);
+    const holder = await waitForHolderAmong(this.#parts, this.#members);
     await this.#end(holder, "SIGKILL");
     await paused();
     this.#start(holder.proxies, holder.pod);
@@ -69,7 +69,7 @@ export class HelperPair {
 
   /** Resolves when the other one has taken over, with a function that brings back the first one, or a new one in its place. */
   async takeOver(kind: TakeoverKind): Promise<() => Promise<void>> {
-    const holder = await waitForHolder(this.#parts, this.#members);
+    const holder = await waitForHolderAmong(this.#parts, this.#members);
     const others = this.#members.filter((one) => one !== holder);
     const { helper, proxies } = holder;
     const urls = Object.values(proxies).map(({ url }) => url);
@@ -82,7 +82,7 @@ export class HelperPair {
       else this.#start(proxies);
       return Promise.resolve();
     };
-    return waitForHolder(this.#parts, others).then(
+    return waitForHolderAmong(this.#parts, others).then(
       () => resume,
       async (error: unknown) => {
         await resume();

@@ -1,15 +1,8 @@
 // Compares the helpers' requests in the audit logs of API servers with what their roles grant. Pure.
+import { hasSucceeded, type AuditEvent as LoggedEvent } from "../support/helper-audit.ts";
 
-/** An event of an API server's audit log: https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/ */
-export interface AuditEvent {
-  readonly requestReceivedTimestamp: string;
-  readonly verb: string;
-  readonly requestURI: string;
-  readonly user: { readonly username: string; readonly extra?: Readonly<Record<string, readonly string[]>> };
-  readonly objectRef?: { readonly resource?: string; readonly namespace?: string; readonly name?: string };
-  readonly responseStatus?: { readonly code?: number };
-  readonly requestObject?: unknown;
-  readonly annotations?: Readonly<Record<string, string>>;
+/** An event of an API server's audit log. */
+export interface AuditEvent extends Omit<LoggedEvent, "stageTimestamp"> {
   /** Whether the API server is one that a test started and may have killed. */
   readonly isOfTest?: boolean;
 }
@@ -154,8 +147,6 @@ class Roles {
     );
   }
 }
-
-const hasSucceeded = ({ responseStatus }: AuditEvent): boolean => (responseStatus?.code ?? 500) < 300;
 
 /** The object of an event. The name of an object that is created by POST is only in its body. */
 function subjectOf({ objectRef = {}, requestObject }: AuditEvent): {
