@@ -17,14 +17,18 @@ const pingTimeout = 3_000;
 /** The flow-control window, in bytes: a page of a list, or a burst of a watch, fits in without an update. */
 const windowSize = 1 << 20;
 
+interface Connection {
+  readonly socket: Socket;
+  /** The number of open ones. */
+  streams: number;
+}
+
 /** Opens connections as needed. One without open streams does not keep the process alive. */
 export class Http2Pool {
   readonly #server: string;
   readonly #ca: () => string;
   readonly #mayWrite: (() => boolean) | undefined;
-  /** The number of open streams of each. */
-  readonly #sessions = new Map<ClientHttp2Session, number>();
-  readonly #sockets = new Map<ClientHttp2Session, Socket>();
+  readonly #connections = new Map<ClientHttp2Session, Connection>();
 
   /**
    * `server` is `https://HOST:PORT`; `ca` returns certificates in PEM, for each connection. With `mayWrite`, bytes are sent only while
@@ -63,14 +67,14 @@ export class Http2Pool {
    * network is back.
    */
   reset(): void {
-    for (const [session, socket] of this.#sockets) {
+    for (const [session, { socket }] of this.#connections) {
       socket.resetAndDestroy();
       session.destroy(new Error("the connection was cut"));
     }
   }
 
   #findFree(): ClientHttp2Session | undefined {
-    for (const [session, streams] of this.#sessions) {
+    for (const [session, { streams }] of this.#connections) {
       if (!session.closed && !session.destroyed && streams < streamsPerConnection) return session;
     }
     return undefined;
@@ -85,27 +89,24 @@ export class Http2Pool {
     const gated = this.#mayWrite === undefined ? socket : new WriteGate(socket, this.#mayWrite);
     const tls = { socket: gated, host, servername: isIP(host) > 0 ? "" : host, ca, ALPNProtocols: ["h2"] };
     const session = connect(this.#server, { settings, createConnection: () => connectTls(tls) });
-    this.#sessions.set(session, 0);
-    this.#sockets.set(session, socket);
+    this.#connections.set(session, { socket, streams: 0 });
     session.once("connect", () => session.setLocalWindowSize(windowSize));
     session.setTimeout(silenceLimit, () => ping(session));
-    session.once("close", () => {
-      this.#sessions.delete(session);
-      this.#sockets.delete(session);
-    });
+    session.once("close", () => this.#connections.delete(session));
     // Every request on it fails with this error, and reports it.
     session.on("error", () => undefined);
     return session;
   }
 
   #count(session: ClientHttp2Session, change: 1 | -1): void {
-    const streams = this.#sessions.get(session);
-    if (streams === undefined) return;
-    this.#sessions.set(session, streams + change);
+    const connection = this.#connections.get(session);
+    if (connection === undefined) return;
+    const before = connection.streams;
+    connection.streams += change;
     // The socket, too: behind a gate the session does not know it.
-    const socket = this.#sockets.get(session);
-    if (streams === 0) [session, socket].forEach((one) => one?.ref());
-    else if (streams + change === 0) [session, socket].forEach((one) => one?.unref());
+    const both = [session, connection.socket];
+    if (before === 0) both.forEach((one) => one.ref());
+    else if (connection.streams === 0) both.forEach((one) => one.unref());
   }
 }
 
