@@ -61,7 +61,7 @@ export async function recoverState(stack: ProxiedStack): Promise<readonly Pendin
   return pending;
 }
 
-/** Resolves when the helper is ready: the next `up` would replace a Deployment that was imported before. */
+/** Resolves when the helper is ready. The next `up` replaces what was imported, and a helper that ends while it starts may take long. */
 async function deploymentReady(namespace: string): Promise<void> {
   const path = `/apis/apps/v1/namespaces/${namespace}/deployments?fieldSelector=metadata.name%3Decr-helper`;
   const isReady = ({ status }: { status?: { readyReplicas?: number } }): boolean => (status?.readyReplicas ?? 0) > 0;
