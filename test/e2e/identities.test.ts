@@ -19,10 +19,12 @@ import { firstPullResource } from "../../infra/first-pull.ts";
 import { Proxy } from "../support/proxy.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { recordSecrets } from "../local/audit-log.ts";
+import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, cluster, issuer, kubeconfig, nodeRole, ports, roleArn, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { RegistryClient } from "../support/registry-client.ts";
+import { makeBaseImage } from "../support/base-image.ts";
 import { boundaryArn, deployerPolicy, createDeployer, type Deployer } from "../support/deployer.ts";
 import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 
@@ -31,6 +33,8 @@ const stack = `id-${id}`;
 const build = `build-${id}`;
 const deployer = `deployer-${id}`;
 const [builds, refused] = [`${stack}/builds`, `refused-${id}/app`];
+/** The node pulls all its layers with the deployer's login, which needs each right for that. */
+const baseImage = `ecr-helper-base:${stack}`;
 const { command, remove } = await makeCheckout(stack);
 
 interface Deployment {
@@ -67,6 +71,7 @@ describe("the identities, one after the other, for a deployer with the rights of
   before(async () => {
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
     for (const repositoryName of [builds, refused]) await ecr.send(new CreateRepositoryCommand({ repositoryName }));
+    await makeBaseImage(baseImage);
     user = await createDeployer(iam, deployer, stack);
     await user.allow(await deployerPolicy(stack));
     secrets.add(user.key.SecretAccessKey);
@@ -81,6 +86,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     await command("down");
     await eks.send(new DeleteAccessEntryCommand({ clusterName: cluster, principalArn }));
     await user.remove();
+    await docker(["image", "rm", baseImage]);
     for (const repositoryName of [builds, refused]) {
       await ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
     }
@@ -143,7 +149,7 @@ describe("the identities, one after the other, for a deployer with the rights of
     const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((one) => `${one}=${stack}`);
     const provider = [`aws:accessKey=${user.key.AccessKeyId}`, `aws:secretKey=${user.key.SecretAccessKey}`];
     const opened = [`pullRepositories=["${stack}/*"]`, `pushRepositories=["${stack}/*"]`];
-    const others = [`buildNamespaces=["${build}"]`, 'tags=["team=builds"]', boundary];
+    const others = [`buildNamespaces=["${build}"]`, 'tags=["team=builds"]', boundary, `baseImage=${baseImage}`];
     const changes = await switchTo(...names, ...provider, ...opened, ...others);
     assert.ok(changes.includes("created AccessKey ecr-helper-1") && changes.includes("created Secret ecr-helper"));
     const { data } = await kube<Secret>({ method: "GET", path: `/api/v1/namespaces/${stack}/secrets/ecr-helper` });

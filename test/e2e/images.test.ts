@@ -22,6 +22,7 @@ import { account, aws, kubeconfig, otherAccount, ports, registryHost } from "../
 import { run as runCommand } from "../local/process.ts";
 import { rootCredentials } from "../local/root-key.ts";
 import { waitForObject } from "../local/watch.ts";
+import { makeBaseImage } from "../support/base-image.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { requestsToAws } from "../whole-run/artifacts.ts";
 import { changesOf, makeCheckout, type Checkout } from "../support/commands.ts";
@@ -40,15 +41,6 @@ async function bringUp({ command }: Checkout, name: string, ...more: string[]): 
   const settings = [...names, `buildNamespaces=["build-${name}"]`, ...more];
   const { code, stderr } = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
   assert.equal(code, 0, stderr);
-}
-
-/** Creates a unique base image. */
-async function makeBaseOf(name: string): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "ecr-helper-base-"));
-  await writeFile(join(folder, "name"), name);
-  await writeFile(join(folder, "Dockerfile"), "FROM ecr-helper-base:24\nCOPY name /name\n");
-  await docker(["build", "--quiet", "--tag", name, folder]);
-  await rm(folder, { recursive: true });
 }
 
 const makeNamespace = async (name: string): Promise<unknown> =>
@@ -220,7 +212,7 @@ describe("the helper's own image", async () => {
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await makeNamespace(build);
-    await makeBaseOf(baseImage);
+    await makeBaseImage(baseImage);
     // The stack may pull from no repository but its own.
     await bringUp(checkout, stack, `baseImage=${baseImage}`, "pullRepositories=[]");
   });

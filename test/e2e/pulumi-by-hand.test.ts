@@ -147,6 +147,16 @@ describe("pulumi by hand", () => {
     assert.match(output, /unsupported checkpoint version 99/);
   });
 
+  it("loads a state whose sidecar file a killed command left empty once that file is deleted", async () => {
+    const sidecar = join(copy, ".pulumi/stacks/ecr-helper", `${stack}.json.attrs`);
+    await cp(join(backend, ".pulumi/stacks/ecr-helper", `${stack}.json`), sidecar.replace(/\.attrs$/, ""));
+    await writeFile(sidecar, "");
+    const preview = `PULUMI_BACKEND_URL=file://${copy} pulumi preview`;
+    assert.match(await fail(preview), /failed to load checkpoint: EOF/);
+    await rm(sidecar);
+    await succeed(preview);
+  });
+
   it("reports on destroy that the cluster is unreachable, and what to do if it no longer exists", async () => {
     await rm(copy, { recursive: true });
     await cp(backend, copy, { recursive: true });

@@ -70,7 +70,8 @@ const inMemoryParts = ["emulator", "gateway"];
 export const cloudEnvironment = (): Record<string, string> => ({
   ...aws,
   ...pulumiEnvironment(),
-  PULUMI_BACKEND_URL: `file://${backend}`,
+  // Pulumi rewrites the sidecar file `NAME.json.attrs` in place: a command that is killed then leaves a state that it cannot load.
+  PULUMI_BACKEND_URL: `file://${backend}?metadata=skip`,
   // The passphrase of Pulumi.dev.yaml's encryptionsalt. The only secrets that it protects are the emulator's.
   PULUMI_CONFIG_PASSPHRASE: "",
   KUBECONFIG: kubeconfig,

@@ -76,10 +76,14 @@ function helperOf({ user, requestURI }: AuditEvent): string | undefined {
   return /^system:serviceaccount:([^:]+):ecr-helper$/.exec(user.username)?.[1];
 }
 
-/** The right that a request needs. Names that contain a region or a stack's name are replaced by those of the granted rights. */
+/**
+ * The right that a request needs. Names that contain a region or a stack's name, and those that test/e2e gives the secrets instead of
+ * the defaults, are replaced by those of the granted rights.
+ */
 function rightIn(place: Scope, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string {
   const named = name
-    .replace(/^ecr-creds-\w+-\w+-\d$/, "ecr-creds")
+    .replace(/^(ecr-creds|logins)(-\w+-\w+-\d)?$/, "ecr-creds")
+    .replace(/^pulls$/, "ecr-creds-pull")
     .replace(/^ecr-helper-.+?(-stack|-owner)?$/, resource === "clusterroles" ? "ecr-helper-test$1" : "$&");
   return right(place, verb, resource, named);
 }
