@@ -1,7 +1,7 @@
 // What the cache keeps of each object: only what decides whether the helper has to act, and nothing that others can make large.
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
-import { conflictingManager, fieldsOf, type Fields } from "../resources/managed-fields.ts";
+import { compareOwnership, fieldsOf, type Fields, type Ownership } from "../resources/managed-fields.ts";
 import { ownerUids } from "../resources/owners.ts";
 import { exampleSecrets } from "../resources/secrets.ts";
 import { hasOwnEntries, projectAccount, type ServiceAccount } from "../resources/service-account.ts";
@@ -11,15 +11,13 @@ import { createIntern } from "./intern.ts";
 import { versionOf, type CachedObject } from "./store.ts";
 
 /** A secret without its data, which the watch never delivers. */
-export interface CachedSecret extends CachedObject {
+export interface CachedSecret extends CachedObject, Ownership {
   /** Whether a helper of this stack created it, going by its labels. */
   readonly isOwned: boolean;
   /** The hash of the content that the helper wrote; "" when there is none. */
   readonly revision: string;
   /** The uids of the stack's owners among its references, as `ownerUids` writes them. */
   readonly owners: string;
-  /** The field manager that changed what the helper had written; undefined when nothing was changed. */
-  readonly modifiedBy: string | undefined;
 }
 
 /** A service account, reduced by `projectAccount`. */
@@ -38,6 +36,9 @@ export interface CachedNamespace extends CachedObject {
   readonly isBuild: boolean;
   readonly isTerminating: boolean;
 }
+
+/** Of a secret that the helper leaves alone. */
+const notOwned: Ownership = { modifiedBy: undefined, isShared: true, removal: "" };
 
 /** The revision as the helper writes it. Anything longer would be kept once for every namespace. */
 const revisionPattern = /^[0-9a-f]{16}$/;
@@ -81,7 +82,7 @@ export class Projections {
       isOwned,
       revision: read(annotations.revision, revisionPattern),
       owners: isOwned ? this.#internText(ownerUids(this.#config, ownerReferences)) : "",
-      modifiedBy: isOwned ? conflictingManager(managedFields, this.#fields.get(name) ?? {}) : undefined,
+      ...(isOwned ? compareOwnership(managedFields, this.#fields.get(name) ?? {}) : notOwned),
     };
   }
 

@@ -145,8 +145,8 @@ export class Controller {
   async #perform(namespace: string, action: Action): Promise<Outcome> {
     const [{ writer }, signal] = [this.#dependencies, this.#signal];
     switch (action.kind) {
-      case "applySecret":
-        return writer.applySecret(namespace, action.secret, action.seen, signal);
+      case "writeSecret":
+        return writer.writeSecret(namespace, action.secret, action.seen, signal);
       case "removeSecret":
         return writer.removeSecret(namespace, action.object.name, action.seen, signal);
       case "applyAccount":

@@ -5,7 +5,7 @@ import type { Writer } from "./writer.ts";
 
 /** What the controller acts through. */
 export interface ControllerDependencies extends FailureTrackerDependencies {
-  readonly writer: Pick<Writer, "applySecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
+  readonly writer: Pick<Writer, "writeSecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
   readonly metrics: FailureTrackerDependencies["metrics"] & Pick<Metrics, "applied">;
   /** How many namespaces may be reconciled at a time. */
   readonly concurrency: () => number;

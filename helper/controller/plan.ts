@@ -18,7 +18,7 @@ interface ActionBase {
 /** One write to one object. `seen` is the object as it was in the cache when the action was planned. */
 export type Action =
   | (ActionBase & {
-      readonly kind: "applySecret";
+      readonly kind: "writeSecret";
       readonly secret: DesiredSecret;
       readonly seen: CachedSecret | undefined;
     })
@@ -96,7 +96,7 @@ export class Planner {
     const secret = desired.get(object.name);
     if (secret === undefined) return undefined;
     const hadConverged = last?.objects.includes(object) === true;
-    const action = { kind: "applySecret", object, secret, seen } as const;
+    const action = { kind: "writeSecret", object, secret, seen } as const;
     if (seen === undefined) return { ...action, drift: hadConverged ? "was deleted" : undefined };
     if (!seen.isOwned) return action;
     if (isConverged(seen, secret)) return undefined;

@@ -1,12 +1,12 @@
-// The helper's writes, one object at a time. Secrets are written by server-side apply. Service accounts are patched at the
+// The helper's writes, one object at a time. A secret is created by server-side apply, whose create RBAC restricts by name. It is
+// refreshed at the resourceVersion that was seen, in the way that costs the API server least. Service accounts are patched at the
 // resourceVersion that was read, because others write the same lists.
 import type { HelperConfig } from "../config/helper-config.ts";
-import { hasOwners } from "../resources/owners.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { fieldManager, isOwn } from "../shared/ownership.ts";
 import { acceptMetadataOnly } from "../kube/client.ts";
 import { isConflict, isForbidden, undefinedIfNotFound } from "../kube/errors.ts";
-import type { KubeRequest, Kube, KubeObject, PartialObjectMetadata } from "../kube/types.ts";
+import type { Kube, KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import {
@@ -21,6 +21,7 @@ import {
   type ServiceAccount,
 } from "../resources/service-account.ts";
 import { rejectUnwritable } from "./terminal-errors.ts";
+import { applyRequest, rewriteRequest } from "./write-requests.ts";
 
 /** What a write did, in kubectl's words where it has one. */
 export type Outcome = "created" | "configured" | "unchanged" | "removed";
@@ -40,8 +41,8 @@ export class Writer {
     [this.#kube, this.#config, this.#cache] = [kube, config, cache];
   }
 
-  /** Applies a secret. `seen` is the secret that the cache had in its place. */
-  async applySecret(
+  /** Writes a secret. `seen` is the secret that the cache had in its place: one that somebody has written since is a conflict. */
+  async writeSecret(
     namespace: string,
     secret: DesiredSecret,
     seen: CachedSecret | undefined,
@@ -49,21 +50,22 @@ export class Writer {
   ): Promise<Outcome> {
     rejectUnwritable(namespace, secret, seen);
     const path = `/api/v1/namespaces/${namespace}/secrets/${secret.name}`;
-    // Only an outside change that was seen is overwritten by force, and only in that very object. A secret that someone created or
-    // changed since then is a conflict instead. Owners that are not right may be somebody else's by now.
-    const isIntact = seen === undefined || (seen.modifiedBy === undefined && hasOwners(seen.owners, secret.owners));
-    const request = isIntact
-      ? applyRequest(path, secret.body, false, signal)
-      : applyRequest(path, secret.bodyFor(seen.uid), true, signal);
     const store = this.#cache.secrets.get(secret.name);
     if (seen === undefined) {
-      store?.recordWrite(await this.#kube<PartialObjectMetadata>({ ...request, accept: acceptMetadataOnly() }));
+      const request = { ...applyRequest(path, secret.toApply(), false, signal), accept: acceptMetadataOnly() };
+      store?.recordWrite(await this.#kube<PartialObjectMetadata>(request));
       return "created";
     }
     // The watch delivers the same as the answer: reading both takes a sixth of the helper's CPU.
-    await this.#kube({ ...request, accept: acceptMetadataOnly(), discardResponse: true });
+    const request = {
+      ...rewriteRequest(path, secret, seen),
+      accept: acceptMetadataOnly(),
+      discardResponse: true,
+      signal,
+    };
+    await this.#kube(request);
     const { revision, owners } = secret;
-    store?.assumeWritten(namespace, seen, { ...seen, revision, owners, modifiedBy: undefined });
+    store?.assumeWritten(namespace, seen, { ...seen, revision, owners, modifiedBy: undefined, removal: "" });
     return "configured";
   }
 
@@ -173,20 +175,6 @@ export class Writer {
     await undefinedIfNotFound(this.#kube({ method: "DELETE", path, body, signal }));
   }
 }
-
-/**
- * The query that turns off warnings about fields, which nobody would read: for them the API server parses the body a second time,
- * which is a sixth of all that an apply costs it. It refuses an unknown field all the same. https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
- */
-export const skipFieldWarnings = "fieldValidation=Ignore";
-
-const applyRequest = (path: string, body: string | Buffer, force: boolean, signal: AbortSignal): KubeRequest => ({
-  method: "PATCH",
-  path: `${path}?fieldManager=${fieldManager}&force=${String(force)}&${skipFieldWarnings}`,
-  contentType: "application/apply-patch+yaml",
-  body,
-  signal,
-});
 
 const mergePatches = (one: { metadata?: object }, other: { metadata?: object }): object => ({
   ...one,

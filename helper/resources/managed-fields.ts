@@ -1,5 +1,6 @@
 // Detects outside changes from an object's metadata alone: the API server records for every field which manager wrote it last.
 // https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+import type { OwnerReference } from "./owners.ts";
 import type { Secret } from "./types.ts";
 import { fieldManager } from "../shared/ownership.ts";
 import { asRecord, isString, asArray } from "../runtime/shape.ts";
@@ -25,27 +26,85 @@ export function fieldsOf({ metadata, data }: Secret): Fields {
   };
 }
 
-/** Whether `found` contains all wanted fields. Clients can write `found`, so it may be anything. */
-function containsFields(found: unknown, wanted: Fields): boolean {
-  if (typeof found !== "object" || found === null) return false;
+/** The entry of an object that the helper alone has written, with these owners. */
+export const managedFieldsOf = (secret: Secret, owners: readonly OwnerReference[]): object => {
+  const fields = fieldsOf(secret);
+  const references = Object.fromEntries(owners.map(({ uid }) => [`k:${JSON.stringify({ uid })}`, {}]));
+  const metadata = { ...fields["f:metadata"], ...(owners.length > 0 && { "f:ownerReferences": references }) };
+  return {
+    manager: fieldManager,
+    operation: "Update",
+    apiVersion: secret.apiVersion,
+    fieldsType: "FieldsV1",
+    fieldsV1: { ...fields, "f:metadata": metadata },
+  };
+};
+
+/** How an object's managed fields compare with those that the helper wants to own. */
+export interface Ownership {
+  /** The field manager that changed or removed one of them, taken to be the one that wrote last; undefined while the helper owns them all. */
+  readonly modifiedBy: string | undefined;
+  /** Whether others own fields of the object, too. */
+  readonly isShared: boolean;
+  /**
+   * The merge patch, as JSON, that removes what the helper wrote earlier and does not want any more; "" for none. It is computed for a
+   * shared object only: any other is replaced whole.
+   */
+  readonly removal: string;
+}
+
+/** `entries` is `metadata.managedFields`, in which any value may be invalid. */
+export function compareOwnership(entries: unknown, wanted: Fields): Ownership {
+  const all = asArray(entries).map((entry): ManagedFields => asRecord(entry));
+  // Fields that a PUT has changed belong to its Update, the others to the apply that created the object.
+  const own = all.filter(({ manager }) => manager === fieldManager).map(({ fieldsV1 }) => asRecord(fieldsV1));
+  const others = all.filter(({ manager }) => manager !== fieldManager);
+  const isIntact = containFields(own, wanted);
+  return {
+    modifiedBy: isIntact ? undefined : (lastOf(others) ?? (own.length > 1 ? fieldManager : "an unknown field manager")),
+    isShared: others.length > 0,
+    removal: isIntact && others.length > 0 ? removalOf(own, wanted) : "",
+  };
+}
+
+/** Whether the trees together contain all wanted fields. Clients can write them, so that anything may be in them. */
+function containFields(trees: readonly Readonly<Record<string, unknown>>[], wanted: Fields): boolean {
   for (const key in wanted) {
-    if (!Object.hasOwn(found, key) || !containsFields((found as Fields)[key], wanted[key] ?? {})) return false;
+    const found = trees.filter((tree) => Object.hasOwn(tree, key)).map((tree) => tree[key]);
+    if (!found.some((one) => typeof one === "object" && one !== null)) return false;
+    if (!containFields(found.map(asRecord), wanted[key] ?? {})) return false;
   }
   return true;
 }
 
-/**
- * The field manager that changed or removed one of these fields after the helper had applied them, taken to be the one that wrote
- * last. Undefined while the helper still owns them all. `entries` is `metadata.managedFields`, in which any value may be invalid.
- */
-export function conflictingManager(entries: unknown, wanted: Fields): string | undefined {
-  const all = asArray(entries).map((entry): ManagedFields => asRecord(entry));
-  const own = all.find(({ manager, operation }) => manager === fieldManager && operation === "Apply");
-  if (containsFields(own?.fieldsV1, wanted)) return undefined;
+/** The manager that wrote last. */
+function lastOf(entries: readonly ManagedFields[]): string | undefined {
   const timeOf = ({ time }: ManagedFields): string => (isString(time) ? time : "");
-  const [last] = all.filter((entry) => entry !== own).sort((a, b) => timeOf(b).localeCompare(timeOf(a)));
-  return isString(last?.manager) ? last.manager.slice(0, maxName) : "an unknown field manager";
+  const [last] = [...entries].sort((a, b) => timeOf(b).localeCompare(timeOf(a)));
+  if (last === undefined) return undefined;
+  return isString(last.manager) ? last.manager.slice(0, maxName) : "an unknown field manager";
 }
+
+/** The maps of a secret whose keys the helper writes, by their path in a tree of fields. */
+const maps = [["f:metadata", "f:labels"], ["f:metadata", "f:annotations"], ["f:data"]] as const;
+
+function removalOf(own: readonly Readonly<Record<string, unknown>>[], wanted: Fields): string {
+  const at = (tree: unknown, path: readonly string[]): Record<string, unknown> =>
+    path.reduce<Record<string, unknown>>((found, key) => asRecord(found[key]), asRecord(tree));
+  const [labels, annotations, data] = maps.map((path) => {
+    const kept = at(wanted, path);
+    const keys = own.flatMap((tree) => Object.keys(at(tree, path)));
+    return keys.filter((key) => key.startsWith("f:") && !Object.hasOwn(kept, key)).map((key) => [key.slice(2), null]);
+  });
+  if ([labels, annotations, data].flat().length === 0) return "";
+  const nulls = (some: typeof labels = []): object => Object.fromEntries(some) as object;
+  const patch = { metadata: { labels: nulls(labels), annotations: nulls(annotations) }, data: nulls(data) };
+  const json = JSON.stringify(patch);
+  return json.length > maxRemoval ? "" : json;
+}
+
+/** The longest removal, in characters, as it is kept: two annotations for each of 50 registries. */
+const maxRemoval = 1 << 12;
 
 /** The longest name of a field manager that the API server accepts, in characters. */
 const maxName = 128;

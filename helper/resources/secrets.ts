@@ -6,7 +6,8 @@ import { annotations, ownMetadata } from "../shared/ownership.ts";
 import { earliestExpiry, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
 import { ownerUids, type OwnerReference } from "./owners.ts";
 import { encodeTokenAnnotation } from "./token-annotation.ts";
-import type { DesiredSecret, Secret } from "./types.ts";
+import { managedFieldsOf } from "./managed-fields.ts";
+import type { DesiredSecret, Patched, Secret } from "./types.ts";
 
 /** The most data that Kubernetes accepts in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
 export const maxSecretBytes = 1 << 20;
@@ -84,24 +85,54 @@ export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
   return secrets;
 }
 
-/** The same secrets with these owners, encoded to be applied. */
+/** The same secrets with these owners, as they are written. */
 export const desiredSecrets = (
   config: HelperConfig,
   tokens: Tokens,
   owners: readonly OwnerReference[],
 ): DesiredSecret[] =>
   secretsOf(config, tokens).map((secret) => {
-    const json = JSON.stringify({ ...secret, metadata: { ...secret.metadata, ownerReferences: owners } });
-    const start = '{"metadata":{';
+    const owned = { ...secret, metadata: { ...secret.metadata, ownerReferences: owners } };
     return {
       name: secret.metadata.name,
       revision: secret.metadata.annotations?.[annotations.revision] ?? "",
       owners: ownerUids(config, owners),
       size: Object.values(secret.data).reduce((sum, value) => sum + Buffer.byteLength(value, "base64"), 0),
-      body: Buffer.from(json),
-      bodyFor: (uid) => `${start}"uid":${JSON.stringify(uid)},${json.slice(start.length)}`,
+      toApply: atVersion(owned),
+      toReplace: atVersion(withManagedFields(owned, owners)),
+      toPatch: (seen) => JSON.stringify(patchOf(secret, owners, seen)),
     };
   });
+
+/** Encodes an object once. The returned function adds the version of the only object that the API server may write it to. */
+function atVersion(object: Secret): (version?: number) => string {
+  const json = JSON.stringify(object);
+  const start = '{"metadata":{';
+  const rest = json.slice(start.length);
+  return (version) => (version === undefined ? json : `${start}"resourceVersion":"${String(version)}",${rest}`);
+}
+
+/** With its managed fields, all as the helper's: otherwise what a PUT leaves the same stays part of an earlier apply. */
+const withManagedFields = (secret: Secret, owners: readonly OwnerReference[]): Secret => ({
+  ...secret,
+  metadata: { ...secret.metadata, managedFields: [managedFieldsOf(secret, owners)] },
+});
+
+/** Owner references are a map by uid in a strategic merge patch, so that those to other owners stay. */
+function patchOf({ metadata, data }: Secret, owners: readonly OwnerReference[], seen: Patched): object {
+  const { version, removal } = seen;
+  const removed = (removal === "" ? {} : JSON.parse(removal)) as Partial<Secret>;
+  const lost = seen.owners.split(",").filter((uid) => uid !== "" && !owners.some((owner) => owner.uid === uid));
+  return {
+    metadata: {
+      resourceVersion: String(version),
+      labels: { ...removed.metadata?.labels, ...metadata.labels },
+      annotations: { ...removed.metadata?.annotations, ...metadata.annotations },
+      ownerReferences: [...owners, ...lost.map((uid) => ({ $patch: "delete", uid }))],
+    },
+    data: { ...removed.data, ...data },
+  };
+}
 
 /** All secrets with empty tokens, for their fields: these do not depend on the tokens. */
 export const exampleSecrets = (config: HelperConfig): Secret[] =>

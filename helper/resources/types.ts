@@ -11,7 +11,7 @@ export interface Secret {
   data: Record<string, string>;
 }
 
-/** The desired content of a secret, the same in every namespace and encoded once for all of them. */
+/** The desired content of a secret, the same in every namespace. What is sent most is encoded once for all of them. */
 export interface DesiredSecret {
   readonly name: string;
   /** A hash of everything that the helper writes into it but its owners: these change without a new content. */
@@ -20,8 +20,17 @@ export interface DesiredSecret {
   readonly size: number;
   /** The uids of its owners, as `ownerUids` writes them. */
   readonly owners: string;
-  /** The JSON to apply, without a namespace. */
-  readonly body: Buffer;
-  /** The same with a uid, so that the API server refuses to apply it to any other object of that name. */
-  readonly bodyFor: (uid: string) => string;
+  /** The body of an apply, as JSON: to any object, or to one of this version only. */
+  readonly toApply: (version?: number) => string;
+  /** The body of a PUT, as JSON, for an object of this version that nobody but the helper has written. */
+  readonly toReplace: (version: number) => string;
+  /** The strategic merge patch, as JSON, for an object that others have written, too: it makes nothing of theirs different. */
+  readonly toPatch: (seen: Patched) => string;
+}
+
+/** An object that is patched: its version, the uids of its owners, and the patch that removes what is not wanted any more. */
+export interface Patched {
+  readonly version: number;
+  readonly owners: string;
+  readonly removal: string;
 }

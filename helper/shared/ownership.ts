@@ -22,7 +22,8 @@ export interface Metadata {
   namespace?: string;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
-  ownerReferences?: object[];
+  ownerReferences?: readonly object[];
+  managedFields?: readonly object[];
 }
 
 /** The part of the configuration that this file needs. */

@@ -1,6 +1,6 @@
 // The writers that the helper is compared with: one as fast as the API server allows, and one that works as other tools do.
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
-import { skipFieldWarnings } from "../../helper/controller/writer.ts";
+import { skipFieldWarnings } from "../../helper/controller/write-requests.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
 import type { DesiredSecret } from "../../helper/resources/types.ts";
@@ -31,7 +31,9 @@ export async function writeRaw(
   secrets: readonly DesiredSecret[],
 ): Promise<number> {
   const session = connectHttp2(server, { ca: ca() });
-  const all = namespaces.flatMap((namespace) => secrets.map(({ name, body }) => ({ namespace, name, body })));
+  const all = namespaces.flatMap((namespace) =>
+    secrets.map(({ name, toApply }) => ({ namespace, name, body: Buffer.from(toApply()) })),
+  );
   const start = performance.now();
   await inParallel(all, width, async ({ namespace, name, body }) => {
     const headers = {
@@ -67,10 +69,10 @@ export async function writeSequentially(
   const kube = createKubeClient(options);
   const start = performance.now();
   for (const namespace of namespaces) {
-    for (const { name, body } of secrets) {
+    for (const { name, toApply } of secrets) {
       const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
       const found = await undefinedIfNotFound(kube<object>({ method: "GET", path }));
-      const { metadata, ...rest } = JSON.parse(body.toString()) as { metadata: object };
+      const { metadata, ...rest } = JSON.parse(toApply()) as { metadata: object };
       const version = (found as { metadata: { resourceVersion: string } } | undefined)?.metadata.resourceVersion;
       await kube({
         method: "PUT",

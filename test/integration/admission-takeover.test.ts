@@ -73,7 +73,7 @@ describe("a helper whose stack has changed its rules and names", () => {
     const { writer } = writerOf(stack.config);
     const secrets = desiredSecrets(stack.config, new Map([["eu-west-1", token]]), exampleOwners(stack.config));
     for (const one of [made, extended, both, next]) {
-      for (const secret of secrets) await writer.applySecret(one, secret, undefined, signal);
+      for (const secret of secrets) await writer.writeSecret(one, secret, undefined, signal);
       await writer.applyAccount(one, entriesOf(stack.config), signal);
     }
     const account = await accountIn(both);
@@ -106,7 +106,7 @@ describe("a helper whose stack has changed its rules and names", () => {
   it("is followed by one that replaces the old helper's entries with its own", async () => {
     const { writer } = writerOf(renamed);
     for (const secret of desiredSecrets(renamed, new Map([["eu-west-1", token]]), exampleOwners(renamed))) {
-      assert.equal(await writer.applySecret(next, secret, undefined, signal), "created");
+      assert.equal(await writer.writeSecret(next, secret, undefined, signal), "created");
     }
     assert.equal(await writer.applyAccount(next, entriesOf(renamed), signal), "configured");
     assert.deepEqual(await namesIn(next), ["theirs", "logins"]);

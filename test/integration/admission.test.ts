@@ -64,7 +64,9 @@ async function createFixture(
 async function grant({ admin, env }: Parts, namespace: string, resourceNames: string[]): Promise<void> {
   const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
   const metadata = { name: "old" };
-  const rules = [{ apiGroups: [""], resources: ["secrets"], resourceNames, verbs: ["create", "patch", "delete"] }];
+  const rules = [
+    { apiGroups: [""], resources: ["secrets"], resourceNames, verbs: ["create", "patch", "update", "delete"] },
+  ];
   await admin({ method: "POST", path: `${path}/roles`, body: { metadata, rules } });
   const subjects = [{ kind: "ServiceAccount", name: "ecr-helper", namespace: env["ECR_HELPER_NAMESPACE"] }];
   const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "old" };

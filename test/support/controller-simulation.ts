@@ -161,10 +161,10 @@ export class ControllerSimulation {
   /** Its methods are async, so that a refused write rejects. */
   #writer(): ControllerDependencies["writer"] {
     return {
-      applySecret: async (namespace, { name, body }, seen) => {
+      writeSecret: async (namespace, { name, toApply }, seen) => {
         this.#record(`apply ${name} in ${namespace}`);
         if (seen?.isOwned === false) throw new ForeignObjectError("theirs");
-        const { metadata } = JSON.parse(body.toString()) as { metadata: Metadata };
+        const { metadata } = JSON.parse(toApply()) as { metadata: Metadata };
         this.#applied.set(`${namespace}/${name}`, metadata);
         this.#watch.setSecret(namespace, metadata);
         return Promise.resolve(seen === undefined ? "created" : "configured");

@@ -6,7 +6,7 @@ import { readConfig } from "../../helper/config/helper-config.ts";
 import { createLog } from "../../helper/runtime/logger.ts";
 import { sanitize } from "../../helper/shared/messages.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
-import { conflictingManager } from "../../helper/resources/managed-fields.ts";
+import { compareOwnership } from "../../helper/resources/managed-fields.ts";
 import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
 import {
   readOwnEntries,
@@ -147,7 +147,7 @@ describe("a hostile secret", () => {
   it("has no managed fields that exist only on a prototype", () => {
     const fieldsV1 = { "f:type": {}, "f:data": {}, "f:metadata": {} };
     const entries = [{ manager: "ecr-helper", operation: "Apply", fieldsV1 }];
-    assert.equal(conflictingManager(entries, { "f:data": { constructor: {} } }), "an unknown field manager");
+    assert.equal(compareOwnership(entries, { "f:data": { constructor: {} } }).modifiedBy, "an unknown field manager");
   });
 
   it("yields only complete tokens, whatever it contains", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { fieldsOf, conflictingManager } from "../../helper/resources/managed-fields.ts";
+import { compareOwnership, fieldsOf, managedFieldsOf } from "../../helper/resources/managed-fields.ts";
+import { ownerReference } from "../../helper/resources/owners.ts";
 import type { ManagedFields } from "../../helper/kube/types.ts";
 
 const secret = {
@@ -42,6 +43,9 @@ function without(path: readonly string[]): ManagedFields {
   return { ...applied, fieldsV1: copy };
 }
 
+const conflictingManager = (entries: readonly ManagedFields[], fields = wanted): string | undefined =>
+  compareOwnership(entries, fields).modifiedBy;
+
 describe("the managed fields of a secret", () => {
   it("show no conflict while the helper owns all that it applied, whatever others added", () => {
     assert.equal(conflictingManager([applied], wanted), undefined);
@@ -70,5 +74,44 @@ describe("the managed fields of a secret", () => {
 
   it("show a conflict even when its manager is unknown", () => {
     assert.equal(conflictingManager([], wanted), "an unknown field manager");
+  });
+
+  it("may be part of an apply and, where an update has changed them, part of that", () => {
+    const updated = by("ecr-helper", "2026-11-23T11:00:00Z");
+    assert.equal(conflictingManager([updated, without(["f:data", "f:password"])], wanted), undefined);
+    assert.equal(conflictingManager([updated, without(["f:data"])], wanted), "ecr-helper");
+  });
+
+  it("are all the helper's after a replacement", () => {
+    const entry = managedFieldsOf(secret, [ownerReference("one", "the-uid")]);
+    assert.deepEqual(entry, {
+      manager: "ecr-helper",
+      operation: "Update",
+      apiVersion: "v1",
+      fieldsType: "FieldsV1",
+      fieldsV1,
+    });
+  });
+
+  it("say whether others have written the object, and then what the helper wrote that is not wanted any more", () => {
+    const fewer = fieldsOf({ ...secret, metadata: { ...secret.metadata, annotations: {} }, data: { username: "" } });
+    const removal = {
+      metadata: { labels: {}, annotations: { "tekton.dev/docker-0": null } },
+      data: { password: null },
+    };
+    const other = by("kyverno", "2026-11-23T11:00:00Z");
+    assert.deepEqual(compareOwnership([applied], fewer), { modifiedBy: undefined, isShared: false, removal: "" });
+    assert.deepEqual(compareOwnership([applied, other], wanted), {
+      modifiedBy: undefined,
+      isShared: true,
+      removal: "",
+    });
+    assert.equal(compareOwnership([applied, other], fewer).removal, JSON.stringify(removal));
+  });
+
+  it("name no more to remove than fits into 4 KiB, whoever wrote them under the helper's name", () => {
+    const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`f:key-${String(index)}`, {}]));
+    const forged = { ...applied, fieldsV1: { ...fieldsV1, "f:data": { ...fieldsV1["f:data"], ...many } } };
+    assert.equal(compareOwnership([forged, by("kyverno", "2026-11-23T11:00:00Z")], wanted).removal, "");
   });
 });

@@ -18,7 +18,7 @@ describe("the helper's RBAC", () => {
     verbs,
   });
   const builds = (...further: string[]): object[] => [
-    rule("secrets", ["ecr-creds", ...further, "ecr-creds-pull"], keeping),
+    rule("secrets", ["ecr-creds", ...further, "ecr-creds-pull"], [...keeping, "update"]),
     rule("serviceaccounts", ["builder-sa"], ["get", ...keeping]),
   ];
   const recordEvents = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
@@ -57,7 +57,7 @@ describe("the helper's RBAC", () => {
 
   it("allows the pull secret, its Lease, and reading its Deployment, in its own namespace", () => {
     const { inputs } = find(`${rbac}:Role`, rolesOfExample);
-    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"], keeping), ...own]);
+    assert.deepEqual(inputs["rules"], [rule("secrets", ["ecr-creds-pull"], [...keeping, "update"]), ...own]);
   });
 
   /** The owners of what the helper creates only let it look up the marker of the stack, and follow both of them. */

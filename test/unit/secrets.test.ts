@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
+import { compareOwnership, fieldsOf } from "../../helper/resources/managed-fields.ts";
+import { desiredSecrets, exampleSecrets, secretsOf } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
 import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
 import { decodeTokens } from "../../helper/resources/token-annotation.ts";
@@ -38,6 +39,12 @@ const secret = (name: string, tokens: Tokens = both): Secret | undefined =>
   secretsOf(config, tokens).find(({ metadata }) => metadata.name === name);
 const authsOf = (found: Secret | undefined): Record<string, object> =>
   (JSON.parse(decode(found?.data[".dockerconfigjson"])) as { auths: Record<string, object> }).auths;
+
+/** The first secret, as it is written, and the body of a write. */
+const [first = assert.fail()] = desiredSecrets(config, both, exampleOwners(config));
+interface Body extends Omit<Secret, "metadata"> {
+  metadata: Secret["metadata"] & { resourceVersion?: string };
+}
 
 /** The annotations for Knative and Tekton. */
 const endpoints = (found: Secret | undefined): Record<string, string> =>
@@ -86,8 +93,8 @@ describe("the secrets with which builds log in", () => {
       { ...role, name: "ecr-helper-test-owner", uid: exampleUid(1) },
     ];
     const labels = { "app.kubernetes.io/managed-by": "ecr-helper", "app.kubernetes.io/instance": "ecr-helper-test" };
-    for (const { body } of desiredSecrets(config, both, exampleOwners(config))) {
-      const { metadata } = JSON.parse(body.toString()) as Secret;
+    for (const { toApply } of desiredSecrets(config, both, exampleOwners(config))) {
+      const { metadata } = JSON.parse(toApply()) as Secret;
       assert.deepEqual(metadata.ownerReferences, references);
       assert.deepEqual(metadata.labels, labels);
     }
@@ -166,13 +173,40 @@ describe("a secret's revision", () => {
     assert.equal(new Set(all.map(([first]) => first)).size, all.length);
   });
 
-  it("is part of the JSON to apply, which can be limited to one object by its uid", () => {
-    const [first] = desiredSecrets(config, both, exampleOwners(config));
-    const parse = (text = ""): { metadata: { uid?: string; annotations: Record<string, string> } } =>
-      JSON.parse(text) as ReturnType<typeof parse>;
-    assert.equal(parse(first?.body.toString()).metadata.annotations["ecr-helper/revision"], first?.revision);
-    const { uid, ...rest } = parse(first?.bodyFor("the-uid")).metadata;
-    assert.equal(uid, "the-uid");
-    assert.deepEqual(rest, parse(first?.body.toString()).metadata);
+  it("is part of the JSON to apply, which can be limited to one version of an object", () => {
+    const { metadata } = JSON.parse(first.toApply()) as Body;
+    assert.equal(metadata.annotations?.["ecr-helper/revision"], first.revision);
+    assert.deepEqual((JSON.parse(first.toApply(7)) as Body).metadata, { resourceVersion: "7", ...metadata });
+  });
+});
+
+describe("a secret that is written again", () => {
+  it("is replaced by the same, of one version, with the helper as the manager of every field", () => {
+    const { metadata, ...rest } = JSON.parse(first.toReplace(7)) as Body;
+    const { managedFields, resourceVersion, ...others } = metadata;
+    const applied = JSON.parse(first.toApply()) as Body;
+    assert.deepEqual({ metadata: others, ...rest }, applied);
+    assert.equal(resourceVersion, "7");
+    const [wanted] = exampleSecrets(config);
+    assert.deepEqual(compareOwnership(managedFields, fieldsOf(wanted ?? assert.fail())), {
+      modifiedBy: undefined,
+      isShared: false,
+      removal: "",
+    });
+  });
+
+  it("is patched without what was written before, and without owners that are lost", () => {
+    const removal = JSON.stringify({ metadata: { annotations: { "tekton.dev/docker-9": null } }, data: { old: null } });
+    const owners = [exampleUid(0), exampleUid(7)].join();
+    const { metadata, data } = JSON.parse(first.toPatch({ version: 7, owners, removal })) as Body;
+    const applied = JSON.parse(first.toApply()) as Body;
+    const { ownerReferences = [], annotations, labels } = applied.metadata;
+    assert.deepEqual(metadata, {
+      resourceVersion: "7",
+      labels,
+      annotations: { "tekton.dev/docker-9": null, ...annotations },
+      ownerReferences: [...ownerReferences, { $patch: "delete", uid: exampleUid(7) }],
+    });
+    assert.deepEqual(data, { old: null, ...applied.data });
   });
 });

@@ -94,7 +94,7 @@ describe("a service account", () => {
   it("is released without the helper's labels and owner, and keeps those of others", () => {
     const made = newServiceAccount(config, wanted, owners);
     const other = { kind: "ConfigMap", uid: "other" };
-    made.metadata.ownerReferences?.push(other);
+    made.metadata.ownerReferences = [...(made.metadata.ownerReferences ?? []), other];
     made.metadata.labels = { ...made.metadata.labels, team: "a" };
     const given = merge(made, releaseOwnershipPatch(config, made));
     assert.deepEqual([given.metadata.labels, given.metadata.ownerReferences], [{ team: "a" }, [other]]);
