@@ -2,7 +2,7 @@
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { KubeRequest } from "../kube/types.ts";
 import type { DesiredSecret } from "../resources/types.ts";
-import { fieldManager } from "../shared/ownership.ts";
+import { fieldManager, updateManager } from "../shared/ownership.ts";
 
 /**
  * The query that turns off warnings about fields, which nobody would read: for them the API server parses the body a second time,
@@ -12,7 +12,7 @@ export const skipFieldWarnings = "fieldValidation=Ignore";
 
 /** What makes a secret that exists as it should be, in the way that costs the API server least (test/bench/RESULTS.md). */
 export function rewriteRequest(path: string, secret: DesiredSecret, seen: CachedSecret): KubeRequest {
-  const query = `fieldManager=${fieldManager}&${skipFieldWarnings}`;
+  const query = `fieldManager=${updateManager}&${skipFieldWarnings}`;
   if (!seen.isShared) return { method: "PUT", path: `${path}?${query}`, body: secret.toReplace(seen.version) };
   // Only an apply takes over a field that somebody else has written with the right value.
   if (seen.modifiedBy !== undefined) return applyRequest(path, secret.toApply(seen.version), true);

@@ -77,8 +77,10 @@ export class Writer {
 
   /** Adds entries to the service account and removes those that the helper added before; creates the account if it is missing. */
   async applyAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
-    return this.#retryOnConflict(async () => {
-      const found = await this.#readAccount(namespace, signal);
+    return this.#retryOnConflict(async (attempt) => {
+      // Where the cache has none it is created without a read. One that exists all the same is a conflict, or is given back.
+      const isMissing = attempt === 1 && this.#cache.accounts.get(namespace) === undefined;
+      const found = isMissing ? undefined : await this.#readAccount(namespace, signal);
       if (found === undefined) return this.#createAccount(namespace, entries, signal);
       return this.#extendAccount(namespace, found, entries, signal);
     });
@@ -121,14 +123,14 @@ export class Writer {
     const body = JSON.stringify(newServiceAccount(this.#config, entries, this.#cache.owners.references));
     const apply = applyRequest(this.#accountPath(namespace), body, false, signal);
     const made = await this.#kube<FullAccount>(apply).catch(async (error: unknown) => {
-      // Someone created the account since it was read, and the stack's admission policies do not let the helper take it over.
+      // Someone has created the account, and the stack's admission policies do not let the helper take it over.
       const found = isForbidden(error) ? await this.#readAccount(namespace, signal) : undefined;
       if (found === undefined) throw error;
       return found;
     });
     if (!isOwn(this.#config, made.metadata.labels)) return this.#extendAccount(namespace, made, entries, signal);
     const { managedFields = [] } = (made as PartialObjectMetadata).metadata;
-    // Without admission policies: someone created the account since it was read, and the apply took it over. Its ownership is
+    // Without admission policies: someone has created the account, and the apply took it over. Its ownership is
     // given back here; the next reconciliation extends it like any other account.
     if (managedFields.some(({ manager }) => manager !== fieldManager)) {
       return this.#patchAccount(namespace, made, releaseOwnershipPatch(this.#config, made), signal);
@@ -160,10 +162,10 @@ export class Writer {
   }
 
   /** Repeats a read and write when another write came in between, so that neither write is lost. */
-  async #retryOnConflict(work: () => Promise<Outcome>): Promise<Outcome> {
+  async #retryOnConflict(work: (attempt: number) => Promise<Outcome>): Promise<Outcome> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await work();
+        return await work(attempt);
       } catch (error) {
         if (!isConflict(error) || attempt === maxAttempts) throw error;
       }

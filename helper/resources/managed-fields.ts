@@ -2,7 +2,7 @@
 // https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
 import type { OwnerReference } from "./owners.ts";
 import type { Secret } from "./types.ts";
-import { fieldManager } from "../shared/ownership.ts";
+import { fieldManager, updateManager } from "../shared/ownership.ts";
 import { asRecord, isString, asArray } from "../runtime/shape.ts";
 import type { ManagedFields } from "../kube/types.ts";
 
@@ -32,7 +32,7 @@ export const managedFieldsOf = (secret: Secret, owners: readonly OwnerReference[
   const references = Object.fromEntries(owners.map(({ uid }) => [`k:${JSON.stringify({ uid })}`, {}]));
   const metadata = { ...fields["f:metadata"], ...(owners.length > 0 && { "f:ownerReferences": references }) };
   return {
-    manager: fieldManager,
+    manager: updateManager,
     operation: "Update",
     apiVersion: secret.apiVersion,
     fieldsType: "FieldsV1",
@@ -56,12 +56,12 @@ export interface Ownership {
 /** `entries` is `metadata.managedFields`, in which any value may be invalid. */
 export function compareOwnership(entries: unknown, wanted: Fields): Ownership {
   const all = asArray(entries).map((entry): ManagedFields => asRecord(entry));
-  // Fields that a PUT has changed belong to its Update, the others to the apply that created the object.
-  const own = all.filter(({ manager }) => manager === fieldManager).map(({ fieldsV1 }) => asRecord(fieldsV1));
-  const others = all.filter(({ manager }) => manager !== fieldManager);
+  // After an update of a shared object some fields are part of that, and the others of an apply.
+  const own = all.filter(isOwnEntry).map(({ fieldsV1 }) => asRecord(fieldsV1));
+  const others = all.filter((entry) => !isOwnEntry(entry));
   const isIntact = containFields(own, wanted);
   return {
-    modifiedBy: isIntact ? undefined : (lastOf(others) ?? (own.length > 1 ? fieldManager : "an unknown field manager")),
+    modifiedBy: isIntact ? undefined : lastOf(others),
     isShared: others.length > 0,
     removal: isIntact && others.length > 0 ? removalOf(own, wanted) : "",
   };
@@ -77,12 +77,15 @@ function containFields(trees: readonly Readonly<Record<string, unknown>>[], want
   return true;
 }
 
+/** Whether the helper has written it: it applies under one name and updates under another, so that it knows who uses only one of them. */
+const isOwnEntry = ({ manager, operation }: ManagedFields): boolean =>
+  (manager === fieldManager && operation === "Apply") || (manager === updateManager && operation === "Update");
+
 /** The manager that wrote last. */
-function lastOf(entries: readonly ManagedFields[]): string | undefined {
+function lastOf(entries: readonly ManagedFields[]): string {
   const timeOf = ({ time }: ManagedFields): string => (isString(time) ? time : "");
   const [last] = [...entries].sort((a, b) => timeOf(b).localeCompare(timeOf(a)));
-  if (last === undefined) return undefined;
-  return isString(last.manager) ? last.manager.slice(0, maxName) : "an unknown field manager";
+  return isString(last?.manager) ? last.manager.slice(0, maxName) : "an unknown field manager";
 }
 
 /** The maps of a secret whose keys the helper writes, by their path in a tree of fields. */

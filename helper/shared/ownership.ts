@@ -3,6 +3,9 @@
 /** The field manager of everything that the helper applies. */
 export const fieldManager = "ecr-helper";
 
+/** The field manager of what the helper replaces or patches in a secret that exists. */
+export const updateManager = "ecr-helper-refresh";
+
 /** Prefix of the keys of all annotations that only the helper writes. */
 export const annotationPrefix = "ecr-helper/";
 

@@ -77,15 +77,15 @@ describe("the managed fields of a secret", () => {
   });
 
   it("may be part of an apply and, where an update has changed them, part of that", () => {
-    const updated = by("ecr-helper", "2026-11-23T11:00:00Z");
-    assert.equal(conflictingManager([updated, without(["f:data", "f:password"])], wanted), undefined);
-    assert.equal(conflictingManager([updated, without(["f:data"])], wanted), "ecr-helper");
+    const updated = by("ecr-helper-refresh", "2026-11-23T11:00:00Z");
+    assert.equal(conflictingManager([updated, without(["f:data", "f:password"])]), undefined);
+    assert.equal(conflictingManager([updated, without(["f:data"])]), "an unknown field manager");
   });
 
   it("are all the helper's after a replacement", () => {
     const entry = managedFieldsOf(secret, [ownerReference("one", "the-uid")]);
     assert.deepEqual(entry, {
-      manager: "ecr-helper",
+      manager: "ecr-helper-refresh",
       operation: "Update",
       apiVersion: "v1",
       fieldsType: "FieldsV1",
