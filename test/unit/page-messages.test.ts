@@ -20,6 +20,7 @@ const messagesOfOthers = new Set([
   "does not exist in the registry",
   "EntityAlreadyExists",
   "ERR_HTTP2",
+  "failed to load checkpoint: EOF",
   "failed to connect to any docker daemon",
   "incorrect passphrase",
   "is not authorized to perform: ACTION",
