@@ -162,7 +162,8 @@ export class Controller {
     const name = formatRef(object);
     const text = `${name} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
     log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object: name, outcome });
-    if (drift !== undefined) this.#failures.repaired(namespace, object, drift);
+    // Where nothing was written, the cache was behind, or somebody else has put it back.
+    if (drift !== undefined && outcome !== "unchanged") this.#failures.repaired(namespace, object, drift);
     else if (outcome === "removed") this.#failures.removed(namespace, object);
     else this.#failures.written(namespace, object);
   }

@@ -5,6 +5,7 @@ import type { SyncState } from "../../helper/cache/informers.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { Controller } from "../../helper/controller/controller.ts";
 import type { ControllerDependencies } from "../../helper/controller/dependencies.ts";
+import type { Outcome } from "../../helper/controller/writer.ts";
 import { ForeignObjectError } from "../../helper/controller/terminal-errors.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import { formatRef } from "../../helper/kube/object-ref.ts";
@@ -75,6 +76,9 @@ export class ControllerSimulation {
     const syncStateOf = (namespace: string): SyncState => this.#syncStateOf(namespace);
     this.controller = new Controller(this.#config, cache, syncStateOf, dependencies, this.#end.signal);
   }
+
+  /** What a write to a service account does. */
+  readonly account: { outcome: Outcome } = { outcome: "created" };
 
   readonly stop = (): void => this.#end.abort();
 
@@ -177,7 +181,7 @@ export class ControllerSimulation {
       applyAccount: async (namespace, entries) => {
         this.#record(`apply builder-sa in ${namespace}`);
         this.#watch.setAccount(namespace, entries);
-        return Promise.resolve("created");
+        return Promise.resolve(this.account.outcome);
       },
       releaseAccount: async (namespace) => {
         this.#record(`release builder-sa in ${namespace}`);

@@ -24,6 +24,15 @@ describe("an outside change", () => {
     assert.deepEqual(writes, ["0 apply builder-sa in a"]);
   });
 
+  it("is no repair where somebody else was faster and nothing was left to write", async () => {
+    const { newToken, loseEntries, account, drifted, lines } = simulate();
+    await newToken();
+    account.outcome = "unchanged";
+    await loseEntries("a");
+    assert.deepEqual(drifted, []);
+    assert.ok(!lines.some((line) => line.includes("it was put back")), lines.join("\n"));
+  });
+
   it("is reverted with increasing delay when it is repeated at once, and one Event says so", async () => {
     const { writes, newToken, change, clock, warned, stop } = simulate();
     await newToken();
