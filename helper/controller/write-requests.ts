@@ -15,7 +15,7 @@ export function rewriteRequest(path: string, secret: DesiredSecret, seen: Cached
   const query = `fieldManager=${updateManager}&${skipFieldWarnings}`;
   if (!seen.isShared) return { method: "PUT", path: `${path}?${query}`, body: secret.toReplace(seen.version) };
   // Only an apply takes over a field that somebody else has written with the right value.
-  if (seen.modifiedBy !== undefined) return applyRequest(path, secret.toApply(seen.version), true);
+  if (seen.modifiedBy !== undefined) return applyRequest(path, secret.toApply(seen), true);
   const contentType = "application/strategic-merge-patch+json";
   return { method: "PATCH", path: `${path}?${query}`, contentType, body: secret.toPatch(seen) };
 }

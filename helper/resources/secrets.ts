@@ -98,18 +98,25 @@ export const desiredSecrets = (
       revision: secret.metadata.annotations?.[annotations.revision] ?? "",
       owners: ownerUids(config, owners),
       size: Object.values(secret.data).reduce((sum, value) => sum + Buffer.byteLength(value, "base64"), 0),
-      toApply: atVersion(owned),
-      toReplace: atVersion(withManagedFields(owned, owners)),
+      toApply: (seen) => encodeFor(owned, seen),
+      toReplace: encodeOnce(withManagedFields(owned, owners)),
       toPatch: (seen) => JSON.stringify(patchOf(secret, owners, seen)),
     };
   });
 
-/** Encodes an object once. The returned function adds the version of the only object that the API server may write it to. */
-function atVersion(object: Secret): (version?: number) => string {
-  const json = JSON.stringify(object);
+/** The JSON of an object, or of it with the uid and the version of the only one that the API server may write it to. */
+const encodeFor = (object: Secret, seen?: Pick<Patched, "uid" | "version">): string =>
+  JSON.stringify(
+    seen === undefined
+      ? object
+      : { ...object, metadata: { ...object.metadata, uid: seen.uid, resourceVersion: String(seen.version) } },
+  );
+
+/** Encodes an object once. The returned function adds the version of the only one that the API server may replace by it. */
+function encodeOnce(object: Secret): (version: number) => string {
   const start = '{"metadata":{';
-  const rest = json.slice(start.length);
-  return (version) => (version === undefined ? json : `${start}"resourceVersion":"${String(version)}",${rest}`);
+  const rest = JSON.stringify(object).slice(start.length);
+  return (version) => `${start}"resourceVersion":"${String(version)}",${rest}`;
 }
 
 /** With its managed fields, all as the helper's: otherwise what a PUT leaves the same stays part of an earlier apply. */

@@ -20,16 +20,17 @@ export interface DesiredSecret {
   readonly size: number;
   /** The uids of its owners, as `ownerUids` writes them. */
   readonly owners: string;
-  /** The body of an apply, as JSON: to any object, or to one of this version only. */
-  readonly toApply: (version?: number) => string;
+  /** The body of an apply, as JSON: to any object, or only to this one as it was seen. */
+  readonly toApply: (seen?: Pick<Patched, "uid" | "version">) => string;
   /** The body of a PUT, as JSON, for an object of this version that nobody but the helper has written. */
   readonly toReplace: (version: number) => string;
   /** The strategic merge patch, as JSON, for an object that others have written, too: it makes nothing of theirs different. */
   readonly toPatch: (seen: Patched) => string;
 }
 
-/** An object that is patched: its version, the uids of its owners, and the patch that removes what is not wanted any more. */
+/** An object that is patched: its uid, its version, the uids of its owners, and the patch that removes what is not wanted any more. */
 export interface Patched {
+  readonly uid: string;
   readonly version: number;
   readonly owners: string;
   readonly removal: string;

@@ -43,7 +43,7 @@ const authsOf = (found: Secret | undefined): Record<string, object> =>
 /** The first secret, as it is written, and the body of a write. */
 const [first = assert.fail()] = desiredSecrets(config, both, exampleOwners(config));
 interface Body extends Omit<Secret, "metadata"> {
-  metadata: Secret["metadata"] & { resourceVersion?: string };
+  metadata: Secret["metadata"] & { uid?: string; resourceVersion?: string };
 }
 
 /** The annotations for Knative and Tekton. */
@@ -173,10 +173,11 @@ describe("a secret's revision", () => {
     assert.equal(new Set(all.map(([first]) => first)).size, all.length);
   });
 
-  it("is part of the JSON to apply, which can be limited to one version of an object", () => {
+  it("is part of the JSON to apply, which can be limited to one object as it was seen", () => {
     const { metadata } = JSON.parse(first.toApply()) as Body;
     assert.equal(metadata.annotations?.["ecr-helper/revision"], first.revision);
-    assert.deepEqual((JSON.parse(first.toApply(7)) as Body).metadata, { resourceVersion: "7", ...metadata });
+    const limited = JSON.parse(first.toApply({ uid: "the-uid", version: 7 })) as Body;
+    assert.deepEqual(limited.metadata, { uid: "the-uid", resourceVersion: "7", ...metadata });
   });
 });
 
@@ -198,7 +199,7 @@ describe("a secret that is written again", () => {
   it("is patched without what was written before, and without owners that are lost", () => {
     const removal = JSON.stringify({ metadata: { annotations: { "tekton.dev/docker-9": null } }, data: { old: null } });
     const owners = [exampleUid(0), exampleUid(7)].join();
-    const { metadata, data } = JSON.parse(first.toPatch({ version: 7, owners, removal })) as Body;
+    const { metadata, data } = JSON.parse(first.toPatch({ uid: "", version: 7, owners, removal })) as Body;
     const applied = JSON.parse(first.toApply()) as Body;
     const { ownerReferences = [], annotations, labels } = applied.metadata;
     assert.deepEqual(metadata, {
