@@ -98,6 +98,7 @@ class Helper {
       writes: createKubeClient({ ...observed, mayWrite: () => this.#elector.isLeading() }),
       warn: this.#warn,
       prepared: () => this.#elector.notify(),
+      hasWritten: () => this.#status.hasWritten(),
       log,
       metrics: this.#metrics,
       concurrency: () => limit.value,

@@ -1,4 +1,5 @@
 // The next helper, as this one's Deployment describes it.
+import { createHash } from "node:crypto";
 import { readConfig, type HelperConfig } from "../config/helper-config.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 
@@ -43,6 +44,13 @@ export const isSuccessorReady = ({ metadata, status = {} }: Deployment): boolean
   const { observedGeneration, replicas = 0, updatedReplicas = 0, readyReplicas = 0 } = status;
   return observedGeneration === metadata.generation && readyReplicas > replicas - updatedReplicas;
 };
+
+/** A hash of which objects a helper keeps, and where: one helper tells another by it what it has written. */
+export function keptHash(config: HelperConfig): string {
+  const { secretNames, ownSecretNames, serviceAccount, buildNamespaces, excludeNamespaces, namespaceSelector } = config;
+  const kept = [secretNames, ownSecretNames, serviceAccount, buildNamespaces, excludeNamespaces, namespaceSelector];
+  return createHash("sha256").update(JSON.stringify(kept)).digest("hex").slice(0, 16);
+}
 
 /** The only build namespaces that the successor keeps; undefined when patterns or a selector leave that to the successor. */
 export const keptBy = (successor: HelperConfig): ReadonlySet<string> | undefined =>

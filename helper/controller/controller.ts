@@ -44,8 +44,11 @@ export class Controller {
     this.#planner = new Planner(config, cache);
     this.#failures = new FailureTracker(dependencies);
     this.#expiryLog = new ExpiryLog(config, cache, this.#states, dependencies.log);
-    const options = { ...dependencies, idle: () => this.#expiryLog.report() };
-    this.#queue = new WorkQueue(async (namespace) => this.#reconcile(namespace), options);
+    const idle = (): void => {
+      this.#expiryLog.report();
+      dependencies.idle();
+    };
+    this.#queue = new WorkQueue(async (namespace) => this.#reconcile(namespace), { ...dependencies, idle });
     signal.addEventListener("abort", () => void this.#queue.close());
   }
 
@@ -157,9 +160,8 @@ export class Controller {
   }
 
   #recordSuccess(namespace: string, { object, drift }: Action, outcome: Outcome): void {
-    const { metrics, log } = this.#dependencies;
+    const [name, { metrics, log }] = [formatRef(object), this.#dependencies];
     metrics.applied(object, outcome);
-    const name = formatRef(object);
     const text = `${name} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
     log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object: name, outcome });
     // Where nothing was written, the cache was behind, or somebody else has put it back.

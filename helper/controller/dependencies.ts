@@ -7,6 +7,8 @@ import type { Writer } from "./writer.ts";
 export interface ControllerDependencies extends FailureTrackerDependencies {
   readonly writer: Pick<Writer, "writeSecret" | "removeSecret" | "applyAccount" | "releaseAccount">;
   readonly metrics: FailureTrackerDependencies["metrics"] & Pick<Metrics, "applied">;
+  /** Called when nothing is due any more. */
+  readonly idle: () => void;
   /** How many namespaces may be reconciled at a time. */
   readonly concurrency: () => number;
 }

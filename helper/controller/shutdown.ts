@@ -1,8 +1,8 @@
-// What a helper does when it ends. After a restart, or when only the Deployment is deleted, everything stays as it is. When the stack
-// is destroyed, or the next helper will keep fewer objects, this helper still has the rights to remove what no helper would look
-// after any more.
+// What a helper removes when it ends, or is lent the Lease to. After a restart, or when only the Deployment is deleted, everything
+// stays as it is. When the stack is destroyed, or the next helper keeps fewer objects, this helper still has the rights to remove
+// what no helper would look after any more.
 import type { ClusterCache } from "../cache/cluster-cache.ts";
-import { deploymentPath, isSuccessorReady, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
+import { deploymentPath, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { undefinedIfNotFound } from "../kube/errors.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
@@ -15,15 +15,18 @@ import type { Writer } from "./writer.ts";
 
 /** The timeout for reading the Deployment, in milliseconds: an unreachable API server must not delay the end of the helper. */
 const readTimeout = 700;
-/** How long a helper that ends may clean up, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
+/** How long a helper may clean up, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
 export const cleanupTimeout = 25_000;
 const concurrency = 32;
 
-/** The next helper: its configuration, and whether one is ready, so that what it keeps under other names is there. */
+/** The next helper: its configuration, and whether one has written everything, so that what it keeps under other names is there. */
 interface NextHelper {
   readonly config: HelperConfig;
-  readonly isReady: boolean;
+  readonly hasWritten: boolean;
 }
+
+/** Whether a helper with the configuration that the Deployment has now has written everything. */
+export type HasWritten = (deployment: Deployment, next: HelperConfig) => boolean;
 
 /** What follows this helper: another one, one that nothing is known about yet, or none. */
 type Successor = NextHelper | "unknown" | "none";
@@ -38,11 +41,11 @@ type CleanUp = (writer: Writer, signal: AbortSignal) => Promise<void>;
 export async function planCleanUp(
   config: HelperConfig,
   cache: ClusterCache,
-  kube: Kube,
-  log: Log,
+  { kube, log }: { readonly kube: Kube; readonly log: Log },
+  hasWritten: HasWritten,
 ): Promise<CleanUp | undefined> {
   try {
-    const successor = await readSuccessor(config, kube);
+    const successor = await readSuccessor(config, kube, hasWritten);
     if (successor === "unknown") {
       log("info", "the stack still exists without this Deployment: nothing is removed");
       return undefined;
@@ -81,12 +84,14 @@ async function performCleanups(
 }
 
 /** Rejects when the API server does not answer, or when the Deployment's configuration cannot be parsed. */
-async function readSuccessor(config: HelperConfig, kube: Kube): Promise<Successor> {
+async function readSuccessor(config: HelperConfig, kube: Kube, hasWritten: HasWritten): Promise<Successor> {
   const read = async <T>(path: string): Promise<T | undefined> =>
     undefinedIfNotFound(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(readTimeout) }));
   const found = await read<Deployment>(deploymentPath(config));
-  if (found !== undefined && found.metadata.deletionTimestamp === undefined)
-    return { config: successorOf(config, found), isReady: isSuccessorReady(found) };
+  if (found !== undefined && found.metadata.deletionTimestamp === undefined) {
+    const next = successorOf(config, found);
+    return { config: next, hasWritten: hasWritten(found, next) };
+  }
   // The Deployment may have been deleted by hand, or be being replaced. Only destroying the stack deletes the marker before it.
   const marker = await read(`/apis/rbac.authorization.k8s.io/v1/clusterroles/${config.marker}`);
   return marker === undefined ? "none" : "unknown";
@@ -124,7 +129,7 @@ function planCleanups(config: HelperConfig, cache: ClusterCache, successor: Next
 
 /**
  * Creates the test of whether an object in a namespace stays, because the successor keeps it. What it keeps under another name stays
- * as well until the successor is ready: in a rollout that fails this is all that the namespace has.
+ * as well until the successor has written everything: in a rollout that fails this is all that the namespace has.
  */
 function createKeptTest(
   config: HelperConfig,
@@ -137,7 +142,7 @@ function createKeptTest(
   return (namespace, object) => {
     const isOwn = namespace === config.namespace;
     const isBuild = namespaces?.has(namespace) !== false;
-    if (!objects.has(formatRef(object))) return !successor.isReady && (isBuild || isOwn);
+    if (!objects.has(formatRef(object))) return !successor.hasWritten && (isBuild || isOwn);
     return isBuild || (isOwn && object.kind === "Secret" && ownSecretNames.includes(object.name));
   };
 }

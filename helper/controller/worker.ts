@@ -1,6 +1,7 @@
 // What a helper does with the Lease and without it: the one that holds it keeps the tokens and all namespaces, the others only prepare.
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { Informers } from "../cache/informers.ts";
+import { keptHash } from "../cache/successor.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { accessDeniedHint } from "../ecr/access-denied.ts";
 import { ecrTokenSource } from "../ecr/client.ts";
@@ -9,22 +10,21 @@ import { requestMissingTokens, runTokenRefresher } from "../ecr/token-refresher.
 import { newerTokens, type Tokens } from "../ecr/token.ts";
 import { leaseTimes } from "../election/lease.ts";
 import type { Term } from "../election/term.ts";
-import type { Kube, KubeClient, PartialObjectMetadata } from "../kube/types.ts";
+import type { PartialObjectMetadata } from "../kube/types.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { NamespaceState } from "../observability/status.ts";
+import { Cleaner, writeUntilLost, type CleanerDependencies } from "./cleaner.ts";
 import { Controller } from "./controller.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
 import { restoreTokens } from "./restore-tokens.ts";
-import { cleanupTimeout, planCleanUp } from "./shutdown.ts";
 import { Writer } from "./writer.ts";
 
 /** What the worker acts through. */
-export interface WorkerDependencies extends Omit<ControllerDependencies, "writer" | "metrics"> {
+export interface WorkerDependencies
+  extends Omit<ControllerDependencies, "writer" | "metrics" | "idle">, CleanerDependencies {
   readonly metrics: Metrics;
-  /** Reads, in every state. */
-  readonly kube: Kube;
-  /** Writes, which only the holder of the Lease may do. */
-  readonly writes: KubeClient;
+  /** Whether everything was written, so that the last helper can remove what this one does not keep. */
+  readonly hasWritten: () => boolean;
   /** Called when tokens arrive while the helper stands by. */
   readonly prepared: () => void;
 }
@@ -42,6 +42,7 @@ export class Worker {
   readonly #informers: Informers;
   readonly #dependencies: WorkerDependencies;
   readonly #writer: Writer;
+  readonly #cleaner: Cleaner;
   readonly #tokenSource;
   readonly #tokenNames: readonly string[];
   #tokens: Tokens = new Map();
@@ -53,6 +54,7 @@ export class Worker {
     [this.#config, this.#cache, this.#informers, this.#dependencies] = [config, cache, informers, dependencies];
     this.#tokenNames = [...config.tokenRequests.keys()];
     this.#writer = new Writer(dependencies.writes, config, cache);
+    this.#cleaner = new Cleaner(config, cache, dependencies, this.#writer);
     this.#tokenSource = ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? "");
   }
 
@@ -95,56 +97,49 @@ export class Worker {
   }
 
   /**
-   * Works until the term is lost or wanted, or `stop` aborts, and gives the Lease up. Resolves to whether it has seen to what the
-   * next helper will not keep. Never rejects.
+   * Works until the term is lost or wanted, or `stop` aborts, and gives the Lease up. Where it was lent, only cleans up. Resolves to
+   * whether it has seen, at its end, to what the next helper will not keep. Never rejects.
    */
   async work(term: Term, stop: AbortSignal): Promise<boolean> {
+    const { lentFor } = term;
+    if (lentFor !== undefined) {
+      await this.#cleaner.cleanUpForLender(term, lentFor);
+      return stop.aborted;
+    }
+    const lend = await this.#keep(term, stop);
+    const isLast = stop.aborted && term.isValid();
+    if (isLast) await this.#cleaner.cleanUpAtEnd(term);
+    const cleansUp = !isLast && term.wanted.aborted && term.isValid() && (await this.#cleaner.isNeededLater());
+    await term.end(lend ? { cleansUp, written: keptHash(this.#config) } : { cleansUp });
+    return isLast;
+  }
+
+  /** Removes what the next helper does not keep, for a helper that ended while another one worked. Never rejects. */
+  async cleanUp(acquire: () => Promise<Term | undefined>): Promise<void> {
+    await this.#cleaner.borrowAndCleanUp(acquire);
+  }
+
+  /** Keeps the tokens and all namespaces until the Lease has to be given up. Resolves to whether it is to be lent to the cleaner. */
+  async #keep(term: Term, stop: AbortSignal): Promise<boolean> {
     this.#preparation?.abort();
-    const writing = this.#writeUntilLost(term);
-    this.#dependencies.log("info", "holds the lease, and works");
+    const { writes, metrics, log, hasWritten } = this.#dependencies;
+    const [writing, finished] = [writeUntilLost(writes, term), new AbortController()];
+    log("info", "holds the lease, and works");
+    const idle = (): void => {
+      if (term.cleaner !== "" && hasWritten()) finished.abort();
+    };
     const syncStateOf = this.#informers.syncStateOf.bind(this.#informers);
-    const dependencies = { ...this.#dependencies, writer: this.#writer };
+    const dependencies = { ...this.#dependencies, writer: this.#writer, idle };
     const controller = new Controller(this.#config, this.#cache, syncStateOf, dependencies, writing.signal);
     this.#controller = controller;
-    await this.#refresh(controller, AbortSignal.any([stop, term.wanted, term.lost]));
+    await this.#refresh(controller, AbortSignal.any([stop, term.wanted, term.lost, finished.signal]));
     await Promise.race([controller.close(), this.#drainTime(writing.signal, stop)]);
     writing.abort();
     this.#controller = undefined;
     // A helper that lost the Lease before it had every token prepares once more.
     this.#preparation = undefined;
-    this.#dependencies.metrics.clearTokenExpiry();
-    const isLast = stop.aborted && term.isValid();
-    if (isLast) await this.#cleanUp(term, AbortSignal.timeout(cleanupTimeout));
-    await term.end();
-    return isLast;
-  }
-
-  /**
-   * Removes what the next helper will not keep, for a helper that ended while another one worked. `acquire` resolves to a term;
-   * undefined where it could not be acquired. Never rejects.
-   */
-  async cleanUp(acquire: () => Promise<Term | undefined>): Promise<void> {
-    const limit = AbortSignal.timeout(cleanupTimeout);
-    if ((await this.#planCleanUp()) === undefined) return;
-    const term = await acquire();
-    if (term === undefined)
-      return void this.#dependencies.log("warn", "nothing was removed: the lease could not be acquired in time");
-    this.#writeUntilLost(term);
-    // The next helper may be another one by now.
-    await this.#cleanUp(term, limit);
-    await term.end({ back: true });
-  }
-
-  /** Cuts the connections for writes when the term is lost. The returned controller then aborts, or is aborted to end the writes. */
-  #writeUntilLost(term: Term): AbortController {
-    const writing = new AbortController();
-    const cut = (): void => {
-      writing.abort(term.lost.reason);
-      this.#dependencies.writes.reset();
-    };
-    term.lost.addEventListener("abort", cut, { once: true });
-    if (term.lost.aborted) cut();
-    return writing;
+    metrics.clearTokenExpiry();
+    return finished.signal.aborted && !stop.aborted;
   }
 
   /** Resolves when the Lease has to be given up, or when the signal aborts because no write is left. */
@@ -152,17 +147,6 @@ export class Worker {
     const { clock } = this.#dependencies;
     if (!stop.aborted) await clock.sleep(drainTimeout.handover, AbortSignal.any([writing, stop]));
     if (stop.aborted) await clock.sleep(drainTimeout.end, writing);
-  }
-
-  async #cleanUp(term: Term, limit: AbortSignal): Promise<void> {
-    await (
-      await this.#planCleanUp()
-    )?.(this.#writer, AbortSignal.any([limit, term.lost]));
-  }
-
-  async #planCleanUp(): ReturnType<typeof planCleanUp> {
-    const { kube, log } = this.#dependencies;
-    return planCleanUp(this.#config, this.#cache, kube, log);
   }
 
   async #refresh(controller: Controller, signal: AbortSignal): Promise<void> {

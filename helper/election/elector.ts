@@ -2,6 +2,7 @@
 import type { HelperConfig } from "../config/helper-config.ts";
 import { shouldLog } from "../runtime/backoff.ts";
 import { errorMessage } from "../shared/messages.ts";
+import { takenLease } from "./handover.ts";
 import { LeaseClient, type ElectionDependencies } from "./lease-client.ts";
 import { leaseTimes, microTime, releaseTimeout, type LeaseRecord } from "./lease.ts";
 import { Term, type Moment } from "./term.ts";
@@ -57,8 +58,8 @@ export class Elector {
     return this.#term?.isValid() === true;
   }
 
-  /** The holder and its pod template; undefined while that is not known, or nobody is. */
-  get holder(): Pick<LeaseRecord, "holder" | "template"> | undefined {
+  /** The holder, its pod template and who has to clean up; undefined while that is not known, or nobody holds it. */
+  get holder(): Pick<LeaseRecord, "holder" | "template" | "cleaner"> | undefined {
     const { record } = this.#lease;
     return record === undefined || record.holder === "" ? undefined : record;
   }
@@ -115,15 +116,18 @@ export class Elector {
     }
   }
 
-  /** Has nobody wait for a pod that ends: it asks no more, and gives up what it was handed meanwhile. Never rejects. */
+  /** Has nobody wait for a pod that ends: it asks no more, cleans up no more, and gives up what it was handed meanwhile. Never rejects. */
   async #withdraw(signal: AbortSignal): Promise<void> {
     const withoutThis = (pod: string): string => (pod === this.#config.pod ? "" : pod);
     try {
       for (;;) {
         const { record } = this.#lease;
-        if (record === undefined || ![record.holder, record.candidate].includes(this.#config.pod)) return;
-        const rest = { holder: withoutThis(record.holder), candidate: withoutThis(record.candidate) };
-        if (await this.#lease.write({ ...record, ...rest }, signal)) return;
+        if (record === undefined) return;
+        const { holder, candidate, cleaner } = record;
+        if (![holder, candidate, cleaner].includes(this.#config.pod)) return;
+        const rest = { holder: withoutThis(holder), candidate: withoutThis(candidate), cleaner: withoutThis(cleaner) };
+        const written = cleaner === this.#config.pod ? "" : record.written;
+        if (await this.#lease.write({ ...record, ...rest, written }, signal)) return;
       }
     } catch (error) {
       this.#dependencies.log("warn", `the lease could not be given up, and ends by itself: ${errorMessage(error)}`);
@@ -144,21 +148,14 @@ export class Elector {
     const { clock } = this.#dependencies;
     const sent: Moment = { now: clock.now(), uptime: clock.uptime() };
     const { record } = this.#lease;
-    const time = microTime(sent.now);
     const isGiven = record?.holder === this.#config.pod;
-    const taken: LeaseRecord = {
-      holder: this.#config.pod,
-      template: this.#config.template,
-      candidate: "",
-      acquiredAt: time,
-      renewedAt: time,
-      transitions: (record?.transitions ?? -1) + 1,
-    };
+    const taken = takenLease(this.#config, record, microTime(sent.now));
     if (!(await this.#lease.write(taken, signal))) return undefined;
     this.#failures = 0;
     const giver = isGiven && this.#lastOther !== "" ? this.#lastOther : undefined;
     this.#lastOther = "";
     return new Term(this.#config, this.#lease, this.#dependencies, sent, {
+      taken,
       giver,
       grants: (pod) => clock.uptime() - (this.#grants.get(pod) ?? -Infinity) >= secondGrantDelay,
       granted: (pod) => void this.#grants.set(pod, clock.uptime()),

@@ -26,10 +26,14 @@ export const releaseTimeout = 700;
 export interface LeaseRecord {
   /** The pod that holds it; "" for none. */
   readonly holder: string;
-  /** The pod template of the holder, by its hash. */
+  /** The pod template of the holder, by its hash; while the Lease is lent, that of the pod that lent it. */
   readonly template: string;
   /** The pod that asks the holder for the Lease; "" for none. */
   readonly candidate: string;
+  /** The pod that the holder lends the Lease to once it has written everything, to remove what the holder does not keep; "" for none. */
+  readonly cleaner: string;
+  /** While the Lease is lent: what the pod that lent it keeps and has written, by a hash; otherwise "". */
+  readonly written: string;
   /** When the holder acquired and renewed it, by the holder's clock: only whether they change counts. */
   readonly acquiredAt: string;
   readonly renewedAt: string;
@@ -39,6 +43,8 @@ export interface LeaseRecord {
 
 const templateKey = `${annotationPrefix}template`;
 const candidateKey = `${annotationPrefix}candidate`;
+const cleanerKey = `${annotationPrefix}cleaner`;
+const writtenKey = `${annotationPrefix}written`;
 
 /** The path of the helpers' Lease, which has the name of their Deployment. */
 export const leasePath = (config: HelperConfig): string => `${leasesPath(config)}/${config.deployment}`;
@@ -60,6 +66,8 @@ export function readLease(lease: KubeObject): LeaseRecord {
     holder: textOf(spec["holderIdentity"]),
     template: textOf(annotations[templateKey]),
     candidate: textOf(annotations[candidateKey]),
+    cleaner: textOf(annotations[cleanerKey]),
+    written: textOf(annotations[writtenKey]),
     acquiredAt: textOf(spec["acquireTime"]),
     renewedAt: textOf(spec["renewTime"]),
     transitions: numberOf(spec["leaseTransitions"]),
@@ -82,8 +90,10 @@ export function leaseObject(
   ownerReferences: readonly object[],
   version: LeaseVersion | undefined,
 ): object {
-  const { holder, template, candidate, acquiredAt, renewedAt, transitions } = record;
-  const annotations = { [templateKey]: template, ...(candidate === "" ? {} : { [candidateKey]: candidate }) };
+  const { holder, template, candidate, cleaner, written, acquiredAt, renewedAt, transitions } = record;
+  const optional = { [candidateKey]: candidate, [cleanerKey]: cleaner, [writtenKey]: written };
+  const given = Object.entries(optional).filter(([, value]) => value !== "");
+  const annotations = { [templateKey]: template, ...Object.fromEntries(given) };
   return {
     apiVersion: "coordination.k8s.io/v1",
     kind: "Lease",

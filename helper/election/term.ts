@@ -1,6 +1,7 @@
 // The time during which a helper holds the Lease: it renews it, and alone writes.
 import type { HelperConfig } from "../config/helper-config.ts";
 import { errorMessage } from "../shared/messages.ts";
+import { isLentTo, passedOn, type TermEnd } from "./handover.ts";
 import type { ElectionDependencies, LeaseClient } from "./lease-client.ts";
 import { leaseTimes, microTime, releaseTimeout, type LeaseRecord } from "./lease.ts";
 
@@ -12,6 +13,8 @@ export interface Moment {
 
 /** Whom the holder hands the Lease over to. */
 export interface Handover {
+  /** The Lease as it was acquired. */
+  readonly taken: LeaseRecord;
   /** The pod that handed it over to this one; undefined where it was free. */
   readonly giver: string | undefined;
   /** Whether it is handed over to a pod that asks. */
@@ -61,6 +64,19 @@ export class Term {
     return this.#wanted.signal;
   }
 
+  /** For a Lease that was lent for a clean-up: what the helper that lent it keeps, by its hash. Undefined in any other term. */
+  get lentFor(): string | undefined {
+    const { taken } = this.#handover;
+    return isLentTo(this.#config.pod, taken) ? taken.written : undefined;
+  }
+
+  /** The pod that the Lease has to be lent to once everything is written; "" for none. */
+  get cleaner(): string {
+    const { taken } = this.#handover;
+    // One that has ended has taken its name away. A name that somebody else has put there does not count.
+    return this.lentFor === undefined && this.#lease.record?.cleaner === taken.cleaner ? taken.cleaner : "";
+  }
+
   /**
    * Whether the holder may write at this very moment. It is asked before each write, and not only told by a timer: a process that
    * was stopped continues where it was.
@@ -69,11 +85,8 @@ export class Term {
     return !this.#lost.signal.aborted && !this.#ended.signal.aborted && this.#sinceRenewal() < leaseTimes.renewDeadline;
   }
 
-  /**
-   * Gives the Lease up: to the helper that asked for it, with `back` to the one that had handed it over, or else to any. Never
-   * rejects. Nothing may be written afterwards.
-   */
-  async end({ back = false } = {}): Promise<void> {
+  /** Gives the Lease up: to the helper that asks for it, or else as `how` says. Never rejects. Nothing may be written afterwards. */
+  async end(how: TermEnd = {}): Promise<void> {
     this.#stopListening();
     const wasValid = this.isValid();
     this.#ended.abort();
@@ -82,7 +95,7 @@ export class Term {
     if (!wasValid) return;
     const { log } = this.#dependencies;
     try {
-      const next = await this.#giveUp(back);
+      const next = await this.#giveUp(how);
       if (next !== undefined) log("info", next === "" ? "gave up the lease" : `handed the lease over to ${next}`);
     } catch (error) {
       log("warn", `the lease could not be given up, and ends by itself: ${errorMessage(error)}`);
@@ -90,18 +103,19 @@ export class Term {
   }
 
   /** Resolves to the next holder, "" for none, or undefined where the Lease was lost meanwhile. */
-  async #giveUp(back: boolean): Promise<string | undefined> {
+  async #giveUp(how: TermEnd): Promise<string | undefined> {
     const signal = AbortSignal.timeout(releaseTimeout);
+    const { pod } = this.#config;
     for (;;) {
       const { record } = this.#lease;
-      if (record?.holder !== this.#config.pod) return undefined;
-      const asks = this.#grants(record.candidate);
-      const next = asks ? record.candidate : back ? (this.#handover.giver ?? "") : "";
-      const now = microTime(this.#dependencies.clock.now());
-      const given = { ...record, holder: next, candidate: "", renewedAt: now, acquiredAt: now };
-      if (!(await this.#lease.write(given, signal))) continue;
-      if (asks) this.#handover.granted(next);
-      return next;
+      if (record?.holder !== pod) return undefined;
+      const grants = this.#grants(record.candidate);
+      const giver = this.#handover.giver ?? "";
+      const time = microTime(this.#dependencies.clock.now());
+      const given = passedOn(record, { pod, giver, cleaner: this.cleaner, grants }, how);
+      if (!(await this.#lease.write({ ...given, renewedAt: time, acquiredAt: time }, signal))) continue;
+      if (grants) this.#handover.granted(given.holder);
+      return given.holder;
     }
   }
 
@@ -136,7 +150,9 @@ export class Term {
   /** The Lease renewed. A pod that asks in vain is dropped: it may be gone, and others ask only where nobody does. */
   #renewal(record: LeaseRecord, { now }: Moment): LeaseRecord {
     const candidate = this.#grants(record.candidate) ? record.candidate : "";
-    return { ...record, template: this.#config.template, candidate, renewedAt: microTime(now) };
+    const { template, written } = this.#handover.taken;
+    const cleaner = this.lentFor === undefined ? this.cleaner : this.#config.pod;
+    return { ...record, template, candidate, cleaner, written, renewedAt: microTime(now) };
   }
 
   /** Looks at what the Lease says now. */

@@ -15,8 +15,11 @@ export interface StatusSource {
   readonly stalled: () => number;
   /** Whether the helper holds the Lease. */
   readonly isLeading: () => boolean;
-  /** The pod that holds the Lease, and the template that it was made from; undefined while nobody is known to. */
-  readonly holder: () => { readonly holder: string; readonly template: string } | undefined;
+  /**
+   * The pod that holds the Lease, the template of the one that works, and the pod that is to clean up once everything is written,
+   * "" for none; undefined while nobody is known to hold it.
+   */
+  readonly holder: () => { readonly holder: string; readonly template: string; readonly cleaner: string } | undefined;
   /** How long ago this helper handed the Lease over to one that asked for it, in milliseconds; Infinity if it has not. */
   readonly sinceHandOver: () => number;
   /** How many collections have not been listed yet. */
@@ -69,13 +72,19 @@ export class Status {
   /**
    * What the helper still waits for; undefined when it is ready. It waits for every token, issued to its own identity. If it holds
    * the Lease, it waits until every namespace was reconciled; a failing one does not matter unless it is the helper's own. If it
-   * stands by, it waits until it knows the cluster, and until a helper of its own pod template works. Once ready it stays ready.
+   * stands by, it waits until it knows the cluster, and until a helper of its own pod template works. Both wait until the last
+   * helper has cleaned up: afterwards its rights may be taken away. Once ready it stays ready.
    */
   readinessError(): string | undefined {
     if (this.#wasReady) return undefined;
     const missing = this.#missing();
     this.#wasReady = missing === undefined;
     return missing;
+  }
+
+  /** Whether the helper works, and has written everything under its own identity. */
+  hasWritten(): boolean {
+    return this.#source.isLeading() && this.#unfinished() === undefined;
   }
 
   /** Whether the helper works, every namespace is synced and no token has expired, at this moment. */
@@ -88,7 +97,9 @@ export class Status {
   }
 
   #missing(): string | undefined {
-    return this.#source.isLeading() ? this.#unfinished() : this.#notStandingBy();
+    const missing = this.#source.isLeading() ? this.#unfinished() : this.#notStandingBy();
+    const cleaner = this.#source.holder()?.cleaner ?? "";
+    return missing ?? (cleaner === "" ? undefined : `${cleaner}, of another pod template, has not cleaned up yet`);
   }
 
   #missingToken(): string | undefined {

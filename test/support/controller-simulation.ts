@@ -71,6 +71,7 @@ export class ControllerSimulation {
       },
       clock: this.clock,
       random: () => 0,
+      idle: () => undefined,
       concurrency: () => 32,
     };
     const syncStateOf = (namespace: string): SyncState => this.#syncStateOf(namespace);

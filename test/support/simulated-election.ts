@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { Elector, type Candidacy } from "../../helper/election/elector.ts";
+import type { TermEnd } from "../../helper/election/handover.ts";
 import type { Term } from "../../helper/election/term.ts";
 import type { Kube, KubeRequest } from "../../helper/kube/types.ts";
 import type { Clock } from "../../helper/runtime/clock.ts";
@@ -23,6 +24,10 @@ export class SimulatedHelper {
   candidacy: Candidacy = { isPrepared: () => true, asks: () => false, standsBy: () => undefined };
   term: Term | undefined;
   cleansUp = false;
+  /** Whether it has something to remove once the next one has written everything. */
+  isCleaner = false;
+  /** How often it was lent the Lease. */
+  lent = 0;
   /** Whether its watch tells nothing any more. */
   isWatchDead = false;
   /** How long its requests wait for their answers, in milliseconds. */
@@ -31,13 +36,14 @@ export class SimulatedHelper {
   #condition: Condition = "well";
   #resume: (() => void)[] = [];
   readonly #clock: VirtualClock;
+  readonly #own: Clock;
   readonly #lease: SimulatedLease;
   readonly #stop = new AbortController();
 
   constructor(name: string, clock: VirtualClock, lease: SimulatedLease, template = "t1") {
     [this.name, this.#clock, this.#lease] = [name, clock, lease];
     const config = readConfig({ ...helperEnvironment, ECR_HELPER_POD: name, ECR_HELPER_TEMPLATE: template });
-    const own: Clock = {
+    this.#own = {
       now: () => clock.now() + this.#skew,
       uptime: clock.uptime,
       after: (milliseconds, call) => clock.after(milliseconds, () => this.#whenRunning(call)),
@@ -49,7 +55,7 @@ export class SimulatedHelper {
     this.elector = new Elector(config, {
       kube: this.#kube,
       stream: (request) => this.#stream(request.signal),
-      clock: own,
+      clock: this.#own,
       random: () => 0.5,
       owners: () => [],
       log: (level, message) => void this.log.push([level, message]),
@@ -69,9 +75,7 @@ export class SimulatedHelper {
     while (!signal.aborted) {
       this.term = await this.elector.acquire(candidacy, signal);
       if (this.term === undefined) break;
-      const either = AbortSignal.any([this.term.lost, this.term.wanted, signal]);
-      if (!either.aborted) await new Promise((resolve) => either.addEventListener("abort", resolve, { once: true }));
-      await this.term.end();
+      await this.term.end(await this.#work(this.term, signal));
     }
     if (this.cleansUp) {
       this.term = await this.elector.acquire({ ...this.candidacy, asks: () => true }, following.signal);
@@ -79,6 +83,20 @@ export class SimulatedHelper {
     }
     following.abort();
     await followed;
+  }
+
+  /** Takes a second to clean up, or to write everything where the Lease has to be lent then; otherwise it works as long as it may. */
+  async #work(term: Term, signal: AbortSignal): Promise<TermEnd> {
+    if (term.lentFor !== undefined) {
+      this.lent++;
+      await this.#own.sleep(second, term.lost);
+      return { back: true };
+    }
+    const either = AbortSignal.any([term.lost, term.wanted, signal]);
+    await this.#own.sleep(second, either);
+    if (!either.aborted && term.cleaner !== "") return { written: "everything" };
+    await this.#own.sleep(Number.MAX_SAFE_INTEGER, either);
+    return { cleansUp: this.isCleaner && term.wanted.aborted };
   }
 
   /** Makes its clock wrong by so many milliseconds. */

@@ -22,7 +22,7 @@ describe("health", () => {
       states: new Map<string, NamespaceState>(),
       stalled: 0,
       isLeading: true,
-      holder: { holder: "another", template: "old" },
+      holder: { holder: "another", template: "old", cleaner: "" },
       unlisted: 0,
       sinceHandOver: Infinity,
       now: 0,
@@ -50,7 +50,7 @@ describe("health", () => {
   }
 
   it("is ready once every namespace was reconciled with a token of every region, and stays so", async () => {
-    const { is, ask } = helper();
+    const { is, status, ask } = helper();
     is.tokens.set("eu-west-1", token);
     assert.equal(await ask("/readyz"), "503 there is no authorization token for us-east-1 yet");
     is.tokens.set("us-east-1", { ...token, issuedAt: 0 });
@@ -61,8 +61,13 @@ describe("health", () => {
     assert.equal(await ask("/readyz"), "503 namespaces not reconciled yet: 1");
     is.states.set("a", "failing").set("own", "failing");
     assert.equal(await ask("/readyz"), "503 the helper's own namespace is not synced yet");
+    assert.ok(!status.hasWritten());
     is.states.set("own", "synced");
-    assert.equal(await ask("/readyz"), "200 ok", "another namespace may fail");
+    assert.ok(status.hasWritten(), "another namespace may fail");
+    is.holder = { holder: "own", template: "new", cleaner: "last" };
+    assert.equal(await ask("/readyz"), "503 last, of another pod template, has not cleaned up yet");
+    is.holder = { ...is.holder, cleaner: "" };
+    assert.equal(await ask("/readyz"), "200 ok");
     is.tokens.clear();
     assert.equal(await ask("/readyz"), "200 ok");
   });
@@ -71,7 +76,7 @@ describe("health", () => {
     const { is, status, ask } = helper();
     Object.assign(is, { isLeading: false, unlisted: 2, holder: undefined });
     assert.equal(await ask("/readyz"), "503 no helper holds the lease yet");
-    is.holder = { holder: "last", template: "old" };
+    is.holder = { holder: "last", template: "old", cleaner: "" };
     assert.equal(await ask("/readyz"), "503 there is no authorization token for eu-west-1 yet");
     is.tokens.set("eu-west-1", token).set("us-east-1", token);
     assert.equal(await ask("/readyz"), "503 collections not listed yet: 2");
@@ -83,10 +88,12 @@ describe("health", () => {
     assert.ok(!status.asksForLease(), "it has just handed it over");
     is.sinceHandOver = handOverRest;
     assert.ok(status.asksForLease());
-    is.holder = { holder: "next", template: "new" };
+    is.holder = { holder: "next", template: "new", cleaner: "last" };
     assert.ok(!status.asksForLease(), "one of its own template works");
+    assert.equal(await ask("/readyz"), "503 last, of another pod template, has not cleaned up yet");
+    is.holder = { ...is.holder, cleaner: "" };
     assert.equal(await ask("/readyz"), "200 ok");
-    is.holder = { holder: "last", template: "old" };
+    is.holder = { holder: "last", template: "old", cleaner: "" };
     assert.ok(!status.asksForLease(), "its rollout was over");
     assert.ok(!status.isFullySynced(), "it knows nothing about that");
   });

@@ -1,0 +1,89 @@
+// What the last helper removes for the one that lent it the Lease, by what the Deployment says now.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
+import { keptHash, successorOf, type Deployment } from "../../helper/cache/successor.ts";
+import { readConfig } from "../../helper/config/helper-config.ts";
+import { planCleanUp } from "../../helper/controller/shutdown.ts";
+import { Writer } from "../../helper/controller/writer.ts";
+import type { Kube, KubeRequest } from "../../helper/kube/types.ts";
+import { ownMetadata } from "../../helper/shared/ownership.ts";
+import { helperEnvironment } from "../support/helper-environment.ts";
+import { SimulatedWatch } from "../support/simulated-watch.ts";
+
+const environment = { ...helperEnvironment, ECR_HELPER_BUILD_NAMESPACES: "a,b" };
+const config = readConfig(environment);
+
+const deploymentOf = (env: Readonly<Record<string, string>>): Deployment => ({
+  metadata: { generation: 2 },
+  spec: {
+    template: {
+      spec: {
+        containers: [{ env: Object.entries({ ...environment, ...env }).map(([name, value]) => ({ name, value })) }],
+      },
+    },
+  },
+});
+const hashOf = (env: Readonly<Record<string, string>>): string => keptHash(successorOf(config, deploymentOf(env)));
+
+/** The paths that are deleted where one helper has written what `written` says, and the Deployment has the environment `now`. */
+async function deletions(written: string, now: Readonly<Record<string, string>>): Promise<string[]> {
+  const cache = new ClusterCache(
+    config,
+    () => undefined,
+    (_, error) => assert.fail(String(error)),
+    () => undefined,
+  );
+  const watch = new SimulatedWatch(config, cache);
+  for (const namespace of ["a", "b"])
+    for (const name of config.secretNames) watch.setSecret(namespace, ownMetadata(config, name));
+  const deleted: string[] = [];
+  const kube: Kube = async <T>({ method, path }: KubeRequest) => {
+    if (method === "DELETE") deleted.push(path);
+    return Promise.resolve(deploymentOf(now) as T);
+  };
+  const plan = await planCleanUp(
+    config,
+    cache,
+    { kube, log: () => undefined },
+    (_, next) => keptHash(next) === written,
+  );
+  const writes = Object.assign(kube, { reset: () => undefined });
+  await plan?.(new Writer(writes, config, cache), new AbortController().signal);
+  return deleted.map((path) => path.replace(/^.*namespaces\//, "").replace(/\?.*$/, "")).sort();
+}
+
+describe("the clean-up for the next helper", () => {
+  const renamed = { ECR_HELPER_PULL_SECRET: "pulls" };
+
+  it("removes what that helper has under another name", async () => {
+    assert.deepEqual(await deletions(hashOf(renamed), renamed), [
+      "a/secrets/ecr-creds-pull",
+      "b/secrets/ecr-creds-pull",
+    ]);
+  });
+
+  it("removes no name where the Deployment has changed once more: nobody has written those of the present one", async () => {
+    assert.deepEqual(await deletions(hashOf(renamed), { ECR_HELPER_PULL_SECRET: "others" }), []);
+    assert.deepEqual(await deletions("anything", renamed), []);
+  });
+
+  it("removes nothing where the names are the same", async () => {
+    assert.deepEqual(await deletions(hashOf({}), {}), []);
+  });
+});
+
+describe("the hash of what a helper keeps", () => {
+  it("depends on names and namespaces alone", () => {
+    assert.equal(hashOf({ ECR_HELPER_LOG_LEVEL: "debug", ECR_HELPER_PORT: "1" }), keptHash(config));
+    const others = [
+      { ECR_HELPER_PULL_SECRET: "x" },
+      { ECR_HELPER_BASIC_AUTH_SECRET: "x" },
+      { ECR_HELPER_SERVICE_ACCOUNT: "x" },
+      { ECR_HELPER_BUILD_NAMESPACES: "a" },
+      { ECR_HELPER_EXCLUDE_NAMESPACES: "x" },
+      { ECR_HELPER_NAMESPACE_SELECTOR: "x" },
+    ];
+    assert.equal(new Set([keptHash(config), ...others.map(hashOf)]).size, others.length + 1);
+  });
+});
