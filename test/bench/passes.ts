@@ -6,7 +6,7 @@ import type { Parts } from "../support/stack-parts.ts";
 import type { Gateway } from "../local/gateway/main.ts";
 import { url } from "../local/settings.ts";
 import type { Bench } from "./bench.ts";
-import type { RawWriter } from "./raw-writer.ts";
+import { maxNamespaces, type RawWriter } from "./raw-writer.ts";
 import { mean, median, rounded } from "./statistics.ts";
 import { requests, startMeter, usage, type Cost } from "./usage.ts";
 import { ways } from "./writers.ts";
@@ -16,8 +16,12 @@ export type Figures = Record<string, number | string>;
 
 /** How many refreshes are measured, each between two rounds of the raw writer. The figures are medians. */
 const rounds = 3;
-/** In milliseconds: long enough to write all secrets at 300/s before a refresh, at half of it less a random tenth. */
-const tokenLifeFor = (namespaces: number): number => 32_000 + namespaces * 30;
+/**
+ * In milliseconds: long enough to write all secrets in each way, and in a refresh, at 300/s before the next refresh, at half of it
+ * less a random tenth.
+ */
+const tokenLifeFor = (namespaces: number): number =>
+  22_000 + (namespaces + Object.keys(ways).length * Math.min(namespaces, maxNamespaces)) * 15;
 
 const since = (start: number): number => (performance.now() - start) / 1000;
 const timeOf = ({ time = "" }: LogLine): number => Date.parse(time);

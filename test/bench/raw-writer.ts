@@ -9,8 +9,8 @@ import { makeParts, type Parts } from "../support/stack-parts.ts";
 import { startMeter, type Cost } from "./usage.ts";
 import { create, newSecrets, ways, writeRaw, writeSequentially, type Target } from "./writers.ts";
 
-/** So many namespaces show a rate, however many the helper has. */
-const maxNamespaces = 1_000;
+/** The raw writer has no more namespaces than this for a way: they show its rate, however many the helper has. */
+export const maxNamespaces = 1_000;
 const names = { basicAuthSecret: "raw", pullSecret: "raw-pull" };
 
 /**
