@@ -17,8 +17,31 @@ export function usage(pid: number): { resident: number; peak: number; cpu: numbe
 }
 
 /** The CPU time of all processes of the machine since it started, in seconds. */
-export const machineTime = (): number =>
+const machineTime = (): number =>
   cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0) / 1000;
+
+/** What was written in how long, and at what cost. */
+export interface Cost {
+  readonly seconds: number;
+  /** In secrets per second. */
+  readonly rate: number;
+  /** CPU time per secret of each process, in milliseconds. */
+  readonly cpu: Readonly<Record<string, number>>;
+  /** Busy cores of the machine: if all are, the machine limits the rate, not the writer. */
+  readonly busy: number;
+}
+
+/** Starts to measure processes, by their ids. The result ends it, given how many secrets were written meanwhile. */
+export function startMeter(pids: Readonly<Record<string, number>>): (secrets: number) => Cost {
+  const read = (): [string, number][] => Object.entries(pids).map(([name, pid]) => [name, usage(pid).cpu]);
+  const [before, machine, start] = [Object.fromEntries(read()), machineTime(), performance.now()];
+  return (secrets) => {
+    const seconds = (performance.now() - start) / 1000;
+    const cpu = read().map(([name, after]) => [name, ((after - (before[name] ?? 0)) * 1000) / secrets]);
+    const busy = (machineTime() - machine) / seconds;
+    return { seconds, rate: secrets / seconds, cpu: Object.fromEntries(cpu) as Record<string, number>, busy };
+  };
+}
 
 /** How many requests the helper has sent, from its metrics on this port: to the Kubernetes API by verb and resource, and to ECR. */
 export async function requests(port: number): Promise<Record<string, number>> {

@@ -66,14 +66,19 @@ export class ApiServer {
     await writeFile(file, stringify(config), { mode: 0o600 });
   }
 
+  /** The process id; 0 if it could not be started. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   /** Kills it, and resolves when it has ended. */
   async kill(): Promise<void> {
     if (this.#child !== undefined) await killAndWait(this.#child);
   }
 }
 
-/** Starts an empty etcd, and resolves with its URL and a function that ends it. */
-export async function startEtcd(): Promise<{ address: string; kill: () => Promise<void> }> {
+/** Starts an empty etcd, and resolves with its URL, its process id, and a function that ends it. */
+export async function startEtcd(): Promise<{ address: string; pid: number; kill: () => Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), "ecr-helper-etcd-"));
   const [address, peer] = [await freePort(), await freePort()].map((port) => url({ ...ports.etcd, port }));
   if (address === undefined) throw new Error("unreachable: two ports were asked for");
@@ -81,6 +86,7 @@ export async function startEtcd(): Promise<{ address: string; kill: () => Promis
   await waitUntil(child, async () => respondsOk(`${address}/health`));
   return {
     address,
+    pid: child.pid ?? 0,
     kill: async () => {
       await killAndWait(child);
       await rm(folder, { recursive: true });

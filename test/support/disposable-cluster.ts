@@ -12,6 +12,8 @@ export interface DisposableCluster {
   readonly folder: string;
   /** Node's arguments that run a helper as the image does. */
   readonly command: readonly string[];
+  /** The ids of its processes. */
+  readonly pids: { readonly "API server": number; readonly etcd: number };
   remove(): Promise<void>;
 }
 
@@ -28,6 +30,7 @@ export async function startDisposableCluster(): Promise<DisposableCluster> {
     kubeconfig,
     folder,
     command: bundleHelper(folder),
+    pids: { "API server": server.pid, etcd: etcd.pid },
     remove: async () => {
       await server.kill();
       await etcd.kill();
