@@ -164,7 +164,7 @@ export class Controller {
     metrics.applied(object, outcome);
     const text = `${name} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
     log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object: name, outcome });
-    // Where nothing was written, the cache was behind, or somebody else has put it back.
+    // Otherwise the cache was behind, or somebody else has put it back.
     if (drift !== undefined && outcome !== "unchanged") this.#failures.repaired(namespace, object, drift);
     else if (outcome === "removed") this.#failures.removed(namespace, object);
     else this.#failures.written(namespace, object);

@@ -1,6 +1,7 @@
 // The requests that write a secret.
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { KubeRequest } from "../kube/types.ts";
+import { protobufType } from "../resources/secret-protobuf.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { fieldManager, updateManager } from "../shared/ownership.ts";
 
@@ -13,7 +14,10 @@ export const skipFieldWarnings = "fieldValidation=Ignore";
 /** What makes a secret that exists as it should be, in the way that costs the API server least (test/bench/RESULTS.md). */
 export function rewriteRequest(path: string, secret: DesiredSecret, seen: CachedSecret): KubeRequest {
   const query = `fieldManager=${updateManager}&${skipFieldWarnings}`;
-  if (!seen.isShared) return { method: "PUT", path: `${path}?${query}`, body: secret.toReplace(seen.version) };
+  if (!seen.isShared) {
+    const body = secret.toReplace(seen.version);
+    return { method: "PUT", path: `${path}?${query}`, contentType: protobufType, body };
+  }
   // Only an apply takes over a field that somebody else has written with the right value.
   if (seen.modifiedBy !== undefined) return applyRequest(path, secret.toApply(seen), true);
   const contentType = "application/strategic-merge-patch+json";

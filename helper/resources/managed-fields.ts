@@ -26,8 +26,17 @@ export function fieldsOf({ metadata, data }: Secret): Fields {
   };
 }
 
-/** The entry of an object that the helper alone has written, with these owners. */
-export const managedFieldsOf = (secret: Secret, owners: readonly OwnerReference[]): object => {
+/** An entry of `metadata.managedFields` that the helper writes itself. */
+export interface ManagedFieldsEntry {
+  readonly manager: string;
+  readonly operation: "Update";
+  readonly apiVersion: string;
+  readonly fieldsType: "FieldsV1";
+  readonly fieldsV1: Fields;
+}
+
+/** The entry of a secret that the helper alone has written, with these owners. */
+export const managedFieldsOf = (secret: Secret, owners: readonly OwnerReference[]): ManagedFieldsEntry => {
   const fields = fieldsOf(secret);
   const references = Object.fromEntries(owners.map(({ uid }) => [`k:${JSON.stringify({ uid })}`, {}]));
   const metadata = { ...fields["f:metadata"], ...(owners.length > 0 && { "f:ownerReferences": references }) };

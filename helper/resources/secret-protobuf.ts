@@ -1,6 +1,7 @@
 // The protobuf encoding of a secret, which the API server decodes faster than JSON. Field numbers are those of generated.proto in
 // k8s.io/api/core/v1, k8s.io/apimachinery/pkg/apis/meta/v1 and k8s.io/apimachinery/pkg/runtime; they never change.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
+import type { ManagedFieldsEntry } from "./managed-fields.ts";
 import type { OwnerReference } from "./owners.ts";
 import type { Secret } from "./types.ts";
 
@@ -41,26 +42,33 @@ const entries = (
 const encodeOwner = ({ apiVersion, kind, name, uid }: OwnerReference): Buffer =>
   message([1, kind], [3, name], [4, uid], [5, apiVersion]);
 
+/** A ManagedFieldsEntry, with its FieldsV1 as JSON. */
+const encodeEntry = ({ manager, operation, apiVersion, fieldsType, fieldsV1 }: ManagedFieldsEntry): Buffer =>
+  message([1, manager], [2, operation], [3, apiVersion], [6, fieldsType], [7, message([1, JSON.stringify(fieldsV1)])]);
+
 /**
- * Encodes a secret with these owners once for all namespaces. The result completes it for one of them, at a resourceVersion:
- * that is the ObjectMeta's only field in a second occurrence of `metadata`, and a decoder merges the two.
+ * Encodes a secret with these owners and managed fields once for all namespaces. The result completes it for one of them, at a
+ * resourceVersion: that is the ObjectMeta's only field in a second occurrence of `metadata`, and a decoder merges the two.
  * https://protobuf.dev/programming-guides/encoding/#last-one-wins
  */
 export function encodeSecret(
   { apiVersion, kind, metadata, data, type }: Secret,
   owners: readonly OwnerReference[],
-): (resourceVersion?: string) => Buffer {
+  managedFields: readonly ManagedFieldsEntry[] = [],
+): (resourceVersion?: string | number) => Buffer {
   const { name, labels, annotations } = metadata;
   const objectMeta = message(
     [1, name],
     ...entries(11, labels),
     ...entries(12, annotations),
     ...owners.map((owner): [number, Buffer] => [13, encodeOwner(owner)]),
+    ...managedFields.map((entry): [number, Buffer] => [17, encodeEntry(entry)]),
   );
   const secret = message([1, objectMeta], ...entries(2, data, "base64"), [3, type]);
   const start = Buffer.concat([magic, encodeField(1, message([1, apiVersion], [2, kind]))]);
   return (resourceVersion) => {
-    const version = resourceVersion === undefined ? Buffer.alloc(0) : message([1, message([6, resourceVersion])]);
+    const version =
+      resourceVersion === undefined ? Buffer.alloc(0) : message([1, message([6, String(resourceVersion)])]);
     return Buffer.concat([start, head(2, secret.length + version.length), secret, version]);
   };
 }

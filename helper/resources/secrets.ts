@@ -7,6 +7,7 @@ import { earliestExpiry, type Tokens, type AuthorizationToken } from "../ecr/tok
 import { ownerUids, type OwnerReference } from "./owners.ts";
 import { encodeTokenAnnotation } from "./token-annotation.ts";
 import { managedFieldsOf } from "./managed-fields.ts";
+import { encodeSecret } from "./secret-protobuf.ts";
 import type { DesiredSecret, Patched, Secret } from "./types.ts";
 
 /** The most data that Kubernetes accepts in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
@@ -99,7 +100,7 @@ export const desiredSecrets = (
       owners: ownerUids(config, owners),
       size: Object.values(secret.data).reduce((sum, value) => sum + Buffer.byteLength(value, "base64"), 0),
       toApply: (seen) => encodeFor(owned, seen),
-      toReplace: encodeOnce(withManagedFields(owned, owners)),
+      toReplace: encodeSecret(secret, owners, [managedFieldsOf(secret, owners)]),
       toPatch: (seen) => JSON.stringify(patchOf(secret, owners, seen)),
     };
   });
@@ -111,19 +112,6 @@ const encodeFor = (object: Secret, seen?: Pick<Patched, "uid" | "version">): str
       ? object
       : { ...object, metadata: { ...object.metadata, uid: seen.uid, resourceVersion: String(seen.version) } },
   );
-
-/** Encodes an object once. The returned function adds the version of the only one that the API server may replace by it. */
-function encodeOnce(object: Secret): (version: number) => string {
-  const start = '{"metadata":{';
-  const rest = JSON.stringify(object).slice(start.length);
-  return (version) => `${start}"resourceVersion":"${String(version)}",${rest}`;
-}
-
-/** With its managed fields, all as the helper's: otherwise what a PUT leaves the same stays part of an earlier apply. */
-const withManagedFields = (secret: Secret, owners: readonly OwnerReference[]): Secret => ({
-  ...secret,
-  metadata: { ...secret.metadata, managedFields: [managedFieldsOf(secret, owners)] },
-});
 
 /** Owner references are a map by uid in a strategic merge patch, so that those to other owners stay. */
 function patchOf({ metadata, data }: Secret, owners: readonly OwnerReference[], seen: Patched): object {

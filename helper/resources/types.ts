@@ -22,8 +22,11 @@ export interface DesiredSecret {
   readonly owners: string;
   /** The body of an apply, as JSON: to any object, or only to this one as it was seen. */
   readonly toApply: (seen?: Pick<Patched, "uid" | "version">) => string;
-  /** The body of a PUT, as JSON, for an object of this version that nobody but the helper has written. */
-  readonly toReplace: (version: number) => string;
+  /**
+   * The body of a PUT, as protobuf, for an object of this version that nobody but the helper has written. It says that all fields are the
+   * helper's, as otherwise those that a PUT leaves the same stay part of an earlier apply.
+   */
+  readonly toReplace: (version: number) => Buffer;
   /** The strategic merge patch, as JSON, for an object that others have written, too: it makes nothing of theirs different. */
   readonly toPatch: (seen: Patched) => string;
 }

@@ -26,7 +26,6 @@ export interface Metadata {
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   ownerReferences?: readonly object[];
-  managedFields?: readonly object[];
 }
 
 /** The part of the configuration that this file needs. */

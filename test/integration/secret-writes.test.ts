@@ -90,7 +90,7 @@ describe("a secret that exists", () => {
     return requests.map(({ method, contentType = "" }) => `${method} ${contentType}`).join();
   };
   const [put, patch, apply] = [
-    "PUT ",
+    "PUT application/vnd.kubernetes.protobuf",
     "PATCH application/strategic-merge-patch+json",
     "PATCH application/apply-patch+yaml",
   ];

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import protobuf from "google-protobuf";
+import { managedFieldsOf, type ManagedFieldsEntry } from "../../helper/resources/managed-fields.ts";
 import type { OwnerReference } from "../../helper/resources/owners.ts";
 import { encodeSecret } from "../../helper/resources/secret-protobuf.ts";
 import type { Secret } from "../../helper/resources/types.ts";
@@ -29,8 +30,24 @@ const mapOf = (fields: readonly [number, Buffer][], field: number, encoding?: "b
       .map((entry) => [textOf(entry, 1), lastOf(entry, 2)?.toString(encoding)]),
   ) as Record<string, string>;
 
+interface Decoded {
+  secret: Secret;
+  owners: object[];
+  managedFields: object[];
+  resourceVersion: string | undefined;
+}
+
+/** An entry of the managed fields, whose fields are JSON in a message of their own. */
+const managedEntry = (entry: readonly [number, Buffer][]): object => ({
+  manager: textOf(entry, 1),
+  operation: textOf(entry, 2),
+  apiVersion: textOf(entry, 3),
+  fieldsType: textOf(entry, 6),
+  fieldsV1: JSON.parse(textOf(fieldsOf(lastOf(entry, 7) ?? assert.fail()), 1) ?? "") as object,
+});
+
 /** What a decoder reads: of a message that occurs several times it merges the fields. */
-function decode(body: Buffer): { secret: Secret; owners: object[]; resourceVersion: string | undefined } {
+function decode(body: Buffer): Decoded {
   assert.equal(body.toString("latin1", 0, 4), "k8s\0");
   const unknown = fieldsOf(body.subarray(4));
   const [typeMeta, raw] = [1, 2].map((field) => fieldsOf(lastOf(unknown, field) ?? Buffer.alloc(0)));
@@ -46,7 +63,8 @@ function decode(body: Buffer): { secret: Secret; owners: object[]; resourceVersi
     data: mapOf(raw, 2, "base64"),
     type: textOf(raw, 3),
   } as Secret;
-  return { secret, owners, resourceVersion: textOf(metadata, 6) };
+  const managedFields = valuesOf(metadata, 17).map(fieldsOf).map(managedEntry);
+  return { secret, owners, managedFields, resourceVersion: textOf(metadata, 6) };
 }
 
 const text = fc.string({ unit: "binary", maxLength: 300 });
@@ -69,16 +87,17 @@ const anyOwner: fc.Arbitrary<OwnerReference> = fc.record(
 );
 
 describe("a secret that is encoded as protobuf", () => {
-  it("is what it was when it is decoded, with its owners and any resourceVersion", () => {
+  it("is what it was when it is decoded, with its owners, managed fields and any resourceVersion", () => {
     fc.assert(
       fc.property(
         anySecret,
         fc.array(anyOwner),
         fc.array(fc.option(text, { nil: undefined })),
         (secret, owners, all) => {
-          const complete = encodeSecret(secret, owners);
+          const managedFields: ManagedFieldsEntry[] = [managedFieldsOf(secret, owners)];
+          const complete = encodeSecret(secret, owners, managedFields);
           for (const resourceVersion of all) {
-            assert.deepEqual(decode(complete(resourceVersion)), { secret, owners, resourceVersion });
+            assert.deepEqual(decode(complete(resourceVersion)), { secret, owners, managedFields, resourceVersion });
           }
         },
       ),

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { compareOwnership, fieldsOf } from "../../helper/resources/managed-fields.ts";
-import { desiredSecrets, exampleSecrets, secretsOf } from "../../helper/resources/secrets.ts";
+import { desiredSecrets, secretsOf } from "../../helper/resources/secrets.ts";
 import type { Secret } from "../../helper/resources/types.ts";
 import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
 import { decodeTokens } from "../../helper/resources/token-annotation.ts";
@@ -182,20 +181,6 @@ describe("a secret's revision", () => {
 });
 
 describe("a secret that is written again", () => {
-  it("is replaced by the same, of one version, with the helper as the manager of every field", () => {
-    const { metadata, ...rest } = JSON.parse(first.toReplace(7)) as Body;
-    const { managedFields, resourceVersion, ...others } = metadata;
-    const applied = JSON.parse(first.toApply()) as Body;
-    assert.deepEqual({ metadata: others, ...rest }, applied);
-    assert.equal(resourceVersion, "7");
-    const [wanted] = exampleSecrets(config);
-    assert.deepEqual(compareOwnership(managedFields, fieldsOf(wanted ?? assert.fail())), {
-      modifiedBy: undefined,
-      isShared: false,
-      removal: "",
-    });
-  });
-
   it("is patched without what was written before, and without owners that are lost", () => {
     const removal = JSON.stringify({ metadata: { annotations: { "tekton.dev/docker-9": null } }, data: { old: null } });
     const owners = [exampleUid(0), exampleUid(7)].join();
