@@ -39,8 +39,8 @@ export class Controller {
     dependencies: ControllerDependencies,
     signal: AbortSignal,
   ) {
-    [this.#config, this.#cache, this.#syncStateOf] = [config, cache, syncStateOf];
-    [this.#dependencies, this.#signal] = [dependencies, signal];
+    [this.#config, this.#cache, this.#syncStateOf, this.#signal] = [config, cache, syncStateOf, signal];
+    this.#dependencies = dependencies;
     this.#planner = new Planner(config, cache);
     this.#failures = new FailureTracker(dependencies);
     this.#expiryLog = new ExpiryLog(config, cache, this.#states, dependencies.log);
@@ -80,8 +80,8 @@ export class Controller {
 
   /** Whether a build namespace lacks an object. */
   #isBare(namespace: string): boolean {
-    const { all } = this.#planner.objects;
-    return this.#cache.kindOf(namespace) === "build" && !all.every((object) => this.#cache.exists(namespace, object));
+    const exists = (object: ObjectRef): boolean => this.#cache.exists(namespace, object);
+    return this.#cache.kindOf(namespace) === "build" && !this.#planner.objects.all.every(exists);
   }
 
   /** The state of each namespace in which the helper keeps objects. */
@@ -164,7 +164,6 @@ export class Controller {
     metrics.applied(object, outcome);
     const text = `${name} ${outcome === "created" ? "configured" : outcome} in namespace ${namespace}`;
     log(outcome === "unchanged" ? "debug" : "info", text, { namespace, object: name, outcome });
-    // Otherwise the cache was behind, or somebody else has put it back.
     if (drift !== undefined && outcome !== "unchanged") this.#failures.repaired(namespace, object, drift);
     else if (outcome === "removed") this.#failures.removed(namespace, object);
     else this.#failures.written(namespace, object);

@@ -11,7 +11,10 @@ import type { DesiredSecret } from "../resources/types.ts";
 
 interface ActionBase {
   readonly object: ObjectRef;
-  /** What someone else did to the object; undefined when it only has to be created, refreshed or removed. */
+  /**
+   * What someone else did to the object; undefined when it only has to be created, refreshed or removed. Where a write then finds nothing to
+   * do, the cache was behind, or somebody else has put it back.
+   */
   readonly drift?: string | undefined;
 }
 
