@@ -2,9 +2,10 @@
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import { compareOwnership, fieldsOf, type Fields, type Ownership } from "../resources/managed-fields.ts";
-import { ownerUids } from "../resources/owners.ts";
+import { isOwnerReference, ownerUids } from "../resources/owners.ts";
 import { exampleSecrets } from "../resources/secrets.ts";
 import { hasOwnEntries, projectAccount, type ServiceAccount } from "../resources/service-account.ts";
+import { asArray } from "../runtime/shape.ts";
 import { createMatcher } from "../shared/namespace-rules.ts";
 import { annotations, isOwn } from "../shared/ownership.ts";
 import { createIntern } from "./intern.ts";
@@ -70,7 +71,7 @@ export class Projections {
 
   /** Keeps no text of a secret that is not the helper's, and of an own one only text that the helper may have written. */
   secret(name: string, object: PartialObjectMetadata): CachedSecret {
-    const { uid, labels, annotations: found = {}, managedFields, ownerReferences } = object.metadata;
+    const { uid, labels, annotations: found = {}, ownerReferences } = object.metadata;
     const isOwned = isOwn(this.#config, labels);
     const read = (key: string, form: RegExp): string => {
       const value = isOwned ? (found[key] ?? "") : "";
@@ -82,8 +83,14 @@ export class Projections {
       isOwned,
       revision: read(annotations.revision, revisionPattern),
       owners: isOwned ? this.#internText(ownerUids(this.#config, ownerReferences)) : "",
-      ...(isOwned ? compareOwnership(managedFields, this.#fields.get(name) ?? {}) : notOwned),
+      ...(isOwned ? this.#ownership(name, object) : notOwned),
     };
+  }
+
+  #ownership(name: string, { metadata }: PartialObjectMetadata): Ownership {
+    const found = compareOwnership(metadata, this.#fields.get(name) ?? {});
+    const isOwner = (reference: unknown): boolean => isOwnerReference(this.#config, reference);
+    return asArray(metadata.ownerReferences).every(isOwner) ? found : { ...found, isShared: true };
   }
 
   account(object: ServiceAccount & KubeObject): CachedAccount {

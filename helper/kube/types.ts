@@ -27,6 +27,7 @@ export interface PartialObjectMetadata extends KubeObject {
     readonly deletionTimestamp?: string;
     readonly labels?: Record<string, string>;
     readonly annotations?: Record<string, string>;
+    readonly finalizers?: readonly string[];
     readonly managedFields?: readonly ManagedFields[];
     readonly ownerReferences?: readonly object[];
   };

@@ -11,6 +11,9 @@ export interface Fields {
   readonly [key: string]: Fields;
 }
 
+/** A tree of fields as a client may have written it. */
+type Tree = Readonly<Record<string, unknown>>;
+
 /** The fields that the helper owns after it applied this secret, except its owner references, which are compared by themselves. */
 export function fieldsOf({ metadata, data }: Secret): Fields {
   const { labels = {}, annotations = {} } = metadata;
@@ -53,7 +56,7 @@ export const managedFieldsOf = (secret: Secret, owners: readonly OwnerReference[
 export interface Ownership {
   /** The field manager that changed or removed one of them, taken to be the one that wrote last; undefined while the helper owns them all. */
   readonly modifiedBy: string | undefined;
-  /** Whether others own fields of the object, too. */
+  /** Whether there is, or may be, anything in the object that the helper has not written. */
   readonly isShared: boolean;
   /**
    * The merge patch, as JSON, that removes what the helper wrote earlier and does not want any more; "" for none. It is computed for a
@@ -62,22 +65,45 @@ export interface Ownership {
   readonly removal: string;
 }
 
-/** `entries` is `metadata.managedFields`, in which any value may be invalid. */
-export function compareOwnership(entries: unknown, wanted: Fields): Ownership {
-  const all = asArray(entries).map((entry): ManagedFields => asRecord(entry));
+/** The metadata that says who wrote an object. Clients can write it, so any value may be invalid. */
+export interface WrittenMetadata {
+  readonly labels?: unknown;
+  readonly annotations?: unknown;
+  readonly finalizers?: unknown;
+  readonly managedFields?: unknown;
+}
+
+/** Compares an object's metadata with the fields that the helper wants to own. */
+export function compareOwnership(metadata: WrittenMetadata, wanted: Fields): Ownership {
+  const all = asArray(metadata.managedFields).map((entry): ManagedFields => asRecord(entry));
   // After an update of a shared object some fields are part of that, and the others of an apply.
   const own = all.filter(isOwnEntry).map(({ fieldsV1 }) => asRecord(fieldsV1));
   const others = all.filter((entry) => !isOwnEntry(entry));
-  const isIntact = containFields(own, wanted);
+  const [isIntact, isShared] = [containFields(own, wanted), others.length > 0 || hasMore(metadata, own)];
   return {
     modifiedBy: isIntact ? undefined : lastOf(others),
-    isShared: others.length > 0,
-    removal: isIntact && others.length > 0 ? removalOf(own, wanted) : "",
+    isShared,
+    removal: isIntact && isShared ? removalOf(own, wanted) : "",
   };
 }
 
+/**
+ * Whether there are labels, annotations or finalizers that nobody owns, as a mutating webhook adds them, or whether nobody owns anything
+ * because somebody has reset the managed fields.
+ */
+const hasMore = ({ labels, annotations, finalizers }: WrittenMetadata, own: readonly Tree[]): boolean =>
+  own.length === 0 ||
+  asArray(finalizers).length > 0 ||
+  hasOtherKeys(labels, own, maps.labels) ||
+  hasOtherKeys(annotations, own, maps.annotations);
+
+function hasOtherKeys(map: unknown, own: readonly Tree[], path: readonly string[]): boolean {
+  const fields = own.map((tree) => subtree(tree, path));
+  return Object.keys(asRecord(map)).some((key) => !fields.some((one) => Object.hasOwn(one, `f:${key}`)));
+}
+
 /** Whether the trees together contain all wanted fields. Clients can write them, so that anything may be in them. */
-function containFields(trees: readonly Readonly<Record<string, unknown>>[], wanted: Fields): boolean {
+function containFields(trees: readonly Tree[], wanted: Fields): boolean {
   for (const key in wanted) {
     const found = trees.filter((tree) => Object.hasOwn(tree, key)).map((tree) => tree[key]);
     if (!found.some((one) => typeof one === "object" && one !== null)) return false;
@@ -98,14 +124,18 @@ function lastOf(entries: readonly ManagedFields[]): string {
 }
 
 /** The maps of a secret whose keys the helper writes, by their path in a tree of fields. */
-const maps = [["f:metadata", "f:labels"], ["f:metadata", "f:annotations"], ["f:data"]] as const;
+const maps = {
+  labels: ["f:metadata", "f:labels"],
+  annotations: ["f:metadata", "f:annotations"],
+  data: ["f:data"],
+} as const;
 
-function removalOf(own: readonly Readonly<Record<string, unknown>>[], wanted: Fields): string {
-  const at = (tree: unknown, path: readonly string[]): Record<string, unknown> =>
-    path.reduce<Record<string, unknown>>((found, key) => asRecord(found[key]), asRecord(tree));
-  const [labels, annotations, data] = maps.map((path) => {
-    const kept = at(wanted, path);
-    const keys = own.flatMap((tree) => Object.keys(at(tree, path)));
+const subtree = (tree: Tree, path: readonly string[]): Tree => path.reduce((found, key) => asRecord(found[key]), tree);
+
+function removalOf(own: readonly Tree[], wanted: Fields): string {
+  const [labels, annotations, data] = [maps.labels, maps.annotations, maps.data].map((path) => {
+    const kept = subtree(wanted, path);
+    const keys = own.flatMap((tree) => Object.keys(subtree(tree, path)));
     return keys.filter((key) => key.startsWith("f:") && !Object.hasOwn(kept, key)).map((key) => [key.slice(2), null]);
   });
   if ([labels, annotations, data].flat().length === 0) return "";

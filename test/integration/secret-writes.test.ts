@@ -166,6 +166,20 @@ describe("a secret that exists", () => {
     await release();
   });
 
+  it("keeps what nobody owns: what a webhook has added, and all where somebody has reset the managed fields", async () => {
+    await write(desired("one"), undefined);
+    const { metadata } = await stored();
+    await edit(additions);
+    await edit({ metadata: { managedFields: metadata.managedFields } });
+    await assertIs("one", [applied]);
+    assert.equal(await write(desired("two"), await seen()), patch);
+    assertHasAdditions(await assertIs("two", [applied, replaced]));
+    await edit({ metadata: { managedFields: [{}] } });
+    assert.equal(await write(desired("three"), await seen()), apply);
+    assertHasAdditions(await assertIs("three", ["before-first-apply Update", applied]));
+    await release();
+  });
+
   it("keeps others' owners, and loses the stack's that are gone", async () => {
     await write(desired("one"), undefined);
     await write(desired("two"), await seen());

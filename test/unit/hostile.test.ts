@@ -147,7 +147,10 @@ describe("a hostile secret", () => {
   it("has no managed fields that exist only on a prototype", () => {
     const fieldsV1 = { "f:type": {}, "f:data": {}, "f:metadata": {} };
     const entries = [{ manager: "ecr-helper", operation: "Apply", fieldsV1 }];
-    assert.equal(compareOwnership(entries, { "f:data": { constructor: {} } }).modifiedBy, "an unknown field manager");
+    assert.equal(
+      compareOwnership({ managedFields: entries }, { "f:data": { constructor: {} } }).modifiedBy,
+      "an unknown field manager",
+    );
   });
 
   it("yields only complete tokens, whatever it contains", () => {

@@ -44,7 +44,7 @@ function without(path: readonly string[]): ManagedFields {
 }
 
 const conflictingManager = (entries: readonly ManagedFields[], fields = wanted): string | undefined =>
-  compareOwnership(entries, fields).modifiedBy;
+  compareOwnership({ managedFields: entries }, fields).modifiedBy;
 
 describe("the managed fields of a secret", () => {
   it("show no conflict while the helper owns all that it applied, whatever others added", () => {
@@ -100,18 +100,39 @@ describe("the managed fields of a secret", () => {
       data: { password: null },
     };
     const other = by("kyverno", "2026-11-23T11:00:00Z");
-    assert.deepEqual(compareOwnership([applied], fewer), { modifiedBy: undefined, isShared: false, removal: "" });
-    assert.deepEqual(compareOwnership([applied, other], wanted), {
+    assert.deepEqual(compareOwnership({ managedFields: [applied] }, fewer), {
+      modifiedBy: undefined,
+      isShared: false,
+      removal: "",
+    });
+    assert.deepEqual(compareOwnership({ managedFields: [applied, other] }, wanted), {
       modifiedBy: undefined,
       isShared: true,
       removal: "",
     });
-    assert.equal(compareOwnership([applied, other], fewer).removal, JSON.stringify(removal));
+    assert.equal(compareOwnership({ managedFields: [applied, other] }, fewer).removal, JSON.stringify(removal));
   });
 
   it("name no more to remove than fits into 4 KiB, whoever wrote them under the helper's name", () => {
     const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`f:key-${String(index)}`, {}]));
     const forged = { ...applied, fieldsV1: { ...fieldsV1, "f:data": { ...fieldsV1["f:data"], ...many } } };
-    assert.equal(compareOwnership([forged, by("kyverno", "2026-11-23T11:00:00Z")], wanted).removal, "");
+    assert.equal(
+      compareOwnership({ managedFields: [forged, by("kyverno", "2026-11-23T11:00:00Z")] }, wanted).removal,
+      "",
+    );
+  });
+
+  it("do not say whether others have written what nobody owns: labels, annotations, finalizers, or all of a reset object", () => {
+    const { labels, annotations } = secret.metadata;
+    const isShared = (metadata: object): boolean =>
+      compareOwnership({ managedFields: [applied], ...metadata }, wanted).isShared;
+    assert.equal(isShared({ labels, annotations, finalizers: [] }), false);
+    for (const more of [
+      { labels: { ...labels, team: "a" } },
+      { annotations: { ...annotations, "example.com/id": "1" } },
+      { finalizers: ["example.com/wait"] },
+      { managedFields: [] },
+    ])
+      assert.ok(isShared({ labels, annotations, ...more }), JSON.stringify(more));
   });
 });
