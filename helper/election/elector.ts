@@ -138,7 +138,9 @@ export class Elector {
   #waitingTime(isPrepared: boolean): number {
     if (!this.#lease.isKnown) return Infinity;
     const { record } = this.#lease;
-    if (record === undefined || record.holder === this.#config.pod) return 0;
+    if (record === undefined) return 0;
+    // Where somebody deleted the Lease, another helper may have taken it before, which this one was too late to see.
+    if (record.holder === this.#config.pod && this.#lease.exists) return 0;
     const valid = record.holder === "" ? 0 : leaseTimes.duration;
     const isFirstChoice = isPrepared && record.template === this.#config.template;
     return Math.max(0, valid + (isFirstChoice ? 0 : secondChoiceDelay) - this.#lease.sinceRenewal());

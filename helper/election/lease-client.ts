@@ -59,6 +59,11 @@ export class LeaseClient {
     return this.#isListed;
   }
 
+  /** Whether it existed when it was last seen. */
+  get exists(): boolean {
+    return this.#version !== undefined;
+  }
+
   /** What it last said; undefined if this helper has never seen one. */
   get record(): LeaseRecord | undefined {
     return this.#record;
