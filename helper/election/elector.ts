@@ -140,8 +140,9 @@ export class Elector {
     const { record } = this.#lease;
     if (record === undefined) return 0;
     // Where somebody deleted the Lease, another helper may have taken it before, which this one was too late to see.
-    if (record.holder === this.#config.pod && this.#lease.exists) return 0;
-    const valid = record.holder === "" ? 0 : leaseTimes.duration;
+    const holder = this.#lease.exists ? record.holder : "unknown";
+    if (holder === this.#config.pod) return 0;
+    const valid = holder === "" ? 0 : leaseTimes.duration;
     const isFirstChoice = isPrepared && record.template === this.#config.template;
     return Math.max(0, valid + (isFirstChoice ? 0 : secondChoiceDelay) - this.#lease.sinceRenewal());
   }
