@@ -121,8 +121,8 @@ export class Elector {
     const withoutThis = (pod: string): string => (pod === this.#config.pod ? "" : pod);
     try {
       for (;;) {
-        const { record } = this.#lease;
-        if (record === undefined) return;
+        const { record, exists } = this.#lease;
+        if (record === undefined || !exists) return;
         const { holder, candidate, cleaner } = record;
         if (![holder, candidate, cleaner].includes(this.#config.pod)) return;
         const rest = { holder: withoutThis(holder), candidate: withoutThis(candidate), cleaner: withoutThis(cleaner) };
@@ -166,9 +166,11 @@ export class Elector {
   }
 
   async #ask(signal: AbortSignal): Promise<undefined> {
-    const { record } = this.#lease;
+    const { record, exists } = this.#lease;
     const { clock, log } = this.#dependencies;
-    if (record === undefined || record.candidate !== "" || clock.uptime() - this.#askedAt < secondAskDelay) return;
+    // To ask for one that somebody deleted would create it, with the holder that was known last.
+    if (record === undefined || !exists || record.candidate !== "" || clock.uptime() - this.#askedAt < secondAskDelay)
+      return;
     if (!(await this.#lease.write({ ...record, candidate: this.#config.pod }, signal))) return;
     [this.#askedAt, this.#failures] = [clock.uptime(), 0];
     log("info", `asked ${record.holder} for the lease`);

@@ -72,22 +72,24 @@ describe("the election", () => {
     );
   });
 
-  it("does not give it back to one that was cut off while another one took it, and somebody deleted it", async () => {
-    await withHelpers(2, async (helpers, clock, lease) => {
-      await clock.advance(100);
-      const holder = holderOf(helpers);
-      holder.become("cut off");
-      await takeover(helpers, clock, holder.name);
-      const next = holderOf(helpers);
-      lease.delete();
-      next.become("cut off");
-      holder.become("well");
-      for (let passed = 0; passed < leaseTimes.renewDeadline; passed += 100) {
-        assert.ok(leaders(helpers).length <= 1, leaders(helpers).join());
+  for (const asks of [false, true])
+    it(`does not give it back to one that was cut off while another one took it, and somebody deleted it, ${asks ? "even if it asks" : "if it waits"}`, async () => {
+      await withHelpers(2, async (helpers, clock, lease) => {
         await clock.advance(100);
-      }
+        const holder = holderOf(helpers);
+        holder.candidacy = { ...holder.candidacy, asks: () => asks };
+        holder.become("cut off");
+        await takeover(helpers, clock, holder.name);
+        const next = holderOf(helpers);
+        lease.delete();
+        next.become("cut off");
+        holder.become("well");
+        for (let passed = 0; passed < leaseTimes.renewDeadline; passed += 100) {
+          assert.ok(leaders(helpers).length <= 1, leaders(helpers).join());
+          await clock.advance(100);
+        }
+      });
     });
-  });
 
   it("lets a helper that resumes after a pause write nothing, before any timer has run", async () => {
     await withHelpers(2, async (helpers, clock) => {
