@@ -1,10 +1,8 @@
-// The helper's writes, one object at a time. A secret is created by server-side apply, whose create RBAC restricts by name. It is
-// refreshed at the resourceVersion that was seen, in the way that costs the API server least. Service accounts are patched at the
-// resourceVersion that was read, because others write the same lists.
+// The helper's writes, one object at a time. Service accounts are patched at the resourceVersion that was read, because others write
+// the same lists.
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { fieldManager, isOwn } from "../shared/ownership.ts";
-import { acceptMetadataOnly } from "../kube/client.ts";
 import { isConflict, isForbidden, undefinedIfNotFound } from "../kube/errors.ts";
 import type { Kube, KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import type { CachedSecret } from "../cache/cached-objects.ts";
@@ -20,8 +18,7 @@ import {
   type Entries,
   type ServiceAccount,
 } from "../resources/service-account.ts";
-import { rejectUnwritable } from "./terminal-errors.ts";
-import { applyRequest, rewriteRequest } from "./write-requests.ts";
+import { applyRequest, SecretWriter } from "./secret-writer.ts";
 
 /** What a write did, in kubectl's words where it has one. */
 export type Outcome = "created" | "configured" | "unchanged" | "removed";
@@ -36,37 +33,21 @@ export class Writer {
   readonly #kube: Kube;
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
+  readonly #secrets: SecretWriter;
 
   constructor(kube: Kube, config: HelperConfig, cache: ClusterCache) {
     [this.#kube, this.#config, this.#cache] = [kube, config, cache];
+    this.#secrets = new SecretWriter(kube, cache);
   }
 
-  /** Writes a secret. `seen` is the secret that the cache had in its place: one that somebody has written since is a conflict. */
+  /** Writes a secret. `seen` is the one that the cache had in its place. */
   async writeSecret(
     namespace: string,
     secret: DesiredSecret,
     seen: CachedSecret | undefined,
     signal: AbortSignal,
   ): Promise<Outcome> {
-    rejectUnwritable(namespace, secret, seen);
-    const path = `/api/v1/namespaces/${namespace}/secrets/${secret.name}`;
-    const store = this.#cache.secrets.get(secret.name);
-    if (seen === undefined) {
-      const request = { ...applyRequest(path, secret.toApply(), false, signal), accept: acceptMetadataOnly() };
-      store?.recordWrite(await this.#kube<PartialObjectMetadata>(request));
-      return "created";
-    }
-    // The watch delivers the same as the answer: reading both takes a sixth of the helper's CPU.
-    const request = {
-      ...rewriteRequest(path, secret, seen),
-      accept: acceptMetadataOnly(),
-      discardResponse: true,
-      signal,
-    };
-    await this.#kube(request);
-    const { revision, owners } = secret;
-    store?.assumeWritten(namespace, seen, { ...seen, revision, owners, modifiedBy: undefined, removal: "" });
-    return "configured";
+    return this.#secrets.write(namespace, secret, seen, signal);
   }
 
   /** Deletes the very secret that was seen. One that replaced it since has another uid: then the API server answers 409. */

@@ -40,10 +40,13 @@ export const isForbidden = (error: unknown): boolean => error instanceof KubeErr
 export const isTransientError = (error: unknown): boolean =>
   !(error instanceof KubeError) || error.status >= 500 || error.status === 429 || error.status === 401;
 
+/** Whether there is no such object: 404. */
+export const isNotFound = (error: unknown): boolean => error instanceof KubeError && error.status === 404;
+
 /** Resolves to undefined where the request was answered with 404. */
 export const undefinedIfNotFound = async <T>(response: Promise<T>): Promise<T | undefined> =>
   response.catch((error: unknown) => {
-    if (error instanceof KubeError && error.status === 404) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   });
 
@@ -52,7 +55,7 @@ export const isConflict = (error: unknown): boolean => error instanceof KubeErro
 
 /** Whether a write failed because the namespace does not exist or is terminating. */
 export const isNamespaceGone = (error: unknown): boolean =>
-  error instanceof KubeError && (error.status === 404 || error.reason === "NamespaceTerminating");
+  isNotFound(error) || (error instanceof KubeError && error.reason === "NamespaceTerminating");
 
 /** A name in Kubernetes, of a user, policy, verb or resource: nothing that was sent matches it. */
 const name = "[\\w.:*/-]{1,253}";

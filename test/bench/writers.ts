@@ -2,7 +2,7 @@
 // that works as other tools do.
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { skipFieldWarnings } from "../../helper/controller/write-requests.ts";
+import { skipFieldWarnings } from "../../helper/controller/secret-writer.ts";
 import { createKubeClient, acceptMetadataOnly, type KubeOptions } from "../../helper/kube/client.ts";
 import type { KubeObject } from "../../helper/kube/types.ts";
 import { encodeSecret, protobufType } from "../../helper/resources/secret-protobuf.ts";

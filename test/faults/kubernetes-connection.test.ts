@@ -92,7 +92,11 @@ describe("the connection to the API server", { concurrency: true }, () => {
     await first.line(/the secret will expire/);
     await first.stop();
     const login = await torn.login(namespaces[0] ?? "");
-    const tears = torn.kubernetes.inject(({ method }) => method === "PATCH", reset, 3);
+    const tears = torn.kubernetes.inject(
+      ({ method, path }) => method === "PUT" && path.includes("/secrets/"),
+      reset,
+      3,
+    );
     const helper = torn.run({ ECR_HELPER_PRINCIPAL: "other" });
     await tears.reached(3);
     const since = Date.now();

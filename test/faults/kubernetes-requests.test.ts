@@ -85,7 +85,7 @@ describe("requests to the Kubernetes API that fail", { concurrency: true }, () =
       for (const [name, fault] of [...faults, ...Object.entries({ ...slow, ...unanswered })]) {
         const path = `${secretPath(namespaceOf(name), "ecr-creds")}?`;
         const isWrite: RequestMatcher = ({ method, path: requestPath }) =>
-          method === "PATCH" && requestPath.startsWith(path);
+          method === "PUT" && requestPath.startsWith(path);
         injectedFaults.set(name, proxied.kubernetes.inject(isWrite, fault));
       }
       await refuse(proxied.parts, namespaceOf("admission"));

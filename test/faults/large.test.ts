@@ -92,7 +92,7 @@ describe("a docker config that is too large for Kubernetes", () => {
         good.metadata.resourceVersion,
       );
       const metrics = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
-      const calls = [...metrics.matchAll(/requests_total\{verb="apply",resource="secrets",code="(\d+)"\} (\d+)/g)];
+      const calls = [...metrics.matchAll(/requests_total\{verb="update",resource="secrets",code="(\d+)"\} (\d+)/g)];
       assert.deepEqual(
         calls.map(([, code]) => code),
         ["200"],

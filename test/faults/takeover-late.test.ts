@@ -16,7 +16,8 @@ after(async () => cluster.remove());
 /** For how long writes are held, in milliseconds: longer than a Lease is valid. */
 const held = 20_000;
 const isLease: RequestMatcher = ({ method, path }) => method === "PUT" && path.includes("/leases/");
-const isWrite: RequestMatcher = ({ method }) => method === "PATCH" || method === "DELETE";
+const isWrite: RequestMatcher = (request) =>
+  request.method === "DELETE" || request.method === "PATCH" || (request.method === "PUT" && !isLease(request));
 
 describe("an API server that answers late", { concurrency: true }, () => {
   it("loses the helper the Lease if it holds renewals, and the writes that it holds are taken back", async (t) => {

@@ -30,7 +30,8 @@ export interface FaultKind {
 
 const all: RequestMatcher = () => true;
 const isWatch: RequestMatcher = ({ path }) => path.includes("watch=1");
-const isWrite: RequestMatcher = ({ method }) => method === "PATCH";
+const isWrite: RequestMatcher = ({ method, path }) =>
+  method === "PATCH" || (method === "PUT" && path.includes("/secrets/"));
 
 /** A fault of every matching request. Its end aborts the open requests: a response that hangs or drips would outlast it. */
 const requestFault = (side: Side, name: string, fault: Fault, matches = all): FaultKind => ({
