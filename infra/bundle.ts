@@ -1,6 +1,6 @@
 // Bundles the helper into one file, build/helper/main.js, from which the image is built.
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import { buildSync, type BuildOptions } from "esbuild";
 
@@ -50,6 +50,8 @@ export function bundleHelper({ baseImage, platform }: ImageBase): string {
   try {
     if (!isBundleCurrent()) {
       buildSync(bundling);
+      // The image takes the file's mode over, and with a umask such as 077 only root could read it.
+      chmodSync(bundleFile, 0o644);
       writeFileSync(stampFile, bundleStamp(readFileSync(bundleFile)));
     }
   } catch (error) {

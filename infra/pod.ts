@@ -2,7 +2,6 @@
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { helperPort, podVariables, type StackVariable } from "../helper/shared/environment.ts";
-import { staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
 import { app, type StackConfig } from "./config/stack.ts";
 import type { FirstPull } from "./first-pull.ts";
 import type { AwsPrincipal, Identity } from "./identity.ts";
@@ -30,8 +29,6 @@ export interface PodArgs extends HelperArgs {
 /** The labels by which the Deployment and the NetworkPolicy select the pod. */
 export const podLabels = { "app.kubernetes.io/name": app };
 
-const nonRootUid = 65532;
-
 /**
  * How long a pod stays on a node that is lost, in seconds, instead of Kubernetes' 300. The control plane has then missed
  * the node for 40 to 50 seconds already, so that a kubelet that restarts evicts nothing; a helper that is evicted in
@@ -39,7 +36,7 @@ const nonRootUid = 65532;
  */
 const lostNodeToleration = 30;
 
-const tolerations: input.core.v1.Toleration[] = ["not-ready", "unreachable"].map((condition) => ({
+const lostNode: input.core.v1.Toleration[] = ["not-ready", "unreachable"].map((condition) => ({
   key: `node.kubernetes.io/${condition}`,
   operator: "Exists",
   effect: "NoExecute",
@@ -69,7 +66,7 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
   const { config, credentials, firstPull } = args;
   return {
     metadata: {
-      labels: podLabels,
+      labels: { ...config.podLabels, ...podLabels },
       annotations: { ...firstPull.annotations, ...credentials.annotations, ...prometheusAnnotations },
     },
     spec: {
@@ -78,14 +75,15 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
       enableServiceLinks: false,
       // A helper stops within a second, except when the stack is destroyed: then it has to clean up first.
       terminationGracePeriodSeconds: 30,
-      tolerations,
+      nodeSelector: { ...config.nodeSelector, ...platformLabels(config) },
+      tolerations: [...lostNode, ...config.tolerations],
+      priorityClassName: config.priorityClassName,
       // For one replica too, so that another number of replicas changes no pod.
       topologySpreadConstraints,
       imagePullSecrets: [{ name: firstPull.secretName }, { name: config.pullSecret }],
       securityContext: {
         runAsNonRoot: true,
-        runAsUser: nonRootUid,
-        runAsGroup: nonRootUid,
+        ...userOf(config),
         seccompProfile: { type: "RuntimeDefault" },
       },
       volumes: credentials.volumes,
@@ -93,6 +91,16 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
     },
   };
 }
+
+/** The image has one platform: on any other node it would not start. */
+function platformLabels({ platform }: StackConfig): Record<string, string> {
+  const [os = "", arch = ""] = platform.split("/");
+  return { "kubernetes.io/os": os, "kubernetes.io/arch": arch };
+}
+
+/** Empty where the cluster chooses: OpenShift refuses any id outside the namespace's range, and sets one that is unset. */
+const userOf = ({ runAsUser }: StackConfig): input.core.v1.PodSecurityContext =>
+  runAsUser === undefined ? {} : { runAsUser, runAsGroup: runAsUser };
 
 function container(args: PodArgs): input.core.v1.Container {
   return {
@@ -105,7 +113,7 @@ function container(args: PodArgs): input.core.v1.Container {
     ports: [{ name: "http", containerPort: helperPort }],
     readinessProbe: { httpGet: { path: "/readyz", port: "http" }, periodSeconds: 2 },
     livenessProbe: { httpGet: { path: "/healthz", port: "http" }, periodSeconds: 10, timeoutSeconds: 5 },
-    resources: { requests: { cpu: "10m", memory: "64Mi" }, limits: { memory: memoryLimit(args.config) } },
+    resources: args.config.resources,
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
@@ -113,12 +121,6 @@ function container(args: PodArgs): input.core.v1.Container {
     },
   };
 }
-
-/**
- * Measured at the peak: 111 MB for 10,000 namespaces that match a pattern, 114 MB for 200 that are listed by name, whose
- * objects are watched one by one (test/bench/RESULTS.md). The rest is reserve.
- */
-const memoryLimit = (rules: NamespaceRules): string => `${String(160 + staticNamespaces(rules).length)}Mi`;
 
 /** The helper's configuration, which helper/config/helper-config.ts reads. */
 function environment({ config, identity, region, registries, rbac }: PodArgs): input.core.v1.EnvVar[] {

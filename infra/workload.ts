@@ -29,9 +29,6 @@ export interface WorkloadArgs extends HelperArgs {
   readonly login: RegistryLogin;
 }
 
-/** In seconds. A rollout that takes longer fails `pulumi up`, which then reports why. */
-const rolloutTimeout = 180;
-
 /** Makes the API server reject any pod in the namespace that could harm its node. */
 const restricted = { "pod-security.kubernetes.io/enforce": "restricted" };
 
@@ -179,7 +176,7 @@ export class Workload extends pulumi.ComponentResource {
     const spec: input.apps.v1.DeploymentSpec = {
       // The new helper is ready and holds a token before the old one stops; what only the old one used is deleted later.
       strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
-      progressDeadlineSeconds: rolloutTimeout,
+      progressDeadlineSeconds: this.#args.config.rolloutTimeout,
       selector: { matchLabels: podLabels },
       template: podTemplate(pod),
     };
@@ -193,7 +190,7 @@ export class Workload extends pulumi.ComponentResource {
 }
 
 /** With identity node the stack's policy is attached to the nodes' role by hand, later: `pulumi up` cannot wait for that. */
-const awaitAnnotations = ({ identity }: StackConfig): Record<string, string> =>
+const awaitAnnotations = ({ identity, rolloutTimeout }: StackConfig): Record<string, string> =>
   identity.mode === "node"
     ? { "pulumi.com/skipAwait": "true" }
     : { "pulumi.com/timeoutSeconds": String(rolloutTimeout) };

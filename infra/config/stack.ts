@@ -12,6 +12,7 @@ import {
   type PushRoleConfig,
 } from "./identity.ts";
 import { readNetwork, type NetworkConfig } from "./network.ts";
+import { readPod, type PodConfig } from "./pod.ts";
 import { firstPullPrefix } from "../first-pull.ts";
 import type { Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
@@ -36,7 +37,8 @@ import {
 } from "../../helper/shared/namespace-rules.ts";
 
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
-export interface StackConfig extends NamespaceRules, IamOptions, NetworkConfig, RepositoryConfig, RightsConfig {
+export interface StackConfig
+  extends NamespaceRules, IamOptions, NetworkConfig, PodConfig, RepositoryConfig, RightsConfig {
   readonly identity: IdentityConfig;
   readonly policyName: string;
   /** Undefined if nothing is pushed. */
@@ -84,6 +86,10 @@ export function readConfig(own: Registry): StackConfig {
   const cluster = readCluster(config);
   const repository = readRepository(config, own);
   const rights = readRights(config, own, repository.repositoryName);
+  const rules = readNamespaceRules(
+    config,
+    string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
+  );
 
   const result: StackConfig = {
     ...repository,
@@ -99,10 +105,8 @@ export function readConfig(own: Registry): StackConfig {
     ),
     ...readNetwork(config),
     admissionPolicy: boolean("admissionPolicy"),
-    ...readNamespaceRules(
-      config,
-      string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
-    ),
+    ...rules,
+    ...readPod(config, rules),
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
     serviceAccount: string("serviceAccount", objectName, name),

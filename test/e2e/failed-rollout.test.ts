@@ -38,17 +38,12 @@ describe("a rollout that cannot succeed", () => {
     assert.notEqual(edited, source);
     await writeFile(path, edited);
   };
-  /** In seconds, how long `pulumi up` waits for a rollout. */
-  const waitFor = async (seconds: number): Promise<void> =>
-    edit("infra/workload.ts", /rolloutTimeout = \d+/, `rolloutTimeout = ${String(seconds)}`);
-
   /** Runs an up that fails; resolves to what it says. The helpers from before are the ones that are ready afterwards. */
   const fails = async (t: TestContext, ...settings: readonly string[]): Promise<string> => {
     const before = (await readyPods()).map(nameOf).sort();
     assert.equal(before.length, 2);
-    await waitFor(20);
-    const { code, stderr } = await command("up", ...settingsOf(settings));
-    await waitFor(180);
+    // Settings of an `up` that fails are not kept.
+    const { code, stderr } = await command("up", ...settingsOf([...settings, "rolloutTimeout=20"]));
     assert.equal(code, 1, stderr);
     assert.deepEqual((await readyPods()).map(nameOf).sort(), before);
     const seconds = await serve(options, testNamespaces, `${stack}-${randomBytes(3).toString("hex")}`, 20_000);

@@ -11,6 +11,7 @@ import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
+import { firstNode } from "../local/node-settings.ts";
 import { rootCredentials } from "../local/root-key.ts";
 import { account, aws, kubeconfig, ports } from "../local/settings.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
@@ -57,6 +58,13 @@ const changes: readonly Change[] = [
       "networkPolicy=all",
       'monitoringNamespaces=["monitoring"]',
       "replicas=2",
+      `nodeSelector=["kubernetes.io/hostname=${firstNode.name}"]`,
+      'tolerations=["pool=builds:NoSchedule"]',
+      "priorityClassName=system-cluster-critical",
+      'podLabels=["team=builds"]',
+      'resources=["limits.cpu=1"]',
+      "runAsUser=1000660000",
+      "rolloutTimeout=240",
     ],
     changes: [
       ...onlyThePod,

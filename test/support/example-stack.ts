@@ -20,20 +20,23 @@ export interface DeploymentInputs {
   metadata: { namespace: string; annotations: Record<string, string> };
   spec: {
     strategy: object;
-    template: { metadata: { annotations: Record<string, string> }; spec: PodSpec };
+    progressDeadlineSeconds: number;
+    template: { metadata: { annotations: Record<string, string>; labels: Record<string, string> }; spec: PodSpec };
   };
 }
 
 interface PodSpec {
   imagePullSecrets: { name: string }[];
   securityContext: object;
+  nodeSelector: Record<string, string>;
   tolerations: object[];
+  priorityClassName?: string;
   topologySpreadConstraints: object[];
   containers: {
     image: string;
     env: { name: string; value?: string; valueFrom?: object }[];
     securityContext: object;
-    resources: { limits: object };
+    resources: { requests: object; limits: object };
   }[];
 }
 

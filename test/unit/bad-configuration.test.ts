@@ -5,6 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { readConfig, type StackConfig } from "../../infra/config/stack.ts";
 import { pushPolicy } from "../../infra/image-rights.ts";
 import * as rules from "../support/acceptable.ts";
+import { podChecks, validPodValues, type Check } from "../support/acceptable-pod.ts";
 import { isSelector } from "../support/acceptable-selector.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { anyText, oddities, traps } from "../support/arbitraries.ts";
@@ -66,6 +67,7 @@ const validValues: Record<string, string[]> = {
   networkPolicy: ["none", "all"],
   monitoringNamespaces: ['["monitoring"]'],
   stsEndpointUrl: ["https://sts.example:8443"],
+  ...validPodValues,
 };
 const keys = Object.keys(defaults).map((key) => key.replace("ecr-helper:", ""));
 const valuesOf = (key: string): fc.Arbitrary<string> => {
@@ -84,8 +86,6 @@ const configurations: fc.Arbitrary<Values> = fc
     }),
   )
   .map(([[identity, needed], odd]) => ({ identity, ...needed, ...odd }));
-
-type Check = readonly [rules.Rule, ...values: (string | undefined)[]];
 
 function identityChecks({ identity }: StackConfig): Check[] {
   const named: Check[] = "roleName" in identity ? [[rules.isIamName(64), identity.roleName]] : [];
@@ -141,6 +141,7 @@ function unusable(config: StackConfig): unknown[] {
     [(value) => rules.isNumber(value, 1, 5), String(config.replicas)],
     [rules.isLabel, ...config.monitoringNamespaces],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
+    ...podChecks(config),
   ];
   const wrong = checks.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
   const isNameTaken =

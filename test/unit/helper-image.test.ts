@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { chmodSync, statSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { firstPullName, firstPullResource } from "../../infra/first-pull.ts";
 import { isSecret } from "../local/pulumi/values.ts";
@@ -20,6 +21,14 @@ describe("the image", () => {
     assert.match(args.BASE_IMAGE, /^gcr\.io\/distroless\/nodejs24-debian13:nonroot@sha256:[0-9a-f]{64}$/);
     const build = { context: "build/helper", dockerfile: "helper/Dockerfile", platform: "linux/amd64", args };
     assert.deepEqual(inputs["build"], build);
+  });
+
+  it("can be read by every user, whatever the umask of who builds it", async () => {
+    const bundle = "build/helper/main.js";
+    writeFileSync("build/helper.stamp", "outdated");
+    chmodSync(bundle, 0o600);
+    await runProgram(cluster);
+    assert.equal(statSync(bundle).mode & 0o777, 0o644);
   });
 
   it("is pushed under a tag that is a hash of its content, with the token as a secret", () => {

@@ -25,6 +25,7 @@ const messagesOfOthers = new Set([
   "incorrect passphrase",
   "is not authorized to perform: ACTION",
   "manifest unknown",
+  "Minimum number of live Pods was not attained",
   "name unknown",
   "no application protocol",
   "no basic auth credentials",

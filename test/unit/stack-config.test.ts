@@ -74,6 +74,13 @@ describe("the stack's configuration", () => {
       permissionsBoundary: "boundary",
       path: "builds",
       tags: '["team"]',
+      nodeSelector: '["pool"]',
+      tolerations: '["pool:Never"]',
+      priorityClassName: "High",
+      podLabels: '["team=a b"]',
+      resources: '["cpu=1"]',
+      runAsUser: "root",
+      rolloutTimeout: "1h",
       logFormat: "xml",
       logLevel: "all",
     };

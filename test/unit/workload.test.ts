@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { cluster, exampleConfig, ownHost, type DeploymentInputs } from "../support/example-stack.ts";
-import { runProgram, type Program } from "../support/program.ts";
+import { runProgram } from "../support/program.ts";
 
 const { find } = await runProgram(exampleConfig);
 const deployment = find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
@@ -69,17 +69,6 @@ describe("the Deployment", () => {
       return (program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs).spec.template;
     };
     assert.deepEqual(await templateOf("5"), deployment.spec.template);
-  });
-
-  it("has memory for each namespace that is listed by name", async () => {
-    const limitOf = (program: Pick<Program, "find">): unknown => {
-      const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
-      return spec.template.spec.containers[0]?.resources.limits;
-    };
-    assert.deepEqual(limitOf({ find }), { memory: "162Mi" });
-    const many = JSON.stringify(Array.from({ length: 200 }, (_, index) => `team-${String(index)}`));
-    assert.deepEqual(limitOf(await runProgram({ ...cluster, buildNamespaces: many })), { memory: "360Mi" });
-    assert.deepEqual(limitOf(await runProgram({ ...cluster, buildNamespaces: '["team-*"]' })), { memory: "160Mi" });
   });
 
   it("sets the environment of the helper, with the access key only by reference", () => {

@@ -1,0 +1,95 @@
+// Reads how the helper's pod is scheduled, and as which user it runs.
+import type { ConfigReader } from "./reader.ts";
+import { readResources, type Resources } from "./resources.ts";
+import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
+import { dnsName, objectName } from "../../helper/shared/names.ts";
+
+/** A taint that the pod tolerates, by the fields of Kubernetes. Without an effect it is any effect. */
+export interface Toleration {
+  readonly key: string;
+  readonly operator: "Exists" | "Equal";
+  readonly value?: string;
+  readonly effect?: string;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+/** The validated keys of the pod. */
+export interface PodConfig {
+  /** Without the labels that follow the platform. */
+  readonly nodeSelector: Labels;
+  readonly tolerations: readonly Toleration[];
+  readonly priorityClassName: string | undefined;
+  /** Without those by which the pod is selected. */
+  readonly podLabels: Labels;
+  readonly resources: Resources;
+  /** Undefined if the cluster chooses the user. */
+  readonly runAsUser: number | undefined;
+  /** In seconds. */
+  readonly rolloutTimeout: number;
+}
+
+const word = "[A-Za-z0-9](?:[\\w.-]{0,61}[A-Za-z0-9])?";
+const labelKey = `(?:${dnsName}/)?${word}`;
+const label = new RegExp(`^${labelKey}=(?:${word})?$`);
+const toleration = new RegExp(`^(${labelKey})(?:=(${word}))?(?::(NoSchedule|PreferNoSchedule|NoExecute))?$`);
+
+/** What is expected instead of a label that the stack or Kubernetes sets, by its key. */
+type Reserved = Readonly<Record<string, string>>;
+
+const ofPlatform = "no label that follows platform: set that key instead";
+const reservedOfNode: Reserved = { "kubernetes.io/os": ofPlatform, "kubernetes.io/arch": ofPlatform };
+const reservedOfPod: Reserved = {
+  "app.kubernetes.io/name": "another KEY: the Deployment and the NetworkPolicy select the pod by this one",
+  "pod-template-hash": "another KEY: Kubernetes sets this one in each rollout",
+};
+
+/** Reads the keys of the pod, whose memory depends on the namespaces. */
+export function readPod(config: ConfigReader, rules: NamespaceRules): PodConfig {
+  const user = config.string(
+    "runAsUser",
+    { test: (value) => value === chosenByCluster || userIds.test(value) },
+    "a user id from 1 to 2147483647, or cluster where the cluster gives each namespace its own, as OpenShift does",
+  );
+  return {
+    nodeSelector: readLabels(config, "nodeSelector", reservedOfNode),
+    tolerations: readTolerations(config),
+    priorityClassName: config.optional("priorityClassName", objectName, "the name of a PriorityClass"),
+    podLabels: readLabels(config, "podLabels", reservedOfPod),
+    resources: readResources(config, rules),
+    runAsUser: user === chosenByCluster ? undefined : Number(user),
+    rolloutTimeout: Number(config.string("rolloutTimeout", wholeNumber(10, 3600), "whole seconds from 10 to 3600")),
+  };
+}
+
+const chosenByCluster = "cluster";
+
+const wholeNumber = (least: number, most: number): Pick<RegExp, "test"> => ({
+  test: (value) => /^[1-9]\d{0,9}$/.test(value) && Number(value) >= least && Number(value) <= most,
+});
+/** Not root, which the restricted Pod Security Standard refuses. */
+const userIds = wholeNumber(1, 2 ** 31 - 1);
+
+function readLabels(config: ConfigReader, key: string, reserved: Reserved): Labels {
+  const list = config.strings(key, label, "KEY=VALUE, a label as Kubernetes has it");
+  const pairs = list.filter((one) => label.test(one)).map((one) => one.split("=") as [name: string, value: string]);
+  for (const [index, [name, value]] of pairs.entries()) {
+    const isTwice = pairs.findIndex(([one]) => one === name) !== index;
+    const expected = reserved[name] ?? (isTwice ? "each KEY once" : undefined);
+    if (expected !== undefined) config.addMistake(key, `${name}=${value}`, expected);
+  }
+  return Object.fromEntries(pairs);
+}
+
+function readTolerations(config: ConfigReader): Toleration[] {
+  const form =
+    "KEY[=VALUE][:EFFECT], a taint as kubectl has it: NoSchedule, PreferNoSchedule, NoExecute, or any effect";
+  return config.strings("tolerations", toleration, form).map((text) => {
+    const [, key = "", value, effect] = toleration.exec(text) ?? [];
+    return {
+      key,
+      ...(value === undefined ? { operator: "Exists" } : { operator: "Equal", value }),
+      ...(effect === undefined ? {} : { effect }),
+    };
+  });
+}
