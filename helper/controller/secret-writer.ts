@@ -107,8 +107,10 @@ export class SecretWriter {
   async #read({ namespace, secret: { name }, signal }: Target): Promise<CachedSecret | undefined> {
     const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3D${name}`;
     const accept = acceptMetadataOnly("PartialObjectMetadataList");
-    const { items } = await this.#kube<{ items: PartialObjectMetadata[] }>({ method: "GET", path, accept, signal });
-    const [found] = items;
+    const request: KubeRequest = { method: "GET", path, accept, signal };
+    // An empty list has null instead of no items.
+    const { items } = await this.#kube<{ items: PartialObjectMetadata[] | null }>(request);
+    const [found] = items ?? [];
     return found && this.#cache.projectSecret(name, found);
   }
 }
