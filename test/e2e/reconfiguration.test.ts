@@ -13,6 +13,7 @@ import { docker } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { rootCredentials } from "../local/root-key.ts";
 import { account, aws, kubeconfig, ports } from "../local/settings.ts";
+import { makeCertificate } from "../support/certificate.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
 import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
@@ -21,6 +22,7 @@ const id = randomBytes(3).toString("hex");
 const stack = `ch-${id}`;
 const build = `build-${id}`;
 const { start, command, remove } = await makeCheckout(stack);
+const { cert } = await makeCertificate("proxy.invalid");
 
 interface Change {
   readonly settings: readonly string[];
@@ -54,6 +56,10 @@ const changes: readonly Change[] = [
       "logFormat=json",
       'excludeNamespaces=["x-*"]',
       "stsEndpointUrl=https://sts.example",
+      // The proxy does not exist: all that follows is asked directly.
+      "proxy=http://proxy.invalid:3128",
+      `noProxy=["${ports.gateway.address}"]`,
+      `caBundle=${cert}`,
       "networkPolicy=all",
       'monitoringNamespaces=["monitoring"]',
       "replicas=2",
@@ -62,6 +68,7 @@ const changes: readonly Change[] = [
       ...onlyThePod,
       ...policies("updated"),
       "updated NetworkPolicy ecr-helper",
+      "created ConfigMap ecr-helper-ca",
       "created PodDisruptionBudget ecr-helper",
       "updated DeploymentPatch ecr-helper-replicas",
     ],
@@ -71,6 +78,7 @@ const changes: readonly Change[] = [
       'registries=["123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
       "basicAuthSecret=logins",
       "serviceAccount=builders",
+      "caBundle=",
       "networkPolicy=none",
       "monitoringNamespaces=[]",
       "replicas=1",
@@ -81,6 +89,7 @@ const changes: readonly Change[] = [
       ...policies("updated"),
       `updated Policy ${stack}`,
       "deleted NetworkPolicy ecr-helper",
+      "deleted ConfigMap ecr-helper-ca",
       "deleted PodDisruptionBudget ecr-helper",
       "updated DeploymentPatch ecr-helper-replicas",
     ],
