@@ -1,7 +1,7 @@
 // Requests authorization tokens from Amazon ECR, through STS where a role asks for them.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 import { readFileSync } from "node:fs";
-import { rootCertificates } from "node:tls";
+import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { ECRClient, GetAuthorizationTokenCommand, type ECRClientConfig } from "@aws-sdk/client-ecr";
 import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
 import type { AwsConnection } from "../config/aws-connection.ts";
@@ -19,8 +19,9 @@ export function ecrTokenSource(
   connection: AwsConnection,
 ): TokenSource {
   const clients = new Map<string, ECRClient>();
+  const options = clientOptions(connection);
   return async (name, signal) => {
-    const client = clients.get(name) ?? createClient(requests.get(name), homeRegion, connection);
+    const client = clients.get(name) ?? createClient(requests.get(name), homeRegion, options);
     clients.set(name, client);
     const issuedAt = Date.now();
     // A client keeps denied credentials until they expire, and waits for credentials that do not arrive. A new client looks
@@ -74,29 +75,41 @@ interface ClientOptions {
  * The options of every client. The SDK does not retry: the token refresher does, with a backoff that the log shows. It hands
  * the handler to the call of STS for a web identity, and takes one of its own for credentials that come from the node.
  */
-function clientOptions({ proxy, noProxy, caFile }: AwsConnection): ClientOptions {
+function clientOptions({ proxy, noProxy, caFile }: AwsConnection): () => ClientOptions {
   // Node's own agents know proxies; the SDK takes none from the environment.
   const proxyEnv = { HTTP_PROXY: proxy, HTTPS_PROXY: proxy, NO_PROXY: noProxy.join(",") };
   // A proxy that accepts a connection and then says nothing would otherwise keep it open.
   const agent = proxy === undefined ? {} : { proxyEnv, timeout: requestTimeout };
-  const trust = caFile === undefined ? {} : { ca: [...rootCertificates, readFileSync(caFile, "utf8")] };
+  const trust = caFile === undefined ? () => ({}) : trustOf(caFile);
   const timeouts = { connectionTimeout: 5_000, requestTimeout, throwOnRequestTimeout: true };
-  return { maxAttempts: 1, requestHandler: { ...timeouts, httpAgent: agent, httpsAgent: { ...agent, ...trust } } };
+  return () => ({
+    maxAttempts: 1,
+    requestHandler: { ...timeouts, httpAgent: agent, httpsAgent: { ...agent, ...trust() } },
+  });
+}
+
+/** Trusts the file's CAs, too, as they are at each call. Connections share the context, which takes 1 MB, while it is the same. */
+function trustOf(caFile: string): () => { secureContext: SecureContext } {
+  let last: { readonly pem: string; readonly secureContext: SecureContext } | undefined;
+  return () => {
+    const pem = readFileSync(caFile, "utf8");
+    if (last?.pem !== pem) last = { pem, secureContext: createSecureContext({ ca: [...rootCertificates, pem] }) };
+    return { secureContext: last.secureContext };
+  };
 }
 
 /** In milliseconds. */
 const requestTimeout = 15_000;
 
-function createClient(request: TokenRequest | undefined, homeRegion: string, connection: AwsConnection): ECRClient {
+function createClient(request: TokenRequest | undefined, homeRegion: string, options: () => ClientOptions): ECRClient {
   if (request === undefined) throw new Error("there is no such token");
   const { region, role } = request;
-  const options = clientOptions(connection);
   const assume = async (of: string): Promise<SessionCredentials> =>
-    assumeRole(of, new STSClient({ region: homeRegion, ...clientOptions(connection) }));
+    assumeRole(of, new STSClient({ region: homeRegion, ...options() }));
   return new ECRClient({
     region,
     ...(role === undefined ? {} : { credentials: async () => assume(role) }),
-    ...options,
+    ...options(),
   });
 }
 
