@@ -23,7 +23,10 @@ const agentPort = 8181;
  */
 const apiServerPorts = [443, 6443];
 
-type NetworkConfig = Pick<StackConfig, "networkPolicy" | "monitoringNamespaces" | "awsEndpointUrl" | "stsEndpointUrl">;
+type NetworkConfig = Pick<
+  StackConfig,
+  "networkPolicy" | "monitoringNamespaces" | "awsEndpointUrl" | "stsEndpointUrl" | "proxy"
+>;
 
 /**
  * The NetworkPolicy's spec. Ingress is limited to `port` and to pods of the monitoring namespaces, or of any namespace
@@ -46,12 +49,12 @@ export function networkPolicySpec(
 }
 
 /**
- * Egress is limited to DNS, the API server, AWS, and the source of the identity's credentials. Where an address is not
+ * Egress is limited to DNS, the API server, AWS, the proxy, and the source of the identity's credentials. Where an address is not
  * known the rule names none, rather than a block of all addresses: in Cilium no block includes the nodes or the API
  * server.
  */
-function egressRules({ awsEndpointUrl, stsEndpointUrl }: NetworkConfig, principal: AwsPrincipal): EgressRule[] {
-  const endpoints = [awsEndpointUrl, stsEndpointUrl].filter((url) => url !== undefined).map(portOf);
+function egressRules({ awsEndpointUrl, stsEndpointUrl, proxy }: NetworkConfig, principal: AwsPrincipal): EgressRule[] {
+  const endpoints = [awsEndpointUrl, stsEndpointUrl, proxy].filter((url) => url !== undefined).map(portOf);
   return [
     { ports: [{ protocol: "UDP", port: 53 }, ...tcp(53)] },
     { ports: tcp(...new Set([...apiServerPorts, ...endpoints])) },

@@ -2,6 +2,7 @@
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { helperPort, podVariables, type StackVariable } from "../helper/shared/environment.ts";
+import { caFile, type CaBundle } from "./ca-bundle.ts";
 import { app, type StackConfig } from "./config/stack.ts";
 import type { FirstPull } from "./first-pull.ts";
 import type { AwsPrincipal, Identity } from "./identity.ts";
@@ -22,6 +23,7 @@ export interface HelperArgs {
 export interface PodArgs extends HelperArgs {
   readonly serviceAccountName: pulumi.Input<string>;
   readonly credentials: PodCredentials;
+  readonly caBundle: CaBundle;
   readonly firstPull: FirstPull;
   readonly rbac: Pick<Rbac, "owner" | "marker">;
 }
@@ -63,11 +65,16 @@ const prometheusAnnotations = {
 
 /** The Deployment's pod template. It passes the restricted Pod Security Standard. */
 export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
-  const { config, credentials, firstPull } = args;
+  const { config, credentials, caBundle, firstPull } = args;
   return {
     metadata: {
       labels: { ...config.podLabels, ...podLabels },
-      annotations: { ...firstPull.annotations, ...credentials.annotations, ...prometheusAnnotations },
+      annotations: {
+        ...firstPull.annotations,
+        ...credentials.annotations,
+        ...caBundle.annotations,
+        ...prometheusAnnotations,
+      },
     },
     spec: {
       serviceAccountName: args.serviceAccountName,
@@ -86,7 +93,7 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
         ...userOf(config),
         seccompProfile: { type: "RuntimeDefault" },
       },
-      volumes: credentials.volumes,
+      volumes: [...credentials.volumes, ...caBundle.volumes],
       containers: [container(args)],
     },
   };
@@ -109,7 +116,7 @@ function container(args: PodArgs): input.core.v1.Container {
     // A helper that does not start says why in the pod's status, which `pulumi up` shows.
     terminationMessagePolicy: "FallbackToLogsOnError",
     env: [...environment(args), ...args.credentials.env],
-    volumeMounts: args.credentials.volumeMounts,
+    volumeMounts: [...args.credentials.volumeMounts, ...args.caBundle.volumeMounts],
     ports: [{ name: "http", containerPort: helperPort }],
     readinessProbe: { httpGet: { path: "/readyz", port: "http" }, periodSeconds: 2 },
     livenessProbe: { httpGet: { path: "/healthz", port: "http" }, periodSeconds: 10, timeoutSeconds: 5 },
@@ -135,6 +142,9 @@ function environment({ config, identity, region, registries, rbac }: PodArgs): i
     ECR_HELPER_PUSH_ROLE: identity.pushRoleArn ?? "",
     ECR_HELPER_REGISTRIES: pulumi.output(registries).apply((hosts) => hosts.join(",")),
     ECR_HELPER_REGISTRY_HOST: config.registryHost ?? "",
+    ECR_HELPER_PROXY: config.proxy ?? "",
+    ECR_HELPER_NO_PROXY: config.noProxy.join(","),
+    ECR_HELPER_CA_FILE: config.caBundle === undefined ? "" : caFile,
     ECR_HELPER_BUILD_NAMESPACES: config.buildNamespaces.join(","),
     ECR_HELPER_EXCLUDE_NAMESPACES: config.excludeNamespaces.join(","),
     ECR_HELPER_NAMESPACE_SELECTOR: config.namespaceSelector,

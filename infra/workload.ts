@@ -14,6 +14,7 @@ import { helperPort } from "../helper/shared/environment.ts";
 import { basicAuthNames, regionsOf } from "../helper/shared/names.ts";
 import { Admission, type AdmissionArgs } from "./admission/policies.ts";
 import type { ClusterProviders } from "./cluster.ts";
+import { createCaBundle } from "./ca-bundle.ts";
 import { app, type StackConfig } from "./config/stack.ts";
 import { FirstPull } from "./first-pull.ts";
 import type { RegistryLogin } from "./image.ts";
@@ -80,9 +81,9 @@ export class Workload extends pulumi.ComponentResource {
     }
     const firstPull = this.#firstPull();
     const policies = [...this.#networkPolicy(metadata), ...this.#admission({ ...keptObjects, owner: rbac.owner })];
-    const pod = { ...args, serviceAccountName, credentials, firstPull, rbac };
+    const caBundle = createCaBundle(name, config.caBundle, metadata, this.#childOptions);
+    const pod = { ...args, serviceAccountName, credentials, caBundle, firstPull, rbac };
     const deployment = this.#deployment(metadata, pod, [rbac, identity, ...policies]);
-
     this.#scale(deployment);
     this.#disruptionBudget(metadata);
 

@@ -12,6 +12,7 @@ import {
   registryHost,
 } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
+import { readAwsConnection, type AwsConnection } from "./aws-connection.ts";
 import { EnvironmentReader, commaSeparated, matching, oneOf, type Environment } from "./environment-reader.ts";
 import { readIdentity, type IdentityConfig } from "./identity.ts";
 
@@ -53,6 +54,7 @@ export interface HelperConfig extends NamespaceRules, RegistryConfig, SecretConf
   readonly ownSecretNames: readonly string[];
   /** The tokens to ask for, by the names that they have in the helper and its log. */
   readonly tokenRequests: ReadonlyMap<string, TokenRequest>;
+  readonly awsConnection: AwsConnection;
   /** Name of the service account of builds. */
   readonly serviceAccount: string;
   /** Name of the helper's own pod. */
@@ -90,6 +92,7 @@ export function readConfig(env: Environment): HelperConfig {
     secretNames: [...logins, secrets.pullSecret],
     ownSecretNames: [...(identity.pushRole === undefined ? [] : logins), secrets.pullSecret],
     tokenRequests: tokenRequests([...secrets.basicAuthSecrets.keys()], identity.pushRole),
+    awsConnection: readAwsConnection(reader),
     serviceAccount: readObjectName(reader, "ECR_HELPER_SERVICE_ACCOUNT"),
     pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
     template: reader.read("ECR_HELPER_TEMPLATE", "the hash of the pod's template", matching(labelValue)),

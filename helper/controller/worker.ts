@@ -55,7 +55,7 @@ export class Worker {
     this.#tokenNames = [...config.tokenRequests.keys()];
     this.#writer = new Writer(dependencies.writes, config, cache);
     this.#cleaner = new Cleaner(config, cache, dependencies, this.#writer);
-    this.#tokenSource = ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? "");
+    this.#tokenSource = ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? "", config.awsConnection);
   }
 
   /** The tokens that this helper has. */

@@ -1,7 +1,10 @@
 // Requests authorization tokens from Amazon ECR, through STS where a role asks for them.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
-import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
+import { readFileSync } from "node:fs";
+import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { ECRClient, GetAuthorizationTokenCommand, type ECRClientConfig } from "@aws-sdk/client-ecr";
 import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
+import type { AwsConnection } from "../config/aws-connection.ts";
 import type { TokenRequest } from "../config/helper-config.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
 import { parseToken, type TokenSource } from "./token.ts";
@@ -10,10 +13,15 @@ import { parseToken, type TokenSource } from "./token.ts";
  * Tokens from Amazon ECR, with the SDK's default credentials or those of a role that these may assume. Each name has a client,
  * with connections, of its own. STS is called in `homeRegion`. An error has `retryAfter`, in milliseconds.
  */
-export function ecrTokenSource(requests: ReadonlyMap<string, TokenRequest>, homeRegion: string): TokenSource {
+export function ecrTokenSource(
+  requests: ReadonlyMap<string, TokenRequest>,
+  homeRegion: string,
+  connection: AwsConnection,
+): TokenSource {
   const clients = new Map<string, ECRClient>();
+  const options = clientOptions(connection);
   return async (name, signal) => {
-    const client = clients.get(name) ?? createClient(requests.get(name), homeRegion);
+    const client = clients.get(name) ?? createClient(requests.get(name), homeRegion, options);
     clients.set(name, client);
     const issuedAt = Date.now();
     // A client keeps denied credentials until they expire, and waits for credentials that do not arrive. A new client looks
@@ -43,25 +51,66 @@ interface ServiceError {
   readonly $response: { readonly headers: Readonly<Record<string, string>> };
 }
 
+/** Node's codes for a certificate of an unknown CA: https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+const unknownCa = /^(SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_(GET_ISSUER|VERIFY_LEAF)_\w+)$/;
+
 /** The answer may come from a proxy or load balancer: then the SDK's error only quotes it, and is replaced. */
 function explain(error: unknown, status: number | undefined): Error {
   if (!(error instanceof Error)) return new Error(String(error));
+  if ("code" in error && unknownCa.test(String(error.code))) {
+    return new Error("the certificate of AWS or of a proxy is not trusted, add its CA to caBundle", { cause: error });
+  }
   const isForeign = error instanceof SyntaxError || error instanceof TypeError || error.name === "Unknown";
   if (!isForeign || status === undefined) return error;
   return new Error(`AWS answered ${String(status)} with something that is not AWS' own`);
 }
 
-// The SDK does not retry: the token refresher does, with a backoff that the log shows.
-const oneAttempt = {
-  maxAttempts: 1,
-  requestHandler: { connectionTimeout: 5_000, requestTimeout: 15_000, throwOnRequestTimeout: true },
-};
+/** The options of a client of its own agents, which end with it. */
+interface ClientOptions {
+  readonly maxAttempts: number;
+  readonly requestHandler: NonNullable<ECRClientConfig["requestHandler"]>;
+}
 
-function createClient(request: TokenRequest | undefined, homeRegion: string): ECRClient {
+/**
+ * The options of every client. The SDK does not retry: the token refresher does, with a backoff that the log shows. It hands
+ * the handler to the call of STS for a web identity, and takes one of its own for credentials that come from the node.
+ */
+function clientOptions({ proxy, noProxy, caFile }: AwsConnection): () => ClientOptions {
+  // Node's own agents know proxies; the SDK takes none from the environment.
+  const proxyEnv = { HTTP_PROXY: proxy, HTTPS_PROXY: proxy, NO_PROXY: noProxy.join(",") };
+  // A proxy that accepts a connection and then says nothing would otherwise keep it open.
+  const agent = proxy === undefined ? {} : { proxyEnv, timeout: requestTimeout };
+  const trust = caFile === undefined ? () => ({}) : trustOf(caFile);
+  const timeouts = { connectionTimeout: 5_000, requestTimeout, throwOnRequestTimeout: true };
+  return () => ({
+    maxAttempts: 1,
+    requestHandler: { ...timeouts, httpAgent: agent, httpsAgent: { ...agent, ...trust() } },
+  });
+}
+
+/** Trusts the file's CAs, too, as they are at each call. Connections share the context, which takes 1 MB, while it is the same. */
+function trustOf(caFile: string): () => { secureContext: SecureContext } {
+  let last: { readonly pem: string; readonly secureContext: SecureContext } | undefined;
+  return () => {
+    const pem = readFileSync(caFile, "utf8");
+    if (last?.pem !== pem) last = { pem, secureContext: createSecureContext({ ca: [...rootCertificates, pem] }) };
+    return { secureContext: last.secureContext };
+  };
+}
+
+/** In milliseconds. */
+const requestTimeout = 15_000;
+
+function createClient(request: TokenRequest | undefined, homeRegion: string, options: () => ClientOptions): ECRClient {
   if (request === undefined) throw new Error("there is no such token");
   const { region, role } = request;
-  const credentials = role === undefined ? {} : { credentials: async () => assumeRole(role, homeRegion) };
-  return new ECRClient({ region, ...credentials, ...oneAttempt });
+  const assume = async (of: string): Promise<SessionCredentials> =>
+    assumeRole(of, new STSClient({ region: homeRegion, ...options() }));
+  return new ECRClient({
+    region,
+    ...(role === undefined ? {} : { credentials: async () => assume(role) }),
+    ...options(),
+  });
 }
 
 /** As the SDK takes them. */
@@ -72,9 +121,11 @@ interface SessionCredentials {
   readonly expiration?: Date;
 }
 
-/** Credentials of a role, for an hour: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html */
-async function assumeRole(RoleArn: string, region: string): Promise<SessionCredentials> {
-  const sts = new STSClient({ region, ...oneAttempt });
+/**
+ * Credentials of a role, for an hour: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+ * The client is destroyed.
+ */
+async function assumeRole(RoleArn: string, sts: STSClient): Promise<SessionCredentials> {
   try {
     const { Credentials } = await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "ecr-helper" }));
     const { AccessKeyId, SecretAccessKey, SessionToken, Expiration } = Credentials ?? {};

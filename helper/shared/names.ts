@@ -32,6 +32,20 @@ export const hostWithOptionalPort = {
   test: (value: string): boolean => hostAndPort.test(value) && URL.canParse(`https://${value}`),
 };
 
+const httpProxy = new RegExp(`^http://(?:${dnsName}|\\[[0-9a-f:.]{2,45}\\])${portSuffix}/?$`);
+/**
+ * The URL of an HTTP proxy, without user and password. `URL` would correct a host such as 10.0.1, which is not an address, so
+ * the host must come out unchanged.
+ */
+export const proxyUrl = {
+  test: (value: string): boolean =>
+    httpProxy.test(value) &&
+    URL.canParse(value) &&
+    (value.includes("[") || value.split(/[/:]+/)[1] === new URL(value).hostname),
+};
+/** A host, or `*.DOMAIN` for all hosts of a domain. */
+export const hostPattern = new RegExp(`^(?:\\*\\.)?${dnsName}$`);
+
 /** The distinct regions of registries, in the order of their first registry. Other hosts are ignored. */
 export const regionsOf = (hosts: readonly string[]): string[] => [
   ...new Set(hosts.flatMap((host) => registryHost.exec(host)?.[1] ?? [])),

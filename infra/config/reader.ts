@@ -39,12 +39,8 @@ export class ConfigReader {
     this.#mistakes.push(`${this.#prefix}${key} = ${displayed}: expected ${expected}`);
   }
 
-  /**
-   * The content of a kubeconfig may contain keys, so it is not shown. Unlike a path it has several lines, or a brace.
-   */
   #displayValue(key: string, value: string): string {
-    const isContent = key === "kubeconfig" && /[\n{]/.test(value);
-    return this.isSecret(key) || isContent ? "[secret]" : quoted(value);
+    return this.isSecret(key) || confidential[key]?.test(value) === true ? "[secret]" : quoted(value);
   }
 
   /** Adds an error that is not about a key's value. */
@@ -111,6 +107,12 @@ export class ConfigReader {
 
 /** Keys that may be set with --secret, because their values stay secret in Pulumi's state. */
 const secretKeys = new Set(["kubeconfig"]);
+
+/**
+ * Which values of a key are not shown. The content of a kubeconfig may contain keys; unlike a path it has several lines, or
+ * a brace. Before an @ in a URL there may be a password, and a private key is taken for a certificate.
+ */
+const confidential: Readonly<Record<string, RegExp>> = { kubeconfig: /[\n{]/, proxy: /@/, caBundle: /PRIVATE/ };
 
 const displayKey = (key: string): string => (/^[\w.-]{1,100}$/.test(key) ? key : quoted(key));
 

@@ -1,6 +1,7 @@
 // The stack's configuration: read only here, and validated as a whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
-import { endpointUrl, imagePath, policyName } from "./aws-names.ts";
+import { readAwsConnection, type AwsConnectionConfig } from "./aws-connection.ts";
+import { imagePath, policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster.ts";
 import { ConfigReader } from "./reader.ts";
 import {
@@ -38,7 +39,7 @@ import {
 
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
 export interface StackConfig
-  extends NamespaceRules, IamOptions, NetworkConfig, PodConfig, RepositoryConfig, RightsConfig {
+  extends AwsConnectionConfig, NamespaceRules, IamOptions, NetworkConfig, PodConfig, RepositoryConfig, RightsConfig {
   readonly identity: IdentityConfig;
   readonly policyName: string;
   /** Undefined if nothing is pushed. */
@@ -54,8 +55,6 @@ export interface StackConfig
   readonly registryHost: string | undefined;
   readonly baseImage: string;
   readonly platform: string;
-  readonly awsEndpointUrl: string | undefined;
-  readonly stsEndpointUrl: string | undefined;
   readonly logFormat: Format;
   readonly logLevel: Level;
 }
@@ -113,7 +112,7 @@ export function readConfig(own: Registry): StackConfig {
     registryHost: config.optional("registryHost", hostWithOptionalPort, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
-    ...readEndpoints(config),
+    ...readAwsConnection(config),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),
   };
@@ -141,24 +140,6 @@ function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, r
     if (name !== app && !name.startsWith(firstPullPrefix)) continue;
     config.addMistake(key, name, `another name: the stack's own secrets are ${app}, and ${firstPullPrefix}...`);
   }
-}
-
-/**
- * Rejects http:// by default: anyone on the path could read the tokens, which have all the rights of the helper's
- * identity.
- */
-function readEndpoints(config: ConfigReader): Pick<StackConfig, "awsEndpointUrl" | "stsEndpointUrl"> {
-  const isInsecure = config.boolean("insecureEndpoints");
-  const read = (key: string): string | undefined => {
-    const url = config.optional(key, endpointUrl, "https://HOST[:PORT]");
-    if (url?.toLowerCase().startsWith("http:") === true && !isInsecure) {
-      const why =
-        "the tokens would come over the network in the clear. insecureEndpoints = true allows it, for an emulator";
-      config.addMistake(key, url, `https://HOST[:PORT]: ${why}`);
-    }
-    return url;
-  };
-  return { awsEndpointUrl: read("awsEndpointUrl"), stsEndpointUrl: read("stsEndpointUrl") };
 }
 
 function readNamespaceRules(config: ConfigReader, namespace: string): NamespaceRules {

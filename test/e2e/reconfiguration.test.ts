@@ -14,6 +14,7 @@ import { readKubeconfig } from "../local/kubeconfig.ts";
 import { firstNode } from "../local/node-settings.ts";
 import { rootCredentials } from "../local/root-key.ts";
 import { account, aws, kubeconfig, ports } from "../local/settings.ts";
+import { makeCertificate } from "../support/certificate.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { pullPassword, pullUntil } from "./pulls.ts";
 import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
@@ -22,6 +23,7 @@ const id = randomBytes(3).toString("hex");
 const stack = `ch-${id}`;
 const build = `build-${id}`;
 const { start, command, remove } = await makeCheckout(stack);
+const { cert } = await makeCertificate("proxy.invalid");
 
 interface Change {
   readonly settings: readonly string[];
@@ -55,6 +57,10 @@ const changes: readonly Change[] = [
       "logFormat=json",
       'excludeNamespaces=["x-*"]',
       "stsEndpointUrl=https://sts.example",
+      // The proxy does not exist: all that follows is asked directly.
+      "proxy=http://proxy.invalid:3128",
+      `noProxy=["${ports.gateway.address}"]`,
+      `caBundle=${cert}`,
       "networkPolicy=all",
       'monitoringNamespaces=["monitoring"]',
       "replicas=2",
@@ -70,6 +76,7 @@ const changes: readonly Change[] = [
       ...onlyThePod,
       ...policies("updated"),
       "updated NetworkPolicy ecr-helper",
+      "created ConfigMap ecr-helper-ca",
       "created PodDisruptionBudget ecr-helper",
       "updated DeploymentPatch ecr-helper-replicas",
     ],
@@ -79,6 +86,7 @@ const changes: readonly Change[] = [
       'registries=["123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
       "basicAuthSecret=logins",
       "serviceAccount=builders",
+      "caBundle=",
       "networkPolicy=none",
       "monitoringNamespaces=[]",
       "replicas=1",
@@ -89,6 +97,7 @@ const changes: readonly Change[] = [
       ...policies("updated"),
       `updated Policy ${stack}`,
       "deleted NetworkPolicy ecr-helper",
+      "deleted ConfigMap ecr-helper-ca",
       "deleted PodDisruptionBudget ecr-helper",
       "updated DeploymentPatch ecr-helper-replicas",
     ],

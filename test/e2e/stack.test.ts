@@ -177,6 +177,7 @@ describe("the stack, end to end", () => {
         monitoringNamespaces: [],
         awsEndpointUrl: url(ports.gateway),
         stsEndpointUrl: undefined,
+        proxy: undefined,
       };
       return networkPolicySpec(config, { mode, eks: { isIpv6 } } as AwsPrincipal, labels, 8080);
     };

@@ -44,6 +44,16 @@ export const isRegistryHost: Rule = (value) => {
   );
 };
 
+/** `NAME/KEY` of a ConfigMap. */
+export const isKeyOfConfigMap: Rule = (value) => {
+  const [name = "", key = "", ...more] = value.split("/");
+  const isKey = consistsOf(`${alphanumeric}-_.`, 1, 253)(key) && key !== "." && !key.startsWith("..");
+  return more.length === 0 && isSubdomain(name) && isKey;
+};
+
+/** A host, or all of a domain. */
+export const isHostPattern: Rule = (value) => isHostName(value.startsWith("*.") ? value.slice(2) : value);
+
 // https://docs.docker.com/reference/cli/docker/image/tag/#description
 const isTagOfImage: Rule = (value) => consistsOf(`${alphanumeric}_.-`, 1, 128)(value) && !/^[.-]/.test(value);
 const isDigest: Rule = (value) =>

@@ -1,4 +1,4 @@
-// A stack with two build namespaces, a further registry and a VPC endpoint, for the unit tests of the Pulumi program.
+// A stack with two build namespaces, a further registry, a VPC endpoint and a proxy, for the unit tests of the Pulumi program.
 import { account } from "./program.ts";
 
 /** The one key that has no usable default: the cluster. */
@@ -10,6 +10,8 @@ export const exampleConfig = {
   buildNamespaces: '["team-a","team-b"]',
   registries: '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]',
   awsEndpointUrl: "https://vpce.example",
+  proxy: "http://proxy.example:3128",
+  noProxy: '["vpce.example","*.internal.example"]',
 };
 
 /** The host of the stack's own registry. */
@@ -32,8 +34,10 @@ interface PodSpec {
   tolerations: object[];
   priorityClassName?: string;
   topologySpreadConstraints: object[];
+  volumes: { configMap: { name: string; items: { key: string; path: string }[] } }[];
   containers: {
     image: string;
+    volumeMounts: { mountPath: string }[];
     env: { name: string; value?: string; valueFrom?: object }[];
     securityContext: object;
     resources: { requests: object; limits: object };

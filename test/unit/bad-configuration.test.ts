@@ -1,3 +1,4 @@
+/* eslint-disable max-lines -- One table has valid values of every key, and one check the rules for all of them. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
@@ -68,6 +69,9 @@ const validValues: Record<string, string[]> = {
   monitoringNamespaces: ['["monitoring"]'],
   stsEndpointUrl: ["https://sts.example:8443"],
   ...validPodValues,
+  caBundle: ["trusted-ca/ca-bundle.crt"],
+  proxy: ["http://proxy.example:3128", "http://10.0.0.1", "http://[fd00::1]:80/"],
+  noProxy: ['["vpce.example","*.amazonaws.com","10.0.0.1"]'],
 };
 const keys = Object.keys(defaults).map((key) => key.replace("ecr-helper:", ""));
 const valuesOf = (key: string): fc.Arbitrary<string> => {
@@ -113,6 +117,9 @@ const clusterCheck = ({ cluster: where }: StackConfig): Check =>
     ? [(value) => /^[\w-]+$/.test(value) && value.length <= 100, where.eksCluster]
     : [(value) => value.trim() !== "" && !/\p{Cc}/u.test(value), where.context];
 
+const caKeyOf = ({ caBundle }: StackConfig): string | undefined =>
+  caBundle === undefined || "pem" in caBundle ? undefined : `${caBundle.configMap}/${caBundle.key}`;
+
 /** The values of an accepted configuration that Kubernetes, AWS or Docker would not accept. */
 function unusable(config: StackConfig): unknown[] {
   const registries = [`${ownRegistry.accountId}.dkr.ecr.${ownRegistry.region}`, ...config.registries];
@@ -142,6 +149,9 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isLabel, ...config.monitoringNamespaces],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
     ...podChecks(config),
+    [rules.isUrl(["http:"], false), config.proxy],
+    [rules.isHostPattern, ...config.noProxy],
+    [rules.isKeyOfConfigMap, caKeyOf(config)],
   ];
   const wrong = checks.flatMap(([rule, ...values]) => values.filter((one) => one !== undefined && !rule(one)));
   const isNameTaken =
@@ -188,7 +198,7 @@ function rejectedKeys(values: Values, secrets: readonly string[] = []): string[]
         ) ?? [];
       const given = values[key] ?? defaults[`ecr-helper:${key}`] ?? "";
       if (/^\[\d/.test(value)) assert.equal(value.split(" ")[0], `[${String(elements(given).length)}`);
-      else if (value === "[secret]") assert.ok(secrets.includes(key) || key === "kubeconfig");
+      else if (value === "[secret]") assert.ok(secrets.includes(key) || ["kubeconfig", "proxy"].includes(key));
       else assert.ok(cut !== undefined || isPartOf(JSON.parse(value) as string, given), line.slice(0, 2000));
       return key;
     });
@@ -265,6 +275,7 @@ describe("a wrong configuration of the stack", () => {
         (error: Error) => /kubeconfig = \[secret\]: /.test(error.message) && !error.message.includes(secret),
       );
     }
+    assert.deepEqual(rejectedKeys({ ...cluster, proxy: `http://user:${secret}@proxy.example` }), ["proxy"]);
   });
 
   it("has unknown keys reported, even those that every object inherits", () => {

@@ -24,6 +24,9 @@ const valid: Partial<Record<Key, string[]>> = {
   ECR_HELPER_BUILD_NAMESPACES: ["team-a,team-*,?", "a"],
   ECR_HELPER_EXCLUDE_NAMESPACES: ["kube-*"],
   ECR_HELPER_NAMESPACE_SELECTOR: ["builds=yes,team in (a, b),!x", "example.com/level>5"],
+  ECR_HELPER_PROXY: ["http://proxy.example:3128", "http://10.0.0.1", "http://[fd00::1]:80/"],
+  ECR_HELPER_NO_PROXY: ["vpce.example,*.amazonaws.com", "10.0.0.1"],
+  ECR_HELPER_CA_FILE: ["/etc/ca.crt"],
   ECR_HELPER_PRINCIPAL: ["arn:aws:iam::123456789012:role/builds/ecr-helper"],
 };
 const valuesOf = (key: Key): fc.Arbitrary<string> => anyText([helperEnvironment[key], ...(valid[key] ?? [])]);
@@ -44,6 +47,8 @@ function unusable(config: HelperConfig): unknown[] {
     [rules.isLabel, [config.namespace]],
     [rules.isLabelWord, [config.owner]],
     [rules.isPrintable, [config.principal]],
+    [rules.isUrl(["http:"], false), [config.awsConnection.proxy]],
+    [rules.isHostPattern, config.awsConnection.noProxy],
     [(value) => rules.isNumber(value, 0, 65535), [String(config.port)]],
   ];
   const wrong = values.flatMap(([rule, found]) => found.filter((one) => one !== undefined && !rule(one)));

@@ -85,6 +85,12 @@ describe("the NetworkPolicy", () => {
     assert.deepEqual(inIpv6, [dns, { ports: tcp(443, 6443) }, at("fd00:ec2::23/128", 80)]);
   });
 
+  it("allows the port of the proxy", async () => {
+    const rules = async (proxy: string): Promise<unknown> => egressOf({ ...cluster, proxy });
+    assert.deepEqual(await rules("http://proxy.example:3128"), [dns, { ports: tcp(443, 6443, 3128) }]);
+    assert.deepEqual(await rules("http://proxy.example"), [dns, { ports: tcp(443, 6443, 80) }]);
+  });
+
   it("allows the ports of the configured AWS endpoints, each once", async () => {
     const rules = async (awsEndpointUrl: string, stsEndpointUrl: string): Promise<unknown> =>
       egressOf({ ...cluster, awsEndpointUrl, stsEndpointUrl });

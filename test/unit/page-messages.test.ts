@@ -22,6 +22,7 @@ const messagesOfOthers = new Set([
   "ERR_HTTP2",
   "failed to load checkpoint: EOF",
   "failed to connect to any docker daemon",
+  "Failed to establish tunnel to HOST via PROXY",
   "incorrect passphrase",
   "is not authorized to perform: ACTION",
   "manifest unknown",

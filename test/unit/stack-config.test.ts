@@ -4,6 +4,7 @@ import fc from "fast-check";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config/stack.ts";
 import { defaultConfig } from "../local/stack.ts";
+import { makeCertificate } from "../support/certificate.ts";
 import { assertOneMistake, configError } from "../support/config-error.ts";
 import { configure, ownRegistry } from "../support/program.ts";
 
@@ -71,6 +72,9 @@ describe("the stack's configuration", () => {
       platform: "windows",
       awsEndpointUrl: "vpce",
       stsEndpointUrl: "sts.example",
+      proxy: "https://proxy.example:3129",
+      noProxy: '["https://vpce.example"]',
+      caBundle: "ca.crt",
       permissionsBoundary: "boundary",
       path: "builds",
       tags: '["team"]',
@@ -161,6 +165,58 @@ describe("the stack's configuration", () => {
     assert.match(configError({ ...cluster, registries: "docker.io" }), /registries = "docker.io": expected a list/);
   });
 
+  it("takes a proxy without user and password, and hosts that it is not asked for", () => {
+    configure({ ...cluster, proxy: "http://10.0.0.1:3128", noProxy: '["*.vpce.example","10.0.0.2","*.vpce.example"]' });
+    const { proxy, noProxy } = readConfig(ownRegistry);
+    assert.deepEqual([proxy, noProxy], ["http://10.0.0.1:3128", ["*.vpce.example", "10.0.0.2"]]);
+    const withoutPassword = "proxy = [secret]: expected http://HOST[:PORT], without user and password: ";
+    for (const login of ["user:hunter2", "hunter2", ":hunter2"]) {
+      assertOneMistake({ ...cluster, proxy: `http://${login}@proxy.example:3128` }, withoutPassword);
+    }
+    for (const wrong of [
+      "proxy.example:3128",
+      "socks5://proxy.example",
+      "http://proxy.example:99999",
+      "http://10.0.1",
+    ]) {
+      assertOneMistake({ ...cluster, proxy: wrong }, `proxy = "${wrong}": expected http://HOST[:PORT]`);
+    }
+    const proxied = { ...cluster, proxy: "http://proxy.example" };
+    for (const wrong of ["*", ".example.com", "vpce.example:443", "10.0.0.0/8", "a,b"]) {
+      assertOneMistake({ ...proxied, noProxy: JSON.stringify([wrong]) }, `noProxy = "${wrong}": expected hosts, `);
+    }
+    assertOneMistake({ ...cluster, noProxy: '["a"]' }, 'noProxy = "[\\"a\\"]": expected nothing: proxy is not set');
+  });
+
+  it("takes certificates or the key of a ConfigMap, and never shows a private key", async () => {
+    const { cert, key } = await makeCertificate("proxy.example");
+    const read = (caBundle: string): unknown => {
+      configure({ ...cluster, caBundle });
+      return readConfig(ownRegistry).caBundle;
+    };
+    assert.deepEqual(read(`# Proxy\n${cert}\n# Isolated region\n${cert}`), { pem: cert + cert });
+    assert.deepEqual(read("trusted-ca/ca-bundle.crt"), { configMap: "trusted-ca", key: "ca-bundle.crt" });
+    const wrong = [
+      cert.replace(/\n(.{8})/, "\nAAAAAAAA"),
+      cert.slice(0, -30),
+      "Trusted/ca.crt",
+      "a/b/c",
+      "a/..",
+      "a/.",
+    ];
+    for (const caBundle of wrong) {
+      assertOneMistake(
+        { ...cluster, caBundle },
+        `caBundle = ${JSON.stringify(caBundle)}: expected certificates in PEM`,
+      );
+    }
+    assert.match(
+      configError({ ...cluster, caBundle: cert.repeat(2000) }),
+      /caBundle = .*: expected .* of 1 MB at most/,
+    );
+    for (const caBundle of [key, `${cert}${key}`]) assertOneMistake({ ...cluster, caBundle }, "caBundle = [secret]: ");
+  });
+
   it("rejects a stack name that is not valid in a Kubernetes label", async () => {
     const mocks = { newResource, call: newResource };
     for (const stack of ["s".repeat(51), "stack."]) {
@@ -176,8 +232,9 @@ describe("the stack's configuration", () => {
     fc.assert(
       fc.property(fc.constantFrom(...keys), fc.string(), (key, value) => {
         const message = configError({ ...cluster, [key]: value });
-        // A value that may be the content of a kubeconfig is not shown.
-        const shown = key === "kubeconfig" && /[\n{]/.test(value) ? "[secret]" : JSON.stringify(value);
+        // A value that may be the content of a kubeconfig, or have a password, is not shown.
+        const isHidden = (key === "kubeconfig" && /[\n{]/.test(value)) || (key === "proxy" && value.includes("@"));
+        const shown = isHidden ? "[secret]" : JSON.stringify(value);
         assert.ok(
           message === "" ||
             message.includes(`ecr-helper:${key} = ${shown}: expected `) ||

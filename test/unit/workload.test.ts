@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { makeCertificate } from "../support/certificate.ts";
 import { cluster, exampleConfig, ownHost, type DeploymentInputs } from "../support/example-stack.ts";
 import { runProgram } from "../support/program.ts";
 
@@ -85,6 +86,9 @@ describe("the Deployment", () => {
       ECR_HELPER_PUSH_ROLE: "",
       ECR_HELPER_REGISTRIES: `${ownHost},444455556666.dkr.ecr.us-east-1.amazonaws.com`,
       ECR_HELPER_REGISTRY_HOST: "",
+      ECR_HELPER_PROXY: "http://proxy.example:3128",
+      ECR_HELPER_NO_PROXY: "vpce.example,*.internal.example",
+      ECR_HELPER_CA_FILE: "",
       ECR_HELPER_BUILD_NAMESPACES: "team-a,team-b",
       ECR_HELPER_EXCLUDE_NAMESPACES: "",
       ECR_HELPER_NAMESPACE_SELECTOR: "",
@@ -110,6 +114,28 @@ describe("the Deployment", () => {
     assert.match(fingerprint ?? "", /^[0-9a-f]{16}$/);
     const scraped = { "prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics" };
     assert.deepEqual(others, scraped);
+  });
+
+  it("mounts the CA bundle where the helper reads it; another one of the configuration starts a rollout", async () => {
+    const mountOf = async (caBundle: string): Promise<[string, string | undefined, string[]]> => {
+      const program = await runProgram({ ...cluster, caBundle });
+      const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
+      const { volumes, containers } = spec.template.spec;
+      const { env = [], volumeMounts = [] } = containers[0] ?? {};
+      const [{ name: configMap, items }] = volumes.map((one) => one.configMap) as [(typeof volumes)[0]["configMap"]];
+      const [{ key, path }] = items as [(typeof items)[0]];
+      const [{ mountPath }] = volumeMounts as [(typeof volumeMounts)[0]];
+      assert.equal(env.find(({ name }) => name === "ECR_HELPER_CA_FILE")?.value, `${mountPath}/${path}`);
+      const created = program.resources.filter(({ type }) => type === "kubernetes:core/v1:ConfigMap");
+      const data = created.flatMap(({ inputs }) => Object.values(inputs["data"] as Record<string, string>));
+      return [`${configMap}/${key}`, spec.template.metadata.annotations["ecr-helper/ca-bundle"], data];
+    };
+    assert.deepEqual(await mountOf("trusted-ca/ca-bundle.crt"), ["trusted-ca/ca-bundle.crt", undefined, []]);
+    const [one, other] = await Promise.all([makeCertificate("a.example"), makeCertificate("b.example")]);
+    const [configMap, hash, data] = await mountOf(one.cert);
+    assert.deepEqual([configMap, data], ["ecr-helper-ca/ca.crt", [one.cert]]);
+    assert.match(hash ?? "", /^[0-9a-f]{16}$/);
+    assert.notEqual((await mountOf(other.cert))[1], hash);
   });
 
   it("runs in an existing namespace if createNamespace is false", async () => {
