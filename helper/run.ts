@@ -95,10 +95,12 @@ class Helper {
     this.#worker = new Worker(config, this.#cache, this.#informers, {
       ...timing,
       kube: this.#kube,
+      stream: this.#stream,
       writes: createKubeClient({ ...observed, mayWrite: () => this.#elector.isLeading() }),
       warn: this.#warn,
       prepared: () => this.#elector.notify(),
       hasWritten: () => this.#status.hasWritten(),
+      wasReady: () => this.#status.wasReady,
       log,
       metrics: this.#metrics,
       concurrency: () => limit.value,

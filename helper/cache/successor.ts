@@ -5,7 +5,11 @@ import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 
 /** The fields of a Deployment that the helper reads. */
 export interface Deployment {
-  readonly metadata: { readonly deletionTimestamp?: string; readonly generation?: number };
+  readonly metadata: {
+    readonly deletionTimestamp?: string;
+    readonly generation?: number;
+    readonly resourceVersion?: string;
+  };
   readonly spec: {
     readonly template: {
       readonly spec: { readonly containers: readonly { readonly env?: readonly { name: string; value?: string }[] }[] };
@@ -23,6 +27,10 @@ export interface Deployment {
 export const deploymentPath = ({ namespace, deployment }: HelperConfig): string =>
   `/apis/apps/v1/namespaces/${namespace}/deployments/${deployment}`;
 
+/** The API path that watches it from a version on. */
+export const deploymentWatch = ({ namespace, deployment }: HelperConfig, version = ""): string =>
+  `/apis/apps/v1/namespaces/${namespace}/deployments?watch=1&fieldSelector=metadata.name%3D${deployment}&resourceVersion=${version}`;
+
 /** The configuration of the helper that a Deployment creates. Throws when this version cannot parse it. */
 export function successorOf(config: HelperConfig, { spec }: Deployment): HelperConfig {
   const env = Object.fromEntries(
@@ -36,14 +44,19 @@ export function successorOf(config: HelperConfig, { spec }: Deployment): HelperC
   });
 }
 
+/** Whether the status is that of the Deployment as it is now. */
+export const isObserved = ({ metadata, status }: Deployment): boolean =>
+  status?.observedGeneration === metadata.generation;
+
 /**
- * Whether a helper of the Deployment's present template is ready, which means that it has written everything itself. All others
- * being ready, there are more ready helpers than others then.
+ * Whether a helper of the Deployment's present template is ready, which means that it has written everything itself. `isReady` says
+ * whether the helper that asks, of another template, is. All other helpers being ready, there are more ready ones than others then.
  */
-export const isSuccessorReady = ({ metadata, status = {} }: Deployment): boolean => {
-  const { observedGeneration, replicas = 0, updatedReplicas = 0, readyReplicas = 0 } = status;
-  return observedGeneration === metadata.generation && readyReplicas > replicas - updatedReplicas;
-};
+export function isSuccessorReady(deployment: Deployment, isReady: boolean): boolean {
+  const { replicas = 0, updatedReplicas = 0, readyReplicas = 0 } = deployment.status ?? {};
+  const others = Math.max(0, replicas - updatedReplicas - (isReady ? 0 : 1));
+  return isObserved(deployment) && readyReplicas > others;
+}
 
 /** A hash of which objects a helper keeps, and where: one helper tells another by it what it has written. */
 export function keptHash(config: HelperConfig): string {

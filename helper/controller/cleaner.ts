@@ -3,16 +3,15 @@ import type { ClusterCache } from "../cache/cluster-cache.ts";
 import { isSuccessorReady, keptHash } from "../cache/successor.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { Term } from "../election/term.ts";
-import type { Kube, KubeClient } from "../kube/types.ts";
-import type { Log } from "../runtime/logger.ts";
-import { cleanupTimeout, planCleanUp, type HasWritten } from "./shutdown.ts";
+import type { KubeClient } from "../kube/types.ts";
+import { cleanupTimeout, planCleanUp, type HasWritten, type PlanDependencies } from "./shutdown.ts";
 import type { Writer } from "./writer.ts";
 
 /** What the cleaner acts through. */
-export interface CleanerDependencies {
-  readonly kube: Kube;
+export interface CleanerDependencies extends PlanDependencies {
   readonly writes: KubeClient;
-  readonly log: Log;
+  /** Whether this helper was ever ready. */
+  readonly wasReady: () => boolean;
 }
 
 /** Cuts the connections for writes when the term is lost. The returned controller then aborts, or is aborted to end the writes. */
@@ -45,7 +44,7 @@ export class Cleaner {
 
   /** Removes what the next helper does not keep, at the end of a helper that works. Never rejects. */
   async cleanUpAtEnd(term: Term): Promise<void> {
-    await this.#cleanUp(term, isSuccessorReady, AbortSignal.timeout(cleanupTimeout));
+    await this.#cleanUp(term, this.#isSuccessorReady, AbortSignal.timeout(cleanupTimeout));
   }
 
   /** Does so in a term for which the next helper lent the Lease, and gives it back. Never rejects. */
@@ -63,15 +62,17 @@ export class Cleaner {
    */
   async borrowAndCleanUp(acquire: () => Promise<Term | undefined>): Promise<void> {
     const limit = AbortSignal.timeout(cleanupTimeout);
-    if ((await this.#plan(isSuccessorReady)) === undefined) return;
+    if ((await this.#plan(this.#isSuccessorReady)) === undefined) return;
     const term = await acquire();
     if (term === undefined)
       return void this.#dependencies.log("warn", "nothing was removed: the lease could not be acquired in time");
     writeUntilLost(this.#dependencies.writes, term);
     // The next helper may be another one by now.
-    await this.#cleanUp(term, isSuccessorReady, limit);
+    await this.#cleanUp(term, this.#isSuccessorReady, limit);
     await term.end({ back: true });
   }
+
+  readonly #isSuccessorReady: HasWritten = (deployment) => isSuccessorReady(deployment, this.#dependencies.wasReady());
 
   async #cleanUp(term: Term, hasWritten: HasWritten, limit: AbortSignal): Promise<void> {
     const cleanUp = await this.#plan(hasWritten);

@@ -2,11 +2,18 @@
 // stays as it is. When the stack is destroyed, or the next helper keeps fewer objects, this helper still has the rights to remove
 // what no helper would look after any more.
 import type { ClusterCache } from "../cache/cluster-cache.ts";
-import { deploymentPath, keptBy, successorOf, type Deployment } from "../cache/successor.ts";
+import {
+  deploymentPath,
+  deploymentWatch,
+  isObserved,
+  keptBy,
+  successorOf,
+  type Deployment,
+} from "../cache/successor.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { undefinedIfNotFound } from "../kube/errors.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
-import type { Kube } from "../kube/types.ts";
+import type { Kube, KubeStream } from "../kube/types.ts";
 import type { Log } from "../runtime/logger.ts";
 import { inParallel } from "../runtime/parallel.ts";
 import { errorMessage } from "../shared/messages.ts";
@@ -15,6 +22,11 @@ import type { Writer } from "./writer.ts";
 
 /** The timeout for reading the Deployment, in milliseconds: an unreachable API server must not delay the end of the helper. */
 const readTimeout = 700;
+/**
+ * How long to wait for the Deployment's status, in milliseconds: its controller ends the pods of another template before it says how
+ * many are ready.
+ */
+const statusTimeout = 2_000;
 /** How long a helper may clean up, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
 export const cleanupTimeout = 25_000;
 const concurrency = 32;
@@ -23,6 +35,13 @@ const concurrency = 32;
 interface NextHelper {
   readonly config: HelperConfig;
   readonly hasWritten: boolean;
+}
+
+/** What a plan is made through. */
+export interface PlanDependencies {
+  readonly kube: Kube;
+  readonly stream: KubeStream;
+  readonly log: Log;
 }
 
 /** Whether a helper with the configuration that the Deployment has now has written everything. */
@@ -41,11 +60,11 @@ type CleanUp = (writer: Writer, signal: AbortSignal) => Promise<void>;
 export async function planCleanUp(
   config: HelperConfig,
   cache: ClusterCache,
-  { kube, log }: { readonly kube: Kube; readonly log: Log },
+  { kube, stream, log }: PlanDependencies,
   hasWritten: HasWritten,
 ): Promise<CleanUp | undefined> {
   try {
-    const successor = await readSuccessor(config, kube, hasWritten);
+    const successor = await readSuccessor(config, { kube, stream }, hasWritten);
     if (successor === "unknown") {
       log("info", "the stack still exists without this Deployment: nothing is removed");
       return undefined;
@@ -84,17 +103,37 @@ async function performCleanups(
 }
 
 /** Rejects when the API server does not answer, or when the Deployment's configuration cannot be parsed. */
-async function readSuccessor(config: HelperConfig, kube: Kube, hasWritten: HasWritten): Promise<Successor> {
+async function readSuccessor(
+  config: HelperConfig,
+  { kube, stream }: Pick<PlanDependencies, "kube" | "stream">,
+  hasWritten: HasWritten,
+): Promise<Successor> {
   const read = async <T>(path: string): Promise<T | undefined> =>
     undefinedIfNotFound(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(readTimeout) }));
   const found = await read<Deployment>(deploymentPath(config));
   if (found !== undefined && found.metadata.deletionTimestamp === undefined) {
     const next = successorOf(config, found);
-    return { config: next, hasWritten: hasWritten(found, next) };
+    return { config: next, hasWritten: hasWritten(await withStatus(config, found, stream), next) };
   }
   // The Deployment may have been deleted by hand, or be being replaced. Only destroying the stack deletes the marker before it.
   const marker = await read(`/apis/rbac.authorization.k8s.io/v1/clusterroles/${config.marker}`);
   return marker === undefined ? "none" : "unknown";
+}
+
+/** Resolves to the Deployment once its status is that of what it is now, or as it was after some time. Rejects as `stream`. */
+async function withStatus(config: HelperConfig, found: Deployment, stream: KubeStream): Promise<Deployment> {
+  if (isObserved(found)) return found;
+  const signal = AbortSignal.timeout(statusTimeout);
+  try {
+    const path = deploymentWatch(config, found.metadata.resourceVersion);
+    for await (const line of stream({ method: "GET", path, signal })) {
+      const { type, object } = JSON.parse(line) as { type: string; object: Deployment };
+      if (type === "MODIFIED" && isObserved(object)) return object;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  return found;
 }
 
 interface Cleanup {

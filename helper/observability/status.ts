@@ -49,6 +49,11 @@ export class Status {
     this.#tokenNames = [...config.tokenRequests.keys()];
   }
 
+  /** Whether the helper was ready when it was last asked: it stays so. */
+  get wasReady(): boolean {
+    return this.#wasReady;
+  }
+
   /** Why the helper is not alive; undefined when it is. */
   livenessError(): string | undefined {
     const stalled = this.#source.stalled();

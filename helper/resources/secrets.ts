@@ -94,24 +94,23 @@ export const desiredSecrets = (
 ): DesiredSecret[] =>
   secretsOf(config, tokens).map((secret) => {
     const owned = { ...secret, metadata: { ...secret.metadata, ownerReferences: owners } };
+    const json = JSON.stringify(owned);
     return {
       name: secret.metadata.name,
       revision: secret.metadata.annotations?.[annotations.revision] ?? "",
       owners: ownerUids(config, owners),
       size: Object.values(secret.data).reduce((sum, value) => sum + Buffer.byteLength(value, "base64"), 0),
-      toApply: (seen) => encodeFor(owned, seen),
+      toApply: (seen) => (seen === undefined ? json : JSON.stringify(limitedTo(owned, seen))),
       toReplace: encodeSecret(secret, owners, [managedFieldsOf(secret, owners)]),
       toPatch: (seen) => JSON.stringify(patchOf(secret, owners, seen)),
     };
   });
 
-/** The JSON of an object, or of it with the uid and the version of the only one that the API server may write it to. */
-const encodeFor = (object: Secret, seen?: Pick<Patched, "uid" | "version">): string =>
-  JSON.stringify(
-    seen === undefined
-      ? object
-      : { ...object, metadata: { ...object.metadata, uid: seen.uid, resourceVersion: String(seen.version) } },
-  );
+/** With the uid and the version of the only object that the API server may write it to. */
+const limitedTo = ({ metadata, ...rest }: Secret, { uid, version }: Pick<Patched, "uid" | "version">): object => ({
+  ...rest,
+  metadata: { ...metadata, uid, resourceVersion: String(version) },
+});
 
 /** Owner references are a map by uid in a strategic merge patch, so that those to other owners stay. */
 function patchOf({ metadata, data }: Secret, owners: readonly OwnerReference[], seen: Patched): object {

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
-import { keptHash, successorOf, type Deployment } from "../../helper/cache/successor.ts";
+import { isSuccessorReady, keptHash, successorOf, type Deployment } from "../../helper/cache/successor.ts";
 import { readConfig } from "../../helper/config/helper-config.ts";
-import { planCleanUp } from "../../helper/controller/shutdown.ts";
+import { planCleanUp, type HasWritten } from "../../helper/controller/shutdown.ts";
 import { Writer } from "../../helper/controller/writer.ts";
 import type { Kube, KubeRequest } from "../../helper/kube/types.ts";
 import { ownMetadata } from "../../helper/shared/ownership.ts";
@@ -27,7 +27,15 @@ const deploymentOf = (env: Readonly<Record<string, string>>): Deployment => ({
 const hashOf = (env: Readonly<Record<string, string>>): string => keptHash(successorOf(config, deploymentOf(env)));
 
 /** The paths that are deleted where one helper has written what `written` says, and the Deployment has the environment `now`. */
-async function deletions(written: string, now: Readonly<Record<string, string>>): Promise<string[]> {
+const deletions = async (written: string, now: Readonly<Record<string, string>>): Promise<string[]> =>
+  deletionsWhere((_, next) => keptHash(next) === written, now);
+
+/** The same by another test of what was written. The Deployment has no status, until a watch delivers these lines. */
+async function deletionsWhere(
+  hasWritten: HasWritten,
+  now: Readonly<Record<string, string>>,
+  lines: readonly string[] = [],
+): Promise<string[]> {
   const cache = new ClusterCache(
     config,
     () => undefined,
@@ -42,12 +50,10 @@ async function deletions(written: string, now: Readonly<Record<string, string>>)
     if (method === "DELETE") deleted.push(path);
     return Promise.resolve(deploymentOf(now) as T);
   };
-  const plan = await planCleanUp(
-    config,
-    cache,
-    { kube, log: () => undefined },
-    (_, next) => keptHash(next) === written,
-  );
+  async function* stream(): AsyncGenerator<string, void> {
+    yield* await Promise.resolve(lines);
+  }
+  const plan = await planCleanUp(config, cache, { kube, stream, log: () => undefined }, hasWritten);
   const writes = Object.assign(kube, { reset: () => undefined });
   await plan?.(new Writer(writes, config, cache), new AbortController().signal);
   return deleted.map((path) => path.replace(/^.*namespaces\//, "").replace(/\?.*$/, "")).sort();
@@ -66,6 +72,19 @@ describe("the clean-up for the next helper", () => {
   it("removes no name where the Deployment has changed once more: nobody has written those of the present one", async () => {
     assert.deepEqual(await deletions(hashOf(renamed), { ECR_HELPER_PULL_SECRET: "others" }), []);
     assert.deepEqual(await deletions("anything", renamed), []);
+  });
+
+  it("waits for the status that belongs to the Deployment: it is older than the end of the helper's pod", async () => {
+    const back = { ECR_HELPER_PULL_SECRET: "pulls" };
+    const eventOf = (type: string, observedGeneration: number): string => {
+      const status = { observedGeneration, replicas: 2, updatedReplicas: 1, readyReplicas: 1 };
+      return JSON.stringify({ type, object: { ...deploymentOf(back), status } });
+    };
+    const hasWritten: HasWritten = (deployment) => isSuccessorReady(deployment, false);
+    const both = ["a/secrets/ecr-creds-pull", "b/secrets/ecr-creds-pull"];
+    assert.deepEqual(await deletionsWhere(hasWritten, back, [eventOf("MODIFIED", 1), eventOf("MODIFIED", 2)]), both);
+    assert.deepEqual(await deletionsWhere(hasWritten, back, [eventOf("MODIFIED", 1)]), []);
+    assert.deepEqual(await deletionsWhere(hasWritten, back, [eventOf("ERROR", 2)]), []);
   });
 
   it("removes nothing where the names are the same", async () => {

@@ -23,13 +23,29 @@ describe("the next helper", () => {
     ["could not be created, and the last one is gone", {}, false],
   ] as const) {
     it(`is ${expected ? "ready" : "not ready"} where it ${what}`, () => {
-      assert.equal(isSuccessorReady(deploymentWith(status)), expected);
+      assert.equal(isSuccessorReady(deploymentWith(status), true), expected);
     });
   }
 
   it("is not ready by the status of an earlier template, or by none", () => {
     const complete = { replicas: 1, updatedReplicas: 1, readyReplicas: 1 };
-    assert.equal(isSuccessorReady(deploymentWith(complete, 3)), false);
-    assert.equal(isSuccessorReady(deploymentWith(undefined)), false);
+    assert.equal(isSuccessorReady(deploymentWith(complete, 3), true), false);
+    assert.equal(isSuccessorReady(deploymentWith(undefined), true), false);
   });
+
+  for (const [what, status, expected] of [
+    ["was there all the time", { replicas: 2, updatedReplicas: 1, readyReplicas: 1 }, true],
+    ["is one of two that were", { replicas: 3, updatedReplicas: 2, readyReplicas: 2 }, true],
+    [
+      "was there, and the one that asks does not count any more",
+      { replicas: 1, updatedReplicas: 1, readyReplicas: 1 },
+      true,
+    ],
+    ["starts beside the last good one", { replicas: 3, updatedReplicas: 1, readyReplicas: 1 }, false],
+    ["starts", { replicas: 1, updatedReplicas: 1 }, false],
+  ] as const) {
+    it(`is ${expected ? "ready" : "not ready"} for one that never was, after a rollout that failed, where it ${what}`, () => {
+      assert.equal(isSuccessorReady(deploymentWith(status), false), expected);
+    });
+  }
 });
