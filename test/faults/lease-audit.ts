@@ -8,6 +8,8 @@ export interface LateWrites {
   readonly arrived: readonly string[];
   /** Arrived before, and succeeded after. */
   readonly ended: readonly string[];
+  /** Arrived before, and were refused after, as the other helper has written the object. */
+  readonly refused: readonly string[];
 }
 
 /** Finds the late writes of the helpers in a namespace, by the audit log of the API server at this URL. */
@@ -18,15 +20,17 @@ export async function readLateWrites(server: string, namespace: string): Promise
 /** Finds them in the events of one stack's helpers, in any order. */
 function lateWrites(events: readonly AuditEvent[]): LateWrites {
   const acquisitions = acquisitionsOf(events);
-  const [arrived, ended]: [string[], string[]] = [[], []];
+  const [arrived, ended, refused]: [string[], string[], string[]] = [[], [], []];
   for (const write of events.filter(isWrite)) {
     const { requestReceivedTimestamp: received, stageTimestamp: answered, verb, requestURI, responseStatus } = write;
     const status = responseStatus?.code ?? 0;
     const text = `${received} to ${answered}: ${idOf(write)} ${verb} ${requestURI}: ${String(status)}`;
     if (holderAt(acquisitions, received) !== idOf(write)) arrived.push(text);
-    else if (status < 300 && holderAt(acquisitions, answered) !== idOf(write)) ended.push(text);
+    else if (holderAt(acquisitions, answered) === idOf(write)) continue;
+    else if (status < 300) ended.push(text);
+    else if (status === 409) refused.push(text);
   }
-  return { arrived, ended };
+  return { arrived, ended, refused };
 }
 
 interface Acquisition {

@@ -117,14 +117,10 @@ describe("a helper whose stack has changed its rules and names", () => {
     await admin({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: raced } } });
     let isCreated = false;
     const { writer } = writerOf(renamed, (kube) => async (call) => {
-      try {
-        return await kube(call);
-      } catch (error) {
-        const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
-        if (!isCreated) await admin({ method: "POST", path: `/api/v1/namespaces/${raced}/serviceaccounts`, body });
-        isCreated = true;
-        throw error;
-      }
+      const body = { metadata: { name: "builder-sa" }, secrets: [{ name: "theirs" }] };
+      if (!isCreated) await admin({ method: "POST", path: `/api/v1/namespaces/${raced}/serviceaccounts`, body });
+      isCreated = true;
+      return kube(call);
     });
     assert.equal(await writer.applyAccount(raced, entriesOf(renamed), signal), "configured");
     assert.deepEqual(await namesIn(raced), ["theirs", "logins"]);
