@@ -24,9 +24,11 @@ function lateWrites(events: readonly AuditEvent[]): LateWrites {
   for (const write of events.filter(isWrite)) {
     const { requestReceivedTimestamp: received, stageTimestamp: answered, verb, requestURI, responseStatus } = write;
     const status = responseStatus?.code ?? 0;
-    const text = `${received} to ${answered}: ${idOf(write)} ${verb} ${requestURI}: ${String(status)}`;
-    if (holderAt(acquisitions, received) !== idOf(write)) arrived.push(text);
-    else if (holderAt(acquisitions, answered) === idOf(write)) continue;
+    const [before, after] = [received, answered].map((time) => acquisitionAt(acquisitions, time));
+    const lease = `the lease was ${after?.holder ?? "nobody"}'s since ${after?.at ?? "ever"}`;
+    const text = `${received} to ${answered}: ${idOf(write)} ${verb} ${requestURI}: ${String(status)}, ${lease}`;
+    if (before?.holder !== idOf(write)) arrived.push(text);
+    else if (after?.holder === idOf(write)) continue;
     else if (status < 300) ended.push(text);
     else if (status === 409) refused.push(text);
   }
@@ -52,8 +54,8 @@ function acquisitionsOf(events: readonly AuditEvent[]): Acquisition[] {
   });
 }
 
-/** Who held the Lease at a time; it may have given it up. Times of an audit log compare as text. */
-const holderAt = (acquisitions: readonly Acquisition[], time: string): string | undefined =>
-  acquisitions.findLast(({ at }) => at <= time)?.holder;
+/** The last acquisition before a time; its holder may have given the Lease up since. Times of an audit log compare as text. */
+const acquisitionAt = (acquisitions: readonly Acquisition[], time: string): Acquisition | undefined =>
+  acquisitions.findLast(({ at }) => at <= time);
 
 const idOf = ({ user }: AuditEvent): string => user.extra?.["authentication.kubernetes.io/credential-id"]?.[0] ?? "";
