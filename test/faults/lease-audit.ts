@@ -20,19 +20,29 @@ export async function readLateWrites(server: string, namespace: string): Promise
 /** Finds them in the events of one stack's helpers, in any order. */
 function lateWrites(events: readonly AuditEvent[]): LateWrites {
   const acquisitions = acquisitionsOf(events);
-  const [arrived, ended, refused]: [string[], string[], string[]] = [[], [], []];
+  const found: Record<keyof LateWrites, string[]> = { arrived: [], ended: [], refused: [] };
   for (const write of events.filter(isWrite)) {
-    const { requestReceivedTimestamp: received, stageTimestamp: answered, verb, requestURI, responseStatus } = write;
-    const status = responseStatus?.code ?? 0;
-    const [before, after] = [received, answered].map((time) => acquisitionAt(acquisitions, time));
-    const lease = `the lease was ${after?.holder ?? "nobody"}'s since ${after?.at ?? "ever"}`;
-    const text = `${received} to ${answered}: ${idOf(write)} ${verb} ${requestURI}: ${String(status)}, ${lease}`;
-    if (before?.holder !== idOf(write)) arrived.push(text);
-    else if (after?.holder === idOf(write)) continue;
-    else if (status < 300) ended.push(text);
-    else if (status === 409) refused.push(text);
+    const what = latenessOf(write, acquisitions);
+    if (what !== undefined) found[what].push(describeWrite(write, acquisitions));
   }
-  return { arrived, ended, refused };
+  return found;
+}
+
+/** Undefined for a write that belongs to a term of its writer, and for one that failed by itself. */
+function latenessOf(write: AuditEvent, acquisitions: readonly Acquisition[]): keyof LateWrites | undefined {
+  const isHolderAt = (time: string): boolean => acquisitionAt(acquisitions, time)?.holder === idOf(write);
+  if (!isHolderAt(write.requestReceivedTimestamp)) return "arrived";
+  if (isHolderAt(write.stageTimestamp)) return undefined;
+  if (hasSucceeded(write)) return "ended";
+  return write.responseStatus?.code === 409 ? "refused" : undefined;
+}
+
+function describeWrite(write: AuditEvent, acquisitions: readonly Acquisition[]): string {
+  const { requestReceivedTimestamp: received, stageTimestamp: answered, verb, requestURI, responseStatus } = write;
+  const last = acquisitionAt(acquisitions, answered);
+  const lease = last === undefined ? "nobody had the lease" : `the lease was ${last.holder}'s since ${last.at}`;
+  const status = String(responseStatus?.code ?? 0);
+  return `${received} to ${answered}: ${idOf(write)} ${verb} ${requestURI}: ${status}; ${lease}`;
 }
 
 interface Acquisition {
