@@ -68,7 +68,8 @@ export class Http2Pool {
    */
   reset(): void {
     for (const [session, { socket }] of this.#connections) {
-      socket.resetAndDestroy();
+      // The first alone waits until the kernel has taken what Node was handing to it, which then is sent once a network is back.
+      socket.resetAndDestroy().destroy();
       session.destroy(new Error("the connection was cut"));
     }
   }

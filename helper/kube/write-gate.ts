@@ -34,7 +34,7 @@ export class WriteGate extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     // What the kernel has must not be sent either.
     if (error === null) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    else this.#socket.resetAndDestroy().destroy();
     done(error);
   }
 }
