@@ -1,6 +1,7 @@
 // The next helper, as this one's Deployment describes it.
 import { createHash } from "node:crypto";
 import { readConfig, type HelperConfig } from "../config/helper-config.ts";
+import { nameSelector } from "../kube/object-ref.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 
 /** The fields of a Deployment that the helper reads. */
@@ -23,13 +24,14 @@ export interface Deployment {
   };
 }
 
-/** The API path of the helper's own Deployment. */
-export const deploymentPath = ({ namespace, deployment }: HelperConfig): string =>
-  `/apis/apps/v1/namespaces/${namespace}/deployments/${deployment}`;
+const deploymentsPath = ({ namespace }: HelperConfig): string => `/apis/apps/v1/namespaces/${namespace}/deployments`;
 
-/** The API path that watches it from a version on. */
-export const deploymentWatch = ({ namespace, deployment }: HelperConfig, version = ""): string =>
-  `/apis/apps/v1/namespaces/${namespace}/deployments?watch=1&fieldSelector=metadata.name%3D${deployment}&resourceVersion=${version}`;
+/** The API path of the helper's own Deployment. */
+export const deploymentPath = (config: HelperConfig): string => `${deploymentsPath(config)}/${config.deployment}`;
+
+/** The API path of the collection that has this Deployment only. */
+export const deploymentCollection = (config: HelperConfig): string =>
+  `${deploymentsPath(config)}?${nameSelector(config.deployment)}`;
 
 /** The configuration of the helper that a Deployment creates. Throws when this version cannot parse it. */
 export function successorOf(config: HelperConfig, { spec }: Deployment): HelperConfig {

@@ -1,5 +1,6 @@
 // The collections that the helper watches. Its rights name single objects, so it lists and watches by name as well.
 import type { HelperConfig } from "../config/helper-config.ts";
+import { nameSelector } from "../kube/object-ref.ts";
 import type { Sink } from "../kube/reflector.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
@@ -7,6 +8,7 @@ import type { CachedAccount, CachedNamespace, CachedSecret } from "./cached-obje
 import { ownerKind, ownerNames } from "../shared/ownership.ts";
 import type { Owners } from "./owners.ts";
 import type { Store } from "./store.ts";
+import { deploymentCollection } from "./successor.ts";
 
 /** A collection of the API to list and watch. */
 export interface WatchTarget {
@@ -93,9 +95,9 @@ function watchAccount(
  * The helper watches its own Deployment, because it has to remove what its successor will not keep as soon as it sees the new
  * template: its rights to do so end with the rollout.
  */
-function watchDeployment({ namespace, deployment }: HelperConfig, set: (object: KubeObject) => void): WatchTarget {
-  const path = `/apis/apps/v1/namespaces/${namespace}/deployments?${nameSelector(deployment)}`;
-  return { path, metadataOnly: false, sink: { set, delete: () => undefined, listed: () => undefined }, namespace };
+function watchDeployment(config: HelperConfig, set: (object: KubeObject) => void): WatchTarget {
+  const sink = { set, delete: () => undefined, listed: () => undefined };
+  return { path: deploymentCollection(config), metadataOnly: false, sink, namespace: config.namespace };
 }
 
 const isIn =
@@ -108,5 +110,3 @@ function pathOf(resource: string, name: string, namespace: string | undefined): 
   const core = namespace === undefined ? "/api/v1" : `/api/v1/namespaces/${namespace}`;
   return `${core}/${resource}?${nameSelector(name)}`;
 }
-
-const nameSelector = (name: string): string => `fieldSelector=${encodeURIComponent(`metadata.name=${name}`)}`;

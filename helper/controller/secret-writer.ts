@@ -4,6 +4,7 @@ import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import { acceptMetadataOnly } from "../kube/client.ts";
 import { isConflict, isNotFound } from "../kube/errors.ts";
+import { nameSelector } from "../kube/object-ref.ts";
 import type { Kube, KubeRequest, PartialObjectMetadata } from "../kube/types.ts";
 import { protobufType } from "../resources/secret-protobuf.ts";
 import type { DesiredSecret } from "../resources/types.ts";
@@ -105,7 +106,7 @@ export class SecretWriter {
 
   /** A list: the roles allow no other way to read one in a build namespace. */
   async #read({ namespace, secret: { name }, signal }: Target): Promise<CachedSecret | undefined> {
-    const path = `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3D${name}`;
+    const path = `/api/v1/namespaces/${namespace}/secrets?${nameSelector(name)}`;
     const accept = acceptMetadataOnly("PartialObjectMetadataList");
     const request: KubeRequest = { method: "GET", path, accept, signal };
     // An empty list has null instead of no items.

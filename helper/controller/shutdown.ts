@@ -3,8 +3,8 @@
 // what no helper would look after any more.
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import {
+  deploymentCollection,
   deploymentPath,
-  deploymentWatch,
   isObserved,
   keptBy,
   successorOf,
@@ -125,7 +125,7 @@ async function withStatus(config: HelperConfig, found: Deployment, stream: KubeS
   if (isObserved(found)) return found;
   const signal = AbortSignal.timeout(statusTimeout);
   try {
-    const path = deploymentWatch(config, found.metadata.resourceVersion);
+    const path = `${deploymentCollection(config)}&watch=1&resourceVersion=${found.metadata.resourceVersion ?? ""}`;
     for await (const line of stream({ method: "GET", path, signal })) {
       const { type, object } = JSON.parse(line) as { type: string; object: Deployment };
       if (type === "MODIFIED" && isObserved(object)) return object;

@@ -1,6 +1,7 @@
 // The Lease by which helpers decide which one works, as an object of the API and as the elector reads it.
 // https://kubernetes.io/docs/concepts/architecture/leases/
 import type { HelperConfig } from "../config/helper-config.ts";
+import { nameSelector } from "../kube/object-ref.ts";
 import type { KubeObject, ObjectMeta } from "../kube/types.ts";
 import { asRecord, isString } from "../runtime/shape.ts";
 import { annotationPrefix, ownMetadata } from "../shared/ownership.ts";
@@ -51,7 +52,7 @@ export const leasePath = (config: HelperConfig): string => `${leasesPath(config)
 
 /** The path of the collection that has this Lease only. */
 export const leaseCollection = (config: HelperConfig): string =>
-  `${leasesPath(config)}?fieldSelector=${encodeURIComponent(`metadata.name=${config.deployment}`)}`;
+  `${leasesPath(config)}?${nameSelector(config.deployment)}`;
 
 const leasesPath = ({ namespace }: HelperConfig): string =>
   `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;

@@ -8,3 +8,6 @@ export interface ObjectRef {
 
 /** The reference as kubectl writes it, `secret/ecr-creds`: in log lines, Events and metric labels, and as the key of a Map. */
 export const formatRef = ({ kind, name }: ObjectRef): string => `${kind.toLowerCase()}/${name}`;
+
+/** The query by which a list or watch has the objects of one name only: rights that are granted by name allow no other. */
+export const nameSelector = (name: string): string => `fieldSelector=${encodeURIComponent(`metadata.name=${name}`)}`;
