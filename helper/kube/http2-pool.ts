@@ -3,7 +3,7 @@
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { WriteGate } from "./write-gate.ts";
+import { cut, WriteGate } from "./write-gate.ts";
 
 /**
  * Streams per connection: HTTP/2 asks every server to allow at least this many.
@@ -62,14 +62,10 @@ export class Http2Pool {
     else this.check(stream);
   }
 
-  /**
-   * Cuts all connections at once. Otherwise the kernel would go on sending what it has of their requests, for minutes, once a
-   * network is back.
-   */
+  /** Cuts all connections at once: their requests fail. */
   reset(): void {
     for (const [session, { socket }] of this.#connections) {
-      // The first alone waits until the kernel has taken what Node was handing to it, which then is sent once a network is back.
-      socket.resetAndDestroy().destroy();
+      cut(socket);
       session.destroy(new Error("the connection was cut"));
     }
   }

@@ -32,11 +32,17 @@ export class WriteGate extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    // What the kernel has must not be sent either.
-    if (error === null) this.#socket.destroy();
-    else this.#socket.resetAndDestroy().destroy();
+    // However it ends, what the kernel has must not be sent either: a connection that nobody answers on ends without an error.
+    cut(this.#socket);
     done(error);
   }
+}
+
+/** Cuts a connection. Otherwise the kernel would go on sending what it has, for minutes, once a network is back. */
+export function cut(socket: Socket): void {
+  // A reset waits until a connection is established; there is nothing to send before.
+  if (socket.connecting) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** Nothing was sent: this helper may not write any more. */

@@ -1,13 +1,22 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createSecureServer, type Http2SecureServer } from "node:http2";
-import type { AddressInfo, Socket } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import type { KubeClient } from "../../helper/kube/types.ts";
 import { run } from "../local/process.ts";
 import { makeCertificate } from "../support/certificate.ts";
+
+/** Whether the kernel has a connection from a local port, if only to send what is left of it. */
+function hasConnection(localPort = 0): boolean {
+  const end = `:${localPort.toString(16).toUpperCase().padStart(4, "0")}`;
+  const lines = readFileSync("/proc/net/tcp", "utf8").split("\n");
+  return lines.some((line) => line.trim().split(/\s+/)[1]?.endsWith(end));
+}
 
 describe("a client that may write only while its helper holds the lease", () => {
   const bodies: string[] = [];
@@ -78,6 +87,35 @@ describe("a client that may write only while its helper holds the lease", () => 
       timeout: 10_000,
     });
     assert.deepEqual(bodies.splice(0), ["g"]);
+  });
+
+  it("leaves nothing to the kernel of a connection that does not answer any more", async () => {
+    // As through a cut network: what was written is not confirmed.
+    const relay = createServer({ pauseOnConnect: true }).listen(0, "127.0.0.1");
+    await once(relay, "listening");
+    const { port } = relay.address() as AddressInfo;
+    const behind = createKubeClient({
+      ...{ server: `https://127.0.0.1:${String(port)}`, ca: () => address.ca, token: () => "t" },
+      mayWrite: () => isAllowed,
+    });
+    const connected = once(relay, "connection") as Promise<[Socket]>;
+    const first = behind({ method: "PATCH", path: "/p", body: "h" });
+    const [client] = await connected;
+    const upstream = connect(Number(new URL(address.server).port), "127.0.0.1").on("error", () => undefined);
+    client.on("error", () => undefined).pipe(upstream);
+    upstream.pipe(client);
+    await first;
+    assert.deepEqual(bodies.splice(0), ["h"]);
+    client.unpipe().pause();
+    const unanswered = behind({ method: "PATCH", path: "/p", body: "x".repeat(300_000) });
+    await assert.rejects(unanswered, /does not answer any more/);
+    const deadline = AbortSignal.timeout(5_000);
+    while (hasConnection(client.remotePort) && !deadline.aborted) await setImmediate();
+    const isLeft = hasConnection(client.remotePort);
+    upstream.destroy();
+    client.destroy();
+    relay.close();
+    assert.equal(isLeft, false);
   });
 
   it("closes its connection when it is reset, in the middle of a write too", async () => {
