@@ -31,10 +31,10 @@ const statusTimeout = 2_000;
 export const cleanupTimeout = 25_000;
 const concurrency = 32;
 
-/** The next helper: its configuration, and whether one has written everything, so that what it keeps under other names is there. */
+/** The next helper: its configuration, and the Deployment that has it. */
 interface NextHelper {
   readonly config: HelperConfig;
-  readonly hasWritten: boolean;
+  readonly deployment: Deployment;
 }
 
 /** What a plan is made through. */
@@ -64,12 +64,18 @@ export async function planCleanUp(
   hasWritten: HasWritten,
 ): Promise<CleanUp | undefined> {
   try {
-    const successor = await readSuccessor(config, { kube, stream }, hasWritten);
+    const successor = await readSuccessor(config, kube);
     if (successor === "unknown") {
       log("info", "the stack still exists without this Deployment: nothing is removed");
       return undefined;
     }
-    const cleanups = planCleanups(config, cache, successor);
+    const planFor = (isWritten: boolean): Cleanup[] => planCleanups(config, cache, successor, isWritten);
+    let cleanups = planFor(true);
+    // The status may take time: it is awaited only where something depends on it.
+    if (successor !== "none" && planFor(false).length < cleanups.length) {
+      const deployment = await withStatus(config, successor.deployment, stream);
+      cleanups = planFor(hasWritten(deployment, successor.config));
+    }
     if (cleanups.length === 0) return undefined;
     return async (writer, signal) => {
       log(
@@ -103,18 +109,12 @@ async function performCleanups(
 }
 
 /** Rejects when the API server does not answer, or when the Deployment's configuration cannot be parsed. */
-async function readSuccessor(
-  config: HelperConfig,
-  { kube, stream }: Pick<PlanDependencies, "kube" | "stream">,
-  hasWritten: HasWritten,
-): Promise<Successor> {
+async function readSuccessor(config: HelperConfig, kube: Kube): Promise<Successor> {
   const read = async <T>(path: string): Promise<T | undefined> =>
     undefinedIfNotFound(kube<T>({ method: "GET", path, signal: AbortSignal.timeout(readTimeout) }));
   const found = await read<Deployment>(deploymentPath(config));
-  if (found !== undefined && found.metadata.deletionTimestamp === undefined) {
-    const next = successorOf(config, found);
-    return { config: next, hasWritten: hasWritten(await withStatus(config, found, stream), next) };
-  }
+  if (found !== undefined && found.metadata.deletionTimestamp === undefined)
+    return { config: successorOf(config, found), deployment: found };
   // The Deployment may have been deleted by hand, or be being replaced. Only destroying the stack deletes the marker before it.
   const marker = await read(`/apis/rbac.authorization.k8s.io/v1/clusterroles/${config.marker}`);
   return marker === undefined ? "none" : "unknown";
@@ -144,11 +144,16 @@ interface Cleanup {
 
 /**
  * What is this helper's and will be no helper's. Without a successor Kubernetes collects the secrets, by their owner; only service
- * accounts are left to clean up, as they may stay.
+ * accounts are left to clean up, as they may stay. `isWritten` says whether the successor has written everything.
  */
-function planCleanups(config: HelperConfig, cache: ClusterCache, successor: NextHelper | "none"): Cleanup[] {
+function planCleanups(
+  config: HelperConfig,
+  cache: ClusterCache,
+  successor: NextHelper | "none",
+  isWritten: boolean,
+): Cleanup[] {
   const { secrets, account } = managedObjects(config);
-  const isKept = createKeptTest(config, successor);
+  const isKept = createKeptTest(config, successor, isWritten);
   const removeSecret = (namespace: string, object: ObjectRef): Cleanup[] => {
     const seen = cache.secrets.get(object.name)?.get(namespace);
     if (seen?.isOwned !== true || isKept(namespace, object)) return [];
@@ -173,6 +178,7 @@ function planCleanups(config: HelperConfig, cache: ClusterCache, successor: Next
 function createKeptTest(
   config: HelperConfig,
   successor: NextHelper | "none",
+  isWritten: boolean,
 ): (namespace: string, object: ObjectRef) => boolean {
   if (successor === "none") return () => false;
   const { ownSecretNames } = successor.config;
@@ -181,7 +187,7 @@ function createKeptTest(
   return (namespace, object) => {
     const isOwn = namespace === config.namespace;
     const isBuild = namespaces?.has(namespace) !== false;
-    if (!objects.has(formatRef(object))) return !successor.hasWritten && (isBuild || isOwn);
+    if (!objects.has(formatRef(object))) return !isWritten && (isBuild || isOwn);
     return isBuild || (isOwn && object.kind === "Secret" && ownSecretNames.includes(object.name));
   };
 }

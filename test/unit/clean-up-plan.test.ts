@@ -87,8 +87,10 @@ describe("the clean-up for the next helper", () => {
     assert.deepEqual(await deletionsWhere(hasWritten, back, [eventOf("ERROR", 2)]), []);
   });
 
-  it("removes nothing where the names are the same", async () => {
-    assert.deepEqual(await deletions(hashOf({}), {}), []);
+  it("removes nothing where the names are the same, and waits for no status", async () => {
+    const hasWritten: HasWritten = () => assert.fail("the status was awaited");
+    assert.deepEqual(await deletionsWhere(hasWritten, {}), []);
+    assert.deepEqual(await deletionsWhere(hasWritten, { ECR_HELPER_LOG_LEVEL: "debug" }), []);
   });
 });
 
