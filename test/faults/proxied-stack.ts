@@ -23,8 +23,8 @@ import { commands, type PendingOperation, type PulumiResult } from "./pulumi-com
 import { kubeconfigOf } from "./proxied-kubeconfig.ts";
 import type { RequestKind } from "./request-kinds.ts";
 
-/** How long a command may take to reach the moment at which it is killed, in milliseconds. */
-const killTimeoutMs = 30_000;
+/** How long a command may take to reach the moment at which it is killed, in milliseconds: longer than on any busy machine. */
+const killTimeoutMs = 120_000;
 
 /** One stack; a test creates it with `make` and has to call `end`. */
 export class ProxiedStack {
