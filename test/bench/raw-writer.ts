@@ -1,7 +1,8 @@
 // The bench's own writers with a helper's rights, in namespaces of their own: what they write is compared with what a helper does.
 import { inParallel } from "../../helper/runtime/parallel.ts";
 import { listPages } from "../../helper/kube/list-pages.ts";
-import { acceptMetadataOnly } from "../../helper/kube/client.ts";
+import { nameSelector } from "../../helper/kube/object-ref.ts";
+import { acceptMetadataOnly, createKubeStream } from "../../helper/kube/client.ts";
 import type { PartialObjectMetadata } from "../../helper/kube/types.ts";
 import type { DisposableCluster } from "../support/disposable-cluster.ts";
 import { kubeOptionsOf } from "../support/kube-options.ts";
@@ -63,7 +64,7 @@ export class RawWriter {
     const { cluster, env } = this.#parts;
     const costs = new Map<string, Cost>();
     const contents = newSecrets(env, ++this.#round);
-    await this.#list();
+    const unwatch = this.#watch(await this.#list());
     // In both orders by turns: whatever one way leaves behind falls on the other ones alike.
     const all = Object.entries(ways);
     for (const [name, way] of this.#round % 2 === 0 ? all : all.reverse()) {
@@ -72,7 +73,32 @@ export class RawWriter {
       await writeRaw(kubeOptionsOf(cluster), way, targets, contents);
       costs.set(name, stop(targets.length));
     }
+    await unwatch();
     return costs;
+  }
+
+  /**
+   * Follows the secrets of each name from a version, as whoever has to know their versions does: the API server sends each write to a
+   * watch. The result ends that.
+   */
+  #watch(versions: ReadonlyMap<string, string>): () => Promise<void> {
+    const [stream, over] = [createKubeStream(kubeOptionsOf(this.#parts.cluster)), new AbortController()];
+    const { signal } = over;
+    const watch = async ([name, version]: [string, string]): Promise<void> => {
+      const path = `/api/v1/secrets?${nameSelector(name)}&watch=1&resourceVersion=${version}`;
+      try {
+        for await (const line of stream({ method: "GET", path, accept: acceptMetadataOnly(), signal }))
+          JSON.parse(line);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      }
+      if (!signal.aborted) throw new Error(`the watch ${path} ended`);
+    };
+    const watches = Promise.all([...versions].map(watch));
+    return async () => {
+      over.abort();
+      await watches;
+    };
   }
 
   /** Reads and writes the secrets of one way in turn. Resolves with the secrets per second. */
@@ -84,14 +110,17 @@ export class RawWriter {
     return stop(targets.length).rate;
   }
 
-  /** Reads the resourceVersions. */
-  async #list(): Promise<void> {
+  /** Reads the resourceVersions. Resolves with that of each name's list. */
+  async #list(): Promise<ReadonlyMap<string, string>> {
     const found: Target[] = [];
+    const versions = new Map<string, string>();
     for (const name of Object.values(names)) {
-      const path = `/api/v1/secrets?fieldSelector=metadata.name%3D${name}`;
+      const path = `/api/v1/secrets?${nameSelector(name)}`;
       const accept = acceptMetadataOnly("PartialObjectMetadataList");
       const signal = AbortSignal.timeout(60_000);
-      for await (const { items } of listPages<PartialObjectMetadata>(this.#parts.admin, { path, accept, signal })) {
+      const pages = listPages<PartialObjectMetadata>(this.#parts.admin, { path, accept, signal });
+      for await (const { items, metadata } of pages) {
+        versions.set(name, metadata.resourceVersion);
         found.push(...(items ?? []).map(({ metadata }) => ({ namespace: "", ...metadata })));
       }
     }
@@ -102,6 +131,7 @@ export class RawWriter {
         found.filter(({ namespace }) => namespace.startsWith(this.#prefix(index))),
       );
     }
+    return versions;
   }
 
   /** Deletes what it has in AWS. */
