@@ -73,7 +73,7 @@ export default {
   ...(workload.credentialsSecretName && { credentialsSecretName: workload.credentialsSecretName }),
   basicAuthSecretName: config.basicAuthSecret,
   pullSecretName: config.pullSecret,
-  buildServiceAccountName: config.serviceAccount,
+  buildServiceAccountNames: config.serviceAccounts,
   buildNamespaces: config.buildNamespaces,
   ...(crossAccountPolicy && { crossAccountPolicy }),
 };

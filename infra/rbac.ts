@@ -29,8 +29,8 @@ export interface RbacArgs {
   readonly pullSecret: string;
   /** Whether the helper also keeps the builds' logins in its own namespace, beside its pull secret. */
   readonly keepsLogins: boolean;
-  /** Name of the builds' service account. */
-  readonly serviceAccount: string;
+  /** Names of the builds' service accounts. */
+  readonly serviceAccounts: readonly string[];
   /** What the names of all objects come from, in the configuration. */
   readonly objects: readonly string[];
 }
@@ -92,13 +92,13 @@ export class Rbac extends pulumi.ComponentResource {
   constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
     [this.#name, this.#args] = [name, args];
-    const { pullSecret, serviceAccount, namespaceRules: namespaceRules, ownNamespace } = args;
+    const { pullSecret, serviceAccounts, namespaceRules, ownNamespace } = args;
     this.marker = `${args.name}-stack`;
     this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
     [this.#roleName, this.#resourceName] = [roleName(args.name, args.objects), roleName(name, args.objects)];
     const keepObjects = [
       rule("secrets", this.#secrets, keepSecretVerbs),
-      rule("serviceaccounts", [serviceAccount], ["get", ...keepVerbs]),
+      rule("serviceaccounts", [...serviceAccounts], ["get", ...keepVerbs]),
     ];
 
     const [first, second] = ownerNames({ owner: args.name });

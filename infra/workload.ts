@@ -109,16 +109,16 @@ export class Workload extends pulumi.ComponentResource {
 
   #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
-    const { basicAuthSecret, registries, pullSecret, serviceAccount } = config;
+    const { basicAuthSecret, registries, pullSecret, serviceAccounts } = config;
     const keepsLogins = config.pushRole !== undefined;
-    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, serviceAccount];
+    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...serviceAccounts];
     const args = {
       ...keptObjects,
       ownNamespace: config.namespace,
       namespace: this.namespace,
       deployment: app,
       keepsLogins,
-      serviceAccount,
+      serviceAccounts,
       objects: [...names, ...(keepsLogins ? ["logins"] : [])],
     };
     return new Rbac(this.#name, args, this.#childOptions);

@@ -17,7 +17,7 @@ export type NamespaceKind = "build" | "own" | "none" | "gone";
 export class ClusterCache implements Stores {
   readonly namespaces: Store<CachedNamespace, PartialObjectMetadata>;
   readonly secrets: ReadonlyMap<string, Store<CachedSecret, PartialObjectMetadata>>;
-  readonly accounts: Store<CachedAccount>;
+  readonly accounts: ReadonlyMap<string, Store<CachedAccount>>;
   readonly owners: Owners;
   /** The collections that fill this cache when they are watched. */
   readonly watchTargets: readonly WatchTarget[];
@@ -62,11 +62,16 @@ export class ClusterCache implements Stores {
         }),
       ]),
     );
-    this.accounts = new Store({
-      keyOf: namespaceOf,
-      project: (object) => projections.account(object as ServiceAccount & KubeObject),
-      ...callbacks,
-    });
+    this.accounts = new Map(
+      config.serviceAccounts.map((name) => [
+        name,
+        new Store({
+          keyOf: namespaceOf,
+          project: (object) => projections.account(object as ServiceAccount & KubeObject),
+          ...callbacks,
+        }),
+      ]),
+    );
     this.owners = new Owners(config, onOwners);
     this.watchTargets = watchTargetsOf(config, this, this.owners, (object) =>
       this.#observeDeployment(object as KubeObject & Deployment),
@@ -91,7 +96,7 @@ export class ClusterCache implements Stores {
 
   /** The namespaces in which any secret or service account of a managed name exists, whoever made it. */
   namespacesWithObjects(): Set<string> {
-    return new Set([this.accounts, ...this.secrets.values()].flatMap((store) => [...store.keys()]));
+    return new Set([...this.accounts.values(), ...this.secrets.values()].flatMap((store) => [...store.keys()]));
   }
 
   /** All of both: the namespaces that may need work. */
@@ -101,8 +106,8 @@ export class ClusterCache implements Stores {
 
   /** Whether a managed object exists in a namespace, whoever made it. */
   exists(namespace: string, { kind, name }: ObjectRef): boolean {
-    const store = kind === "Secret" ? this.secrets.get(name) : this.accounts;
-    return store?.get(namespace) !== undefined;
+    const stores = kind === "Secret" ? this.secrets : this.accounts;
+    return stores.get(name)?.get(namespace) !== undefined;
   }
 
   /** What the cache would keep of a secret, without keeping it. */

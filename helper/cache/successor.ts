@@ -62,8 +62,9 @@ export function isSuccessorReady(deployment: Deployment, isReady: boolean): bool
 
 /** A hash of which objects a helper keeps, and where: one helper tells another by it what it has written. */
 export function keptHash(config: HelperConfig): string {
-  const { secretNames, ownSecretNames, serviceAccount, buildNamespaces, excludeNamespaces, namespaceSelector } = config;
-  const kept = [secretNames, ownSecretNames, serviceAccount, buildNamespaces, excludeNamespaces, namespaceSelector];
+  const { secretNames, ownSecretNames, serviceAccounts, buildNamespaces, excludeNamespaces, namespaceSelector } =
+    config;
+  const kept = [secretNames, ownSecretNames, serviceAccounts, buildNamespaces, excludeNamespaces, namespaceSelector];
   return createHash("sha256").update(JSON.stringify(kept)).digest("hex").slice(0, 16);
 }
 

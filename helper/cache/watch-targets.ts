@@ -29,7 +29,8 @@ export interface Stores {
   readonly namespaces: Store<CachedNamespace, PartialObjectMetadata>;
   /** By the secret's name. */
   readonly secrets: ReadonlyMap<string, Store<CachedSecret, PartialObjectMetadata>>;
-  readonly accounts: Store<CachedAccount>;
+  /** By the service account's name. */
+  readonly accounts: ReadonlyMap<string, Store<CachedAccount>>;
 }
 
 /** Everything to watch: cluster-wide for rules with patterns or a selector, otherwise namespace by namespace. */
@@ -71,7 +72,7 @@ function watchStaticNamespaces(config: HelperConfig, stores: Stores): WatchTarge
 /** The secrets and service accounts of a namespace, or of all when undefined. */
 const watchObjects = (config: HelperConfig, stores: Stores, namespace: string | undefined): WatchTarget[] => [
   ...watchSecrets(stores, config.secretNames, namespace),
-  watchAccount(config, stores, namespace),
+  ...[...stores.accounts].map(([name, store]) => watchAccount(name, store, namespace)),
 ];
 
 const watchSecrets = ({ secrets }: Stores, names: readonly string[], namespace: string | undefined): WatchTarget[] =>
@@ -82,13 +83,9 @@ const watchSecrets = ({ secrets }: Stores, names: readonly string[], namespace: 
     return { path, metadataOnly: true, sink: store.sink(isIn(namespace)), namespace };
   });
 
-function watchAccount(
-  { serviceAccount }: HelperConfig,
-  { accounts }: Stores,
-  namespace: string | undefined,
-): WatchTarget {
-  const path = pathOf("serviceaccounts", serviceAccount, namespace);
-  return { path, metadataOnly: false, sink: accounts.sink(isIn(namespace)), namespace };
+function watchAccount(name: string, store: Store<CachedAccount>, namespace: string | undefined): WatchTarget {
+  const path = pathOf("serviceaccounts", name, namespace);
+  return { path, metadataOnly: false, sink: store.sink(isIn(namespace)), namespace };
 }
 
 /**

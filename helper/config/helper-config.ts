@@ -55,8 +55,8 @@ export interface HelperConfig extends NamespaceRules, RegistryConfig, SecretConf
   /** The tokens to ask for, by the names that they have in the helper and its log. */
   readonly tokenRequests: ReadonlyMap<string, TokenRequest>;
   readonly awsConnection: AwsConnection;
-  /** Name of the service account of builds. */
-  readonly serviceAccount: string;
+  /** Names of the service accounts of builds, one or more. */
+  readonly serviceAccounts: readonly string[];
   /** Name of the helper's own pod. */
   readonly pod: string;
   /** The hash of the template that the pod was made from: helpers of another one have another image or configuration. */
@@ -93,7 +93,11 @@ export function readConfig(env: Environment): HelperConfig {
     ownSecretNames: [...(identity.pushRole === undefined ? [] : logins), secrets.pullSecret],
     tokenRequests: tokenRequests([...secrets.basicAuthSecrets.keys()], identity.pushRole),
     awsConnection: readAwsConnection(reader),
-    serviceAccount: readObjectName(reader, "ECR_HELPER_SERVICE_ACCOUNT"),
+    serviceAccounts: reader.read(
+      "ECR_HELPER_SERVICE_ACCOUNTS",
+      "names of service accounts, comma-separated",
+      parseAccounts,
+    ),
     pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
     template: reader.read("ECR_HELPER_TEMPLATE", "the hash of the pod's template", matching(labelValue)),
     deployment: readObjectName(reader, "ECR_HELPER_DEPLOYMENT", "the helper's own Deployment"),
@@ -123,6 +127,9 @@ function readRegistries(reader: EnvironmentReader): RegistryConfig {
     registryHost: reader.read("ECR_HELPER_REGISTRY_HOST", "empty, HOST or HOST:PORT", optionalHost) || undefined,
   };
 }
+
+const parseAccounts = (value: string): readonly string[] | undefined =>
+  /^,*$/.test(value) ? undefined : commaSeparated(matching(objectName))(value);
 
 const parseRegistries = (value: string): readonly Registry[] | undefined =>
   /^,*$/.test(value) ? undefined : commaSeparated(parseRegistry)(value);

@@ -153,9 +153,9 @@ export class Controller {
       case "removeSecret":
         return writer.removeSecret(namespace, action.object.name, action.seen, signal);
       case "applyAccount":
-        return writer.applyAccount(namespace, action.entries, signal);
+        return writer.applyAccount(namespace, action.object.name, action.entries, signal);
       case "releaseAccount":
-        return writer.releaseAccount(namespace, signal);
+        return writer.releaseAccount(namespace, action.object.name, signal);
     }
   }
 

@@ -6,7 +6,7 @@ import type { ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
 import { hasOwners } from "../resources/owners.ts";
 import { desiredSecrets, maxSecretBytes } from "../resources/secrets.ts";
-import { serviceAccountPatch, type Entries } from "../resources/service-account.ts";
+import { noEntries, serviceAccountPatch, type Entries } from "../resources/service-account.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 
 interface ActionBase {
@@ -32,16 +32,16 @@ export type Action =
 /** References to the objects of a build namespace. */
 export interface ManagedObjects {
   readonly secrets: readonly ObjectRef[];
-  readonly account: ObjectRef;
-  /** All of them, the service account last. */
+  readonly accounts: readonly ObjectRef[];
+  /** All of them, the service accounts last. */
   readonly all: readonly ObjectRef[];
 }
 
 /** The objects that a helper of this configuration keeps in a build namespace. */
-export function managedObjects({ secretNames, serviceAccount }: HelperConfig): ManagedObjects {
+export function managedObjects({ secretNames, serviceAccounts }: HelperConfig): ManagedObjects {
   const secrets = secretNames.map((name) => ({ kind: "Secret", name }) as const);
-  const account = { kind: "ServiceAccount", name: serviceAccount } as const;
-  return { secrets, account, all: [...secrets, account] };
+  const accounts = serviceAccounts.map((name) => ({ kind: "ServiceAccount", name }) as const);
+  return { secrets, accounts, all: [...secrets, ...accounts] };
 }
 
 /** The desired secrets by name. One that is missing here has no token, or no longer one, and is left as it is. */
@@ -75,7 +75,7 @@ export class Planner {
     return new Map(secrets.map((secret) => [secret.name, secret]));
   }
 
-  /** The actions for a namespace. The service account comes last, when the secrets that it lists exist. */
+  /** The actions for a namespace. The service accounts come last, when the secrets that they list exist. */
   planNamespace(namespace: string, desired: Desired, last: LastConverged | undefined): Action[] {
     const kind = this.#cache.kindOf(namespace);
     if (kind === "gone") return [];
@@ -87,7 +87,8 @@ export class Planner {
       }
       return seen?.isOwned === true ? ({ kind: "removeSecret", object, seen } as const) : undefined;
     });
-    return [...secrets, this.#planAccount(namespace, desired, last)].filter((action) => action !== undefined);
+    const accounts = this.#planAccounts(namespace, desired, last);
+    return [...secrets, ...accounts].filter((action) => action !== undefined);
   }
 
   #planSecret(
@@ -106,19 +107,19 @@ export class Planner {
     return { ...action, drift: driftOf(seen, secret, hadConverged && last.desired === desired) };
   }
 
-  #planAccount(namespace: string, desired: Desired, last: LastConverged | undefined): Action | undefined {
-    const object = this.objects.account;
-    const seen = this.#cache.accounts.get(namespace);
-    if (this.#cache.kindOf(namespace) !== "build") {
-      return seen?.hasOwnEntries === true ? { kind: "releaseAccount", object } : undefined;
-    }
-    const entries = this.#entriesFor(namespace, desired);
-    const fault = this.#accountFault(seen, entries);
-    if (fault === undefined) return undefined;
-    const hadConverged = last?.objects.includes(object) === true;
-    // After a change of the owners every account lacks one.
-    const isDrift = hadConverged && (fault !== lostOwner || last.desired === desired);
-    return { kind: "applyAccount", object, entries, drift: isDrift ? fault : undefined };
+  #planAccounts(namespace: string, desired: Desired, last: LastConverged | undefined): (Action | undefined)[] {
+    const isBuild = this.#cache.kindOf(namespace) === "build";
+    const entries = isBuild ? this.#entriesFor(namespace, desired) : noEntries;
+    return this.objects.accounts.map((object) => {
+      const seen = this.#cache.accounts.get(object.name)?.get(namespace);
+      if (!isBuild) return seen?.hasOwnEntries === true ? { kind: "releaseAccount", object } : undefined;
+      const fault = this.#accountFault(seen, entries);
+      if (fault === undefined) return undefined;
+      const hadConverged = last?.objects.includes(object) === true;
+      // After a change of the owners every account lacks one.
+      const isDrift = hadConverged && (fault !== lostOwner || last.desired === desired);
+      return { kind: "applyAccount", object, entries, drift: isDrift ? fault : undefined };
+    });
   }
 
   /** The entries of a service account: those secrets that exist, or are about to. */

@@ -152,7 +152,7 @@ function planCleanups(
   successor: NextHelper | "none",
   isWritten: boolean,
 ): Cleanup[] {
-  const { secrets, account } = managedObjects(config);
+  const { secrets, accounts } = managedObjects(config);
   const isKept = createKeptTest(config, successor, isWritten);
   const removeSecret = (namespace: string, object: ObjectRef): Cleanup[] => {
     const seen = cache.secrets.get(object.name)?.get(namespace);
@@ -161,13 +161,14 @@ function planCleanups(
       { namespace, object, run: async (writer, signal) => writer.removeSecret(namespace, object.name, seen, signal) },
     ];
   };
-  const releaseAccount = (namespace: string): Cleanup[] => {
-    if (cache.accounts.get(namespace)?.hasOwnEntries !== true || isKept(namespace, account)) return [];
-    return [{ namespace, object: account, run: async (writer, signal) => writer.releaseAccount(namespace, signal) }];
+  const releaseAccount = (namespace: string, object: ObjectRef): Cleanup[] => {
+    const { name } = object;
+    if (cache.accounts.get(name)?.get(namespace)?.hasOwnEntries !== true || isKept(namespace, object)) return [];
+    return [{ namespace, object, run: async (writer, signal) => writer.releaseAccount(namespace, name, signal) }];
   };
   return [...cache.namespacesWithObjects()].flatMap((namespace) => [
     ...(successor === "none" ? [] : secrets.flatMap((object) => removeSecret(namespace, object))),
-    ...releaseAccount(namespace),
+    ...accounts.flatMap((object) => releaseAccount(namespace, object)),
   ]);
 }
 

@@ -57,12 +57,12 @@ export class Writer {
   }
 
   /** Adds entries to the service account and removes those that the helper added before; creates the account if it is missing. */
-  async applyAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
+  async applyAccount(namespace: string, name: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
     return this.#retryOnConflict(async (attempt) => {
       // Where the cache has none it is created without a read. One that exists all the same is a conflict, or is given back.
-      const isMissing = attempt === 1 && this.#cache.accounts.get(namespace) === undefined;
-      const found = isMissing ? undefined : await this.#readAccount(namespace, signal);
-      if (found === undefined) return this.#createAccount(namespace, entries, signal);
+      const isMissing = attempt === 1 && this.#cache.accounts.get(name)?.get(namespace) === undefined;
+      const found = isMissing ? undefined : await this.#readAccount(namespace, name, signal);
+      if (found === undefined) return this.#createAccount(namespace, name, entries, signal);
       return this.#extendAccount(namespace, found, entries, signal);
     });
   }
@@ -71,14 +71,14 @@ export class Writer {
    * Removes the helper's entries from the service account. Deletes the account if the helper created it and it lists nothing else;
    * otherwise gives up its ownership.
    */
-  async releaseAccount(namespace: string, signal: AbortSignal): Promise<Outcome> {
+  async releaseAccount(namespace: string, name: string, signal: AbortSignal): Promise<Outcome> {
     return this.#retryOnConflict(async () => {
-      const found = await this.#readAccount(namespace, signal);
+      const found = await this.#readAccount(namespace, name, signal);
       if (found === undefined || !hasOwnEntries(this.#config, found)) return "unchanged";
       const isOwned = isOwn(this.#config, found.metadata.labels);
       if (isOwned && listsOnlyOwnEntries(this.#config, found)) {
         const { uid, resourceVersion } = found.metadata;
-        await this.#remove(this.#accountPath(namespace), { uid, resourceVersion }, signal);
+        await this.#remove(accountPath(namespace, name), { uid, resourceVersion }, signal);
         return "removed";
       }
       const patch = { ...serviceAccountPatch(this.#config, found, noEntries) };
@@ -92,20 +92,16 @@ export class Writer {
     });
   }
 
-  #accountPath(namespace: string): string {
-    return `/api/v1/namespaces/${namespace}/serviceaccounts/${this.#config.serviceAccount}`;
+  async #readAccount(namespace: string, name: string, signal: AbortSignal): Promise<FullAccount | undefined> {
+    return undefinedIfNotFound(this.#kube<FullAccount>({ method: "GET", path: accountPath(namespace, name), signal }));
   }
 
-  async #readAccount(namespace: string, signal: AbortSignal): Promise<FullAccount | undefined> {
-    return undefinedIfNotFound(this.#kube<FullAccount>({ method: "GET", path: this.#accountPath(namespace), signal }));
-  }
-
-  async #createAccount(namespace: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
-    const body = JSON.stringify(newServiceAccount(this.#config, entries, this.#cache.owners.references));
-    const apply = applyRequest(this.#accountPath(namespace), body, false, signal);
+  async #createAccount(namespace: string, name: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
+    const body = JSON.stringify(newServiceAccount(this.#config, name, entries, this.#cache.owners.references));
+    const apply = applyRequest(accountPath(namespace, name), body, false, signal);
     const made = await this.#kube<FullAccount>(apply).catch(async (error: unknown) => {
       // Someone has created the account, and the stack's admission policies do not let the helper take it over.
-      const found = isForbidden(error) ? await this.#readAccount(namespace, signal) : undefined;
+      const found = isForbidden(error) ? await this.#readAccount(namespace, name, signal) : undefined;
       if (found === undefined) throw error;
       return found;
     });
@@ -116,7 +112,7 @@ export class Writer {
     if (managedFields.some(({ manager }) => manager !== fieldManager)) {
       return this.#patchAccount(namespace, made, releaseOwnershipPatch(this.#config, made), signal);
     }
-    this.#cache.accounts.recordWrite(made);
+    this.#record(made);
     return "created";
   }
 
@@ -132,14 +128,18 @@ export class Writer {
     body: object | undefined,
     signal: AbortSignal,
   ): Promise<Outcome> {
-    const [path, contentType] = [this.#accountPath(namespace), "application/merge-patch+json"];
+    const [path, contentType] = [accountPath(namespace, found.metadata.name), "application/merge-patch+json"];
     const query = `fieldManager=${fieldManager}`;
     const patched =
       body === undefined
         ? found
         : await this.#kube<FullAccount>({ method: "PATCH", path: `${path}?${query}`, contentType, body, signal });
-    this.#cache.accounts.recordWrite(patched);
+    this.#record(patched);
     return body === undefined ? "unchanged" : "configured";
+  }
+
+  #record(account: FullAccount): void {
+    this.#cache.accounts.get(account.metadata.name)?.recordWrite(account);
   }
 
   /** Repeats a read and write when another write came in between, so that neither write is lost. */
@@ -158,6 +158,9 @@ export class Writer {
     await undefinedIfNotFound(this.#kube({ method: "DELETE", path, body, signal }));
   }
 }
+
+const accountPath = (namespace: string, name: string): string =>
+  `/api/v1/namespaces/${namespace}/serviceaccounts/${name}`;
 
 const mergePatches = (one: { metadata?: object }, other: { metadata?: object }): object => ({
   ...one,

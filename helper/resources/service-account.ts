@@ -39,10 +39,11 @@ export const noEntries: Entries = { secrets: [], imagePullSecrets: [] };
 /** The service account that the helper creates where none exists. */
 export const newServiceAccount = (
   config: HelperConfig,
+  name: string,
   entries: Entries,
   owners: readonly OwnerReference[],
 ): ServiceAccount => {
-  const metadata: Metadata = { ...ownMetadata(config, config.serviceAccount), ownerReferences: [...owners] };
+  const metadata: Metadata = { ...ownMetadata(config, name), ownerReferences: [...owners] };
   metadata.annotations = { [entriesAnnotation(config)]: JSON.stringify(entries) };
   const references = (names: readonly string[]): NameReference[] => names.map((name) => ({ name }));
   return {

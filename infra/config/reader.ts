@@ -92,7 +92,8 @@ export class ConfigReader {
     const setKeys = Object.keys(this.#values).filter((key) => key.startsWith(this.#prefix));
     for (const key of setKeys.map((one) => one.slice(this.#prefix.length))) {
       if (this.#known.has(key)) continue;
-      this.#mistakes.push(`${this.#prefix}${displayKey(key)}: there is no such key; \`pulumi config\` lists them`);
+      const remedy = renamed[key] ?? "`pulumi config` lists them";
+      this.#mistakes.push(`${this.#prefix}${displayKey(key)}: there is no such key; ${remedy}`);
     }
     for (const key of [...this.#known].filter((one) => this.isSecret(one) && !secretKeys.has(one))) {
       const why = "names, policies and environments that are made of it stand in Pulumi's state";
@@ -113,6 +114,11 @@ const secretKeys = new Set(["kubeconfig"]);
  * a brace. Before an @ in a URL there may be a password, and a private key is taken for a certificate.
  */
 const confidential: Readonly<Record<string, RegExp>> = { kubeconfig: /[\n{]/, proxy: /@/, caBundle: /PRIVATE/ };
+
+/** What to set instead of keys that earlier versions had. */
+const renamed: Readonly<Record<string, string>> = {
+  serviceAccount: `set serviceAccounts to a list, such as '["builder-sa"]'`,
+};
 
 const displayKey = (key: string): string => (/^[\w.-]{1,100}$/.test(key) ? key : quoted(key));
 

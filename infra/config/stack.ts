@@ -51,7 +51,7 @@ export interface StackConfig
   readonly admissionPolicy: boolean;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
-  readonly serviceAccount: string;
+  readonly serviceAccounts: readonly string[];
   readonly registryHost: string | undefined;
   readonly baseImage: string;
   readonly platform: string;
@@ -108,7 +108,7 @@ export function readConfig(own: Registry): StackConfig {
     ...readPod(config, rules),
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
-    serviceAccount: string("serviceAccount", objectName, name),
+    serviceAccounts: readServiceAccounts(config, name),
     registryHost: config.optional("registryHost", hostWithOptionalPort, "HOST or HOST:PORT, without https://"),
     baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
     platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
@@ -123,6 +123,14 @@ export function readConfig(own: Registry): StackConfig {
   checkSecretNames(config, result);
   config.throwMistakes();
   return Object.freeze(result);
+}
+
+function readServiceAccounts(config: ConfigReader, name: string): readonly string[] {
+  const names = config.strings("serviceAccounts", objectName, name);
+  if (names.length === 0) config.addMistake("serviceAccounts", "[]", "at least one name of a service account");
+  for (const one of names.filter((other, index) => names.indexOf(other) !== index))
+    config.addMistake("serviceAccounts", one, "each name once");
+  return names;
 }
 
 function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, registries }: StackConfig): void {

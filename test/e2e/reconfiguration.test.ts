@@ -85,7 +85,7 @@ const changes: readonly Change[] = [
     settings: [
       'registries=["123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
       "basicAuthSecret=logins",
-      "serviceAccount=builders",
+      'serviceAccounts=["builders","default"]',
       "caBundle=",
       "networkPolicy=none",
       "monitoringNamespaces=[]",

@@ -124,7 +124,12 @@ describe("the policies select the same namespaces as the helper", () => {
   it("for service accounts", async () => {
     for (const { config, cluster } of stacks) {
       const matches = createMatcher(config);
-      const account = newServiceAccount(config, { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] }, []);
+      const account = newServiceAccount(
+        config,
+        "builder-sa",
+        { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] },
+        [],
+      );
       for (const [name, labels] of labelsOf) {
         const denial = await denialMessage(cluster, apply(accountPath(name), account));
         assert.equal(denial === "", matches(name, labels), `${name} ${described(config)}: ${denial}`);

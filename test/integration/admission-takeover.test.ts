@@ -74,7 +74,7 @@ describe("a helper whose stack has changed its rules and names", () => {
     const secrets = desiredSecrets(stack.config, new Map([["eu-west-1", token]]), exampleOwners(stack.config));
     for (const one of [made, extended, both, next]) {
       for (const secret of secrets) await writer.writeSecret(one, secret, undefined, signal);
-      await writer.applyAccount(one, entriesOf(stack.config), signal);
+      await writer.applyAccount(one, "builder-sa", entriesOf(stack.config), signal);
     }
     const account = await accountIn(both);
     const body = { secrets: [...(account?.secrets ?? []), { name: "theirs" }] };
@@ -96,7 +96,8 @@ describe("a helper whose stack has changed its rules and names", () => {
       const found = await admin<PartialObjectMetadata>({ method: "GET", path: secretPath(made, name) });
       assert.equal(await writer.removeSecret(made, name, cache.projectSecret(name, found), signal), "removed");
     }
-    for (const one of [made, extended, both]) assert.equal(await writer.releaseAccount(one, signal), "removed");
+    for (const one of [made, extended, both])
+      assert.equal(await writer.releaseAccount(one, "builder-sa", signal), "removed");
     assert.equal(await accountIn(made), undefined);
     assert.deepEqual([await namesIn(extended), await namesIn(both)], [["theirs"], ["theirs"]]);
     assert.ok(!JSON.stringify([await accountIn(extended), await accountIn(both)]).includes("ecr-helper/"));
@@ -108,7 +109,7 @@ describe("a helper whose stack has changed its rules and names", () => {
     for (const secret of desiredSecrets(renamed, new Map([["eu-west-1", token]]), exampleOwners(renamed))) {
       assert.equal(await writer.writeSecret(next, secret, undefined, signal), "created");
     }
-    assert.equal(await writer.applyAccount(next, entriesOf(renamed), signal), "configured");
+    assert.equal(await writer.applyAccount(next, "builder-sa", entriesOf(renamed), signal), "configured");
     assert.deepEqual(await namesIn(next), ["theirs", "logins"]);
   });
 
@@ -122,7 +123,7 @@ describe("a helper whose stack has changed its rules and names", () => {
       isCreated = true;
       return kube(call);
     });
-    assert.equal(await writer.applyAccount(raced, entriesOf(renamed), signal), "configured");
+    assert.equal(await writer.applyAccount(raced, "builder-sa", entriesOf(renamed), signal), "configured");
     assert.deepEqual(await namesIn(raced), ["theirs", "logins"]);
     assert.deepEqual((await accountIn(raced))?.metadata.labels, undefined);
   });

@@ -121,7 +121,7 @@ describe("a process with the helper's token", () => {
       assert.equal(await denialMessage(parts.cluster, call), "");
     const [without] = ownedBy() as [KubeRequest];
     const entries = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
-    const account = apply(accountPath(empty), newServiceAccount(config, entries, []));
+    const account = apply(accountPath(empty), newServiceAccount(config, "builder-sa", entries, []));
     for (const name of ownerNames(config)) {
       assert.match(await denialMessage(parts.cluster, without), /is owned by it/);
       assert.match(await denialMessage(parts.cluster, account), /owned by it/);
@@ -141,7 +141,7 @@ describe("a process with the helper's token", () => {
     const login = apply(secretPath(empty, "old"), secretNamed(old, "old"));
     const pull = apply(secretPath(empty, "old-pull"), secretNamed(old, "old-pull"));
     const entries = { secrets: ["old"], imagePullSecrets: ["old-pull"] };
-    const account = apply(accountPath(empty), newServiceAccount(old, entries, exampleOwners(old)));
+    const account = apply(accountPath(empty), newServiceAccount(old, "builder-sa", entries, exampleOwners(old)));
     for (const call of [login, pull]) assert.match(await denialMessage(parts.cluster, call), /cannot patch/);
     assert.match(await denialMessage(parts.cluster, account), /only add and remove its own secrets/);
     await grant(parts, empty, ["old", "old-pull"]);

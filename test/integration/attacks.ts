@@ -128,7 +128,7 @@ const made = /only make service accounts in build namespaces/;
 function accountAttacks(config: HelperConfig, { kept, shared, empty, outside }: Places): Attack[] {
   const note = entriesAnnotation(config);
   const own = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
-  const good = newServiceAccount(config, own, exampleOwners(config));
+  const good = newServiceAccount(config, "builder-sa", own, exampleOwners(config));
   const named = (...names: string[]): object[] => names.map((name) => ({ name }));
   const ownedBy = (...ownerReferences: object[]): object => ({ metadata: { ownerReferences } });
   const patched: [string, string, object, RegExp][] = [

@@ -136,7 +136,7 @@ export class ControllerSimulation {
 
   /** A helper adds these entries to a service account, and others remove `lost` from it. */
   readonly setAccount = async (namespace: string, entries: Entries, lost: readonly string[] = []): Promise<void> => {
-    this.#watch.setAccount(namespace, entries, lost);
+    this.#watch.setAccount(namespace, "builder-sa", entries, lost);
     await this.clock.advance(0);
   };
 
@@ -179,14 +179,14 @@ export class ControllerSimulation {
         this.#watch.deleteSecret(namespace, name);
         return Promise.resolve("removed");
       },
-      applyAccount: async (namespace, entries) => {
-        this.#record(`apply builder-sa in ${namespace}`);
-        this.#watch.setAccount(namespace, entries);
+      applyAccount: async (namespace, name, entries) => {
+        this.#record(`apply ${name} in ${namespace}`);
+        this.#watch.setAccount(namespace, name, entries);
         return Promise.resolve(this.account.outcome);
       },
-      releaseAccount: async (namespace) => {
-        this.#record(`release builder-sa in ${namespace}`);
-        this.#watch.deleteAccount(namespace);
+      releaseAccount: async (namespace, name) => {
+        this.#record(`release ${name} in ${namespace}`);
+        this.#watch.deleteAccount(namespace, name);
         return Promise.resolve("removed");
       },
     };

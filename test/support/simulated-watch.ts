@@ -37,22 +37,22 @@ export class SimulatedWatch {
   }
 
   /** A service account to which a helper added these entries, and from which others removed `lost`. */
-  setAccount(namespace: string, entries: Entries, lost: readonly string[] = []): void {
+  setAccount(namespace: string, name: string, entries: Entries, lost: readonly string[] = []): void {
     const {
       secrets = [],
       metadata,
       ...account
-    } = newServiceAccount(this.#config, entries, this.#cache.owners.references);
+    } = newServiceAccount(this.#config, name, entries, this.#cache.owners.references);
     const seen: ServiceAccount & KubeObject = {
       ...account,
-      metadata: { ...metadata, namespace, uid: namespace, resourceVersion: this.#nextVersion() },
-      secrets: secrets.filter(({ name }) => !lost.includes(name)),
+      metadata: { ...metadata, namespace, uid: `${namespace}/${name}`, resourceVersion: this.#nextVersion() },
+      secrets: secrets.filter((entry) => !lost.includes(entry.name)),
     };
-    this.#sinkOf("serviceaccounts", namespace).set(seen);
+    this.#accountSink(name, namespace).set(seen);
   }
 
-  deleteAccount(namespace: string): void {
-    this.#sinkOf("serviceaccounts", namespace).delete(this.#deleted(namespace, ""));
+  deleteAccount(namespace: string, name: string): void {
+    this.#accountSink(name, namespace).delete(this.#deleted(namespace, name));
   }
 
   /** The helper's Deployment, with these environment variables in its template. */
@@ -87,6 +87,10 @@ export class SimulatedWatch {
 
   #secretSink(name: string, namespace: string): Sink<KubeObject> {
     return this.#sinkOf(`%3D${name}`, namespace);
+  }
+
+  #accountSink(name: string, namespace: string): Sink<KubeObject> {
+    return this.#sinkOf(`serviceaccounts?fieldSelector=metadata.name%3D${name}`, namespace);
   }
 
   #sinkOf(resource: string, namespace: string): Sink<KubeObject> {

@@ -135,7 +135,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isLabel, config.namespace],
     [rules.mayMeanNamespace, ...config.buildNamespaces, ...config.excludeNamespaces],
     [(value) => value === "" || isSelector(value), config.namespaceSelector],
-    [rules.isSubdomain, config.basicAuthSecret, config.pullSecret, config.serviceAccount],
+    [rules.isSubdomain, config.basicAuthSecret, config.pullSecret, ...config.serviceAccounts],
     [rules.isRegistryOf(ownRegistry.partition), ...config.registries],
     [rules.isRepositoryIn(registries), ...config.pullRepositories, ...config.pushRepositories],
     [

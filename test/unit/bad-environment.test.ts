@@ -43,7 +43,7 @@ function unusable(config: HelperConfig): unknown[] {
     [rules.isRegistryHost, [config.registryHost]],
     [rules.mayMeanNamespace, [...config.buildNamespaces, ...config.excludeNamespaces]],
     [(value) => value === "" || isSelector(value), [config.namespaceSelector]],
-    [rules.isSubdomain, [...config.secretNames, config.serviceAccount, config.pod, config.deployment]],
+    [rules.isSubdomain, [...config.secretNames, ...config.serviceAccounts, config.pod, config.deployment]],
     [rules.isLabel, [config.namespace]],
     [rules.isLabelWord, [config.owner]],
     [rules.isPrintable, [config.principal]],

@@ -88,7 +88,7 @@ describe("the stack", () => {
       credentialsSecretName: "ecr-helper",
       basicAuthSecretName: "ecr-creds",
       pullSecretName: "ecr-creds-pull",
-      buildServiceAccountName: "builder-sa",
+      buildServiceAccountNames: ["builder-sa"],
       buildNamespaces: ["team-a", "team-b"],
       crossAccountPolicy: {
         "444455556666.dkr.ecr.us-east-1.amazonaws.com": {

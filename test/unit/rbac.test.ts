@@ -126,7 +126,8 @@ describe("the helper's RBAC", () => {
     for (const config of [
       { pullSecret: "pulls" },
       { basicAuthSecret: "logins" },
-      { serviceAccount: "builders" },
+      { serviceAccounts: '["builders"]' },
+      { serviceAccounts: '["builder-sa","default"]' },
       { registries: '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]' },
     ]) {
       assert.notEqual(await nameFor(config), usual);

@@ -84,7 +84,7 @@ describe("a service account", () => {
   });
 
   it("that the helper created is recognized, and so is one that others use too", () => {
-    const made = newServiceAccount(config, wanted, owners);
+    const made = newServiceAccount(config, "builder-sa", wanted, owners);
     assert.ok(hasOwnEntries(config, made) && listsOnlyOwnEntries(config, made));
     assert.equal(serviceAccountPatch(config, made, wanted), undefined);
     const shared = { ...made, secrets: [...(made.secrets ?? []), { name: "theirs" }] };
@@ -92,7 +92,7 @@ describe("a service account", () => {
   });
 
   it("is released without the helper's labels and owner, and keeps those of others", () => {
-    const made = newServiceAccount(config, wanted, owners);
+    const made = newServiceAccount(config, "builder-sa", wanted, owners);
     const other = { kind: "ConfigMap", uid: "other" };
     made.metadata.ownerReferences = [...(made.metadata.ownerReferences ?? []), other];
     made.metadata.labels = { ...made.metadata.labels, team: "a" };
@@ -101,7 +101,7 @@ describe("a service account", () => {
   });
 
   it("that the helper created gets its owners beside those of others, at the resourceVersion that was read", () => {
-    const made = newServiceAccount(config, wanted, owners);
+    const made = newServiceAccount(config, "builder-sa", wanted, owners);
     assert.equal(ownersPatch(config, made, owners), undefined);
     assert.equal(ownersPatch(config, made, owners.slice(1)), undefined, "Kubernetes takes the lost one away");
     const [other, dead] = [{ kind: "ConfigMap", uid: "other" }, ownerReference(config.owner, exampleUid(9))];

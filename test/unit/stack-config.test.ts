@@ -65,7 +65,7 @@ describe("the stack's configuration", () => {
       buildNamespaces: '["team_*"]',
       excludeNamespaces: '["Team"]',
       basicAuthSecret: "_",
-      serviceAccount: "-",
+      serviceAccounts: '["-"]',
       registries: '["docker.io"]',
       registryHost: "https://host",
       baseImage: "a b",
