@@ -54,8 +54,12 @@ const validValues: Record<string, string[]> = {
   buildNamespaces: ['["team-a","team-*"]'],
   excludeNamespaces: ['["kube-*"]'],
   namespaceSelector: ["builds=yes,team in (a, b),!x"],
-  registries: ['["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]'],
-  registryHost: ["127.0.0.1:5000", "localhost"],
+  registries: [
+    '["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
+    '["111122223333.dkr.ecr-fips.us-east-1.amazonaws.com","123456789012.dkr-ecr.eu-central-1.on.aws"]',
+    '["111122223333.dkr-ecr-fips.us-east-1.on.aws"]',
+  ],
+  registryHost: ["127.0.0.1:5000", "localhost", "123456789012.dkr-ecr.eu-central-1.on.aws"],
   baseImage: [
     "ecr-helper-base:24",
     `gcr.io/distroless/nodejs24-debian13:nonroot@sha256:${"0".repeat(64)}`,
