@@ -1,6 +1,6 @@
 // The stack's configuration: read only here, and validated as a whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
-import { readAwsConnection, type AwsConnectionConfig } from "./aws-connection.ts";
+import { checkVpcEndpoint, readAwsConnection, type AwsConnectionConfig } from "./aws-connection.ts";
 import { imagePath, policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster.ts";
 import { ConfigReader } from "./reader.ts";
@@ -130,6 +130,10 @@ export function readConfig(own: Registry): StackConfig {
     config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
   checkSecretNames(config, result);
+  checkVpcEndpoint(config, result, {
+    regions: [...new Set([own.region, ...regionsOf(result.registries)])],
+    needsSts: result.identity.mode === "irsa" || result.pushRole !== undefined,
+  });
   config.throwMistakes();
   return Object.freeze(result);
 }

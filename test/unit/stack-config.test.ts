@@ -118,6 +118,33 @@ describe("the stack's configuration", () => {
     ]);
   });
 
+  it("rejects a VPC endpoint of ECR where the helper needs another region, or STS", () => {
+    const ecr = "https://vpce-0a1b-c2d3.api.ecr.eu-central-1.vpce.amazonaws.com";
+    const sts = "https://vpce-0a1b-c2d3.sts.eu-central-1.vpce.amazonaws.com";
+    const registries = [
+      "444455556666.dkr.ecr.eu-west-1.amazonaws.com",
+      "444455556666.dkr.ecr.eu-central-1.amazonaws.com",
+    ];
+    const [irsa, pushes] = [{ identity: "irsa", oidcIssuer: "https://oidc.example" }, { pushRepositories: ["app"] }];
+    const noSts =
+      'ecr-helper:stsEndpointUrl = "": expected https://HOST[:PORT] of STS, as awsEndpointUrl is a VPC endpoint of ECR, ' +
+      "which does not serve STS";
+    const oneRegion =
+      `ecr-helper:awsEndpointUrl = "${ecr}": expected an endpoint that serves eu-west-1, too: a VPC endpoint serves one ` +
+      "region; or leave the key out, and let ECR's own host in each region resolve to an endpoint there";
+    for (const [given, mistakes] of [
+      [{ awsEndpointUrl: ecr }, []],
+      [{ awsEndpointUrl: ecr, registries: registries.slice(1) }, []],
+      [{ awsEndpointUrl: ecr, registries }, [oneRegion]],
+      [{ awsEndpointUrl: "https://aws.example", registries, ...irsa, ...pushes }, []],
+      [{ awsEndpointUrl: ecr, ...irsa }, [noSts]],
+      [{ awsEndpointUrl: ecr, ...pushes }, [noSts]],
+      [{ awsEndpointUrl: ecr, stsEndpointUrl: sts, ...irsa, ...pushes }, []],
+    ] as const) {
+      assert.deepEqual(mistakesOf(given), mistakes, JSON.stringify(given));
+    }
+  });
+
   it("accepts a base image by its digest", () => {
     const digest = `sha256:${"0a".repeat(32)}`;
     for (const baseImage of [
