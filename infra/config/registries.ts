@@ -10,6 +10,7 @@ import {
   registryOfHost,
   type Registry,
 } from "../registry.ts";
+import { inOwnPartition } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
 
 /** The validated hosts of registries. */
@@ -50,11 +51,6 @@ function registryMistake(host: string, own: Registry): string | undefined {
 
 const withoutFips = (registry: Registry): string =>
   `${hostOfRegistry(registry)}: ECR has FIPS endpoints only in the regions of the US`;
-
-/** What is expected instead of something in another partition. */
-export const inOwnPartition = (what: string, own: Registry, partition: string): string =>
-  `${what} in the stack's partition, ${own.partition}: an identity of ${own.partition} is unknown in ${partition}; ` +
-  "run a second stack there";
 
 /** Any host may lead to the stack's own registry, for example a VPC endpoint, but those that AWS gives to another one. */
 function readRegistryHost(config: ConfigReader, own: Registry): string | undefined {

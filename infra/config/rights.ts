@@ -1,8 +1,8 @@
 // Reads which repositories the kept credentials may pull from and push to.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
+import { inOwnPartition } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
-import { inOwnPartition } from "./registries.ts";
 import {
   helperPolicy,
   pushPolicy,

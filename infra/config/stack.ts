@@ -103,10 +103,10 @@ export function readConfig(own: Registry): StackConfig {
     ...repository,
     ...registries,
     ...rights,
-    identity: readIdentity(config, "eksCluster" in cluster),
+    identity: readIdentity(config, "eksCluster" in cluster, own),
     policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
     pushRole: rights.pushRepositories.length === 0 ? undefined : readPushRole(config),
-    ...readIamOptions(config),
+    ...readIamOptions(config, own),
     cluster,
     createNamespace: boolean("createNamespace"),
     replicas: Number(

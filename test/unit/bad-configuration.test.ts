@@ -48,7 +48,7 @@ const validValues: Record<string, string[]> = {
   oidcIssuer: ["https://oidc.example/id/MAIN", "https://10.0.0.1:6443/"],
   oidcProviderArn: ["arn:aws:iam::123456789012:oidc-provider/oidc.example/id/MAIN"],
   trustedPrincipals: [JSON.stringify([nodes]), '["arn:aws:sts::123456789012:assumed-role/a/b"]'],
-  permissionsBoundary: ["arn:aws-cn:iam::aws:policy/PowerUserAccess", "arn:aws:iam::123456789012:policy/a/b"],
+  permissionsBoundary: ["arn:aws:iam::aws:policy/PowerUserAccess", "arn:aws:iam::123456789012:policy/a/b"],
   path: ["/", "/builds/ci/"],
   tags: ['["team=build","cost center=a=b"]'],
   buildNamespaces: ['["team-a","team-*"]'],
@@ -116,7 +116,11 @@ function identityChecks({ identity }: StackConfig): Check[] {
       return [...named, source];
     }
     case "kube2iam":
-      return [...named, [rules.isPrincipal, ...identity.trustedPrincipals]];
+      return [
+        ...named,
+        [rules.isPrincipal, ...identity.trustedPrincipals],
+        [rules.isPrincipalOf(ownRegistry.partition), ...identity.trustedPrincipals],
+      ];
     default:
       return named;
   }
@@ -140,6 +144,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isPrincipalOf(ownRegistry.partition), ...config.repositoryPrincipals],
     [rules.isIamName(128), config.policyName],
     [rules.isArn(["iam"], ["policy/"], ["aws"]), config.permissionsBoundary],
+    [(value) => value.split(":")[1] === ownRegistry.partition, config.permissionsBoundary],
     [rules.isIamPath, config.path],
     [rules.isTag, ...Object.entries(config.tags).map(([key, value]) => `${key}=${value}`)],
     [rules.isLabel, config.namespace],
