@@ -101,7 +101,7 @@ const unlistedMistake = (registry: Registry, known: readonly Registry[], own: Re
 /** What is expected instead of the name or pattern; undefined if it is valid. `form` describes a valid one. */
 function nameMistake(pattern: string, form: string): string | undefined {
   // ECR accepts such a name, but here it is always a full image name by mistake.
-  if (/^\d{12}\.dkr\.ecr\./.test(pattern)) return "the repository's name without the registry's host";
+  if (/^\d{12}\.dkr[.-]ecr(-fips)?\./.test(pattern)) return "the repository's name without the registry's host";
   if (repositoryPattern.test(pattern)) return undefined;
   if (repositoryPattern.test(pattern.toLowerCase())) return "the name in lower case: ECR takes no upper case letters";
   const isTagged = repositoryPattern.test(pattern.replace(/[:@][^/]*$/, "").toLowerCase());

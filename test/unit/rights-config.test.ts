@@ -95,7 +95,10 @@ describe("the repositories of a configuration", () => {
       ),
       [arnOf(account, "eu-central-1", "app:1"), tagged],
       ...["", "a//b", "[ab]", "a"].map((one): [string, string] => [arnOf(account, "eu-central-1", one), nameInArn]),
-      [`${hostOf(account, "eu-central-1")}/app`, "the repository's name without the registry's host"],
+      ...["dkr.ecr", "dkr.ecr-fips", "dkr-ecr", "dkr-ecr-fips"].map((form): [string, string] => [
+        `${hostOf(account, "us-east-1").replace("dkr.ecr", form)}/app`,
+        "the repository's name without the registry's host",
+      ]),
       ["arn:aws:s3:::bucket", service],
       [`arn:aws:ecr-public::${account}:repository/app`, service],
       [`arn:aws:ecr:eu-central-1:${account}:registry/app`, service],
