@@ -48,21 +48,31 @@ const validValues: Record<string, string[]> = {
   oidcIssuer: ["https://oidc.example/id/MAIN", "https://10.0.0.1:6443/"],
   oidcProviderArn: ["arn:aws:iam::123456789012:oidc-provider/oidc.example/id/MAIN"],
   trustedPrincipals: [JSON.stringify([nodes]), '["arn:aws:sts::123456789012:assumed-role/a/b"]'],
-  permissionsBoundary: ["arn:aws-cn:iam::aws:policy/PowerUserAccess", "arn:aws:iam::123456789012:policy/a/b"],
+  permissionsBoundary: ["arn:aws:iam::aws:policy/PowerUserAccess", "arn:aws:iam::123456789012:policy/a/b"],
   path: ["/", "/builds/ci/"],
   tags: ['["team=build","cost center=a=b"]'],
   buildNamespaces: ['["team-a","team-*"]'],
   excludeNamespaces: ['["kube-*"]'],
   namespaceSelector: ["builds=yes,team in (a, b),!x"],
-  registries: ['["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]'],
-  registryHost: ["127.0.0.1:5000", "localhost"],
+  registries: [
+    '["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
+    '["111122223333.dkr.ecr-fips.us-east-1.amazonaws.com","123456789012.dkr-ecr.eu-central-1.on.aws"]',
+    '["111122223333.dkr-ecr-fips.us-east-1.on.aws"]',
+  ],
+  registryHost: ["127.0.0.1:5000", "localhost", "123456789012.dkr-ecr.eu-central-1.on.aws"],
   baseImage: [
     "ecr-helper-base:24",
     `gcr.io/distroless/nodejs24-debian13:nonroot@sha256:${"0".repeat(64)}`,
     `registry.example:5000/a/b@sha256:${"f".repeat(64)}`,
   ],
   platform: ["linux/arm64"],
-  awsEndpointUrl: ["https://vpce.example", "https://10.0.0.1:4566/", "https://[fd00::1]:80", "http://10.0.0.1"],
+  awsEndpointUrl: [
+    "https://vpce-1.api.ecr.eu-central-1.vpce.amazonaws.com",
+    "https://vpce.example",
+    "https://10.0.0.1:4566/",
+    "https://[fd00::1]:80",
+    "http://10.0.0.1",
+  ],
   insecureEndpoints: ["true"],
   replicas: ["2", "5"],
   networkPolicy: ["none", "all"],
@@ -106,7 +116,11 @@ function identityChecks({ identity }: StackConfig): Check[] {
       return [...named, source];
     }
     case "kube2iam":
-      return [...named, [rules.isPrincipal, ...identity.trustedPrincipals]];
+      return [
+        ...named,
+        [rules.isPrincipal, ...identity.trustedPrincipals],
+        [rules.isPrincipalOf(ownRegistry.partition), ...identity.trustedPrincipals],
+      ];
     default:
       return named;
   }
@@ -130,6 +144,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isPrincipalOf(ownRegistry.partition), ...config.repositoryPrincipals],
     [rules.isIamName(128), config.policyName],
     [rules.isArn(["iam"], ["policy/"], ["aws"]), config.permissionsBoundary],
+    [(value) => value.split(":")[1] === ownRegistry.partition, config.permissionsBoundary],
     [rules.isIamPath, config.path],
     [rules.isTag, ...Object.entries(config.tags).map(([key, value]) => `${key}=${value}`)],
     [rules.isLabel, config.namespace],
