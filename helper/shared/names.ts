@@ -23,7 +23,7 @@ export const registryHost = new RegExp(
   `^(?=.{1,253}$)\\d{12}\\.dkr\\.ecr\\.(?=[^.]{1,63}\\.)(${region})(?:\\.${label})+$`,
 );
 
-const hostAndPort = new RegExp(`^(?:localhost$|(?=.*[.:]))${dnsName}${portSuffix}$`);
+const hostAndPort = new RegExp(`^(?=localhost$|.*[.:])${dnsName}${portSuffix}$`);
 /**
  * Any host of a registry, `HOST` or `HOST:PORT`. It has a dot or a port, or is `localhost`: Docker takes any other word for a
  * part of an image's name. `URL` rejects numbers that are not an address or a port.
