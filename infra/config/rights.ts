@@ -2,6 +2,7 @@
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
 import { registryHost } from "../../helper/shared/names.ts";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
+import type { ImageConfig } from "./image.ts";
 import type { ConfigReader } from "./reader.ts";
 import {
   helperPolicy,
@@ -34,9 +35,15 @@ const listForm = `names of ECR repositories (${nameForm}), patterns of them (${p
 const nameInArnForm = `a repository's name in the ARN (${nameForm}) or a pattern of names (${patternForm})`;
 
 /**
- * Reads the lists and the registries. `repositoryName` is the stack's own repository, which can always be pulled from.
+ * Reads the lists and the registries. `repositoryName` is the stack's own repository, which can always be pulled from, as the
+ * helper's image can be.
  */
-export function readRights(config: ConfigReader, own: Registry, repositoryName: string): RightsConfig {
+export function readRights(
+  config: ConfigReader,
+  own: Registry,
+  repositoryName: string,
+  image: ImageConfig,
+): RightsConfig {
   const registries = readRegistries(config, own);
   const known = registriesOf({ own, registries });
   const read = (key: (typeof keys)[number]): string[] => {
@@ -55,8 +62,9 @@ export function readRights(config: ConfigReader, own: Registry, repositoryName: 
     pushRepositories: read("pushRepositories"),
     pullThroughCache: read("pullThroughCache"),
   };
+  checkImage(config, image, known);
   checkOwnRepository(config, lists.pushRepositories, own, repositoryName);
-  if (nameOfRepository.test(repositoryName)) checkSize(config, { ...lists, own, repositoryName, registries });
+  if (nameOfRepository.test(repositoryName)) checkSize(config, { ...lists, own, repositoryName, registries, image });
   return { ...lists, registries };
 }
 
@@ -135,6 +143,15 @@ function nameMistake(pattern: string, form: string): string | undefined {
   if (repositoryPattern.test(pattern.toLowerCase())) return "the name in lower case: ECR takes no upper case letters";
   const isTagged = repositoryPattern.test(pattern.replace(/[:@][^/]*$/, "").toLowerCase());
   return isTagged ? "the repository's name without its tag or digest" : form;
+}
+
+/** Rejects an image in an ECR registry that the helper keeps no login for, as new nodes could not pull it. */
+function checkImage(config: ConfigReader, image: ImageConfig, known: readonly Registry[]): void {
+  if (!("ref" in image) || registryNamedBy(image.host) === undefined) return;
+  const { ref, registry } = image;
+  if (registry !== undefined && known.some((one) => isSameRegistry(one, registry))) return;
+  const why = "so that the helper keeps a login with which new nodes pull its image";
+  config.addMistake("image", ref, `an image in the stack's own registry, or in one of registries, ${why}`);
 }
 
 /** A pattern that matches the stack's own repository is accepted, because the policy denies pushes there. */

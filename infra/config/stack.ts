@@ -1,8 +1,9 @@
 // The stack's configuration: read only here, and validated as a whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
 import { readAwsConnection, type AwsConnectionConfig } from "./aws-connection.ts";
-import { imagePath, policyName } from "./aws-names.ts";
+import { policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster.ts";
+import { readImage, type ImageConfig } from "./image.ts";
 import { ConfigReader } from "./reader.ts";
 import {
   readIamOptions,
@@ -23,11 +24,9 @@ import { formats, levels, type Format, type Level } from "../../helper/shared/lo
 import {
   hostWithOptionalPort,
   basicAuthNames,
-  dnsName,
   namespaceName,
   namespacePattern,
   objectName,
-  portSuffix,
   regionsOf,
 } from "../../helper/shared/names.ts";
 import {
@@ -53,8 +52,7 @@ export interface StackConfig
   readonly pullSecret: string;
   readonly serviceAccount: string;
   readonly registryHost: string | undefined;
-  readonly baseImage: string;
-  readonly platform: string;
+  readonly image: ImageConfig;
   readonly logFormat: Format;
   readonly logLevel: Level;
 }
@@ -62,15 +60,9 @@ export interface StackConfig
 /** The name of the helper's Deployment, service account and credentials secret. */
 export const app = "ecr-helper";
 
-// https://github.com/distribution/reference/blob/main/regexp.go
 const patterns = {
-  image: new RegExp(
-    `^(?=.{1,500}$)(?:(?=[^/]*[.:])${dnsName}${portSuffix}/|localhost/)?${imagePath}` +
-      "(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$",
-  ),
   // They roll over one after the other, within the time that `pulumi up` waits for a rollout.
   replicas: /^[1-5]$/,
-  platform: /^linux\/(amd64|arm64)$/,
   stack: /^[A-Za-z0-9]([\w.-]{0,48}[A-Za-z0-9])?$/,
 };
 
@@ -84,7 +76,10 @@ export function readConfig(own: Registry): StackConfig {
   const name = "a name of a Kubernetes object (lower case, digits, - and .)";
   const cluster = readCluster(config);
   const repository = readRepository(config, own);
-  const rights = readRights(config, own, repository.repositoryName);
+  const hostForm = "HOST or HOST:PORT, without https://";
+  const ownHost = config.optional("registryHost", hostWithOptionalPort, hostForm);
+  const image = readImage(config, own, ownHost);
+  const rights = readRights(config, own, repository.repositoryName, image);
   const rules = readNamespaceRules(
     config,
     string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
@@ -105,13 +100,12 @@ export function readConfig(own: Registry): StackConfig {
     ...readNetwork(config),
     admissionPolicy: boolean("admissionPolicy"),
     ...rules,
-    ...readPod(config, rules),
+    ...readPod(config, rules, image),
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
     serviceAccount: string("serviceAccount", objectName, name),
-    registryHost: config.optional("registryHost", hostWithOptionalPort, "HOST or HOST:PORT, without https://"),
-    baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
-    platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
+    registryHost: ownHost,
+    image,
     ...readAwsConnection(config),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),
