@@ -31,7 +31,7 @@ const hashOf = (parts: readonly string[]): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 8);
 
 /**
- * The name of the secret. It contains a hash of everything that makes the old helper's login useless for the new pod:
+ * The name of the secret, where the stack builds the image. It contains a hash of everything that makes the old helper's login useless for the new pod:
  * another host, another pull secret, or another IAM path, with which the old role is deleted before the pull.
  */
 export const firstPullName = (host: string, pullSecret: string, path = "/"): string =>
@@ -39,7 +39,8 @@ export const firstPullName = (host: string, pullSecret: string, path = "/"): str
 
 /**
  * The name of the secret in the stack, with a hash of what the configuration says of these. So another one is another
- * resource: after a rollout that failed, the last one is there for a `pulumi up` that goes back.
+ * resource: after a rollout that failed, the last one is there for a `pulumi up` that goes back. Of an image that somebody
+ * else built it says the host, too, and this is also the secret's name in Kubernetes.
  */
 export const firstPullResource = (pullSecret: string, path = "/", host?: string): string =>
   firstPullPrefix + hashOf([pullSecret, path, ...(host === undefined ? [] : [host])]);
@@ -59,7 +60,7 @@ export class FirstPull {
     const secretMetadata = {
       ...metadata,
       labels,
-      name: login.server.apply((server) => firstPullName(server, pullSecret, path)),
+      name: host === undefined ? login.server.apply((server) => firstPullName(server, pullSecret, path)) : this.#name,
     };
     const stringData = { [dockerConfigKey]: dockerConfigOf(login) };
     // The login differs on every run, and is not needed any more once the helper keeps its own.

@@ -1,6 +1,6 @@
 // Reads how the helper's image comes about: the stack builds it, or somebody else has built it.
-import { readFileSync } from "node:fs";
 import { dnsName, hostWithOptionalPort, portSuffix } from "../../helper/shared/names.ts";
+import { defaultOf } from "../pulumi-yaml.ts";
 import { registryOfHost, type Registry } from "../registry.ts";
 import { imagePath } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
@@ -54,10 +54,4 @@ function parseRef(ref: string): Pick<GivenImage, "host" | "repository"> | undefi
   const [, host, repository] = byDigest.exec(ref) ?? [];
   if (host === undefined || repository === undefined || !hostWithOptionalPort.test(host)) return undefined;
   return { host, repository };
-}
-
-/** Pulumi tells the program the default of a key as if somebody had set it, so it is looked up in Pulumi.yaml. */
-function defaultOf(key: string): string {
-  const declared = new RegExp(`\\n {2}${key}:\\n(?: {4}.*\\n)*? {4}default: (.*)\\n`);
-  return declared.exec(readFileSync("Pulumi.yaml", "utf8"))?.[1] ?? "";
 }
