@@ -2,15 +2,21 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
+import {
+  CreateRepositoryCommand,
+  DeleteRepositoryCommand,
+  ECRClient,
+  SetRepositoryPolicyCommand,
+} from "@aws-sdk/client-ecr";
 import { createKubeClient } from "../../helper/kube/client.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { docker, push } from "../local/docker.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { rootCredentials } from "../local/root-key.ts";
-import { account, aws, kubeconfig, ports } from "../local/settings.ts";
+import { account, aws, kubeconfig, otherAccount, ports, registryHost } from "../local/settings.ts";
 import { defaultConfig, openStack, parseOverride, saveOverrides } from "../local/stack.ts";
 import { makeBaseImage } from "../support/base-image.ts";
+import { pullActions } from "../support/ecr-actions.ts";
 import { changesOf, makeCheckout, noChanges, type CommandResult } from "../support/commands.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { pullPassword } from "./pulls.ts";
@@ -19,6 +25,7 @@ import { isReady, podsWhen } from "./pods.ts";
 const id = randomBytes(3).toString("hex");
 const [stack, build, repository] = [`given-${id}`, `build-${id}`, `tools-${id}/ecr-helper`];
 const local = `${ports.registry.address}:${String(ports.registry.port)}`;
+const there = registryHost(otherAccount);
 const { command, runShell, remove } = await makeCheckout(stack);
 const baseImage = `ecr-helper-base:${stack}`;
 const flags = "--yes --skip-preview --non-interactive";
@@ -29,6 +36,7 @@ describe("an image that somebody else built", () => {
   const options = readKubeconfig(kubeconfig);
   const kube = createKubeClient(options);
   const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(account) });
+  const theirs = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(otherAccount) });
   /** The image that is pushed to a repository which is not the stack's. */
   let image: string;
 
@@ -51,8 +59,25 @@ describe("an image that somebody else built", () => {
     );
     return pod?.spec.containers[0]?.image;
   };
-  const pullWith = async (name: string, reference: string): Promise<Buffer[]> =>
-    new RegistryClient(ports.registry, await pullPassword(options, build)).pull(name, reference);
+  /** Pulls with the kept credentials, from the stack's own registry by default. */
+  const pullWith = async (name: string, reference: string, host?: string): Promise<Buffer[]> =>
+    new RegistryClient(ports.registry, await pullPassword(options, build), host).pull(name, reference);
+  /** Copies the image into a repository of the same name in the other account. */
+  const copyToThem = async (password: string): Promise<void> => {
+    await theirs.send(new CreateRepositoryCommand({ repositoryName: repository }));
+    const from = new RegistryClient(ports.registry, password);
+    const to = new RegistryClient(
+      ports.registry,
+      await passwordFor(rootCredentials(otherAccount), { api: ports.gateway }),
+      there,
+    );
+    for (const blob of await from.pull(repository, "1")) await to.upload(repository, blob);
+    const manifest = await from.request("GET", `/v2/${repository}/manifests/1`);
+    const type = manifest.headers.get("content-type") ?? "";
+    await to.request("PUT", `/v2/${repository}/manifests/1`, { body: Buffer.from(await manifest.arrayBuffer()), type });
+  };
+  const setTheirPolicy = async (policy: object): Promise<unknown> =>
+    theirs.send(new SetRepositoryPolicyCommand({ repositoryName: repository, policyText: JSON.stringify(policy) }));
   /** The defaults of what is only for an image that the stack builds; the local cloud sets others. */
   const unset = Object.fromEntries(
     ["baseImage", "platform"].map((key) => [key, defaultConfig()[`ecr-helper:${key}`] ?? ""]),
@@ -71,6 +96,7 @@ describe("an image that somebody else built", () => {
     await push(built, local, "AWS", password);
     const found = new RegistryClient(ports.registry, password).request("HEAD", `/v2/${repository}/manifests/1`);
     image = `${local}/${repository}@${(await found).headers.get("docker-content-digest") ?? ""}`;
+    await copyToThem(password);
     await docker(["image", "rm", built]);
     const names = ["namespace", "repositoryName", "policyName", "userName"].map((key) => [key, stack]);
     configure({
@@ -84,7 +110,9 @@ describe("an image that somebody else built", () => {
 
   after(async () => {
     await command("down");
-    await ecr.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }));
+    for (const one of [ecr, theirs]) {
+      await one.send(new DeleteRepositoryCommand({ repositoryName: repository, force: true }));
+    }
     await kube({ method: "DELETE", path: `/api/v1/namespaces/${build}` });
     await docker(["image", "rm", baseImage]);
     await remove();
@@ -103,6 +131,19 @@ describe("an image that somebody else built", () => {
   it("changes nothing on refresh and on another up", async () => {
     const { stdout } = await succeed(`${nowhere}\npulumi up --refresh ${flags}`);
     assert.match(stdout, noChanges);
+  });
+
+  it("can be in another account, whose policy allows the first pull, and then the helper's own", async () => {
+    const [, digest = ""] = image.split("@");
+    configure({ image: `${there}/${repository}@${digest}`, registries: `["${there}"]` });
+    const root = `arn:aws:iam::${account}:root`;
+    const deployers = { Effect: "Allow", Principal: { AWS: root }, Action: pullActions };
+    await setTheirPolicy({ Version: "2012-10-17", Statement: [deployers] });
+    await succeed(`${nowhere}\npulumi up ${flags}`);
+    assert.equal(await imageOfPod(), `${there}/${repository}@${digest}`);
+    const { stdout } = await succeed("pulumi stack output crossAccountPolicy --json");
+    await setTheirPolicy((JSON.parse(stdout) as Record<string, Record<string, object>>)[there]?.[repository] ?? {});
+    assert.ok((await pullWith(repository, digest, there)).length > 1);
   });
 
   it("is replaced by one that the stack builds", async () => {
