@@ -125,7 +125,7 @@ describe("an image that somebody else built", () => {
     assert.equal((await succeed("pulumi stack output imageRef")).stdout, `${image}\n`);
     const [, digest = ""] = image.split("@");
     assert.ok((await pullWith(repository, digest)).length > 1);
-    await assert.rejects(pullWith(`tools-${id}/other`, "1"), /403 DENIED/);
+    await assert.rejects(pullWith(`refused-${id}/other`, "1"), /403 DENIED/);
   });
 
   it("changes nothing on refresh and on another up", async () => {
