@@ -1,7 +1,15 @@
 // The repository policies that other accounts have to set, so that the helper's credentials work for their
 // repositories.
 import { literalArn } from "./config/aws-names.ts";
-import { covers, patternsIn, pullActions, pushActions, registriesOf, type ImageRights } from "./image-rights.ts";
+import {
+  covers,
+  imageArns,
+  patternsIn,
+  pullActions,
+  pushActions,
+  registriesOf,
+  type ImageRights,
+} from "./image-rights.ts";
 import { hostOfRegistry, type Registry } from "./registry.ts";
 
 interface Statement {
@@ -40,7 +48,8 @@ export function crossAccountPolicies(
   const policiesByHost = registriesOf(rights).flatMap((registry) => {
     if (registry.accountId === rights.own.accountId) return [];
     const pushPatterns = patternsIn(registry, rights.pushRepositories);
-    const patterns = new Set([...patternsIn(registry, rights.pullRepositories), ...pushPatterns]);
+    const pullPatterns = patternsIn(registry, [...rights.pullRepositories, ...imageArns(rights)]);
+    const patterns = new Set([...pullPatterns, ...pushPatterns]);
     const policies = [...patterns].map((pattern) => {
       const isPushed = pushPatterns.some((one) => covers(one, pattern));
       return [pattern, crossAccountPolicy(rights.own, principals, isPushed)] as const;

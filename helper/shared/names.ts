@@ -41,7 +41,7 @@ export function parseRegistryHost(
   return { accountId, region, useFipsEndpoint: fips !== undefined, useDualstackEndpoint: separator === "-" };
 }
 
-const hostAndPort = new RegExp(`^(?:localhost$|(?=.*[.:]))${dnsName}${portSuffix}$`);
+const hostAndPort = new RegExp(`^(?=localhost$|.*[.:])${dnsName}${portSuffix}$`);
 /**
  * Any host of a registry, `HOST` or `HOST:PORT`. It has a dot or a port, or is `localhost`: Docker takes any other word for a
  * part of an image's name. `URL` rejects numbers that are not an address or a port.

@@ -1,6 +1,7 @@
 // Reads which repositories the kept credentials may pull from and push to.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
+import type { ImageConfig } from "./image.ts";
 import { inOwnPartition } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
 import {
@@ -28,11 +29,18 @@ const listForm = `names of ECR repositories (${nameForm}), patterns of them (${p
 const nameInArnForm = `a repository's name in the ARN (${nameForm}) or a pattern of names (${patternForm})`;
 
 /**
- * Reads the lists, for the registries that the configuration names. The stack's own repository can always be pulled from.
+/**
+ * Reads the lists, for the registries that the configuration names. The stack's own repository can always be pulled from, as the
+ * helper's image can be.
  */
 export function readRights(
   config: ConfigReader,
-  { own, registries, repositoryName }: Pick<ImageRights, "own" | "registries" | "repositoryName">,
+  {
+    own,
+    registries,
+    repositoryName,
+    image,
+  }: Pick<ImageRights, "own" | "registries" | "repositoryName"> & { image: ImageConfig },
 ): RepositoryLists {
   const known = registriesOf({ own, registries });
   const read = (key: (typeof keys)[number]): string[] => {
@@ -52,7 +60,7 @@ export function readRights(
     pullThroughCache: read("pullThroughCache"),
   };
   checkOwnRepository(config, lists.pushRepositories, own, repositoryName);
-  if (nameOfRepository.test(repositoryName)) checkSize(config, { ...lists, own, repositoryName, registries });
+  if (nameOfRepository.test(repositoryName)) checkSize(config, { ...lists, own, repositoryName, registries, image });
   return lists;
 }
 

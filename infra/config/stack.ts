@@ -1,8 +1,9 @@
 // The stack's configuration: read only here, and validated as a whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
 import { checkVpcEndpoint, readAwsConnection, type AwsConnectionConfig } from "./aws-connection.ts";
-import { imagePath, policyName } from "./aws-names.ts";
+import { policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster.ts";
+import { readImage, type ImageConfig } from "./image.ts";
 import { ConfigReader } from "./reader.ts";
 import {
   readIamOptions,
@@ -22,15 +23,7 @@ import { readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
 import { readRights } from "./rights.ts";
 import { errorMessage } from "../../helper/shared/messages.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
-import {
-  basicAuthNames,
-  dnsName,
-  namespaceName,
-  namespacePattern,
-  objectName,
-  portSuffix,
-  regionsOf,
-} from "../../helper/shared/names.ts";
+import { basicAuthNames, namespaceName, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
 import {
   isDynamic,
   staticNamespaces,
@@ -61,8 +54,7 @@ export interface StackConfig
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   readonly serviceAccount: string;
-  readonly baseImage: string;
-  readonly platform: string;
+  readonly image: ImageConfig;
   readonly logFormat: Format;
   readonly logLevel: Level;
 }
@@ -70,15 +62,9 @@ export interface StackConfig
 /** The name of the helper's Deployment, service account and credentials secret. */
 export const app = "ecr-helper";
 
-// https://github.com/distribution/reference/blob/main/regexp.go
 const patterns = {
-  image: new RegExp(
-    `^(?=.{1,500}$)(?:(?=[^/]*[.:])${dnsName}${portSuffix}/|localhost/)?${imagePath}` +
-      "(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$",
-  ),
   // They roll over one after the other, within the time that `pulumi up` waits for a rollout.
   replicas: /^[1-5]$/,
-  platform: /^linux\/(amd64|arm64)$/,
   stack: /^[A-Za-z0-9]([\w.-]{0,48}[A-Za-z0-9])?$/,
 };
 
@@ -93,7 +79,8 @@ export function readConfig(own: Registry): StackConfig {
   const cluster = readCluster(config);
   const repository = readRepository(config, own);
   const registries = readRegistriesConfig(config, own);
-  const rights = readRights(config, { ...repository, ...registries, own });
+  const image = readImage(config, own, registries);
+  const rights = readRights(config, { ...repository, ...registries, own, image });
   const rules = readNamespaceRules(
     config,
     string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
@@ -115,12 +102,11 @@ export function readConfig(own: Registry): StackConfig {
     ...readNetwork(config),
     admissionPolicy: boolean("admissionPolicy"),
     ...rules,
-    ...readPod(config, rules),
+    ...readPod(config, rules, image),
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
     serviceAccount: string("serviceAccount", objectName, name),
-    baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
-    platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
+    image,
     ...readAwsConnection(config),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),

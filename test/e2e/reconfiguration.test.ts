@@ -231,6 +231,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   path: "makes policy, user or role anew under their names: Pulumi.yaml says so, and the emulator cannot move a user",
   registryHost: "the local registry has one address",
   platform: "this machine has one",
+  image: "given-image.test.ts",
   insecureEndpoints: "changes nothing by itself, and the emulator's endpoint is of http",
   awsEndpointUrl: "the emulator has one address that pods reach",
 };

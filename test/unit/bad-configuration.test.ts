@@ -66,6 +66,10 @@ const validValues: Record<string, string[]> = {
     `registry.example:5000/a/b@sha256:${"f".repeat(64)}`,
   ],
   platform: ["linux/arm64"],
+  image: [
+    `123456789012.dkr.ecr.eu-central-1.amazonaws.com/tools/ecr-helper@sha256:${"0".repeat(64)}`,
+    `ghcr.io/example/ecr-helper@sha256:${"f".repeat(64)}`,
+  ],
   awsEndpointUrl: [
     "https://vpce-1.api.ecr.eu-central-1.vpce.amazonaws.com",
     "https://vpce.example",
@@ -134,6 +138,8 @@ const clusterCheck = ({ cluster: where }: StackConfig): Check =>
 const caKeyOf = ({ caBundle }: StackConfig): string | undefined =>
   caBundle === undefined || "pem" in caBundle ? undefined : `${caBundle.configMap}/${caBundle.key}`;
 
+const imageOf = ({ image }: StackConfig): string => ("ref" in image ? image.ref : image.baseImage);
+
 /** The values of an accepted configuration that Kubernetes, AWS or Docker would not accept. */
 function unusable(config: StackConfig): unknown[] {
   const registries = [`${ownRegistry.accountId}.dkr.ecr.${ownRegistry.region}`, ...config.registries];
@@ -159,7 +165,7 @@ function unusable(config: StackConfig): unknown[] {
     ],
     [rules.isEncryption(ownRegistry), config.encryption],
     [rules.isRegistryHost, config.registryHost],
-    [rules.isImage, config.baseImage],
+    ["ref" in config.image ? rules.isImageByDigest : rules.isImage, imageOf(config)],
     [(value) => rules.isNumber(value, 1, 5), String(config.replicas)],
     [rules.isLabel, ...config.monitoringNamespaces],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],

@@ -68,6 +68,7 @@ describe("the stack's configuration", () => {
       serviceAccount: "-",
       registries: '["docker.io"]',
       registryHost: "https://host",
+      image: "ecr-helper:1",
       baseImage: "a b",
       platform: "windows",
       awsEndpointUrl: "vpce",
@@ -153,7 +154,7 @@ describe("the stack's configuration", () => {
       `123456789012.dkr.ecr.eu-central-1.amazonaws.com/base/node:24@${digest}`,
     ]) {
       configure({ ...cluster, baseImage });
-      assert.equal(readConfig(ownRegistry).baseImage, baseImage);
+      assert.deepEqual(readConfig(ownRegistry).image, { baseImage, platform: "linux/amd64" });
     }
     assertOneMistake({ ...cluster, baseImage: "node@sha256:0a" }, 'baseImage = "node@sha256:0a": expected NAME[:TAG]');
   });
