@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import { buildSync, type BuildOptions } from "esbuild";
+import type { ImageBase } from "./config/image.ts";
 
 /**
  * The image's build context. Relative to the project's folder: absolute paths are inputs too, and would differ from
@@ -34,12 +35,6 @@ export const bundling: BuildOptions = {
   legalComments: "none",
   logLevel: "silent",
 };
-
-/** What goes into the image beside the bundle and the Dockerfile. */
-export interface ImageBase {
-  readonly baseImage: string;
-  readonly platform: string;
-}
 
 /**
  * Bundles the helper, unless the bundle is current, and returns the image's tag: 12 hexadecimal digits of a hash of

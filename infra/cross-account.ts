@@ -1,8 +1,16 @@
 // The repository policies that other accounts have to set, so that the helper's credentials work for their
 // repositories.
 import { literalArn } from "./config/aws-names.ts";
-import { covers, patternsIn, pullActions, pushActions, type ImageRights } from "./image-rights.ts";
-import { registryOfHost, type Registry } from "./registry.ts";
+import {
+  covers,
+  imageArns,
+  patternsIn,
+  pullActions,
+  pushActions,
+  registriesOf,
+  type ImageRights,
+} from "./image-rights.ts";
+import { hostOfRegistry, type Registry } from "./registry.ts";
 
 interface Statement {
   readonly Sid: "EcrHelperPull" | "EcrHelperPush";
@@ -30,23 +38,23 @@ export interface TokenPrincipals {
 }
 
 /**
- * The repository policies that other accounts have to set, by the registry's host and then by the pattern of repository
- * names; undefined if there are none.
+ * The repository policies that other accounts have to set, by the registry's standard host (whichever of its hosts are
+ * configured) and then by the pattern of repository names; undefined if there are none.
  */
 export function crossAccountPolicies(
   rights: ImageRights,
   principals: TokenPrincipals,
 ): Readonly<Record<string, Readonly<Record<string, CrossAccountPolicy>>>> | undefined {
-  const policiesByHost = rights.registries.flatMap((host) => {
-    const registry = registryOfHost(host);
-    if (registry === undefined || registry.accountId === rights.own.accountId) return [];
+  const policiesByHost = registriesOf(rights).flatMap((registry) => {
+    if (registry.accountId === rights.own.accountId) return [];
     const pushPatterns = patternsIn(registry, rights.pushRepositories);
-    const patterns = new Set([...patternsIn(registry, rights.pullRepositories), ...pushPatterns]);
+    const pullPatterns = patternsIn(registry, [...rights.pullRepositories, ...imageArns(rights)]);
+    const patterns = new Set([...pullPatterns, ...pushPatterns]);
     const policies = [...patterns].map((pattern) => {
       const isPushed = pushPatterns.some((one) => covers(one, pattern));
       return [pattern, crossAccountPolicy(rights.own, principals, isPushed)] as const;
     });
-    return policies.length === 0 ? [] : [[host, Object.fromEntries(policies)] as const];
+    return policies.length === 0 ? [] : [[hostOfRegistry(registry), Object.fromEntries(policies)] as const];
   });
   return policiesByHost.length === 0 ? undefined : Object.fromEntries(policiesByHost);
 }

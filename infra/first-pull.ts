@@ -6,7 +6,7 @@ import { SecretPatch } from "@pulumi/kubernetes/core/v1/secretPatch.js";
 import type { Provider } from "@pulumi/kubernetes/provider.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
-import type { RegistryLogin } from "./image.ts";
+import type { RegistryLogin } from "./registry-login.ts";
 import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../helper/shared/docker-config.ts";
 
 /** Arguments of FirstPull. */
@@ -20,6 +20,8 @@ export interface FirstPullArgs {
   readonly pullSecret: string;
   /** IAM path of the helper's user or role. */
   readonly path: string | undefined;
+  /** The host of an image that somebody else built. */
+  readonly host: string | undefined;
 }
 
 /** The prefix of the names of these secrets. */
@@ -29,7 +31,7 @@ const hashOf = (parts: readonly string[]): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 8);
 
 /**
- * The name of the secret. It contains a hash of everything that makes the old helper's login useless for the new pod:
+ * The name of the secret, where the stack builds the image. It contains a hash of everything that makes the old helper's login useless for the new pod:
  * another host, another pull secret, or another IAM path, with which the old role is deleted before the pull.
  */
 export const firstPullName = (host: string, pullSecret: string, path = "/"): string =>
@@ -37,10 +39,11 @@ export const firstPullName = (host: string, pullSecret: string, path = "/"): str
 
 /**
  * The name of the secret in the stack, with a hash of what the configuration says of these. So another one is another
- * resource: after a rollout that failed, the last one is there for a `pulumi up` that goes back.
+ * resource: after a rollout that failed, the last one is there for a `pulumi up` that goes back. Of an image that somebody
+ * else built it says the host, too, and this is also the secret's name in Kubernetes.
  */
-export const firstPullResource = (pullSecret: string, path = "/"): string =>
-  firstPullPrefix + hashOf([pullSecret, path]);
+export const firstPullResource = (pullSecret: string, path = "/", host?: string): string =>
+  firstPullPrefix + hashOf([pullSecret, path, ...(host === undefined ? [] : [host])]);
 
 /** The pull secret of the first pod. */
 export class FirstPull {
@@ -51,13 +54,13 @@ export class FirstPull {
   readonly #secret: Secret;
   readonly #parent: pulumi.Resource;
 
-  constructor({ metadata, login, pullSecret, path }: FirstPullArgs, parent: pulumi.Resource) {
-    [this.#name, this.#parent] = [firstPullResource(pullSecret, path), parent];
+  constructor({ metadata, login, pullSecret, path, host }: FirstPullArgs, parent: pulumi.Resource) {
+    [this.#name, this.#parent] = [firstPullResource(pullSecret, path, host), parent];
     const labels = { ...metadata.labels, "app.kubernetes.io/component": "first-pull" };
     const secretMetadata = {
       ...metadata,
       labels,
-      name: login.server.apply((host) => firstPullName(host, pullSecret, path)),
+      name: host === undefined ? login.server.apply((server) => firstPullName(server, pullSecret, path)) : this.#name,
     };
     const stringData = { [dockerConfigKey]: dockerConfigOf(login) };
     // The login differs on every run, and is not needed any more once the helper keeps its own.

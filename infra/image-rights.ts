@@ -3,6 +3,7 @@
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
 import { matchesGlob } from "../helper/shared/namespace-rules.ts";
+import type { ImageConfig } from "./config/image.ts";
 import { isSameRegistry, registryOfHost, type Registry } from "./registry.ts";
 
 /** Repositories by name, by pattern (`*` for any characters, `?` for one) or by ARN. */
@@ -23,6 +24,8 @@ export interface ImageRights extends RepositoryLists {
   readonly repositoryName: string;
   /** Hosts of the configured registries beside the stack's own. */
   readonly registries: readonly string[];
+  /** The helper's image. If somebody else built it, its repository is one to pull from. */
+  readonly image?: ImageConfig;
 }
 
 interface Statement {
@@ -94,7 +97,8 @@ function pullGrants(rights: ImageRights): Grant[] {
   const { own, repositoryName, pullRepositories, pushRepositories, pullThroughCache } = rights;
   const registries = registriesOf(rights);
   const ofOwnAccount = registries.filter(({ accountId }) => accountId === own.accountId);
-  const pulled = [repositoryArn(own, repositoryName), ...pullRepositories, ...pushRepositories];
+  const helperImages = [repositoryArn(own, repositoryName), ...imageArns(rights)];
+  const pulled = [...helperImages, ...pullRepositories, ...pushRepositories];
   const cached = resourceArns(ofOwnAccount, pullThroughCache);
   return [
     { Sid: "PullImages", Resource: resourceArns(registries, [...pulled, ...cached]), Action: pullActions },
@@ -113,6 +117,12 @@ const policyOf = (grants: readonly Grant[]): HelperPolicy => ({
 export function registriesOf({ own, registries }: Pick<ImageRights, "own" | "registries">): Registry[] {
   const all = [own, ...registries.flatMap((host) => registryOfHost(host) ?? [])];
   return all.filter((one, index) => all.findIndex((other) => isSameRegistry(one, other)) === index);
+}
+
+/** The ARN of the repository of an image that somebody else built; none where it is not in ECR. */
+export function imageArns({ image }: ImageRights): string[] {
+  if (image === undefined || !("ref" in image) || image.registry === undefined) return [];
+  return [repositoryArn(image.registry, image.repository)];
 }
 
 const repositoryArn = ({ partition, region, accountId }: Registry, name: string): string =>

@@ -1,44 +1,55 @@
-// The helper's image: built from the bundle on the base image, and pushed to the repository.
-import { getAuthorizationTokenOutput } from "@pulumi/aws/ecr/getAuthorizationToken.js";
+// The helper's image: built from the bundle on the base image and pushed to the repository, or built by somebody else.
 import { Image } from "@pulumi/docker/image.js";
 import * as pulumi from "@pulumi/pulumi";
-import { buildContext, bundleHelper, dockerfile, type ImageBase } from "./bundle.ts";
+import { buildContext, bundleHelper, dockerfile } from "./bundle.ts";
+import type { ImageBase, ImageConfig } from "./config/image.ts";
+import { registryLogin, type RegistryLogin } from "./registry-login.ts";
+import type { Registry } from "./registry.ts";
 
-/** Arguments of HelperImage. */
-export interface HelperImageArgs extends ImageBase {
+/** The image that the cluster runs. */
+export interface DeployedImage {
+  /** `HOST/NAME@sha256:...`. */
+  readonly ref: pulumi.Input<string>;
+  /** A login that can pull it, for 12 hours; undefined for a registry other than ECR. */
+  readonly login: RegistryLogin | undefined;
+}
+
+/** Where the stack pushes an image that it builds. */
+interface Target {
   /** The registry's host, `HOST` or `HOST:PORT`. */
   readonly registryHost: pulumi.Input<string>;
   readonly repositoryName: string;
 }
 
-/** A docker login for the stack's own registry. */
-export interface RegistryLogin {
-  /** The registry's host, `HOST` or `HOST:PORT`. */
-  readonly server: pulumi.Output<string>;
-  readonly username: pulumi.Output<string>;
-  /** A Pulumi secret; a new one on every run. */
-  readonly password: pulumi.Output<string>;
+/** Builds and pushes the image, once the repository exists, unless somebody else has built it. Throws as HelperImage. */
+export function helperImage(
+  name: string,
+  image: ImageConfig,
+  { own, repository, ...target }: Target & { readonly own: Registry; readonly repository: pulumi.Resource },
+): DeployedImage {
+  if (!("ref" in image)) return new HelperImage(name, { ...image, ...target }, { dependsOn: repository });
+  const { ref, host, registry } = image;
+  // A token is valid for the registries of its region.
+  const region = registry === undefined || registry.region === own.region ? {} : { region: registry.region };
+  return { ref, login: registry && registryLogin(host, region) };
 }
+
+/** Arguments of HelperImage. */
+type HelperImageArgs = ImageBase & Target;
 
 /**
  * Bundles the helper, builds its image and pushes it. The constructor throws a RunError if the helper does not bundle.
  */
-export class HelperImage extends pulumi.ComponentResource {
-  /** `HOST/NAME@sha256:...`. */
+class HelperImage extends pulumi.ComponentResource implements DeployedImage {
   readonly ref: pulumi.Output<string>;
-  /** The login that pushed the image; it can also pull it, for 12 hours. */
+  /** The login that pushed the image. */
   readonly login: RegistryLogin;
 
   constructor(name: string, args: HelperImageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:HelperImage", name, {}, opts);
     const tag = bundleHelper(args);
 
-    const token = getAuthorizationTokenOutput({}, { parent: this });
-    this.login = {
-      server: pulumi.output(args.registryHost),
-      username: token.userName,
-      password: pulumi.secret(token.password),
-    };
+    this.login = registryLogin(args.registryHost, {}, { parent: this });
     const image = new Image(
       name,
       {

@@ -5,7 +5,7 @@ import { crossAccountPolicies } from "./cross-account.ts";
 import { helperArn, roleArn } from "./iam-arns.ts";
 import { Identity } from "./identity.ts";
 import { helperPolicy, pushPolicy } from "./image-rights.ts";
-import { HelperImage } from "./image.ts";
+import { helperImage } from "./image.ts";
 import { findOwnRegistry } from "./registry.ts";
 import { Repository } from "./repository.ts";
 import { resolveIdentity } from "./resolved-identity.ts";
@@ -38,16 +38,12 @@ const identity = new Identity(name, {
 const { principal } = identity;
 const crossAccountPolicy = crossAccountPolicies(rights, { helper: helperArn(config, own), pushRole });
 
-const image = new HelperImage(
-  name,
-  {
-    registryHost: config.registryHost ?? repository.host,
-    repositoryName: config.repositoryName,
-    baseImage: config.baseImage,
-    platform: config.platform,
-  },
-  { dependsOn: repository },
-);
+const image = helperImage(name, config.image, {
+  own,
+  repository,
+  registryHost: config.registryHost ?? repository.host,
+  repositoryName: config.repositoryName,
+});
 
 const workload = new Workload(name, {
   config,

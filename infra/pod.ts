@@ -24,7 +24,8 @@ export interface PodArgs extends HelperArgs {
   readonly serviceAccountName: pulumi.Input<string>;
   readonly credentials: PodCredentials;
   readonly caBundle: CaBundle;
-  readonly firstPull: FirstPull;
+  /** Undefined if the image is pulled without a login of the stack. */
+  readonly firstPull: FirstPull | undefined;
   readonly rbac: Pick<Rbac, "owner" | "marker">;
 }
 
@@ -70,7 +71,7 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
     metadata: {
       labels: { ...config.podLabels, ...podLabels },
       annotations: {
-        ...firstPull.annotations,
+        ...firstPull?.annotations,
         ...credentials.annotations,
         ...caBundle.annotations,
         ...prometheusAnnotations,
@@ -87,7 +88,8 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
       priorityClassName: config.priorityClassName,
       // For one replica too, so that another number of replicas changes no pod.
       topologySpreadConstraints,
-      imagePullSecrets: [{ name: firstPull.secretName }, { name: config.pullSecret }],
+      // Without any, Kubernetes takes those of the service account.
+      ...(firstPull && { imagePullSecrets: [{ name: firstPull.secretName }, { name: config.pullSecret }] }),
       securityContext: {
         runAsNonRoot: true,
         ...userOf(config),
@@ -99,9 +101,10 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
   };
 }
 
-/** The image has one platform: on any other node it would not start. */
-function platformLabels({ platform }: StackConfig): Record<string, string> {
-  const [os = "", arch = ""] = platform.split("/");
+/** An image that the stack builds has one platform: on any other node it would not start. */
+function platformLabels({ image }: StackConfig): Record<string, string> {
+  if ("ref" in image) return { "kubernetes.io/os": "linux" };
+  const [os = "", arch = ""] = image.platform.split("/");
   return { "kubernetes.io/os": os, "kubernetes.io/arch": arch };
 }
 

@@ -17,17 +17,17 @@ import type { ClusterProviders } from "./cluster.ts";
 import { createCaBundle } from "./ca-bundle.ts";
 import { app, type StackConfig } from "./config/stack.ts";
 import { FirstPull } from "./first-pull.ts";
-import type { RegistryLogin } from "./image.ts";
 import { networkPolicySpec } from "./network-policy.ts";
 import { accessKeyCredentials, namespaceAnnotations, podCredentials, type PodCredentials } from "./pod-credentials.ts";
 import { podLabels, podTemplate, type HelperArgs, type PodArgs } from "./pod.ts";
 import { Rbac } from "./rbac.ts";
+import type { RegistryLogin } from "./registry-login.ts";
 
 /** Arguments of Workload. */
 export interface WorkloadArgs extends HelperArgs {
   readonly providers: ClusterProviders;
-  /** The login that pulls the image for the first pod. */
-  readonly login: RegistryLogin;
+  /** The login that pulls the image for the first pod; undefined where the stack has none. */
+  readonly login: RegistryLogin | undefined;
 }
 
 /** Makes the API server reject any pod in the namespace that could harm its node. */
@@ -88,7 +88,7 @@ export class Workload extends pulumi.ComponentResource {
     this.#disruptionBudget(metadata);
 
     // For identity node nothing waits for the rollout, so the login may still be needed.
-    if (principal.mode !== "node") firstPull.emptyAfter(deployment, args.providers.patches);
+    if (principal.mode !== "node") firstPull?.emptyAfter(deployment, args.providers.patches);
 
     // Created last, and therefore deleted first by destroy.
     const marker = { metadata: { name: rbac.marker } };
@@ -124,11 +124,12 @@ export class Workload extends pulumi.ComponentResource {
     return new Rbac(this.#name, args, this.#childOptions);
   }
 
-  #firstPull(): FirstPull {
+  #firstPull(): FirstPull | undefined {
     const { config, login } = this.#args;
+    if (login === undefined) return undefined;
     const metadata = { namespace: this.namespace, labels: podLabels };
-    const args = { metadata, login, pullSecret: config.pullSecret, path: config.path };
-    return new FirstPull(args, this);
+    const { image, pullSecret, path } = config;
+    return new FirstPull({ metadata, login, pullSecret, path, host: "ref" in image ? image.host : undefined }, this);
   }
 
   #networkPolicy(metadata: Metadata): pulumi.Resource[] {

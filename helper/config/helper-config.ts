@@ -9,35 +9,13 @@ import {
   namespacePattern,
   objectName,
   regionsOf,
-  registryHost,
+  parseRegistryHost,
 } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
 import { readAwsConnection, type AwsConnection } from "./aws-connection.ts";
 import { EnvironmentReader, commaSeparated, matching, oneOf, type Environment } from "./environment-reader.ts";
 import { readIdentity, type IdentityConfig } from "./identity.ts";
-
-/** An ECR registry. */
-export interface Registry {
-  /** `ACCOUNT.dkr.ecr.REGION.SUFFIX`. */
-  readonly host: string;
-  readonly region: string;
-}
-
-/** An authorization token to ask ECR for; it is valid for every registry of its region. */
-export interface TokenRequest {
-  readonly region: string;
-  /** ARN of the role that asks; undefined where the helper's own identity does. */
-  readonly role: string | undefined;
-  /** What the token is used for. Without a push role, builds log in with the token for pulls. */
-  readonly login: "pull" | "push";
-}
-
-interface RegistryConfig {
-  /** The registries whose credentials are kept; the stack's own is the first. */
-  readonly registries: readonly Registry[];
-  /** Another host of the stack's own registry; undefined for none. */
-  readonly registryHost: string | undefined;
-}
+import { tokenRequests, type Registry, type RegistryConfig, type TokenRequest } from "./token-requests.ts";
 
 interface SecretConfig {
   /** Names of the secrets that builds log in with, by region; the stack's own region is the first. */
@@ -84,15 +62,16 @@ export function readConfig(env: Environment): HelperConfig {
   const secrets = readSecrets(reader, env);
   const identity = readIdentity(reader, env);
   const logins = [...secrets.basicAuthSecrets.values()];
+  const registries = readRegistries(reader);
   const config: HelperConfig = {
-    ...readRegistries(reader),
+    ...registries,
     ...readNamespaceRules(reader),
     ...secrets,
     ...identity,
     secretNames: [...logins, secrets.pullSecret],
     ownSecretNames: [...(identity.pushRole === undefined ? [] : logins), secrets.pullSecret],
-    tokenRequests: tokenRequests([...secrets.basicAuthSecrets.keys()], identity.pushRole),
-    awsConnection: readAwsConnection(reader),
+    tokenRequests: tokenRequests(registries, [...secrets.basicAuthSecrets.keys()], identity.pushRole),
+    awsConnection: readAwsConnection(reader, env),
     serviceAccounts: reader.read(
       "ECR_HELPER_SERVICE_ACCOUNTS",
       "names of service accounts, comma-separated",
@@ -119,7 +98,7 @@ const readObjectName = (reader: EnvironmentReader, name: HelperVariable, expecte
   reader.read(name, expected, matching(objectName));
 
 function readRegistries(reader: EnvironmentReader): RegistryConfig {
-  const hosts = "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX, comma-separated";
+  const hosts = "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX or its FIPS or dual-stack form, comma-separated";
   const optionalHost = (value: string): string | undefined =>
     value === "" || hostWithOptionalPort.test(value) ? value : undefined;
   return {
@@ -135,7 +114,7 @@ const parseRegistries = (value: string): readonly Registry[] | undefined =>
   /^,*$/.test(value) ? undefined : commaSeparated(parseRegistry)(value);
 
 function parseRegistry(host: string): Registry | undefined {
-  const region = registryHost.exec(host)?.[1];
+  const region = parseRegistryHost(host)?.region;
   return region === undefined ? undefined : Object.freeze({ host, region });
 }
 
@@ -178,15 +157,6 @@ function readSecrets(reader: EnvironmentReader, env: Environment): SecretConfig 
 
 /** False for the undefined that a mistake leaves, too. */
 const isObjectName = (value: string | undefined): boolean => value !== undefined && objectName.test(value);
-
-/** The name of a region's token for pushes. The name of its token for pulls is the region itself. */
-export const pushTokenName = (region: string): string => `${region} (push)`;
-
-function tokenRequests(regions: readonly string[], pushRole: string | undefined): ReadonlyMap<string, TokenRequest> {
-  const pulls = regions.map((region) => [region, { region, role: undefined, login: "pull" }] as const);
-  const pushes = regions.map((region) => [pushTokenName(region), { region, role: pushRole, login: "push" }] as const);
-  return new Map<string, TokenRequest>(pushRole === undefined ? pulls : [...pulls, ...pushes]);
-}
 
 const parsePort = (value: string): number | undefined =>
   /^\d{1,5}$/.test(value) && Number(value) < 65536 ? Number(value) : undefined;

@@ -26,6 +26,9 @@ export type Outcome = "created" | "configured" | "unchanged" | "removed";
 /** How often a service account is read and patched again when others keep writing it in between. */
 const maxAttempts = 10;
 
+/** Every namespace has this service account: https://kubernetes.io/docs/concepts/security/service-accounts/#default-service-accounts */
+const madeByKubernetes = "default";
+
 type FullAccount = ServiceAccount & KubeObject;
 
 /** Each method updates the cache and resolves to what it did, or rejects with KubeError, the network's error or a TerminalError. */
@@ -56,14 +59,18 @@ export class Writer {
     return "removed";
   }
 
-  /** Adds entries to the service account and removes those that the helper added before; creates the account if it is missing. */
+  /**
+   * Adds entries to a service account and removes those that the helper added before. Creates the account if it is missing, but for
+   * the one that Kubernetes creates itself.
+   */
   async applyAccount(namespace: string, name: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
     return this.#retryOnConflict(async (attempt) => {
       // Where the cache has none it is created without a read. One that exists all the same is a conflict, or is given back.
       const isMissing = attempt === 1 && this.#cache.accounts.get(name)?.get(namespace) === undefined;
       const found = isMissing ? undefined : await this.#readAccount(namespace, name, signal);
-      if (found === undefined) return this.#createAccount(namespace, name, entries, signal);
-      return this.#extendAccount(namespace, found, entries, signal);
+      if (found !== undefined) return this.#extendAccount(namespace, found, entries, signal);
+      // Made by the helper it would go with the stack, and with it the tokens of running pods.
+      return name === madeByKubernetes ? "unchanged" : this.#createAccount(namespace, name, entries, signal);
     });
   }
 

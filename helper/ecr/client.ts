@@ -4,14 +4,17 @@ import { readFileSync } from "node:fs";
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { ECRClient, GetAuthorizationTokenCommand, type ECRClientConfig } from "@aws-sdk/client-ecr";
 import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
+import { defaultProvider, type DefaultProviderInit } from "@aws-sdk/credential-provider-node";
 import type { AwsConnection } from "../config/aws-connection.ts";
-import type { TokenRequest } from "../config/helper-config.ts";
+import type { TokenRequest } from "../config/token-requests.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
+import type { EndpointVariant } from "../shared/names.ts";
 import { parseToken, type TokenSource } from "./token.ts";
 
 /**
  * Tokens from Amazon ECR, with the SDK's default credentials or those of a role that these may assume. Each name has a client,
- * with connections, of its own. STS is called in `homeRegion`. An error has `retryAfter`, in milliseconds.
+ * with connections, of its own. STS is called in `homeRegion` for a role, by the same kind of endpoint as ECR there. An error
+ * has `retryAfter`, in milliseconds.
  */
 export function ecrTokenSource(
   requests: ReadonlyMap<string, TokenRequest>,
@@ -20,8 +23,9 @@ export function ecrTokenSource(
 ): TokenSource {
   const clients = new Map<string, ECRClient>();
   const options = clientOptions(connection);
+  const home = { ...(requests.get(homeRegion) ?? standardEndpoint), region: homeRegion };
   return async (name, signal) => {
-    const client = clients.get(name) ?? createClient(requests.get(name), homeRegion, options);
+    const client = clients.get(name) ?? createClient(requests.get(name), home, options);
     clients.set(name, client);
     const issuedAt = Date.now();
     // A client keeps denied credentials until they expire, and waits for credentials that do not arrive. A new client looks
@@ -66,23 +70,38 @@ function explain(error: unknown, status: number | undefined): Error {
 }
 
 /** The options of a client of its own agents, which end with it. */
-interface ClientOptions {
+interface ClientOptions extends Partial<EndpointVariant> {
   readonly maxAttempts: number;
   readonly requestHandler: NonNullable<ECRClientConfig["requestHandler"]>;
+  readonly credentialDefaultProvider: typeof defaultProvider;
 }
+
+/** Makes the options of a client of ECR or STS that asks this variant of its endpoints. */
+type CreateOptions = (service: "ecr" | "sts", variant: EndpointVariant) => ClientOptions;
+
+const standardEndpoint: EndpointVariant = { useFipsEndpoint: false, useDualstackEndpoint: false };
 
 /**
  * The options of every client. The SDK does not retry: the token refresher does, with a backoff that the log shows. It hands
  * the handler to the call of STS for a web identity, and takes one of its own for credentials that come from the node.
  */
-function clientOptions({ proxy, noProxy, caFile }: AwsConnection): () => ClientOptions {
+function clientOptions({ proxy, noProxy, caFile, hasOwnUrl }: AwsConnection): CreateOptions {
   // Node's own agents know proxies; the SDK takes none from the environment.
   const proxyEnv = { HTTP_PROXY: proxy, HTTPS_PROXY: proxy, NO_PROXY: noProxy.join(",") };
   // A proxy that accepts a connection and then says nothing would otherwise keep it open.
   const agent = proxy === undefined ? {} : { proxyEnv, timeout: requestTimeout };
   const trust = caFile === undefined ? () => ({}) : trustOf(caFile);
   const timeouts = { connectionTimeout: 5_000, requestTimeout, throwOnRequestTimeout: true };
-  return () => ({
+  // The SDK refuses a variant together with a URL: the URL says already which endpoint is asked.
+  const variantOf = (
+    service: "ecr" | "sts",
+    { useFipsEndpoint, useDualstackEndpoint }: EndpointVariant,
+  ): Partial<EndpointVariant> => (hasOwnUrl[service] ? {} : { useFipsEndpoint, useDualstackEndpoint });
+  return (service, variant) => ({
+    ...variantOf(service, variant),
+    // The SDK does not hand the variant to its call of STS for a web identity.
+    credentialDefaultProvider: (init?: DefaultProviderInit) =>
+      defaultProvider({ ...init, clientConfig: variantOf("sts", variant) }),
     maxAttempts: 1,
     requestHandler: { ...timeouts, httpAgent: agent, httpsAgent: { ...agent, ...trust() } },
   });
@@ -101,15 +120,19 @@ function trustOf(caFile: string): () => { secureContext: SecureContext } {
 /** In milliseconds. */
 const requestTimeout = 15_000;
 
-function createClient(request: TokenRequest | undefined, homeRegion: string, options: () => ClientOptions): ECRClient {
+function createClient(
+  request: TokenRequest | undefined,
+  home: EndpointVariant & { readonly region: string },
+  options: CreateOptions,
+): ECRClient {
   if (request === undefined) throw new Error("there is no such token");
   const { region, role } = request;
   const assume = async (of: string): Promise<SessionCredentials> =>
-    assumeRole(of, new STSClient({ region: homeRegion, ...options() }));
+    assumeRole(of, new STSClient({ region: home.region, ...options("sts", home) }));
   return new ECRClient({
     region,
     ...(role === undefined ? {} : { credentials: async () => assume(role) }),
-    ...options(),
+    ...options("ecr", request),
   });
 }
 

@@ -1,6 +1,7 @@
 // The desired secrets of a namespace: pure functions of the tokens and the configuration.
 import { createHash } from "node:crypto";
-import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { pushTokenName } from "../config/token-requests.ts";
 import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
 import { earliestExpiry, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
@@ -15,10 +16,13 @@ export const maxSecretBytes = 1 << 20;
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-/** The hosts of a region's registries. A configured host for the stack's own registry comes before that registry's ECR host. */
+/**
+ * The hosts of a region's registries, each once and as it was named: a login for one is not written for the registry's other
+ * hosts. A configured host for the stack's own registry comes before that registry's ECR host.
+ */
 function hostsOf({ registries, registryHost }: HelperConfig, region: string): string[] {
   const alias = registries[0]?.region === region && registryHost !== undefined ? [registryHost] : [];
-  return [...alias, ...registries.filter((one) => one.region === region).map(({ host }) => host)];
+  return [...new Set([...alias, ...registries.filter((one) => one.region === region).map(({ host }) => host)])];
 }
 
 /** A time in milliseconds since 1970 as ISO 8601; "unknown" when there is none. */

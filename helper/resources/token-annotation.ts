@@ -1,5 +1,6 @@
 // The annotation with the times of a secret's tokens, and the tokens decoded from a secret that has it.
-import { pushTokenName, type HelperConfig } from "../config/helper-config.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
+import { pushTokenName } from "../config/token-requests.ts";
 import { parseLogin, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
 import { asRecord, isString, parseRecord } from "../runtime/shape.ts";
 import { dockerConfigKey } from "../shared/docker-config.ts";

@@ -18,12 +18,30 @@ export const portSuffix = "(?::[1-9]\\d{0,4})?";
 /** A region of AWS, as such a source: `eu-central-1`, `us-gov-west-1`, `eusc-de-east-1`. */
 export const region = "[a-z]{2,10}(?:-[a-z]{1,20}){1,4}-\\d{1,2}";
 
-/** The host of an ECR registry, `ACCOUNT.dkr.ecr.REGION.SUFFIX`, with any suffix. The first group is the region. */
+/**
+ * The host of an ECR registry, with any suffix: `ACCOUNT.dkr.ecr.REGION.SUFFIX`, or the dual-stack
+ * `ACCOUNT.dkr-ecr.REGION.SUFFIX`, or either with `ecr-fips`: https://docs.aws.amazon.com/general/latest/gr/ecr.html
+ */
 export const registryHost = new RegExp(
-  `^(?=.{1,253}$)\\d{12}\\.dkr\\.ecr\\.(?=[^.]{1,63}\\.)(${region})(?:\\.${label})+$`,
+  `^(?=.{1,253}$)(\\d{12})\\.dkr([.-])ecr(-fips)?\\.(?=[^.]{1,63}\\.)(${region})(?:\\.${label})+$`,
 );
 
-const hostAndPort = new RegExp(`^(?:localhost$|(?=.*[.:]))${dnsName}${portSuffix}$`);
+/** The endpoints of a service in a region, as the SDK calls them: those of FIPS 140, and those with IPv4 and IPv6. */
+export interface EndpointVariant {
+  readonly useFipsEndpoint: boolean;
+  readonly useDualstackEndpoint: boolean;
+}
+
+/** What the host of an ECR registry says: whose it is, where, and by which endpoint. Undefined for any other host. */
+export function parseRegistryHost(
+  host: string,
+): (EndpointVariant & { readonly accountId: string; readonly region: string }) | undefined {
+  const [, accountId, separator, fips, region] = registryHost.exec(host) ?? [];
+  if (accountId === undefined || region === undefined) return undefined;
+  return { accountId, region, useFipsEndpoint: fips !== undefined, useDualstackEndpoint: separator === "-" };
+}
+
+const hostAndPort = new RegExp(`^(?=localhost$|.*[.:])${dnsName}${portSuffix}$`);
 /**
  * Any host of a registry, `HOST` or `HOST:PORT`. It has a dot or a port, or is `localhost`: Docker takes any other word for a
  * part of an image's name. `URL` rejects numbers that are not an address or a port.
@@ -48,7 +66,7 @@ export const hostPattern = new RegExp(`^(?:\\*\\.)?${dnsName}$`);
 
 /** The distinct regions of registries, in the order of their first registry. Other hosts are ignored. */
 export const regionsOf = (hosts: readonly string[]): string[] => [
-  ...new Set(hosts.flatMap((host) => registryHost.exec(host)?.[1] ?? [])),
+  ...new Set(hosts.flatMap((host) => parseRegistryHost(host)?.region ?? [])),
 ];
 
 /**

@@ -1,6 +1,6 @@
 // The keys of the way from the helper to AWS: endpoints, proxy and CA.
 import { X509Certificate } from "node:crypto";
-import { hostPattern, objectName, proxyUrl } from "../../helper/shared/names.ts";
+import { hostPattern, objectName, proxyUrl, region } from "../../helper/shared/names.ts";
 import { endpointUrl } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
 
@@ -39,6 +39,35 @@ function readEndpoints(config: ConfigReader): Pick<AwsConnectionConfig, "awsEndp
     return url;
   };
   return { awsEndpointUrl: read("awsEndpointUrl"), stsEndpointUrl: read("stsEndpointUrl") };
+}
+
+/** What the helper asks AWS for: the regions of tokens, and whether it needs STS for them. */
+export interface AwsCalls {
+  readonly regions: readonly string[];
+  readonly needsSts: boolean;
+}
+
+/** https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html */
+const vpcEndpoint = new RegExp(`^https://vpce-[^/]*\\.(?:api|dkr)\\.ecr\\.(${region})\\.vpce\\.`, "i");
+
+/** Rejects a VPC endpoint of ECR where the helper needs what it does not serve: another region, or STS. */
+export function checkVpcEndpoint(
+  config: ConfigReader,
+  { awsEndpointUrl = "", stsEndpointUrl }: Pick<AwsConnectionConfig, "awsEndpointUrl" | "stsEndpointUrl">,
+  { regions, needsSts }: AwsCalls,
+): void {
+  const served = vpcEndpoint.exec(awsEndpointUrl)?.[1];
+  if (served === undefined) return;
+  const others = regions.filter((one) => one !== served);
+  if (others.length > 0) {
+    const remedy = "leave the key out, and let ECR's own host in each region resolve to an endpoint there";
+    const expected = `an endpoint that serves ${others.join(", ")}, too: a VPC endpoint serves one region; or ${remedy}`;
+    config.addMistake("awsEndpointUrl", awsEndpointUrl, expected);
+  }
+  if (needsSts && stsEndpointUrl === undefined) {
+    const expected = "https://HOST[:PORT] of STS, as awsEndpointUrl is a VPC endpoint of ECR, which does not serve STS";
+    config.addMistake("stsEndpointUrl", "", expected);
+  }
 }
 
 /** Rejects a user and password in the proxy's URL: it is in the pod's spec, which many may read. */

@@ -2,6 +2,8 @@
 // so is a key that only another identity uses.
 import { identities } from "../../helper/shared/names.ts";
 import { entityName, iamPath, issuerUrl, oidcProviderArn, policyArn, principal, tag } from "./aws-names.ts";
+import type { Registry } from "../registry.ts";
+import { rejectOtherPartitions } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
 
 /**
@@ -57,13 +59,13 @@ const identityOfKey: Readonly<Record<string, (typeof identities)[number]>> = {
 };
 
 /** Reads the identity. `hasEksCluster` says whether the cluster is configured by its name in EKS. */
-export function readIdentity(config: ConfigReader, hasEksCluster: boolean): IdentityConfig {
+export function readIdentity(config: ConfigReader, hasEksCluster: boolean, own: Registry): IdentityConfig {
   const name = "1 to 64 letters, digits or +=,.@_-";
   const mode = config.oneOf("identity", identities);
   const userName = config.string("userName", entityName, name);
   const roleName = config.string("roleName", entityName, name);
   const generation = Number(config.string("accessKeyGeneration", /^[1-9]\d{0,8}$/, "a whole number from 1"));
-  const oidc = readOidc(config, mode === "irsa", hasEksCluster);
+  const oidc = readOidc(config, mode === "irsa", hasEksCluster, own);
   const principals = "ARNs of IAM roles or users, or account ids of 12 digits";
   const trustedPrincipals = config.strings("trustedPrincipals", principal, principals);
   rejectUnusedKeys(config, mode);
@@ -79,6 +81,12 @@ export function readIdentity(config: ConfigReader, hasEksCluster: boolean): Iden
       if (trustedPrincipals.length === 0) {
         config.addMistake("trustedPrincipals", "[]", `the nodes' role for identity kube2iam: ${principals}`);
       }
+      rejectOtherPartitions(
+        config,
+        { key: "trustedPrincipals", what: "a principal", pattern: principal },
+        trustedPrincipals,
+        own,
+      );
       return { mode, roleName, trustedPrincipals };
     case "node":
       return { mode };
@@ -102,6 +110,7 @@ function readOidc(
   config: ConfigReader,
   isUsed: boolean,
   hasEksCluster: boolean,
+  own: Registry,
 ): { oidc: OidcSource; createProvider: boolean } {
   const issuer = config.optional("oidcIssuer", issuerUrl, "https://HOST[/PATH], the issuer of the cluster's tokens");
   const arn = "arn:PARTITION:iam::ACCOUNT:oidc-provider/ISSUER";
@@ -110,6 +119,10 @@ function readOidc(
   const mistake = (key: string, value: string, expected: string): void => {
     if (isUsed) config.addMistake(key, value, expected);
   };
+  if (isUsed) {
+    const key = { key: "oidcProviderArn", what: "a provider", pattern: oidcProviderArn };
+    rejectOtherPartitions(config, key, [providerArn], own);
+  }
   if (providerArn !== undefined) {
     if (issuer !== undefined) mistake("oidcProviderArn", providerArn, "nothing, as oidcIssuer names the provider too");
     if (createProvider)
@@ -141,8 +154,10 @@ export function readPushRole(config: ConfigReader): PushRoleConfig {
 const maxTags = 50;
 
 /** Reads the IAM path, the permissions boundary and the tags. */
-export function readIamOptions(config: ConfigReader): IamOptions {
+export function readIamOptions(config: ConfigReader, own: Registry): IamOptions {
   const boundary = config.optional("permissionsBoundary", policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
+  const key = { key: "permissionsBoundary", what: "a policy", pattern: policyArn };
+  rejectOtherPartitions(config, key, [boundary], own);
   const hasNoIamEntity =
     config.explicitValue("identity") === "node" && config.explicitValue("pushRepositories") === undefined;
   if (boundary !== undefined && hasNoIamEntity) {

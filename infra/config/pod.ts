@@ -1,4 +1,5 @@
 // Reads how the helper's pod is scheduled, and as which user it runs.
+import type { ImageConfig } from "./image.ts";
 import type { ConfigReader } from "./reader.ts";
 import { readResources, type Resources } from "./resources.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
@@ -38,21 +39,25 @@ const toleration = new RegExp(`^(${labelKey})(?:=(${word}))?(?::(NoSchedule|Pref
 type Reserved = Readonly<Record<string, string>>;
 
 const ofPlatform = "no label that follows platform: set that key instead";
-const reservedOfNode: Reserved = { "kubernetes.io/os": ofPlatform, "kubernetes.io/arch": ofPlatform };
+/** An image that somebody else built may have one platform or several: nodeSelector says on which it runs. */
+const reservedOfNode = (image: ImageConfig): Reserved =>
+  "ref" in image
+    ? { "kubernetes.io/os": "another KEY: the helper always runs on linux" }
+    : { "kubernetes.io/os": ofPlatform, "kubernetes.io/arch": ofPlatform };
 const reservedOfPod: Reserved = {
   "app.kubernetes.io/name": "another KEY: the Deployment and the NetworkPolicy select the pod by this one",
   "pod-template-hash": "another KEY: Kubernetes sets this one in each rollout",
 };
 
 /** Reads the keys of the pod, whose memory depends on the namespaces. */
-export function readPod(config: ConfigReader, rules: NamespaceRules): PodConfig {
+export function readPod(config: ConfigReader, rules: NamespaceRules, image: ImageConfig): PodConfig {
   const user = config.string(
     "runAsUser",
     { test: (value) => value === chosenByCluster || userIds.test(value) },
     "a user id from 1 to 2147483647, or cluster where the cluster gives each namespace its own, as OpenShift does",
   );
   return {
-    nodeSelector: readLabels(config, "nodeSelector", reservedOfNode),
+    nodeSelector: readLabels(config, "nodeSelector", reservedOfNode(image)),
     tolerations: readTolerations(config),
     priorityClassName: config.optional("priorityClassName", objectName, "the name of a PriorityClass"),
     podLabels: readLabels(config, "podLabels", reservedOfPod),

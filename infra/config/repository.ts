@@ -1,5 +1,6 @@
 // Reads the options of the repository of the helper's image.
 import { kmsKeyArn, principalOrAll, repositoryName } from "./aws-names.ts";
+import { rejectOtherPartitions } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
 import type { Registry } from "../registry.ts";
 import { repositoryPolicy } from "../repository-policy.ts";
@@ -39,12 +40,7 @@ function readPrincipals(config: ConfigReader, own: Registry): readonly string[] 
   const key = "repositoryPrincipals";
   const principals = config.strings(key, principalOrAll, 'account ids of 12 digits, IAM ARNs, or "*"');
   const known = principals.filter((one) => principalOrAll.test(one));
-  for (const one of known) {
-    const partition = one.startsWith("arn:") ? one.split(":")[1] : own.partition;
-    if (partition === own.partition) continue;
-    const expected = `a principal in the stack's partition, ${own.partition}: one of ${String(partition)} is unknown there`;
-    config.addMistake(key, one, expected);
-  }
+  rejectOtherPartitions(config, { key, what: "a principal", pattern: principalOrAll }, known, own);
   const size = repositoryPolicy(known, own).length;
   if (size > maxPolicySize) {
     const expected = "fewer principals, or the ids of their accounts, each of which stands for all that are in it";

@@ -1,7 +1,8 @@
-// Reads which repositories, in which registries, the kept credentials may pull from and push to.
+// Reads which repositories the kept credentials may pull from and push to.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
-import { registryHost } from "../../helper/shared/names.ts";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
+import type { ImageConfig } from "./image.ts";
+import { inOwnPartition } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
 import {
   helperPolicy,
@@ -11,13 +12,7 @@ import {
   type ImageRights,
   type RepositoryLists,
 } from "../image-rights.ts";
-import { hostFormat, hostOfRegistry, isSameRegistry, registryNamedBy, type Registry } from "../registry.ts";
-
-/** The lists of repositories, and the registries. */
-export interface RightsConfig extends RepositoryLists {
-  /** Hosts of registries beside the stack's own. */
-  readonly registries: readonly string[];
-}
+import { hostFormat, isSameRegistry, type Registry } from "../registry.ts";
 
 const keys = ["pullRepositories", "pushRepositories", "pullThroughCache"] as const;
 
@@ -34,10 +29,19 @@ const listForm = `names of ECR repositories (${nameForm}), patterns of them (${p
 const nameInArnForm = `a repository's name in the ARN (${nameForm}) or a pattern of names (${patternForm})`;
 
 /**
- * Reads the lists and the registries. `repositoryName` is the stack's own repository, which can always be pulled from.
+/**
+ * Reads the lists, for the registries that the configuration names. The stack's own repository can always be pulled from, as the
+ * helper's image can be.
  */
-export function readRights(config: ConfigReader, own: Registry, repositoryName: string): RightsConfig {
-  const registries = readRegistries(config, own);
+export function readRights(
+  config: ConfigReader,
+  {
+    own,
+    registries,
+    repositoryName,
+    image,
+  }: Pick<ImageRights, "own" | "registries" | "repositoryName"> & { image: ImageConfig },
+): RepositoryLists {
   const known = registriesOf({ own, registries });
   const read = (key: (typeof keys)[number]): string[] => {
     // Accept any text here, because the mistakes below are specific to each entry.
@@ -56,34 +60,9 @@ export function readRights(config: ConfigReader, own: Registry, repositoryName: 
     pullThroughCache: read("pullThroughCache"),
   };
   checkOwnRepository(config, lists.pushRepositories, own, repositoryName);
-  if (nameOfRepository.test(repositoryName)) checkSize(config, { ...lists, own, repositoryName, registries });
-  return { ...lists, registries };
+  if (nameOfRepository.test(repositoryName)) checkSize(config, { ...lists, own, repositoryName, registries, image });
+  return lists;
 }
-
-function readRegistries(config: ConfigReader, own: Registry): readonly string[] {
-  const form = `hosts ${hostFormat(own.region)}: 12 digits, lower case, no https:// and no path`;
-  const hosts = config.strings("registries", registryHost, form);
-  for (const host of hosts) {
-    const registry = registryNamedBy(host);
-    const expected = registry && registryMistake(registry, host, own);
-    if (expected !== undefined) config.addMistake("registries", host, expected);
-  }
-  return hosts;
-}
-
-/**
- * What is expected instead of the host; undefined if it is valid. IAM rejects a policy with ARNs of another partition.
- * A host with another suffix does not belong to AWS, and would be sent the login.
- */
-function registryMistake(registry: Registry, host: string, own: Registry): string | undefined {
-  if (registry.partition !== own.partition) return inOwnPartition("a registry", own, registry.partition);
-  const right = hostOfRegistry(registry);
-  return right === host ? undefined : `${right}, the host of that account's registry in ${registry.region}`;
-}
-
-const inOwnPartition = (what: string, own: Registry, partition: string): string =>
-  `${what} in the stack's partition, ${own.partition}: an identity of ${own.partition} is unknown in ${partition}; ` +
-  "run a second stack there";
 
 /** What is expected instead of the ARN; undefined if it is valid. */
 function arnMistake(arn: string, known: readonly Registry[], own: Registry, isCache: boolean): string | undefined {
@@ -130,7 +109,7 @@ const unlistedMistake = (registry: Registry, known: readonly Registry[], own: Re
 /** What is expected instead of the name or pattern; undefined if it is valid. `form` describes a valid one. */
 function nameMistake(pattern: string, form: string): string | undefined {
   // ECR accepts such a name, but here it is always a full image name by mistake.
-  if (/^\d{12}\.dkr\.ecr\./.test(pattern)) return "the repository's name without the registry's host";
+  if (/^\d{12}\.dkr[.-]ecr(-fips)?\./.test(pattern)) return "the repository's name without the registry's host";
   if (repositoryPattern.test(pattern)) return undefined;
   if (repositoryPattern.test(pattern.toLowerCase())) return "the name in lower case: ECR takes no upper case letters";
   const isTagged = repositoryPattern.test(pattern.replace(/[:@][^/]*$/, "").toLowerCase());

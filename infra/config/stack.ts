@@ -1,8 +1,9 @@
 // The stack's configuration: read only here, and validated as a whole before any resource is registered.
 import * as pulumi from "@pulumi/pulumi";
-import { readAwsConnection, type AwsConnectionConfig } from "./aws-connection.ts";
-import { imagePath, policyName } from "./aws-names.ts";
+import { checkVpcEndpoint, readAwsConnection, type AwsConnectionConfig } from "./aws-connection.ts";
+import { policyName } from "./aws-names.ts";
 import { readCluster, type ClusterConfig } from "./cluster.ts";
+import { readImage, type ImageConfig } from "./image.ts";
 import { ConfigReader } from "./reader.ts";
 import {
   readIamOptions,
@@ -15,21 +16,14 @@ import {
 import { readNetwork, type NetworkConfig } from "./network.ts";
 import { readPod, type PodConfig } from "./pod.ts";
 import { firstPullPrefix } from "../first-pull.ts";
+import type { RepositoryLists } from "../image-rights.ts";
 import type { Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
-import { readRights, type RightsConfig } from "./rights.ts";
+import { readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
+import { readRights } from "./rights.ts";
 import { errorMessage } from "../../helper/shared/messages.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
-import {
-  hostWithOptionalPort,
-  basicAuthNames,
-  dnsName,
-  namespaceName,
-  namespacePattern,
-  objectName,
-  portSuffix,
-  regionsOf,
-} from "../../helper/shared/names.ts";
+import { basicAuthNames, namespaceName, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
 import {
   isDynamic,
   staticNamespaces,
@@ -39,7 +33,15 @@ import {
 
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
 export interface StackConfig
-  extends AwsConnectionConfig, NamespaceRules, IamOptions, NetworkConfig, PodConfig, RepositoryConfig, RightsConfig {
+  extends
+    AwsConnectionConfig,
+    NamespaceRules,
+    IamOptions,
+    NetworkConfig,
+    PodConfig,
+    RepositoryConfig,
+    RegistriesConfig,
+    RepositoryLists {
   readonly identity: IdentityConfig;
   readonly policyName: string;
   /** Undefined if nothing is pushed. */
@@ -52,9 +54,7 @@ export interface StackConfig
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   readonly serviceAccounts: readonly string[];
-  readonly registryHost: string | undefined;
-  readonly baseImage: string;
-  readonly platform: string;
+  readonly image: ImageConfig;
   readonly logFormat: Format;
   readonly logLevel: Level;
 }
@@ -62,15 +62,9 @@ export interface StackConfig
 /** The name of the helper's Deployment, service account and credentials secret. */
 export const app = "ecr-helper";
 
-// https://github.com/distribution/reference/blob/main/regexp.go
 const patterns = {
-  image: new RegExp(
-    `^(?=.{1,500}$)(?:(?=[^/]*[.:])${dnsName}${portSuffix}/|localhost/)?${imagePath}` +
-      "(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$",
-  ),
   // They roll over one after the other, within the time that `pulumi up` waits for a rollout.
   replicas: /^[1-5]$/,
-  platform: /^linux\/(amd64|arm64)$/,
   stack: /^[A-Za-z0-9]([\w.-]{0,48}[A-Za-z0-9])?$/,
 };
 
@@ -84,7 +78,9 @@ export function readConfig(own: Registry): StackConfig {
   const name = "a name of a Kubernetes object (lower case, digits, - and .)";
   const cluster = readCluster(config);
   const repository = readRepository(config, own);
-  const rights = readRights(config, own, repository.repositoryName);
+  const registries = readRegistriesConfig(config, own);
+  const image = readImage(config, own, registries);
+  const rights = readRights(config, { ...repository, ...registries, own, image });
   const rules = readNamespaceRules(
     config,
     string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
@@ -92,11 +88,12 @@ export function readConfig(own: Registry): StackConfig {
 
   const result: StackConfig = {
     ...repository,
+    ...registries,
     ...rights,
-    identity: readIdentity(config, "eksCluster" in cluster),
+    identity: readIdentity(config, "eksCluster" in cluster, own),
     policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
     pushRole: rights.pushRepositories.length === 0 ? undefined : readPushRole(config),
-    ...readIamOptions(config),
+    ...readIamOptions(config, own),
     cluster,
     createNamespace: boolean("createNamespace"),
     replicas: Number(
@@ -105,13 +102,11 @@ export function readConfig(own: Registry): StackConfig {
     ...readNetwork(config),
     admissionPolicy: boolean("admissionPolicy"),
     ...rules,
-    ...readPod(config, rules),
+    ...readPod(config, rules, image),
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
     serviceAccounts: readServiceAccounts(config, name),
-    registryHost: config.optional("registryHost", hostWithOptionalPort, "HOST or HOST:PORT, without https://"),
-    baseImage: string("baseImage", patterns.image, "NAME[:TAG][@sha256:DIGEST] of an image"),
-    platform: string("platform", patterns.platform, "linux/amd64 or linux/arm64"),
+    image,
     ...readAwsConnection(config),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),
@@ -121,6 +116,10 @@ export function readConfig(own: Registry): StackConfig {
     config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
   checkSecretNames(config, result);
+  checkVpcEndpoint(config, result, {
+    regions: [...new Set([own.region, ...regionsOf(result.registries)])],
+    needsSts: result.identity.mode === "irsa" || result.pushRole !== undefined,
+  });
   config.throwMistakes();
   return Object.freeze(result);
 }

@@ -103,7 +103,7 @@ const changes: readonly Change[] = [
     ],
   },
   {
-    settings: ["pullSecret=pulls"],
+    settings: ["pullSecret=pulls", 'serviceAccounts=["default"]'],
     changes: [
       ...onlyThePod,
       ...otherRights,
@@ -231,6 +231,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   path: "makes policy, user or role anew under their names: Pulumi.yaml says so, and the emulator cannot move a user",
   registryHost: "the local registry has one address",
   platform: "this machine has one",
+  image: "given-image.test.ts",
   insecureEndpoints: "changes nothing by itself, and the emulator's endpoint is of http",
   awsEndpointUrl: "the emulator has one address that pods reach",
 };
@@ -282,6 +283,22 @@ describe("a change of the configuration", () => {
     const { items } = await kube<{ items: { metadata: { name: string } }[] }>({ method: "GET", path });
     return items.map(({ metadata }) => metadata.name).sort();
   };
+  /** The service accounts of the build namespace that pull with a secret. */
+  const pulling = async (secret: string): Promise<string[]> => {
+    interface Account {
+      metadata: { name: string };
+      imagePullSecrets?: { name: string }[];
+    }
+    const path = `/api/v1/namespaces/${build}/serviceaccounts`;
+    const { items } = await kube<{ items: Account[] }>({ method: "GET", path });
+    const isPulling = ({ imagePullSecrets = [] }: Account): boolean =>
+      imagePullSecrets.some(({ name }) => name === secret);
+    return items
+      .filter(isPulling)
+      .map(({ metadata }) => metadata.name)
+      .sort();
+  };
+  let accounts = ["builder-sa"];
   let [isRenamed, isPushing] = [false, false];
   const logins = (): string[] => (isRenamed ? ["logins", "logins-eu-west-1"] : ["ecr-creds"]);
 
@@ -305,6 +322,9 @@ describe("a change of the configuration", () => {
       assert.equal((await deployment()).metadata.uid, uid);
       // What belonged to the old state goes last, and with it what the last helper kept for it alone.
       assert.deepEqual(await keptIn(build), [...logins(), pullSecret].sort());
+      const named = settings.find((one) => one.startsWith("serviceAccounts="))?.replace("serviceAccounts=", "");
+      if (named !== undefined) accounts = (JSON.parse(named) as string[]).sort();
+      assert.deepEqual(await pulling(pullSecret), accounts);
       const pushing = settings.find((one) => one.startsWith("pushRepositories="));
       if (pushing !== undefined) isPushing = pushing !== "pushRepositories=[]";
       assert.deepEqual(await keptIn(stack), [...(isPushing ? logins() : []), pullSecret].sort());

@@ -125,9 +125,14 @@ export class ProxiedStack {
   /** The operations that killed commands left in the state. */
   async pendingOperations(): Promise<readonly PendingOperation[]> {
     const { deployment } = JSON.parse(await this.pulumi("stack", "export")) as {
-      deployment: { pending_operations?: PendingOperation[] };
+      deployment: {
+        pending_operations?: Omit<PendingOperation, "isReplacement">[];
+        resources?: { urn: string; pendingReplacement?: boolean }[];
+      };
     };
-    return deployment.pending_operations ?? [];
+    const { pending_operations: pending = [], resources = [] } = deployment;
+    const replaced = new Set(resources.filter((one) => one.pendingReplacement === true).map(({ urn }) => urn));
+    return pending.map((one) => ({ ...one, isReplacement: replaced.has(one.resource.urn) }));
   }
 
   /** Rejects if anything of the stack is left in AWS, the registry or the cluster. */

@@ -18,6 +18,8 @@ export const commands = {
 /** An operation that a killed command had begun, as recorded in the state. */
 export interface PendingOperation {
   readonly type: string;
+  /** Whether it creates what replaces a resource that is deleted already: the state goes on having that one. */
+  readonly isReplacement: boolean;
   readonly resource: {
     readonly type: string;
     readonly urn: string;

@@ -5,13 +5,18 @@ import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
 import type { ProxiedStack } from "./proxied-stack.ts";
 import type { PendingOperation } from "./pulumi-commands.ts";
 import { waitForObject } from "../local/watch.ts";
-import { policyArn, iam, accessKeyIdInUse, accessKeyIds, options } from "./stack-resources.ts";
+import { policyArn, iam, accessKeyIdInUse, accessKeyIds, deleteObject, options } from "./stack-resources.ts";
+
+interface ObjectMeta {
+  readonly name: string;
+  readonly namespace?: string;
+}
 
 /** The id for `pulumi import`; undefined for resources that the next up can create again without a conflict. */
 function importId({ type, inputs }: PendingOperation["resource"]): string | undefined {
   if (type.endsWith("Patch")) return undefined;
   if (type.startsWith("kubernetes:")) {
-    const { name, namespace } = inputs["metadata"] as { name: string; namespace?: string };
+    const { name, namespace } = inputs["metadata"] as ObjectMeta;
     return namespace === undefined ? name : `${namespace}/${name}`;
   }
   if (/:(User|Repository)$/.test(type)) return String(inputs["name"]);
@@ -41,14 +46,25 @@ function importsOf(pending: readonly PendingOperation[]): { nameTable: Record<st
   return { nameTable, resources };
 }
 
+/** Deletes an object of Kubernetes, if it was created. */
+async function deleteReplacement({ inputs }: PendingOperation["resource"]): Promise<void> {
+  const { apiVersion, kind, metadata } = inputs as { apiVersion: string; kind: string; metadata: ObjectMeta };
+  const { name, namespace } = metadata;
+  const collection = `${kind.toLowerCase().replace(/y$/, "ie")}s`;
+  const api = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  await deleteObject(`${api}${namespace === undefined ? "" : `/namespaces/${namespace}`}/${collection}/${name}`);
+}
+
 /**
- * Repairs the state after an `up` was killed: removes its lock, imports what it created without recording it, and clears the
- * other pending operations. Resolves with the operations that were pending.
+ * Repairs the state after an `up` was killed: removes its lock, deletes what it was replacing, imports what it created without
+ * recording it, and clears the other pending operations. Resolves with the operations that were pending.
  */
 export async function recoverState(stack: ProxiedStack): Promise<readonly PendingOperation[]> {
   await stack.pulumi("cancel", "--yes");
   const pending = await stack.pendingOperations();
-  const imports = importsOf(pending);
+  // Pulumi imports nothing that the state has already, and makes it again as soon as it is gone.
+  for (const { resource } of pending.filter(({ isReplacement }) => isReplacement)) await deleteReplacement(resource);
+  const imports = importsOf(pending.filter(({ isReplacement }) => !isReplacement));
   if (pending.some(({ resource }) => resource.type.endsWith(":Deployment"))) await deploymentReady(stack.name);
   if (imports.resources.length > 0) {
     const file = join(stack.stack.folder, "imports.json");

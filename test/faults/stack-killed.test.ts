@@ -37,6 +37,8 @@ const creations: readonly RequestKind[][] = [
   ],
   made(
     "/secrets/ecr-helper",
+    // An import does not know a secret's type, so that this one is replaced.
+    `/secrets/${firstPull}`,
     `/clusterrolebindings/${owner}`,
     `/clusterrolebindings/${owner}-owner`,
     `/${build}/rolebindings/${role}`,
@@ -111,6 +113,7 @@ describe("pulumi commands that are killed at every resource of a stack", () => {
       const pending = await recoverState(stack);
       assert.ok(pending.length >= step.length, JSON.stringify(pending));
       if (step !== creations[2]) continue;
+      assert.equal(pending.filter(({ isReplacement }) => isReplacement).length, 1);
       await stack.killedWhen(isPushed(), up);
       await recoverState(stack);
     }

@@ -14,7 +14,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 const commands = join(folder, "bin");
 mkdirSync(commands);
-for (const name of ["pulumi", "kubectl", "npm", "aws", "docker"]) {
+for (const name of ["pulumi", "kubectl", "npm", "aws", "docker", "podman", "git"]) {
   const file = join(commands, name);
   writeFileSync(file, `#!/bin/sh\necho "${name} $*" >> calls\n[ "$2" != output ] || cat outputs.json\n`);
   chmodSync(file, 0o755);
@@ -105,6 +105,19 @@ describe("the commands of infra/README.md", () => {
       ["EcrHelperPull"],
     );
     assert.match(calls.at(-1) ?? "", /^aws ecr set-repository-policy .* --policy-text file:\/\/policy\.json$/);
+  });
+
+  it("build the helper's image without Pulumi, and name it by its digest", async () => {
+    const digest = `sha256:${"0a".repeat(32)}`;
+    mkdirSync(join(folder, "build"));
+    writeFileSync(join(folder, "build/image.json"), JSON.stringify({ "containerd.image.digest": digest }));
+    const calls = callsOf(shellSnippet("infra/README.md", "docker buildx build"));
+    assert.ok(calls.includes("npm run -s bundle"));
+    const { outputs } = await run(calls);
+    assert.equal(outputs["imageRef"], `123456789012.dkr.ecr.eu-central-1.amazonaws.com/tools/ecr-helper@${digest}`);
+    writeFileSync(join(folder, "build/digest"), digest);
+    const byPodman = `registry=localhost:5000 name=a\n${shellSnippet("infra/README.md", "podman build")}`;
+    assert.equal((await run(callsOf(byPodman))).outputs["imageRef"], `localhost:5000/a@${digest}`);
   });
 
   it("clear the entries of a helper that did not run, and no others", () => {

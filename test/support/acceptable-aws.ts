@@ -12,41 +12,52 @@ import {
   type Rule,
 } from "./text-rules.ts";
 
+/** The parts of a host: of one with IPv4 only, `ACCOUNT.dkr.ecr.REGION.SUFFIX`, or dual-stack, `ACCOUNT.dkr-ecr.REGION.SUFFIX`. */
+function partsOf(host: string): { account: string; service: string; region: string; suffix: string[] } {
+  const [account = "", first = "", ...rest] = host.split(".");
+  const second = first === "dkr" ? `.${String(rest.shift())}` : "";
+  return { account, service: `${first}${second}`, region: rest[0] ?? "", suffix: rest.slice(1) };
+}
+
 /** The host of an ECR registry. */
 export const isRegistry: Rule = (value) => {
-  const [account = "", dkr, ecr, region = "", ...suffix] = value.split(".");
+  const { account, service, region, suffix } = partsOf(value);
   const words = region.split("-");
   const number = words.pop() ?? "";
   return all(
     consistsOf(digits, 12, 12)(account),
-    dkr === "dkr" && ecr === "ecr" && suffix.length > 0,
+    ["dkr.ecr", "dkr.ecr-fips", "dkr-ecr", "dkr-ecr-fips"].includes(service) && suffix.length > 0,
     words.length > 1 && consistsOf(letters, 2, 10)(words[0] ?? "") && words.every(consistsOf(letters)),
     consistsOf(digits)(number),
     isHostName(value),
   );
 };
 
-/** The prefix of the regions of each partition, and the suffix of its hosts. All other regions belong to `aws`. */
-const partitions: Readonly<Record<string, readonly [regions: string, suffix: string]>> = {
-  "aws-cn": ["cn-", "amazonaws.com.cn"],
-  "aws-us-gov": ["us-gov-", "amazonaws.com"],
-  "aws-iso": ["us-iso-", "c2s.ic.gov"],
-  "aws-iso-b": ["us-isob-", "sc2s.sgov.gov"],
-  "aws-iso-e": ["eu-isoe-", "cloud.adc-e.uk"],
-  "aws-iso-f": ["us-isof-", "csp.hci.ic.gov"],
-  "aws-eusc": ["eusc-", "amazonaws.eu"],
+/** The prefix of the regions of each partition, and the suffixes of its hosts. All other regions belong to `aws`. */
+const partitions: Readonly<Record<string, readonly [regions: string, suffix: string, dualStack: string]>> = {
+  "aws-cn": ["cn-", "amazonaws.com.cn", "on.amazonwebservices.com.cn"],
+  "aws-us-gov": ["us-gov-", "amazonaws.com", "on.aws"],
+  "aws-iso": ["us-iso-", "c2s.ic.gov", "on.aws.ic.gov"],
+  "aws-iso-b": ["us-isob-", "sc2s.sgov.gov", "on.aws.scloud"],
+  "aws-iso-e": ["eu-isoe-", "cloud.adc-e.uk", "on.cloud-aws.adc-e.uk"],
+  "aws-iso-f": ["us-isof-", "csp.hci.ic.gov", "on.aws.hci.ic.gov"],
+  "aws-eusc": ["eusc-", "amazonaws.eu", "on.amazonwebservices.eu"],
 };
 
 /** The host of a registry in a region of this partition. */
 export const isRegistryOf =
   (partition: string): Rule =>
   (value) => {
-    const [, , , region = "", ...suffix] = value.split(".");
-    const [found, [, expected]] = Object.entries(partitions).find(([, [regions]]) => region.startsWith(regions)) ?? [
-      "aws",
-      ["", "amazonaws.com"],
-    ];
-    return all(isRegistry(value), found === partition, suffix.join(".") === expected);
+    const { service, region, suffix } = partsOf(value);
+    const [found, [, single, dualStack]] = Object.entries(partitions).find(([, [regions]]) =>
+      region.startsWith(regions),
+    ) ?? ["aws", ["", "amazonaws.com", "on.aws"]];
+    return all(
+      isRegistry(value),
+      found === partition,
+      suffix.join(".") === (service.startsWith("dkr-") ? dualStack : single),
+      !service.endsWith("-fips") || region.startsWith("us-"),
+    );
   };
 
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -93,7 +104,7 @@ export const isRepositoryIn =
     const [type, ...name] = resource.split("/");
     return all(
       partition === "aws" && service === "ecr" && type === "repository" && more.length === 0,
-      registries.some((one) => `${one}.`.startsWith(`${account}.dkr.ecr.${region}.`)),
+      registries.map(partsOf).some((one) => one.account === account && one.region === region),
       consistsOf(digits, 12, 12)(account) && isRepositoryPattern(name.join("/")),
     );
   };

@@ -73,6 +73,13 @@ export const isImage: Rule = (value) => {
   );
 };
 
+/** The name of an image with its host and digest, and without a tag. */
+export const isImageByDigest: Rule = (value) => {
+  const [name = "", digest = ""] = value.split("@");
+  const [host = "", ...folders] = name.split("/");
+  return all(isImage(value), isDigest(digest), isRegistryHost(host), !folders.join("/").includes(":"));
+};
+
 /** A URL that `new URL` does not have to correct, without credentials, query and fragment. */
 export const isUrl =
   (protocols: readonly string[], hasPath: boolean): Rule =>

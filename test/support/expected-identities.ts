@@ -12,6 +12,8 @@ export const home = { partition: "aws", region: "eu-central-1" };
 export const china = { partition: "aws-cn", region: "cn-north-1" };
 /** A place in AWS GovCloud. */
 export const government = { partition: "aws-us-gov", region: "us-gov-west-1" };
+/** A place in the AWS European Sovereign Cloud. */
+export const sovereign = { partition: "aws-eusc", region: "eusc-de-east-1" };
 /** The configuration of a cluster in EKS. */
 export const eks = { eksCluster: "main" };
 const tokenFile = "/var/run/secrets/ecr-helper/token";

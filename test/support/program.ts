@@ -92,7 +92,8 @@ const answersIn = (place: Place): Answers => ({
 
 /** The outputs that each type of resource has in addition to its inputs. */
 function madeIn({ partition, region }: Place): Readonly<Record<string, (inputs: Values) => Values>> {
-  const host = `${account}.dkr.ecr.${region}.amazonaws.com${partition === "aws-cn" ? ".cn" : ""}`;
+  const suffix = { "aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu" }[partition] ?? "amazonaws.com";
+  const host = `${account}.dkr.ecr.${region}.${suffix}`;
   const named =
     (kind: string) =>
     ({ name, path = "/" }: Values): Values => ({

@@ -25,6 +25,9 @@ const table = [
   ["123456789012.dkr.ecr.us-east-1.amazonaws.com", "aws", "us-east-1", account],
   ["444455556666.dkr.ecr.us-east-1.amazonaws.com", "aws", "us-east-1", other],
   ["444455556666.dkr.ecr.eu-west-1.amazonaws.com", "aws", "eu-west-1", other],
+  ["123456789012.dkr-ecr.eu-central-1.on.aws", "aws", "eu-central-1", account],
+  ["444455556666.dkr.ecr-fips.us-east-1.amazonaws.com", "aws", "us-east-1", other],
+  ["444455556666.dkr-ecr-fips.us-east-1.on.aws", "aws", "us-east-1", other],
   ["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "aws-cn", "cn-north-1", account],
   ["123456789012.dkr.ecr.cn-northwest-1.amazonaws.com.cn", "aws-cn", "cn-northwest-1", account],
   ["444455556666.dkr.ecr.cn-north-1.amazonaws.com.cn", "aws-cn", "cn-north-1", other],
@@ -36,12 +39,17 @@ const table = [
   ["444455556666.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "aws-iso-b", "us-isob-east-1", other],
   ["123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "aws-eusc", "eusc-de-east-1", account],
   ["444455556666.dkr.ecr.eusc-de-east-1.amazonaws.eu", "aws-eusc", "eusc-de-east-1", other],
+  ["444455556666.dkr-ecr.eusc-de-east-1.on.amazonwebservices.eu", "aws-eusc", "eusc-de-east-1", other],
 ].map(([host = "", partition = "", region = "", accountId = ""]) => ({ host, partition, region, accountId }));
 const tablePartitions = [...new Set(table.map(({ partition }) => partition))];
 const inTable = (host: string): (typeof table)[number] => table.find((one) => one.host === host) ?? assert.fail(host);
 
 /** Hosts that are not of AWS, or of another partition. */
-const strangers = ["444455556666.dkr.ecr.us-east-1.evil.example", "444455556666.dkr.ecr.us-east-1.amazonaws.com.cn"];
+const strangers = [
+  "444455556666.dkr.ecr.us-east-1.evil.example",
+  "444455556666.dkr.ecr.us-east-1.amazonaws.com.cn",
+  "444455556666.dkr-ecr.us-east-1.amazonaws.com",
+];
 
 /** ARNs that are mostly in one of the registries; rarely one of their parts is wrong. */
 const arnIn = (registries: readonly Registry[]): fc.Arbitrary<string> =>

@@ -48,21 +48,35 @@ const validValues: Record<string, string[]> = {
   oidcIssuer: ["https://oidc.example/id/MAIN", "https://10.0.0.1:6443/"],
   oidcProviderArn: ["arn:aws:iam::123456789012:oidc-provider/oidc.example/id/MAIN"],
   trustedPrincipals: [JSON.stringify([nodes]), '["arn:aws:sts::123456789012:assumed-role/a/b"]'],
-  permissionsBoundary: ["arn:aws-cn:iam::aws:policy/PowerUserAccess", "arn:aws:iam::123456789012:policy/a/b"],
+  permissionsBoundary: ["arn:aws:iam::aws:policy/PowerUserAccess", "arn:aws:iam::123456789012:policy/a/b"],
   path: ["/", "/builds/ci/"],
   tags: ['["team=build","cost center=a=b"]'],
   buildNamespaces: ['["team-a","team-*"]'],
   excludeNamespaces: ['["kube-*"]'],
   namespaceSelector: ["builds=yes,team in (a, b),!x"],
-  registries: ['["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]'],
-  registryHost: ["127.0.0.1:5000", "localhost"],
+  registries: [
+    '["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
+    '["111122223333.dkr.ecr-fips.us-east-1.amazonaws.com","123456789012.dkr-ecr.eu-central-1.on.aws"]',
+    '["111122223333.dkr-ecr-fips.us-east-1.on.aws"]',
+  ],
+  registryHost: ["127.0.0.1:5000", "localhost", "123456789012.dkr-ecr.eu-central-1.on.aws"],
   baseImage: [
     "ecr-helper-base:24",
     `gcr.io/distroless/nodejs24-debian13:nonroot@sha256:${"0".repeat(64)}`,
     `registry.example:5000/a/b@sha256:${"f".repeat(64)}`,
   ],
   platform: ["linux/arm64"],
-  awsEndpointUrl: ["https://vpce.example", "https://10.0.0.1:4566/", "https://[fd00::1]:80", "http://10.0.0.1"],
+  image: [
+    `123456789012.dkr.ecr.eu-central-1.amazonaws.com/tools/ecr-helper@sha256:${"0".repeat(64)}`,
+    `ghcr.io/example/ecr-helper@sha256:${"f".repeat(64)}`,
+  ],
+  awsEndpointUrl: [
+    "https://vpce-1.api.ecr.eu-central-1.vpce.amazonaws.com",
+    "https://vpce.example",
+    "https://10.0.0.1:4566/",
+    "https://[fd00::1]:80",
+    "http://10.0.0.1",
+  ],
   insecureEndpoints: ["true"],
   replicas: ["2", "5"],
   networkPolicy: ["none", "all"],
@@ -106,7 +120,11 @@ function identityChecks({ identity }: StackConfig): Check[] {
       return [...named, source];
     }
     case "kube2iam":
-      return [...named, [rules.isPrincipal, ...identity.trustedPrincipals]];
+      return [
+        ...named,
+        [rules.isPrincipal, ...identity.trustedPrincipals],
+        [rules.isPrincipalOf(ownRegistry.partition), ...identity.trustedPrincipals],
+      ];
     default:
       return named;
   }
@@ -120,6 +138,8 @@ const clusterCheck = ({ cluster: where }: StackConfig): Check =>
 const caKeyOf = ({ caBundle }: StackConfig): string | undefined =>
   caBundle === undefined || "pem" in caBundle ? undefined : `${caBundle.configMap}/${caBundle.key}`;
 
+const imageOf = ({ image }: StackConfig): string => ("ref" in image ? image.ref : image.baseImage);
+
 /** The values of an accepted configuration that Kubernetes, AWS or Docker would not accept. */
 function unusable(config: StackConfig): unknown[] {
   const registries = [`${ownRegistry.accountId}.dkr.ecr.${ownRegistry.region}`, ...config.registries];
@@ -130,6 +150,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isPrincipalOf(ownRegistry.partition), ...config.repositoryPrincipals],
     [rules.isIamName(128), config.policyName],
     [rules.isArn(["iam"], ["policy/"], ["aws"]), config.permissionsBoundary],
+    [(value) => value.split(":")[1] === ownRegistry.partition, config.permissionsBoundary],
     [rules.isIamPath, config.path],
     [rules.isTag, ...Object.entries(config.tags).map(([key, value]) => `${key}=${value}`)],
     [rules.isLabel, config.namespace],
@@ -144,7 +165,7 @@ function unusable(config: StackConfig): unknown[] {
     ],
     [rules.isEncryption(ownRegistry), config.encryption],
     [rules.isRegistryHost, config.registryHost],
-    [rules.isImage, config.baseImage],
+    ["ref" in config.image ? rules.isImageByDigest : rules.isImage, imageOf(config)],
     [(value) => rules.isNumber(value, 1, 5), String(config.replicas)],
     [rules.isLabel, ...config.monitoringNamespaces],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],

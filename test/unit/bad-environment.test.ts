@@ -19,6 +19,7 @@ const keys = Object.keys(helperEnvironment) as Key[];
 const valid: Partial<Record<Key, string[]>> = {
   ECR_HELPER_REGISTRIES: [
     "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
+    "111122223333.dkr.ecr-fips.us-east-1.amazonaws.com,111122223333.dkr-ecr-fips.us-east-1.on.aws",
   ],
   ECR_HELPER_REGISTRY_HOST: ["127.0.0.1:5000", "vpce-1.dkr.ecr.eu-west-1.vpce.amazonaws.com", "localhost"],
   ECR_HELPER_BUILD_NAMESPACES: ["team-a,team-*,?", "a"],

@@ -68,6 +68,14 @@ describe("the repository policies for other accounts", () => {
     });
   });
 
+  it("are the same by whichever hosts a registry is named, and listed once, by its standard host", () => {
+    const askers = { helper: undefined, pushRole };
+    const hosts = [`${other}.dkr-ecr.us-east-1.on.aws`, `${other}.dkr.ecr-fips.us-east-1.amazonaws.com`];
+    for (const registries of [hosts, hosts.slice(1), [...hosts, host]]) {
+      assert.deepEqual(crossAccountPolicies({ ...rights, registries }, askers), crossAccountPolicies(rights, askers));
+    }
+  });
+
   it("are undefined if no repository of another account is configured", () => {
     const nobody = { helper: undefined, pushRole: undefined };
     const none = { pullRepositories: [], pushRepositories: [] };

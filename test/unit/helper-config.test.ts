@@ -4,6 +4,9 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { helperPort } from "../../helper/shared/environment.ts";
+import { parseRegistryHost } from "../../helper/shared/names.ts";
+import { hostOfRegistry, registryOfHost } from "../../infra/registry.ts";
+import { regionsOfSdk } from "../support/sdk-regions.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 
 describe("the helper's configuration", () => {
@@ -23,6 +26,24 @@ describe("the helper's configuration", () => {
     assert.equal(config.registryHost, "127.0.0.1:5000");
     assert.equal(config.pullSecret, "ecr-creds-pull");
     assert.ok(Object.isFrozen(config));
+  });
+
+  it("has every region of AWS, whichever of its four hosts a registry is named by", async () => {
+    const regions = await regionsOfSdk();
+    assert.ok(regions.length > 40, "all that the SDK knows");
+    for (const { region, partition } of regions) {
+      for (const useFipsEndpoint of [false, true]) {
+        for (const useDualstackEndpoint of [false, true]) {
+          const registry = { accountId: "111122223333", region };
+          const host = hostOfRegistry(registry, { useFipsEndpoint, useDualstackEndpoint });
+          assert.deepEqual(parseRegistryHost(host), { ...registry, useFipsEndpoint, useDualstackEndpoint }, host);
+          assert.deepEqual(registryOfHost(host), { ...registry, partition });
+          assert.deepEqual(readConfig({ ...helperEnvironment, ECR_HELPER_REGISTRIES: host }).registries, [
+            { host, region },
+          ]);
+        }
+      }
+    }
   });
 
   it("is read from every variable that the stack sets, and from no other ECR_HELPER_ variable", () => {
@@ -75,7 +96,10 @@ describe("the helper's configuration", () => {
           ECR_HELPER_POD: undefined,
         }),
       (error: Error) => {
-        assert.match(error.message, /ECR_HELPER_REGISTRIES="docker.io": expected hosts ACCOUNT.dkr.ecr.REGION.SUFFIX/);
+        assert.match(
+          error.message,
+          /ECR_HELPER_REGISTRIES="docker.io": expected hosts ACCOUNT.dkr.ecr.REGION.SUFFIX or its/,
+        );
         assert.match(error.message, /ECR_HELPER_PORT="99999": expected a port/);
         assert.match(
           error.message,

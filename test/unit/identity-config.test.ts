@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config/stack.ts";
-import { assertOneMistake, configError } from "../support/config-error.ts";
-import { configure, ownRegistry } from "../support/program.ts";
+import { assertOneMistake, configError, mistakesOf } from "../support/config-error.ts";
+import { account, configure, ownRegistry } from "../support/program.ts";
 
 const newResource = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource, call: newResource }, "ecr-helper", "test");
@@ -26,7 +26,7 @@ describe("the configuration of an identity", () => {
   it("is complete with its own keys, in every form of names and ARNs that IAM and EKS use", () => {
     const full = { path: "/builds/ci/", tags: '["team=build","cost center=a=b","empty="]' };
     for (const [identity, own] of Object.entries(needs)) {
-      const permissionsBoundary = identity === "node" ? "" : "arn:aws-cn:iam::aws:policy/PowerUserAccess";
+      const permissionsBoundary = identity === "node" ? "" : "arn:aws:iam::aws:policy/PowerUserAccess";
       configure({ ...own, ...full, identity, permissionsBoundary });
       const config = readConfig(ownRegistry);
       assert.equal(config.identity.mode, identity);
@@ -37,12 +37,36 @@ describe("the configuration of an identity", () => {
       "https://10.0.0.1:6443/a-b/~c.d/",
     ])
       assert.equal(configError({ ...cluster, identity: "irsa", oidcIssuer }), "");
-    const trustedPrincipals = JSON.stringify([
-      "123456789012",
-      nodes.replace("aws", "aws-us-gov"),
-      `${nodes}/with/path`,
-    ]);
+    const trustedPrincipals = JSON.stringify(["123456789012", nodes, `${nodes}/with/path`]);
     assert.equal(configError({ ...cluster, identity: "kube2iam", trustedPrincipals }), "");
+  });
+
+  it("has ARNs of the stack's own partition only, whichever that is", () => {
+    const places = {
+      aws: "us-east-1",
+      "aws-cn": "cn-north-1",
+      "aws-us-gov": "us-gov-west-1",
+      "aws-eusc": "eusc-de-east-1",
+    };
+    const keys: [key: string, identity: string, what: string, arn: string, shown: (arn: string) => string][] = [
+      ["permissionsBoundary", "accessKey", "a policy", boundary, (arn) => arn],
+      ["permissionsBoundary", "accessKey", "a policy", "arn:aws:iam::aws:policy/ReadOnlyAccess", (arn) => arn],
+      ["oidcProviderArn", "irsa", "a provider", provider, (arn) => arn],
+      ["trustedPrincipals", "kube2iam", "a principal", nodes, (arn) => JSON.stringify([arn])],
+    ];
+    for (const [partition, region] of Object.entries(places)) {
+      const own = { partition, accountId: account, region };
+      for (const [key, identity, what, arn, valueOf] of keys) {
+        for (const other of Object.keys(places)) {
+          const value = arn.replace("arn:aws:", `arn:${other}:`);
+          const expected = `${what} in the stack's partition, ${partition}: one of ${other} is unknown there`;
+          assert.deepEqual(
+            mistakesOf({ identity, [key]: valueOf(value) }, own),
+            other === partition ? [] : [`ecr-helper:${key} = "${value}": expected ${expected}`],
+          );
+        }
+      }
+    }
   });
 
   it("reports what is missing", () => {

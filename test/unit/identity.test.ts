@@ -6,6 +6,7 @@ import {
   china,
   eks,
   government,
+  sovereign,
   home,
   identities,
   noPod,
@@ -63,7 +64,7 @@ function podOf({ find, resources }: Program): typeof noPod & { env: Values } {
 }
 
 describe("an identity", () => {
-  for (const place of [home, china, government]) {
+  for (const place of [home, china, government, sovereign]) {
     for (const [identity, expected] of Object.entries(identities)) {
       it(`${identity} in ${place.partition} creates its policies, what its pod needs, and nothing else`, async () => {
         const { config, made, env, pod, outputs } = expected(place);

@@ -30,6 +30,8 @@ const partitions = [
   { partition: "aws", region: "eu-central-1", further: "us-east-1", suffix: "amazonaws.com" },
   { partition: "aws-cn", region: "cn-north-1", further: "cn-northwest-1", suffix: "amazonaws.com.cn" },
   { partition: "aws-us-gov", region: "us-gov-west-1", further: "us-gov-east-1", suffix: "amazonaws.com" },
+  { partition: "aws-eusc", region: "eusc-de-east-1", further: "eusc-de-east-2", suffix: "amazonaws.eu" },
+  { partition: "aws-iso-b", region: "us-isob-east-1", further: "us-isob-west-1", suffix: "sc2s.sgov.gov" },
 ];
 
 describe("the helper's policy", () => {

@@ -25,6 +25,16 @@ describe("a request to the registry", () => {
       host: there,
     });
     assert.deepEqual(registryOf({ url: "/v2/?ns=docker.io", headers: {} }), own);
+    for (const form of [
+      "dkr.ecr-fips.eu-west-1.amazonaws.com",
+      "dkr-ecr.eu-west-1.on.aws",
+      "dkr-ecr-fips.eu-west-1.on.aws:443",
+    ]) {
+      const named = registryOf({ url: "/v2/", headers: { host: `${otherAccount}.${form}` } });
+      assert.deepEqual(named, { account: otherAccount, region: "eu-west-1" });
+    }
+    const mixed = registryOf({ url: "/v2/", headers: { host: `${otherAccount}.dkr-ecr.eu-west-1.amazonaws.com` } });
+    assert.deepEqual(mixed, own);
   });
 
   it("has the tag that it writes, and none if it writes by digest or reads", () => {

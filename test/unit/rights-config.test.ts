@@ -16,6 +16,18 @@ const arnOf = (accountId: string, region: string, name = "app"): string =>
 
 const lists = ["pullRepositories", "pushRepositories", "pullThroughCache"];
 
+/** Each partition with some of its regions, and the suffixes of hosts with IPv4 and of dual-stack hosts. */
+const partitions: [partition: string, regions: string[], suffix: string, dualStack: string][] = [
+  ["aws", ["us-west-2", "ap-southeast-7", "mx-central-1"], "amazonaws.com", "on.aws"],
+  ["aws-cn", ["cn-north-1", "cn-northwest-1"], "amazonaws.com.cn", "on.amazonwebservices.com.cn"],
+  ["aws-us-gov", ["us-gov-west-1", "us-gov-east-1"], "amazonaws.com", "on.aws"],
+  ["aws-iso", ["us-iso-east-1"], "c2s.ic.gov", "on.aws.ic.gov"],
+  ["aws-iso-b", ["us-isob-east-1"], "sc2s.sgov.gov", "on.aws.scloud"],
+  ["aws-iso-e", ["eu-isoe-west-1"], "cloud.adc-e.uk", "on.cloud-aws.adc-e.uk"],
+  ["aws-iso-f", ["us-isof-south-1"], "csp.hci.ic.gov", "on.aws.hci.ic.gov"],
+  ["aws-eusc", ["eusc-de-east-1"], "amazonaws.eu", "on.amazonwebservices.eu"],
+];
+
 describe("the repositories of a configuration", () => {
   it("are names, patterns, or ARNs in the registries that it names", () => {
     const registries = [hostOf(account, "us-east-1"), hostOf(other, "eu-west-1")];
@@ -83,7 +95,10 @@ describe("the repositories of a configuration", () => {
       ),
       [arnOf(account, "eu-central-1", "app:1"), tagged],
       ...["", "a//b", "[ab]", "a"].map((one): [string, string] => [arnOf(account, "eu-central-1", one), nameInArn]),
-      [`${hostOf(account, "eu-central-1")}/app`, "the repository's name without the registry's host"],
+      ...["dkr.ecr", "dkr.ecr-fips", "dkr-ecr", "dkr-ecr-fips"].map((form): [string, string] => [
+        `${hostOf(account, "us-east-1").replace("dkr.ecr", form)}/app`,
+        "the repository's name without the registry's host",
+      ]),
       ["arn:aws:s3:::bucket", service],
       [`arn:aws:ecr-public::${account}:repository/app`, service],
       [`arn:aws:ecr:eu-central-1:${account}:registry/app`, service],
@@ -140,16 +155,6 @@ describe("the repositories of a configuration", () => {
   });
 
   it("are in registries with exactly the host that their partition gives them", () => {
-    const partitions: [partition: string, regions: string[], suffix: string][] = [
-      ["aws", ["us-west-2", "ap-southeast-7", "mx-central-1"], "amazonaws.com"],
-      ["aws-cn", ["cn-north-1", "cn-northwest-1"], "amazonaws.com.cn"],
-      ["aws-us-gov", ["us-gov-west-1", "us-gov-east-1"], "amazonaws.com"],
-      ["aws-iso", ["us-iso-east-1"], "c2s.ic.gov"],
-      ["aws-iso-b", ["us-isob-east-1"], "sc2s.sgov.gov"],
-      ["aws-iso-e", ["eu-isoe-west-1"], "cloud.adc-e.uk"],
-      ["aws-iso-f", ["us-isof-south-1"], "csp.hci.ic.gov"],
-      ["aws-eusc", ["eusc-de-east-1"], "amazonaws.eu"],
-    ];
     for (const [partition, regions, suffix] of partitions) {
       for (const region of regions) {
         const own = { partition, accountId: account, region: regions[0] ?? "" };
@@ -164,8 +169,9 @@ describe("the repositories of a configuration", () => {
         }
         const form = `ACCOUNT.dkr.ecr.REGION.${suffix}`;
         const otherForms = [
-          right.replace("ecr", "ecr-fips"),
-          `${other}.dkr-ecr.${region}.on.aws`,
+          `${other}.dkr.ecr_fips.${region}.${suffix}`,
+          `${other}.dkr-fips.ecr.${region}.${suffix}`,
+          `${other}.ecr.${region}.${suffix}`,
           right.toUpperCase(),
           `https://${right}`,
           `${right}/app`,
@@ -178,13 +184,37 @@ describe("the repositories of a configuration", () => {
         ];
         for (const host of otherForms) {
           assert.deepEqual(mistakesOf({ registries: [host] }, own), [
-            `ecr-helper:registries = "${host}": expected hosts ${form}: 12 digits, lower case, no https:// and no path`,
+            `ecr-helper:registries = "${host}": expected hosts ${form}, or their FIPS or dual-stack form: 12 digits, ` +
+              "lower case, no https:// and no path",
           ]);
         }
         const arn = `arn:${partition}:ecr:${region}:${other}:repository/app`;
         assert.deepEqual(mistakesOf({ pullRepositories: [arn] }, own), [
           `ecr-helper:pullRepositories = "${arn}": expected an ARN in the stack's own registry, or in one of registries: ` +
             `add its host, ${form}, there`,
+        ]);
+      }
+    }
+  });
+
+  it("are in registries by their FIPS and dual-stack hosts, too, where AWS has these", () => {
+    for (const [partition, regions, suffix, dualStack] of partitions) {
+      for (const region of regions) {
+        const own = { partition, accountId: account, region: regions[0] ?? "" };
+        const [plain, both] = [`${other}.dkr.ecr.${region}.${suffix}`, `${other}.dkr-ecr.${region}.${dualStack}`];
+        const pullRepositories = [`arn:${partition}:ecr:${region}:${other}:repository/app`];
+        assert.deepEqual(mistakesOf({ registries: [both], pullRepositories }, own), []);
+        for (const fips of [plain, both].map((one) => one.replace("ecr", "ecr-fips"))) {
+          const expected = `${plain}: ECR has FIPS endpoints only in the regions of the US`;
+          const mistakes = [`ecr-helper:registries = "${fips}": expected ${expected}`];
+          assert.deepEqual(
+            mistakesOf({ registries: [fips], pullRepositories }, own),
+            region.startsWith("us-") ? [] : mistakes,
+          );
+        }
+        const mixed = `${other}.dkr-ecr.${region}.${suffix}`;
+        assert.deepEqual(mistakesOf({ registries: [mixed] }, own), [
+          `ecr-helper:registries = "${mixed}": expected ${both}, the host of that account's registry in ${region}`,
         ]);
       }
     }

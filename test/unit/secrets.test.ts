@@ -79,6 +79,26 @@ describe("the secrets with which builds log in", () => {
     });
   });
 
+  it("are for each host that is named, once, with the one token of its region, and for no other host", () => {
+    const [plain, dualStack] = ["dkr.ecr.us-east-1.amazonaws.com", "dkr-ecr.us-east-1.on.aws"];
+    const hosts = [plain, "dkr.ecr-fips.us-east-1.amazonaws.com", dualStack].map((form) => `111122223333.${form}`);
+    const [, , ECR_HELPER_REGISTRY_HOST = ""] = hosts;
+    const variants = { ECR_HELPER_REGISTRIES: hosts.join(","), ECR_HELPER_REGISTRY_HOST };
+    const [login, pulls, ...more] = secretsOf(readConfig({ ...env, ...variants }), both);
+    assert.deepEqual(more, []);
+    const [first = "", second = "", third = ""] = hosts;
+    const ordered = [third, first, second];
+    assert.deepEqual(
+      Object.entries(endpoints(login)).filter(([key]) => key.startsWith("tekton.dev/")),
+      ordered.map((host, index) => [`tekton.dev/docker-${String(index)}`, `https://${host}`]),
+    );
+    assert.equal(decode(login?.data["password"]), "east");
+    assert.deepEqual(
+      Object.keys(authsOf(pulls)),
+      ordered.flatMap((host) => [host, `https://${host}`]),
+    );
+  });
+
   it("say when they expire and when they were refreshed", () => {
     const { annotations } = secret("ecr-creds")?.metadata ?? {};
     assert.equal(annotations?.["ecr-helper/expires-at"], "2026-11-23T18:00:00.000Z");

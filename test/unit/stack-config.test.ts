@@ -5,8 +5,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../infra/config/stack.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { makeCertificate } from "../support/certificate.ts";
-import { assertOneMistake, configError } from "../support/config-error.ts";
-import { configure, ownRegistry } from "../support/program.ts";
+import { assertOneMistake, configError, mistakesOf } from "../support/config-error.ts";
+import { account, configure, ownRegistry } from "../support/program.ts";
 
 const newResource = (): never => assert.fail("the configuration registers nothing");
 await pulumi.runtime.setMocks({ newResource, call: newResource }, "ecr-helper", "test");
@@ -68,6 +68,7 @@ describe("the stack's configuration", () => {
       serviceAccounts: '["-"]',
       registries: '["docker.io"]',
       registryHost: "https://host",
+      image: "ecr-helper:1",
       baseImage: "a b",
       platform: "windows",
       awsEndpointUrl: "vpce",
@@ -96,6 +97,55 @@ describe("the stack's configuration", () => {
     assert.equal(message.split("\n").length, Object.keys(wrong).length + 1);
   });
 
+  it("accepts as registryHost each host of the stack's own registry and any that is not of AWS' registries", () => {
+    const own = { partition: "aws", accountId: account, region: "us-east-1" };
+    const forms = ["dkr.ecr.us-east-1.amazonaws.com", "dkr.ecr-fips.us-east-1.amazonaws.com"];
+    const dualStack = ["dkr-ecr.us-east-1.on.aws", "dkr-ecr-fips.us-east-1.on.aws"];
+    const hosts = [...forms, ...dualStack].map((form) => `${account}.${form}`);
+    for (const registryHost of [...hosts, "vpce-1.dkr.ecr.us-east-1.vpce.amazonaws.com", "registry.example:5000"]) {
+      assert.deepEqual(mistakesOf({ registryHost }, own), []);
+    }
+    const [standard = ""] = hosts;
+    const others = [standard.replace(account, "444455556666"), `${account}.dkr-ecr.us-west-2.on.aws`];
+    for (const registryHost of others) {
+      assert.deepEqual(mistakesOf({ registryHost }, own), [
+        `ecr-helper:registryHost = "${registryHost}": expected a host of the stack's own registry, such as ${standard}: ` +
+          "others belong in registries",
+      ]);
+    }
+    const [there, fips] = ["dkr.ecr", "dkr.ecr-fips"].map((form) => `${account}.${form}.eu-central-1.amazonaws.com`);
+    assert.deepEqual(mistakesOf({ registryHost: String(fips) }, { ...own, region: "eu-central-1" }), [
+      `ecr-helper:registryHost = "${String(fips)}": expected ${String(there)}: ECR has FIPS endpoints only in the regions of the US`,
+    ]);
+  });
+
+  it("rejects a VPC endpoint of ECR where the helper needs another region, or STS", () => {
+    const ecr = "https://vpce-0a1b-c2d3.api.ecr.eu-central-1.vpce.amazonaws.com";
+    const sts = "https://vpce-0a1b-c2d3.sts.eu-central-1.vpce.amazonaws.com";
+    const registries = [
+      "444455556666.dkr.ecr.eu-west-1.amazonaws.com",
+      "444455556666.dkr.ecr.eu-central-1.amazonaws.com",
+    ];
+    const [irsa, pushes] = [{ identity: "irsa", oidcIssuer: "https://oidc.example" }, { pushRepositories: ["app"] }];
+    const noSts =
+      'ecr-helper:stsEndpointUrl = "": expected https://HOST[:PORT] of STS, as awsEndpointUrl is a VPC endpoint of ECR, ' +
+      "which does not serve STS";
+    const oneRegion =
+      `ecr-helper:awsEndpointUrl = "${ecr}": expected an endpoint that serves eu-west-1, too: a VPC endpoint serves one ` +
+      "region; or leave the key out, and let ECR's own host in each region resolve to an endpoint there";
+    for (const [given, mistakes] of [
+      [{ awsEndpointUrl: ecr }, []],
+      [{ awsEndpointUrl: ecr, registries: registries.slice(1) }, []],
+      [{ awsEndpointUrl: ecr, registries }, [oneRegion]],
+      [{ awsEndpointUrl: "https://aws.example", registries, ...irsa, ...pushes }, []],
+      [{ awsEndpointUrl: ecr, ...irsa }, [noSts]],
+      [{ awsEndpointUrl: ecr, ...pushes }, [noSts]],
+      [{ awsEndpointUrl: ecr, stsEndpointUrl: sts, ...irsa, ...pushes }, []],
+    ] as const) {
+      assert.deepEqual(mistakesOf(given), mistakes, JSON.stringify(given));
+    }
+  });
+
   it("accepts a base image by its digest", () => {
     const digest = `sha256:${"0a".repeat(32)}`;
     for (const baseImage of [
@@ -104,7 +154,7 @@ describe("the stack's configuration", () => {
       `123456789012.dkr.ecr.eu-central-1.amazonaws.com/base/node:24@${digest}`,
     ]) {
       configure({ ...cluster, baseImage });
-      assert.equal(readConfig(ownRegistry).baseImage, baseImage);
+      assert.deepEqual(readConfig(ownRegistry).image, { baseImage, platform: "linux/amd64" });
     }
     assertOneMistake({ ...cluster, baseImage: "node@sha256:0a" }, 'baseImage = "node@sha256:0a": expected NAME[:TAG]');
   });

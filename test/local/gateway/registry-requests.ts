@@ -37,7 +37,9 @@ const routes: readonly Route[] = [
   ["GET", /^tags\/list$/, ["ListImages"]],
 ];
 
-const host = /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?::\d+)?$/;
+/** The hosts of a registry: https://docs.aws.amazon.com/general/latest/gr/ecr.html */
+const host =
+  /^(\d{12})\.dkr(?:\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com|-ecr(?:-fips)?\.([a-z0-9-]+)\.on\.aws)(?::\d+)?$/;
 
 /**
  * The registry that a request is for: by the Host header, as in AWS, or by the parameter `ns`, in which containerd sends the original
@@ -45,8 +47,8 @@ const host = /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?::\d+)?$/;
  */
 export function registryOf({ url = "/", headers }: ReceivedRequest): RegistryId {
   const ns = new URL(url, "http://registry").searchParams.get("ns") ?? "";
-  const [, account = ownAccount, region = aws.AWS_REGION] = host.exec(headers.host ?? "") ?? host.exec(ns) ?? [];
-  return { account, region };
+  const [, account = ownAccount, single, dualStack] = host.exec(headers.host ?? "") ?? host.exec(ns) ?? [];
+  return { account, region: single ?? dualStack ?? aws.AWS_REGION };
 }
 
 const word = "(?!(?:blobs|manifests|tags)/)[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*";
