@@ -31,8 +31,9 @@ const hashOf = (parts: readonly string[]): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 8);
 
 /**
- * The name of the secret, where the stack builds the image. It contains a hash of everything that makes the old helper's login useless for the new pod:
- * another host, another pull secret, or another IAM path, with which the old role is deleted before the pull.
+ * The name of the secret, where the stack builds the image. It contains a hash of everything that makes the old helper's
+ * login useless for the new pod: another host, another pull secret, or another IAM path, with which the old role is
+ * deleted before the pull.
  */
 export const firstPullName = (host: string, pullSecret: string, path = "/"): string =>
   firstPullPrefix + hashOf([host, pullSecret, path]);
