@@ -56,7 +56,8 @@ export interface ClusterProviders {
  */
 export function clusterProviders(config: ClusterConfig, eks: EksCluster | undefined): ClusterProviders {
   const args = providerArgs(config, eks);
-  const identityProvider = new Provider("cluster-identity", args);
+  // It only reads. Without an identifier of its own, another address would replace it, which alarms in a preview.
+  const identityProvider = new Provider("cluster-identity", { ...args, clusterIdentifier: "read" });
   const kubeSystem = Namespace.get("kube-system", "kube-system", { provider: identityProvider });
   const identifiedArgs = { ...args, clusterIdentifier: kubeSystem.metadata.uid };
   return {
