@@ -14,7 +14,9 @@ import {
   EKSClient,
 } from "@aws-sdk/client-eks";
 import {
+  CreateAccessKeyCommand,
   CreateRoleCommand,
+  DeleteAccessKeyCommand,
   DeleteRoleCommand,
   DeleteRolePolicyCommand,
   PutRolePolicyCommand,
@@ -59,8 +61,10 @@ describe("the login to an EKS cluster", () => {
     keys = [`aws:accessKey=${AccessKeyId}`, `aws:secretKey=${SecretAccessKey}`];
     folder = await mkdtemp(join(tmpdir(), "ecr-helper-login-"));
     const file = join(folder, "credentials");
-    const lines = ["[team]", `aws_access_key_id=${AccessKeyId}`, `aws_secret_access_key=${SecretAccessKey}`, ""];
-    await writeFile(file, lines.join("\n"), { mode: 0o600 });
+    const team = ["[team]", `aws_access_key_id=${AccessKeyId}`, `aws_secret_access_key=${SecretAccessKey}`, ""];
+    const options = ["external_id=EXAMPLE", "role_session_name=deployer", ""];
+    const assuming = ["[deployer]", `role_arn=${roleArn(role)}`, "source_profile=team", ...options];
+    await writeFile(file, [...team, ...assuming].join("\n"), { mode: 0o600 });
     const Statement = [{ Effect: "Allow", Principal: { AWS: userArn }, Action: "sts:AssumeRole" }];
     const AssumeRolePolicyDocument = JSON.stringify({ Version: "2012-10-17", Statement });
     await iam.send(new CreateRoleCommand({ RoleName: role, AssumeRolePolicyDocument }));
@@ -101,6 +105,7 @@ describe("the login to an EKS cluster", () => {
   for (const [what, principal, settings] of [
     ["by keys in the configuration", userArn, (): readonly string[] => keys],
     ["by a profile, whatever keys are in the environment", userArn, (): readonly string[] => ["aws:profile=team"]],
+    ["by a profile that assumes a role itself", roleArn(role), (): readonly string[] => ["aws:profile=deployer"]],
     ["by a role that a profile assumes", roleArn(role), (): readonly string[] => ["aws:profile=team", assumed]],
   ] as const) {
     it(`is ${what}`, async () => {
@@ -148,8 +153,15 @@ describe("the login to an EKS cluster", () => {
     );
   });
 
-  it("destroys what it has created", async () => {
-    const { code, output } = await runFor([roleArn(role)], [...keys, assumed], commands.destroy);
+  it("is by the keys of the last up, so that destroy with other ones has to run the program", async () => {
+    const { AccessKey: next } = await iam.send(new CreateAccessKeyCommand({ UserName: role }));
+    const nextKey = { AccessKeyId: String(next?.AccessKeyId), SecretAccessKey: String(next?.SecretAccessKey) };
+    await iam.send(new DeleteAccessKeyCommand({ UserName: role, AccessKeyId: user?.key.AccessKeyId }));
+    const settings = [`aws:accessKey=${nextKey.AccessKeyId}`, `aws:secretKey=${nextKey.SecretAccessKey}`, assumed];
+    const refused = await runFor([roleArn(role)], settings, commands.destroy);
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.output, /unable to validate AWS credentials/);
+    const { code, output } = await runFor([roleArn(role)], settings, [...commands.destroy, "--run-program"]);
     assert.equal(code, 0, output);
     await stackOf().assertCleanedUp();
   });

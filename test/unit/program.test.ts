@@ -64,7 +64,7 @@ describe("the stack", () => {
       server: "https://eks.example",
       "certificate-authority-data": "Q0E=",
     });
-    const args = ["eks", "get-token", "--cluster-name", "main", "--region", "eu-central-1"];
+    const args = ["eks", "get-token", "--cluster-name", "main", "--region", "eu-central-1", "--output", "json"];
     assert.deepEqual(kubeconfig.users[0]?.user.exec.args, args);
   });
 
