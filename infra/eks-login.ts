@@ -61,8 +61,8 @@ export function eksKubeconfig(eks: EksAddress, login: AwsLogin): pulumi.Input<st
     contexts: [{ name, context: { cluster: name, user: name } }],
     "current-context": name,
   });
-  // The variables may be keys, or the URL of a proxy with a password.
-  return variables.length === 0 ? kubeconfig : pulumi.secret(kubeconfig);
+  // What comes from the configuration may be a key, a proxy's password, or set with --secret.
+  return login.args.length + variables.length === 0 ? kubeconfig : pulumi.secret(kubeconfig);
 }
 
 /**

@@ -3,15 +3,15 @@ import type { ConfigReader } from "./reader.ts";
 
 /** What makes `aws eks get-token` use the credentials that the AWS provider uses. */
 export interface AwsLogin {
-  /** Arguments of the command. */
+  /** Arguments of the command. They may be secret, as any value of the configuration. */
   readonly args: readonly string[];
   /** Environment variables on top of those that are set. They may be secret. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-const remedy =
-  "Name them in a profile of the shared AWS config (role_arn, source_profile, external_id, role_session_name, " +
-  "web_identity_token_file) and set aws:profile to it, or set kubeconfig instead of eksCluster";
+const useProfile =
+  "Put it in a profile of the shared AWS config (role_arn, source_profile, external_id, role_session_name, " +
+  "web_identity_token_file), and set aws:profile to that";
 
 /** Settings of the way to AWS that the CLI knows as a variable: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html */
 const variables = {
@@ -31,7 +31,7 @@ export function readAwsLogin(config: ConfigReader): AwsLogin {
   const keys = readKeys(config);
   const profile = config.ofAws("profile");
   if (config.ofAws("assumeRoleWithWebIdentity") !== undefined) {
-    addMistake(config, "assumeRoleWithWebIdentity", "not to be set with eksCluster");
+    addMistake(config, "assumeRoleWithWebIdentity", "not to be set", useProfile);
   }
   return {
     args: [
@@ -44,8 +44,12 @@ export function readAwsLogin(config: ConfigReader): AwsLogin {
   };
 }
 
-const addMistake = (config: ConfigReader, key: string, expected: string): void =>
-  void config.addError(`aws:${key}: expected ${expected}, as \`aws eks get-token\` has no option for it. ${remedy}`);
+/** No value is shown: it is a secret, or does not matter. */
+const addMistake = (config: ConfigReader, key: string, expected: string, remedy: string): void =>
+  config.addError(
+    `aws:${key}: expected ${expected} with eksCluster, as \`aws eks get-token\` cannot use it. ` +
+      `${remedy}, or set kubeconfig instead of eksCluster`,
+  );
 
 function readKeys(config: ConfigReader): Record<string, string> | undefined {
   const [key, secret] = [config.ofAws("accessKey"), config.ofAws("secretKey")];
@@ -59,7 +63,7 @@ function readKeys(config: ConfigReader): Record<string, string> | undefined {
 /** The provider reads any number of files, the CLI one of each kind. */
 function readFile(config: ConfigReader, key: keyof typeof fileVariables): Record<string, string> {
   const [file, ...others] = parseList(config.ofAws(key));
-  if (others.length > 0) addMistake(config, key, "one file with eksCluster");
+  if (others.length > 0) addMistake(config, key, "one file", "Put the profiles in one file");
   return typeof file === "string" ? { [fileVariables[key]]: file } : {};
 }
 
@@ -71,16 +75,20 @@ const fileVariables = {
 /** The role of the only entry, of which the CLI takes nothing but the ARN. A session's duration makes no difference here. */
 function readRole(config: ConfigReader): string[] {
   const [role, ...others] = parseList(config.ofAws("assumeRoles"));
-  if (others.length > 0) addMistake(config, "assumeRoles", "one role with eksCluster");
+  if (others.length > 0) addMistake(config, "assumeRoles", "one role", useProfile);
   const { roleArn, ...options } = (role ?? {}) as Readonly<Record<string, unknown>>;
   for (const option of Object.keys(options).filter((one) => one !== "duration")) {
-    addMistake(config, `assumeRoles[0].${option}`, "not to be set with eksCluster");
+    addMistake(config, `assumeRoles[0].${option}`, "not to be set", useProfile);
   }
   return typeof roleArn === "string" ? ["--role-arn", roleArn] : [];
 }
 
-/** The entries of a list in JSON. What is no list was refused by the provider before. */
+/** The entries of a list in JSON; none for another text, which the provider refuses before. */
 function parseList(text = "[]"): readonly unknown[] {
-  const parsed: unknown = JSON.parse(text);
-  return Array.isArray(parsed) ? parsed : [];
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return Array.isArray(parsed) ? parsed : [];
+  } catch {
+    return [];
+  }
 }

@@ -45,6 +45,7 @@ export class Tunnel {
     return `http://${localhost}:${String(this.port)}`;
   }
 
+  /** The proxy's port. */
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }

@@ -72,7 +72,7 @@ describe("the login to an EKS cluster", () => {
           contexts: [{ name: "main", context: { cluster: "main", user: "main" } }],
           "current-context": "main",
         });
-        assert.equal(isSecret(raw["kubeconfig"]), "env" in expected, "secret as soon as it may contain a secret");
+        assert.equal(isSecret(raw["kubeconfig"]), Object.keys(config).length > 0, "secret if it may contain a secret");
       }
     });
   }
@@ -81,7 +81,7 @@ describe("the login to an EKS cluster", () => {
     const refused = (config: object): string[] => {
       const all = mistakesOf({ kubeconfig: "", ...eks, ...ofAws(config as Record<string, unknown>) });
       for (const one of all) {
-        assert.match(one, /`aws eks get-token` has no option for it\. .*set aws:profile to it, or set kubeconfig/);
+        assert.match(one, /`aws eks get-token` cannot use it\. Put .*, or set kubeconfig instead of eksCluster$/);
         assert.ok(!one.includes("hunter2"));
       }
       return all.map((one) => one.split(", as ")[0] ?? "");
@@ -99,6 +99,11 @@ describe("the login to an EKS cluster", () => {
     const assumeRoleWithWebIdentity = { roleArn, webIdentityToken: "hunter2" };
     const notSetEither = "aws:assumeRoleWithWebIdentity: expected not to be set with eksCluster";
     assert.deepEqual(refused({ assumeRoleWithWebIdentity }), [notSetEither]);
+  });
+
+  it("leaves a text that is no list to the provider, which refuses it", () => {
+    for (const text of ["{", "true", "null"])
+      assert.deepEqual(mistakesOf({ ...eks, kubeconfig: "", "aws:assumeRoles": text }), []);
   });
 
   it("has no limits for a cluster that is not named in EKS", () => {
