@@ -43,7 +43,7 @@ const removeAccess = async (principalArn: string): Promise<void> =>
 describe("the login to an EKS cluster", () => {
   const name = `fl-${randomBytes(3).toString("hex")}`;
   const build = `build-${name}`;
-  const role = `deployer-${name}`;
+  const role = `login-${name}`;
   const userArn = `arn:aws:iam::${account}:user/${role}`;
   const inEks = ["kubeconfig=", `eksCluster=${cluster}`];
   let [user, stack, folder]: [Deployer | undefined, ProxiedStack | undefined, string] = [undefined, undefined, ""];
