@@ -5,16 +5,11 @@ import { Provider, type ProviderArgs } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
 import { firstLine } from "../helper/shared/messages.ts";
 import { isContent, type ClusterConfig } from "./config/cluster.ts";
+import { checkEksLogin, eksKubeconfig, type EksAddress } from "./eks-login.ts";
 
 /** An EKS cluster, as EKS describes it. */
-export interface EksCluster {
-  readonly name: string;
+export interface EksCluster extends EksAddress {
   readonly arn: string;
-  readonly region: string;
-  /** URL of the API server. */
-  readonly endpoint: string;
-  /** The certificate authority of the API server: PEM in base64. */
-  readonly certificateAuthority: string;
   /** URL of the issuer of the cluster's tokens; empty if it has none. */
   readonly issuer: string;
   readonly isIpv6: boolean;
@@ -22,7 +17,7 @@ export interface EksCluster {
 
 /**
  * Looks up the configured EKS cluster; undefined if the cluster is configured another way. Rejects with a RunError if
- * EKS has none.
+ * EKS has none, or if the AWS CLI cannot log in to it.
  */
 export async function findEksCluster(config: ClusterConfig): Promise<EksCluster | undefined> {
   if (!("eksCluster" in config)) return undefined;
@@ -33,7 +28,7 @@ export async function findEksCluster(config: ClusterConfig): Promise<EksCluster 
       `ecr-helper:eksCluster = ${JSON.stringify(name)}: expected ${expected}. Nothing was changed. (${firstLine(error)})`,
     );
   });
-  return {
+  const eks = {
     name,
     arn: found.arn,
     region: found.region,
@@ -42,6 +37,8 @@ export async function findEksCluster(config: ClusterConfig): Promise<EksCluster 
     issuer: found.identities[0]?.oidcs[0]?.issuer ?? "",
     isIpv6: found.kubernetesNetworkConfigs[0]?.ipFamily === "ipv6",
   };
+  await checkEksLogin(eks, config.login);
+  return eks;
 }
 
 /** The Kubernetes providers of one cluster. */
@@ -59,7 +56,8 @@ export interface ClusterProviders {
  */
 export function clusterProviders(config: ClusterConfig, eks: EksCluster | undefined): ClusterProviders {
   const args = providerArgs(config, eks);
-  const identityProvider = new Provider("cluster-identity", args);
+  // It only reads. Without an identifier of its own, another address would replace it, which alarms in a preview.
+  const identityProvider = new Provider("cluster-identity", { ...args, clusterIdentifier: "read" });
   const kubeSystem = Namespace.get("kube-system", "kube-system", { provider: identityProvider });
   const identifiedArgs = { ...args, clusterIdentifier: kubeSystem.metadata.uid };
   return {
@@ -71,27 +69,10 @@ export function clusterProviders(config: ClusterConfig, eks: EksCluster | undefi
 }
 
 function providerArgs(config: ClusterConfig, eks: EksCluster | undefined): ProviderArgs {
-  if (eks !== undefined) return { kubeconfig: eksKubeconfig(eks) };
+  if (eks !== undefined && "login" in config) return { kubeconfig: eksKubeconfig(eks, config.login) };
   const { kubeconfig, context } = "kubeconfig" in config ? config : {};
   return {
     ...(kubeconfig === undefined ? {} : { kubeconfig: isContent(kubeconfig) ? pulumi.secret(kubeconfig) : kubeconfig }),
     ...(context === undefined ? {} : { context }),
   };
-}
-
-/** A kubeconfig that gets a new token from the AWS CLI on every use: it contains no secret and does not expire. */
-function eksKubeconfig({ name, region, endpoint, certificateAuthority }: EksCluster): string {
-  const exec = {
-    apiVersion: "client.authentication.k8s.io/v1beta1",
-    command: "aws",
-    args: ["eks", "get-token", "--cluster-name", name, "--region", region],
-  };
-  return JSON.stringify({
-    apiVersion: "v1",
-    kind: "Config",
-    clusters: [{ name, cluster: { server: endpoint, "certificate-authority-data": certificateAuthority } }],
-    users: [{ name, user: { exec } }],
-    contexts: [{ name, context: { cluster: name, user: name } }],
-    "current-context": name,
-  });
 }

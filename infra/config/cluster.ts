@@ -1,11 +1,13 @@
 // Reads which cluster the stack is for.
 import { existsSync, statSync } from "node:fs";
+import { readAwsLogin, type AwsLogin } from "./aws-login.ts";
 import { eksClusterName } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
 
 /** The cluster: a kubeconfig (path or content) and a context of it, or the name of an EKS cluster. */
 export type ClusterConfig =
-  { readonly kubeconfig: string | undefined; readonly context: string | undefined } | { readonly eksCluster: string };
+  | { readonly kubeconfig: string | undefined; readonly context: string | undefined }
+  | { readonly eksCluster: string; readonly login: AwsLogin };
 
 /** One line that is not blank. */
 const contextName = /^(?=.*\S)[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+$/u;
@@ -34,7 +36,7 @@ export function readCluster(config: ConfigReader): ClusterConfig {
         "not to be set together with kubeconfig or context: they name a cluster too",
       );
     }
-    return { eksCluster };
+    return { eksCluster, login: readAwsLogin(config) };
   }
   if (anyKubeconfig === undefined) {
     config.addMistake(

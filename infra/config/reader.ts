@@ -61,6 +61,12 @@ export class ConfigReader {
     return ["", "[]", "false"].includes(value) ? undefined : value;
   };
 
+  /** Reads the raw value of a key of the AWS provider; undefined if it is empty or not set. */
+  readonly ofAws = (key: string): string | undefined => {
+    const value = this.#values[`aws:${key}`];
+    return value === "" ? undefined : value;
+  };
+
   /** Reads a text that must be set and match the pattern. */
   readonly string = (key: string, pattern: Pattern, expected: string): string => {
     const value = this.optional(key, pattern, expected);

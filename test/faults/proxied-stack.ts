@@ -98,7 +98,7 @@ export class ProxiedStack {
   #start(args: readonly string[]): { child: ChildProcess; ended: Promise<PulumiResult> } {
     const since = performance.now();
     const { name, configFile, project, folder } = this.#stack;
-    const config = /^(up|destroy|refresh|import)$/.test(args[0] ?? "") ? ["--config-file", configFile] : [];
+    const config = /^(up|preview|destroy|refresh|import)$/.test(args[0] ?? "") ? ["--config-file", configFile] : [];
     const child = spawn(pulumiCommand, [...args, "--stack", name, ...config, "--non-interactive"], {
       // `stack init` writes a configuration file into the working directory, which must not be the checkout.
       cwd: args[0] === "stack" ? folder : project,

@@ -10,6 +10,7 @@ import {
   DeletePolicyCommand,
   DeleteUserCommand,
   DeleteUserPolicyCommand,
+  ListAccessKeysCommand,
   PutUserPolicyCommand,
   type IAMClient,
 } from "@aws-sdk/client-iam";
@@ -88,7 +89,10 @@ export async function createDeployer(iam: IAMClient, UserName: string, stack: st
     allow: async (PolicyDocument) =>
       void (await iam.send(new PutUserPolicyCommand({ UserName, PolicyName, PolicyDocument }))),
     remove: async () => {
-      await iam.send(new DeleteAccessKeyCommand({ UserName, AccessKeyId: key.AccessKeyId }));
+      const { AccessKeyMetadata = [] } = await iam.send(new ListAccessKeysCommand({ UserName }));
+      for (const { AccessKeyId } of AccessKeyMetadata) {
+        await iam.send(new DeleteAccessKeyCommand({ UserName, AccessKeyId }));
+      }
       await iam.send(new DeleteUserPolicyCommand({ UserName, PolicyName }));
       await iam.send(new DeleteUserCommand({ UserName }));
       await iam.send(new DeletePolicyCommand({ PolicyArn: boundaryArn(stack) }));

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
 import { plain } from "../local/pulumi/values.ts";
 import { defaultConfig } from "../local/stack.ts";
+import { printToken, withAwsCli } from "./aws-cli.ts";
 
 /** The account that the mocks answer with. */
 export const account = "123456789012";
@@ -53,10 +54,7 @@ type Values = Record<string, unknown>;
 /** The results of the providers' functions by their tokens. A call fails if its function throws. */
 export type Answers = Readonly<Record<string, (inputs: Values) => Values>>;
 
-interface Place {
-  readonly partition: string;
-  readonly region: string;
-}
+type Place = Readonly<Pick<typeof ownRegistry, "partition" | "region">>;
 
 /** The result of looking up the EKS cluster in a partition and region. */
 export const eksCluster = ({ partition, region }: Place): Values => ({
@@ -129,30 +127,30 @@ export interface RunOptions extends Partial<Place> {
   readonly answers?: Answers;
   /** How long a resource of a slow type takes, in milliseconds. */
   readonly delay?: number;
+  /** The shell commands of the AWS CLI; empty for none in PATH. By default it prints a token. */
+  readonly awsCli?: string;
   /** Receives the registered resources, also those of a program that fails. */
   readonly resources?: Registered[];
 }
 
 /** Runs infra/index.ts with this configuration. Rejects as the program does. One at a time: the mocks are global. */
-export async function runProgram(
-  overrides: Readonly<Record<string, string>>,
-  { partition, region, stack = "test", answers = {}, resources = [], delay: time = 50 }: RunOptions = {},
-): Promise<Program> {
-  const place = { partition: partition ?? ownRegistry.partition, region: region ?? ownRegistry.region };
-  await pulumi.runtime.setMocks(mocksOf(place, answers, resources, time), "ecr-helper", stack, false);
-  configure(overrides);
-  const { exported, values, failure } = await importProgram();
+export async function runProgram(config: Readonly<Record<string, string>>, options: RunOptions = {}): Promise<Program> {
+  const defaults = { ...ownRegistry, stack: "test", answers: {}, delay: 50, awsCli: printToken(), resources: [] };
+  const run: Required<RunOptions> = { ...defaults, ...options };
+  await pulumi.runtime.setMocks(mocksOf(run), "ecr-helper", run.stack, false);
+  configure(config);
+  const { exported, values, failure } = await withAwsCli(run.awsCli, importProgram);
   const secret = await Promise.all(
     Object.entries(exported).map(async ([key, value]) => ((await pulumi.isSecret(pulumi.output(value))) ? [key] : [])),
   );
   await pulumi.runtime.disconnect();
   if (failure !== undefined) throw failure as Error;
   return {
-    resources,
+    resources: run.resources,
     outputs: Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)),
     secretOutputs: secret.flat(),
     find: (type, name) => {
-      const found = resources.filter((one) => one.type === type && (name === undefined || one.name === name));
+      const found = run.resources.filter((one) => one.type === type && (name === undefined || one.name === name));
       if (found.length !== 1 || found[0] === undefined)
         throw new Error(`${String(found.length)} resources ${type} ${name ?? ""}`);
       return found[0];
@@ -160,7 +158,7 @@ export async function runProgram(
   };
 }
 
-function mocksOf(place: Place, answers: Answers, resources: Registered[], time: number): pulumi.runtime.Mocks {
+function mocksOf({ answers, delay: time, resources, ...place }: Required<RunOptions>): pulumi.runtime.Mocks {
   const [answering, made] = [{ ...answersIn(place), ...answers }, madeIn(place)];
   return {
     newResource: async ({ type, name, inputs: raw, provider = "", id }: pulumi.runtime.MockResourceArgs) => {

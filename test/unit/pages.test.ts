@@ -87,7 +87,7 @@ describe("the pages", () => {
   });
 
   it("set only keys that Pulumi.yaml has", () => {
-    const isKey = (key: string): boolean => key in config || ["KEY", "aws:region"].includes(key);
+    const isKey = (key: string): boolean => key in config || ["KEY", "aws:region", "aws:profile"].includes(key);
     assert.deepEqual(unaccepted(/pulumi config set (?:--path ')?([\w:]+)/g, isKey), []);
     assert.deepEqual(
       unaccepted(/ecr-helper:(\w+)/g, (key) => isKey(key) || /^\d/.test(key)),

@@ -56,6 +56,14 @@ describe("the AWS provider's own configuration", () => {
     });
   }
 
+  it("has the roles that it assumes, one by the other", async () => {
+    const assumeRoles = [{ roleArn: "one" }, { roleArn: "other", sessionName: "s", externalId: "e" }];
+    const config = configOf({ region: "r", assumeRoles: JSON.stringify(assumeRoles) });
+    assert.deepEqual(await awsProvider.checkConfig(config), []);
+    assert.deepEqual(readConfig(config).roles, assumeRoles);
+    assert.deepEqual(readConfig({}).roles, []);
+  });
+
   it("has the region of the environment by default", async () => {
     process.env["AWS_REGION"] = "eu-west-1";
     assert.deepEqual(await awsProvider.checkConfig({}), []);

@@ -49,6 +49,8 @@ describe("the stack", () => {
       assert.deepEqual([clusterIdentifier, enableSecretMutable], ["the-uid", "true"]);
       const patches = (await runProgram(way)).find("pulumi:providers:kubernetes", "cluster-patches").inputs;
       assert.deepEqual([patches["clusterIdentifier"], patches["enableServerSideApply"]], ["the-uid", "true"]);
+      const reading = (await runProgram(way)).find("pulumi:providers:kubernetes", "cluster-identity").inputs;
+      assert.equal(reading["clusterIdentifier"], "read", "it is the same for every cluster, so nothing replaces it");
     }
   });
 
@@ -62,7 +64,7 @@ describe("the stack", () => {
       server: "https://eks.example",
       "certificate-authority-data": "Q0E=",
     });
-    const args = ["eks", "get-token", "--cluster-name", "main", "--region", "eu-central-1"];
+    const args = ["eks", "get-token", "--cluster-name", "main", "--region", "eu-central-1", "--output", "json"];
     assert.deepEqual(kubeconfig.users[0]?.user.exec.args, args);
   });
 

@@ -89,10 +89,11 @@ export class Attachments {
 
 /**
  * Whether a principal is a helper. All are, except the account's root, deployers, the node, whose own role is not the stack's,
- * the principals that tests of the AWS plugin create, and the intruders, which try to get more rights than they have.
+ * the principals that tests of the AWS plugin create, those that log in to EKS and may assume a role for it, and the intruders,
+ * which try to get more rights than they have.
  */
 export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =>
-  kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !/^(plugin|intruder)-/.test(name);
+  kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !/^(plugin|intruder|login)-/.test(name);
 
 /**
  * Whether a test expects the denial of a request: the stack's policy does not include repositories with such names, such roles

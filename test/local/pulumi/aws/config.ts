@@ -8,6 +8,8 @@ export interface AwsConfig {
   /** Undefined where they come from the environment. */
   readonly credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
   readonly profile: string | undefined;
+  /** The roles to assume, each by the one before it. */
+  readonly roles: readonly AssumedRole[];
   /** The URLs of endpoints by service, such as `ecr`. */
   readonly endpoints: Readonly<Record<string, string>>;
   readonly stsRegion: string | undefined;
@@ -21,10 +23,17 @@ export interface AwsConfig {
   readonly forbiddenAccountIds: readonly string[];
 }
 
+/** A role that the provider assumes. */
+export interface AssumedRole {
+  readonly roleArn: string;
+  readonly sessionName?: string;
+  readonly externalId?: string;
+}
+
 const carriedOut = [
   ...["accessKey", "secretKey", "token", "region", "profile", "endpoints", "stsRegion", "maxRetries"],
   ...["useFipsEndpoint", "useDualstackEndpoint", "defaultTags", "ignoreTags", "skipCredentialsValidation"],
-  ...["allowedAccountIds", "forbiddenAccountIds"],
+  ...["allowedAccountIds", "forbiddenAccountIds", "assumeRoles"],
 ];
 
 /** Keys without an effect here: those of checks that are not made, and of services that are not used. */
@@ -35,7 +44,7 @@ const withoutEffect = [
 
 /** Keys that are refused and not ignored silently. */
 const unsupported = [
-  ...["assumeRoleWithWebIdentity", "assumeRoles", "customCaBundle", "ec2MetadataServiceEndpoint"],
+  ...["assumeRoleWithWebIdentity", "customCaBundle", "ec2MetadataServiceEndpoint"],
   ...["ec2MetadataServiceEndpointMode", "httpProxy", "httpsProxy", "insecure", "noProxy", "retryMode"],
   ...["sharedConfigFiles", "sharedCredentialsFiles", "tagPolicyCompliance", "tokenBucketRateLimiterCapacity"],
 ];
@@ -92,6 +101,7 @@ export function readConfig(config: Properties): AwsConfig {
     region: text("region") ?? environmentRegion() ?? "",
     credentials: credentialsOf(text),
     profile: text("profile"),
+    roles: (config["assumeRoles"] ?? []) as AssumedRole[],
     endpoints: Object.assign({}, ...((config["endpoints"] ?? []) as Tags[])) as Tags,
     stsRegion: text("stsRegion"),
     maxAttempts: retries === undefined ? undefined : retries + 1,

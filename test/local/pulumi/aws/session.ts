@@ -2,9 +2,9 @@
 import { ECRClient } from "@aws-sdk/client-ecr";
 import { EKSClient } from "@aws-sdk/client-eks";
 import { IAMClient } from "@aws-sdk/client-iam";
-import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
+import { AssumeRoleCommand, GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import type { Properties } from "../values.ts";
-import { type AwsConfig, readConfig } from "./config.ts";
+import { type AssumedRole, type AwsConfig, readConfig } from "./config.ts";
 import { AwsError, withContext } from "./errors.ts";
 
 /** A configured provider. */
@@ -24,7 +24,7 @@ export interface AwsSession {
 /** The configuration that all clients share. */
 interface ClientOptions {
   readonly region: string;
-  readonly credentials?: Exclude<AwsConfig["credentials"], undefined>;
+  readonly credentials?: Credentials | (() => Promise<Credentials>);
   readonly profile?: string;
   readonly endpoint?: string;
   readonly maxAttempts?: number;
@@ -32,6 +32,7 @@ interface ClientOptions {
   readonly useDualstackEndpoint: boolean;
 }
 
+type Credentials = Exclude<AwsConfig["credentials"], undefined>;
 type Client = "ecr" | "eks" | "iam" | "sts";
 
 /** Opens a session with the provider's configuration. The environment supplies what is missing in it. */
@@ -42,8 +43,18 @@ export function awsSession(variables: Properties = {}): AwsSession {
     if (!made.has(key)) made.set(key, make());
     return made.get(key) as T;
   };
-  const options = (client: Client, region: unknown): ClientOptions => clientOptions(config, client, region);
   const region = config.region;
+  const credentials = config.roles.reduce<ClientOptions["credentials"]>((credentials, role) => {
+    const assuming = {
+      ...clientOptions(config, "sts", config.stsRegion ?? region),
+      ...(credentials && { credentials }),
+    };
+    return async () => assumeRole(new STSClient(assuming), role);
+  }, config.credentials);
+  const options = (client: Client, region: unknown): ClientOptions => ({
+    ...clientOptions(config, client, region),
+    ...(credentials && { credentials }),
+  });
   const session: AwsSession = {
     region,
     config,
@@ -62,11 +73,17 @@ async function identityOf({ sts }: AwsSession): Promise<{ accountId: string; arn
   return { accountId, arn, userId };
 }
 
+async function assumeRole(sts: STSClient, { roleArn, sessionName, externalId }: AssumedRole): Promise<Credentials> {
+  const input = { RoleArn: roleArn, RoleSessionName: sessionName ?? "pulumi", ExternalId: externalId };
+  const { Credentials: made } = await sts.send(new AssumeRoleCommand(input));
+  const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "" } = made ?? {};
+  return { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
+}
+
 function clientOptions(config: AwsConfig, client: Client, region: unknown): ClientOptions {
   const endpoint = config.endpoints[client];
   return {
     region: String(region),
-    ...(config.credentials === undefined ? {} : { credentials: config.credentials }),
     ...(config.profile === undefined ? {} : { profile: config.profile }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(config.maxAttempts === undefined ? {} : { maxAttempts: config.maxAttempts }),
