@@ -71,6 +71,7 @@ export function podTemplate(args: PodArgs): input.core.v1.PodTemplateSpec {
     metadata: {
       labels: { ...config.podLabels, ...podLabels },
       annotations: {
+        ...config.podAnnotations,
         ...firstPull?.annotations,
         ...credentials.annotations,
         ...caBundle.annotations,

@@ -13,6 +13,7 @@ export interface Toleration {
   readonly effect?: string;
 }
 
+/** Labels or annotations. */
 type Labels = Readonly<Record<string, string>>;
 
 /** The validated keys of the pod. */
@@ -23,6 +24,8 @@ export interface PodConfig {
   readonly priorityClassName: string | undefined;
   /** Without those by which the pod is selected. */
   readonly podLabels: Labels;
+  /** Without those that the stack sets. */
+  readonly podAnnotations: Labels;
   readonly resources: Resources;
   /** Undefined if the cluster chooses the user. */
   readonly runAsUser: number | undefined;
@@ -32,10 +35,11 @@ export interface PodConfig {
 
 const word = "[A-Za-z0-9](?:[\\w.-]{0,61}[A-Za-z0-9])?";
 const labelKey = `(?:${dnsName}/)?${word}`;
-const label = new RegExp(`^${labelKey}=(?:${word})?$`);
+const label = { pattern: new RegExp(`^${labelKey}=(?:${word})?$`), form: "KEY=VALUE, a label as Kubernetes has it" };
+const annotation = { pattern: new RegExp(`^${labelKey}=`), form: "KEY=VALUE, an annotation as Kubernetes has it" };
 const toleration = new RegExp(`^(${labelKey})(?:=(${word}))?(?::(NoSchedule|PreferNoSchedule|NoExecute))?$`);
 
-/** What is expected instead of a label that the stack or Kubernetes sets, by its key. */
+/** What is expected instead of a label or annotation that the stack or Kubernetes sets, by its key or the prefix of its key. */
 type Reserved = Readonly<Record<string, string>>;
 
 const ofPlatform = "no label that follows platform: set that key instead";
@@ -49,6 +53,13 @@ const reservedOfPod: Reserved = {
   "pod-template-hash": "another KEY: Kubernetes sets this one in each rollout",
 };
 
+const ofStack = "another KEY: the stack sets this one";
+const reservedAnnotations: Reserved = {
+  "ecr-helper/": ofStack,
+  "prometheus.io/": ofStack,
+  "iam.amazonaws.com/role": "another KEY: identity kube2iam sets this one",
+};
+
 /** Reads the keys of the pod, whose memory depends on the namespaces. */
 export function readPod(config: ConfigReader, rules: NamespaceRules, image: ImageConfig): PodConfig {
   const user = config.string(
@@ -57,10 +68,11 @@ export function readPod(config: ConfigReader, rules: NamespaceRules, image: Imag
     "a user id from 1 to 2147483647, or cluster where the cluster gives each namespace its own, as OpenShift does",
   );
   return {
-    nodeSelector: readLabels(config, "nodeSelector", reservedOfNode(image)),
+    nodeSelector: readPairs(config, "nodeSelector", label, reservedOfNode(image)),
     tolerations: readTolerations(config),
     priorityClassName: config.optional("priorityClassName", objectName, "the name of a PriorityClass"),
-    podLabels: readLabels(config, "podLabels", reservedOfPod),
+    podLabels: readPairs(config, "podLabels", label, reservedOfPod),
+    podAnnotations: readPairs(config, "podAnnotations", annotation, reservedAnnotations),
     resources: readResources(config, rules),
     runAsUser: user === chosenByCluster ? undefined : Number(user),
     rolloutTimeout: Number(config.string("rolloutTimeout", wholeNumber(10, 3600), "whole seconds from 10 to 3600")),
@@ -75,12 +87,17 @@ const wholeNumber = (least: number, most: number): Pick<RegExp, "test"> => ({
 /** Not root, which the restricted Pod Security Standard refuses. */
 const userIds = wholeNumber(1, 2 ** 31 - 1);
 
-function readLabels(config: ConfigReader, key: string, reserved: Reserved): Labels {
-  const list = config.strings(key, label, "KEY=VALUE, a label as Kubernetes has it");
-  const pairs = list.filter((one) => label.test(one)).map((one) => one.split("=") as [name: string, value: string]);
+function readPairs(config: ConfigReader, key: string, { pattern, form }: typeof label, reserved: Reserved): Labels {
+  const list = config.strings(key, pattern, form);
+  const pairs = list
+    .filter((one) => pattern.test(one))
+    .map((one): [name: string, value: string] => {
+      const [name = "", ...value] = one.split("=");
+      return [name, value.join("=")];
+    });
   for (const [index, [name, value]] of pairs.entries()) {
     const isTwice = pairs.findIndex(([one]) => one === name) !== index;
-    const expected = reserved[name] ?? (isTwice ? "each KEY once" : undefined);
+    const expected = reserved[name] ?? reserved[name.replace(/[^/]*$/, "")] ?? (isTwice ? "each KEY once" : undefined);
     if (expected !== undefined) config.addMistake(key, `${name}=${value}`, expected);
   }
   return Object.fromEntries(pairs);

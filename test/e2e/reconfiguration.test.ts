@@ -68,6 +68,7 @@ const changes: readonly Change[] = [
       'tolerations=["pool=builds:NoSchedule"]',
       "priorityClassName=system-cluster-critical",
       'podLabels=["team=builds"]',
+      'podAnnotations=["sidecar.istio.io/inject=false"]',
       'resources=["limits.cpu=1"]',
       "runAsUser=1000660000",
       "rolloutTimeout=240",

@@ -11,6 +11,7 @@ export const validPodValues: Readonly<Record<string, string[]>> = {
   tolerations: ['["pool","pool:NoSchedule","example.com/pool=builds:NoExecute"]'],
   priorityClassName: ["system-cluster-critical"],
   podLabels: ['["team=builds","example.com/cost_center=A.1"]'],
+  podAnnotations: ['["example.com/note=a = b, \\"c\\"","sidecar.istio.io/inject=false"]'],
   resources: ['["requests.cpu=50m","requests.memory=128Mi","limits.cpu=1","limits.memory=1Gi"]'],
   runAsUser: ["cluster", "1000660000"],
   rolloutTimeout: ["600"],
@@ -31,7 +32,8 @@ export function podChecks(config: PodConfig): Check[] {
   const labels = Object.entries({ ...config.nodeSelector, ...config.podLabels });
   const { requests, limits } = config.resources;
   return [
-    [isLabelKey, ...labels.map(([key]) => key), ...config.tolerations.map(({ key }) => key)],
+    [isLabelKey, ...labels.map(([key]) => key), ...Object.keys(config.podAnnotations)],
+    [isLabelKey, ...config.tolerations.map(({ key }) => key)],
     [(value) => value === "" || isLabelWord(value), ...labels.map(([, value]) => value)],
     [isLabelWord, ...config.tolerations.map(({ value }) => value)],
     [isEffect, ...config.tolerations.map(({ effect }) => effect)],

@@ -80,6 +80,26 @@ describe("the labels of the helper's pod", () => {
   });
 });
 
+describe("the annotations of the helper's pod", () => {
+  it("have those of podAnnotations, beside those of the stack", async () => {
+    const annotationsOf = async (given: Given): Promise<object> =>
+      (await deploymentOf(given)).spec.template.metadata.annotations;
+    const own = await annotationsOf({});
+    const given = { "sidecar.istio.io/inject": "false", "example.com/note": "a = b", "example.com/empty": "" };
+    const podAnnotations = Object.entries(given).map(([key, value]) => `${key}=${value}`);
+    assert.deepEqual(await annotationsOf({ podAnnotations }), { ...given, ...own });
+    const ofStack = "another KEY: the stack sets this one";
+    assertRefused("podAnnotations", {
+      "ecr-helper/first-pull=x": ofStack,
+      "prometheus.io/scrape=false": ofStack,
+      "iam.amazonaws.com/role=x": "another KEY: identity kube2iam sets this one",
+      "a b=c": "KEY=VALUE, an annotation as Kubernetes has it",
+      note: "KEY=VALUE, an annotation as Kubernetes has it",
+    });
+    assertRefused("podAnnotations", { "note=b": "each KEY once" }, ["note=a"]);
+  });
+});
+
 describe("the resources of the helper's container", () => {
   it("are the defaults, and memory for each namespace that is listed by name", async () => {
     const requests = { cpu: "10m", memory: "64Mi" };

@@ -83,6 +83,7 @@ describe("the stack's configuration", () => {
       tolerations: '["pool:Never"]',
       priorityClassName: "High",
       podLabels: '["team=a b"]',
+      podAnnotations: '["a b=c"]',
       resources: '["cpu=1"]',
       runAsUser: "root",
       rolloutTimeout: "1h",
