@@ -5,18 +5,14 @@ import { DeleteAccessKeyCommand } from "@aws-sdk/client-iam";
 import type { ProxiedStack } from "./proxied-stack.ts";
 import type { PendingOperation } from "./pulumi-commands.ts";
 import { waitForObject } from "../local/watch.ts";
+import { objectPath, type Manifest } from "../support/object-path.ts";
 import { policyArn, iam, accessKeyIdInUse, accessKeyIds, deleteObject, options } from "./stack-resources.ts";
-
-interface ObjectMeta {
-  readonly name: string;
-  readonly namespace?: string;
-}
 
 /** The id for `pulumi import`; undefined for resources that the next up can create again without a conflict. */
 function importId({ type, inputs }: PendingOperation["resource"]): string | undefined {
   if (type.endsWith("Patch")) return undefined;
   if (type.startsWith("kubernetes:")) {
-    const { name, namespace } = inputs["metadata"] as ObjectMeta;
+    const { name, namespace } = inputs["metadata"] as Manifest["metadata"];
     return namespace === undefined ? name : `${namespace}/${name}`;
   }
   if (/:(User|Repository)$/.test(type)) return String(inputs["name"]);
@@ -46,15 +42,6 @@ function importsOf(pending: readonly PendingOperation[]): { nameTable: Record<st
   return { nameTable, resources };
 }
 
-/** Deletes an object of Kubernetes, if it was created. */
-async function deleteReplacement({ inputs }: PendingOperation["resource"]): Promise<void> {
-  const { apiVersion, kind, metadata } = inputs as { apiVersion: string; kind: string; metadata: ObjectMeta };
-  const { name, namespace } = metadata;
-  const collection = `${kind.toLowerCase().replace(/y$/, "ie")}s`;
-  const api = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  await deleteObject(`${api}${namespace === undefined ? "" : `/namespaces/${namespace}`}/${collection}/${name}`);
-}
-
 /**
  * Repairs the state after an `up` was killed: removes its lock, deletes what it was replacing, imports what it created without
  * recording it, and clears the other pending operations. Resolves with the operations that were pending.
@@ -63,7 +50,8 @@ export async function recoverState(stack: ProxiedStack): Promise<readonly Pendin
   await stack.pulumi("cancel", "--yes");
   const pending = await stack.pendingOperations();
   // Pulumi imports nothing that the state has already, and makes it again as soon as it is gone.
-  for (const { resource } of pending.filter(({ isReplacement }) => isReplacement)) await deleteReplacement(resource);
+  for (const { resource } of pending.filter(({ isReplacement }) => isReplacement))
+    await deleteObject(objectPath(resource.inputs as unknown as Manifest));
   const imports = importsOf(pending.filter(({ isReplacement }) => !isReplacement));
   if (pending.some(({ resource }) => resource.type.endsWith(":Deployment"))) await deploymentReady(stack.name);
   if (imports.resources.length > 0) {

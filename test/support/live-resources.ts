@@ -5,6 +5,7 @@ import { awsSession } from "../local/pulumi/aws/session.ts";
 import { awsTypes } from "../local/pulumi/aws/types.ts";
 import type { LiveResource, ResourceType } from "../local/pulumi/resource-type.ts";
 import { plainProperties, type Properties } from "../local/pulumi/values.ts";
+import { collectionPath, objectPath, type Manifest } from "./object-path.ts";
 import type { Program } from "./program.ts";
 
 /** A resource that exists in the local cloud. */
@@ -62,13 +63,11 @@ async function createInAws(type: string, inputs: Properties): Promise<Created> {
 
 /** Creates an object as the field manager of Pulumi's provider. */
 async function createInCluster(admin: Kube, body: Properties): Promise<Created> {
-  const { apiVersion, kind, metadata } = body as { apiVersion: string; kind: string; metadata: Record<string, string> };
-  const group = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  const scope = metadata["namespace"] === undefined ? "" : `/namespaces/${metadata["namespace"]}`;
-  const path = `${group}${scope}/${`${kind.toLowerCase()}s`.replace(/ys$/, "ies")}`;
-  const outputs = await admin<Properties>({ method: "POST", path: `${path}?fieldManager=pulumi-kubernetes`, body });
+  const manifest = body as unknown as Manifest;
+  const path = `${collectionPath(manifest)}?fieldManager=pulumi-kubernetes`;
+  const outputs = await admin<Properties>({ method: "POST", path, body });
   return {
     outputs,
-    remove: async () => undefinedIfNotFound(admin({ method: "DELETE", path: `${path}/${String(metadata["name"])}` })),
+    remove: async () => undefinedIfNotFound(admin({ method: "DELETE", path: objectPath(manifest) })),
   };
 }
