@@ -6,7 +6,7 @@ import type { ServiceAccount } from "../resources/service-account.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 import { Projections, type CachedAccount, type CachedNamespace, type CachedSecret } from "./cached-objects.ts";
 import { Owners } from "./owners.ts";
-import { Store } from "./store.ts";
+import { Store, type CachedObject } from "./store.ts";
 import { keptNext, type Deployment } from "./successor.ts";
 import { watchTargetsOf, type Stores, type WatchTarget } from "./watch-targets.ts";
 
@@ -52,25 +52,19 @@ export class ClusterCache implements Stores {
       project: (object) => projections.namespace(object),
       ...callbacks,
     });
-    this.secrets = new Map(
-      config.secretNames.map((name) => [
-        name,
-        new Store({
-          keyOf: namespaceOf,
-          project: (object: PartialObjectMetadata) => projections.secret(name, object),
-          ...callbacks,
-        }),
-      ]),
+    const storesOf = <T extends CachedObject, O extends KubeObject>(
+      names: readonly string[],
+      project: (name: string, object: O) => T,
+    ): ReadonlyMap<string, Store<T, O>> => {
+      const storeOf = (name: string): Store<T, O> =>
+        new Store({ keyOf: namespaceOf, project: (object) => project(name, object), ...callbacks });
+      return new Map(names.map((name) => [name, storeOf(name)]));
+    };
+    this.secrets = storesOf(config.secretNames, (name, object: PartialObjectMetadata) =>
+      projections.secret(name, object),
     );
-    this.accounts = new Map(
-      config.serviceAccounts.map((name) => [
-        name,
-        new Store({
-          keyOf: namespaceOf,
-          project: (object) => projections.account(object as ServiceAccount & KubeObject),
-          ...callbacks,
-        }),
-      ]),
+    this.accounts = storesOf(config.serviceAccounts, (_, object: KubeObject) =>
+      projections.account(object as ServiceAccount & KubeObject),
     );
     this.owners = new Owners(config, onOwners);
     this.watchTargets = watchTargetsOf(config, this, this.owners, (object) =>

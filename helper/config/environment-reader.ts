@@ -28,6 +28,12 @@ export const commaSeparated =
     return parsed.includes(undefined) ? undefined : (parsed as T[]);
   };
 
+/** The same of a list that must not be empty. */
+export const atLeastOne =
+  <T>(parse: Parse<T>): Parse<readonly T[]> =>
+  (value) =>
+    /^,*$/.test(value) ? undefined : commaSeparated(parse)(value);
+
 /** Reads variables one by one and collects the mistakes. Its user calls `throwMistakes` before anyone sees a value. */
 export class EnvironmentReader {
   readonly #env: Environment;

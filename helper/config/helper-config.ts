@@ -13,7 +13,14 @@ import {
 } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
 import { readAwsConnection, type AwsConnection } from "./aws-connection.ts";
-import { EnvironmentReader, commaSeparated, matching, oneOf, type Environment } from "./environment-reader.ts";
+import {
+  EnvironmentReader,
+  atLeastOne,
+  commaSeparated,
+  matching,
+  oneOf,
+  type Environment,
+} from "./environment-reader.ts";
 import { readIdentity, type IdentityConfig } from "./identity.ts";
 import { tokenRequests, type Registry, type RegistryConfig, type TokenRequest } from "./token-requests.ts";
 
@@ -75,7 +82,7 @@ export function readConfig(env: Environment): HelperConfig {
     serviceAccounts: reader.read(
       "ECR_HELPER_SERVICE_ACCOUNTS",
       "names of service accounts, comma-separated",
-      parseAccounts,
+      atLeastOne(matching(objectName)),
     ),
     pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
     template: reader.read("ECR_HELPER_TEMPLATE", "the hash of the pod's template", matching(labelValue)),
@@ -102,16 +109,10 @@ function readRegistries(reader: EnvironmentReader): RegistryConfig {
   const optionalHost = (value: string): string | undefined =>
     value === "" || hostWithOptionalPort.test(value) ? value : undefined;
   return {
-    registries: reader.read("ECR_HELPER_REGISTRIES", hosts, parseRegistries),
+    registries: reader.read("ECR_HELPER_REGISTRIES", hosts, atLeastOne(parseRegistry)),
     registryHost: reader.read("ECR_HELPER_REGISTRY_HOST", "empty, HOST or HOST:PORT", optionalHost) || undefined,
   };
 }
-
-const parseAccounts = (value: string): readonly string[] | undefined =>
-  /^,*$/.test(value) ? undefined : commaSeparated(matching(objectName))(value);
-
-const parseRegistries = (value: string): readonly Registry[] | undefined =>
-  /^,*$/.test(value) ? undefined : commaSeparated(parseRegistry)(value);
 
 function parseRegistry(host: string): Registry | undefined {
   const region = parseRegistryHost(host)?.region;

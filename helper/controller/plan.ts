@@ -6,7 +6,7 @@ import type { ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
 import { hasOwners } from "../resources/owners.ts";
 import { desiredSecrets, maxSecretBytes } from "../resources/secrets.ts";
-import { noEntries, serviceAccountPatch, type Entries } from "../resources/service-account.ts";
+import { serviceAccountPatch, type Entries } from "../resources/service-account.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 
 interface ActionBase {
@@ -87,7 +87,7 @@ export class Planner {
       }
       return seen?.isOwned === true ? ({ kind: "removeSecret", object, seen } as const) : undefined;
     });
-    const accounts = this.#planAccounts(namespace, desired, last);
+    const accounts = kind === "build" ? this.#planAccounts(namespace, desired, last) : this.#planReleases(namespace);
     return [...secrets, ...accounts].filter((action) => action !== undefined);
   }
 
@@ -108,18 +108,21 @@ export class Planner {
   }
 
   #planAccounts(namespace: string, desired: Desired, last: LastConverged | undefined): (Action | undefined)[] {
-    const isBuild = this.#cache.kindOf(namespace) === "build";
-    const entries = isBuild ? this.#entriesFor(namespace, desired) : noEntries;
+    const entries = this.#entriesFor(namespace, desired);
     return this.objects.accounts.map((object) => {
-      const seen = this.#cache.accounts.get(object.name)?.get(namespace);
-      if (!isBuild) return seen?.hasOwnEntries === true ? { kind: "releaseAccount", object } : undefined;
-      const fault = this.#accountFault(seen, entries);
+      const fault = this.#accountFault(this.#cache.accounts.get(object.name)?.get(namespace), entries);
       if (fault === undefined) return undefined;
       const hadConverged = last?.objects.includes(object) === true;
       // After a change of the owners every account lacks one.
       const isDrift = hadConverged && (fault !== lostOwner || last.desired === desired);
       return { kind: "applyAccount", object, entries, drift: isDrift ? fault : undefined };
     });
+  }
+
+  #planReleases(namespace: string): Action[] {
+    return this.objects.accounts
+      .filter(({ name }) => this.#cache.accounts.get(name)?.get(namespace)?.hasOwnEntries === true)
+      .map((object) => ({ kind: "releaseAccount", object }));
   }
 
   /** The entries of a service account: those secrets that exist, or are about to. */
