@@ -4,7 +4,7 @@ import { shouldLog } from "../runtime/backoff.ts";
 import { errorMessage } from "../shared/messages.ts";
 import { takenLease } from "./handover.ts";
 import { LeaseClient, type ElectionDependencies } from "./lease-client.ts";
-import { leaseTimes, microTime, releaseTimeout, type LeaseRecord } from "./lease.ts";
+import { leaseTimes, microTime, releaseTimeout, unknownHolder, type LeaseRecord } from "./lease.ts";
 import { Term, type Moment } from "./term.ts";
 
 /** How a helper competes, asked at each step. */
@@ -139,8 +139,10 @@ export class Elector {
     if (!this.#lease.isKnown) return Infinity;
     const { record } = this.#lease;
     if (record === undefined) return 0;
-    // Where somebody deleted the Lease, another helper may have taken it before, which this one was too late to see.
-    const holder = this.#lease.exists ? record.holder : "unknown";
+    const { holder } = record;
+    // Where somebody deleted it, its holder puts it back, until it gives up.
+    if (!this.#lease.exists)
+      return holder === unknownHolder ? 0 : Math.max(0, leaseTimes.renewDeadline - this.#lease.sinceRenewal());
     if (holder === this.#config.pod) return 0;
     const valid = holder === "" ? 0 : leaseTimes.duration;
     const isFirstChoice = isPrepared && record.template === this.#config.template;
@@ -150,7 +152,8 @@ export class Elector {
   async #take(signal: AbortSignal): Promise<Term | undefined> {
     const { clock } = this.#dependencies;
     const sent: Moment = { now: clock.now(), uptime: clock.uptime() };
-    const { record } = this.#lease;
+    const { record, exists } = this.#lease;
+    if (record !== undefined && !exists) return void (await this.#lease.restore(record, signal));
     const isGiven = record?.holder === this.#config.pod;
     const taken = takenLease(this.#config, record, microTime(sent.now));
     if (!(await this.#lease.write(taken, signal))) return undefined;

@@ -12,7 +12,10 @@ import {
   leaseObject,
   leasePath,
   leaseTimes,
+  microTime,
   readLease,
+  unknownHolder,
+  unknownLease,
   type LeaseRecord,
   type LeaseVersion,
 } from "./lease.ts";
@@ -35,6 +38,9 @@ const requestTimeout = leaseTimes.renewDeadline / 4;
 
 /** A write is not tried again at once after so many in a row that somebody else was faster than. */
 const maxConflicts = 5;
+
+/** Whether the API server refused a write without a version because the object exists. */
+const isOfWhatExists = (error: unknown): boolean => error instanceof KubeError && error.status === 422;
 
 /** The Lease as this helper knows it. */
 export class LeaseClient {
@@ -112,8 +118,9 @@ export class LeaseClient {
       this.#conflicts = 0;
       return true;
     } catch (error) {
-      // 422 is the answer to a write without a version of what exists.
-      const isLate = isConflict(error) || (version === undefined && error instanceof KubeError && error.status === 422);
+      const isLate = isConflict(error) || (version === undefined && isOfWhatExists(error));
+      // Another one may have created it: it may be gone again before this one has seen it.
+      if (isLate || !(error instanceof KubeError)) this.#record ??= unknownLease;
       if (!isLate || ++this.#conflicts % maxConflicts === 0) throw error;
       const before = this.#latestVersion;
       const found = await undefinedIfNotFound(
@@ -123,6 +130,17 @@ export class LeaseClient {
       else this.#observeRead(found, before);
       return false;
     }
+  }
+
+  /**
+   * Puts back what a Lease said before somebody deleted it, but as held by nobody that is known, and valid as after a renewal: while
+   * this helper did not see it, another one may have taken it, and it may have been deleted again. Rejects as `write` does.
+   */
+  async restore(record: LeaseRecord, signal: AbortSignal): Promise<void> {
+    const { holder, cleaner } = record;
+    const now = microTime(this.#dependencies.clock.now());
+    const restored = { ...record, holder: unknownHolder, candidate: "", written: "", renewedAt: now };
+    await this.write({ ...restored, cleaner: holder === cleaner ? "" : cleaner }, signal);
   }
 
   /** Calls `listener` after each change, until the returned function is called. */

@@ -42,6 +42,21 @@ export interface LeaseRecord {
   readonly transitions: number;
 }
 
+/** The holder of a Lease that was put back: nobody can tell which helper held it last. */
+export const unknownHolder = "unknown";
+
+/** What a helper knows of a Lease that it has never seen, and that may have been created and deleted meanwhile. */
+export const unknownLease: LeaseRecord = {
+  holder: unknownHolder,
+  template: "",
+  candidate: "",
+  cleaner: "",
+  written: "",
+  acquiredAt: "",
+  renewedAt: "",
+  transitions: 0,
+};
+
 const templateKey = `${annotationPrefix}template`;
 const candidateKey = `${annotationPrefix}candidate`;
 const cleanerKey = `${annotationPrefix}cleaner`;
