@@ -49,6 +49,9 @@ const policiesAndBindings = (what: string): string[] => [
   ...ofPolicies(what, "ValidatingAdmissionPolicyBinding"),
 ];
 
+const podPolicyAndBinding = (what: string): string[] =>
+  ["", "Binding"].map((type) => `${what} MutatingAdmissionPolicy${type} ecr-helper-pods`);
+
 /** Applied one after the other and kept. Keys that change the same resources are changed together. */
 const changes: readonly Change[] = [
   {
@@ -72,8 +75,10 @@ const changes: readonly Change[] = [
       'resources=["limits.cpu=1"]',
       "runAsUser=1000660000",
       "rolloutTimeout=240",
+      "podAdmission=v1beta1",
     ],
     changes: [
+      ...podPolicyAndBinding("created"),
       ...onlyThePod,
       ...policies("updated"),
       "updated NetworkPolicy ecr-helper",
@@ -106,6 +111,7 @@ const changes: readonly Change[] = [
   {
     settings: ["pullSecret=pulls", 'serviceAccounts=["default"]'],
     changes: [
+      "updated MutatingAdmissionPolicy ecr-helper-pods",
       ...onlyThePod,
       ...otherRights,
       ...policies("updated"),
@@ -123,8 +129,10 @@ const changes: readonly Change[] = [
       'repositoryPrincipals=["*"]',
       "forceDelete=false",
       "admissionPolicy=false",
+      "podAdmission=none",
     ],
     changes: [
+      ...podPolicyAndBinding("deleted"),
       ...policiesAndBindings("deleted"),
       `updated Policy ${stack}`,
       `updated Repository ${stack}`,
