@@ -81,8 +81,8 @@ export class Accounts {
       const kept = this.#items.in(namespace);
       if (found !== undefined && !named.has(name) && !kept.has(name) && kept.size >= maxUnnamedAccounts + named.size)
         throw new Error(
-          `service account ${name} is one more than ${String(maxUnnamedAccounts)} that serviceAccounts or ` +
-            "serviceAccountSelector includes there: the helper leaves it alone",
+          `service account ${name} is one too many: the helper serves ${String(maxUnnamedAccounts)} of a namespace that ` +
+            "serviceAccounts does not name",
         );
       return found;
     };
