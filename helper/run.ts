@@ -187,7 +187,7 @@ class Helper {
   #onInvalid(namespace: string, error: unknown): void {
     const level = this.#invalid.has(namespace) ? "debug" : "error";
     this.#invalid.add(namespace);
-    const text = `an object in namespace ${namespace} is not understood: ${errorMessage(error)}`;
+    const text = `an object in namespace ${namespace} is left alone: ${errorMessage(error)}`;
     this.#log(level, text, { namespace });
   }
 }

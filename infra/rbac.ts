@@ -6,6 +6,7 @@ import { Role } from "@pulumi/kubernetes/rbac/v1/role.js";
 import { RoleBinding } from "@pulumi/kubernetes/rbac/v1/roleBinding.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
+import { includesUnnamed, namedAccounts, type AccountRules } from "../helper/shared/account-rules.ts";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
 import { ownerNames } from "../helper/shared/ownership.ts";
 
@@ -29,8 +30,7 @@ export interface RbacArgs {
   readonly pullSecret: string;
   /** Whether the helper also keeps the builds' logins in its own namespace, beside its pull secret. */
   readonly keepsLogins: boolean;
-  /** Names of the builds' service accounts. */
-  readonly serviceAccounts: readonly string[];
+  readonly accountRules: AccountRules;
   /** What the names of all objects come from, in the configuration. */
   readonly objects: readonly string[];
 }
@@ -48,6 +48,23 @@ const rule = (resource: string, resourceNames: pulumi.Input<string[]>, verbs: st
   resourceNames,
   verbs,
 });
+
+/**
+ * RBAC has no narrower right for service accounts that are included by pattern or selector. The helper neither creates nor deletes one
+ * of these, so that both stay restricted to names.
+ */
+function keepAccounts(rules: AccountRules): PolicyRule[] {
+  const named = namedAccounts(rules);
+  if (!includesUnnamed(rules)) return [rule("serviceaccounts", named, ["get", ...keepVerbs])];
+  const extendAll = { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["get", "list", "watch", "patch"] };
+  return [extendAll, ...(named.length === 0 ? [] : [rule("serviceaccounts", named, ["create", "delete"])])];
+}
+
+/** The part that service accounts have in the name of a role: other patterns, or another selector, need no other rights. */
+export const accountNames = (rules: AccountRules): string[] => [
+  ...namedAccounts(rules),
+  ...(includesUnnamed(rules) ? ["*"] : []),
+];
 
 // Events use generateName, so resourceNames cannot restrict them.
 const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
@@ -92,14 +109,11 @@ export class Rbac extends pulumi.ComponentResource {
   constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
     [this.#name, this.#args] = [name, args];
-    const { pullSecret, serviceAccounts, namespaceRules, ownNamespace } = args;
+    const { pullSecret, namespaceRules, ownNamespace } = args;
     this.marker = `${args.name}-stack`;
     this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
     [this.#roleName, this.#resourceName] = [roleName(args.name, args.objects), roleName(name, args.objects)];
-    const keepObjects = [
-      rule("secrets", this.#secrets, keepSecretVerbs),
-      rule("serviceaccounts", [...serviceAccounts], ["get", ...keepVerbs]),
-    ];
+    const keepObjects = [rule("secrets", this.#secrets, keepSecretVerbs), ...keepAccounts(args.accountRules)];
 
     const [first, second] = ownerNames({ owner: args.name });
     this.owner = this.#owner(name, first);

@@ -20,7 +20,7 @@ import { FirstPull } from "./first-pull.ts";
 import { networkPolicySpec } from "./network-policy.ts";
 import { accessKeyCredentials, namespaceAnnotations, podCredentials, type PodCredentials } from "./pod-credentials.ts";
 import { podLabels, podTemplate, type HelperArgs, type PodArgs } from "./pod.ts";
-import { Rbac } from "./rbac.ts";
+import { accountNames, Rbac } from "./rbac.ts";
 import type { RegistryLogin } from "./registry-login.ts";
 
 /** Arguments of Workload. */
@@ -109,16 +109,16 @@ export class Workload extends pulumi.ComponentResource {
 
   #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
-    const { basicAuthSecret, registries, pullSecret, serviceAccounts } = config;
+    const { basicAuthSecret, registries, pullSecret } = config;
     const keepsLogins = config.pushRole !== undefined;
-    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...serviceAccounts];
+    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...accountNames(config)];
     const args = {
       ...keptObjects,
       ownNamespace: config.namespace,
       namespace: this.namespace,
       deployment: app,
       keepsLogins,
-      serviceAccounts,
+      accountRules: config,
       objects: [...names, ...(keepsLogins ? ["logins"] : [])],
     };
     return new Rbac(this.#name, args, this.#childOptions);

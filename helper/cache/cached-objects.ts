@@ -6,6 +6,7 @@ import { isOwnerReference, ownerUids } from "../resources/owners.ts";
 import { exampleSecrets } from "../resources/secrets.ts";
 import { hasOwnEntries, projectAccount, type ServiceAccount } from "../resources/service-account.ts";
 import { asArray } from "../runtime/shape.ts";
+import { createAccountMatcher } from "../shared/account-rules.ts";
 import { createMatcher } from "../shared/namespace-rules.ts";
 import { annotations, isOwn } from "../shared/ownership.ts";
 import { createIntern } from "./intern.ts";
@@ -23,6 +24,8 @@ export interface CachedSecret extends CachedObject, Ownership {
 
 /** A service account, reduced by `projectAccount`. */
 export interface CachedAccount extends CachedObject {
+  /** Whether the stack's rules include it, by name or labels. */
+  readonly isIncluded: boolean;
   /** The uids of the stack's owners among its references; undefined for an account that the helper did not create. */
   readonly owners: string | undefined;
   /** Whether the helper created it or added entries to it. */
@@ -48,6 +51,7 @@ const revisionPattern = /^[0-9a-f]{16}$/;
 export class Projections {
   readonly #config: HelperConfig;
   readonly #isBuild: ReturnType<typeof createMatcher>;
+  readonly #isIncluded: ReturnType<typeof createAccountMatcher>;
   /** The fields that the helper applies, by the secret's name. */
   readonly #fields: ReadonlyMap<string, Fields>;
   readonly #internText = createIntern<string>();
@@ -55,7 +59,7 @@ export class Projections {
 
   constructor(config: HelperConfig) {
     this.#config = config;
-    this.#isBuild = createMatcher(config);
+    [this.#isBuild, this.#isIncluded] = [createMatcher(config), createAccountMatcher(config)];
     this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldsOf(secret)]));
   }
 
@@ -93,12 +97,15 @@ export class Projections {
     return asArray(metadata.ownerReferences).every(isOwner) ? found : { ...found, isShared: true };
   }
 
-  account(object: ServiceAccount & KubeObject): CachedAccount {
-    const { uid, labels, ownerReferences } = object.metadata;
-    const isOwned = isOwn(this.#config, labels);
+  /** Undefined for a service account that is not included and has nothing of the helper's. */
+  account(object: ServiceAccount & KubeObject): CachedAccount | undefined {
+    const { name, uid, labels, ownerReferences } = object.metadata;
+    const [isIncluded, isOwned] = [this.#isIncluded(name, labels), isOwn(this.#config, labels)];
+    if (!isIncluded && !hasOwnEntries(this.#config, object)) return undefined;
     return {
       uid,
       version: versionOf(object),
+      isIncluded,
       owners: isOwned ? this.#internText(ownerUids(this.#config, ownerReferences)) : undefined,
       hasOwnEntries: hasOwnEntries(this.#config, object),
       account: this.#internAccount(projectAccount(this.#config, object)),

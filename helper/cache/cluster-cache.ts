@@ -2,11 +2,11 @@
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
 import type { KubeObject, ObjectMeta, PartialObjectMetadata } from "../kube/types.ts";
-import type { ServiceAccount } from "../resources/service-account.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
-import { Projections, type CachedAccount, type CachedNamespace, type CachedSecret } from "./cached-objects.ts";
+import { Accounts } from "./accounts.ts";
+import { Projections, type CachedNamespace, type CachedSecret } from "./cached-objects.ts";
 import { Owners } from "./owners.ts";
-import { Store, type CachedObject } from "./store.ts";
+import { Store } from "./store.ts";
 import { keptNext, type Deployment } from "./successor.ts";
 import { watchTargetsOf, type Stores, type WatchTarget } from "./watch-targets.ts";
 
@@ -17,7 +17,7 @@ export type NamespaceKind = "build" | "own" | "none" | "gone";
 export class ClusterCache implements Stores {
   readonly namespaces: Store<CachedNamespace, PartialObjectMetadata>;
   readonly secrets: ReadonlyMap<string, Store<CachedSecret, PartialObjectMetadata>>;
-  readonly accounts: ReadonlyMap<string, Store<CachedAccount>>;
+  readonly accounts: Accounts;
   readonly owners: Owners;
   /** The collections that fill this cache when they are watched. */
   readonly watchTargets: readonly WatchTarget[];
@@ -52,20 +52,10 @@ export class ClusterCache implements Stores {
       project: (object) => projections.namespace(object),
       ...callbacks,
     });
-    const storesOf = <T extends CachedObject, O extends KubeObject>(
-      names: readonly string[],
-      project: (name: string, object: O) => T,
-    ): ReadonlyMap<string, Store<T, O>> => {
-      const storeOf = (name: string): Store<T, O> =>
-        new Store({ keyOf: namespaceOf, project: (object) => project(name, object), ...callbacks });
-      return new Map(names.map((name) => [name, storeOf(name)]));
-    };
-    this.secrets = storesOf(config.secretNames, (name, object: PartialObjectMetadata) =>
-      projections.secret(name, object),
-    );
-    this.accounts = storesOf(config.serviceAccounts, (_, object: KubeObject) =>
-      projections.account(object as ServiceAccount & KubeObject),
-    );
+    const secretsOf = (name: string): Store<CachedSecret, PartialObjectMetadata> =>
+      new Store({ keyOf: namespaceOf, project: (object) => projections.secret(name, object), ...callbacks });
+    this.secrets = new Map(config.secretNames.map((name) => [name, secretsOf(name)]));
+    this.accounts = new Accounts(config, (object) => projections.account(object), callbacks);
     this.owners = new Owners(config, onOwners);
     this.watchTargets = watchTargetsOf(config, this, this.owners, (object) =>
       this.#observeDeployment(object as KubeObject & Deployment),
@@ -88,9 +78,12 @@ export class ClusterCache implements Stores {
     return [...known].filter((namespace) => ["build", "own"].includes(this.kindOf(namespace)));
   }
 
-  /** The namespaces in which any secret or service account of a managed name exists, whoever made it. */
+  /** The namespaces in which any secret or service account exists that the cache keeps, whoever made it. */
   namespacesWithObjects(): Set<string> {
-    return new Set([...this.accounts.values(), ...this.secrets.values()].flatMap((store) => [...store.keys()]));
+    return new Set([
+      ...this.accounts.namespaces(),
+      ...[...this.secrets.values()].flatMap((store) => [...store.keys()]),
+    ]);
   }
 
   /** All of both: the namespaces that may need work. */
@@ -100,8 +93,8 @@ export class ClusterCache implements Stores {
 
   /** Whether a managed object exists in a namespace, whoever made it. */
   exists(namespace: string, { kind, name }: ObjectRef): boolean {
-    const stores = kind === "Secret" ? this.secrets : this.accounts;
-    return stores.get(name)?.get(namespace) !== undefined;
+    const found = kind === "Secret" ? this.secrets.get(name)?.get(namespace) : this.accounts.get(namespace, name);
+    return found !== undefined;
   }
 
   /** What the cache would keep of a secret, without keeping it. */

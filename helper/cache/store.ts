@@ -10,11 +10,19 @@ export interface CachedObject {
   readonly version: number;
 }
 
+/** Where a store keeps its items. */
+export interface Items<T> {
+  get(key: string): T | undefined;
+  set(key: string, item: T): void;
+  delete(key: string): void;
+  keys(): Iterable<string>;
+}
+
 interface StoreOptions<T, O> {
   /** The key of an object: its namespace, or the name of a namespace itself. */
   readonly keyOf: (metadata: ObjectMeta) => string;
-  /** Reduces an object to what is kept of it. May throw. */
-  readonly project: (object: O) => T;
+  /** Reduces an object to what is kept of it; undefined where it is not kept, as if there were none. May throw. */
+  readonly project: (object: O) => T | undefined;
   /** Called with the key of each item that appears, disappears, or changes in more than its version. */
   readonly onChange: (key: string) => void;
   /** Called with the key of an object on which `project` throws. The item stays as it was, and all other items are unaffected. */
@@ -23,13 +31,14 @@ interface StoreOptions<T, O> {
 
 /** Keeps an item T for each object O, by key. */
 export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
-  readonly #items = new Map<string, T>();
+  readonly #items: Items<T>;
   readonly #options: StoreOptions<T, O>;
   /** The highest resourceVersion that any watch has delivered. */
   #latestVersion = 0;
 
-  constructor(options: StoreOptions<T, O>) {
-    this.#options = options;
+  /** Stores of several watches can share their `items`. */
+  constructor(options: StoreOptions<T, O>, items: Items<T> = new Map<string, T>()) {
+    [this.#options, this.#items] = [options, items];
   }
 
   get(key: string): T | undefined {
@@ -62,30 +71,27 @@ export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
       },
       delete: (object) => this.#delete(this.#options.keyOf(object.metadata), versionOf(object)),
       listed: (uids, version) => {
-        for (const [key, { uid }] of [...this.#items]) if (covers(key) && !uids.has(uid)) this.#delete(key, version);
+        for (const key of [...this.#items.keys()])
+          if (covers(key) && !uids.has(this.#items.get(key)?.uid ?? "")) this.#delete(key, version);
       },
     };
   }
 
   #set(object: O): void {
-    const { keyOf, onChange } = this.#options;
+    const { keyOf, project, onInvalid, onChange } = this.#options;
     const key = keyOf(object.metadata);
     const known = this.#items.get(key);
     if (known !== undefined && known.version >= versionOf(object)) return;
-    const found = this.#project(key, object);
-    if (found === undefined) return;
-    this.#items.set(key, found);
-    // The event of an own write brings what `assumeWritten` has stored already, and must not cause more work.
-    if (known === undefined || !isUnchanged(known, found)) onChange(key);
-  }
-
-  #project(key: string, object: O): T | undefined {
+    let found: T | undefined;
     try {
-      return this.#options.project(object);
+      found = project(object);
     } catch (error) {
-      this.#options.onInvalid(key, error);
-      return undefined;
+      return void onInvalid(key, error);
     }
+    if (found === undefined) this.#items.delete(key);
+    else this.#items.set(key, found);
+    // The event of an own write brings what `assumeWritten` has stored already, and must not cause more work.
+    if (!isUnchanged(known, found)) onChange(key);
   }
 
   #delete(key: string, version: number): void {
@@ -97,9 +103,11 @@ export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
   }
 }
 
-/** Whether two items are equal except for their versions. */
-const isUnchanged = <T extends CachedObject>(one: T, other: T): boolean =>
-  Object.entries(one).every(([key, value]) => key === "version" || other[key as keyof T] === value);
+/** Whether two items are equal except for their versions, or there is none of both. */
+const isUnchanged = <T extends CachedObject>(one: T | undefined, other: T | undefined): boolean =>
+  one === undefined || other === undefined
+    ? one === other
+    : Object.entries(one).every(([key, value]) => key === "version" || other[key as keyof T] === value);
 
 /** An object's resourceVersion, as the number that a `CachedObject` keeps. */
 export const versionOf = ({ metadata }: KubeObject): number => Number(metadata.resourceVersion);

@@ -1,10 +1,11 @@
-// The collections that the helper watches. Its rights name single objects, so it lists and watches by name as well.
+// The collections that the helper watches. Its rights name single objects where they can, so it lists and watches by name as well.
 import type { HelperConfig } from "../config/helper-config.ts";
 import { nameSelector } from "../kube/object-ref.ts";
 import type { Sink } from "../kube/reflector.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
-import type { CachedAccount, CachedNamespace, CachedSecret } from "./cached-objects.ts";
+import type { Accounts } from "./accounts.ts";
+import type { CachedNamespace, CachedSecret } from "./cached-objects.ts";
 import { ownerKind, ownerNames } from "../shared/ownership.ts";
 import type { Owners } from "./owners.ts";
 import type { Store } from "./store.ts";
@@ -29,8 +30,7 @@ export interface Stores {
   readonly namespaces: Store<CachedNamespace, PartialObjectMetadata>;
   /** By the secret's name. */
   readonly secrets: ReadonlyMap<string, Store<CachedSecret, PartialObjectMetadata>>;
-  /** By the service account's name. */
-  readonly accounts: ReadonlyMap<string, Store<CachedAccount>>;
+  readonly accounts: Accounts;
 }
 
 /** Everything to watch: cluster-wide for rules with patterns or a selector, otherwise namespace by namespace. */
@@ -72,7 +72,7 @@ function watchStaticNamespaces(config: HelperConfig, stores: Stores): WatchTarge
 /** The secrets and service accounts of a namespace, or of all when undefined. */
 const watchObjects = (config: HelperConfig, stores: Stores, namespace: string | undefined): WatchTarget[] => [
   ...watchSecrets(stores, config.secretNames, namespace),
-  ...[...stores.accounts].map(([name, store]) => watchAccount(name, store, namespace)),
+  ...watchAccounts(stores, namespace),
 ];
 
 const watchSecrets = ({ secrets }: Stores, names: readonly string[], namespace: string | undefined): WatchTarget[] =>
@@ -83,10 +83,13 @@ const watchSecrets = ({ secrets }: Stores, names: readonly string[], namespace: 
     return { path, metadataOnly: true, sink: store.sink(isIn(namespace)), namespace };
   });
 
-function watchAccount(name: string, store: Store<CachedAccount>, namespace: string | undefined): WatchTarget {
-  const path = pathOf("serviceaccounts", name, namespace);
-  return { path, metadataOnly: false, sink: store.sink(isIn(namespace)), namespace };
-}
+const watchAccounts = ({ accounts }: Stores, namespace: string | undefined): WatchTarget[] =>
+  accounts.watches(namespace).map(({ name, sink }) => ({
+    path: pathOf("serviceaccounts", name, namespace),
+    metadataOnly: false,
+    sink,
+    namespace,
+  }));
 
 /**
  * The helper watches its own Deployment, because it has to remove what its successor will not keep as soon as it sees the new
@@ -102,8 +105,11 @@ const isIn =
   (key: string): boolean =>
     namespace === undefined || key === namespace;
 
-/** Objects of one name, in one namespace or in all. Rights that are granted by name allow to list and watch nothing else. */
-function pathOf(resource: string, name: string, namespace: string | undefined): string {
+/**
+ * Objects of one name, or of all where it is undefined, in one namespace or in all. Rights that are granted by name allow to list and
+ * watch nothing else.
+ */
+function pathOf(resource: string, name: string | undefined, namespace: string | undefined): string {
   const core = namespace === undefined ? "/api/v1" : `/api/v1/namespaces/${namespace}`;
-  return `${core}/${resource}?${nameSelector(name)}`;
+  return `${core}/${resource}${name === undefined ? "" : `?${nameSelector(name)}`}`;
 }

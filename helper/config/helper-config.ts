@@ -1,7 +1,9 @@
 // The helper's configuration: the environment, read once, validated as a whole, frozen.
+import type { AccountRules } from "../shared/account-rules.ts";
 import type { HelperVariable } from "../shared/environment.ts";
 import { formats, levels, type Format, type Level } from "../shared/log-options.ts";
 import {
+  accountPattern,
   hostWithOptionalPort,
   basicAuthNames,
   labelValue,
@@ -32,7 +34,7 @@ interface SecretConfig {
 }
 
 /** Everything that the stack tells its helper. */
-export interface HelperConfig extends NamespaceRules, RegistryConfig, SecretConfig, IdentityConfig {
+export interface HelperConfig extends NamespaceRules, AccountRules, RegistryConfig, SecretConfig, IdentityConfig {
   /** Names of all secrets that are kept in a build namespace. */
   readonly secretNames: readonly string[];
   /** Names of those that are kept in the helper's own namespace: every token is in one, so that the next helper finds it. */
@@ -40,8 +42,6 @@ export interface HelperConfig extends NamespaceRules, RegistryConfig, SecretConf
   /** The tokens to ask for, by the names that they have in the helper and its log. */
   readonly tokenRequests: ReadonlyMap<string, TokenRequest>;
   readonly awsConnection: AwsConnection;
-  /** Names of the service accounts of builds, one or more. */
-  readonly serviceAccounts: readonly string[];
   /** Name of the helper's own pod. */
   readonly pod: string;
   /** The hash of the template that the pod was made from: helpers of another one have another image or configuration. */
@@ -79,11 +79,7 @@ export function readConfig(env: Environment): HelperConfig {
     ownSecretNames: [...(identity.pushRole === undefined ? [] : logins), secrets.pullSecret],
     tokenRequests: tokenRequests(registries, [...secrets.basicAuthSecrets.keys()], identity.pushRole),
     awsConnection: readAwsConnection(reader, env),
-    serviceAccounts: reader.read(
-      "ECR_HELPER_SERVICE_ACCOUNTS",
-      "names of service accounts, comma-separated",
-      atLeastOne(matching(objectName)),
-    ),
+    ...readAccountRules(reader),
     pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
     template: reader.read("ECR_HELPER_TEMPLATE", "the hash of the pod's template", matching(labelValue)),
     deployment: readObjectName(reader, "ECR_HELPER_DEPLOYMENT", "the helper's own Deployment"),
@@ -126,6 +122,14 @@ function readNamespaceRules(reader: EnvironmentReader): NamespaceRules {
     excludeNamespaces: reader.read("ECR_HELPER_EXCLUDE_NAMESPACES", names, commaSeparated(parseNames)),
     namespaceSelector: reader.read("ECR_HELPER_NAMESPACE_SELECTOR", "a label selector", validSelector),
     namespace: reader.read("ECR_HELPER_NAMESPACE", "the helper's own namespace", matching(namespaceName)),
+  };
+}
+
+function readAccountRules(reader: EnvironmentReader): AccountRules {
+  const names = "names or patterns of service accounts, comma-separated";
+  return {
+    serviceAccounts: reader.read("ECR_HELPER_SERVICE_ACCOUNTS", names, commaSeparated(matching(accountPattern))),
+    serviceAccountSelector: reader.read("ECR_HELPER_SERVICE_ACCOUNT_SELECTOR", "a label selector", validSelector),
   };
 }
 

@@ -10,9 +10,17 @@ import { maximumObjectRetry } from "../runtime/backoff.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
 import { ExpiryLog } from "./expiry-log.ts";
 import { FailureTracker } from "./failure-tracker.ts";
-import { Planner, type Action, type Desired, type LastConverged } from "./plan.ts";
+import type { Desired, LastConverged } from "./actions.ts";
+import { Planner, type Action } from "./plan.ts";
+import { perform } from "./perform.ts";
 import { WorkQueue } from "./work-queue.ts";
 import type { Outcome } from "./writer.ts";
+
+/**
+ * After so long, in milliseconds, a namespace with many service accounts that nobody named waits for all others. Whoever owns it can make
+ * any number, and keep the helper busy with each.
+ */
+const maxTurn = 2_000;
 
 /** Reconciles namespaces until the signal aborts. It starts with an empty queue and without tokens. */
 export class Controller {
@@ -110,13 +118,27 @@ export class Controller {
     this.#forgetIfRecreated(namespace);
     const isTarget = kind !== "none";
     if (!this.#canDecide(namespace, isTarget)) return;
-    const [desired, failed] = [this.#desired, new Set<ObjectRef>()];
-    for (const action of this.#planner.planNamespace(namespace, desired, this.#lastConverged.get(namespace))) {
-      if (!(await this.#attempt(namespace, action))) failed.add(action.object);
-    }
-    if (isTarget) this.#rememberConverged(namespace, desired, failed);
+    const [desired, last] = [this.#desired, this.#lastConverged.get(namespace)];
+    const failed = await this.#attemptAll(namespace, this.#planner.planNamespace(namespace, desired, last));
+    if (isTarget) this.#lastConverged.set(namespace, { objects: this.#planner.converged(namespace, failed), desired });
     if (!isTarget && failed.size === 0) this.#release(namespace);
     else this.#states.set(namespace, failed.size === 0 ? "synced" : "failing");
+    this.#failures.forgetGone(namespace, (object) => this.#planner.isKnown(namespace, object));
+  }
+
+  /** Performs actions in turn. Resolves to the objects that are not as desired now, as `formatRef` writes them. */
+  async #attemptAll(namespace: string, actions: readonly Action[]): Promise<Set<string>> {
+    const { clock } = this.#dependencies;
+    const [end, failed] = [clock.now() + maxTurn, new Set<string>()];
+    for (const [index, action] of actions.entries()) {
+      if (action.isUnnamed === true && clock.now() > end) {
+        for (const { object } of actions.slice(index)) failed.add(formatRef(object));
+        this.#queue.add(namespace, false);
+        break;
+      }
+      if (!(await this.#attempt(namespace, action))) failed.add(formatRef(action.object));
+    }
+    return failed;
   }
 
   /** Whether enough is known to decide about a namespace. If not, its state says why. */
@@ -135,27 +157,13 @@ export class Controller {
       return false;
     }
     try {
-      this.#recordSuccess(namespace, action, await this.#perform(namespace, action));
+      this.#recordSuccess(namespace, action, await perform(this.#dependencies.writer, namespace, action, this.#signal));
       return true;
     } catch (error) {
       if (this.#signal.aborted) return false;
       const next = this.#failures.failed(namespace, action.object, error);
       if (next !== undefined) this.#queue.addAfter(namespace, next);
       return false;
-    }
-  }
-
-  async #perform(namespace: string, action: Action): Promise<Outcome> {
-    const [{ writer }, signal] = [this.#dependencies, this.#signal];
-    switch (action.kind) {
-      case "writeSecret":
-        return writer.writeSecret(namespace, action.secret, action.seen, signal);
-      case "removeSecret":
-        return writer.removeSecret(namespace, action.object.name, action.seen, signal);
-      case "applyAccount":
-        return writer.applyAccount(namespace, action.object.name, action.entries, signal);
-      case "releaseAccount":
-        return writer.releaseAccount(namespace, action.object.name, signal);
     }
   }
 
@@ -169,26 +177,18 @@ export class Controller {
     else this.#failures.written(namespace, object);
   }
 
-  #rememberConverged(namespace: string, desired: Desired, failed: ReadonlySet<ObjectRef>): void {
-    const { all } = this.#planner.objects;
-    const converged = all.filter((object) => !failed.has(object) && this.#cache.exists(namespace, object));
-    // Nearly all of thousands of namespaces have converged completely: they share one list.
-    const objects = converged.length === all.length ? all : converged;
-    this.#lastConverged.set(namespace, { objects, desired });
-  }
-
   /** Forgets a namespace where the helper keeps nothing any more. */
   #release(namespace: string): void {
     this.#states.delete(namespace);
     this.#lastConverged.delete(namespace);
-    this.#failures.forgetUncontested(namespace, this.#planner.objects.all);
+    this.#failures.forgetUncontested(namespace);
   }
 
   /** Forgets a namespace that no longer exists. */
   #forget(namespace: string): void {
     this.#release(namespace);
     this.#uids.delete(namespace);
-    this.#failures.forget(namespace, this.#planner.objects.all);
+    this.#failures.forget(namespace);
   }
 
   /** A namespace that was deleted and created again starts without failures, even if no watch has shown its deletion. */

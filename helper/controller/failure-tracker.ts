@@ -8,6 +8,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/logger.ts";
 import { retryAfterOf } from "../runtime/retry-after.ts";
 import { errorMessage, formatSeconds } from "../shared/messages.ts";
+import { FailureRecords, type FailureRecord } from "./failure-records.ts";
 import { TerminalError } from "./terminal-errors.ts";
 
 /** Where the tracker reports, and where its delays come from. */
@@ -20,32 +21,18 @@ export interface FailureTrackerDependencies {
   readonly random: () => number;
 }
 
-class FailureRecord {
-  /** Failures in a row, all transient or all not. */
-  failures = 0;
-  /** Whether they were transient. */
-  isTransient = false;
-  /** How often the object was put back since it was last left alone for long. */
-  repairs = 0;
-  /** When it was last put back, in milliseconds since 1970. */
-  repairedAt = -Infinity;
-  /** The object is not written before this time, in milliseconds since 1970. */
-  notBefore = -Infinity;
-  /** The reason that was last logged as an error, which is not logged so again; "" when there was no failure. */
-  lastReported = "";
-}
-
 /** After so many repairs in a row an Event says that another program keeps changing the object. */
 const contestedThreshold = 3;
 /** A write conflict is reported as a failure only after so many in a row. */
 const conflictThreshold = 3;
 
+/** So many records of a namespace are kept for objects that do not exist any more. */
+const maxGoneRecords = 1_000;
+
 /** Remembers the failures of each object in each namespace until they are forgotten. */
 export class FailureTracker {
   readonly #dependencies: FailureTrackerDependencies;
-  readonly #records = new Map<string, FailureRecord>();
-  /** How many objects failed at their last attempt. */
-  #failing = 0;
+  readonly #records = new FailureRecords();
 
   constructor(dependencies: FailureTrackerDependencies) {
     this.#dependencies = dependencies;
@@ -53,26 +40,26 @@ export class FailureTracker {
 
   /** How much longer to leave an object alone, in milliseconds; 0 when it may be written. */
   remainingBackoff(namespace: string, object: ObjectRef): number {
-    const notBefore = this.#records.get(keyOf(namespace, object))?.notBefore ?? -Infinity;
+    const notBefore = this.#records.find(namespace, object)?.notBefore ?? -Infinity;
     return Math.max(0, notBefore - this.#dependencies.clock.now());
   }
 
   /** Call after an object was created or refreshed. */
   written(namespace: string, object: ObjectRef): void {
-    const record = this.#records.get(keyOf(namespace, object));
+    const record = this.#records.find(namespace, object);
     if (record !== undefined) this.#clearFailures(record);
   }
 
   /** Call after an object was removed from where it does not belong. If it keeps coming back, the delay grows. */
   removed(namespace: string, object: ObjectRef): void {
-    const record = this.#clearFailures(this.#recordOf(namespace, object));
+    const record = this.#clearFailures(this.#records.of(namespace, object));
     this.#backOff(record, record.repairs);
   }
 
   /** Call after an outside change was reverted; `drift` says what the change was. If it is repeated, the delay grows. */
   repaired(namespace: string, object: ObjectRef, drift: string): void {
     const { metrics, log, warn } = this.#dependencies;
-    const record = this.#clearFailures(this.#recordOf(namespace, object));
+    const record = this.#clearFailures(this.#records.of(namespace, object));
     this.#backOff(record, record.repairs + 1);
     metrics.drifted(object);
     const name = formatRef(object);
@@ -85,7 +72,7 @@ export class FailureTracker {
 
   /** Call after a write failed. Returns the wait before the next attempt, in milliseconds; undefined when a retry is no use. */
   failed(namespace: string, object: ObjectRef, error: unknown): number | undefined {
-    const record = this.#recordOf(namespace, object);
+    const record = this.#records.of(namespace, object);
     if (error instanceof TerminalError) {
       this.#failedForGood(namespace, object, record, error);
       return undefined;
@@ -103,28 +90,24 @@ export class FailureTracker {
     return wait;
   }
 
-  /** Forgets objects in a namespace where the helper keeps nothing, except those that others changed lately. */
-  forgetUncontested(namespace: string, objects: readonly ObjectRef[]): void {
-    const now = this.#dependencies.clock.now();
-    const isUncontested = (object: ObjectRef): boolean =>
-      now - (this.#records.get(keyOf(namespace, object))?.repairedAt ?? -Infinity) > contestMemory;
-    this.forget(namespace, objects.filter(isUncontested));
+  /** Forgets a namespace where the helper keeps nothing, except objects that others changed lately. */
+  forgetUncontested(namespace: string): void {
+    this.#records.forget(namespace, (record) => this.#isUncontested(record));
   }
 
-  /** Forgets objects of a namespace that no longer exists. */
-  forget(namespace: string, objects: readonly ObjectRef[]): void {
-    for (const object of objects) {
-      const key = keyOf(namespace, object);
-      if ((this.#records.get(key)?.failures ?? 0) > 0) this.#failing--;
-      this.#records.delete(key);
-    }
+  /** Forgets objects that do not exist any more, except those that others changed lately where they are not too many. */
+  forgetGone(namespace: string, exists: (object: ObjectRef) => boolean): void {
+    const isFull = this.#records.count(namespace) > maxGoneRecords;
+    this.#records.forget(namespace, (record) => (isFull || this.#isUncontested(record)) && !exists(record.object));
   }
 
-  #recordOf(namespace: string, object: ObjectRef): FailureRecord {
-    const key = keyOf(namespace, object);
-    const record = this.#records.get(key) ?? new FailureRecord();
-    this.#records.set(key, record);
-    return record;
+  /** Forgets a namespace that no longer exists. */
+  forget(namespace: string): void {
+    this.#records.forget(namespace, () => true);
+  }
+
+  #isUncontested({ repairedAt }: FailureRecord): boolean {
+    return this.#dependencies.clock.now() - repairedAt > contestMemory;
   }
 
   /** There is no retry: a watch event or a new token brings the next attempt. */
@@ -140,11 +123,11 @@ export class FailureTracker {
     const { clock, random } = this.#dependencies;
     // A conflict is transient too: the other writer may be done at any moment.
     const isTransient = isTransientError(error) || isConflict(error);
-    if (record.failures === 0) this.#failing++;
+    if (record.failures === 0) this.#records.failing++;
     // The first client error after an outage starts a new row: retries of it must not begin with the outage's long delay.
     record.failures = record.isTransient === isTransient ? record.failures + 1 : 1;
     record.isTransient = isTransient;
-    const maximum = isTransient ? serverRetryLimit(this.#failing) : maximumObjectRetry;
+    const maximum = isTransient ? serverRetryLimit(this.#records.failing) : maximumObjectRetry;
     const wait = Math.max(retryAfterOf(error), retryDelay(record.failures, random(), maximum));
     record.notBefore = clock.now() + wait;
     return wait;
@@ -160,8 +143,8 @@ export class FailureTracker {
 
   /** Ends a row of failures. The repairs count anew if others have left the object alone for long. */
   #clearFailures(record: FailureRecord): FailureRecord {
-    if (this.#dependencies.clock.now() - record.repairedAt > contestMemory) record.repairs = 0;
-    if (record.failures > 0) this.#failing--;
+    if (this.#isUncontested(record)) record.repairs = 0;
+    if (record.failures > 0) this.#records.failing--;
     return Object.assign(record, { failures: 0, lastReported: "" });
   }
 
@@ -182,8 +165,6 @@ interface Report {
   /** The reason of the Event; undefined for no Event. */
   readonly event: string | undefined;
 }
-
-const keyOf = (namespace: string, object: ObjectRef): string => `${namespace}/${formatRef(object)}`;
 
 /** Whether the request or the object is at fault. When the API server is at fault instead, no Events are recorded. */
 const isClientError = (error: unknown): boolean =>

@@ -1,22 +1,22 @@
 // Plans the actions for a namespace by comparing the cache with the desired state. It performs none of them.
-import type { CachedAccount, CachedSecret } from "../cache/cached-objects.ts";
+import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
-import type { ObjectRef } from "../kube/object-ref.ts";
+import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
 import { hasOwners } from "../resources/owners.ts";
-import { desiredSecrets, maxSecretBytes } from "../resources/secrets.ts";
-import { serviceAccountPatch, type Entries } from "../resources/service-account.ts";
+import { desiredSecrets } from "../resources/secrets.ts";
 import type { DesiredSecret } from "../resources/types.ts";
-
-interface ActionBase {
-  readonly object: ObjectRef;
-  /**
-   * What someone else did to the object; undefined when it only has to be created, refreshed or removed. Where a write then finds nothing to
-   * do, the cache was behind, or somebody else has put it back.
-   */
-  readonly drift?: string | undefined;
-}
+import { namedAccounts } from "../shared/account-rules.ts";
+import { AccountPlanner } from "./account-plan.ts";
+import {
+  hadConverged,
+  lostOwner,
+  type AccountAction,
+  type ActionBase,
+  type Desired,
+  type LastConverged,
+} from "./actions.ts";
 
 /** One write to one object. `seen` is the object as it was in the cache when the action was planned. */
 export type Action =
@@ -26,10 +26,9 @@ export type Action =
       readonly seen: CachedSecret | undefined;
     })
   | (ActionBase & { readonly kind: "removeSecret"; readonly seen: CachedSecret })
-  | (ActionBase & { readonly kind: "applyAccount"; readonly entries: Entries })
-  | (ActionBase & { readonly kind: "releaseAccount" });
+  | AccountAction;
 
-/** References to the objects of a build namespace. */
+/** References to the objects of a build namespace that have names in the configuration. */
 export interface ManagedObjects {
   readonly secrets: readonly ObjectRef[];
   readonly accounts: readonly ObjectRef[];
@@ -37,36 +36,27 @@ export interface ManagedObjects {
   readonly all: readonly ObjectRef[];
 }
 
-/** The objects that a helper of this configuration keeps in a build namespace. */
-export function managedObjects({ secretNames, serviceAccounts }: HelperConfig): ManagedObjects {
-  const secrets = secretNames.map((name) => ({ kind: "Secret", name }) as const);
-  const accounts = serviceAccounts.map((name) => ({ kind: "ServiceAccount", name }) as const);
+/** The objects that a helper of this configuration makes in a build namespace where they are missing. */
+export function managedObjects(config: HelperConfig): ManagedObjects {
+  const secrets = config.secretNames.map((name) => ({ kind: "Secret", name }) as const);
+  const accounts = namedAccounts(config).map((name) => ({ kind: "ServiceAccount", name }) as const);
   return { secrets, accounts, all: [...secrets, ...accounts] };
-}
-
-/** The desired secrets by name. One that is missing here has no token, or no longer one, and is left as it is. */
-export type Desired = ReadonlyMap<string, DesiredSecret>;
-
-/** What somebody did who took away a reference to an owner that exists. */
-const lostOwner = "lost its owner";
-
-/** What was up to date in a namespace after it was last reconciled. */
-export interface LastConverged {
-  /** Some of the planner's `objects`: one that is missing now was deleted since. */
-  readonly objects: readonly ObjectRef[];
-  /** The desired state that they were compared with. */
-  readonly desired: Desired;
 }
 
 /** Plans from the cache as it is at each call, and remembers nothing about single namespaces. */
 export class Planner {
-  /** There is one reference to each object, which all namespaces share. */
   readonly objects: ManagedObjects;
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
+  readonly #refs: ReadonlySet<string>;
+  readonly #accounts: AccountPlanner;
+  /** What `converged` returned last: nearly all of thousands of namespaces have the same. */
+  #lastConverged: ReadonlySet<string> = new Set();
 
   constructor(config: HelperConfig, cache: ClusterCache) {
     [this.#config, this.#cache, this.objects] = [config, cache, managedObjects(config)];
+    this.#refs = new Set(this.objects.all.map(formatRef));
+    this.#accounts = new AccountPlanner(config, cache, this.objects.accounts);
   }
 
   /** The secrets with these tokens, and with the stack's owners that exist now. */
@@ -87,8 +77,23 @@ export class Planner {
       }
       return seen?.isOwned === true ? ({ kind: "removeSecret", object, seen } as const) : undefined;
     });
-    const accounts = kind === "build" ? this.#planAccounts(namespace, desired, last) : this.#planReleases(namespace);
+    const accounts =
+      kind === "build" ? this.#accounts.plan(namespace, desired, last) : this.#accounts.planReleases(namespace);
     return [...secrets, ...accounts].filter((action) => action !== undefined);
+  }
+
+  /** Whether the helper makes this object, or it exists. */
+  isKnown(namespace: string, object: ObjectRef): boolean {
+    return this.#refs.has(formatRef(object)) || this.#cache.exists(namespace, object);
+  }
+
+  /** The kept objects of a namespace that exist and are not among `failed`, as `formatRef` writes them. */
+  converged(namespace: string, failed: ReadonlySet<string>): ReadonlySet<string> {
+    const existing = this.objects.all.filter((object) => this.#cache.exists(namespace, object));
+    const refs = [...existing, ...this.#accounts.unnamed(namespace)].map(formatRef).filter((ref) => !failed.has(ref));
+    const isSame = refs.length === this.#lastConverged.size && refs.every((ref) => this.#lastConverged.has(ref));
+    if (!isSame) this.#lastConverged = new Set(refs);
+    return this.#lastConverged;
   }
 
   #planSecret(
@@ -99,48 +104,12 @@ export class Planner {
   ): Action | undefined {
     const secret = desired.get(object.name);
     if (secret === undefined) return undefined;
-    const hadConverged = last?.objects.includes(object) === true;
+    const hasConverged = hadConverged(last, object);
     const action = { kind: "writeSecret", object, secret, seen } as const;
-    if (seen === undefined) return { ...action, drift: hadConverged ? "was deleted" : undefined };
+    if (seen === undefined) return { ...action, drift: hasConverged ? "was deleted" : undefined };
     if (!seen.isOwned) return action;
     if (isConverged(seen, secret)) return undefined;
-    return { ...action, drift: driftOf(seen, secret, hadConverged && last.desired === desired) };
-  }
-
-  #planAccounts(namespace: string, desired: Desired, last: LastConverged | undefined): (Action | undefined)[] {
-    const entries = this.#entriesFor(namespace, desired);
-    return this.objects.accounts.map((object) => {
-      const fault = this.#accountFault(this.#cache.accounts.get(object.name)?.get(namespace), entries);
-      if (fault === undefined) return undefined;
-      const hadConverged = last?.objects.includes(object) === true;
-      // After a change of the owners every account lacks one.
-      const isDrift = hadConverged && (fault !== lostOwner || last.desired === desired);
-      return { kind: "applyAccount", object, entries, drift: isDrift ? fault : undefined };
-    });
-  }
-
-  #planReleases(namespace: string): Action[] {
-    return this.objects.accounts
-      .filter(({ name }) => this.#cache.accounts.get(name)?.get(namespace)?.hasOwnEntries === true)
-      .map((object) => ({ kind: "releaseAccount", object }));
-  }
-
-  /** The entries of a service account: those secrets that exist, or are about to. */
-  #entriesFor(namespace: string, desired: Desired): Entries {
-    const exists = (name: string): boolean =>
-      (desired.get(name)?.size ?? Infinity) <= maxSecretBytes ||
-      this.#cache.secrets.get(name)?.get(namespace)?.isOwned === true;
-    return {
-      secrets: [...this.#config.basicAuthSecrets.values()].filter(exists),
-      imagePullSecrets: [this.#config.pullSecret].filter(exists),
-    };
-  }
-
-  /** What is wrong with a service account; undefined when nothing is. */
-  #accountFault(seen: CachedAccount | undefined, entries: Entries): string | undefined {
-    if (seen === undefined) return "was deleted";
-    if (serviceAccountPatch(this.#config, seen.account, entries) !== undefined) return "lost an entry";
-    return seen.owners === undefined || hasOwners(seen.owners, this.#cache.owners.uids) ? undefined : lostOwner;
+    return { ...action, drift: driftOf(seen, secret, hasConverged && last?.desired === desired) };
   }
 }
 

@@ -2,22 +2,15 @@
 // stays as it is. When the stack is destroyed, or the next helper keeps fewer objects, this helper still has the rights to remove
 // what no helper would look after any more.
 import type { ClusterCache } from "../cache/cluster-cache.ts";
-import {
-  deploymentCollection,
-  deploymentPath,
-  isObserved,
-  keptBy,
-  successorOf,
-  type Deployment,
-} from "../cache/successor.ts";
+import { deploymentCollection, deploymentPath, isObserved, successorOf, type Deployment } from "../cache/successor.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { undefinedIfNotFound } from "../kube/errors.ts";
-import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
+import { formatRef } from "../kube/object-ref.ts";
 import type { Kube, KubeStream } from "../kube/types.ts";
 import type { Log } from "../runtime/logger.ts";
 import { inParallel } from "../runtime/parallel.ts";
 import { errorMessage } from "../shared/messages.ts";
-import { managedObjects } from "./plan.ts";
+import { planCleanups, type Cleanup, type NextHelper } from "./cleanup-plan.ts";
 import type { Writer } from "./writer.ts";
 
 /** The timeout for reading the Deployment, in milliseconds: an unreachable API server must not delay the end of the helper. */
@@ -30,12 +23,6 @@ const statusTimeout = 2_000;
 /** How long a helper may clean up, in milliseconds: less than the pod's terminationGracePeriodSeconds. */
 export const cleanupTimeout = 25_000;
 const concurrency = 32;
-
-/** The next helper: its configuration, and the Deployment that has it. */
-interface NextHelper {
-  readonly config: HelperConfig;
-  readonly deployment: Deployment;
-}
 
 /** What a plan is made through. */
 export interface PlanDependencies {
@@ -100,7 +87,7 @@ async function performCleanups(
 ): Promise<void> {
   await inParallel(cleanups, concurrency, async ({ namespace, object, run }) => {
     const [level, outcome] = await run(writer, signal).then(
-      (done) => ["info", done] as const,
+      (done) => [done === "unchanged" ? "debug" : "info", done] as const,
       (error: unknown) => ["warn", `could not be removed: ${errorMessage(error)}`] as const,
     );
     const name = formatRef(object);
@@ -134,61 +121,4 @@ async function withStatus(config: HelperConfig, found: Deployment, stream: KubeS
     if (!signal.aborted) throw error;
   }
   return found;
-}
-
-interface Cleanup {
-  readonly namespace: string;
-  readonly object: ObjectRef;
-  readonly run: (writer: Writer, signal: AbortSignal) => Promise<string>;
-}
-
-/**
- * What is this helper's and will be no helper's. Without a successor Kubernetes collects the secrets, by their owner; only service
- * accounts are left to clean up, as they may stay. `isWritten` says whether the successor has written everything.
- */
-function planCleanups(
-  config: HelperConfig,
-  cache: ClusterCache,
-  successor: NextHelper | "none",
-  isWritten: boolean,
-): Cleanup[] {
-  const { secrets, accounts } = managedObjects(config);
-  const isKept = createKeptTest(config, successor, isWritten);
-  const removeSecret = (namespace: string, object: ObjectRef): Cleanup[] => {
-    const seen = cache.secrets.get(object.name)?.get(namespace);
-    if (seen?.isOwned !== true || isKept(namespace, object)) return [];
-    return [
-      { namespace, object, run: async (writer, signal) => writer.removeSecret(namespace, object.name, seen, signal) },
-    ];
-  };
-  const releaseAccount = (namespace: string, object: ObjectRef): Cleanup[] => {
-    const { name } = object;
-    if (cache.accounts.get(name)?.get(namespace)?.hasOwnEntries !== true || isKept(namespace, object)) return [];
-    return [{ namespace, object, run: async (writer, signal) => writer.releaseAccount(namespace, name, signal) }];
-  };
-  return [...cache.namespacesWithObjects()].flatMap((namespace) => [
-    ...(successor === "none" ? [] : secrets.flatMap((object) => removeSecret(namespace, object))),
-    ...accounts.flatMap((object) => releaseAccount(namespace, object)),
-  ]);
-}
-
-/**
- * Creates the test of whether an object in a namespace stays, because the successor keeps it. What it keeps under another name stays
- * as well until the successor has written everything: in a rollout that fails this is all that the namespace has.
- */
-function createKeptTest(
-  config: HelperConfig,
-  successor: NextHelper | "none",
-  isWritten: boolean,
-): (namespace: string, object: ObjectRef) => boolean {
-  if (successor === "none") return () => false;
-  const { ownSecretNames } = successor.config;
-  const objects = new Set(managedObjects(successor.config).all.map(formatRef));
-  const namespaces = keptBy(successor.config);
-  return (namespace, object) => {
-    const isOwn = namespace === config.namespace;
-    const isBuild = namespaces?.has(namespace) !== false;
-    if (!objects.has(formatRef(object))) return !isWritten && (isBuild || isOwn);
-    return isBuild || (isOwn && object.kind === "Secret" && ownSecretNames.includes(object.name));
-  };
 }

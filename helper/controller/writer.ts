@@ -2,6 +2,8 @@
 // the same lists.
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { DesiredSecret } from "../resources/types.ts";
+import { namedAccounts } from "../shared/account-rules.ts";
+import type { Labels } from "../shared/label-selector.ts";
 import { fieldManager, isOwn } from "../shared/ownership.ts";
 import { isConflict, isForbidden, undefinedIfNotFound } from "../kube/errors.ts";
 import type { Kube, KubeObject, PartialObjectMetadata } from "../kube/types.ts";
@@ -37,10 +39,12 @@ export class Writer {
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
   readonly #secrets: SecretWriter;
+  readonly #named: ReadonlySet<string>;
 
   constructor(kube: Kube, config: HelperConfig, cache: ClusterCache) {
     [this.#kube, this.#config, this.#cache] = [kube, config, cache];
     this.#secrets = new SecretWriter(kube, cache);
+    this.#named = new Set(namedAccounts(config));
   }
 
   /** Writes a secret. `seen` is the one that the cache had in its place. */
@@ -60,30 +64,37 @@ export class Writer {
   }
 
   /**
-   * Adds entries to a service account and removes those that the helper added before. Creates the account if it is missing, but for
-   * the one that Kubernetes creates itself.
+   * Adds entries to a service account and removes those that the helper added before. Creates the account if it is missing and named,
+   * but for the one that Kubernetes creates itself.
    */
   async applyAccount(namespace: string, name: string, entries: Entries, signal: AbortSignal): Promise<Outcome> {
     return this.#retryOnConflict(async (attempt) => {
       // Where the cache has none it is created without a read. One that exists all the same is a conflict, or is given back.
-      const isMissing = attempt === 1 && this.#cache.accounts.get(name)?.get(namespace) === undefined;
+      const isMissing = attempt === 1 && this.#cache.accounts.get(namespace, name) === undefined;
       const found = isMissing ? undefined : await this.#readAccount(namespace, name, signal);
       if (found !== undefined) return this.#extendAccount(namespace, found, entries, signal);
       // Made by the helper it would go with the stack, and with it the tokens of running pods.
-      return name === madeByKubernetes ? "unchanged" : this.#createAccount(namespace, name, entries, signal);
+      const isMade = this.#named.has(name) && name !== madeByKubernetes;
+      return isMade ? this.#createAccount(namespace, name, entries, signal) : "unchanged";
     });
   }
 
   /**
-   * Removes the helper's entries from the service account. Deletes the account if the helper created it and it lists nothing else;
-   * otherwise gives up its ownership.
+   * Removes the helper's entries from the service account, unless its labels say that it is kept. Deletes the account if it is named,
+   * the helper created it and it lists nothing else; otherwise gives up its ownership.
    */
-  async releaseAccount(namespace: string, name: string, signal: AbortSignal): Promise<Outcome> {
+  async releaseAccount(
+    namespace: string,
+    name: string,
+    signal: AbortSignal,
+    isKept: (labels?: Labels) => boolean = () => false,
+  ): Promise<Outcome> {
     return this.#retryOnConflict(async () => {
       const found = await this.#readAccount(namespace, name, signal);
-      if (found === undefined || !hasOwnEntries(this.#config, found)) return "unchanged";
+      if (found === undefined || !hasOwnEntries(this.#config, found) || isKept(found.metadata.labels))
+        return "unchanged";
       const isOwned = isOwn(this.#config, found.metadata.labels);
-      if (isOwned && listsOnlyOwnEntries(this.#config, found)) {
+      if (isOwned && this.#named.has(name) && listsOnlyOwnEntries(this.#config, found)) {
         const { uid, resourceVersion } = found.metadata;
         await this.#remove(accountPath(namespace, name), { uid, resourceVersion }, signal);
         return "removed";
@@ -146,7 +157,7 @@ export class Writer {
   }
 
   #record(account: FullAccount): void {
-    this.#cache.accounts.get(account.metadata.name)?.recordWrite(account);
+    this.#cache.accounts.recordWrite(account);
   }
 
   /** Repeats a read and write when another write came in between, so that neither write is lost. */

@@ -96,22 +96,28 @@ export class Metrics {
 
   /** Counts a write of an object. */
   applied(object: ObjectRef, outcome: string): void {
-    this.#applies.inc({ object: formatRef(object), outcome });
+    this.#applies.inc({ object: this.#labelOf(object), outcome });
   }
 
   /** Counts a failed write of an object. `reason` is one of few words. */
   failed(object: ObjectRef, reason: string): void {
-    this.#applyFailures.inc({ object: formatRef(object), reason });
+    this.#applyFailures.inc({ object: this.#labelOf(object), reason });
   }
 
   /** Counts an outside change that was reverted. */
   drifted(object: ObjectRef): void {
-    this.#driftRepairs.inc({ object: formatRef(object) });
+    this.#driftRepairs.inc({ object: this.#labelOf(object) });
   }
 
   /** Counts a failed list or watch of a collection. */
   watchFailed(path: string): void {
     this.#watchFailures.inc({ resource: describeRequest("GET", path).resource });
+  }
+
+  /** All service accounts that are not named share one label: there may be any number of them. */
+  #labelOf(object: ObjectRef): string {
+    const isUnnamed = object.kind === "ServiceAccount" && !this.#config.serviceAccounts.includes(object.name);
+    return formatRef(isUnnamed ? { kind: object.kind, name: "*" } : object);
   }
 
   /** The metrics in Prometheus' text format, and its content type. */

@@ -112,7 +112,8 @@ export const hasOwnEntries = (config: HelperConfig, { metadata }: ServiceAccount
 
 /**
  * Reduces a service account to what decides whether the helper has to change it, without anything that others can make large: it
- * keeps each name once, and of an annotation that the helper did not write only that it exists.
+ * keeps each name once, and of an annotation that the helper did not write only that it exists. Its own name is left out, so that
+ * service accounts of all names can share one projection.
  */
 export function projectAccount(config: HelperConfig, found: ServiceAccount): ServiceAccount {
   const { apiVersion, kind, metadata } = found;
@@ -125,7 +126,7 @@ export function projectAccount(config: HelperConfig, found: ServiceAccount): Ser
     return [...names].filter((name) => known.has(name)).map((name) => ({ name }));
   };
   const annotations = { [key]: annotation === JSON.stringify(before) ? annotation : foreignAnnotation };
-  const kept = { name: metadata.name, ...(annotation === undefined ? {} : { annotations }) };
+  const kept = { name: "", ...(annotation === undefined ? {} : { annotations }) };
   return { apiVersion, kind, metadata: kept, secrets: own("secrets"), imagePullSecrets: own("imagePullSecrets") };
 }
 

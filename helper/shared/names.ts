@@ -6,6 +6,9 @@ export const namespaceName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 export const namespacePattern = /^(?!-)[-a-z0-9*?]{1,63}(?<!-)$/;
 /** The name of a secret, a service account or a Deployment: an RFC 1123 subdomain. */
 export const objectName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+/** The name of a service account, or a glob pattern that may match one: `*` is any characters, `?` is one. */
+export const accountPattern =
+  /^(?=.{1,253}$)[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?(\.[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?)*$/;
 /** A value of a label, or the part of an annotation's key after the slash. */
 export const labelValue = /^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/;
 

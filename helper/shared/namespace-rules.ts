@@ -49,7 +49,8 @@ export function createMatcher(rules: NamespaceRules): (name: string, labels: Lab
   };
 }
 
-function matchesAny(patterns: readonly string[]): (name: string) => boolean {
+/** Returns a function that tells whether a name is one of these, or matches a pattern among them. */
+export function matchesAny(patterns: readonly string[]): (name: string) => boolean {
   const names = new Set(patterns.filter((one) => !isPattern(one)));
   const globs = patterns.filter(isPattern);
   return (name) => names.has(name) || globs.some((glob) => matchesGlob(glob, name));

@@ -22,21 +22,19 @@ import type { Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
 import { readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
 import { readRights } from "./rights.ts";
-import { errorMessage } from "../../helper/shared/messages.ts";
+import { readSelector } from "./selector.ts";
+import { readAccountRules } from "./service-accounts.ts";
+import type { AccountRules } from "../../helper/shared/account-rules.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
 import { basicAuthNames, namespaceName, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
-import {
-  isDynamic,
-  staticNamespaces,
-  parseSelector,
-  type NamespaceRules,
-} from "../../helper/shared/namespace-rules.ts";
+import { isDynamic, staticNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
 export interface StackConfig
   extends
     AwsConnectionConfig,
     NamespaceRules,
+    AccountRules,
     IamOptions,
     NetworkConfig,
     PodConfig,
@@ -55,7 +53,6 @@ export interface StackConfig
   readonly podAdmission: PodAdmissionVersion;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
-  readonly serviceAccounts: readonly string[];
   readonly image: ImageConfig;
   readonly logFormat: Format;
   readonly logLevel: Level;
@@ -108,7 +105,7 @@ export function readConfig(own: Registry): StackConfig {
     ...readPod(config, rules, image),
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
-    serviceAccounts: readServiceAccounts(config, name),
+    ...readAccountRules(config),
     image,
     ...readAwsConnection(config),
     logFormat: config.oneOf("logFormat", formats),
@@ -125,14 +122,6 @@ export function readConfig(own: Registry): StackConfig {
   });
   config.throwMistakes();
   return Object.freeze(result);
-}
-
-function readServiceAccounts(config: ConfigReader, name: string): readonly string[] {
-  const names = config.strings("serviceAccounts", objectName, name);
-  if (names.length === 0) config.addMistake("serviceAccounts", "[]", "at least one name of a service account");
-  for (const one of names.filter((other, index) => names.indexOf(other) !== index))
-    config.addMistake("serviceAccounts", one, "each name once");
-  return names;
 }
 
 function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, registries }: StackConfig): void {
@@ -157,7 +146,7 @@ function readNamespaceRules(config: ConfigReader, namespace: string): NamespaceR
   const rules = {
     buildNamespaces: [...new Set(config.strings("buildNamespaces", namespacePattern, expected))],
     excludeNamespaces: [...new Set(config.strings("excludeNamespaces", namespacePattern, expected))],
-    namespaceSelector: readSelector(config),
+    namespaceSelector: readSelector(config, "namespaceSelector"),
     namespace,
   };
   if (!isDynamic(rules) && staticNamespaces(rules).length === 0) {
@@ -169,15 +158,4 @@ function readNamespaceRules(config: ConfigReader, namespace: string): NamespaceR
     );
   }
   return rules;
-}
-
-function readSelector(config: ConfigReader): string {
-  const selector = config.optional("namespaceSelector", /^/, "a label selector") ?? "";
-  try {
-    if (selector !== "") parseSelector(selector);
-  } catch (error) {
-    const why = config.isSecret("namespaceSelector") ? "" : `, but ${errorMessage(error)}`;
-    config.addMistake("namespaceSelector", selector, `a label selector as kubectl has it${why}`);
-  }
-  return selector;
 }

@@ -34,6 +34,10 @@ export const isLabelKey: Rule = (value) => {
 export const mayMeanNamespace: Rule = (value) =>
   ["", "a"].some((one) => isLabel(value.replaceAll("*", one).replaceAll("?", "a")));
 
+/** A service account, or a pattern that matches at least one, in the same way. */
+export const mayMeanAccount: Rule = (value) =>
+  ["", "a"].some((one) => isSubdomain(value.replaceAll("*", one).replaceAll("?", "a")));
+
 /** What Docker takes for a registry before the first slash; anything else is part of a name on Docker Hub. */
 export const isRegistryHost: Rule = (value) => {
   const [host = "", port, ...more] = value.split(":");

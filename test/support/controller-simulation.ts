@@ -78,8 +78,8 @@ export class ControllerSimulation {
     this.controller = new Controller(this.#config, cache, syncStateOf, dependencies, this.#end.signal);
   }
 
-  /** What a write to a service account does. */
-  readonly account: { outcome: Outcome } = { outcome: "created" };
+  /** What a write to a service account does, and how long it takes. */
+  readonly account: { outcome: Outcome; milliseconds: number } = { outcome: "created", milliseconds: 0 };
 
   readonly stop = (): void => this.#end.abort();
 
@@ -109,34 +109,34 @@ export class ControllerSimulation {
   };
 
   /** An owner of the stack, the first or the second, exists with this uid, or no more. */
-  readonly setOwner = async (index: 0 | 1, uid: string | undefined): Promise<void> => {
-    this.#watch.setOwner(ownerNames(this.#config)[index], uid);
-    await this.clock.advance(0);
-  };
+  readonly setOwner = async (index: 0 | 1, uid: string | undefined): Promise<void> =>
+    this.deliver((watch) => watch.setOwner(ownerNames(this.#config)[index], uid));
 
   /** Someone else creates a secret with the helper's labels. */
   readonly copyOwnSecret = async (namespace: string, name: string): Promise<void> => {
-    this.#watch.setSecret(namespace, ownMetadata(this.#config, name), "replicator");
-    await this.clock.advance(0);
+    await this.deliver((watch) => watch.setSecret(namespace, ownMetadata(this.#config, name), "replicator"));
   };
 
   /** Another helper of the same stack applies a secret with a token that was requested at this time. */
   readonly applyByPeer = async (namespace: string, name: string, refreshedAt: string): Promise<void> => {
     const { annotations, ...metadata } = this.#appliedMetadata(namespace, name);
     const theirs = { "ecr-helper/refreshed-at": refreshedAt, "ecr-helper/revision": "another" };
-    this.#watch.setSecret(namespace, { ...metadata, annotations: { ...annotations, ...theirs } });
-    await this.clock.advance(0);
+    const all = { ...metadata, annotations: { ...annotations, ...theirs } };
+    await this.deliver((watch) => watch.setSecret(namespace, all));
   };
 
   /** The template of the helper's Deployment gets these variables. */
   readonly setDeployment = async (variables: Record<string, string>): Promise<void> => {
-    this.#watch.setDeployment({ ...environment, ...variables });
-    await this.clock.advance(0);
+    await this.deliver((watch) => watch.setDeployment({ ...environment, ...variables }));
   };
 
   /** A helper adds these entries to a service account, and others remove `lost` from it. */
-  readonly setAccount = async (namespace: string, entries: Entries, lost: readonly string[] = []): Promise<void> => {
-    this.#watch.setAccount(namespace, "builder-sa", entries, lost);
+  readonly setAccount = async (namespace: string, entries: Entries, lost: readonly string[] = []): Promise<void> =>
+    this.deliver((watch) => watch.setAccount(namespace, "builder-sa", entries, lost));
+
+  /** Something happens in the cluster. */
+  readonly deliver = async (event: (watch: SimulatedWatch) => void): Promise<void> => {
+    event(this.#watch);
     await this.clock.advance(0);
   };
 
@@ -149,8 +149,7 @@ export class ControllerSimulation {
     labels: Record<string, string> = {},
     more: object = {},
   ): Promise<void> => {
-    this.#watch.setNamespace(name, labels, more);
-    await this.clock.advance(0);
+    await this.deliver((watch) => watch.setNamespace(name, labels, more));
   };
 
   #appliedMetadata(namespace: string, name: string): Metadata {
@@ -181,8 +180,9 @@ export class ControllerSimulation {
       },
       applyAccount: async (namespace, name, entries) => {
         this.#record(`apply ${name} in ${namespace}`);
+        await this.clock.sleep(this.account.milliseconds, this.#end.signal);
         this.#watch.setAccount(namespace, name, entries);
-        return Promise.resolve(this.account.outcome);
+        return this.account.outcome;
       },
       releaseAccount: async (namespace, name) => {
         this.#record(`release ${name} in ${namespace}`);

@@ -6,6 +6,7 @@ import type { Sink } from "../../helper/kube/reflector.ts";
 import type { KubeObject } from "../../helper/kube/types.ts";
 import { fieldsOf } from "../../helper/resources/managed-fields.ts";
 import { newServiceAccount, type Entries, type ServiceAccount } from "../../helper/resources/service-account.ts";
+import { includesUnnamed } from "../../helper/shared/account-rules.ts";
 import { fieldManager, type Metadata } from "../../helper/shared/ownership.ts";
 
 /** Every event has a resourceVersion that is one higher than the last. */
@@ -51,6 +52,12 @@ export class SimulatedWatch {
     this.#accountSink(name, namespace).set(seen);
   }
 
+  /** A service account that somebody else has made, with these labels. */
+  setForeignAccount(namespace: string, name: string, labels: Record<string, string>): void {
+    const metadata = { name, namespace, labels, uid: `${namespace}/${name}`, resourceVersion: this.#nextVersion() };
+    this.#accountSink(name, namespace).set({ metadata });
+  }
+
   deleteAccount(namespace: string, name: string): void {
     this.#accountSink(name, namespace).delete(this.#deleted(namespace, name));
   }
@@ -90,7 +97,8 @@ export class SimulatedWatch {
   }
 
   #accountSink(name: string, namespace: string): Sink<KubeObject> {
-    return this.#sinkOf(`serviceaccounts?fieldSelector=metadata.name%3D${name}`, namespace);
+    const isNamed = !includesUnnamed(this.#config);
+    return this.#sinkOf(`serviceaccounts${isNamed ? `?fieldSelector=metadata.name%3D${name}` : ""}`, namespace);
   }
 
   #sinkOf(resource: string, namespace: string): Sink<KubeObject> {

@@ -54,6 +54,8 @@ const validValues: Record<string, string[]> = {
   buildNamespaces: ['["team-a","team-*"]'],
   excludeNamespaces: ['["kube-*"]'],
   namespaceSelector: ["builds=yes,team in (a, b),!x"],
+  serviceAccounts: ['["default","ci-*","?.a"]', "[]"],
+  serviceAccountSelector: ["builds=yes,team in (a, b),!x"],
   registries: [
     '["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
     '["111122223333.dkr.ecr-fips.us-east-1.amazonaws.com","123456789012.dkr-ecr.eu-central-1.on.aws"]',
@@ -156,8 +158,9 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isTag, ...Object.entries(config.tags).map(([key, value]) => `${key}=${value}`)],
     [rules.isLabel, config.namespace],
     [rules.mayMeanNamespace, ...config.buildNamespaces, ...config.excludeNamespaces],
-    [(value) => value === "" || isSelector(value), config.namespaceSelector],
-    [rules.isSubdomain, config.basicAuthSecret, config.pullSecret, ...config.serviceAccounts],
+    [rules.mayMeanAccount, ...config.serviceAccounts],
+    [(value) => value === "" || isSelector(value), config.namespaceSelector, config.serviceAccountSelector],
+    [rules.isSubdomain, config.basicAuthSecret, config.pullSecret],
     [rules.isRegistryOf(ownRegistry.partition), ...config.registries],
     [rules.isRepositoryIn(registries), ...config.pullRepositories, ...config.pushRepositories],
     [

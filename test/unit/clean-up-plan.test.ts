@@ -101,6 +101,7 @@ describe("the hash of what a helper keeps", () => {
       { ECR_HELPER_PULL_SECRET: "x" },
       { ECR_HELPER_BASIC_AUTH_SECRET: "x" },
       { ECR_HELPER_SERVICE_ACCOUNTS: "x" },
+      { ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: "x" },
       { ECR_HELPER_BUILD_NAMESPACES: "a" },
       { ECR_HELPER_EXCLUDE_NAMESPACES: "x" },
       { ECR_HELPER_NAMESPACE_SELECTOR: "x" },

@@ -135,6 +135,48 @@ describe("the helper's RBAC", () => {
     assert.equal(await nameFor({ logLevel: "debug", buildNamespaces: '["default","team"]' }), usual);
   });
 
+  it("allows to read and extend all service accounts with patterns or a selector of these, and to make and delete those that are named", async () => {
+    const serviceAccounts = {
+      apiGroups: [""],
+      resources: ["serviceaccounts"],
+      verbs: ["get", "list", "watch", "patch"],
+    };
+    const secrets = builds().slice(0, 1);
+    const made = rule("serviceaccounts", ["builder-sa", "default"], ["create", "delete"]);
+    for (const [accounts, more] of [
+      [{ serviceAccounts: '["builder-sa","default","ci-*"]' }, [made]],
+      [{ serviceAccounts: '["builder-sa","default"]', serviceAccountSelector: "pulls" }, [made]],
+      [{ serviceAccounts: "[]", serviceAccountSelector: "pulls" }, []],
+    ] as const) {
+      const named = await runProgram({ ...cluster, ...accounts });
+      const role = named.resources.find(({ type, name }) => type === `${rbac}:Role` && name.endsWith("-default"));
+      assert.deepEqual(role?.inputs["rules"], [...secrets, serviceAccounts, ...more, recordEvents]);
+      const clusterWide = named.resources.filter(({ type }) => type === `${rbac}:ClusterRole`);
+      assert.ok(!JSON.stringify(clusterWide).includes("serviceaccounts"), "only in the namespaces that are named");
+      const { resources: all } = await runProgram({ ...cluster, ...accounts, buildNamespaces: '["team-*"]' });
+      const everywhere = all.find(({ name }) => name.endsWith("-everywhere"))?.inputs["rules"] as object[];
+      assert.deepEqual(everywhere.slice(0, -2), [...secrets, serviceAccounts, ...more]);
+    }
+  });
+
+  it("has the same Role for other patterns, or another selector, of service accounts: it allows the same", async () => {
+    const nameFor = async (config: Record<string, string>): Promise<string> => {
+      const { resources: all } = await runProgram({ ...cluster, ...config });
+      return all.find(({ type }) => type === `${rbac}:Role`)?.name ?? assert.fail();
+    };
+    const names: string[] = [];
+    for (const one of [
+      { serviceAccounts: '["builder-sa","ci-*"]' },
+      { serviceAccounts: '["x?","builder-sa"]' },
+      { serviceAccountSelector: "a" },
+      { serviceAccountSelector: "b" },
+    ])
+      names.push(await nameFor(one));
+    assert.equal(new Set(names).size, 1);
+    assert.notEqual(names[0], await nameFor({}));
+    assert.notEqual(names[0], await nameFor({ serviceAccounts: '["ci-*"]' }));
+  });
+
   it("has no Role in an excluded namespace", async () => {
     const targets = { buildNamespaces: '["team-a","team-b"]', excludeNamespaces: '["*-b"]' };
     const { resources: all } = await runProgram({ ...cluster, ...targets });

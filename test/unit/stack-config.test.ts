@@ -66,6 +66,7 @@ describe("the stack's configuration", () => {
       excludeNamespaces: '["Team"]',
       basicAuthSecret: "_",
       serviceAccounts: '["-"]',
+      serviceAccountSelector: "a in b",
       registries: '["docker.io"]',
       registryHost: "https://host",
       image: "ecr-helper:1",

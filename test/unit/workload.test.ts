@@ -96,6 +96,7 @@ describe("the Deployment", () => {
       ECR_HELPER_BASIC_AUTH_SECRET: "ecr-creds",
       ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
       ECR_HELPER_SERVICE_ACCOUNTS: "builder-sa",
+      ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: "",
       ECR_HELPER_OWNER_NAME: "ecr-helper-test",
       ECR_HELPER_MARKER: "ecr-helper-test-stack",
       ECR_HELPER_NAMESPACE: { fieldRef: { fieldPath: "metadata.namespace" } },
