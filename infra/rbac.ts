@@ -8,6 +8,7 @@ import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
 import { ownerNames } from "../helper/shared/ownership.ts";
+import { isIn, type SecretDefinition } from "../helper/shared/secret-definition.ts";
 
 type PolicyRule = input.rbac.v1.PolicyRule;
 
@@ -27,6 +28,7 @@ export interface RbacArgs {
   /** Names of the secrets that builds log in with. */
   readonly basicAuthSecrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
+  readonly furtherSecrets: readonly Pick<SecretDefinition, "name" | "namespaces">[];
   /** Whether the helper also keeps the builds' logins in its own namespace, beside its pull secret. */
   readonly keepsLogins: boolean;
   /** Names of the builds' service accounts. */
@@ -78,7 +80,7 @@ export class Rbac extends pulumi.ComponentResource {
   readonly #name: string;
   readonly #args: RbacArgs;
   readonly #childOptions = { parent: this };
-  /** Names of all secrets that the helper keeps. */
+  /** Names of the secrets that the helper keeps in every build namespace. */
   readonly #secrets: pulumi.Output<string[]>;
   /**
    * Name of the roles that depend on the objects' names, in the cluster and, in the other one, in the stack. Under other
@@ -92,26 +94,33 @@ export class Rbac extends pulumi.ComponentResource {
   constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
     [this.#name, this.#args] = [name, args];
-    const { pullSecret, serviceAccounts, namespaceRules, ownNamespace } = args;
+    const { pullSecret, namespaceRules, ownNamespace } = args;
     this.marker = `${args.name}-stack`;
     this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
     [this.#roleName, this.#resourceName] = [roleName(args.name, args.objects), roleName(name, args.objects)];
-    const keepObjects = [
-      rule("secrets", this.#secrets, keepSecretVerbs),
-      rule("serviceaccounts", [...serviceAccounts], ["get", ...keepVerbs]),
-    ];
-
     const [first, second] = ownerNames({ owner: args.name });
     this.owner = this.#owner(name, first);
     this.#owner(`${name}-owner`, second);
     // RBAC has no narrower right for namespaces that are not known in advance.
-    if (isDynamic(namespaceRules)) this.#grantEverywhere([...keepObjects, recordEvents, watchNamespaces]);
+    if (isDynamic(namespaceRules))
+      this.#grantEverywhere([...this.#keepObjects(undefined), recordEvents, watchNamespaces]);
     const buildNamespaces = staticNamespaces(namespaceRules);
     for (const namespace of buildNamespaces.filter((one) => one !== ownNamespace)) {
-      this.#grant(`-${namespace}`, namespace, [...keepObjects, recordEvents]);
+      this.#grant(`-${namespace}`, namespace, [...this.#keepObjects(namespace), recordEvents]);
     }
-    this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace) ? keepObjects : undefined);
+    this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace) ? this.#keepObjects(ownNamespace) : undefined);
     this.registerOutputs({});
+  }
+
+  /** The rules to keep the objects of a build namespace, or of all when undefined. */
+  #keepObjects(namespace: string | undefined): PolicyRule[] {
+    const { furtherSecrets, serviceAccounts } = this.#args;
+    const further = furtherSecrets.filter((one) => namespace === undefined || isIn(one, namespace));
+    const secrets = this.#secrets.apply((names) => [...names, ...further.map(({ name }) => name)]);
+    return [
+      rule("secrets", secrets, keepSecretVerbs),
+      rule("serviceaccounts", [...serviceAccounts], ["get", ...keepVerbs]),
+    ];
   }
 
   #owner(resourceName: string, name: string): pulumi.Output<string> {

@@ -68,6 +68,7 @@ export class Workload extends pulumi.ComponentResource {
         .output(args.registries)
         .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values()]),
       pullSecret: config.pullSecret,
+      furtherSecrets: config.secrets,
     };
     const rbac = this.#rbac(keptObjects);
     let credentials: PodCredentials;
@@ -109,9 +110,10 @@ export class Workload extends pulumi.ComponentResource {
 
   #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
-    const { basicAuthSecret, registries, pullSecret, serviceAccounts } = config;
+    const { basicAuthSecret, registries, pullSecret, serviceAccounts, secrets } = config;
     const keepsLogins = config.pushRole !== undefined;
-    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...serviceAccounts];
+    const further = secrets.map(({ name, namespaces }) => JSON.stringify([name, ...namespaces]));
+    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...serviceAccounts, ...further];
     const args = {
       ...keptObjects,
       ownNamespace: config.namespace,

@@ -64,8 +64,12 @@ export function isSuccessorReady(deployment: Deployment, isReady: boolean): bool
 export function keptHash(config: HelperConfig): string {
   const { secretNames, ownSecretNames, serviceAccounts, buildNamespaces, excludeNamespaces, namespaceSelector } =
     config;
+  const places = config.furtherSecrets.map(({ namespaces }) => namespaces);
   const kept = [secretNames, ownSecretNames, serviceAccounts, buildNamespaces, excludeNamespaces, namespaceSelector];
-  return createHash("sha256").update(JSON.stringify(kept)).digest("hex").slice(0, 16);
+  return createHash("sha256")
+    .update(JSON.stringify([...kept, ...places]))
+    .digest("hex")
+    .slice(0, 16);
 }
 
 /** The only build namespaces that the successor keeps; undefined when patterns or a selector leave that to the successor. */

@@ -7,6 +7,7 @@ import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 import type { CachedAccount, CachedNamespace, CachedSecret } from "./cached-objects.ts";
 import { ownerKind, ownerNames } from "../shared/ownership.ts";
 import type { Owners } from "./owners.ts";
+import { createNamespaceTest } from "../shared/secret-definition.ts";
 import type { Store } from "./store.ts";
 import { deploymentCollection } from "./successor.ts";
 
@@ -70,10 +71,14 @@ function watchStaticNamespaces(config: HelperConfig, stores: Stores): WatchTarge
 }
 
 /** The secrets and service accounts of a namespace, or of all when undefined. */
-const watchObjects = (config: HelperConfig, stores: Stores, namespace: string | undefined): WatchTarget[] => [
-  ...watchSecrets(stores, config.secretNames, namespace),
-  ...[...stores.accounts].map(([name, store]) => watchAccount(name, store, namespace)),
-];
+function watchObjects(config: HelperConfig, stores: Stores, namespace: string | undefined): WatchTarget[] {
+  const isIn = createNamespaceTest(config.furtherSecrets);
+  const names = config.secretNames.filter((name) => namespace === undefined || isIn(name, namespace));
+  return [
+    ...watchSecrets(stores, names, namespace),
+    ...[...stores.accounts].map(([name, store]) => watchAccount(name, store, namespace)),
+  ];
+}
 
 const watchSecrets = ({ secrets }: Stores, names: readonly string[], namespace: string | undefined): WatchTarget[] =>
   names.map((name) => {

@@ -81,7 +81,7 @@ export class Controller {
   /** Whether a build namespace lacks an object. */
   #isBare(namespace: string): boolean {
     const exists = (object: ObjectRef): boolean => this.#cache.exists(namespace, object);
-    return this.#cache.kindOf(namespace) === "build" && !this.#planner.objects.all.every(exists);
+    return this.#cache.kindOf(namespace) === "build" && !this.#planner.objectsIn(namespace).every(exists);
   }
 
   /** The state of each namespace in which the helper keeps objects. */
@@ -170,9 +170,9 @@ export class Controller {
   }
 
   #rememberConverged(namespace: string, desired: Desired, failed: ReadonlySet<ObjectRef>): void {
-    const { all } = this.#planner.objects;
+    const all = this.#planner.objectsIn(namespace);
     const converged = all.filter((object) => !failed.has(object) && this.#cache.exists(namespace, object));
-    // Nearly all of thousands of namespaces have converged completely: they share one list.
+    // Nearly all of thousands of namespaces have converged completely: they share a list.
     const objects = converged.length === all.length ? all : converged;
     this.#lastConverged.set(namespace, { objects, desired });
   }

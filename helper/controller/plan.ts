@@ -1,6 +1,7 @@
 // Plans the actions for a namespace by comparing the cache with the desired state. It performs none of them.
 import type { CachedAccount, CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
+import { createIntern } from "../cache/intern.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
@@ -8,6 +9,7 @@ import { hasOwners } from "../resources/owners.ts";
 import { desiredSecrets, maxSecretBytes } from "../resources/secrets.ts";
 import { serviceAccountPatch, type Entries } from "../resources/service-account.ts";
 import type { DesiredSecret } from "../resources/types.ts";
+import { createNamespaceTest } from "../shared/secret-definition.ts";
 
 interface ActionBase {
   readonly object: ObjectRef;
@@ -29,7 +31,7 @@ export type Action =
   | (ActionBase & { readonly kind: "applyAccount"; readonly entries: Entries })
   | (ActionBase & { readonly kind: "releaseAccount" });
 
-/** References to the objects of a build namespace. */
+/** References to the objects of build namespaces. */
 export interface ManagedObjects {
   readonly secrets: readonly ObjectRef[];
   readonly accounts: readonly ObjectRef[];
@@ -37,7 +39,7 @@ export interface ManagedObjects {
   readonly all: readonly ObjectRef[];
 }
 
-/** The objects that a helper of this configuration keeps in a build namespace. */
+/** The objects that a helper of this configuration keeps in build namespaces, a further secret in some of these only. */
 export function managedObjects({ secretNames, serviceAccounts }: HelperConfig): ManagedObjects {
   const secrets = secretNames.map((name) => ({ kind: "Secret", name }) as const);
   const accounts = serviceAccounts.map((name) => ({ kind: "ServiceAccount", name }) as const);
@@ -64,9 +66,18 @@ export class Planner {
   readonly objects: ManagedObjects;
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
+  readonly #isIn: ReturnType<typeof createNamespaceTest>;
+  readonly #intern = createIntern<readonly ObjectRef[]>();
 
   constructor(config: HelperConfig, cache: ClusterCache) {
     [this.#config, this.#cache, this.objects] = [config, cache, managedObjects(config)];
+    this.#isIn = createNamespaceTest(config.furtherSecrets);
+  }
+
+  /** Those of `objects` that a build namespace gets: the same list for all namespaces that get the same. */
+  objectsIn(namespace: string): readonly ObjectRef[] {
+    const isIn = ({ kind, name }: ObjectRef): boolean => kind !== "Secret" || this.#isIn(name, namespace);
+    return this.#intern(this.objects.all.filter(isIn));
   }
 
   /** The secrets with these tokens, and with the stack's owners that exist now. */
@@ -82,7 +93,10 @@ export class Planner {
     const secrets = this.objects.secrets.map((object) => {
       const { name } = object;
       const seen = this.#cache.secrets.get(name)?.get(namespace);
-      if (kind === "build" || (kind === "own" && this.#config.ownSecretNames.includes(name))) {
+      if (
+        (kind === "build" && this.#isIn(name, namespace)) ||
+        (kind === "own" && this.#config.ownSecretNames.includes(name))
+      ) {
         return this.#planSecret(object, seen, desired, last);
       }
       return seen?.isOwned === true ? ({ kind: "removeSecret", object, seen } as const) : undefined;

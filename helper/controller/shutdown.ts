@@ -17,6 +17,7 @@ import type { Kube, KubeStream } from "../kube/types.ts";
 import type { Log } from "../runtime/logger.ts";
 import { inParallel } from "../runtime/parallel.ts";
 import { errorMessage } from "../shared/messages.ts";
+import { createNamespaceTest } from "../shared/secret-definition.ts";
 import { managedObjects } from "./plan.ts";
 import type { Writer } from "./writer.ts";
 
@@ -173,8 +174,8 @@ function planCleanups(
 }
 
 /**
- * Creates the test of whether an object in a namespace stays, because the successor keeps it. What it keeps under another name stays
- * as well until the successor has written everything: in a rollout that fails this is all that the namespace has.
+ * Creates the test of whether an object in a namespace stays, because the successor keeps it. What it keeps under another name, or
+ * elsewhere, stays as well until the successor has written everything: in a rollout that fails this is all that the namespace has.
  */
 function createKeptTest(
   config: HelperConfig,
@@ -182,13 +183,15 @@ function createKeptTest(
   isWritten: boolean,
 ): (namespace: string, object: ObjectRef) => boolean {
   if (successor === "none") return () => false;
-  const { ownSecretNames } = successor.config;
+  const { ownSecretNames, furtherSecrets } = successor.config;
+  const isIn = createNamespaceTest(furtherSecrets);
   const objects = new Set(managedObjects(successor.config).all.map(formatRef));
   const namespaces = keptBy(successor.config);
   return (namespace, object) => {
     const isOwn = namespace === config.namespace;
     const isBuild = namespaces?.has(namespace) !== false;
-    if (!objects.has(formatRef(object))) return !isWritten && (isBuild || isOwn);
+    const isWanted = objects.has(formatRef(object)) && (object.kind !== "Secret" || isIn(object.name, namespace));
+    if (!isWanted) return !isWritten && (isBuild || isOwn);
     return isBuild || (isOwn && object.kind === "Secret" && ownSecretNames.includes(object.name));
   };
 }

@@ -21,9 +21,11 @@ import type { Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
 import { readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
 import { readRights } from "./rights.ts";
+import { readSecrets } from "./secrets.ts";
 import { errorMessage } from "../../helper/shared/messages.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
 import { basicAuthNames, namespaceName, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
+import type { SecretDefinition } from "../../helper/shared/secret-definition.ts";
 import {
   isDynamic,
   staticNamespaces,
@@ -53,6 +55,8 @@ export interface StackConfig
   readonly admissionPolicy: boolean;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
+  /** The further secrets. */
+  readonly secrets: readonly SecretDefinition[];
   readonly serviceAccounts: readonly string[];
   readonly image: ImageConfig;
   readonly logFormat: Format;
@@ -86,6 +90,11 @@ export function readConfig(own: Registry): StackConfig {
     string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
   );
 
+  const names = {
+    basicAuthSecret: string("basicAuthSecret", objectName, name),
+    pullSecret: string("pullSecret", objectName, name),
+  };
+
   const result: StackConfig = {
     ...repository,
     ...registries,
@@ -103,8 +112,8 @@ export function readConfig(own: Registry): StackConfig {
     admissionPolicy: boolean("admissionPolicy"),
     ...rules,
     ...readPod(config, rules, image),
-    basicAuthSecret: string("basicAuthSecret", objectName, name),
-    pullSecret: string("pullSecret", objectName, name),
+    ...names,
+    secrets: readSecrets(config, { ...names, ...registries, ...rights, own, rules, app }),
     serviceAccounts: readServiceAccounts(config, name),
     image,
     ...readAwsConnection(config),
