@@ -207,6 +207,16 @@ const isPartOf = (shown: string, given: string): boolean =>
 const isPartAt = (path: string, shown: string, given: string): boolean =>
   path === "" ? isPartOf(shown, given) : shown === "" || partsOf(JSON.parse(given)).includes(shown);
 
+/** The parts of a mistake's line; the value is JSON, and `cut` whether not all of it is shown. */
+function parseLine(line: string): { key: string; path: string; value: string; cut: boolean } {
+  // Not `.`, because it excludes Unicode's line separators, which are shown unescaped.
+  const [, key = "", path = "", value = "", cut] =
+    /^ {2}ecr-helper:(\w+)((?:\.\w+|\[[^\n]*?\])*) = ("[^\n]*"|\[secret\]|\[\d+ entr(?:y|ies)\])(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(
+      line,
+    ) ?? [];
+  return { key, path, value, cut: cut !== undefined };
+}
+
 /** The keys that the one error names; none if it is accepted. Each line must have the quoted value and what is expected. */
 function rejectedKeys(values: Values, secrets: readonly string[] = []): string[] {
   const own = Object.fromEntries(Object.entries(values).map(([key, value]) => [`ecr-helper:${key}`, value]));
@@ -220,15 +230,11 @@ function rejectedKeys(values: Values, secrets: readonly string[] = []): string[]
     const [title, ...lines] = error.message.split("\n");
     assert.equal(title, "The stack's configuration is wrong, and nothing was changed:");
     return lines.map((line) => {
-      // Not `.`, because it excludes Unicode's line separators, which are shown unescaped.
-      const [, key = "", path = "", value = "", cut] =
-        /^ {2}ecr-helper:(\w+)((?:\.\w+|\[[^\n]*?\])*) = ("[^\n]*"|\[secret\]|\[\d+ entr(?:y|ies)\])(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(
-          line,
-        ) ?? [];
+      const { key, path, value, cut } = parseLine(line);
       const given = values[key] ?? defaults[`ecr-helper:${key}`] ?? "";
       if (/^\[\d/.test(value)) assert.equal(value.split(" ")[0], `[${String(elements(given).length)}`);
       else if (value === "[secret]") assert.ok(secrets.includes(key) || ["kubeconfig", "proxy"].includes(key));
-      else assert.ok(cut !== undefined || isPartAt(path, JSON.parse(value) as string, given), line.slice(0, 2000));
+      else assert.ok(cut || isPartAt(path, JSON.parse(value) as string, given), line.slice(0, 2000));
       return key;
     });
   }
