@@ -22,22 +22,24 @@ export const publicPlaceholders = ["host", "url", "region", "account"] as const 
 /** An escape, or a placeholder with its name, which may have lost its end. */
 const special = /(\$\$\{)|\$\{([^}]*)(\}?)/g;
 
-/** The names of the placeholders in a text, known or not; one that is not closed is followed by nothing but the rest of the text. */
-const namesIn = (text: string): string[] =>
-  [...text.matchAll(special)].flatMap(([whole, escape, name = "", end]) =>
-    escape !== undefined ? [] : [end === "" ? whole : name],
+/** The placeholders in a text, known or not: each as it stands there, and its name, which one that is not closed does not have. */
+const placeholdersIn = (text: string): { readonly whole: string; readonly name: string | undefined }[] =>
+  [...text.matchAll(special)].flatMap(([whole, escape, name, end]) =>
+    escape === undefined ? [{ whole, name: end === "" ? undefined : name }] : [],
   );
+
+const isOneOf = (some: readonly Placeholder[], name: string | undefined): boolean => some.some((one) => one === name);
 
 /** Whether a template has one of these placeholders. */
 export const usesAny = (template: string, some: readonly Placeholder[]): boolean =>
-  namesIn(template).some((name) => (some as readonly string[]).includes(name));
+  placeholdersIn(template).some(({ name }) => isOneOf(some, name));
 
 /** What is expected instead of the first placeholder that is not one of `known`; undefined for a valid template. */
 export function templateMistake(template: string, known: readonly Placeholder[] = placeholders): string | undefined {
-  const wrong = namesIn(template).find((name) => !(known as readonly string[]).includes(name));
+  const wrong = placeholdersIn(template).find(({ name }) => !isOneOf(known, name));
   if (wrong === undefined) return undefined;
-  const found = JSON.stringify(wrong.startsWith("${") ? wrong.slice(0, 100) : `\${${wrong.slice(0, 100)}}`);
   const list = known.map((name) => `\${${name}}`).join(", ");
+  const found = JSON.stringify(wrong.whole.slice(0, 100));
   return `no placeholder but ${list}, where this has ${found}; $\${ is the text \${`;
 }
 

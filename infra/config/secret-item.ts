@@ -56,8 +56,11 @@ export class ItemReader {
   list(field: string, rule: Rule): readonly string[] | undefined {
     if (!this.has(field)) return undefined;
     const value = this.#item[field];
-    if (!Array.isArray(value)) this.addMistake([field], value, "a list of texts");
-    const entries: readonly unknown[] = Array.isArray(value) ? value : [];
+    if (!Array.isArray(value)) {
+      this.addMistake([field], value, "a list of texts");
+      return undefined;
+    }
+    const entries: readonly unknown[] = value;
     for (const [index, entry] of entries.entries()) this.#check([field, index], entry, rule);
     return entries.filter((one) => typeof one === "string");
   }
