@@ -91,7 +91,7 @@ const limitedTo = ({ metadata, ...rest }: Secret, { uid, version }: Pick<Patched
 });
 
 /** Owner references are a map by uid in a strategic merge patch, so that those to other owners stay. */
-function patchOf({ metadata, data }: Secret, owners: readonly OwnerReference[], seen: Patched): object {
+function patchOf({ metadata, data, type }: Secret, owners: readonly OwnerReference[], seen: Patched): object {
   const { version, removal } = seen;
   const removed = (removal === "" ? {} : JSON.parse(removal)) as Partial<Secret>;
   const lost = seen.owners.split(",").filter((uid) => uid !== "" && !owners.some((owner) => owner.uid === uid));
@@ -103,6 +103,8 @@ function patchOf({ metadata, data }: Secret, owners: readonly OwnerReference[], 
       ownerReferences: [...owners, ...lost.map((uid) => ({ $patch: "delete", uid }))],
     },
     data: { ...removed.data, ...data },
+    // It never changes: another one is refused.
+    type,
   };
 }
 

@@ -179,6 +179,8 @@ describe("a stack that has other definitions for its further secrets", () => {
     await last.line(/the secret will expire/);
     assert.deepEqual(await namesIn(parts, team), ["dropped", "ecr-creds", "ecr-creds-pull", "moved", "retyped"]);
     assert.deepEqual(await namesIn(parts, tools), ["dropped", "ecr-creds", "ecr-creds-pull", "retyped"]);
+    // It is not replaced by a PUT then.
+    await parts.admin(change(secretPath(team, "retyped"), { metadata: { labels: { theirs: "yes" } } }));
     const [, retyped, moved] = readConfig(parts.env).furtherSecrets;
     const next = [
       { ...retyped, type: "kubernetes.io/basic-auth" },
