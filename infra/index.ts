@@ -85,6 +85,7 @@ export default {
   ...(workload.credentialsSecretName && { credentialsSecretName: workload.credentialsSecretName }),
   basicAuthSecretName: config.basicAuthSecret,
   pullSecretName: config.pullSecret,
+  ...(config.secrets.length > 0 && { secretNames: config.secrets.map(({ name }) => name) }),
   buildServiceAccountNames: config.serviceAccounts,
   buildNamespaces: config.buildNamespaces,
   ...(crossAccountPolicy && { crossAccountPolicy }),

@@ -154,6 +154,7 @@ function environment({ config, identity, region, registries, rbac }: PodArgs): i
     ECR_HELPER_NAMESPACE_SELECTOR: config.namespaceSelector,
     ECR_HELPER_BASIC_AUTH_SECRET: config.basicAuthSecret,
     ECR_HELPER_PULL_SECRET: config.pullSecret,
+    ECR_HELPER_SECRETS: config.secrets.length === 0 ? "" : JSON.stringify(config.secrets),
     ECR_HELPER_SERVICE_ACCOUNTS: config.serviceAccounts.join(","),
     ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: config.serviceAccountSelector,
     ECR_HELPER_DEPLOYMENT: app,

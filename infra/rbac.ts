@@ -6,11 +6,11 @@ import { Role } from "@pulumi/kubernetes/rbac/v1/role.js";
 import { RoleBinding } from "@pulumi/kubernetes/rbac/v1/roleBinding.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
-import { includesUnnamed, namedAccounts, type AccountRules } from "../helper/shared/account-rules.ts";
+import type { AccountRules } from "../helper/shared/account-rules.ts";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
 import { ownerNames } from "../helper/shared/ownership.ts";
-
-type PolicyRule = input.rbac.v1.PolicyRule;
+import { isIn, type SecretDefinition } from "../helper/shared/secret-definition.ts";
+import { keepAccounts, keepSecrets, recordEvents, rule, watchNamespaces, type PolicyRule } from "./rbac-rules.ts";
 
 /** Arguments of Rbac. */
 export interface RbacArgs {
@@ -28,6 +28,7 @@ export interface RbacArgs {
   /** Names of the secrets that builds log in with. */
   readonly basicAuthSecrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
+  readonly furtherSecrets: readonly Pick<SecretDefinition, "name" | "namespaces">[];
   /** Whether the helper also keeps the builds' logins in its own namespace, beside its pull secret. */
   readonly keepsLogins: boolean;
   readonly accountRules: AccountRules;
@@ -36,41 +37,6 @@ export interface RbacArgs {
 }
 
 const apiGroup = "rbac.authorization.k8s.io";
-
-// resourceNames restricts all of these: a create by server-side apply carries the object's name, and a list or watch
-// can ask for a single name.
-const keepVerbs = ["list", "watch", "create", "patch", "delete"];
-// A secret that nobody else has written is replaced: of all writes it costs the API server least.
-const keepSecretVerbs = [...keepVerbs, "update"];
-const rule = (resource: string, resourceNames: pulumi.Input<string[]>, verbs: string[], group = ""): PolicyRule => ({
-  apiGroups: [group],
-  resources: [resource],
-  resourceNames,
-  verbs,
-});
-
-/**
- * RBAC has no narrower right for service accounts that are included by pattern or selector. The helper neither creates nor deletes one
- * of these, so that both stay restricted to names.
- */
-function keepAccounts(rules: AccountRules): PolicyRule[] {
-  const named = namedAccounts(rules);
-  if (!includesUnnamed(rules)) return [rule("serviceaccounts", named, ["get", ...keepVerbs])];
-  const extendAll = { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["get", "list", "watch", "patch"] };
-  return [extendAll, ...(named.length === 0 ? [] : [rule("serviceaccounts", named, ["create", "delete"])])];
-}
-
-/** The part that service accounts have in the name of a role: other patterns, or another selector, need no other rights. */
-export const accountNames = (rules: AccountRules): string[] => [
-  ...namedAccounts(rules),
-  ...(includesUnnamed(rules) ? ["*"] : []),
-];
-
-// Events use generateName, so resourceNames cannot restrict them.
-const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
-
-/** The helper reads only the names and labels of namespaces. */
-const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
 
 /**
  * The name of a stack's roles for objects of the given names. It contains a hash of the names: other names, another
@@ -95,7 +61,7 @@ export class Rbac extends pulumi.ComponentResource {
   readonly #name: string;
   readonly #args: RbacArgs;
   readonly #childOptions = { parent: this };
-  /** Names of all secrets that the helper keeps. */
+  /** Names of the secrets that the helper keeps in every build namespace. */
   readonly #secrets: pulumi.Output<string[]>;
   /**
    * Name of the roles that depend on the objects' names, in the cluster and, in the other one, in the stack. Under other
@@ -113,19 +79,26 @@ export class Rbac extends pulumi.ComponentResource {
     this.marker = `${args.name}-stack`;
     this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
     [this.#roleName, this.#resourceName] = [roleName(args.name, args.objects), roleName(name, args.objects)];
-    const keepObjects = [rule("secrets", this.#secrets, keepSecretVerbs), ...keepAccounts(args.accountRules)];
-
     const [first, second] = ownerNames({ owner: args.name });
     this.owner = this.#owner(name, first);
     this.#owner(`${name}-owner`, second);
     // RBAC has no narrower right for namespaces that are not known in advance.
-    if (isDynamic(namespaceRules)) this.#grantEverywhere([...keepObjects, recordEvents, watchNamespaces]);
+    if (isDynamic(namespaceRules))
+      this.#grantEverywhere([...this.#keepObjects(undefined), recordEvents, watchNamespaces]);
     const buildNamespaces = staticNamespaces(namespaceRules);
     for (const namespace of buildNamespaces.filter((one) => one !== ownNamespace)) {
-      this.#grant(`-${namespace}`, namespace, [...keepObjects, recordEvents]);
+      this.#grant(`-${namespace}`, namespace, [...this.#keepObjects(namespace), recordEvents]);
     }
-    this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace) ? keepObjects : undefined);
+    this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace) ? this.#keepObjects(ownNamespace) : undefined);
     this.registerOutputs({});
+  }
+
+  /** The rules to keep the objects of a build namespace, or of all when undefined. */
+  #keepObjects(namespace: string | undefined): PolicyRule[] {
+    const { furtherSecrets, accountRules } = this.#args;
+    const further = furtherSecrets.filter((one) => namespace === undefined || isIn(one, namespace));
+    const secrets = this.#secrets.apply((names) => [...names, ...further.map(({ name }) => name)]);
+    return [keepSecrets(secrets), ...keepAccounts(accountRules)];
   }
 
   #owner(resourceName: string, name: string): pulumi.Output<string> {
@@ -163,7 +136,7 @@ export class Rbac extends pulumi.ComponentResource {
     const { deployment, keepsLogins, namespace, pullSecret } = this.#args;
     const ownSecrets = keepsLogins ? this.#secrets : [pullSecret];
     this.#grant("", namespace, [
-      ...(keepObjects ?? [rule("secrets", ownSecrets, keepSecretVerbs)]),
+      ...(keepObjects ?? [keepSecrets(ownSecrets)]),
       // A new helper continues with the tokens that the old one kept there.
       rule("secrets", ownSecrets, ["get"]),
       recordEvents,

@@ -20,7 +20,8 @@ import { FirstPull } from "./first-pull.ts";
 import { networkPolicySpec } from "./network-policy.ts";
 import { accessKeyCredentials, namespaceAnnotations, podCredentials, type PodCredentials } from "./pod-credentials.ts";
 import { podLabels, podTemplate, type HelperArgs, type PodArgs } from "./pod.ts";
-import { accountNames, Rbac } from "./rbac.ts";
+import { accountNames } from "./rbac-rules.ts";
+import { Rbac } from "./rbac.ts";
 import type { RegistryLogin } from "./registry-login.ts";
 
 /** Arguments of Workload. */
@@ -68,6 +69,7 @@ export class Workload extends pulumi.ComponentResource {
         .output(args.registries)
         .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values()]),
       pullSecret: config.pullSecret,
+      furtherSecrets: config.secrets,
     };
     const rbac = this.#rbac(keptObjects);
     let credentials: PodCredentials;
@@ -109,9 +111,10 @@ export class Workload extends pulumi.ComponentResource {
 
   #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
-    const { basicAuthSecret, registries, pullSecret } = config;
+    const { basicAuthSecret, registries, pullSecret, secrets } = config;
     const keepsLogins = config.pushRole !== undefined;
-    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...accountNames(config)];
+    const further = secrets.map(({ name, namespaces }) => JSON.stringify([name, ...namespaces]));
+    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...accountNames(config), ...further];
     const args = {
       ...keptObjects,
       ownNamespace: config.namespace,

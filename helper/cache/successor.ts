@@ -62,9 +62,10 @@ export function isSuccessorReady(deployment: Deployment, isReady: boolean): bool
 
 /** A hash of which objects a helper keeps, and where: one helper tells another by it what it has written. */
 export function keptHash(config: HelperConfig): string {
-  const { secretNames, ownSecretNames, serviceAccounts, serviceAccountSelector } = config;
+  const { secretNames, ownSecretNames, furtherSecrets, serviceAccounts, serviceAccountSelector } = config;
   const { buildNamespaces, excludeNamespaces, namespaceSelector } = config;
   const kept = [secretNames, ownSecretNames, serviceAccounts, buildNamespaces, excludeNamespaces, namespaceSelector];
+  kept.push(...furtherSecrets.map(({ namespaces }) => namespaces));
   // Without a selector, helpers that know none have the same hash.
   if (serviceAccountSelector !== "") kept.push(serviceAccountSelector);
   return createHash("sha256").update(JSON.stringify(kept)).digest("hex").slice(0, 16);

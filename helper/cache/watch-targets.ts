@@ -8,6 +8,7 @@ import type { Accounts } from "./accounts.ts";
 import type { CachedNamespace, CachedSecret } from "./cached-objects.ts";
 import { ownerKind, ownerNames } from "../shared/ownership.ts";
 import type { Owners } from "./owners.ts";
+import { createNamespaceTest } from "../shared/secret-definition.ts";
 import type { Store } from "./store.ts";
 import { deploymentCollection } from "./successor.ts";
 
@@ -70,10 +71,11 @@ function watchStaticNamespaces(config: HelperConfig, stores: Stores): WatchTarge
 }
 
 /** The secrets and service accounts of a namespace, or of all when undefined. */
-const watchObjects = (config: HelperConfig, stores: Stores, namespace: string | undefined): WatchTarget[] => [
-  ...watchSecrets(stores, config.secretNames, namespace),
-  ...watchAccounts(stores, namespace),
-];
+function watchObjects(config: HelperConfig, stores: Stores, namespace: string | undefined): WatchTarget[] {
+  const isIn = createNamespaceTest(config.furtherSecrets);
+  const names = config.secretNames.filter((name) => namespace === undefined || isIn(name, namespace));
+  return [...watchSecrets(stores, names, namespace), ...watchAccounts(stores, namespace)];
+}
 
 const watchSecrets = ({ secrets }: Stores, names: readonly string[], namespace: string | undefined): WatchTarget[] =>
   names.map((name) => {

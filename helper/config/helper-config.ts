@@ -14,6 +14,7 @@ import {
   parseRegistryHost,
 } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
+import { parseDefinitions, type SecretDefinition } from "../shared/secret-definition.ts";
 import { readAwsConnection, type AwsConnection } from "./aws-connection.ts";
 import {
   EnvironmentReader,
@@ -35,7 +36,9 @@ interface SecretConfig {
 
 /** Everything that the stack tells its helper. */
 export interface HelperConfig extends NamespaceRules, AccountRules, RegistryConfig, SecretConfig, IdentityConfig {
-  /** Names of all secrets that are kept in a build namespace. */
+  /** The further secrets that are kept in build namespaces. */
+  readonly furtherSecrets: readonly SecretDefinition[];
+  /** Names of all secrets that are kept in build namespaces: a further one in some of these only. */
   readonly secretNames: readonly string[];
   /** Names of those that are kept in the helper's own namespace: every token is in one, so that the next helper finds it. */
   readonly ownSecretNames: readonly string[];
@@ -70,12 +73,14 @@ export function readConfig(env: Environment): HelperConfig {
   const identity = readIdentity(reader, env);
   const logins = [...secrets.basicAuthSecrets.values()];
   const registries = readRegistries(reader);
+  const furtherSecrets = readFurtherSecrets(reader, registries, [...logins, secrets.pullSecret]);
   const config: HelperConfig = {
     ...registries,
     ...readNamespaceRules(reader),
     ...secrets,
     ...identity,
-    secretNames: [...logins, secrets.pullSecret],
+    furtherSecrets,
+    secretNames: [...logins, secrets.pullSecret, ...furtherSecrets.map(({ name }) => name)],
     ownSecretNames: [...(identity.pushRole === undefined ? [] : logins), secrets.pullSecret],
     tokenRequests: tokenRequests(registries, [...secrets.basicAuthSecrets.keys()], identity.pushRole),
     awsConnection: readAwsConnection(reader, env),
@@ -108,6 +113,21 @@ function readRegistries(reader: EnvironmentReader): RegistryConfig {
     registries: reader.read("ECR_HELPER_REGISTRIES", hosts, atLeastOne(parseRegistry)),
     registryHost: reader.read("ECR_HELPER_REGISTRY_HOST", "empty, HOST or HOST:PORT", optionalHost) || undefined,
   };
+}
+
+/** Reads the further secrets, which may not have the names of others. */
+function readFurtherSecrets(
+  reader: EnvironmentReader,
+  { registries = [], registryHost }: Partial<RegistryConfig>,
+  taken: readonly string[],
+): readonly SecretDefinition[] {
+  const hosts = ["", registryHost, ...registries.map(({ host }) => host)];
+  const parse = (value: string): readonly SecretDefinition[] | undefined => {
+    const found = value === "" ? [] : parseDefinitions(value);
+    return found?.every(({ name, registry }) => !taken.includes(name) && hosts.includes(registry)) ? found : undefined;
+  };
+  const expected = "the JSON of further secrets, with names and registries of their own";
+  return reader.read<readonly SecretDefinition[] | undefined>("ECR_HELPER_SECRETS", expected, parse) ?? [];
 }
 
 function parseRegistry(host: string): Registry | undefined {

@@ -7,6 +7,7 @@ import type { ObjectRef } from "../kube/object-ref.ts";
 import { createAccountMatcher } from "../shared/account-rules.ts";
 import type { Labels } from "../shared/label-selector.ts";
 import { matchesAny } from "../shared/namespace-rules.ts";
+import { createNamespaceTest } from "../shared/secret-definition.ts";
 import { managedObjects } from "./plan.ts";
 import type { Writer } from "./writer.ts";
 
@@ -66,7 +67,7 @@ interface Kept {
 const nothing: Kept = { secret: () => false, account: () => false, labelledAccount: () => false };
 
 /**
- * What stays because the successor keeps it. What it keeps under another name stays as well until the successor has written everything:
+ * What stays because the successor keeps it. What it keeps under another name, or elsewhere, stays as well until the successor has written everything:
  * in a rollout that fails this is all that the namespace has.
  */
 function keptObjects(config: HelperConfig, next: HelperConfig, isWritten: boolean): Kept {
@@ -75,12 +76,13 @@ function keptObjects(config: HelperConfig, next: HelperConfig, isWritten: boolea
   const isReplaced = (namespace: string): boolean =>
     !isWritten && (isBuild(namespace) || namespace === config.namespace);
   const [includes, isNamed] = [createAccountMatcher(next), matchesAny(next.serviceAccounts)];
+  const isIn = createNamespaceTest(next.furtherSecrets);
   const hasSameRules = rulesOf(config) === rulesOf(next);
   const isAccountKept = (namespace: string, isIncluded: boolean): boolean =>
     isIncluded ? isBuild(namespace) : isReplaced(namespace);
   return {
     secret: (namespace, name) => {
-      if (!next.secretNames.includes(name)) return isReplaced(namespace);
+      if (!next.secretNames.includes(name) || !isIn(name, namespace)) return isReplaced(namespace);
       return isBuild(namespace) || (namespace === config.namespace && next.ownSecretNames.includes(name));
     },
     account: (namespace, name, seen) => isAccountKept(namespace, hasSameRules ? seen.isIncluded : isNamed(name)),

@@ -89,7 +89,7 @@ export class Controller {
   /** Whether a build namespace lacks an object. */
   #isBare(namespace: string): boolean {
     const exists = (object: ObjectRef): boolean => this.#cache.exists(namespace, object);
-    return this.#cache.kindOf(namespace) === "build" && !this.#planner.objects.all.every(exists);
+    return this.#cache.kindOf(namespace) === "build" && !this.#planner.objectsIn(namespace).every(exists);
   }
 
   /** The state of each namespace in which the helper keeps objects. */

@@ -1,6 +1,7 @@
 // Plans the actions for a namespace by comparing the cache with the desired state. It performs none of them.
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
+import { createIntern } from "../cache/intern.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
@@ -8,6 +9,7 @@ import { hasOwners } from "../resources/owners.ts";
 import { desiredSecrets } from "../resources/secrets.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { namedAccounts } from "../shared/account-rules.ts";
+import { createNamespaceTest } from "../shared/secret-definition.ts";
 import { AccountPlanner } from "./account-plan.ts";
 import {
   hadConverged,
@@ -28,7 +30,7 @@ export type Action =
   | (ActionBase & { readonly kind: "removeSecret"; readonly seen: CachedSecret })
   | AccountAction;
 
-/** References to the objects of a build namespace that have names in the configuration. */
+/** References to the objects of build namespaces that have names in the configuration. */
 export interface ManagedObjects {
   readonly secrets: readonly ObjectRef[];
   readonly accounts: readonly ObjectRef[];
@@ -36,7 +38,7 @@ export interface ManagedObjects {
   readonly all: readonly ObjectRef[];
 }
 
-/** The objects that a helper of this configuration makes in a build namespace where they are missing. */
+/** The objects that a helper of this configuration makes in build namespaces where they are missing, a further secret in some of these only. */
 export function managedObjects(config: HelperConfig): ManagedObjects {
   const secrets = config.secretNames.map((name) => ({ kind: "Secret", name }) as const);
   const accounts = namedAccounts(config).map((name) => ({ kind: "ServiceAccount", name }) as const);
@@ -48,15 +50,22 @@ export class Planner {
   readonly objects: ManagedObjects;
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
+  readonly #isIn: ReturnType<typeof createNamespaceTest>;
   readonly #refs: ReadonlySet<string>;
   readonly #accounts: AccountPlanner;
-  /** What `converged` returned last: nearly all of thousands of namespaces have the same. */
-  #lastConverged: ReadonlySet<string> = new Set();
+  /** Nearly all of thousands of namespaces have the same objects. */
+  readonly #intern = createIntern<ReadonlySet<string>>((refs) => [...refs].join());
 
   constructor(config: HelperConfig, cache: ClusterCache) {
     [this.#config, this.#cache, this.objects] = [config, cache, managedObjects(config)];
+    this.#isIn = createNamespaceTest(config.furtherSecrets);
     this.#refs = new Set(this.objects.all.map(formatRef));
     this.#accounts = new AccountPlanner(config, cache, this.objects.accounts);
+  }
+
+  /** Those of `objects` that a build namespace gets. */
+  objectsIn(namespace: string): readonly ObjectRef[] {
+    return this.objects.all.filter(({ kind, name }) => kind !== "Secret" || this.#isIn(name, namespace));
   }
 
   /** The secrets with these tokens, and with the stack's owners that exist now. */
@@ -72,7 +81,10 @@ export class Planner {
     const secrets = this.objects.secrets.map((object) => {
       const { name } = object;
       const seen = this.#cache.secrets.get(name)?.get(namespace);
-      if (kind === "build" || (kind === "own" && this.#config.ownSecretNames.includes(name))) {
+      if (
+        (kind === "build" && this.#isIn(name, namespace)) ||
+        (kind === "own" && this.#config.ownSecretNames.includes(name))
+      ) {
         return this.#planSecret(object, seen, desired, last);
       }
       return seen?.isOwned === true ? ({ kind: "removeSecret", object, seen } as const) : undefined;
@@ -89,11 +101,9 @@ export class Planner {
 
   /** The kept objects of a namespace that exist and are not among `failed`, as `formatRef` writes them. */
   converged(namespace: string, failed: ReadonlySet<string>): ReadonlySet<string> {
-    const existing = this.objects.all.filter((object) => this.#cache.exists(namespace, object));
+    const existing = this.objectsIn(namespace).filter((object) => this.#cache.exists(namespace, object));
     const refs = [...existing, ...this.#accounts.unnamed(namespace)].map(formatRef).filter((ref) => !failed.has(ref));
-    const isSame = refs.length === this.#lastConverged.size && refs.every((ref) => this.#lastConverged.has(ref));
-    if (!isSame) this.#lastConverged = new Set(refs);
-    return this.#lastConverged;
+    return this.#intern(new Set(refs));
   }
 
   #planSecret(

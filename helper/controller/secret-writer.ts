@@ -3,7 +3,7 @@
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import { acceptMetadataOnly } from "../kube/client.ts";
-import { isConflict, isNotFound } from "../kube/errors.ts";
+import { isConflict, isNotFound, isOfAnotherType, undefinedIfNotFound } from "../kube/errors.ts";
 import { nameSelector } from "../kube/object-ref.ts";
 import type { Kube, KubeRequest, PartialObjectMetadata } from "../kube/types.ts";
 import { protobufType } from "../resources/secret-protobuf.ts";
@@ -73,6 +73,7 @@ export class SecretWriter {
     try {
       return await this.#rewrite(target, seen, seen);
     } catch (error) {
+      if (isOfAnotherType(error)) return this.#replace(target, seen);
       if (!isConflict(error) && !isNotFound(error)) throw error;
       // A watch that is late, or tells nothing any more, must not keep a credential from being refreshed.
       const found = await this.#read(target);
@@ -87,6 +88,15 @@ export class SecretWriter {
     const request = { ...applyRequest(path, secret.toApply(), false, signal), accept: acceptMetadataOnly() };
     this.#cache.secrets.get(secret.name)?.recordWrite(await this.#kube<PartialObjectMetadata>(request));
     return "created";
+  }
+
+  /** Deletes the very secret that was seen, and creates it with its new type: that of an object never changes. */
+  async #replace(target: Target, { uid, version }: CachedSecret): Promise<"created"> {
+    const { path, signal } = target;
+    const preconditions = { uid, resourceVersion: String(version) };
+    const body = { apiVersion: "v1", kind: "DeleteOptions", preconditions };
+    await undefinedIfNotFound(this.#kube({ method: "DELETE", path, body, signal }));
+    return this.#create(target);
   }
 
   /** `found` is what is there, and `seen` what the cache has in its place. */

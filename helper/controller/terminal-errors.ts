@@ -31,7 +31,7 @@ export function rejectUnwritable(
   if (seen?.isOwned === false) {
     throw new ForeignObjectError(
       `secret ${namespace}/${name} exists and was not made by this helper, so it is left as it is. ` +
-        "Delete it, or let the helper use another name (ecr-helper:basicAuthSecret, ecr-helper:pullSecret)",
+        "Delete it, or let the helper use another name (ecr-helper:basicAuthSecret, ecr-helper:pullSecret, ecr-helper:secrets)",
     );
   }
   if (size > maxSecretBytes) {

@@ -12,6 +12,8 @@ export class KubeError extends Error {
   readonly reason: string;
   /** When to retry at the earliest, in milliseconds from now; 0 when the API server does not say. */
   readonly retryAfter: number;
+  /** Whether the type of the object that was sent is refused: it can not be another one than that of the object that exists. */
+  readonly isTypeInvalid: boolean;
 
   /** `body` is the response's. */
   constructor(request: KubeRequest, status: number, body: string, retryAfter = 0) {
@@ -24,6 +26,7 @@ export class KubeError extends Error {
     this.status = status;
     this.reason = parsed.reason;
     this.retryAfter = retryAfter;
+    this.isTypeInvalid = status === 422 && parsed.invalidFields.includes("type");
   }
 }
 
@@ -53,6 +56,9 @@ export const undefinedIfNotFound = async <T>(response: Promise<T>): Promise<T | 
 /** Whether another client wrote the object first, or has the field: 409. */
 export const isConflict = (error: unknown): boolean => error instanceof KubeError && error.status === 409;
 
+/** Whether a write failed because a secret exists with another type, which Kubernetes never changes. */
+export const isOfAnotherType = (error: unknown): boolean => error instanceof KubeError && error.isTypeInvalid;
+
 /** Whether a write failed because the namespace does not exist or is terminating. */
 export const isNamespaceGone = (error: unknown): boolean =>
   isNotFound(error) || (error instanceof KubeError && error.reason === "NamespaceTerminating");
@@ -76,16 +82,29 @@ function describeRefuser(message: string): string {
 /** How much of a message is searched, in characters. */
 const maxInspected = 4_096;
 
-function parseStatus(body: string): { isStatus: boolean; reason: string; message: string } {
+interface Status {
+  readonly isStatus: boolean;
+  readonly reason: string;
+  readonly message: string;
+  readonly invalidFields: readonly unknown[];
+}
+
+function parseStatus(body: string): Status {
   const { reason, message, details } = parseRecord(body);
   const isStatus = reason !== undefined || message !== undefined;
-  const reasons = asArray(asRecord(details)["causes"]).map((cause) => asRecord(cause)["reason"]);
+  const causes = asArray(asRecord(details)["causes"]).map(asRecord);
+  const reasons = causes.map((cause) => cause["reason"]);
   const known = reasons.includes(terminating)
     ? terminating
     : isString(reason) && /^\w{1,64}$/.test(reason)
       ? reason
       : "";
-  return { isStatus, reason: known, message: isString(message) ? message : known };
+  return {
+    isStatus,
+    reason: known,
+    message: isString(message) ? message : known,
+    invalidFields: causes.map(({ field }) => field),
+  };
 }
 
 const terminating = "NamespaceTerminating";

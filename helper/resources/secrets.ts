@@ -2,38 +2,20 @@
 import { createHash } from "node:crypto";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { pushTokenName } from "../config/token-requests.ts";
-import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
+import { dockerConfigKey, dockerConfigType } from "../shared/docker-config.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
-import { earliestExpiry, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
+import { basicAuthType } from "../shared/secret-definition.ts";
+import type { Tokens, AuthorizationToken } from "../ecr/token.ts";
+import { furtherSecret } from "./further-secrets.ts";
 import { ownerUids, type OwnerReference } from "./owners.ts";
 import { encodeTokenAnnotation } from "./token-annotation.ts";
 import { managedFieldsOf } from "./managed-fields.ts";
+import { base64, dockerConfigOf, hostsOf, timeAnnotations, tokensOf } from "./secret-parts.ts";
 import { encodeSecret } from "./secret-protobuf.ts";
 import type { DesiredSecret, Patched, Secret } from "./types.ts";
 
 /** The most data that Kubernetes accepts in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
 export const maxSecretBytes = 1 << 20;
-
-const base64 = (text: string): string => Buffer.from(text).toString("base64");
-
-/**
- * The hosts of a region's registries, each once and as it was named: a login for one is not written for the registry's other
- * hosts. A configured host for the stack's own registry comes before that registry's ECR host.
- */
-function hostsOf({ registries, registryHost }: HelperConfig, region: string): string[] {
-  const alias = registries[0]?.region === region && registryHost !== undefined ? [registryHost] : [];
-  return [...new Set([...alias, ...registries.filter((one) => one.region === region).map(({ host }) => host)])];
-}
-
-/** A time in milliseconds since 1970 as ISO 8601; "unknown" when there is none. */
-const formatTime = (milliseconds: number | undefined): string =>
-  milliseconds === undefined || Number.isNaN(milliseconds) ? "unknown" : new Date(milliseconds).toISOString();
-
-/** The annotations with the times of these tokens: when the first expires, and when the newest was requested. */
-const timeAnnotations = (tokens: readonly AuthorizationToken[]): Record<string, string> => ({
-  "ecr-helper/expires-at": formatTime(earliestExpiry(tokens)?.getTime()),
-  [annotations.refreshedAt]: formatTime(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
-});
 
 /** The secret with which builds log in to the registries of one region: type basic-auth, annotated for Knative and Tekton. */
 function basicAuthSecret(config: HelperConfig, name: string, region: string, token: AuthorizationToken): Secret {
@@ -48,41 +30,33 @@ function basicAuthSecret(config: HelperConfig, name: string, region: string, tok
     metadata.annotations[`tekton.dev/docker-${String(index)}`] = `https://${host}`;
   }
   const data = { username: base64(token.username), password: base64(token.password) };
-  return { metadata, apiVersion: "v1", kind: "Secret", type: "kubernetes.io/basic-auth", data };
+  return { metadata, apiVersion: "v1", kind: "Secret", type: basicAuthType, data };
 }
 
-/**
- * The secret with which images are pulled: it has every registry that has a token, with and without https://. Each entry has only
- * `auth`, as `docker login` writes it: with user and password as well the secret would be nearly twice as large.
- */
+/** The secret with which images are pulled. */
 function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
-  const auths: Record<string, string> = {};
-  for (const [region, { username, password }] of tokens) {
-    const auth = encodeAuth(username, password);
-    for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
-  }
   const metadata = ownMetadata(config, config.pullSecret);
   metadata.annotations = {
     ...timeAnnotations([...tokens.values()]),
     [annotations.tokens]: encodeTokenAnnotation(config.fingerprint, tokens),
   };
-  const data = { [dockerConfigKey]: base64(encodeDockerConfig(auths)) };
+  const data = { [dockerConfigKey]: base64(dockerConfigOf(config, tokens)) };
   return { metadata, apiVersion: "v1", kind: "Secret", type: dockerConfigType, data };
 }
 
-const buildTokenName = ({ pushRole }: HelperConfig, region: string): string =>
-  pushRole === undefined ? region : pushTokenName(region);
-
-/** The secrets of a build namespace without their owners, except those that have no token. The order of the tokens makes no difference. */
+/** The secrets of build namespaces without their owners, except those that have no token. The order of the tokens makes no difference. */
 export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
-  const pullTokens = new Map<string, AuthorizationToken>();
+  const [pulls, builds] = [tokensOf(config, "pull", tokens), tokensOf(config, "push", tokens)];
   const secrets: Secret[] = [];
   for (const [region, name] of config.basicAuthSecrets) {
-    const [pull, build] = [tokens.get(region), tokens.get(buildTokenName(config, region))];
-    if (pull !== undefined) pullTokens.set(region, pull);
-    if (build !== undefined) secrets.push(basicAuthSecret(config, name, region, build));
+    const token = builds.get(region);
+    if (token !== undefined) secrets.push(basicAuthSecret(config, name, region, token));
   }
-  if (pullTokens.size > 0) secrets.push(pullSecret(config, pullTokens));
+  if (pulls.size > 0) secrets.push(pullSecret(config, pulls));
+  for (const definition of config.furtherSecrets) {
+    const secret = furtherSecret(config, definition, tokens);
+    if (secret !== undefined) secrets.push(secret);
+  }
   for (const secret of secrets) {
     const revision = createHash("sha256").update(JSON.stringify(secret)).digest("hex").slice(0, 16);
     secret.metadata.annotations = { ...secret.metadata.annotations, [annotations.revision]: revision };
@@ -117,7 +91,7 @@ const limitedTo = ({ metadata, ...rest }: Secret, { uid, version }: Pick<Patched
 });
 
 /** Owner references are a map by uid in a strategic merge patch, so that those to other owners stay. */
-function patchOf({ metadata, data }: Secret, owners: readonly OwnerReference[], seen: Patched): object {
+function patchOf({ metadata, data, type }: Secret, owners: readonly OwnerReference[], seen: Patched): object {
   const { version, removal } = seen;
   const removed = (removal === "" ? {} : JSON.parse(removal)) as Partial<Secret>;
   const lost = seen.owners.split(",").filter((uid) => uid !== "" && !owners.some((owner) => owner.uid === uid));
@@ -129,6 +103,8 @@ function patchOf({ metadata, data }: Secret, owners: readonly OwnerReference[], 
       ownerReferences: [...owners, ...lost.map((uid) => ({ $patch: "delete", uid }))],
     },
     data: { ...removed.data, ...data },
+    // It never changes: another one is refused.
+    type,
   };
 }
 

@@ -1,6 +1,6 @@
 // The environment variables that configure the helper: infra/pod.ts sets them, helper/config/helper-config.ts reads them.
 
-/** The variables that the stack sets to values. A list is comma-separated; what is not configured is empty. */
+/** The variables that the stack sets to values. A list is comma-separated, further secrets are JSON; what is not configured is empty. */
 export type StackVariable =
   | "ECR_HELPER_IDENTITY"
   | "ECR_HELPER_PRINCIPAL"
@@ -15,6 +15,7 @@ export type StackVariable =
   | "ECR_HELPER_NAMESPACE_SELECTOR"
   | "ECR_HELPER_BASIC_AUTH_SECRET"
   | "ECR_HELPER_PULL_SECRET"
+  | "ECR_HELPER_SECRETS"
   | "ECR_HELPER_SERVICE_ACCOUNTS"
   | "ECR_HELPER_SERVICE_ACCOUNT_SELECTOR"
   | "ECR_HELPER_DEPLOYMENT"

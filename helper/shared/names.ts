@@ -15,6 +15,8 @@ export const labelValue = /^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/;
 const label = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?";
 /** A DNS name, as the source of a regular expression without anchors. */
 export const dnsName = `(?=[^:/]{1,253}(?:[:/]|$))${label}(?:\\.${label})*`;
+/** The key of a label or annotation, as such a source. */
+export const labelKey = `(?:${dnsName}/)?[A-Za-z0-9](?:[\\w.-]{0,61}[A-Za-z0-9])?`;
 /** An optional `:PORT`, as such a source. It takes ports that are too high: `URL` does not. */
 export const portSuffix = "(?::[1-9]\\d{0,4})?";
 

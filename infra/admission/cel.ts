@@ -23,7 +23,8 @@ export function isBuildNamespace(rules: NamespaceRules): string {
   return `!${anyOf(matchesAny(excludeNamespaces))} && (${isReserved} ? ${isNamed} : ${isIncluded})`;
 }
 
-function matchesAny(patterns: readonly string[]): string[] {
+/** Conditions on the namespace of a request, one of which holds where one of these names or patterns matches it. */
+export function matchesAny(patterns: readonly string[]): string[] {
   const names = patterns.filter((one) => !isPattern(one));
   const globs = patterns.filter(isPattern);
   return [

@@ -4,6 +4,7 @@ import { ValidatingAdmissionPolicy } from "@pulumi/kubernetes/admissionregistrat
 import { ValidatingAdmissionPolicyBinding } from "@pulumi/kubernetes/admissionregistration/v1/validatingAdmissionPolicyBinding.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
+import type { SecretDefinition } from "../../helper/shared/secret-definition.ts";
 import { accountRules } from "./service-accounts.ts";
 import type { KeptObjects, Rules, Validation, Variable } from "./rules.ts";
 import { secretRules } from "./secrets.ts";
@@ -23,6 +24,7 @@ export interface AdmissionArgs {
   readonly namespaceRules: NamespaceRules;
   readonly basicAuthSecrets: pulumi.Input<string[]>;
   readonly pullSecret: string;
+  readonly furtherSecrets: readonly SecretDefinition[];
   readonly owner: pulumi.Input<string>;
 }
 
@@ -70,11 +72,11 @@ export class Admission extends pulumi.ComponentResource {
   constructor(name: string, args: AdmissionArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Admission", name, {}, opts);
     const childOptions = { parent: this };
-    const { namespaceRules, pullSecret } = args;
+    const { namespaceRules, pullSecret, furtherSecrets } = args;
     const specs = pulumi
       .all([args.subject, args.basicAuthSecrets, args.owner])
       .apply(([subject, basicAuthSecrets, owner]) =>
-        policySpecs(subject, { namespaceRules, basicAuthSecrets, pullSecret, owner }),
+        policySpecs(subject, { namespaceRules, basicAuthSecrets, pullSecret, furtherSecrets, owner }),
       );
     for (const resource of ["secrets", "serviceaccounts"] as const) {
       const metadata = { name: `${args.name}-${resource}` };

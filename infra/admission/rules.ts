@@ -2,6 +2,7 @@
 // https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
 import { ownerKind, ownerNames, ownLabels } from "../../helper/shared/ownership.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
+import type { SecretDefinition } from "../../helper/shared/secret-definition.ts";
 import { allOf, anyOf, literal } from "./cel.ts";
 
 /** The objects that the helper keeps, from the configuration of its stack. */
@@ -9,6 +10,7 @@ export interface KeptObjects {
   readonly namespaceRules: NamespaceRules;
   readonly basicAuthSecrets: readonly string[];
   readonly pullSecret: string;
+  readonly furtherSecrets: readonly SecretDefinition[];
   /** Name of the first of the ClusterRoles that own everything that the helper creates. */
   readonly owner: string;
 }

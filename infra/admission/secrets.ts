@@ -2,8 +2,16 @@
 // added.
 import { dockerConfigKey, dockerConfigType } from "../../helper/shared/docker-config.ts";
 import { annotationPrefix } from "../../helper/shared/ownership.ts";
+import { basicAuthType } from "../../helper/shared/secret-definition.ts";
 import {
-  addsNone,
+  furtherVariables,
+  hasType,
+  isAsDefined,
+  isInItsNamespaces,
+  keepsAnnotations,
+  keepsLabels,
+} from "./further-secrets.ts";
+import {
   beforeAndAfter,
   created,
   deleted,
@@ -11,7 +19,6 @@ import {
   isOwned,
   isOwner,
   keepsFinalizers,
-  keepsOthers,
   metadata,
   existed,
   type KeptObjects,
@@ -20,20 +27,11 @@ import {
 import { allOf, anyOf, isBuildNamespace, literal } from "./cel.ts";
 
 /**
- * The types of the helper's secrets and their keys:
+ * The types of the logins for builds and of the pull secret, and their keys:
  * https://kubernetes.io/docs/concepts/configuration/secret/#secret-types
  */
-const types = {
-  basicAuth: { type: "kubernetes.io/basic-auth", keys: ["username", "password"] },
-  pull: { type: dockerConfigType, keys: [dockerConfigKey] },
-} as const;
-
-const hasType = ({ type, keys }: (typeof types)[keyof typeof types]): string =>
-  allOf([
-    `object.type == ${literal(type)}`,
-    ...keys.map((key) => `${literal(key)} in variables.data`),
-    `variables.data.all(k, k in ${literal(keys)} || k in variables.dataBefore)`,
-  ]);
+const isBasicAuth = hasType(basicAuthType, ["username", "password"]);
+const isPull = hasType(dockerConfigType, [dockerConfigKey]);
 
 /**
  * The name of a secret decides its type. RBAC restricts the names, and during a rollout it allows those of both
@@ -41,8 +39,8 @@ const hasType = ({ type, keys }: (typeof types)[keyof typeof types]): string =>
  */
 const hasTypeOfItsName = ({ basicAuthSecrets, pullSecret }: KeptObjects): string =>
   anyOf([
-    allOf([`object.metadata.name != ${literal(pullSecret)}`, hasType(types.basicAuth)]),
-    allOf([`!(object.metadata.name in ${literal(basicAuthSecrets)})`, hasType(types.pull)]),
+    allOf([`object.metadata.name != ${literal(pullSecret)}`, isBasicAuth]),
+    allOf([`!(object.metadata.name in ${literal(basicAuthSecrets)})`, isPull]),
   ]);
 
 /** The annotations that helper/resources/secrets.ts writes: the helper's own, and the hosts for Knative and Tekton. */
@@ -56,9 +54,15 @@ export const secretRules = (kept: KeptObjects): Rules => ({
   variables: [
     ...metadata,
     ...beforeAndAfter("data", "?data", "{}"),
+    ...furtherVariables(kept),
+    { name: "isBuild", expression: isBuildNamespace(kept.namespaceRules) },
     {
       name: "isKept",
-      expression: `request.namespace == ${literal(kept.namespaceRules.namespace)} || (${isBuildNamespace(kept.namespaceRules)})`,
+      expression: isInItsNamespaces(
+        kept,
+        "variables.isBuild",
+        `request.namespace == ${literal(kept.namespaceRules.namespace)} || variables.isBuild`,
+      ),
     },
   ],
   validations: [
@@ -68,12 +72,13 @@ export const secretRules = (kept: KeptObjects): Rules => ({
     },
     {
       expression: `${deleted} || variables.isKept`,
-      message: "the helper may only keep secrets in build namespaces of its stack, and in its own",
+      message:
+        "the helper may only keep secrets in build namespaces of its stack, and in its own, as its configuration says",
     },
     {
-      expression: `${deleted} || ${hasTypeOfItsName(kept)}`,
+      expression: `${deleted} || ${isAsDefined(kept, hasTypeOfItsName(kept))}`,
       message:
-        "the helper may only keep secrets of type basic-auth and dockerconfigjson, as their names say, with nothing more",
+        "the helper may only keep secrets of the types and keys of its configuration, as their names say, with nothing more",
     },
     {
       expression: `${deleted} || ${allOf([
@@ -85,13 +90,12 @@ export const secretRules = (kept: KeptObjects): Rules => ({
     },
     {
       expression: `${deleted} || ${allOf([
-        keepsOthers("labels", "false"),
-        keepsOthers("annotations", isSecretAnnotation),
-        addsNone("annotations", isSecretAnnotation),
+        keepsLabels,
+        keepsAnnotations(isSecretAnnotation),
         keepsFinalizers,
         "!object.?immutable.orValue(false)",
       ])}`,
-      message: "the helper may only write its own annotations into a secret, and make none immutable",
+      message: "the helper may only write its own annotations and labels into a secret, and make none immutable",
     },
   ],
 });

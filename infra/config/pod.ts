@@ -3,7 +3,7 @@ import type { ImageConfig } from "./image.ts";
 import type { ConfigReader } from "./reader.ts";
 import { readResources, type Resources } from "./resources.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
-import { dnsName, objectName } from "../../helper/shared/names.ts";
+import { labelKey, objectName } from "../../helper/shared/names.ts";
 
 /** A taint that the pod tolerates, by the fields of Kubernetes. Without an effect it is any effect. */
 export interface Toleration {
@@ -34,7 +34,6 @@ export interface PodConfig {
 }
 
 const word = "[A-Za-z0-9](?:[\\w.-]{0,61}[A-Za-z0-9])?";
-const labelKey = `(?:${dnsName}/)?${word}`;
 const label = { pattern: new RegExp(`^${labelKey}=(?:${word})?$`), form: "KEY=VALUE, a label as Kubernetes has it" };
 const annotation = { pattern: new RegExp(`^${labelKey}=`), form: "KEY=VALUE, an annotation as Kubernetes has it" };
 const toleration = new RegExp(`^(${labelKey})(?:=(${word}))?(?::(NoSchedule|PreferNoSchedule|NoExecute))?$`);

@@ -8,6 +8,11 @@ import { quoted } from "../../helper/shared/messages.ts";
 const { isConfigSecret } = pulumi.runtime as unknown as { isConfigSecret: (key: string) => boolean };
 
 type Pattern = Pick<RegExp, "test">;
+type Item = Readonly<Record<string, unknown>>;
+
+/** Whether a value of JSON is an object. */
+export const isItem = (value: unknown): value is Item =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
  * Reads values and collects mistakes. After a mistake a read still returns a value of the right type, which is never
@@ -26,8 +31,18 @@ export class ConfigReader {
     this.#add(key, this.#displayValue(key, value), expected);
   };
 
+  /** Adds a mistake in a part of a key's value, at a path as `pulumi config set --path` has it. */
+  readonly addMistakeAt = (key: string, path: readonly (string | number)[], value: unknown, expected: string): void => {
+    const shown = typeof value === "string" ? value : JSON.stringify(value);
+    this.#add(
+      this.isSecret(key) ? key : `${key}${path.map(displayStep).join("")}`,
+      this.#displayValue(key, shown),
+      expected,
+    );
+  };
+
   /** Adds a mistake in a list as a whole. It shows the number of entries, as the list may be long. */
-  readonly addListMistake = (key: string, list: readonly string[], expected: string): void => {
+  readonly addListMistake = (key: string, list: readonly unknown[], expected: string): void => {
     const count = `[${String(list.length)} ${list.length === 1 ? "entry" : "entries"}]`;
     this.#add(key, this.isSecret(key) ? "[secret]" : count, expected);
   };
@@ -90,6 +105,18 @@ export class ConfigReader {
     return list ?? [];
   };
 
+  /** Reads a JSON list of objects, each with its index. Any other element is a mistake, and is left out. */
+  readonly objects = (key: string, expected: string): readonly (readonly [number, Item])[] => {
+    const text = this.optional(key, /^/, expected) ?? "[]";
+    const list = parseList(text);
+    if (list === undefined) this.addMistake(key, text, `a list: ${expected}`);
+    return [...(list ?? []).entries()].filter((entry): entry is [number, Item] => {
+      if (isItem(entry[1])) return true;
+      this.addMistakeAt(key, [entry[0]], entry[1], `an object: ${expected}`);
+      return false;
+    });
+  };
+
   /**
    * Throws one RunError that lists all mistakes, unknown keys, and keys that must not be secret. Returns if there is
    * none.
@@ -128,10 +155,21 @@ const renamed: Readonly<Record<string, string>> = {
 
 const displayKey = (key: string): string => (/^[\w.-]{1,100}$/.test(key) ? key : quoted(key));
 
+/** A step of a path: an index of a list, or a key. */
+const displayStep = (step: string | number): string => {
+  if (typeof step === "number") return `[${String(step)}]`;
+  return /^\w{1,100}$/.test(step) ? `.${step}` : `[${quoted(step)}]`;
+};
+
 function parseStrings(text: string): string[] | undefined {
+  const parsed = parseList(text);
+  return parsed?.every((one) => typeof one === "string") === true ? parsed : undefined;
+}
+
+function parseList(text: string): unknown[] | undefined {
   try {
     const parsed: unknown = JSON.parse(text);
-    return Array.isArray(parsed) && parsed.every((one) => typeof one === "string") ? parsed : undefined;
+    return Array.isArray(parsed) ? parsed : undefined;
   } catch {
     return undefined; // Not JSON: the caller adds the mistake.
   }

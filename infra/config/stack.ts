@@ -22,12 +22,14 @@ import type { Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
 import { readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
 import { readRights } from "./rights.ts";
+import { readSecrets } from "./secrets.ts";
 import { readSelector } from "./selector.ts";
 import { readAccountRules } from "./service-accounts.ts";
 import type { AccountRules } from "../../helper/shared/account-rules.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
 import { basicAuthNames, namespaceName, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
+import type { SecretDefinition } from "../../helper/shared/secret-definition.ts";
 
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
 export interface StackConfig
@@ -53,6 +55,8 @@ export interface StackConfig
   readonly podAdmission: PodAdmissionVersion;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
+  /** The further secrets. */
+  readonly secrets: readonly SecretDefinition[];
   readonly image: ImageConfig;
   readonly logFormat: Format;
   readonly logLevel: Level;
@@ -85,6 +89,11 @@ export function readConfig(own: Registry): StackConfig {
     string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
   );
 
+  const names = {
+    basicAuthSecret: string("basicAuthSecret", objectName, name),
+    pullSecret: string("pullSecret", objectName, name),
+  };
+
   const result: StackConfig = {
     ...repository,
     ...registries,
@@ -103,8 +112,8 @@ export function readConfig(own: Registry): StackConfig {
     podAdmission: config.oneOf("podAdmission", podAdmissionVersions),
     ...rules,
     ...readPod(config, rules, image),
-    basicAuthSecret: string("basicAuthSecret", objectName, name),
-    pullSecret: string("pullSecret", objectName, name),
+    ...names,
+    secrets: readSecrets(config, { ...names, ...registries, ...rights, own, rules, app }),
     ...readAccountRules(config),
     image,
     ...readAwsConnection(config),

@@ -15,6 +15,7 @@ export const helperEnvironment: Readonly<Record<HelperVariable, string>> = {
   ECR_HELPER_NAMESPACE_SELECTOR: "",
   ECR_HELPER_BASIC_AUTH_SECRET: "ecr-creds",
   ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
+  ECR_HELPER_SECRETS: "",
   ECR_HELPER_SERVICE_ACCOUNTS: "builder-sa",
   ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: "",
   ECR_HELPER_NAMESPACE: "ecr-helper",

@@ -58,6 +58,20 @@ describe("the admission policies", () => {
     }
   });
 
+  it("have the type, keys, labels and namespaces of further secrets, by their names", async () => {
+    const labels = { team: "a" };
+    const secrets = JSON.stringify([{ name: "argocd", form: "argocd-repo-creds", namespaces: ["d*"], labels }]);
+    const { validations, variables } = specOf(await runProgram({ ...cluster, secrets }), "secrets");
+    const all = [...validations, ...variables].map(({ expression }) => expression).join("\n");
+    for (const part of [
+      'object.metadata.name == "argocd" ? (object.type == "Opaque" && "url" in variables.data && ',
+      'k in ["url","type","enableOCI","username","password"] || k in variables.dataBefore',
+      'object.metadata.name == "argocd" ? (variables.isBuild && (request.namespace.matches("^(d.*)$")))',
+      '{"argocd":{"argocd.argoproj.io/secret-type":"repo-creds","team":"a"}}[?object.metadata.name].orValue({})',
+    ])
+      assert.ok(all.includes(part), part);
+  });
+
   it("are created before the Deployment, and not at all with admissionPolicy false", async () => {
     const { resources: all } = await runProgram(cluster);
     const types = all.map(({ type }) => type);

@@ -7,6 +7,7 @@ import { readConfig, type StackConfig } from "../../infra/config/stack.ts";
 import { pushPolicy } from "../../infra/image-rights.ts";
 import * as rules from "../support/acceptable.ts";
 import { podChecks, validPodValues, type Check } from "../support/acceptable-pod.ts";
+import { partsOf, secretChecks, someSecrets, validSecrets } from "../support/acceptable-secrets.ts";
 import { isSelector } from "../support/acceptable-selector.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { anyText, oddities, traps } from "../support/arbitraries.ts";
@@ -86,6 +87,7 @@ const validValues: Record<string, string[]> = {
   monitoringNamespaces: ['["monitoring"]'],
   stsEndpointUrl: ["https://sts.example:8443"],
   ...validPodValues,
+  secrets: [...validSecrets],
   caBundle: ["trusted-ca/ca-bundle.crt"],
   proxy: ["http://proxy.example:3128", "http://10.0.0.1", "http://[fd00::1]:80/"],
   noProxy: ['["vpce.example","*.amazonaws.com","10.0.0.1"]'],
@@ -93,6 +95,7 @@ const validValues: Record<string, string[]> = {
 const keys = Object.keys(defaults).map((key) => key.replace("ecr-helper:", ""));
 const valuesOf = (key: string): fc.Arbitrary<string> => {
   const known = [defaults[`ecr-helper:${key}`] ?? "", ...(validValues[key] ?? [])];
+  if (key === "secrets") return fc.oneof(someSecrets, anyText(known));
   const lists = known.filter((one) => one.startsWith("[")).flatMap((one) => JSON.parse(one) as string[]);
   if (lists.length === 0) return anyText(known);
   const list = fc.array(anyText(lists), { maxLength: 3 }).map((some) => JSON.stringify(some));
@@ -174,6 +177,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isLabel, ...config.monitoringNamespaces],
     [rules.isUrl(["http:", "https:"], false), config.awsEndpointUrl, config.stsEndpointUrl],
     ...podChecks(config),
+    ...secretChecks(config.secrets),
     [rules.isUrl(["http:"], false), config.proxy],
     [rules.isHostPattern, ...config.noProxy],
     [rules.isKeyOfConfigMap, caKeyOf(config)],
@@ -203,6 +207,20 @@ const elements = (text: string): unknown[] => {
 const isPartOf = (shown: string, given: string): boolean =>
   shown === given || elements(shown).every((one) => elements(given).some((all) => String(all).startsWith(String(one))));
 
+/** The same for what is at a path in the value, where a missing field is empty. */
+const isPartAt = (path: string, shown: string, given: string): boolean =>
+  path === "" ? isPartOf(shown, given) : shown === "" || partsOf(JSON.parse(given)).includes(shown);
+
+/** The parts of a mistake's line; the value is JSON, and `cut` whether not all of it is shown. */
+function parseLine(line: string): { key: string; path: string; value: string; cut: boolean } {
+  // Not `.`, because it excludes Unicode's line separators, which are shown unescaped.
+  const [, key = "", path = "", value = "", cut] =
+    /^ {2}ecr-helper:(\w+)((?:\.\w+|\[[^\n]*?\])*) = ("[^\n]*"|\[secret\]|\[\d+ entr(?:y|ies)\])(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(
+      line,
+    ) ?? [];
+  return { key, path, value, cut: cut !== undefined };
+}
+
 /** The keys that the one error names; none if it is accepted. Each line must have the quoted value and what is expected. */
 function rejectedKeys(values: Values, secrets: readonly string[] = []): string[] {
   const own = Object.fromEntries(Object.entries(values).map(([key, value]) => [`ecr-helper:${key}`, value]));
@@ -216,15 +234,11 @@ function rejectedKeys(values: Values, secrets: readonly string[] = []): string[]
     const [title, ...lines] = error.message.split("\n");
     assert.equal(title, "The stack's configuration is wrong, and nothing was changed:");
     return lines.map((line) => {
-      // Not `.`, because it excludes Unicode's line separators, which are shown unescaped.
-      const [, key = "", value = "", cut] =
-        /^ {2}ecr-helper:(\w+) = ("[^\n]*"|\[secret\]|\[\d+ entr(?:y|ies)\])(\.\.\. \(\d+ characters\))?: expected \S[^\n]*$/.exec(
-          line,
-        ) ?? [];
+      const { key, path, value, cut } = parseLine(line);
       const given = values[key] ?? defaults[`ecr-helper:${key}`] ?? "";
       if (/^\[\d/.test(value)) assert.equal(value.split(" ")[0], `[${String(elements(given).length)}`);
       else if (value === "[secret]") assert.ok(secrets.includes(key) || ["kubeconfig", "proxy"].includes(key));
-      else assert.ok(cut !== undefined || isPartOf(JSON.parse(value) as string, given), line.slice(0, 2000));
+      else assert.ok(cut || isPartAt(path, JSON.parse(value) as string, given), line.slice(0, 2000));
       return key;
     });
   }

@@ -6,6 +6,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import * as rules from "../support/acceptable.ts";
+import { secretChecks } from "../support/acceptable-secrets.ts";
 import { isSelector } from "../support/acceptable-selector.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { anyText, traps } from "../support/arbitraries.ts";
@@ -27,6 +28,9 @@ const valid: Partial<Record<Key, string[]>> = {
   ECR_HELPER_SERVICE_ACCOUNTS: ["default,ci-*,?.a", ""],
   ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: ["builds=yes,!x"],
   ECR_HELPER_NAMESPACE_SELECTOR: ["builds=yes,team in (a, b),!x", "example.com/level>5"],
+  ECR_HELPER_SECRETS: [
+    '[{"name":"a","type":"Opaque","labels":{},"annotations":{"b":"${url}"},"namespaces":["*"],"registry":"","login":"pull","data":{"c":"${auth}"}}]',
+  ],
   ECR_HELPER_PROXY: ["http://proxy.example:3128", "http://10.0.0.1", "http://[fd00::1]:80/"],
   ECR_HELPER_NO_PROXY: ["vpce.example,*.amazonaws.com", "10.0.0.1"],
   ECR_HELPER_CA_FILE: ["/etc/ca.crt"],
@@ -57,8 +61,11 @@ function unusable(config: HelperConfig): unknown[] {
   ];
   const wrong = values.flatMap(([rule, found]) => found.filter((one) => one !== undefined && !rule(one)));
   const empty = config.registries.length === 0 ? ["no registry"] : [];
+  const further = secretChecks(config.furtherSecrets).flatMap(([rule, ...some]) =>
+    some.filter((one) => !rule(one ?? "")),
+  );
   const twice = new Set(config.secretNames).size < config.secretNames.length ? ["one name for two secrets"] : [];
-  return [...wrong, ...empty, ...twice];
+  return [...wrong, ...empty, ...further, ...twice];
 }
 
 /** The variables that the error names; none if the environment is accepted. Checks every line of the error. */

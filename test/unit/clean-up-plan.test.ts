@@ -11,7 +11,17 @@ import { ownMetadata } from "../../helper/shared/ownership.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { SimulatedWatch } from "../support/simulated-watch.ts";
 
-const environment = { ...helperEnvironment, ECR_HELPER_BUILD_NAMESPACES: "a,b" };
+/** The variable of further secrets, by their names, with the namespaces of each. */
+const further = (namespaces: Readonly<Record<string, string>>, type = "Opaque"): Record<string, string> => {
+  const rest = { type, labels: {}, annotations: {}, registry: "", login: "pull", data: { username: "${username}" } };
+  const all = Object.entries(namespaces).map(([name, one]) => ({ name, ...rest, namespaces: [one] }));
+  return { ECR_HELPER_SECRETS: JSON.stringify(all) };
+};
+const environment = {
+  ...helperEnvironment,
+  ECR_HELPER_BUILD_NAMESPACES: "a,b",
+  ...further({ argocd: "*", tools: "a" }),
+};
 const config = readConfig(environment);
 
 const deploymentOf = (env: Readonly<Record<string, string>>): Deployment => ({
@@ -44,7 +54,8 @@ async function deletionsWhere(
   );
   const watch = new SimulatedWatch(config, cache);
   for (const namespace of ["a", "b"])
-    for (const name of config.secretNames) watch.setSecret(namespace, ownMetadata(config, name));
+    for (const name of config.secretNames)
+      if (name !== "tools" || namespace === "a") watch.setSecret(namespace, ownMetadata(config, name));
   const deleted: string[] = [];
   const kube: Kube = async <T>({ method, path }: KubeRequest) => {
     if (method === "DELETE") deleted.push(path);
@@ -67,6 +78,20 @@ describe("the clean-up for the next helper", () => {
       "a/secrets/ecr-creds-pull",
       "b/secrets/ecr-creds-pull",
     ]);
+  });
+
+  it("removes a further secret where that helper keeps none of its name", async () => {
+    for (const [now, removed] of [
+      [further({ argocd: "*", tools: "*" }), []],
+      [further({ argocd: "*", tools: "a" }, "kubernetes.io/basic-auth"), []],
+      [further({ argocd: "*" }), ["a/secrets/tools"]],
+      [further({ argocd: "b", tools: "a" }), ["a/secrets/argocd"]],
+      [further({ argocd: "a", tools: "b" }), ["a/secrets/tools", "b/secrets/argocd"]],
+      [{ ECR_HELPER_SECRETS: "" }, ["a/secrets/argocd", "a/secrets/tools", "b/secrets/argocd"]],
+    ] as const) {
+      assert.deepEqual(await deletions(hashOf(now), now), removed);
+      assert.deepEqual(await deletions("anything", now), [], "nothing that it has not replaced yet");
+    }
   });
 
   it("removes no name where the Deployment has changed once more: nobody has written those of the present one", async () => {
@@ -102,6 +127,9 @@ describe("the hash of what a helper keeps", () => {
       { ECR_HELPER_BASIC_AUTH_SECRET: "x" },
       { ECR_HELPER_SERVICE_ACCOUNTS: "x" },
       { ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: "x" },
+      { ECR_HELPER_SECRETS: "" },
+      further({ argocd: "*", other: "a" }),
+      further({ argocd: "*", tools: "b" }),
       { ECR_HELPER_BUILD_NAMESPACES: "a" },
       { ECR_HELPER_EXCLUDE_NAMESPACES: "x" },
       { ECR_HELPER_NAMESPACE_SELECTOR: "x" },

@@ -91,3 +91,58 @@ describe("namespaces included by pattern or selector", () => {
     assert.equal(controller.states().get("team-a"), "synced");
   });
 });
+
+describe("a further secret", () => {
+  const rest = { type: "Opaque", labels: {}, annotations: {}, registry: "", login: "pull" };
+  const definitions = [
+    { name: "all", ...rest, namespaces: ["*"], data: { username: "${username}" } },
+    { name: "some", ...rest, namespaces: ["*-a"], data: { password: "${password}" } },
+  ];
+  const env = { ECR_HELPER_BUILD_NAMESPACES: "*", ECR_HELPER_SECRETS: JSON.stringify(definitions) };
+
+  it("is written in its namespaces only, before the service accounts, and not again until there is a next token", async () => {
+    const { writes, newToken, setNamespace, clock } = simulate(env);
+    await newToken();
+    for (const name of ["team-a", "team-b"]) await setNamespace(name);
+    const of = (namespace: string): string[] => writes.filter((write) => write.endsWith(` in ${namespace}`));
+    const [first, second, account] = writesOf("team-a");
+    const further = ["0 apply all in team-a", "0 apply some in team-a"];
+    assert.deepEqual(of("team-a"), [first, second, ...further, account]);
+    assert.deepEqual(
+      of("team-b").map((write) => write.split(" ")[2]),
+      ["ecr-creds", "ecr-creds-pull", "all", "builder-sa"],
+    );
+    writes.length = 0;
+    await clock.advance(10 * minute);
+    assert.deepEqual(writes, []);
+    await newToken();
+    assert.equal(of("team-a").length, 4, "the service account is right");
+    assert.equal(of("team-b").length, 3);
+  });
+
+  it("is put back where it is deleted, and removed where one has the stack's labels in another namespace", async () => {
+    const { writes, newToken, setNamespace, change, copyOwnSecret, drifted } = simulate(env);
+    await newToken();
+    for (const name of ["team-a", "team-b"]) await setNamespace(name);
+    writes.length = 0;
+    await change("team-a", "some", "deleted");
+    await copyOwnSecret("team-b", "some");
+    assert.deepEqual(writes, ["0 apply some in team-a", "0 remove some in team-b"]);
+    assert.deepEqual(drifted, ["secret/some"]);
+  });
+
+  it("that somebody else has made is left alone, which an Event says once", async () => {
+    const { writes, newToken, setNamespace, change, warned, clock } = simulate(env);
+    await newToken();
+    await setNamespace("team-a");
+    await setNamespace("team-b");
+    await change("team-b", "some", "theirs");
+    assert.deepEqual(warned, [], "it is in a namespace that gets none");
+    await change("team-a", "some", "deleted");
+    writes.length = 0;
+    await change("team-a", "some", "theirs");
+    await clock.advance(10 * minute);
+    assert.deepEqual(warned, ["ForeignObject team-a/secret/some"]);
+    assert.match(writes.join(), /^\S+ apply some in team-a$/);
+  });
+});

@@ -111,6 +111,50 @@ describe("the helper's configuration", () => {
     );
   });
 
+  it("has further secrets, whose definitions are complete and valid, with names and registries of their own", () => {
+    const right = {
+      name: "one",
+      type: "Opaque",
+      labels: { team: "a" },
+      annotations: { at: "${host}" },
+      namespaces: ["*"],
+      registry: "",
+      login: "pull",
+      data: { a: "${auth}" },
+    };
+    const read = (...some: readonly unknown[]): readonly unknown[] =>
+      readConfig({ ...helperEnvironment, ECR_HELPER_SECRETS: JSON.stringify(some) }).furtherSecrets;
+    const second = { ...right, name: "two", registry: "111122223333.dkr.ecr.eu-west-1.amazonaws.com", login: "push" };
+    assert.deepEqual(read(right, second), [right, second]);
+    assert.deepEqual(readConfig(helperEnvironment).furtherSecrets, []);
+    const wrong = [
+      { name: "A" },
+      { name: "ecr-creds" },
+      { name: "ecr-creds-pull" },
+      { type: "kubernetes.io/service-account-token" },
+      { type: "kubernetes.io/basic-auth" },
+      { type: "kubernetes.io/dockerconfigjson", data: { ".dockerconfigjson": "${auth}" } },
+      { labels: { "app.kubernetes.io/managed-by": "x" } },
+      { labels: { a: "${host}" } },
+      { annotations: { "ecr-helper/revision": "x" } },
+      { annotations: { a: "${auth}" } },
+      { annotations: [] },
+      { namespaces: [] },
+      { namespaces: ["A"] },
+      { namespaces: "*" },
+      { registry: "docker.io" },
+      { login: "both" },
+      { data: { "a b": "" } },
+      { data: { a: "${pass}" } },
+      { data: { a: 1 } },
+      { data: undefined },
+      { more: "" },
+    ];
+    for (const one of wrong)
+      assert.throws(() => read({ ...right, ...one }), /ECR_HELPER_SECRETS=.*: expected the JSON of further secrets/);
+    for (const some of [[right, right], [1], [null], [[]]]) assert.throws(() => read(...some), /ECR_HELPER_SECRETS=/);
+  });
+
   it("is read, or refused with the name of the variable, whatever its value", () => {
     fc.assert(
       fc.property(fc.constantFrom(...Object.keys(helperEnvironment)), fc.string(), (key, value) => {

@@ -113,6 +113,39 @@ describe("the helper's RBAC", () => {
     }
   });
 
+  const data = { a: "${auth}" };
+  const furtherSecrets = JSON.stringify([
+    { name: "all", data },
+    { name: "some", data, namespaces: ["team-a"] },
+  ]);
+
+  it("allows a further secret in its namespaces only, and not in its own namespace", async () => {
+    const buildNamespaces = '["team-a","team-b"]';
+    const { resources: all } = await runProgram({ ...cluster, buildNamespaces, secrets: furtherSecrets });
+    const namesIn = (namespace: string): unknown => {
+      const isThere = ({ type, inputs }: Registered): boolean =>
+        type === `${rbac}:Role` && (inputs["metadata"] as { namespace: string }).namespace === namespace;
+      const { rules } = all.find(isThere)?.inputs as { rules: { resources: string[]; resourceNames: string[] }[] };
+      return rules.filter(({ resources }) => resources[0] === "secrets").map(({ resourceNames }) => resourceNames);
+    };
+    const both = ["ecr-creds", "ecr-creds-pull"];
+    assert.deepEqual(namesIn("team-a"), [[...both, "all", "some"]]);
+    assert.deepEqual(namesIn("team-b"), [[...both, "all"]]);
+    assert.deepEqual(namesIn("ecr-helper"), [["ecr-creds-pull"], ["ecr-creds-pull"]]);
+    const own = await runProgram({
+      ...cluster,
+      buildNamespaces: '["ecr-helper"]',
+      secrets: furtherSecrets.replace("team-a", "*"),
+    });
+    const { rules } = own.find(`${rbac}:Role`).inputs as { rules: { resourceNames?: string[] }[] };
+    assert.deepEqual(rules[0]?.resourceNames, [...both, "all", "some"]);
+    assert.deepEqual(rules[2]?.resourceNames, ["ecr-creds-pull"], "to read none of them");
+    const pattern = await runProgram({ ...cluster, buildNamespaces: '["team-*"]', secrets: furtherSecrets });
+    const everywhere = pattern.resources.find(({ name }) => name.endsWith("-everywhere"))
+      ?.inputs as (typeof rules)[0] & { rules: typeof rules };
+    assert.deepEqual(everywhere.rules[0]?.resourceNames, [...both, "all", "some"]);
+  });
+
   it("has another Role for other names, so that the old helper can still clean up its objects", async () => {
     const nameFor = async (config: Record<string, string>): Promise<string> => {
       const { resources: all } = await runProgram({ ...cluster, ...config });
@@ -129,9 +162,19 @@ describe("the helper's RBAC", () => {
       { serviceAccounts: '["builders"]' },
       { serviceAccounts: '["builder-sa","default"]' },
       { registries: '["444455556666.dkr.ecr.us-east-1.amazonaws.com"]' },
+      { secrets: furtherSecrets.replace("team-a", "default") },
     ]) {
       assert.notEqual(await nameFor(config), usual);
     }
+    const one = { secrets: JSON.stringify([{ name: "a", data }]) };
+    const elsewhere = { secrets: JSON.stringify([{ name: "a", data, namespaces: ["default"] }]) };
+    assert.notEqual(
+      await nameFor(one),
+      await nameFor(elsewhere),
+      "the last helper removes it where it is not kept any more",
+    );
+    const relabelled = { secrets: JSON.stringify([{ name: "a", data, labels: { a: "b" } }]) };
+    assert.equal(await nameFor(relabelled), await nameFor(one));
     assert.equal(await nameFor({ logLevel: "debug", buildNamespaces: '["default","team"]' }), usual);
   });
 

@@ -1,0 +1,56 @@
+// What secrets are made of: hosts, logins and times, by region.
+import type { HelperConfig } from "../config/helper-config.ts";
+import { pushTokenName } from "../config/token-requests.ts";
+import { earliestExpiry, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
+import { encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
+import { annotations } from "../shared/ownership.ts";
+
+/** Text as the API has it in a secret's data. */
+export const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+/**
+ * The hosts of a region's registries, each once and as it was named: a login for one is not written for the registry's other
+ * hosts. A configured host for the stack's own registry comes before that registry's ECR host.
+ */
+export function hostsOf({ registries, registryHost }: HelperConfig, region: string): string[] {
+  const alias = registries[0]?.region === region && registryHost !== undefined ? [registryHost] : [];
+  return [...new Set([...alias, ...registries.filter((one) => one.region === region).map(({ host }) => host)])];
+}
+
+/** The tokens of a login, by region: those of builds are the tokens for pulls where nothing is pushed. */
+export function tokensOf(
+  config: HelperConfig,
+  login: "pull" | "push",
+  tokens: Tokens,
+): Map<string, AuthorizationToken> {
+  const isPush = login === "push" && config.pushRole !== undefined;
+  const found = new Map<string, AuthorizationToken>();
+  for (const region of config.basicAuthSecrets.keys()) {
+    const token = tokens.get(isPush ? pushTokenName(region) : region);
+    if (token !== undefined) found.set(region, token);
+  }
+  return found;
+}
+
+/**
+ * The docker config with every registry that has a token, with and without https://. Each entry has only `auth`, as `docker login`
+ * writes it: with user and password as well the secret would be nearly twice as large.
+ */
+export function dockerConfigOf(config: HelperConfig, tokens: Tokens): string {
+  const auths: Record<string, string> = {};
+  for (const [region, { username, password }] of tokens) {
+    const auth = encodeAuth(username, password);
+    for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
+  }
+  return encodeDockerConfig(auths);
+}
+
+/** A time in milliseconds since 1970 as ISO 8601; "unknown" when there is none. */
+const formatTime = (milliseconds: number | undefined): string =>
+  milliseconds === undefined || Number.isNaN(milliseconds) ? "unknown" : new Date(milliseconds).toISOString();
+
+/** The annotations with the times of these tokens: when the first expires, and when the newest was requested. */
+export const timeAnnotations = (tokens: readonly AuthorizationToken[]): Record<string, string> => ({
+  "ecr-helper/expires-at": formatTime(earliestExpiry(tokens)?.getTime()),
+  [annotations.refreshedAt]: formatTime(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
+});

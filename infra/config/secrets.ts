@@ -1,0 +1,195 @@
+// Reads the further secrets that the helper keeps in build namespaces.
+import { firstPullPrefix } from "../first-pull.ts";
+import { hostOfRegistry, type Registry } from "../registry.ts";
+import { repositoryName } from "./aws-names.ts";
+import type { ConfigReader } from "./reader.ts";
+import { formNames, formsFor, urlField, type Form } from "./secret-forms.ts";
+import { ItemReader, matching, type EntryRule, type Rule, type Texts } from "./secret-item.ts";
+import { basicAuthNames, labelKey, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
+import { createMatcher, isDynamic, isPattern, staticNamespaces } from "../../helper/shared/namespace-rules.ts";
+import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
+import {
+  dataKey,
+  dataMistake,
+  isFreeKey,
+  isIn,
+  isLabelValue,
+  logins,
+  opaque,
+  secretType,
+  type SecretDefinition,
+} from "../../helper/shared/secret-definition.ts";
+import { publicPlaceholders, templateMistake } from "../../helper/shared/secret-template.ts";
+
+/** What the secrets depend on. */
+export interface SecretsContext {
+  readonly own: Registry;
+  readonly rules: NamespaceRules;
+  readonly registries: readonly string[];
+  readonly registryHost: string | undefined;
+  readonly pushRepositories: readonly string[];
+  readonly basicAuthSecret: string;
+  readonly pullSecret: string;
+  /** The name of the stack's own secret. */
+  readonly app: string;
+}
+
+const key = "secrets";
+const fields = [
+  "name",
+  "form",
+  "repository",
+  "type",
+  "labels",
+  "annotations",
+  "namespaces",
+  "registry",
+  "login",
+  "data",
+];
+
+/** Each name costs the helper a watch, and memory for each namespace that has the secret. */
+const maxSecrets = 10;
+/** In characters of JSON: the helper gets it in one variable of its environment, the policies have it in expressions. */
+const maxSize = 32_768;
+
+/** Reads the further secrets, and collects the mistakes in them. Forms are replaced by what they stand for. */
+export function readSecrets(config: ConfigReader, context: SecretsContext): readonly SecretDefinition[] {
+  const items = config.objects(key, "secrets, each with name and form, or name and data");
+  const taken: string[] = [];
+  const secrets = items.map(([index, item]) => readSecret(new ItemReader(config, key, index, item), context, taken));
+  if (items.length > maxSecrets)
+    config.addListMistake(key, items, `at most ${String(maxSecrets)} secrets: another stack can keep more`);
+  const size = JSON.stringify(secrets).length;
+  if (size > maxSize)
+    config.addListMistake(key, items, `at most ${String(maxSize)} characters in all, where these have ${String(size)}`);
+  return secrets;
+}
+
+function readSecret(item: ItemReader, context: SecretsContext, taken: string[]): SecretDefinition {
+  item.allowOnly(fields);
+  const name = readName(item, context, taken);
+  const form = readForm(item, name);
+  const type = form?.type ?? item.text("type", matching(secretType, typeForm)) ?? opaque;
+  const data = form === undefined ? readData(item, type) : form.data;
+  return {
+    name,
+    type,
+    labels: readMetadata(item, "labels", form, isLabel),
+    annotations: readMetadata(item, "annotations", form, isAnnotation),
+    namespaces: readNamespaces(item, context.rules),
+    registry: readRegistry(item, context),
+    login: readLogin(item, context) ?? form?.login ?? "pull",
+    data,
+  };
+}
+
+const typeForm =
+  "Opaque, kubernetes.io/basic-auth, kubernetes.io/dockerconfigjson, kubernetes.io/dockercfg, or a type that is not Kubernetes' own";
+
+function readName(item: ItemReader, context: SecretsContext, taken: string[]): string {
+  const nameForm = "a name of a Kubernetes object (lower case, digits, - and .)";
+  const { app, basicAuthSecret, pullSecret, registries } = context;
+  const kept = [...basicAuthNames(basicAuthSecret, ["", ...regionsOf(registries)]).values(), pullSecret];
+  const rule: Rule = (text) => {
+    if (!objectName.test(text)) return nameForm;
+    if (taken.includes(text)) return "each name once";
+    if (kept.includes(text)) return "another name: basicAuthSecret or pullSecret has this one";
+    return text === app || text.startsWith(firstPullPrefix)
+      ? `another name: the stack's own secrets are ${app}, and ${firstPullPrefix}...`
+      : undefined;
+  };
+  const name = item.text("name", rule);
+  if (!item.has("name")) item.addMistake(["name"], "", nameForm);
+  if (name !== undefined) taken.push(name);
+  return name ?? "";
+}
+
+/** The form, with the repository in its URL; undefined for a secret with fields of its own. */
+function readForm(item: ItemReader, name: string): Form | undefined {
+  const isKnown: Rule = (text) => (formNames.includes(text) ? undefined : formNames.join(", "));
+  const chosen = item.text("form", isKnown);
+  if (chosen === undefined || isKnown(chosen) !== undefined) {
+    item.reject("repository", "none without a form of Argo CD");
+    return undefined;
+  }
+  const form = formsFor(name)[chosen];
+  for (const field of ["type", "data"]) item.reject(field, `none beside form, which sets it: leave out one of the two`);
+  if (form?.hasUrl !== true) item.reject("repository", "none with this form, but with those of Argo CD");
+  const repository = item.text("repository", matching(repositoryName, "the name of a repository, or how it begins"));
+  if (form?.hasUrl !== true || repository === undefined) return form;
+  return { ...form, data: { ...form.data, [urlField]: `${form.data[urlField] ?? ""}/${repository}` } };
+}
+
+function readData(item: ItemReader, type: string): Texts {
+  const rule: EntryRule = (field, text) =>
+    dataKey.test(field) ? templateMistake(text) : "a key of letters, digits, - _ and ., at most 253";
+  const data = item.texts("data", rule);
+  if (item.has("form")) return {};
+  if (data === undefined) {
+    item.addMistake(["data"], "", `templates of the fields by key, or a form: ${formNames.join(", ")}`);
+    return {};
+  }
+  const expected = dataMistake(type, data);
+  if (expected !== undefined) item.addMistake(["data"], data, expected);
+  return data;
+}
+
+const labelKeyOnly = new RegExp(`^${labelKey}$`);
+
+/** Labels or annotations, with those of the form. */
+function readMetadata(item: ItemReader, field: "labels" | "annotations", form: Form | undefined, rule: Rule): Texts {
+  const ofForm = form?.[field] ?? {};
+  const given = item.texts(field, (name, text) => {
+    if (!labelKeyOnly.test(name)) return "a key as Kubernetes has it: NAME or DOMAIN/NAME";
+    if (!isFreeKey(name)) return "another key: the helper sets this one";
+    return Object.hasOwn(ofForm, name) ? "another key: the form sets this one" : rule(text);
+  });
+  return { ...ofForm, ...given };
+}
+
+const isLabel: Rule = (text) =>
+  isLabelValue(text) ? undefined : "a value of a label: at most 63 letters, digits, - _ and ., no placeholder";
+const isAnnotation: Rule = (text) => templateMistake(text, publicPlaceholders);
+
+function readNamespaces(item: ItemReader, rules: NamespaceRules): readonly string[] {
+  const rule: Rule = (text) => {
+    if (!namespacePattern.test(text)) return "a name of a namespace or a pattern of names";
+    return mayMatch(rules, text) ? undefined : "one that matches a build namespace: see buildNamespaces";
+  };
+  const namespaces = item.list("namespaces", rule);
+  if (namespaces?.length === 0)
+    item.addMistake(["namespaces"], [], "at least one name or pattern, or no such field for all");
+  return [...new Set(namespaces ?? ["*"])];
+}
+
+/** Whether a name or pattern may match a build namespace. Of two patterns nobody can say. */
+function mayMatch(rules: NamespaceRules, namespace: string): boolean {
+  if (!isDynamic(rules)) return staticNamespaces(rules).some((one) => isIn({ namespaces: [namespace] }, one));
+  return (
+    isPattern(namespace) ||
+    createMatcher({ ...rules, namespaceSelector: "" })(namespace, {}) ||
+    isSelectable(rules, namespace)
+  );
+}
+
+/** Whether a selector can include a namespace: one that is not reserved or excluded. */
+const isSelectable = (rules: NamespaceRules, namespace: string): boolean =>
+  rules.namespaceSelector !== "" &&
+  createMatcher({ ...rules, namespaceSelector: "", buildNamespaces: ["*"] })(namespace, {});
+
+function readRegistry(item: ItemReader, { own, registries, registryHost }: SecretsContext): string {
+  const hosts = [hostOfRegistry(own), registryHost, ...registries];
+  const expected = `the host of the stack's own registry, ${hostOfRegistry(own)}, registryHost, or one of registries`;
+  return item.text("registry", (text) => (hosts.includes(text) ? undefined : expected)) ?? "";
+}
+
+function readLogin(item: ItemReader, { pushRepositories }: SecretsContext): SecretDefinition["login"] | undefined {
+  const rule: Rule = (text) => {
+    if (!(logins as readonly string[]).includes(text)) return logins.join(" or ");
+    return text === "push" && pushRepositories.length === 0
+      ? "pull, or pushRepositories: without these no login can push"
+      : undefined;
+  };
+  return item.text("login", rule) as SecretDefinition["login"] | undefined;
+}

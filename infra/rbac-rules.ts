@@ -1,0 +1,50 @@
+// The rules of the helper's roles for what it keeps in build namespaces.
+import type { input } from "@pulumi/kubernetes/types/index.js";
+import type * as pulumi from "@pulumi/pulumi";
+import { includesUnnamed, namedAccounts, type AccountRules } from "../helper/shared/account-rules.ts";
+
+export type PolicyRule = input.rbac.v1.PolicyRule;
+
+// resourceNames restricts all of these: a create by server-side apply carries the object's name, and a list or watch
+// can ask for a single name.
+const keepVerbs = ["list", "watch", "create", "patch", "delete"];
+// A secret that nobody else has written is replaced: of all writes it costs the API server least.
+const keepSecretVerbs = [...keepVerbs, "update"];
+/** A rule for the objects of these names. */
+export const rule = (
+  resource: string,
+  resourceNames: pulumi.Input<string[]>,
+  verbs: string[],
+  group = "",
+): PolicyRule => ({
+  apiGroups: [group],
+  resources: [resource],
+  resourceNames,
+  verbs,
+});
+
+/** The rule to keep the secrets of these names. */
+export const keepSecrets = (names: pulumi.Input<string[]>): PolicyRule => rule("secrets", names, keepSecretVerbs);
+
+/**
+ * RBAC has no narrower right for service accounts that are included by pattern or selector. The helper neither creates nor deletes one
+ * of these, so that both stay restricted to names.
+ */
+export function keepAccounts(rules: AccountRules): PolicyRule[] {
+  const named = namedAccounts(rules);
+  if (!includesUnnamed(rules)) return [rule("serviceaccounts", named, ["get", ...keepVerbs])];
+  const extendAll = { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["get", "list", "watch", "patch"] };
+  return [extendAll, ...(named.length === 0 ? [] : [rule("serviceaccounts", named, ["create", "delete"])])];
+}
+
+/** The part that service accounts have in the name of a role: other patterns, or another selector, need no other rights. */
+export const accountNames = (rules: AccountRules): string[] => [
+  ...namedAccounts(rules),
+  ...(includesUnnamed(rules) ? ["*"] : []),
+];
+
+// Events use generateName, so resourceNames cannot restrict them.
+export const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs: ["create"] };
+
+/** The helper reads only the names and labels of namespaces. */
+export const watchNamespaces: PolicyRule = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
