@@ -60,21 +60,12 @@ export const pushActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImag
 /** The actions of a pull through cache: the first pull of an image creates its repository. */
 const cacheActions = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"];
 
-/** The role that pushes, and the actions that the helper needs to assume it. */
-export interface AssumedRole {
-  /** The role's ARN. */
-  readonly role: string;
-  readonly actions: readonly string[];
-}
-
 /**
- * The policy of the helper's own user or role, whose logins pull. It may assume the role that pushes, if there is one.
+ * The policy of the helper's own user or role, whose logins pull. `assumed` allows it to assume the roles that ask for other
+ * tokens.
  */
-export function helperPolicy(rights: ImageRights, assumedRole: AssumedRole | undefined): HelperPolicy {
-  const { role, actions } = assumedRole ?? { role: undefined, actions: [] };
-  const assume = { Sid: "AssumePushRole", Resource: role === undefined ? [] : [role], Action: actions };
-  return policyOf([getToken, ...pullGrants(rights), assume]);
-}
+export const helperPolicy = (rights: ImageRights, assumed: readonly Grant[] = []): HelperPolicy =>
+  policyOf([getToken, ...pullGrants(rights), ...assumed]);
 
 /**
  * The policy of the role that pushes, whose logins pull and push. No pattern includes the repository of the helper's
@@ -91,7 +82,8 @@ export function pushPolicy(rights: ImageRights): HelperPolicy {
   return policyOf([getToken, ...pullGrants(rights), push, { ...keep, Effect: "Deny" }]);
 }
 
-type Grant = Pick<Statement, "Sid" | "Resource" | "Action"> & Partial<Statement>;
+/** A statement that allows something by default, and is left out where it has no resource. */
+export type Grant = Pick<Statement, "Sid" | "Resource" | "Action"> & Partial<Statement>;
 
 function pullGrants(rights: ImageRights): Grant[] {
   const { own, repositoryName, pullRepositories, pushRepositories, pullThroughCache } = rights;

@@ -11,10 +11,11 @@ import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { helperPort } from "../helper/shared/environment.ts";
-import { basicAuthNames, regionsOf } from "../helper/shared/names.ts";
+import { basicAuthNames, loginSuffixes } from "../helper/shared/registry-logins.ts";
 import { Admission, type AdmissionArgs } from "./admission/policies.ts";
 import type { ClusterProviders } from "./cluster.ts";
 import { createCaBundle } from "./ca-bundle.ts";
+import { registryLogins } from "./config/registries.ts";
 import { app, type StackConfig } from "./config/stack.ts";
 import { FirstPull } from "./first-pull.ts";
 import { networkPolicySpec } from "./network-policy.ts";
@@ -66,7 +67,7 @@ export class Workload extends pulumi.ComponentResource {
       namespaceRules: config,
       basicAuthSecrets: pulumi
         .output(args.registries)
-        .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values()]),
+        .apply((all) => [...basicAuthNames(config.basicAuthSecret, all).values()]),
       pullSecret: config.pullSecret,
     };
     const rbac = this.#rbac(keptObjects);
@@ -109,9 +110,9 @@ export class Workload extends pulumi.ComponentResource {
 
   #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
-    const { basicAuthSecret, registries, pullSecret, serviceAccounts } = config;
+    const { basicAuthSecret, pullSecret, serviceAccounts } = config;
     const keepsLogins = config.pushRole !== undefined;
-    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...serviceAccounts];
+    const names = [basicAuthSecret, ...loginSuffixes(registryLogins(config)), pullSecret, ...serviceAccounts];
     const args = {
       ...keptObjects,
       ownNamespace: config.namespace,

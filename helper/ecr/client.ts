@@ -3,29 +3,38 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { ECRClient, GetAuthorizationTokenCommand, type ECRClientConfig } from "@aws-sdk/client-ecr";
-import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
+import { STSClient } from "@aws-sdk/client-sts";
 import { defaultProvider, type DefaultProviderInit } from "@aws-sdk/credential-provider-node";
 import type { AwsConnection } from "../config/aws-connection.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
 import type { TokenRequest } from "../config/token-requests.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
 import type { EndpointVariant } from "../shared/names.ts";
+import { assumeRole } from "./assumed-role.ts";
 import { parseToken, type TokenSource } from "./token.ts";
+
+/** The parts of the configuration that say what to ask for, and how. */
+type TokenConfig = Pick<HelperConfig, "registries" | "tokenRequests" | "awsConnection" | "owner">;
 
 /**
  * Tokens from Amazon ECR, with the SDK's default credentials or those of a role that these may assume. Each name has a client,
- * with connections, of its own. STS is called in `homeRegion` for a role, by the same kind of endpoint as ECR there. An error
- * has `retryAfter`, in milliseconds.
+ * with connections, of its own. STS is called in the stack's own region for a role, by the same kind of endpoint as ECR there. An
+ * error has `retryAfter`, in milliseconds.
  */
-export function ecrTokenSource(
-  requests: ReadonlyMap<string, TokenRequest>,
-  homeRegion: string,
-  connection: AwsConnection,
-): TokenSource {
+export function ecrTokenSource({ registries, tokenRequests, awsConnection, owner }: TokenConfig): TokenSource {
   const clients = new Map<string, ECRClient>();
-  const options = clientOptions(connection);
-  const home = { ...(requests.get(homeRegion) ?? standardEndpoint), region: homeRegion };
+  const options = clientOptions(awsConnection);
+  const region = registries[0]?.region ?? "";
+  const home = { ...(tokenRequests.get(region) ?? standardEndpoint), region };
+  const createSts = (): STSClient => new STSClient({ region, ...options("sts", home) });
+  const create = (request: TokenRequest | undefined): ECRClient => {
+    if (request === undefined) throw new Error("there is no such token");
+    const { role } = request;
+    const credentials = role && { credentials: async () => assumeRole(role, owner, createSts()) };
+    return new ECRClient({ region: request.region, ...credentials, ...options("ecr", request) });
+  };
   return async (name, signal) => {
-    const client = clients.get(name) ?? createClient(requests.get(name), home, options);
+    const client = clients.get(name) ?? create(tokenRequests.get(name));
     clients.set(name, client);
     const issuedAt = Date.now();
     // A client keeps denied credentials until they expire, and waits for credentials that do not arrive. A new client looks
@@ -119,49 +128,3 @@ function trustOf(caFile: string): () => { secureContext: SecureContext } {
 
 /** In milliseconds. */
 const requestTimeout = 15_000;
-
-function createClient(
-  request: TokenRequest | undefined,
-  home: EndpointVariant & { readonly region: string },
-  options: CreateOptions,
-): ECRClient {
-  if (request === undefined) throw new Error("there is no such token");
-  const { region, role } = request;
-  const assume = async (of: string): Promise<SessionCredentials> =>
-    assumeRole(of, new STSClient({ region: home.region, ...options("sts", home) }));
-  return new ECRClient({
-    region,
-    ...(role === undefined ? {} : { credentials: async () => assume(role) }),
-    ...options("ecr", request),
-  });
-}
-
-/** As the SDK takes them. */
-interface SessionCredentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken: string;
-  readonly expiration?: Date;
-}
-
-/**
- * Credentials of a role, for an hour: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
- * The client is destroyed.
- */
-async function assumeRole(RoleArn: string, sts: STSClient): Promise<SessionCredentials> {
-  try {
-    const { Credentials } = await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "ecr-helper" }));
-    const { AccessKeyId, SecretAccessKey, SessionToken, Expiration } = Credentials ?? {};
-    if (AccessKeyId === undefined || SecretAccessKey === undefined || SessionToken === undefined) {
-      throw new Error(`STS answered without credentials of ${RoleArn}`);
-    }
-    return {
-      accessKeyId: AccessKeyId,
-      secretAccessKey: SecretAccessKey,
-      sessionToken: SessionToken,
-      ...(Expiration === undefined ? {} : { expiration: Expiration }),
-    };
-  } finally {
-    sts.destroy();
-  }
-}

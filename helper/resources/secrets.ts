@@ -1,7 +1,7 @@
 // The desired secrets of a namespace: pure functions of the tokens and the configuration.
 import { createHash } from "node:crypto";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { pushTokenName } from "../config/token-requests.ts";
+import { buildTokenName } from "../config/token-requests.ts";
 import { dockerConfigKey, dockerConfigType, encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
 import { earliestExpiry, type Tokens, type AuthorizationToken } from "../ecr/token.ts";
@@ -17,12 +17,12 @@ export const maxSecretBytes = 1 << 20;
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
 /**
- * The hosts of a region's registries, each once and as it was named: a login for one is not written for the registry's other
+ * The hosts that a token for pulls is for, each once and as it was named: a login for one is not written for the registry's other
  * hosts. A configured host for the stack's own registry comes before that registry's ECR host.
  */
-function hostsOf({ registries, registryHost }: HelperConfig, region: string): string[] {
-  const alias = registries[0]?.region === region && registryHost !== undefined ? [registryHost] : [];
-  return [...new Set([...alias, ...registries.filter((one) => one.region === region).map(({ host }) => host)])];
+function hostsOf({ registries, registryHost, tokenRequests }: HelperConfig, token: string): string[] {
+  const alias = registries[0]?.region === token && registryHost !== undefined ? [registryHost] : [];
+  return [...new Set([...alias, ...(tokenRequests.get(token)?.hosts ?? [])])];
 }
 
 /** A time in milliseconds since 1970 as ISO 8601; "unknown" when there is none. */
@@ -35,15 +35,19 @@ const timeAnnotations = (tokens: readonly AuthorizationToken[]): Record<string, 
   [annotations.refreshedAt]: formatTime(Math.max(...tokens.map(({ issuedAt }) => issuedAt))),
 });
 
-/** The secret with which builds log in to the registries of one region: type basic-auth, annotated for Knative and Tekton. */
-function basicAuthSecret(config: HelperConfig, name: string, region: string, token: AuthorizationToken): Secret {
+/**
+ * The secret with which builds log in to the registries that are pulled from with the token of this name: type basic-auth, annotated
+ * for Knative and Tekton.
+ */
+function basicAuthSecret(config: HelperConfig, name: string, pullName: string, token: AuthorizationToken): Secret {
   const metadata = ownMetadata(config, name);
   metadata.annotations = timeAnnotations([token]);
-  if (config.pushRole !== undefined) {
-    const tokens = new Map([[pushTokenName(region), token]]);
-    metadata.annotations[annotations.tokens] = encodeTokenAnnotation(config.pushFingerprint, tokens);
+  const buildName = buildTokenName(config.tokenRequests, pullName);
+  if (buildName !== pullName) {
+    const tokens = new Map([[buildName, token]]);
+    metadata.annotations[annotations.tokens] = encodeTokenAnnotation(config, config.pushFingerprint, tokens);
   }
-  for (const [index, host] of hostsOf(config, region).entries()) {
+  for (const [index, host] of hostsOf(config, pullName).entries()) {
     metadata.annotations[`build.knative.dev/docker-${String(index)}`] = `https://${host}`;
     metadata.annotations[`tekton.dev/docker-${String(index)}`] = `https://${host}`;
   }
@@ -57,30 +61,27 @@ function basicAuthSecret(config: HelperConfig, name: string, region: string, tok
  */
 function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
   const auths: Record<string, string> = {};
-  for (const [region, { username, password }] of tokens) {
+  for (const [name, { username, password }] of tokens) {
     const auth = encodeAuth(username, password);
-    for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
+    for (const host of hostsOf(config, name).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
   }
   const metadata = ownMetadata(config, config.pullSecret);
   metadata.annotations = {
     ...timeAnnotations([...tokens.values()]),
-    [annotations.tokens]: encodeTokenAnnotation(config.fingerprint, tokens),
+    [annotations.tokens]: encodeTokenAnnotation(config, config.fingerprint, tokens),
   };
   const data = { [dockerConfigKey]: base64(encodeDockerConfig(auths)) };
   return { metadata, apiVersion: "v1", kind: "Secret", type: dockerConfigType, data };
 }
 
-const buildTokenName = ({ pushRole }: HelperConfig, region: string): string =>
-  pushRole === undefined ? region : pushTokenName(region);
-
 /** The secrets of a build namespace without their owners, except those that have no token. The order of the tokens makes no difference. */
 export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
   const pullTokens = new Map<string, AuthorizationToken>();
   const secrets: Secret[] = [];
-  for (const [region, name] of config.basicAuthSecrets) {
-    const [pull, build] = [tokens.get(region), tokens.get(buildTokenName(config, region))];
-    if (pull !== undefined) pullTokens.set(region, pull);
-    if (build !== undefined) secrets.push(basicAuthSecret(config, name, region, build));
+  for (const [pullName, name] of config.basicAuthSecrets) {
+    const [pull, build] = [tokens.get(pullName), tokens.get(buildTokenName(config.tokenRequests, pullName))];
+    if (pull !== undefined) pullTokens.set(pullName, pull);
+    if (build !== undefined) secrets.push(basicAuthSecret(config, name, pullName, build));
   }
   if (pullTokens.size > 0) secrets.push(pullSecret(config, pullTokens));
   for (const secret of secrets) {

@@ -64,17 +64,5 @@ export const proxyUrl = {
 /** A host, or `*.DOMAIN` for all hosts of a domain. */
 export const hostPattern = new RegExp(`^(?:\\*\\.)?${dnsName}$`);
 
-/** The distinct regions of registries, in the order of their first registry. Other hosts are ignored. */
-export const regionsOf = (hosts: readonly string[]): string[] => [
-  ...new Set(hosts.flatMap((host) => parseRegistryHost(host)?.region ?? [])),
-];
-
-/**
- * The names of the secrets that builds log in with, by region. Such a secret holds one password, and a token is valid for the
- * registries of its own region only. The first region's secret is named `base`; a further region's is `base-REGION`.
- */
-export const basicAuthNames = (base: string, regions: readonly string[]): Map<string, string> =>
-  new Map(regions.map((region, index) => [region, index === 0 ? base : `${base}-${region}`]));
-
 /** How the helper can authenticate to AWS. */
 export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node"] as const;

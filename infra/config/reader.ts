@@ -90,6 +90,14 @@ export class ConfigReader {
     return list ?? [];
   };
 
+  /** Reads a JSON list of anything; its entries are still to be checked. */
+  readonly list = (key: string, expected: string): readonly unknown[] => {
+    const text = this.optional(key, /./s, expected) ?? "[]";
+    const list = parseList(text);
+    if (list === undefined) this.addMistake(key, text, `a list: ${expected}`);
+    return list ?? [];
+  };
+
   /**
    * Throws one RunError that lists all mistakes, unknown keys, and keys that must not be secret. Returns if there is
    * none.
@@ -128,11 +136,16 @@ const renamed: Readonly<Record<string, string>> = {
 
 const displayKey = (key: string): string => (/^[\w.-]{1,100}$/.test(key) ? key : quoted(key));
 
-function parseStrings(text: string): string[] | undefined {
+function parseList(text: string): readonly unknown[] | undefined {
   try {
     const parsed: unknown = JSON.parse(text);
-    return Array.isArray(parsed) && parsed.every((one) => typeof one === "string") ? parsed : undefined;
+    return Array.isArray(parsed) ? (parsed as unknown[]) : undefined;
   } catch {
     return undefined; // Not JSON: the caller adds the mistake.
   }
+}
+
+function parseStrings(text: string): readonly string[] | undefined {
+  const list = parseList(text) ?? [0];
+  return list.every((one) => typeof one === "string") ? list : undefined;
 }

@@ -17,13 +17,14 @@ import { readNetwork, type NetworkConfig } from "./network.ts";
 import { readPod, type PodConfig } from "./pod.ts";
 import { firstPullPrefix } from "../first-pull.ts";
 import type { RepositoryLists } from "../image-rights.ts";
-import type { Registry } from "../registry.ts";
+import { hostOfRegistry, type Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
-import { readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
-import { readRights } from "./rights.ts";
+import { ownLogin, readRegistriesConfig, registryLogins, type RegistriesConfig } from "./registries.ts";
+import { checkPolicySize, readRights } from "./rights.ts";
 import { errorMessage } from "../../helper/shared/messages.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
-import { basicAuthNames, namespaceName, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
+import { namespaceName, namespacePattern, objectName, parseRegistryHost } from "../../helper/shared/names.ts";
+import { basicAuthNames, type RegistryLogin } from "../../helper/shared/registry-logins.ts";
 import {
   isDynamic,
   staticNamespaces,
@@ -80,7 +81,7 @@ export function readConfig(own: Registry): StackConfig {
   const repository = readRepository(config, own);
   const registries = readRegistriesConfig(config, own);
   const image = readImage(config, own, registries);
-  const rights = readRights(config, { ...repository, ...registries, own, image });
+  const rights = readRights(config, { ...repository, ...registries, own });
   const rules = readNamespaceRules(
     config,
     string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
@@ -115,10 +116,12 @@ export function readConfig(own: Registry): StackConfig {
     const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
     config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
-  checkSecretNames(config, result);
+  const logins = [ownLogin(hostOfRegistry(own)), ...registryLogins(result)];
+  checkPolicySize(config, { ...result, own });
+  checkSecretNames(config, result, logins);
   checkVpcEndpoint(config, result, {
-    regions: [...new Set([own.region, ...regionsOf(result.registries)])],
-    needsSts: result.identity.mode === "irsa" || result.pushRole !== undefined,
+    regions: [...new Set(logins.flatMap(({ host }) => parseRegistryHost(host)?.region ?? []))],
+    needsSts: result.identity.mode === "irsa" || result.pushRole !== undefined || result.registryRoles.length > 0,
   });
   config.throwMistakes();
   return Object.freeze(result);
@@ -132,16 +135,23 @@ function readServiceAccounts(config: ConfigReader, name: string): readonly strin
   return names;
 }
 
-function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, registries }: StackConfig): void {
-  // The login for the stack's own registry has the plain name, whatever its region is.
-  const logins = [...basicAuthNames(basicAuthSecret, ["", ...regionsOf(registries)]).values()];
+function checkSecretNames(
+  config: ConfigReader,
+  { basicAuthSecret, pullSecret }: StackConfig,
+  registries: readonly RegistryLogin[],
+): void {
+  const logins = [...basicAuthNames(basicAuthSecret, registries).values()];
   if (objectName.test(basicAuthSecret) && !logins.every((one) => objectName.test(one))) {
-    config.addMistake("basicAuthSecret", basicAuthSecret, "a shorter name: each further region is put after it");
+    config.addMistake(
+      "basicAuthSecret",
+      basicAuthSecret,
+      "a shorter name: the region and role of each further login are put after it",
+    );
   }
   if (logins[0] === pullSecret) {
     config.addMistake("pullSecret", pullSecret, "another name than basicAuthSecret's: they are secrets of two types");
   } else if (logins.includes(pullSecret)) {
-    config.addMistake("pullSecret", pullSecret, "another name: a further region's login for builds has this one");
+    config.addMistake("pullSecret", pullSecret, "another name: a further login for builds has this one");
   }
   for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
     if (name !== app && !name.startsWith(firstPullPrefix)) continue;
