@@ -70,7 +70,8 @@ function parseForm(form: URLSearchParams, service: string): AwsOperation {
     policy: form.get("PolicyName") ?? lastSegment(form.get("PolicyArn")),
   };
   const known = Object.fromEntries(Object.entries(names).filter(([, name]) => typeof name === "string"));
-  return { action, impliedActions: kind === undefined ? [] : impliedByForm(form, kind), ...known };
+  const impliedActions = action === "sts:AssumeRole" && form.has("Tags.member.1.Key") ? ["sts:TagSession"] : [];
+  return { action, impliedActions: kind === undefined ? impliedActions : impliedByForm(form, kind), ...known };
 }
 
 const impliedByForm = (form: URLSearchParams, kind: string): string[] => [
