@@ -2,6 +2,7 @@
 // principal that requested it, so a separate role requests the login that pushes.
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
+import { publicRegistryHost } from "../helper/shared/names.ts";
 import { matchesGlob } from "../helper/shared/namespace-rules.ts";
 import type { ImageConfig } from "./config/image.ts";
 import { isSameRegistry, registryOfHost, type Registry } from "./registry.ts";
@@ -52,6 +53,14 @@ const getToken: Statement = {
   Action: ["ecr:GetAuthorizationToken"],
 };
 
+/** A token of ECR Public is a bearer token of STS: https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html */
+const getPublicToken: Statement = {
+  Sid: "ECRPublicToken",
+  Effect: "Allow",
+  Resource: ["*"],
+  Action: ["ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"],
+};
+
 /** The actions of a pull. */
 export const pullActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 const uploadActions = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"];
@@ -65,7 +74,12 @@ const cacheActions = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"];
  * tokens.
  */
 export const helperPolicy = (rights: ImageRights, assumed: readonly Grant[] = []): HelperPolicy =>
-  policyOf([getToken, ...pullGrants(rights), ...assumed]);
+  policyOf([
+    getToken,
+    ...pullGrants(rights),
+    ...assumed,
+    ...(rights.registries.includes(publicRegistryHost) ? [getPublicToken] : []),
+  ]);
 
 /**
  * The policy of the role that pushes, whose logins pull and push. No pattern includes the repository of the helper's

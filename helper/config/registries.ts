@@ -1,12 +1,13 @@
 // Reads the registries whose credentials are kept, and the roles that ask for some of their tokens.
-import { hostWithOptionalPort, parseRegistryHost } from "../shared/names.ts";
+import { hostWithOptionalPort, parseRegistryHost, publicRegistryHost, publicRegistryRegion } from "../shared/names.ts";
 import type { RegistryLogin, RegistryRole, RegistryRoleWithHosts } from "../shared/registry-logins.ts";
 import { atLeastOne, type Environment, type EnvironmentReader } from "./environment-reader.ts";
 import type { Registry, RegistryConfig } from "./token-requests.ts";
 
 /** Reads the registries. Mistakes go to the reader. */
 export function readRegistries(reader: EnvironmentReader): RegistryConfig {
-  const hosts = "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX or its FIPS or dual-stack form, comma-separated";
+  const hosts =
+    "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX or its FIPS or dual-stack form, or public.ecr.aws, comma-separated";
   const optionalHost = (value: string): string | undefined =>
     value === "" || hostWithOptionalPort.test(value) ? value : undefined;
   const form = "empty, or roles as JSON, [{roleArn, externalId, sessionTags, hosts}], each host in one of them at most";
@@ -31,7 +32,7 @@ const roleOf = (host: string, roles: readonly RegistryRoleWithHosts[] = []): Reg
   roles.find(({ hosts }) => hosts.includes(host));
 
 function parseRegistry(host: string, roles: readonly RegistryRoleWithHosts[]): Registry | undefined {
-  const region = parseRegistryHost(host)?.region;
+  const region = host === publicRegistryHost ? publicRegistryRegion : parseRegistryHost(host)?.region;
   if (region === undefined) return undefined;
   const { hosts, ...role } = roleOf(host, roles) ?? { hosts: undefined };
   return Object.freeze({ host, region, role: hosts === undefined ? undefined : (role as RegistryRole) });

@@ -1,12 +1,12 @@
 // The tokens that the registries of the configuration need.
 import { createHash } from "node:crypto";
-import { parseRegistryHost, type EndpointVariant } from "../shared/names.ts";
+import { parseRegistryHost, publicRegistryHost, type EndpointVariant } from "../shared/names.ts";
 import { pullTokenName, type RegistryRole } from "../shared/registry-logins.ts";
 import type { IdentityConfig } from "./identity.ts";
 
 /** An ECR registry. */
 export interface Registry {
-  /** One of the hosts that `parseRegistryHost` knows. */
+  /** One of the hosts that `parseRegistryHost` knows, or that of ECR Public. */
   readonly host: string;
   readonly region: string;
   /** The role that asks for its token; undefined where the helper's own identity does. */
@@ -15,6 +15,7 @@ export interface Registry {
 
 /** An authorization token to ask ECR for; it is valid for every registry of its region, by whichever of its hosts. */
 export interface TokenRequest extends EndpointVariant {
+  readonly service: "ecr" | "ecr-public";
   readonly region: string;
   /** The hosts of the registries that it is asked for. */
   readonly hosts: readonly string[];
@@ -48,7 +49,10 @@ export function tokenRequests(config: RegistryConfig, identity: IdentityConfig):
   if (pushRole === undefined) return pulls;
   const pushes = [...pulls].flatMap(([name, request]): [string, TokenRequest][] => {
     const role = { roleArn: pushRole, sessionTags: {} };
-    return request.role === undefined ? [[pushTokenName(name), { ...request, role, login: "push", fingerprint }]] : [];
+    // Nothing is pushed to ECR Public, which has repositories of its own kind.
+    return request.role === undefined && request.service === "ecr"
+      ? [[pushTokenName(name), { ...request, role, login: "push", fingerprint }]]
+      : [];
   });
   return new Map([...pulls, ...pushes]);
 }
@@ -68,7 +72,9 @@ function pullRequests(
     const hosts = group.map(({ host }) => host);
     const alias = index === 0 && registryHost !== undefined ? [registryHost] : [];
     const asker = role === undefined ? fingerprint : hashOf([fingerprint, role]);
-    return [name, { ...endpointVariant([...hosts, ...alias]), region, hosts, role, login: "pull", fingerprint: asker }];
+    const service = hosts.includes(publicRegistryHost) ? "ecr-public" : "ecr";
+    const variant = endpointVariant([...hosts, ...alias]);
+    return [name, { ...variant, service, region, hosts, role, login: "pull", fingerprint: asker }];
   });
   return new Map(requests);
 }

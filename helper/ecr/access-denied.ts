@@ -16,8 +16,12 @@ export const isAccessDenied = (error: unknown): boolean => error instanceof Erro
 
 /** What to check when AWS denies access to the token of this name to a helper with this configuration, for the log. */
 export function accessDeniedHint(config: HelperConfig, name: string): string {
-  const { role, login, hosts } = config.tokenRequests.get(name) ?? {};
-  const limits = "no permissions boundary or service control policy denies ecr:GetAuthorizationToken";
+  const { service, role, login, hosts } = config.tokenRequests.get(name) ?? {};
+  const isPublic = service === "ecr-public";
+  const getToken = isPublic
+    ? "ecr-public:GetAuthorizationToken or sts:GetServiceBearerToken"
+    : "ecr:GetAuthorizationToken";
+  const limits = `no permissions boundary or service control policy denies ${getToken}`;
   const checks = [...identityChecks(config), limits];
   if (role === undefined || hosts === undefined) return asText(checks);
   const { roleArn, externalId } = role;
@@ -27,7 +31,7 @@ export function accessDeniedHint(config: HelperConfig, name: string): string {
   return asText([
     `the role ${roleArn}, which requests the token for ${listed(hosts)}, exists and trusts this helper ${external}, ` +
       "as the stack's output registryTrustPolicies has it",
-    "the role may ecr:GetAuthorizationToken",
+    `the role may ${getToken.replace(" or ", " and ")}`,
     ...checks,
   ]);
 }

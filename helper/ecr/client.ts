@@ -2,7 +2,17 @@
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 import { readFileSync } from "node:fs";
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
-import { ECRClient, GetAuthorizationTokenCommand, type ECRClientConfig } from "@aws-sdk/client-ecr";
+import {
+  ECRClient,
+  GetAuthorizationTokenCommand,
+  type AuthorizationData,
+  type ECRClientConfig,
+} from "@aws-sdk/client-ecr";
+import {
+  ECRPUBLICClient,
+  GetAuthorizationTokenCommand as GetPublicAuthorizationTokenCommand,
+  type ECRPUBLICClientConfig,
+} from "@aws-sdk/client-ecr-public";
 import { STSClient } from "@aws-sdk/client-sts";
 import { defaultProvider, type DefaultProviderInit } from "@aws-sdk/credential-provider-node";
 import type { AwsConnection } from "../config/aws-connection.ts";
@@ -13,6 +23,32 @@ import type { EndpointVariant } from "../shared/names.ts";
 import { assumeRole } from "./assumed-role.ts";
 import { parseToken, type TokenSource } from "./token.ts";
 
+/** A client of ECR or of ECR Public. It gives what both call AuthorizationData. */
+interface TokenClient {
+  readonly request: (signal: AbortSignal) => Promise<AuthorizationData | undefined>;
+  readonly destroy: () => void;
+}
+
+/** ECR answers with a list, of which the first element is valid for every registry. */
+function privateClient(options: ECRClientConfig): TokenClient {
+  const client = new ECRClient(options);
+  return {
+    request: async (abortSignal) =>
+      (await client.send(new GetAuthorizationTokenCommand({}), { abortSignal })).authorizationData?.[0],
+    destroy: () => client.destroy(),
+  };
+}
+
+/** https://docs.aws.amazon.com/AmazonECRPublic/latest/APIReference/API_GetAuthorizationToken.html */
+function publicClient(options: ECRPUBLICClientConfig): TokenClient {
+  const client = new ECRPUBLICClient(options);
+  return {
+    request: async (abortSignal) =>
+      (await client.send(new GetPublicAuthorizationTokenCommand({}), { abortSignal })).authorizationData,
+    destroy: () => client.destroy(),
+  };
+}
+
 /** The parts of the configuration that say what to ask for, and how. */
 type TokenConfig = Pick<HelperConfig, "registries" | "tokenRequests" | "awsConnection" | "owner">;
 
@@ -22,16 +58,17 @@ type TokenConfig = Pick<HelperConfig, "registries" | "tokenRequests" | "awsConne
  * error has `retryAfter`, in milliseconds.
  */
 export function ecrTokenSource({ registries, tokenRequests, awsConnection, owner }: TokenConfig): TokenSource {
-  const clients = new Map<string, ECRClient>();
+  const clients = new Map<string, TokenClient>();
   const options = clientOptions(awsConnection);
   const region = registries[0]?.region ?? "";
   const home = { ...(tokenRequests.get(region) ?? standardEndpoint), region };
   const createSts = (): STSClient => new STSClient({ region, ...options("sts", home) });
-  const create = (request: TokenRequest | undefined): ECRClient => {
+  const create = (request: TokenRequest | undefined): TokenClient => {
     if (request === undefined) throw new Error("there is no such token");
-    const { role } = request;
+    const { role, service } = request;
     const credentials = role && { credentials: async () => assumeRole(role, owner, createSts()) };
-    return new ECRClient({ region: request.region, ...credentials, ...options("ecr", request) });
+    const own = { region: request.region, ...credentials, ...options("ecr", request) };
+    return service === "ecr" ? privateClient(own) : publicClient(own);
   };
   return async (name, signal) => {
     const client = clients.get(name) ?? create(tokenRequests.get(name));
@@ -44,16 +81,14 @@ export function ecrTokenSource({ registries, tokenRequests, awsConnection, owner
       client.destroy();
     };
     signal.addEventListener("abort", discard);
-    const sent = client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal });
-    const answered = sent.finally(() => signal.removeEventListener("abort", discard));
-    const { authorizationData } = await answered.catch((error: unknown) => {
+    const answered = client.request(signal).finally(() => signal.removeEventListener("abort", discard));
+    const data = await answered.catch((error: unknown) => {
       const { $metadata, $response } = error as Partial<ServiceError>;
       // A client that was denied because of a wrong clock here knows the right time now, and signs with it.
       if ($metadata?.clockSkewCorrected !== true) discard();
       const retryAfter = parseRetryAfter($response?.headers["retry-after"], Date.now());
       throw Object.assign(explain(error, $metadata?.httpStatusCode), { retryAfter });
     });
-    const [data] = authorizationData ?? [];
     return { ...parseToken(data?.authorizationToken, data?.expiresAt), issuedAt };
   };
 }

@@ -124,9 +124,12 @@ export class Metrics {
   }
 }
 
-/** The labels of a token; `role` only where a registry has one, so that the others keep their series. */
-const labelsOf = ({ region, role, login }: TokenRequest): Record<"region" | "login", string> & { role?: string } =>
-  role === undefined || login === "push" ? { region, login } : { region, role: role.roleArn, login };
+/** The labels of a token. The region of ECR Public has tokens of its own. `role` is there only where a registry has one, so that the others keep their series. */
+function labelsOf(request: TokenRequest): Record<"region" | "login", string> & { role?: string } {
+  const { service, role, login } = request;
+  const region = service === "ecr" ? request.region : "public";
+  return role === undefined || login === "push" ? { region, login } : { region, role: role.roleArn, login };
+}
 
 /** Registers the gauges that are read at each scrape. */
 function registerGauges(registry: Registry, { states, isFullySynced, isLeading, missingOwners }: MetricsSource): void {

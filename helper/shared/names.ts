@@ -26,6 +26,11 @@ export const registryHost = new RegExp(
   `^(?=.{1,253}$)(\\d{12})\\.dkr([.-])ecr(-fips)?\\.(?=[^.]{1,63}\\.)(${region})(?:\\.${label})+$`,
 );
 
+/** The host of ECR Public, which has one registry, in the partition `aws`: https://docs.aws.amazon.com/AmazonECR/latest/public/public-registries.html */
+export const publicRegistryHost = "public.ecr.aws";
+/** The only region whose endpoint gives tokens for it: https://docs.aws.amazon.com/general/latest/gr/ecr-public.html */
+export const publicRegistryRegion = "us-east-1";
+
 /** The endpoints of a service in a region, as the SDK calls them: those of FIPS 140, and those with IPv4 and IPv6. */
 export interface EndpointVariant {
   readonly useFipsEndpoint: boolean;

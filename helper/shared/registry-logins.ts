@@ -1,6 +1,6 @@
 // Which registries share a login, and the names of the secrets that builds log in with. The stack and the helper both need them.
 import { createHash } from "node:crypto";
-import { parseRegistryHost } from "./names.ts";
+import { parseRegistryHost, publicRegistryHost } from "./names.ts";
 
 /** A role that the helper assumes to ask for the tokens of some registries. The other account trusts the helper to do so. */
 export interface RegistryRole {
@@ -22,8 +22,9 @@ export interface RegistryLogin {
   readonly roleArn: string | undefined;
 }
 
-/** The region of a registry's host; undefined for any other host. */
-const placeOf = (host: string): string | undefined => parseRegistryHost(host)?.region;
+/** The region of a registry's host, or the host of ECR Public, whose token is another one; undefined for any other host. */
+const placeOf = (host: string): string | undefined =>
+  host === publicRegistryHost ? host : parseRegistryHost(host)?.region;
 
 /**
  * The name of the token with which a registry is pulled from; undefined for a host that is none. A token is valid for all
@@ -36,7 +37,7 @@ export function pullTokenName({ host, roleArn }: RegistryLogin): string | undefi
 
 /** What a further login has after the name of the first: its region, and a hash of its role, as few names of roles are possible there. */
 function suffixOf({ host, roleArn }: RegistryLogin): string {
-  const place = placeOf(host) ?? "";
+  const place = host === publicRegistryHost ? "public" : (placeOf(host) ?? "");
   return roleArn === undefined ? place : `${place}-${createHash("sha256").update(roleArn).digest("hex").slice(0, 8)}`;
 }
 
@@ -47,7 +48,7 @@ export const loginSuffixes = (registries: readonly RegistryLogin[]): string[] =>
 
 /**
  * The names of the secrets that builds log in with, by the name of the token for pulls. Such a secret holds one password. The
- * first login's secret is named `base`; a further one's is `base-REGION`, or `base-REGION-HASH` with a role.
+ * first login's secret is named `base`; a further one's is `base-REGION`, `base-public` for ECR Public, or either with `-HASH` for a role.
  */
 export function basicAuthNames(base: string, registries: readonly RegistryLogin[]): Map<string, string> {
   const names = new Map<string, string>();

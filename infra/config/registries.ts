@@ -1,5 +1,5 @@
 // Reads the hosts of the registries whose credentials are kept, and the roles that ask for some of their tokens.
-import { hostWithOptionalPort, registryHost } from "../../helper/shared/names.ts";
+import { hostWithOptionalPort, publicRegistryHost, registryHost } from "../../helper/shared/names.ts";
 import type { RegistryLogin, RegistryRoleWithHosts } from "../../helper/shared/registry-logins.ts";
 import {
   exactHost,
@@ -45,11 +45,13 @@ export function readRegistriesConfig(config: ConfigReader, own: Registry): Regis
 }
 
 function readRegistries(config: ConfigReader, own: Registry): readonly RegistryEntry[] {
-  const form = `hosts ${hostFormat(own.region)}, or their FIPS or dual-stack form: 12 digits, lower case, no https:// and no path`;
+  const ofAccount = `hosts ${hostFormat(own.region)}, or their FIPS or dual-stack form: 12 digits, lower case, no https:// and no path`;
+  const form = own.partition === "aws" ? `${ofAccount}; or ${publicRegistryHost}` : ofAccount;
   const either = `${form}; or {host, roleArn, externalId, sessionTags} for one whose token a role asks for`;
   const entries = config.list("registries", either).flatMap((entry) => readEntry(config, entry, own, either));
   for (const { host, role } of entries) {
-    const expected = registryHost.test(host) ? registryMistake(host, own, role !== undefined) : form;
+    const isKnown = registryHost.test(host) || host === publicRegistryHost;
+    const expected = isKnown ? registryMistake(host, own, role !== undefined) : form;
     if (expected !== undefined) config.addMistake("registries", host, expected);
   }
   return entries;
@@ -61,7 +63,9 @@ function readRegistries(config: ConfigReader, own: Registry): readonly RegistryE
  */
 function registryMistake(host: string, own: Registry, hasRole: boolean): string | undefined {
   const [registry, right] = [registryNamedBy(host), exactHost(host)];
-  if (registry === undefined || right === undefined) return undefined; // The reader has reported it.
+  if (registry === undefined || right === undefined) {
+    return own.partition === "aws" ? undefined : inOwnPartition("a registry", own, "aws"); // ECR Public.
+  }
   if (registry.partition !== own.partition) return inOwnPartition("a registry", own, registry.partition);
   if (right !== host) return `${right}, the host of that account's registry in ${registry.region}`;
   if (lacksFips(host)) return withoutFips(registry);

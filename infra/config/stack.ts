@@ -23,7 +23,13 @@ import { ownLogin, readRegistriesConfig, registryLogins, type RegistriesConfig }
 import { checkPolicySize, readRights } from "./rights.ts";
 import { errorMessage } from "../../helper/shared/messages.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
-import { namespaceName, namespacePattern, objectName, parseRegistryHost } from "../../helper/shared/names.ts";
+import {
+  namespaceName,
+  namespacePattern,
+  objectName,
+  parseRegistryHost,
+  publicRegistryHost,
+} from "../../helper/shared/names.ts";
 import { basicAuthNames, type RegistryLogin } from "../../helper/shared/registry-logins.ts";
 import {
   isDynamic,
@@ -122,6 +128,7 @@ export function readConfig(own: Registry): StackConfig {
   checkVpcEndpoint(config, result, {
     regions: [...new Set(logins.flatMap(({ host }) => parseRegistryHost(host)?.region ?? []))],
     needsSts: result.identity.mode === "irsa" || result.pushRole !== undefined || result.registryRoles.length > 0,
+    needsPublic: logins.some(({ host }) => host === publicRegistryHost),
   });
   config.throwMistakes();
   return Object.freeze(result);

@@ -65,7 +65,7 @@ const validValues: Record<string, string[]> = {
         sessionTags: ["team=a"],
       },
     ]),
-    '["111122223333.dkr-ecr-fips.us-east-1.on.aws"]',
+    '["111122223333.dkr-ecr-fips.us-east-1.on.aws","public.ecr.aws"]',
   ],
   registryHost: ["127.0.0.1:5000", "localhost", "123456789012.dkr-ecr.eu-central-1.on.aws"],
   baseImage: [
@@ -157,8 +157,11 @@ const clusterCheck = ({ cluster: where }: StackConfig): Check =>
     ? [(value) => /^[\w-]+$/.test(value) && value.length <= 100, where.eksCluster]
     : [(value) => value.trim() !== "" && !/\p{Cc}/u.test(value), where.context];
 
+const isKeptRegistry: rules.Rule = (host) =>
+  host === "public.ecr.aws" || rules.isRegistryOf(ownRegistry.partition)(host);
+
 const roleChecks = ({ roleArn, externalId, sessionTags, hosts }: StackConfig["registryRoles"][number]): Check[] => [
-  [rules.isRegistryOf(ownRegistry.partition), ...hosts],
+  [isKeptRegistry, ...hosts],
   [(host) => !host.startsWith(`${ownRegistry.accountId}.dkr`) || !host.includes(ownRegistry.region), ...hosts],
   [(arn) => rules.isArn(["iam"], ["role/"])(arn) && arn.split(":")[1] === ownRegistry.partition, roleArn],
   [rules.isExternalId, externalId],
@@ -187,7 +190,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.mayMeanNamespace, ...config.buildNamespaces, ...config.excludeNamespaces],
     [(value) => value === "" || isSelector(value), config.namespaceSelector],
     [rules.isSubdomain, config.basicAuthSecret, config.pullSecret, ...config.serviceAccounts],
-    [rules.isRegistryOf(ownRegistry.partition), ...config.registries],
+    [isKeptRegistry, ...config.registries],
     ...config.registryRoles.flatMap(roleChecks),
     [rules.isRepositoryIn(registries), ...config.pullRepositories, ...config.pushRepositories],
     [

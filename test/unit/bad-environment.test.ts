@@ -20,6 +20,7 @@ const valid: Partial<Record<Key, string[]>> = {
   ECR_HELPER_REGISTRIES: [
     "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
     "111122223333.dkr.ecr-fips.us-east-1.amazonaws.com,111122223333.dkr-ecr-fips.us-east-1.on.aws",
+    `${helperEnvironment.ECR_HELPER_REGISTRIES},public.ecr.aws`,
   ],
   ECR_HELPER_REGISTRY_ROLES: [
     JSON.stringify([
@@ -50,7 +51,7 @@ const environments: fc.Arbitrary<Environment> = fc.record(
 /** The values of an accepted configuration that Kubernetes or ECR would not accept, by independent rules. */
 function unusable(config: HelperConfig): unknown[] {
   const values: [rules.Rule, readonly (string | undefined)[]][] = [
-    [rules.isRegistry, config.registries.map(({ host }) => host)],
+    [(host) => host === "public.ecr.aws" || rules.isRegistry(host), config.registries.map(({ host }) => host)],
     [rules.isRegistryHost, [config.registryHost]],
     [rules.mayMeanNamespace, [...config.buildNamespaces, ...config.excludeNamespaces]],
     [(value) => value === "" || isSelector(value), [config.namespaceSelector]],

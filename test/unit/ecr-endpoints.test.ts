@@ -122,6 +122,17 @@ describe("a token", () => {
     assert.deepEqual([here, there], [fips, fips], "the role is assumed in the stack's own region");
   });
 
+  it("of ECR Public is requested at its endpoint in us-east-1, by the default kind of endpoint", async () => {
+    const own = host("dkr-ecr-fips.us-west-2.on.aws");
+    assert.deepEqual(await hostsAsked([own, "public.ecr.aws"], accessKey), {
+      "us-west-2": "ecr-fips.us-west-2.api.aws",
+      "public.ecr.aws": "api.ecr-public.us-east-1.amazonaws.com",
+    });
+    const url = { AWS_ENDPOINT_URL: "https://ecr.invalid" };
+    const { "public.ecr.aws": asked } = await hostsAsked([own, "public.ecr.aws"], { ...accessKey, ...url });
+    assert.equal(asked, "ecr.invalid");
+  });
+
   it("of a registry with a role needs STS in the stack's own region, by the kind of endpoint of the stack's registry", async () => {
     const [own, there] = ["dkr.ecr-fips.us-east-1.amazonaws.com", "dkr-ecr.eu-west-1.on.aws"].map(host);
     const roleArn = "arn:aws:iam::444455556666:role/pulls";

@@ -23,8 +23,9 @@ import { auditEvents, requestsToAws, incompleteRun } from "./artifacts.ts";
 
 const namespace = "ecr-helper";
 
-/** A registry whose token a role asks for, in a session with tags. */
+/** ECR Public, and a registry whose token a role asks for, in a session with tags. */
 const registries = JSON.stringify([
+  "public.ecr.aws",
   {
     host: "111122223333.dkr.ecr.us-east-1.amazonaws.com",
     roleArn: "arn:aws:iam::111122223333:role/pulls",
