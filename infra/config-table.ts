@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { parse } from "yaml";
 
 interface Key {
-  readonly type: string;
+  /** Not set for a list of texts and objects, which Pulumi has no type for. */
+  readonly type?: string;
   readonly description: string;
   readonly default: unknown;
 }
@@ -23,7 +24,7 @@ function formatDefault(value: unknown): string {
 /** The rows of the table, one for each key of a Pulumi.yaml, in its order. */
 export function configTable(pulumiYaml: string): string {
   const { config } = parse(pulumiYaml) as { config: Readonly<Record<string, Key>> };
-  const rows = Object.entries(config).map(([key, { type, description, default: value }]) => {
+  const rows = Object.entries(config).map(([key, { type = "array", description, default: value }]) => {
     const meaning = description.replace(/[|*]/g, "\\$&");
     return `| \`${key}\` | ${type} | ${formatDefault(value)} | ${meaning} |\n`;
   });

@@ -2,6 +2,7 @@
 // principal that requested it, so a separate role requests the login that pushes.
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
+import { publicRegistryHost } from "../helper/shared/names.ts";
 import { matchesGlob } from "../helper/shared/namespace-rules.ts";
 import type { ImageConfig } from "./config/image.ts";
 import { isSameRegistry, registryOfHost, type Registry } from "./registry.ts";
@@ -52,6 +53,14 @@ const getToken: Statement = {
   Action: ["ecr:GetAuthorizationToken"],
 };
 
+/** A token of ECR Public is a bearer token of STS: https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html */
+const getPublicToken: Statement = {
+  Sid: "ECRPublicToken",
+  Effect: "Allow",
+  Resource: ["*"],
+  Action: ["ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"],
+};
+
 /** The actions of a pull. */
 export const pullActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 const uploadActions = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"];
@@ -60,21 +69,17 @@ export const pushActions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImag
 /** The actions of a pull through cache: the first pull of an image creates its repository. */
 const cacheActions = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"];
 
-/** The role that pushes, and the actions that the helper needs to assume it. */
-export interface AssumedRole {
-  /** The role's ARN. */
-  readonly role: string;
-  readonly actions: readonly string[];
-}
-
 /**
- * The policy of the helper's own user or role, whose logins pull. It may assume the role that pushes, if there is one.
+ * The policy of the helper's own user or role, whose logins pull. `assumed` allows it to assume the roles that ask for other
+ * tokens.
  */
-export function helperPolicy(rights: ImageRights, assumedRole: AssumedRole | undefined): HelperPolicy {
-  const { role, actions } = assumedRole ?? { role: undefined, actions: [] };
-  const assume = { Sid: "AssumePushRole", Resource: role === undefined ? [] : [role], Action: actions };
-  return policyOf([getToken, ...pullGrants(rights), assume]);
-}
+export const helperPolicy = (rights: ImageRights, assumed: readonly Grant[] = []): HelperPolicy =>
+  policyOf([
+    getToken,
+    ...pullGrants(rights),
+    ...assumed,
+    ...(rights.registries.includes(publicRegistryHost) ? [getPublicToken] : []),
+  ]);
 
 /**
  * The policy of the role that pushes, whose logins pull and push. No pattern includes the repository of the helper's
@@ -91,7 +96,8 @@ export function pushPolicy(rights: ImageRights): HelperPolicy {
   return policyOf([getToken, ...pullGrants(rights), push, { ...keep, Effect: "Deny" }]);
 }
 
-type Grant = Pick<Statement, "Sid" | "Resource" | "Action"> & Partial<Statement>;
+/** A statement that allows something by default, and is left out where it has no resource. */
+export type Grant = Pick<Statement, "Sid" | "Resource" | "Action"> & Partial<Statement>;
 
 function pullGrants(rights: ImageRights): Grant[] {
   const { own, repositoryName, pullRepositories, pushRepositories, pullThroughCache } = rights;

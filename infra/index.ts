@@ -1,17 +1,18 @@
 // The stack: configuration -> AWS -> image -> cluster -> outputs.
-import { PodAdmission } from "./admission/pods.ts";
-import { clusterProviders, findEksCluster } from "./cluster.ts";
 import * as pulumi from "@pulumi/pulumi";
+import { PodAdmission } from "./admission/pods.ts";
+import { assumeGrants, pushRoleArn, registryTrustPolicies } from "./assumed-roles.ts";
+import { clusterProviders, findEksCluster } from "./cluster.ts";
+import { ownLogin, registryLogins } from "./config/registries.ts";
 import { app, readConfig } from "./config/stack.ts";
 import { crossAccountPolicies } from "./cross-account.ts";
-import { helperArn, roleArn } from "./iam-arns.ts";
+import { helperArn } from "./iam-arns.ts";
 import { Identity } from "./identity.ts";
 import { helperPolicy, pushPolicy } from "./image-rights.ts";
 import { helperImage } from "./image.ts";
 import { findOwnRegistry } from "./registry.ts";
 import { Repository } from "./repository.ts";
 import { resolveIdentity } from "./resolved-identity.ts";
-import { assumeActions } from "./trust-policy.ts";
 import { Workload } from "./workload.ts";
 
 const own = await findOwnRegistry();
@@ -26,19 +27,18 @@ const repository = new Repository(name, { ...config, registry: own });
 
 const rights = { ...config, own };
 const serviceAccount = { namespace: config.namespace, name: app };
-const pushRole = config.pushRole && roleArn(config.pushRole.roleName, config, own);
-const actions = assumeActions(config.identity.mode);
-const assuming = pushRole === undefined ? undefined : { role: pushRole, actions };
 const identity = new Identity(name, {
   ...config,
   identity: resolved,
-  policy: helperPolicy(rights, assuming),
+  policy: helperPolicy(rights, assumeGrants(config, own)),
   push: config.pushRole && { ...config.pushRole, policy: pushPolicy(rights) },
   own,
   serviceAccount,
 });
 const { principal } = identity;
-const crossAccountPolicy = crossAccountPolicies(rights, { helper: helperArn(config, own), pushRole });
+const principals = { helper: helperArn(config, own), pushRole: pushRoleArn(config, own) };
+const crossAccountPolicy = crossAccountPolicies(rights, principals);
+const trustPolicies = registryTrustPolicies(config, own);
 
 const image = helperImage(name, config.image, {
   own,
@@ -55,7 +55,7 @@ const workload = new Workload(name, {
   login: image.login,
   identity,
   region: own.region,
-  registries: repository.host.apply((host) => [...new Set([host, ...config.registries])]),
+  registries: repository.host.apply((host) => [ownLogin(host), ...registryLogins(config)]),
 });
 
 // After the rollout: its pull secret may be a new one.
@@ -89,4 +89,5 @@ export default {
   buildServiceAccountNames: config.serviceAccounts,
   buildNamespaces: config.buildNamespaces,
   ...(crossAccountPolicy && { crossAccountPolicy }),
+  ...(trustPolicies && { registryTrustPolicies: trustPolicies }),
 };

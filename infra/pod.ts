@@ -2,6 +2,7 @@
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { helperPort, podVariables, type StackVariable } from "../helper/shared/environment.ts";
+import type { RegistryLogin } from "../helper/shared/registry-logins.ts";
 import { caFile, type CaBundle } from "./ca-bundle.ts";
 import { app, type StackConfig } from "./config/stack.ts";
 import type { FirstPull } from "./first-pull.ts";
@@ -15,8 +16,8 @@ export interface HelperArgs {
   readonly imageRef: pulumi.Input<string>;
   readonly identity: Identity;
   readonly region: pulumi.Input<string>;
-  /** Hosts of all registries, the stack's own first. */
-  readonly registries: pulumi.Input<readonly string[]>;
+  /** The logins of all registries, that of the stack's own first. */
+  readonly registries: pulumi.Input<readonly RegistryLogin[]>;
 }
 
 /** Arguments of podTemplate. */
@@ -144,7 +145,10 @@ function environment({ config, identity, region, registries, rbac }: PodArgs): i
     ECR_HELPER_IDENTITY: config.identity.mode,
     ECR_HELPER_PRINCIPAL: principalName(identity.principal) ?? "",
     ECR_HELPER_PUSH_ROLE: identity.pushRoleArn ?? "",
-    ECR_HELPER_REGISTRIES: pulumi.output(registries).apply((hosts) => hosts.join(",")),
+    ECR_HELPER_REGISTRIES: pulumi
+      .output(registries)
+      .apply((all) => [...new Set(all.map(({ host }) => host))].join(",")),
+    ECR_HELPER_REGISTRY_ROLES: config.registryRoles.length === 0 ? "" : JSON.stringify(config.registryRoles),
     ECR_HELPER_REGISTRY_HOST: config.registryHost ?? "",
     ECR_HELPER_PROXY: config.proxy ?? "",
     ECR_HELPER_NO_PROXY: config.noProxy.join(","),

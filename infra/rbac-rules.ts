@@ -1,7 +1,10 @@
 // The rules of the helper's roles for what it keeps in build namespaces.
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import type * as pulumi from "@pulumi/pulumi";
+import { registryLogins } from "./config/registries.ts";
+import type { StackConfig } from "./config/stack.ts";
 import { includesUnnamed, namedAccounts, type AccountRules } from "../helper/shared/account-rules.ts";
+import { loginSuffixes } from "../helper/shared/registry-logins.ts";
 
 export type PolicyRule = input.rbac.v1.PolicyRule;
 
@@ -37,10 +40,15 @@ export function keepAccounts(rules: AccountRules): PolicyRule[] {
   return [extendAll, ...(named.length === 0 ? [] : [rule("serviceaccounts", named, ["create", "delete"])])];
 }
 
-/** The part that service accounts have in the name of a role: other patterns, or another selector, need no other rights. */
-export const accountNames = (rules: AccountRules): string[] => [
-  ...namedAccounts(rules),
-  ...(includesUnnamed(rules) ? ["*"] : []),
+/** What the names of the objects in build namespaces come from: those of other service accounts need no other rights. */
+export const objectNames = (config: StackConfig): string[] => [
+  config.basicAuthSecret,
+  ...loginSuffixes(registryLogins(config)),
+  config.pullSecret,
+  ...namedAccounts(config),
+  ...(includesUnnamed(config) ? ["*"] : []),
+  ...config.secrets.map(({ name, namespaces }) => JSON.stringify([name, ...namespaces])),
+  ...(config.pushRole === undefined ? [] : ["logins"]),
 ];
 
 // Events use generateName, so resourceNames cannot restrict them.

@@ -11,7 +11,7 @@ import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { helperPort } from "../helper/shared/environment.ts";
-import { basicAuthNames, regionsOf } from "../helper/shared/names.ts";
+import { basicAuthNames } from "../helper/shared/registry-logins.ts";
 import { Admission, type AdmissionArgs } from "./admission/policies.ts";
 import type { ClusterProviders } from "./cluster.ts";
 import { createCaBundle } from "./ca-bundle.ts";
@@ -20,7 +20,7 @@ import { FirstPull } from "./first-pull.ts";
 import { networkPolicySpec } from "./network-policy.ts";
 import { accessKeyCredentials, namespaceAnnotations, podCredentials, type PodCredentials } from "./pod-credentials.ts";
 import { podLabels, podTemplate, type HelperArgs, type PodArgs } from "./pod.ts";
-import { accountNames } from "./rbac-rules.ts";
+import { objectNames } from "./rbac-rules.ts";
 import { Rbac } from "./rbac.ts";
 import type { RegistryLogin } from "./registry-login.ts";
 
@@ -67,7 +67,7 @@ export class Workload extends pulumi.ComponentResource {
       namespaceRules: config,
       basicAuthSecrets: pulumi
         .output(args.registries)
-        .apply((hosts) => [...basicAuthNames(config.basicAuthSecret, regionsOf(hosts)).values()]),
+        .apply((all) => [...basicAuthNames(config.basicAuthSecret, all).values()]),
       pullSecret: config.pullSecret,
       furtherSecrets: config.secrets,
     };
@@ -111,18 +111,14 @@ export class Workload extends pulumi.ComponentResource {
 
   #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
     const { config } = this.#args;
-    const { basicAuthSecret, registries, pullSecret, secrets } = config;
-    const keepsLogins = config.pushRole !== undefined;
-    const further = secrets.map(({ name, namespaces }) => JSON.stringify([name, ...namespaces]));
-    const names = [basicAuthSecret, ...regionsOf(registries), pullSecret, ...accountNames(config), ...further];
     const args = {
       ...keptObjects,
       ownNamespace: config.namespace,
       namespace: this.namespace,
       deployment: app,
-      keepsLogins,
+      keepsLogins: config.pushRole !== undefined,
       accountRules: config,
-      objects: [...names, ...(keepsLogins ? ["logins"] : [])],
+      objects: objectNames(config),
     };
     return new Rbac(this.#name, args, this.#childOptions);
   }

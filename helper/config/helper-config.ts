@@ -2,33 +2,18 @@
 import type { AccountRules } from "../shared/account-rules.ts";
 import type { HelperVariable } from "../shared/environment.ts";
 import { formats, levels, type Format, type Level } from "../shared/log-options.ts";
-import {
-  accountPattern,
-  hostWithOptionalPort,
-  basicAuthNames,
-  labelValue,
-  namespaceName,
-  namespacePattern,
-  objectName,
-  regionsOf,
-  parseRegistryHost,
-} from "../shared/names.ts";
+import { accountPattern, labelValue, namespaceName, namespacePattern, objectName } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
+import { basicAuthNames } from "../shared/registry-logins.ts";
 import { parseDefinitions, type SecretDefinition } from "../shared/secret-definition.ts";
 import { readAwsConnection, type AwsConnection } from "./aws-connection.ts";
-import {
-  EnvironmentReader,
-  atLeastOne,
-  commaSeparated,
-  matching,
-  oneOf,
-  type Environment,
-} from "./environment-reader.ts";
+import { EnvironmentReader, commaSeparated, matching, oneOf, type Environment } from "./environment-reader.ts";
 import { readIdentity, type IdentityConfig } from "./identity.ts";
-import { tokenRequests, type Registry, type RegistryConfig, type TokenRequest } from "./token-requests.ts";
+import { readRegistries, registryLogins } from "./registries.ts";
+import { tokenRequests, type RegistryConfig, type TokenRequest } from "./token-requests.ts";
 
 interface SecretConfig {
-  /** Names of the secrets that builds log in with, by region; the stack's own region is the first. */
+  /** Names of the secrets that builds log in with, by the names of the tokens for pulls; the first is the stack's own region. */
   readonly basicAuthSecrets: ReadonlyMap<string, string>;
   /** Name of the secret that images are pulled with. */
   readonly pullSecret: string;
@@ -82,7 +67,7 @@ export function readConfig(env: Environment): HelperConfig {
     furtherSecrets,
     secretNames: [...logins, secrets.pullSecret, ...furtherSecrets.map(({ name }) => name)],
     ownSecretNames: [...(identity.pushRole === undefined ? [] : logins), secrets.pullSecret],
-    tokenRequests: tokenRequests(registries, [...secrets.basicAuthSecrets.keys()], identity.pushRole),
+    tokenRequests: tokenRequests(registries, identity),
     awsConnection: readAwsConnection(reader, env),
     ...readAccountRules(reader),
     pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
@@ -105,16 +90,6 @@ export function readConfig(env: Environment): HelperConfig {
 const readObjectName = (reader: EnvironmentReader, name: HelperVariable, expected = anObject): string =>
   reader.read(name, expected, matching(objectName));
 
-function readRegistries(reader: EnvironmentReader): RegistryConfig {
-  const hosts = "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX or its FIPS or dual-stack form, comma-separated";
-  const optionalHost = (value: string): string | undefined =>
-    value === "" || hostWithOptionalPort.test(value) ? value : undefined;
-  return {
-    registries: reader.read("ECR_HELPER_REGISTRIES", hosts, atLeastOne(parseRegistry)),
-    registryHost: reader.read("ECR_HELPER_REGISTRY_HOST", "empty, HOST or HOST:PORT", optionalHost) || undefined,
-  };
-}
-
 /** Reads the further secrets, which may not have the names of others. */
 function readFurtherSecrets(
   reader: EnvironmentReader,
@@ -128,11 +103,6 @@ function readFurtherSecrets(
   };
   const expected = "the JSON of further secrets, with names and registries of their own";
   return reader.read<readonly SecretDefinition[] | undefined>("ECR_HELPER_SECRETS", expected, parse) ?? [];
-}
-
-function parseRegistry(host: string): Registry | undefined {
-  const region = parseRegistryHost(host)?.region;
-  return region === undefined ? undefined : Object.freeze({ host, region });
 }
 
 function readNamespaceRules(reader: EnvironmentReader): NamespaceRules {
@@ -162,15 +132,15 @@ function validSelector(value: string): string | undefined {
   }
 }
 
-/** Reads the secrets' names, and checks those that are made of a name and a region. */
+/** Reads the secrets' names, and checks those that are made of a name, a region and a role. */
 function readSecrets(reader: EnvironmentReader, env: Environment): SecretConfig {
   const basicAuthSecret = readObjectName(reader, "ECR_HELPER_BASIC_AUTH_SECRET");
   const pullSecret = readObjectName(reader, "ECR_HELPER_PULL_SECRET");
   // From the variable itself, so that these mistakes are found even where another registry in it is wrong.
-  const basicAuthSecrets = basicAuthNames(basicAuthSecret, regionsOf((env["ECR_HELPER_REGISTRIES"] ?? "").split(",")));
+  const basicAuthSecrets = basicAuthNames(basicAuthSecret, registryLogins(env));
   const logins = [...basicAuthSecrets.values()];
   if (isObjectName(basicAuthSecret) && !logins.every(isObjectName)) {
-    const shorter = "a shorter name: each further region is put after it";
+    const shorter = "a shorter name: the region and role of each further login are put after it";
     reader.addMistake("ECR_HELPER_BASIC_AUTH_SECRET", basicAuthSecret, shorter);
   }
   if (isObjectName(pullSecret) && logins.includes(pullSecret)) {

@@ -55,7 +55,7 @@ export class Worker {
     this.#tokenNames = [...config.tokenRequests.keys()];
     this.#writer = new Writer(dependencies.writes, config, cache);
     this.#cleaner = new Cleaner(config, cache, dependencies, this.#writer);
-    this.#tokenSource = ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? "", config.awsConnection);
+    this.#tokenSource = ecrTokenSource(config);
   }
 
   /** The tokens that this helper has. */
@@ -178,7 +178,7 @@ export class Worker {
       refreshed,
       requested: (name, result) => metrics.countTokenRequest(name, result),
       failing: (_, reason) => warn(namespace, { kind: "Deployment", name: deployment }, "NoAuthorizationToken", reason),
-      accessDeniedHint: accessDeniedHint(this.#config),
+      accessDeniedHint: (name) => accessDeniedHint(this.#config, name),
     };
   }
 }

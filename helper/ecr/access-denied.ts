@@ -14,10 +14,37 @@ const denials =
 /** Whether AWS does not know the helper, or does not allow the request. */
 export const isAccessDenied = (error: unknown): boolean => error instanceof Error && denials.test(error.name);
 
-/** What to check when AWS denies access to a helper with this configuration, for the log. */
-export function accessDeniedHint({ identity, principal, pushRole, namespace, deployment }: HelperConfig): string {
+/** What to check when AWS denies access to the token of this name to a helper with this configuration, for the log. */
+export function accessDeniedHint(config: HelperConfig, name: string): string {
+  const { service, role, login, hosts } = config.tokenRequests.get(name) ?? {};
+  const isPublic = service === "ecr-public";
+  const getToken = isPublic
+    ? "ecr-public:GetAuthorizationToken or sts:GetServiceBearerToken"
+    : "ecr:GetAuthorizationToken";
+  const limits = `no permissions boundary or service control policy denies ${getToken}`;
+  const checks = [...identityChecks(config), limits];
+  if (role === undefined || hosts === undefined) return asText(checks);
+  const { roleArn, externalId } = role;
+  if (login === "push")
+    return asText([`it may assume the role ${roleArn}, which requests the tokens for pushes`, ...checks]);
+  const external = externalId === undefined ? "without an external id" : "with the external id of the configuration";
+  return asText([
+    `the role ${roleArn}, which requests the token for ${listed(hosts)}, exists and trusts this helper ${external}, ` +
+      "as the stack's output registryTrustPolicies has it",
+    `the role may ${getToken.replace(" or ", " and ")}`,
+    ...checks,
+  ]);
+}
+
+const asText = (checks: readonly string[]): string => `check that ${checks.join("; that ")}`;
+
+/** The first of the hosts, as there may be many. */
+const listed = (hosts: readonly string[]): string =>
+  hosts.length <= 3 ? hosts.join(", ") : `${hosts.slice(0, 2).join(", ")} and ${String(hosts.length - 2)} others`;
+
+/** What the helper's own identity needs: its policy also allows it to assume the roles. */
+function identityChecks({ identity, principal, namespace, deployment }: HelperConfig): string[] {
   const policy = "has the policy that the stack's output policyArn names";
-  const limits = "no permissions boundary or service control policy denies ecr:GetAuthorizationToken";
   const account = `system:serviceaccount:${namespace}:${deployment}`;
   const checks = {
     accessKey: [
@@ -41,7 +68,5 @@ export function accessDeniedHint({ identity, principal, pushRole, namespace, dep
     ],
     node: [`the nodes' role ${policy}`, "pods reach the instance metadata service (a hop limit of 2)"],
   };
-  const push =
-    pushRole === undefined ? [] : [`it may assume the role ${pushRole}, which requests the tokens for pushes`];
-  return `check that ${[...checks[identity], ...push, limits].join("; that ")}`;
+  return checks[identity];
 }

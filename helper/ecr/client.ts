@@ -2,30 +2,76 @@
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 import { readFileSync } from "node:fs";
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
-import { ECRClient, GetAuthorizationTokenCommand, type ECRClientConfig } from "@aws-sdk/client-ecr";
-import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
+import {
+  ECRClient,
+  GetAuthorizationTokenCommand,
+  type AuthorizationData,
+  type ECRClientConfig,
+} from "@aws-sdk/client-ecr";
+import {
+  ECRPUBLICClient,
+  GetAuthorizationTokenCommand as GetPublicAuthorizationTokenCommand,
+  type ECRPUBLICClientConfig,
+} from "@aws-sdk/client-ecr-public";
+import { STSClient } from "@aws-sdk/client-sts";
 import { defaultProvider, type DefaultProviderInit } from "@aws-sdk/credential-provider-node";
 import type { AwsConnection } from "../config/aws-connection.ts";
+import type { HelperConfig } from "../config/helper-config.ts";
 import type { TokenRequest } from "../config/token-requests.ts";
 import { parseRetryAfter } from "../runtime/retry-after.ts";
 import type { EndpointVariant } from "../shared/names.ts";
+import { assumeRole } from "./assumed-role.ts";
 import { parseToken, type TokenSource } from "./token.ts";
+
+/** A client of ECR or of ECR Public. It gives what both call AuthorizationData. */
+interface TokenClient {
+  readonly request: (signal: AbortSignal) => Promise<AuthorizationData | undefined>;
+  readonly destroy: () => void;
+}
+
+/** ECR answers with a list, of which the first element is valid for every registry. */
+function privateClient(options: ECRClientConfig): TokenClient {
+  const client = new ECRClient(options);
+  return {
+    request: async (abortSignal) =>
+      (await client.send(new GetAuthorizationTokenCommand({}), { abortSignal })).authorizationData?.[0],
+    destroy: () => client.destroy(),
+  };
+}
+
+/** https://docs.aws.amazon.com/AmazonECRPublic/latest/APIReference/API_GetAuthorizationToken.html */
+function publicClient(options: ECRPUBLICClientConfig): TokenClient {
+  const client = new ECRPUBLICClient(options);
+  return {
+    request: async (abortSignal) =>
+      (await client.send(new GetPublicAuthorizationTokenCommand({}), { abortSignal })).authorizationData,
+    destroy: () => client.destroy(),
+  };
+}
+
+/** The parts of the configuration that say what to ask for, and how. */
+type TokenConfig = Pick<HelperConfig, "registries" | "tokenRequests" | "awsConnection" | "owner">;
 
 /**
  * Tokens from Amazon ECR, with the SDK's default credentials or those of a role that these may assume. Each name has a client,
- * with connections, of its own. STS is called in `homeRegion` for a role, by the same kind of endpoint as ECR there. An error
- * has `retryAfter`, in milliseconds.
+ * with connections, of its own. STS is called in the stack's own region for a role, by the same kind of endpoint as ECR there. An
+ * error has `retryAfter`, in milliseconds.
  */
-export function ecrTokenSource(
-  requests: ReadonlyMap<string, TokenRequest>,
-  homeRegion: string,
-  connection: AwsConnection,
-): TokenSource {
-  const clients = new Map<string, ECRClient>();
-  const options = clientOptions(connection);
-  const home = { ...(requests.get(homeRegion) ?? standardEndpoint), region: homeRegion };
+export function ecrTokenSource({ registries, tokenRequests, awsConnection, owner }: TokenConfig): TokenSource {
+  const clients = new Map<string, TokenClient>();
+  const options = clientOptions(awsConnection);
+  const region = registries[0]?.region ?? "";
+  const home = { ...(tokenRequests.get(region) ?? standardEndpoint), region };
+  const createSts = (): STSClient => new STSClient({ region, ...options("sts", home) });
+  const create = (request: TokenRequest | undefined): TokenClient => {
+    if (request === undefined) throw new Error("there is no such token");
+    const { role, service } = request;
+    const credentials = role && { credentials: async () => assumeRole(role, owner, createSts()) };
+    const own = { region: request.region, ...credentials, ...options("ecr", request) };
+    return service === "ecr" ? privateClient(own) : publicClient(own);
+  };
   return async (name, signal) => {
-    const client = clients.get(name) ?? createClient(requests.get(name), home, options);
+    const client = clients.get(name) ?? create(tokenRequests.get(name));
     clients.set(name, client);
     const issuedAt = Date.now();
     // A client keeps denied credentials until they expire, and waits for credentials that do not arrive. A new client looks
@@ -35,16 +81,14 @@ export function ecrTokenSource(
       client.destroy();
     };
     signal.addEventListener("abort", discard);
-    const sent = client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal });
-    const answered = sent.finally(() => signal.removeEventListener("abort", discard));
-    const { authorizationData } = await answered.catch((error: unknown) => {
+    const answered = client.request(signal).finally(() => signal.removeEventListener("abort", discard));
+    const data = await answered.catch((error: unknown) => {
       const { $metadata, $response } = error as Partial<ServiceError>;
       // A client that was denied because of a wrong clock here knows the right time now, and signs with it.
       if ($metadata?.clockSkewCorrected !== true) discard();
       const retryAfter = parseRetryAfter($response?.headers["retry-after"], Date.now());
       throw Object.assign(explain(error, $metadata?.httpStatusCode), { retryAfter });
     });
-    const [data] = authorizationData ?? [];
     return { ...parseToken(data?.authorizationToken, data?.expiresAt), issuedAt };
   };
 }
@@ -119,49 +163,3 @@ function trustOf(caFile: string): () => { secureContext: SecureContext } {
 
 /** In milliseconds. */
 const requestTimeout = 15_000;
-
-function createClient(
-  request: TokenRequest | undefined,
-  home: EndpointVariant & { readonly region: string },
-  options: CreateOptions,
-): ECRClient {
-  if (request === undefined) throw new Error("there is no such token");
-  const { region, role } = request;
-  const assume = async (of: string): Promise<SessionCredentials> =>
-    assumeRole(of, new STSClient({ region: home.region, ...options("sts", home) }));
-  return new ECRClient({
-    region,
-    ...(role === undefined ? {} : { credentials: async () => assume(role) }),
-    ...options("ecr", request),
-  });
-}
-
-/** As the SDK takes them. */
-interface SessionCredentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken: string;
-  readonly expiration?: Date;
-}
-
-/**
- * Credentials of a role, for an hour: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
- * The client is destroyed.
- */
-async function assumeRole(RoleArn: string, sts: STSClient): Promise<SessionCredentials> {
-  try {
-    const { Credentials } = await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "ecr-helper" }));
-    const { AccessKeyId, SecretAccessKey, SessionToken, Expiration } = Credentials ?? {};
-    if (AccessKeyId === undefined || SecretAccessKey === undefined || SessionToken === undefined) {
-      throw new Error(`STS answered without credentials of ${RoleArn}`);
-    }
-    return {
-      accessKeyId: AccessKeyId,
-      secretAccessKey: SecretAccessKey,
-      sessionToken: SessionToken,
-      ...(Expiration === undefined ? {} : { expiration: Expiration }),
-    };
-  } finally {
-    sts.destroy();
-  }
-}

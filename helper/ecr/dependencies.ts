@@ -16,6 +16,6 @@ export interface TokenRefresherDependencies {
   readonly requested: (name: string, result: "success" | "failure") => void;
   /** Called once when the requests for a token keep failing, with the last error. */
   readonly failing: (name: string, reason: string) => void;
-  /** What to check when AWS denies access, for the log. */
-  readonly accessDeniedHint: string;
+  /** What to check when AWS denies access to a token, for the log. */
+  readonly accessDeniedHint: (name: string) => string;
 }

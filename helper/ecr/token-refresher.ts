@@ -184,8 +184,8 @@ class TokenRefresher {
       return void log("info", `no authorization token for ${name} yet: ${cause}; ${next}`, { region: name });
     }
     const text = `no authorization token for ${name}: ${reason}`;
-    const hint = isAccessDenied(error) ? `${accessDeniedHint}; ` : "";
-    log("error", `${text}; ${hint}${next}`, { region: name });
-    if (failures === failureThreshold) failing(name, text);
+    const explained = isAccessDenied(error) ? `${text}; ${accessDeniedHint(name)}` : text;
+    log("error", `${explained}; ${next}`, { region: name });
+    if (failures === failureThreshold) failing(name, explained);
   }
 }

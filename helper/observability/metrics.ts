@@ -1,6 +1,7 @@
 // The helper's metrics, exposed by the Prometheus client library. No label has a value per namespace: there may be thousands.
 import { Counter, Gauge, Registry } from "prom-client";
 import type { HelperConfig } from "../config/helper-config.ts";
+import type { TokenRequest } from "../config/token-requests.ts";
 import type { Tokens } from "../ecr/token.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { KubeRequest } from "../kube/types.ts";
@@ -23,7 +24,7 @@ export class Metrics {
   readonly #tokenRequests = this.#counter(
     "ecr_helper_token_requests_total",
     "Requests for authorization tokens to Amazon ECR.",
-    ["region", "login", "result"],
+    ["region", "role", "login", "result"],
   );
   readonly #kubeRequests = this.#counter(
     "ecr_helper_kubernetes_requests_total",
@@ -60,20 +61,19 @@ export class Metrics {
       registers: [this.#registry],
     });
     // Each series starts at 0, so that Prometheus sees the first request as an increase too.
-    for (const { region, login } of config.tokenRequests.values()) {
-      for (const result of ["success", "failure"]) this.#tokenRequests.inc({ region, login, result }, 0);
+    for (const request of config.tokenRequests.values()) {
+      for (const result of ["success", "failure"]) this.#tokenRequests.inc({ ...labelsOf(request), result }, 0);
     }
     registerGauges(this.#registry, source);
   }
 
   /** Sets the expiry of each registry whose token has one. */
   setTokenExpiry(tokens: Tokens): void {
-    for (const [name, { region, login }] of this.#config.tokenRequests) {
+    for (const [name, request] of this.#config.tokenRequests) {
       const end = tokens.get(name)?.expiresAt;
       if (end === undefined || Number.isNaN(end)) continue;
-      for (const { host } of this.#config.registries.filter((one) => one.region === region)) {
-        this.#tokenExpiry.set({ registry: host, region, login }, end / 1000);
-      }
+      const { region, login } = labelsOf(request);
+      for (const registry of request.hosts) this.#tokenExpiry.set({ registry, region, login }, end / 1000);
     }
   }
 
@@ -84,8 +84,8 @@ export class Metrics {
 
   /** Counts a request to ECR for the token of this name. */
   countTokenRequest(name: string, result: "success" | "failure"): void {
-    const { region = "", login } = this.#config.tokenRequests.get(name) ?? {};
-    this.#tokenRequests.inc({ region, ...(login === undefined ? {} : { login }), result });
+    const request = this.#config.tokenRequests.get(name);
+    if (request !== undefined) this.#tokenRequests.inc({ ...labelsOf(request), result });
   }
 
   /** Counts a request to the Kubernetes API by the status of its answer; 0 where none came. */
@@ -128,6 +128,13 @@ export class Metrics {
   #counter<Label extends string>(name: string, help: string, labelNames: readonly Label[]): Counter<Label> {
     return new Counter({ name, help, labelNames, registers: [this.#registry] });
   }
+}
+
+/** The labels of a token. The region of ECR Public has tokens of its own. `role` is there only where a registry has one, so that the others keep their series. */
+function labelsOf(request: TokenRequest): Record<"region" | "login", string> & { role?: string } {
+  const { service, role, login } = request;
+  const region = service === "ecr" ? request.region : "public";
+  return role === undefined || login === "push" ? { region, login } : { region, role: role.roleArn, login };
 }
 
 /** Registers the gauges that are read at each scrape. */

@@ -1,8 +1,10 @@
 // The further secrets of a stack, made from their definitions and the tokens.
 import type { HelperConfig } from "../config/helper-config.ts";
+import type { Registry } from "../config/token-requests.ts";
 import type { AuthorizationToken, Tokens } from "../ecr/token.ts";
 import { encodeAuth } from "../shared/docker-config.ts";
 import { parseRegistryHost } from "../shared/names.ts";
+import { pullTokenName } from "../shared/registry-logins.ts";
 import { ownMetadata } from "../shared/ownership.ts";
 import type { SecretDefinition } from "../shared/secret-definition.ts";
 import { expandTemplate, usesAny, type Placeholder } from "../shared/secret-template.ts";
@@ -11,13 +13,39 @@ import type { Secret } from "./types.ts";
 
 /** Where a secret logs in. */
 type Place = Record<"host" | "url" | "region" | "account", string>;
+type Login = Record<Exclude<Placeholder, keyof Place>, string>;
 
-/** Another host of the stack's own registry may say neither its account nor its region: those are of the first registry. */
-function placeOf({ registries, registryHost }: HelperConfig, registry: string): Place {
-  const own = registries[0]?.host ?? "";
-  const host = registry === "" ? (registryHost ?? own) : registry;
-  const { region = "", accountId = "" } = parseRegistryHost(host === registryHost ? own : host) ?? {};
-  return { host, url: `https://${host}`, region, account: accountId };
+/** The registry that a secret logs in to; undefined where the configuration has none of that host. */
+function registryOf({ registries, registryHost }: HelperConfig, host: string): Registry | undefined {
+  return ["", registryHost].includes(host) ? registries[0] : registries.find((one) => one.host === host);
+}
+
+/** What the placeholders say of a registry. Another host of the stack's own may say neither its account nor its region. */
+function placeOf({ registryHost }: HelperConfig, named: string, { host: usual, region }: Registry): Place {
+  const host = named === "" ? (registryHost ?? usual) : named;
+  return { host, url: `https://${host}`, region, account: parseRegistryHost(usual)?.accountId ?? "" };
+}
+
+/** The token with which a registry is logged in to, of those for pulls or of those for builds. */
+const tokenOf = ({ host, role }: Registry, logins: Tokens): AuthorizationToken | undefined =>
+  logins.get(pullTokenName({ host, roleArn: role?.roleArn }) ?? "");
+
+/** The values of the placeholders that tell a login, and the tokens that these are of; undefined where one that is needed is missing. */
+function loginOf(
+  config: HelperConfig,
+  { data, login }: SecretDefinition,
+  registry: Registry,
+  tokens: Tokens,
+): { readonly values: Login; readonly used: readonly AuthorizationToken[] } | undefined {
+  const logins = tokensOf(config, login, tokens);
+  const token = tokenOf(registry, logins);
+  const uses = (...some: Placeholder[]): boolean => Object.values(data).some((one) => usesAny(one, some));
+  const usesAll = uses("dockerconfig");
+  const used = usesAll || token === undefined ? [...logins.values()] : [token];
+  if (used.length === 0 || (token === undefined && uses("username", "password", "auth"))) return undefined;
+  const { username, password } = token ?? { username: "", password: "" };
+  const dockerconfig = usesAll ? dockerConfigOf(config, logins) : "";
+  return { values: { username, password, auth: encodeAuth(username, password), dockerconfig }, used };
 }
 
 /**
@@ -25,29 +53,15 @@ function placeOf({ registries, registryHost }: HelperConfig, registry: string): 
  * as the pull secret does.
  */
 export function furtherSecret(config: HelperConfig, definition: SecretDefinition, tokens: Tokens): Secret | undefined {
-  const [logins, place] = [tokensOf(config, definition.login, tokens), placeOf(config, definition.registry)];
-  const templates = Object.values(definition.data);
-  const uses = (...some: Placeholder[]): boolean => templates.some((one) => usesAny(one, some));
-  const [one, usesLogin, usesAll] = [
-    logins.get(place.region),
-    uses("username", "password", "auth"),
-    uses("dockerconfig"),
-  ];
-  const used: AuthorizationToken[] = usesAll || one === undefined ? [...logins.values()] : [one];
-  if (used.length === 0 || (usesLogin && one === undefined)) return undefined;
-  const { username = "", password = "" } = one ?? {};
-  const values = {
-    ...place,
-    username,
-    password,
-    auth: encodeAuth(username, password),
-    dockerconfig: usesAll ? dockerConfigOf(config, logins) : "",
-  };
+  const registry = registryOf(config, definition.registry);
+  const login = registry && loginOf(config, definition, registry, tokens);
+  if (login === undefined) return undefined;
+  const values = { ...placeOf(config, definition.registry, registry), ...login.values };
   const expanded = (some: Readonly<Record<string, string>>): [string, string][] =>
     Object.entries(some).map(([key, template]) => [key, expandTemplate(template, values)]);
   const metadata = ownMetadata(config, definition.name);
   metadata.labels = { ...definition.labels, ...metadata.labels };
-  metadata.annotations = { ...Object.fromEntries(expanded(definition.annotations)), ...timeAnnotations(used) };
+  metadata.annotations = { ...Object.fromEntries(expanded(definition.annotations)), ...timeAnnotations(login.used) };
   const data = Object.fromEntries(expanded(definition.data).map(([key, value]) => [key, base64(value)]));
   return { metadata, apiVersion: "v1", kind: "Secret", type: definition.type, data };
 }

@@ -1,6 +1,6 @@
-// What secrets are made of: hosts, logins and times, by region.
+// What secrets are made of: hosts, logins and times.
 import type { HelperConfig } from "../config/helper-config.ts";
-import { pushTokenName } from "../config/token-requests.ts";
+import { buildTokenName } from "../config/token-requests.ts";
 import { earliestExpiry, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
 import { encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
 import { annotations } from "../shared/ownership.ts";
@@ -9,25 +9,24 @@ import { annotations } from "../shared/ownership.ts";
 export const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
 /**
- * The hosts of a region's registries, each once and as it was named: a login for one is not written for the registry's other
+ * The hosts that a token for pulls is for, each once and as it was named: a login for one is not written for the registry's other
  * hosts. A configured host for the stack's own registry comes before that registry's ECR host.
  */
-export function hostsOf({ registries, registryHost }: HelperConfig, region: string): string[] {
-  const alias = registries[0]?.region === region && registryHost !== undefined ? [registryHost] : [];
-  return [...new Set([...alias, ...registries.filter((one) => one.region === region).map(({ host }) => host)])];
+export function hostsOf({ registries, registryHost, tokenRequests }: HelperConfig, pullName: string): string[] {
+  const alias = registries[0]?.region === pullName && registryHost !== undefined ? [registryHost] : [];
+  return [...new Set([...alias, ...(tokenRequests.get(pullName)?.hosts ?? [])])];
 }
 
-/** The tokens of a login, by region: those of builds are the tokens for pulls where nothing is pushed. */
+/** The tokens of a login, by the names of those for pulls, which builds have, too, where nothing is pushed. */
 export function tokensOf(
-  config: HelperConfig,
+  { basicAuthSecrets, tokenRequests }: HelperConfig,
   login: "pull" | "push",
   tokens: Tokens,
 ): Map<string, AuthorizationToken> {
-  const isPush = login === "push" && config.pushRole !== undefined;
   const found = new Map<string, AuthorizationToken>();
-  for (const region of config.basicAuthSecrets.keys()) {
-    const token = tokens.get(isPush ? pushTokenName(region) : region);
-    if (token !== undefined) found.set(region, token);
+  for (const pullName of basicAuthSecrets.keys()) {
+    const token = tokens.get(login === "push" ? buildTokenName(tokenRequests, pullName) : pullName);
+    if (token !== undefined) found.set(pullName, token);
   }
   return found;
 }
@@ -38,9 +37,9 @@ export function tokensOf(
  */
 export function dockerConfigOf(config: HelperConfig, tokens: Tokens): string {
   const auths: Record<string, string> = {};
-  for (const [region, { username, password }] of tokens) {
+  for (const [pullName, { username, password }] of tokens) {
     const auth = encodeAuth(username, password);
-    for (const host of hostsOf(config, region).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
+    for (const host of hostsOf(config, pullName).flatMap((one) => [one, `https://${one}`])) auths[host] = auth;
   }
   return encodeDockerConfig(auths);
 }

@@ -1,7 +1,7 @@
 // The desired secrets of a namespace: pure functions of the tokens and the configuration.
 import { createHash } from "node:crypto";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { pushTokenName } from "../config/token-requests.ts";
+import { buildTokenName } from "../config/token-requests.ts";
 import { dockerConfigKey, dockerConfigType } from "../shared/docker-config.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
 import { basicAuthType } from "../shared/secret-definition.ts";
@@ -17,15 +17,19 @@ import type { DesiredSecret, Patched, Secret } from "./types.ts";
 /** The most data that Kubernetes accepts in a secret, in bytes: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size */
 export const maxSecretBytes = 1 << 20;
 
-/** The secret with which builds log in to the registries of one region: type basic-auth, annotated for Knative and Tekton. */
-function basicAuthSecret(config: HelperConfig, name: string, region: string, token: AuthorizationToken): Secret {
+/**
+ * The secret with which builds log in to the registries that are pulled from with the token of this name: type basic-auth, annotated
+ * for Knative and Tekton.
+ */
+function basicAuthSecret(config: HelperConfig, name: string, pullName: string, token: AuthorizationToken): Secret {
   const metadata = ownMetadata(config, name);
   metadata.annotations = timeAnnotations([token]);
-  if (config.pushRole !== undefined) {
-    const tokens = new Map([[pushTokenName(region), token]]);
-    metadata.annotations[annotations.tokens] = encodeTokenAnnotation(config.pushFingerprint, tokens);
+  const buildName = buildTokenName(config.tokenRequests, pullName);
+  if (buildName !== pullName) {
+    const tokens = new Map([[buildName, token]]);
+    metadata.annotations[annotations.tokens] = encodeTokenAnnotation(config, config.pushFingerprint, tokens);
   }
-  for (const [index, host] of hostsOf(config, region).entries()) {
+  for (const [index, host] of hostsOf(config, pullName).entries()) {
     metadata.annotations[`build.knative.dev/docker-${String(index)}`] = `https://${host}`;
     metadata.annotations[`tekton.dev/docker-${String(index)}`] = `https://${host}`;
   }
@@ -38,7 +42,7 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
   const metadata = ownMetadata(config, config.pullSecret);
   metadata.annotations = {
     ...timeAnnotations([...tokens.values()]),
-    [annotations.tokens]: encodeTokenAnnotation(config.fingerprint, tokens),
+    [annotations.tokens]: encodeTokenAnnotation(config, config.fingerprint, tokens),
   };
   const data = { [dockerConfigKey]: base64(dockerConfigOf(config, tokens)) };
   return { metadata, apiVersion: "v1", kind: "Secret", type: dockerConfigType, data };
@@ -48,9 +52,9 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
 export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
   const [pulls, builds] = [tokensOf(config, "pull", tokens), tokensOf(config, "push", tokens)];
   const secrets: Secret[] = [];
-  for (const [region, name] of config.basicAuthSecrets) {
-    const token = builds.get(region);
-    if (token !== undefined) secrets.push(basicAuthSecret(config, name, region, token));
+  for (const [pullName, name] of config.basicAuthSecrets) {
+    const token = builds.get(pullName);
+    if (token !== undefined) secrets.push(basicAuthSecret(config, name, pullName, token));
   }
   if (pulls.size > 0) secrets.push(pullSecret(config, pulls));
   for (const definition of config.furtherSecrets) {

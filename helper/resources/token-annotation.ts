@@ -7,12 +7,20 @@ import { dockerConfigKey } from "../shared/docker-config.ts";
 import { annotations, isOwn } from "../shared/ownership.ts";
 import type { Secret } from "./types.ts";
 
-/** The value of the annotation, as JSON. `identity` is the fingerprint of the AWS identity to which the tokens were issued. */
-export const encodeTokenAnnotation = (identity: string, tokens: Tokens): string =>
+/**
+ * The value of the annotation, as JSON. `identity` is the fingerprint of the AWS identity to which the tokens were issued; a token
+ * that was issued to a registry's role has another one.
+ */
+export const encodeTokenAnnotation = ({ tokenRequests }: HelperConfig, identity: string, tokens: Tokens): string =>
   JSON.stringify({
     identity,
     // The key is that of earlier versions, which know regions only: one of them may be the next helper.
-    regions: Object.fromEntries([...tokens].map(([name, { issuedAt, expiresAt }]) => [name, { issuedAt, expiresAt }])),
+    regions: Object.fromEntries(
+      [...tokens].map(([name, { issuedAt, expiresAt }]) => {
+        const own = tokenRequests.get(name)?.fingerprint ?? identity;
+        return [name, { issuedAt, expiresAt, ...(own === identity ? {} : { identity: own }) }];
+      }),
+    ),
   });
 
 /**
@@ -26,7 +34,7 @@ export function decodeTokens(
   const tokens = new Map<string, AuthorizationToken>();
   if (!isOwn(config, secret.metadata.labels)) return tokens;
   const isPull = secret.metadata.name === config.pullSecret;
-  const times = timesIn(secret, isPull ? config.fingerprint : config.pushFingerprint);
+  const times = timesIn(config, secret);
   for (const [name, login] of isPull ? pullLogins(config, secret) : pushLogin(config, secret)) {
     const found = times.get(name);
     if (found !== undefined && login !== undefined) tokens.set(name, { ...login, ...found });
@@ -39,11 +47,12 @@ type Content = Pick<Secret, "metadata" | "data">;
 
 const decoded = (value: unknown): string => (isString(value) ? Buffer.from(value, "base64").toString() : "");
 
-function pullLogins({ registries }: HelperConfig, { data }: Content): [string, Login | undefined][] {
+function pullLogins({ tokenRequests }: HelperConfig, { data }: Content): [string, Login | undefined][] {
   const { auths } = parseRecord(decoded(asRecord(data)[dockerConfigKey]));
-  return registries.map(({ host, region }) => {
-    const { auth } = asRecord(asRecord(auths)[host]);
-    return [region, isString(auth) ? parseLogin(auth) : undefined];
+  return [...tokenRequests].flatMap(([name, { hosts, login }]): [string, Login | undefined][] => {
+    // A host that was added since has no entry yet.
+    const entries = hosts.map((host) => asRecord(asRecord(auths)[host])["auth"]).filter(isString);
+    return login === "pull" ? entries.map((auth) => [name, parseLogin(auth)]) : [];
   });
 }
 
@@ -59,12 +68,13 @@ function pushLogin({ basicAuthSecrets }: HelperConfig, { metadata, data }: Conte
 
 type Times = Pick<AuthorizationToken, "issuedAt" | "expiresAt">;
 
-function timesIn({ metadata }: Content, fingerprint: string): Map<string, Times> {
+function timesIn({ tokenRequests }: HelperConfig, { metadata }: Content): Map<string, Times> {
   const { identity, regions } = parseRecord(metadata.annotations?.[annotations.tokens]);
   const times = Object.entries(asRecord(regions)).flatMap(([name, value]): [string, Times][] => {
-    const { issuedAt, expiresAt } = asRecord(value);
+    const { issuedAt, expiresAt, identity: own = identity } = asRecord(value);
     if (!isTime(issuedAt) || !(isTime(expiresAt) || expiresAt === null)) return [];
-    return [[name, { issuedAt: identity === fingerprint ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
+    const isSame = own === tokenRequests.get(name)?.fingerprint;
+    return [[name, { issuedAt: isSame ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
   });
   return new Map(times);
 }

@@ -31,6 +31,11 @@ export const registryHost = new RegExp(
   `^(?=.{1,253}$)(\\d{12})\\.dkr([.-])ecr(-fips)?\\.(?=[^.]{1,63}\\.)(${region})(?:\\.${label})+$`,
 );
 
+/** The host of ECR Public, which has one registry, in the partition `aws`: https://docs.aws.amazon.com/AmazonECR/latest/public/public-registries.html */
+export const publicRegistryHost = "public.ecr.aws";
+/** The only region whose endpoint gives tokens for it: https://docs.aws.amazon.com/general/latest/gr/ecr-public.html */
+export const publicRegistryRegion = "us-east-1";
+
 /** The endpoints of a service in a region, as the SDK calls them: those of FIPS 140, and those with IPv4 and IPv6. */
 export interface EndpointVariant {
   readonly useFipsEndpoint: boolean;
@@ -68,18 +73,6 @@ export const proxyUrl = {
 };
 /** A host, or `*.DOMAIN` for all hosts of a domain. */
 export const hostPattern = new RegExp(`^(?:\\*\\.)?${dnsName}$`);
-
-/** The distinct regions of registries, in the order of their first registry. Other hosts are ignored. */
-export const regionsOf = (hosts: readonly string[]): string[] => [
-  ...new Set(hosts.flatMap((host) => parseRegistryHost(host)?.region ?? [])),
-];
-
-/**
- * The names of the secrets that builds log in with, by region. Such a secret holds one password, and a token is valid for the
- * registries of its own region only. The first region's secret is named `base`; a further region's is `base-REGION`.
- */
-export const basicAuthNames = (base: string, regions: readonly string[]): Map<string, string> =>
-  new Map(regions.map((region, index) => [region, index === 0 ? base : `${base}-${region}`]));
 
 /** How the helper can authenticate to AWS. */
 export const identities = ["accessKey", "irsa", "podIdentity", "kube2iam", "node"] as const;

@@ -41,24 +41,25 @@ function readEndpoints(config: ConfigReader): Pick<AwsConnectionConfig, "awsEndp
   return { awsEndpointUrl: read("awsEndpointUrl"), stsEndpointUrl: read("stsEndpointUrl") };
 }
 
-/** What the helper asks AWS for: the regions of tokens, and whether it needs STS for them. */
+/** What the helper asks AWS for: the regions of tokens, and whether it needs STS for them, or ECR Public. */
 export interface AwsCalls {
   readonly regions: readonly string[];
   readonly needsSts: boolean;
+  readonly needsPublic: boolean;
 }
 
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html */
 const vpcEndpoint = new RegExp(`^https://vpce-[^/]*\\.(?:api|dkr)\\.ecr\\.(${region})\\.vpce\\.`, "i");
 
-/** Rejects a VPC endpoint of ECR where the helper needs what it does not serve: another region, or STS. */
+/** Rejects a VPC endpoint of ECR where the helper needs what it does not serve: another region, STS, or ECR Public. */
 export function checkVpcEndpoint(
   config: ConfigReader,
   { awsEndpointUrl = "", stsEndpointUrl }: Pick<AwsConnectionConfig, "awsEndpointUrl" | "stsEndpointUrl">,
-  { regions, needsSts }: AwsCalls,
+  { regions, needsSts, needsPublic }: AwsCalls,
 ): void {
   const served = vpcEndpoint.exec(awsEndpointUrl)?.[1];
   if (served === undefined) return;
-  const others = regions.filter((one) => one !== served);
+  const others = [...regions.filter((one) => one !== served), ...(needsPublic ? ["ECR Public"] : [])];
   if (others.length > 0) {
     const remedy = "leave the key out, and let ECR's own host in each region resolve to an endpoint there";
     const expected = `an endpoint that serves ${others.join(", ")}, too: a VPC endpoint serves one region; or ${remedy}`;

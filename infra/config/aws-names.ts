@@ -14,6 +14,8 @@ const session = `sts::\\d{12}:(?:assumed-role/${name}/${name}|federated-user/${n
 export const principal = new RegExp(`^(?:\\d{12}|arn:${partition}:(?:${account}|${session}))$`);
 /** The same, or `*` for everyone. */
 export const principalOrAll = new RegExp(`^\\*$|${principal.source}`);
+/** The ARN of a role. */
+export const roleArn = new RegExp(`^arn:${partition}:iam::\\d{12}:role/${path}${name}$`);
 /** The name of an IAM policy. */
 export const policyName = /^[\w+=,.@-]{1,128}$/;
 /** The name of an IAM user or role. */

@@ -48,14 +48,24 @@ export function readImage(config: ConfigReader, own: Registry, hosts: Registries
     const expected = `its default, ${defaultOf(key)}: the stack builds no image, as image names one`;
     config.addMistake(key, value, expected);
   }
-  if (
-    registryNamedBy(host) !== undefined &&
-    ![hostOfRegistry(own), hosts.registryHost, ...hosts.registries].includes(host)
-  ) {
-    const why = "so that the helper keeps a login with which new nodes pull its image";
-    config.addMistake("image", ref, `an image in the stack's own registry, or in one of registries, ${why}`);
-  }
+  const expected = hostMistake(host, own, hosts);
+  if (expected !== undefined) config.addMistake("image", ref, expected);
   return { ref, host, repository, registry: host === hosts.registryHost ? own : registryOfHost(host) };
+}
+
+/** What is expected instead of an image on this host; undefined if nodes can pull it. */
+function hostMistake(
+  host: string,
+  own: Registry,
+  { registries, registryRoles, registryHost }: RegistriesConfig,
+): string | undefined {
+  if (registryRoles.some(({ hosts }) => hosts.includes(host))) {
+    return "an image in a registry without a roleArn: the helper itself logs in for its own image, and no role";
+  }
+  const isKept = [hostOfRegistry(own), registryHost, ...registries].includes(host);
+  if (isKept || registryNamedBy(host) === undefined) return undefined;
+  const why = "so that the helper keeps a login with which new nodes pull its image";
+  return `an image in the stack's own registry, or in one of registries, ${why}`;
 }
 
 function parseRef(ref: string): Pick<GivenImage, "host" | "repository"> | undefined {

@@ -105,17 +105,21 @@ export class ConfigReader {
     return list ?? [];
   };
 
-  /** Reads a JSON list of objects, each with its index. Any other element is a mistake, and is left out. */
-  readonly objects = (key: string, expected: string): readonly (readonly [number, Item])[] => {
-    const text = this.optional(key, /^/, expected) ?? "[]";
+  /** Reads a JSON list of anything; its entries are still to be checked. */
+  readonly list = (key: string, expected: string): readonly unknown[] => {
+    const text = this.optional(key, /./s, expected) ?? "[]";
     const list = parseList(text);
     if (list === undefined) this.addMistake(key, text, `a list: ${expected}`);
-    return [...(list ?? []).entries()].filter((entry): entry is [number, Item] => {
+    return list ?? [];
+  };
+
+  /** Reads a JSON list of objects, each with its index. Any other element is a mistake, and is left out. */
+  readonly objects = (key: string, expected: string): readonly (readonly [number, Item])[] =>
+    [...this.list(key, expected).entries()].filter((entry): entry is [number, Item] => {
       if (isItem(entry[1])) return true;
       this.addMistakeAt(key, [entry[0]], entry[1], `an object: ${expected}`);
       return false;
     });
-  };
 
   /**
    * Throws one RunError that lists all mistakes, unknown keys, and keys that must not be secret. Returns if there is

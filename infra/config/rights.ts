@@ -1,9 +1,10 @@
 // Reads which repositories the kept credentials may pull from and push to.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
 import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
-import type { ImageConfig } from "./image.ts";
 import { inOwnPartition } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
+import type { RegistriesConfig } from "./registries.ts";
+import { assumeGrants, type AssumedRoles } from "../assumed-roles.ts";
 import {
   helperPolicy,
   pushPolicy,
@@ -12,7 +13,7 @@ import {
   type ImageRights,
   type RepositoryLists,
 } from "../image-rights.ts";
-import { hostFormat, isSameRegistry, type Registry } from "../registry.ts";
+import { hostFormat, isSameRegistry, registryOfHost, type Registry } from "../registry.ts";
 
 const keys = ["pullRepositories", "pushRepositories", "pullThroughCache"] as const;
 
@@ -29,26 +30,21 @@ const listForm = `names of ECR repositories (${nameForm}), patterns of them (${p
 const nameInArnForm = `a repository's name in the ARN (${nameForm}) or a pattern of names (${patternForm})`;
 
 /**
-/**
  * Reads the lists, for the registries that the configuration names. The stack's own repository can always be pulled from, as the
  * helper's image can be.
  */
 export function readRights(
   config: ConfigReader,
-  {
-    own,
-    registries,
-    repositoryName,
-    image,
-  }: Pick<ImageRights, "own" | "registries" | "repositoryName"> & { image: ImageConfig },
+  { own, registries, registryRoles, repositoryName }: Pick<ImageRights, "own" | "repositoryName"> & RegistriesConfig,
 ): RepositoryLists {
   const known = registriesOf({ own, registries });
+  const ofRoles = registryRoles.flatMap(({ hosts }) => hosts.flatMap((host) => registryOfHost(host) ?? []));
   const read = (key: (typeof keys)[number]): string[] => {
     // Accept any text here, because the mistakes below are specific to each entry.
     const entries = [...new Set(config.strings(key, /^/, listForm))];
     return entries.filter((entry) => {
       const expected = entry.startsWith("arn:")
-        ? arnMistake(entry, known, own, key === "pullThroughCache")
+        ? arnMistake(entry, { known, ofRoles, own }, key === "pullThroughCache")
         : nameMistake(entry, listForm);
       if (expected !== undefined) config.addMistake(key, entry, expected);
       return expected === undefined;
@@ -60,12 +56,19 @@ export function readRights(
     pullThroughCache: read("pullThroughCache"),
   };
   checkOwnRepository(config, lists.pushRepositories, own, repositoryName);
-  if (nameOfRepository.test(repositoryName)) checkSize(config, { ...lists, own, repositoryName, registries, image });
   return lists;
 }
 
+/** The registries that the configuration names: those that the helper's own rights are for, and those of roles. */
+interface KnownRegistries {
+  readonly own: Registry;
+  readonly known: readonly Registry[];
+  readonly ofRoles: readonly Registry[];
+}
+
 /** What is expected instead of the ARN; undefined if it is valid. */
-function arnMistake(arn: string, known: readonly Registry[], own: Registry, isCache: boolean): string | undefined {
+function arnMistake(arn: string, registries: KnownRegistries, isCache: boolean): string | undefined {
+  const { own } = registries;
   if (!/^arn:[^:]*:ecr:[^:]*:[^:]*:repository\//.test(arn)) return `an ARN of repositories of ECR, ${arnForm}`;
   const parsed = parseArn(arn);
   if (parsed === undefined) {
@@ -75,7 +78,7 @@ function arnMistake(arn: string, known: readonly Registry[], own: Registry, isCa
   return (
     partitionMistake(registry, own) ??
     (isCache ? accountMistake(registry, own) : undefined) ??
-    unlistedMistake(registry, known, own) ??
+    unlistedMistake(registry, registries) ??
     nameMistake(name, nameInArnForm)
   );
 }
@@ -101,10 +104,12 @@ const accountMistake = ({ accountId }: Registry, own: Registry): string | undefi
     ? undefined
     : `repositories of the stack's own account, ${own.accountId}: rules of another account fill those there`;
 
-const unlistedMistake = (registry: Registry, known: readonly Registry[], own: Registry): string | undefined =>
-  known.some((one) => isSameRegistry(one, registry))
-    ? undefined
-    : `an ARN in the stack's own registry, or in one of registries: add its host, ${hostFormat(own.region)}, there`;
+function unlistedMistake(registry: Registry, { known, ofRoles, own }: KnownRegistries): string | undefined {
+  const isIn = (registries: readonly Registry[]): boolean => registries.some((one) => isSameRegistry(one, registry));
+  if (isIn(known)) return undefined;
+  if (isIn(ofRoles)) return "no ARN in a registry with a roleArn: the policies of that role say what is pulled there";
+  return `an ARN in the stack's own registry, or in one of registries: add its host, ${hostFormat(own.region)}, there`;
+}
 
 /** What is expected instead of the name or pattern; undefined if it is valid. `form` describes a valid one. */
 function nameMistake(pattern: string, form: string): string | undefined {
@@ -126,8 +131,9 @@ function checkOwnRepository(config: ConfigReader, entries: readonly string[], ow
 }
 
 /** Reports a policy that is too large, as a mistake in the list that takes most of it. */
-function checkSize(config: ConfigReader, rights: ImageRights): void {
-  const sizeOfPolicy = (lists: ImageRights): number => JSON.stringify(policyOf(lists)).length;
+export function checkPolicySize(config: ConfigReader, rights: ImageRights & AssumedRoles): void {
+  if (!nameOfRepository.test(rights.repositoryName)) return; // The reader has reported it.
+  const sizeOfPolicy = (lists: ImageRights): number => JSON.stringify(policyOf({ ...rights, ...lists })).length;
   const size = sizeOfPolicy(rights);
   if (size <= maxPolicySize) return;
   const empty = { pullRepositories: [], pushRepositories: [], pullThroughCache: [] };
@@ -136,19 +142,22 @@ function checkSize(config: ConfigReader, rights: ImageRights): void {
   const key = largest ?? "pullRepositories";
   const names = new Set(keys.flatMap((one) => rights[one])).size;
   const registries = registriesOf(rights).length;
+  const { length: roles } = rights.registryRoles;
   config.addListMistake(
     key,
     rights[key],
     `fewer or broader patterns, or a second stack for some of the registries: the policy would have ${String(size)} ` +
-      `characters for ${counted(names, "name", "names")} in ${counted(registries, "registry", "registries")}, and IAM ` +
-      `takes ${String(maxPolicySize)}`,
+      `characters for ${counted(names, "name", "names")} in ${counted(registries, "registry", "registries")}` +
+      `${roles === 0 ? "" : ` and for ${counted(roles, "role", "roles")}`}, and IAM takes ${String(maxPolicySize)}`,
   );
 }
 
-/**
- * The larger of the policies: if there are two, the one of the role that pushes contains everything that the other has.
- */
-const policyOf = (rights: ImageRights): HelperPolicy =>
-  rights.pushRepositories.length === 0 ? helperPolicy(rights, undefined) : pushPolicy(rights);
+/** The larger of the policies. */
+function policyOf(rights: ImageRights & AssumedRoles): HelperPolicy {
+  const own = helperPolicy(rights, assumeGrants(rights, rights.own));
+  if (rights.pushRepositories.length === 0) return own;
+  const push = pushPolicy(rights);
+  return JSON.stringify(own).length > JSON.stringify(push).length ? own : push;
+}
 
 const counted = (count: number, one: string, many: string): string => `${String(count)} ${count === 1 ? one : many}`;

@@ -5,7 +5,8 @@ import { repositoryName } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
 import { formNames, formsFor, urlField, type Form } from "./secret-forms.ts";
 import { ItemReader, matching, type EntryRule, type Rule, type Texts } from "./secret-item.ts";
-import { basicAuthNames, labelKey, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
+import { ownLogin, registryLogins, type RegistriesConfig } from "./registries.ts";
+import { labelKey, namespacePattern, objectName } from "../../helper/shared/names.ts";
 import { createMatcher, isDynamic, isPattern, staticNamespaces } from "../../helper/shared/namespace-rules.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import {
@@ -19,14 +20,13 @@ import {
   secretType,
   type SecretDefinition,
 } from "../../helper/shared/secret-definition.ts";
+import { basicAuthNames } from "../../helper/shared/registry-logins.ts";
 import { publicPlaceholders, templateMistake } from "../../helper/shared/secret-template.ts";
 
 /** What the secrets depend on. */
-export interface SecretsContext {
+export interface SecretsContext extends RegistriesConfig {
   readonly own: Registry;
   readonly rules: NamespaceRules;
-  readonly registries: readonly string[];
-  readonly registryHost: string | undefined;
   readonly pushRepositories: readonly string[];
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
@@ -89,8 +89,11 @@ const typeForm =
 
 function readName(item: ItemReader, context: SecretsContext, taken: string[]): string {
   const nameForm = "a name of a Kubernetes object (lower case, digits, - and .)";
-  const { app, basicAuthSecret, pullSecret, registries } = context;
-  const kept = [...basicAuthNames(basicAuthSecret, ["", ...regionsOf(registries)]).values(), pullSecret];
+  const { app, own, basicAuthSecret, pullSecret } = context;
+  const kept = [
+    ...basicAuthNames(basicAuthSecret, [ownLogin(hostOfRegistry(own)), ...registryLogins(context)]).values(),
+    pullSecret,
+  ];
   const rule: Rule = (text) => {
     if (!objectName.test(text)) return nameForm;
     if (taken.includes(text)) return "each name once";
@@ -178,9 +181,10 @@ const isSelectable = (rules: NamespaceRules, namespace: string): boolean =>
   rules.namespaceSelector !== "" &&
   createMatcher({ ...rules, namespaceSelector: "", buildNamespaces: ["*"] })(namespace, {});
 
-function readRegistry(item: ItemReader, { own, registries, registryHost }: SecretsContext): string {
-  const hosts = [hostOfRegistry(own), registryHost, ...registries];
-  const expected = `the host of the stack's own registry, ${hostOfRegistry(own)}, registryHost, or one of registries`;
+function readRegistry(item: ItemReader, context: SecretsContext): string {
+  const own = hostOfRegistry(context.own);
+  const hosts = [own, context.registryHost, ...registryLogins(context).map(({ host }) => host)];
+  const expected = `the host of the stack's own registry, ${own}, registryHost, or one of registries`;
   return item.text("registry", (text) => (hosts.includes(text) ? undefined : expected)) ?? "";
 }
 

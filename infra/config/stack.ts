@@ -18,17 +18,24 @@ import { readPod, type PodConfig } from "./pod.ts";
 import { podAdmissionVersions, type PodAdmissionVersion } from "../admission/pods.ts";
 import { firstPullPrefix } from "../first-pull.ts";
 import type { RepositoryLists } from "../image-rights.ts";
-import type { Registry } from "../registry.ts";
+import { hostOfRegistry, type Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
-import { readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
-import { readRights } from "./rights.ts";
+import { ownLogin, readRegistriesConfig, registryLogins, type RegistriesConfig } from "./registries.ts";
+import { checkPolicySize, readRights } from "./rights.ts";
 import { readSecrets } from "./secrets.ts";
 import { readSelector } from "./selector.ts";
 import { readAccountRules } from "./service-accounts.ts";
 import type { AccountRules } from "../../helper/shared/account-rules.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
-import { basicAuthNames, namespaceName, namespacePattern, objectName, regionsOf } from "../../helper/shared/names.ts";
+import {
+  namespaceName,
+  namespacePattern,
+  objectName,
+  parseRegistryHost,
+  publicRegistryHost,
+} from "../../helper/shared/names.ts";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
+import { basicAuthNames, type RegistryLogin } from "../../helper/shared/registry-logins.ts";
 import type { SecretDefinition } from "../../helper/shared/secret-definition.ts";
 
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
@@ -83,7 +90,7 @@ export function readConfig(own: Registry): StackConfig {
   const repository = readRepository(config, own);
   const registries = readRegistriesConfig(config, own);
   const image = readImage(config, own, registries);
-  const rights = readRights(config, { ...repository, ...registries, own, image });
+  const rights = readRights(config, { ...repository, ...registries, own });
   const rules = readNamespaceRules(
     config,
     string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
@@ -124,25 +131,35 @@ export function readConfig(own: Registry): StackConfig {
     const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
     config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
-  checkSecretNames(config, result);
+  const logins = [ownLogin(hostOfRegistry(own)), ...registryLogins(result)];
+  checkPolicySize(config, { ...result, own });
+  checkSecretNames(config, result, logins);
   checkVpcEndpoint(config, result, {
-    regions: [...new Set([own.region, ...regionsOf(result.registries)])],
-    needsSts: result.identity.mode === "irsa" || result.pushRole !== undefined,
+    regions: [...new Set(logins.flatMap(({ host }) => parseRegistryHost(host)?.region ?? []))],
+    needsSts: result.identity.mode === "irsa" || result.pushRole !== undefined || result.registryRoles.length > 0,
+    needsPublic: logins.some(({ host }) => host === publicRegistryHost),
   });
   config.throwMistakes();
   return Object.freeze(result);
 }
 
-function checkSecretNames(config: ConfigReader, { basicAuthSecret, pullSecret, registries }: StackConfig): void {
-  // The login for the stack's own registry has the plain name, whatever its region is.
-  const logins = [...basicAuthNames(basicAuthSecret, ["", ...regionsOf(registries)]).values()];
+function checkSecretNames(
+  config: ConfigReader,
+  { basicAuthSecret, pullSecret }: StackConfig,
+  registries: readonly RegistryLogin[],
+): void {
+  const logins = [...basicAuthNames(basicAuthSecret, registries).values()];
   if (objectName.test(basicAuthSecret) && !logins.every((one) => objectName.test(one))) {
-    config.addMistake("basicAuthSecret", basicAuthSecret, "a shorter name: each further region is put after it");
+    config.addMistake(
+      "basicAuthSecret",
+      basicAuthSecret,
+      "a shorter name: the region and role of each further login are put after it",
+    );
   }
   if (logins[0] === pullSecret) {
     config.addMistake("pullSecret", pullSecret, "another name than basicAuthSecret's: they are secrets of two types");
   } else if (logins.includes(pullSecret)) {
-    config.addMistake("pullSecret", pullSecret, "another name: a further region's login for builds has this one");
+    config.addMistake("pullSecret", pullSecret, "another name: a further login for builds has this one");
   }
   for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
     if (name !== app && !name.startsWith(firstPullPrefix)) continue;

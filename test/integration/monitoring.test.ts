@@ -46,7 +46,13 @@ const exposed = await exposedText();
 
 /** What a helper says that has seen a little of everything. */
 async function exposedText(): Promise<string> {
-  const config = readConfig(helperEnvironment);
+  const theirs = "444455556666.dkr.ecr.eu-west-1.amazonaws.com";
+  const role = { roleArn: "arn:aws:iam::444455556666:role/pulls", sessionTags: {}, hosts: [theirs] };
+  const config = readConfig({
+    ...helperEnvironment,
+    ECR_HELPER_REGISTRIES: `${helperEnvironment.ECR_HELPER_REGISTRIES},${theirs}`,
+    ECR_HELPER_REGISTRY_ROLES: JSON.stringify([role]),
+  });
   const metrics = new Metrics(config, {
     states: () => new Map([["default", "synced"]]),
     isFullySynced: () => true,
@@ -54,10 +60,10 @@ async function exposedText(): Promise<string> {
     missingOwners: () => 0,
   });
   const token = { username: "AWS", password: "p", issuedAt: 0, expiresAt: 43_200_000 };
-  metrics.setTokenExpiry(new Map(config.registries.map(({ region }) => [region, token])));
-  for (const { region } of config.registries) {
-    metrics.countTokenRequest(region, "success");
-    metrics.countTokenRequest(region, "failure");
+  metrics.setTokenExpiry(new Map([...config.tokenRequests.keys()].map((name) => [name, token])));
+  for (const name of config.tokenRequests.keys()) {
+    metrics.countTokenRequest(name, "success");
+    metrics.countTokenRequest(name, "failure");
   }
   for (const status of [0, 200, 403, 503]) {
     metrics.countKubeRequest({ method: "GET", path: "/api/v1/namespaces/default/secrets?watch=1" }, status);

@@ -56,7 +56,7 @@ export function parseAwsRequest(
 }
 
 function parseCredentialScope(text: string): { id: string; region: string; service: string } | undefined {
-  const [, id, region, service] = /(\w+)\/\d+\/([\w-]+)\/(\w+)\//.exec(text) ?? [];
+  const [, id, region, service] = /(\w+)\/\d+\/([\w-]+)\/([\w-]+)\//.exec(text) ?? [];
   if (id === undefined || region === undefined || service === undefined) return undefined;
   return { id, region, service };
 }
@@ -70,7 +70,8 @@ function parseForm(form: URLSearchParams, service: string): AwsOperation {
     policy: form.get("PolicyName") ?? lastSegment(form.get("PolicyArn")),
   };
   const known = Object.fromEntries(Object.entries(names).filter(([, name]) => typeof name === "string"));
-  return { action, impliedActions: kind === undefined ? [] : impliedByForm(form, kind), ...known };
+  const impliedActions = action === "sts:AssumeRole" && form.has("Tags.member.1.Key") ? ["sts:TagSession"] : [];
+  return { action, impliedActions: kind === undefined ? impliedActions : impliedByForm(form, kind), ...known };
 }
 
 const impliedByForm = (form: URLSearchParams, kind: string): string[] => [
@@ -83,6 +84,12 @@ const parsers: Readonly<Record<string, (headers: IncomingHttpHeaders, line: stri
     const [name = ""] = String(headers["x-amz-target"]).split(".").slice(-1);
     const isTagged = name === "CreateRepository" && /"tags": *\[ *\{/.test(body.toString());
     return { action: `ecr:${name}`, impliedActions: isTagged ? ["ecr:TagResource"] : [] };
+  },
+  // Another target is no action that anybody can be allowed.
+  "ecr-public": (headers) => {
+    const name = String(headers["x-amz-target"]).replace(/^SpencerFrontendService\./, "");
+    const impliedActions = name === "GetAuthorizationToken" ? ["sts:GetServiceBearerToken"] : [];
+    return { action: `ecr-public:${name}`, impliedActions };
   },
   eks: (_headers, line, body) => {
     const name = eksOperations.find(([start]) => start.test(line))?.[1] ?? line;

@@ -24,7 +24,6 @@ export interface Stack {
 }
 
 interface Declaration {
-  type: string;
   default: unknown;
 }
 
@@ -52,7 +51,7 @@ export function parseOverride(override: string): [key: string, value: unknown] {
   }
   const key = name.includes(":") ? name : `ecr-helper:${name}`;
   const declared = declarations()[key.replace(/^ecr-helper:/, "")];
-  if (declared?.type !== "array") return [key, value];
+  if (!Array.isArray(declared?.default)) return [key, value];
   try {
     const list: unknown = JSON.parse(value);
     if (Array.isArray(list)) return [key, list];

@@ -137,6 +137,10 @@ export const isEncryption =
     );
   };
 
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+/** The external id of a role. */
+export const isExternalId: Rule = (value) => consistsOf(`${alphanumeric}_+=,.@:/-`, 2, 1224)(value);
+
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html
 /** KEY=VALUE, as IAM and ECR accept tags. */
 export const isTag: Rule = (value) => {

@@ -36,6 +36,8 @@ export interface Parts {
   readonly env: Record<string, string>;
   /** The name of the first of the ClusterRoles that own the helper's objects. */
   readonly owner: string;
+  /** The stack's outputs. */
+  readonly outputs: Program["outputs"];
   /** Attaches the policy to the helper's user, or detaches it. */
   readonly attach: (attached: boolean) => Promise<void>;
   /** Deletes what `pulumi destroy` deletes before the helper ends: the stack's marker, then the Deployment. */
@@ -112,11 +114,11 @@ export async function makeParts(buildNamespaces: readonly string[], options: Par
     ECR_HELPER_TEMPLATE: id,
     ECR_HELPER_PORT: "0",
   };
-  const common = { admin, options: kubeOptions, cluster, env, owner: owner.name };
+  const common = { admin, options: kubeOptions, cluster, env, owner: owner.name, outputs: program.outputs };
   return partsOf(common, name, created, namespaces, options.command);
 }
 
-type Common = Pick<Parts, "admin" | "options" | "cluster" | "env" | "owner">;
+type Common = Pick<Parts, "admin" | "options" | "cluster" | "env" | "owner" | "outputs">;
 
 /** The parts with all that can be done to them; `name` is that of the helper's own namespace. */
 function partsOf(

@@ -72,7 +72,10 @@ const configuration = fc.constantFrom(...tablePartitions).chain((partition) => {
   const elsewhere = table.filter((one) => one.partition !== partition).map(({ host }) => host);
   const own = there[0] ?? assert.fail(partition);
   const host = often(fc.constantFrom(...there.map((one) => one.host)), ...elsewhere, ...strangers);
-  return fc.array(host, { maxLength: 8 }).chain((registries) => {
+  // The role of some registries has rights of its own there.
+  const roleArn = `arn:${partition}:iam::${other}:role/pulls`;
+  const registry = fc.tuple(host, fc.nat({ max: 3 })).map(([one, n]) => (n === 0 ? { host: one, roleArn } : one));
+  return fc.array(registry, { maxLength: 8 }).chain((registries) => {
     const named = [own, ...there.filter((one) => registries.includes(one.host))];
     const anywhere = fc.array(fc.oneof(name, arnIn(named), fc.constant("*")), { maxLength: 8 });
     const inOwnAccount = arnIn(named.filter(({ accountId }) => accountId === account));

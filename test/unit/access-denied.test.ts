@@ -50,6 +50,7 @@ describe("a denial by AWS", () => {
           ECR_HELPER_NAMESPACE: "tools",
           ECR_HELPER_DEPLOYMENT: "helper",
         }),
+        "eu-west-1",
       );
       const limits = "no permissions boundary or service control policy denies ecr:GetAuthorizationToken";
       for (const one of [...hints, "output policyArn", limits]) assert.ok(text.includes(one), `${one} in ${text}`);

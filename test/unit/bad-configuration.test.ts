@@ -60,7 +60,15 @@ const validValues: Record<string, string[]> = {
   registries: [
     '["111122223333.dkr.ecr.us-east-1.amazonaws.com","123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
     '["111122223333.dkr.ecr-fips.us-east-1.amazonaws.com","123456789012.dkr-ecr.eu-central-1.on.aws"]',
-    '["111122223333.dkr-ecr-fips.us-east-1.on.aws"]',
+    JSON.stringify([
+      {
+        host: "444455556666.dkr.ecr.eu-central-1.amazonaws.com",
+        roleArn: "arn:aws:iam::444455556666:role/pulls/ecr-helper",
+        externalId: "an-id",
+        sessionTags: ["team=a"],
+      },
+    ]),
+    '["111122223333.dkr-ecr-fips.us-east-1.on.aws","public.ecr.aws"]',
   ],
   registryHost: ["127.0.0.1:5000", "localhost", "123456789012.dkr-ecr.eu-central-1.on.aws"],
   baseImage: [
@@ -93,12 +101,26 @@ const validValues: Record<string, string[]> = {
   noProxy: ['["vpce.example","*.amazonaws.com","10.0.0.1"]'],
 };
 const keys = Object.keys(defaults).map((key) => key.replace("ecr-helper:", ""));
+/** An object of a list with odd values, and with a field that is missing or has another name. */
+const oddObject = (object: object): fc.Arbitrary<object> => {
+  const fields = Object.entries(object).map(([name, value]: [string, string | string[]]) => {
+    const odd = Array.isArray(value) ? fc.array(anyText(value), { maxLength: 3 }) : anyText([value]);
+    return fc.tuple(fc.oneof({ weight: 9, arbitrary: fc.constant(name) }, fc.constantFrom(...oddities)), odd);
+  });
+  return fc
+    .tuple(...fields.map((field) => fc.option(field, { freq: 9 })))
+    .map((some) => Object.fromEntries(some.filter((one) => one !== null)));
+};
+
 const valuesOf = (key: string): fc.Arbitrary<string> => {
   const known = [defaults[`ecr-helper:${key}`] ?? "", ...(validValues[key] ?? [])];
   if (key === "secrets") return fc.oneof(someSecrets, anyText(known));
-  const lists = known.filter((one) => one.startsWith("[")).flatMap((one) => JSON.parse(one) as string[]);
+  const lists = known.filter((one) => one.startsWith("[")).flatMap((one) => JSON.parse(one) as (string | object)[]);
   if (lists.length === 0) return anyText(known);
-  const list = fc.array(anyText(lists), { maxLength: 3 }).map((some) => JSON.stringify(some));
+  const texts = lists.filter((one) => typeof one === "string");
+  const objects = lists.filter((one) => typeof one === "object").map(oddObject);
+  const entry = fc.oneof(anyText(texts), ...objects);
+  const list = fc.array(entry, { maxLength: 3 }).map((some) => JSON.stringify(some));
   return fc.oneof(list, anyText(known));
 };
 const configurations: fc.Arbitrary<Values> = fc
@@ -141,6 +163,17 @@ const clusterCheck = ({ cluster: where }: StackConfig): Check =>
     ? [(value) => /^[\w-]+$/.test(value) && value.length <= 100, where.eksCluster]
     : [(value) => value.trim() !== "" && !/\p{Cc}/u.test(value), where.context];
 
+const isKeptRegistry: rules.Rule = (host) =>
+  host === "public.ecr.aws" || rules.isRegistryOf(ownRegistry.partition)(host);
+
+const roleChecks = ({ roleArn, externalId, sessionTags, hosts }: StackConfig["registryRoles"][number]): Check[] => [
+  [isKeptRegistry, ...hosts],
+  [(host) => !host.startsWith(`${ownRegistry.accountId}.dkr`) || !host.includes(ownRegistry.region), ...hosts],
+  [(arn) => rules.isArn(["iam"], ["role/"])(arn) && arn.split(":")[1] === ownRegistry.partition, roleArn],
+  [rules.isExternalId, externalId],
+  [rules.isTag, ...Object.entries(sessionTags).map(([key, value]) => `${key}=${value}`)],
+];
+
 const caKeyOf = ({ caBundle }: StackConfig): string | undefined =>
   caBundle === undefined || "pem" in caBundle ? undefined : `${caBundle.configMap}/${caBundle.key}`;
 
@@ -164,7 +197,8 @@ function unusable(config: StackConfig): unknown[] {
     [rules.mayMeanAccount, ...config.serviceAccounts],
     [(value) => value === "" || isSelector(value), config.namespaceSelector, config.serviceAccountSelector],
     [rules.isSubdomain, config.basicAuthSecret, config.pullSecret],
-    [rules.isRegistryOf(ownRegistry.partition), ...config.registries],
+    [isKeptRegistry, ...config.registries],
+    ...config.registryRoles.flatMap(roleChecks),
     [rules.isRepositoryIn(registries), ...config.pullRepositories, ...config.pushRepositories],
     [
       rules.isRepositoryIn(registries.filter((one) => one.startsWith(ownRegistry.accountId))),
@@ -203,9 +237,22 @@ const elements = (text: string): unknown[] => {
   }
 };
 
-/** Whether a message shows the value: all of it, or the wrong elements of a list, or the key of a tag. */
+/** The texts in a value: of an object the fields and their names. */
+const textsIn = (value: unknown): string[] => {
+  if (typeof value !== "object" || value === null) return [String(value)];
+  return [JSON.stringify(value), ...Object.entries(value).flatMap(([key, one]) => [key, ...textsIn(one)])];
+};
+
+/** Whether a message shows the value: all of it, or the wrong elements of a list, or of an object in it, or the key of a tag. */
 const isPartOf = (shown: string, given: string): boolean =>
-  shown === given || elements(shown).every((one) => elements(given).some((all) => String(all).startsWith(String(one))));
+  shown === given ||
+  [[shown], elements(shown).map(String)].some((parts) =>
+    parts.every((one) =>
+      elements(given)
+        .flatMap(textsIn)
+        .some((all) => all.startsWith(one)),
+    ),
+  );
 
 /** The same for what is at a path in the value, where a missing field is empty. */
 const isPartAt = (path: string, shown: string, given: string): boolean =>

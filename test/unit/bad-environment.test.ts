@@ -21,6 +21,17 @@ const valid: Partial<Record<Key, string[]>> = {
   ECR_HELPER_REGISTRIES: [
     "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com,111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
     "111122223333.dkr.ecr-fips.us-east-1.amazonaws.com,111122223333.dkr-ecr-fips.us-east-1.on.aws",
+    `${helperEnvironment.ECR_HELPER_REGISTRIES},public.ecr.aws`,
+  ],
+  ECR_HELPER_REGISTRY_ROLES: [
+    JSON.stringify([
+      {
+        roleArn: "arn:aws:iam::444455556666:role/pulls",
+        externalId: "an-id",
+        sessionTags: { team: "a" },
+        hosts: [helperEnvironment.ECR_HELPER_REGISTRIES],
+      },
+    ]),
   ],
   ECR_HELPER_REGISTRY_HOST: ["127.0.0.1:5000", "vpce-1.dkr.ecr.eu-west-1.vpce.amazonaws.com", "localhost"],
   ECR_HELPER_BUILD_NAMESPACES: ["team-a,team-*,?", "a"],
@@ -46,7 +57,7 @@ const environments: fc.Arbitrary<Environment> = fc.record(
 /** The values of an accepted configuration that Kubernetes or ECR would not accept, by independent rules. */
 function unusable(config: HelperConfig): unknown[] {
   const values: [rules.Rule, readonly (string | undefined)[]][] = [
-    [rules.isRegistry, config.registries.map(({ host }) => host)],
+    [(host) => host === "public.ecr.aws" || rules.isRegistry(host), config.registries.map(({ host }) => host)],
     [rules.isRegistryHost, [config.registryHost]],
     [rules.mayMeanNamespace, [...config.buildNamespaces, ...config.excludeNamespaces]],
     [rules.mayMeanAccount, config.serviceAccounts],
@@ -54,7 +65,7 @@ function unusable(config: HelperConfig): unknown[] {
     [rules.isSubdomain, [...config.secretNames, config.pod, config.deployment]],
     [rules.isLabel, [config.namespace]],
     [rules.isLabelWord, [config.owner]],
-    [rules.isPrintable, [config.principal]],
+    [rules.isPrintable, [config.principal, ...config.registries.map(({ role }) => role?.roleArn)]],
     [rules.isUrl(["http:"], false), [config.awsConnection.proxy]],
     [rules.isHostPattern, config.awsConnection.noProxy],
     [(value) => rules.isNumber(value, 0, 65535), [String(config.port)]],

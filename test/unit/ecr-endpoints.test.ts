@@ -47,7 +47,7 @@ describe("a token", () => {
     const ECR_HELPER_PROXY = `http://127.0.0.1:${String(port)}`;
     const ECR_HELPER_REGISTRIES = registries.join(",");
     const config = readConfig({ ...helperEnvironment, ECR_HELPER_PROXY, ECR_HELPER_REGISTRIES, ...env });
-    const source = ecrTokenSource(config.tokenRequests, config.registries[0]?.region ?? "", config.awsConnection);
+    const source = ecrTokenSource(config);
     const found: Record<string, string> = {};
     for (const name of config.tokenRequests.keys()) {
       asked.length = 0;
@@ -120,6 +120,28 @@ describe("a token", () => {
       ECR_HELPER_PUSH_ROLE: pushRole,
     });
     assert.deepEqual([here, there], [fips, fips], "the role is assumed in the stack's own region");
+  });
+
+  it("of ECR Public is requested at its endpoint in us-east-1, by the default kind of endpoint", async () => {
+    const own = host("dkr-ecr-fips.us-west-2.on.aws");
+    assert.deepEqual(await hostsAsked([own, "public.ecr.aws"], accessKey), {
+      "us-west-2": "ecr-fips.us-west-2.api.aws",
+      "public.ecr.aws": "api.ecr-public.us-east-1.amazonaws.com",
+    });
+    const url = { AWS_ENDPOINT_URL: "https://ecr.invalid" };
+    const { "public.ecr.aws": asked } = await hostsAsked([own, "public.ecr.aws"], { ...accessKey, ...url });
+    assert.equal(asked, "ecr.invalid");
+  });
+
+  it("of a registry with a role needs STS in the stack's own region, by the kind of endpoint of the stack's registry", async () => {
+    const [own, there] = ["dkr.ecr-fips.us-east-1.amazonaws.com", "dkr-ecr.eu-west-1.on.aws"].map(host);
+    const roleArn = "arn:aws:iam::444455556666:role/pulls";
+    const ECR_HELPER_REGISTRY_ROLES = JSON.stringify([{ roleArn, sessionTags: {}, hosts: [there] }]);
+    const registries = [String(own), String(there)];
+    assert.deepEqual(await hostsAsked(registries, { ...accessKey, ECR_HELPER_REGISTRY_ROLES }), {
+      "us-east-1": "api.ecr-fips.us-east-1.amazonaws.com",
+      [`eu-west-1 as ${roleArn}`]: "sts-fips.us-east-1.amazonaws.com",
+    });
   });
 
   it("is requested at the URLs of the configuration instead, whatever the hosts", async () => {

@@ -19,8 +19,8 @@ describe("the helper's configuration", () => {
       ECR_HELPER_REGISTRY_HOST: "127.0.0.1:5000",
     });
     assert.deepEqual(config.registries, [
-      { host: "111122223333.dkr.ecr.eu-west-1.amazonaws.com", region: "eu-west-1" },
-      { host: "111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu", region: "eusc-de-east-1" },
+      { host: "111122223333.dkr.ecr.eu-west-1.amazonaws.com", region: "eu-west-1", role: undefined },
+      { host: "111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu", region: "eusc-de-east-1", role: undefined },
     ]);
     assert.deepEqual(config.buildNamespaces, ["a", "b"]);
     assert.equal(config.registryHost, "127.0.0.1:5000");
@@ -39,7 +39,7 @@ describe("the helper's configuration", () => {
           assert.deepEqual(parseRegistryHost(host), { ...registry, useFipsEndpoint, useDualstackEndpoint }, host);
           assert.deepEqual(registryOfHost(host), { ...registry, partition });
           assert.deepEqual(readConfig({ ...helperEnvironment, ECR_HELPER_REGISTRIES: host }).registries, [
-            { host, region },
+            { host, region, role: undefined },
           ]);
         }
       }

@@ -76,8 +76,8 @@ describe("the helper's policy", () => {
         ],
       ];
       for (const [given, pulling, pushing] of cases) {
-        const role = pushing && { role: pushRole, actions: ["sts:AssumeRole"] };
-        assert.deepEqual(helperPolicy(rights(given), role), policyOf(...pulling, ...(pushing ? [assume] : [])));
+        const assumed = { Sid: "AssumePushRole", Resource: pushing ? [pushRole] : [], Action: ["sts:AssumeRole"] };
+        assert.deepEqual(helperPolicy(rights(given), [assumed]), policyOf(...pulling, ...(pushing ? [assume] : [])));
         if (pushing) assert.deepEqual(pushPolicy(rights(given)), policyOf(...pulling, ...pushing, keep));
       }
     });

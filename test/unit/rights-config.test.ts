@@ -185,7 +185,7 @@ describe("the repositories of a configuration", () => {
         for (const host of otherForms) {
           assert.deepEqual(mistakesOf({ registries: [host] }, own), [
             `ecr-helper:registries = "${host}": expected hosts ${form}, or their FIPS or dual-stack form: 12 digits, ` +
-              "lower case, no https:// and no path",
+              `lower case, no https:// and no path${partition === "aws" ? "; or public.ecr.aws" : ""}`,
           ]);
         }
         const arn = `arn:${partition}:ecr:${region}:${other}:repository/app`;

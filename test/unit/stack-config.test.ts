@@ -207,7 +207,7 @@ describe("the stack's configuration", () => {
     const registries = '["111122223333.dkr.ecr.us-east-1.amazonaws.com"]';
     assert.match(
       configError({ ...cluster, registries, pullSecret: "ecr-creds-us-east-1" }),
-      /pullSecret = "ecr-creds-us-east-1": expected another name: a further region's/,
+      /pullSecret = "ecr-creds-us-east-1": expected another name: a further login/,
     );
     assert.match(
       configError({ ...cluster, buildNamespaces: "[]" }),

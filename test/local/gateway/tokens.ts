@@ -14,6 +14,12 @@ export interface Token {
   readonly expiresAt: number;
 }
 
+/** In a response of ECR, which has a list of them, or of ECR Public. */
+interface Authorization {
+  authorizationToken: string;
+  expiresAt: number;
+}
+
 /** How long an expired token is remembered, in milliseconds: it gets another error than an unknown one. */
 const retentionMs = 3_600_000;
 
@@ -30,9 +36,9 @@ export class Tokens {
   /** Replaces the tokens in a response to GetAuthorizationToken by new ones. */
   issue(answer: Buffer, of: Omit<Token, "expiresAt">): Buffer {
     const body = JSON.parse(answer.toString()) as {
-      authorizationData: { authorizationToken: string; expiresAt: number }[];
+      authorizationData: Authorization | Authorization[];
     };
-    for (const data of body.authorizationData) {
+    for (const data of [body.authorizationData].flat()) {
       const password = randomBytes(512).toString("base64");
       const expiresAt = Date.now() + this.#life;
       this.#byPassword.set(password, { ...of, expiresAt });

@@ -1,0 +1,69 @@
+// Reads the registries whose credentials are kept, and the roles that ask for some of their tokens.
+import { hostWithOptionalPort, parseRegistryHost, publicRegistryHost, publicRegistryRegion } from "../shared/names.ts";
+import type { RegistryLogin, RegistryRole, RegistryRoleWithHosts } from "../shared/registry-logins.ts";
+import { atLeastOne, type Environment, type EnvironmentReader } from "./environment-reader.ts";
+import type { Registry, RegistryConfig } from "./token-requests.ts";
+
+/** Reads the registries. Mistakes go to the reader. */
+export function readRegistries(reader: EnvironmentReader): RegistryConfig {
+  const hosts =
+    "hosts ACCOUNT.dkr.ecr.REGION.SUFFIX or its FIPS or dual-stack form, or public.ecr.aws, comma-separated";
+  const optionalHost = (value: string): string | undefined =>
+    value === "" || hostWithOptionalPort.test(value) ? value : undefined;
+  const form = "empty, or roles as JSON, [{roleArn, externalId, sessionTags, hosts}], each host in one of them at most";
+  const roles = reader.read("ECR_HELPER_REGISTRY_ROLES", form, parseRoles);
+  const parse = (host: string): Registry | undefined => parseRegistry(host, roles);
+  return {
+    registries: reader.read("ECR_HELPER_REGISTRIES", hosts, atLeastOne(parse)),
+    registryHost: reader.read("ECR_HELPER_REGISTRY_HOST", "empty, HOST or HOST:PORT", optionalHost) || undefined,
+  };
+}
+
+/** The registries as the variables have them: of those that are wrong, hosts that no registry has, and no roles. */
+export function registryLogins(env: Environment): RegistryLogin[] {
+  const roles = parseRoles(env["ECR_HELPER_REGISTRY_ROLES"] ?? "");
+  return (env["ECR_HELPER_REGISTRIES"] ?? "")
+    .split(",")
+    .map((host) => ({ host, roleArn: roleOf(host, roles)?.roleArn }));
+}
+
+/** After a mistake there are no roles, against their type. */
+const roleOf = (host: string, roles: readonly RegistryRoleWithHosts[] = []): RegistryRoleWithHosts | undefined =>
+  roles.find(({ hosts }) => hosts.includes(host));
+
+function parseRegistry(host: string, roles: readonly RegistryRoleWithHosts[]): Registry | undefined {
+  const region = host === publicRegistryHost ? publicRegistryRegion : parseRegistryHost(host)?.region;
+  if (region === undefined) return undefined;
+  const { hosts, ...role } = roleOf(host, roles) ?? { hosts: undefined };
+  return Object.freeze({ host, region, role: hosts === undefined ? undefined : (role as RegistryRole) });
+}
+
+function parseRoles(value: string): readonly RegistryRoleWithHosts[] | undefined {
+  try {
+    const parsed: unknown = value === "" ? [] : JSON.parse(value);
+    if (!Array.isArray(parsed) || !parsed.every(isRole)) return undefined;
+    const hosts = parsed.flatMap((role) => role.hosts);
+    return new Set(hosts).size === hosts.length ? parsed : undefined;
+  } catch {
+    return undefined; // Not JSON: the reader adds the mistake.
+  }
+}
+
+/** No spaces or control characters, as these come into the log: the stack has checked the values by AWS' rules. */
+const printable = /^[!-~]+$/;
+const isText = (value: unknown): value is string => typeof value === "string" && printable.test(value);
+
+function isRole(value: unknown): value is RegistryRoleWithHosts {
+  if (typeof value !== "object" || value === null) return false;
+  const { roleArn, externalId, sessionTags, hosts } = value as Record<string, unknown>;
+  return (
+    isText(roleArn) &&
+    (externalId === undefined || isText(externalId)) &&
+    isTags(sessionTags) &&
+    Array.isArray(hosts) &&
+    hosts.every(isText)
+  );
+}
+
+const isTags = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && Object.values(value).every((one) => typeof one === "string");
