@@ -55,7 +55,7 @@ function loginOf(
 export function furtherSecret(config: HelperConfig, definition: SecretDefinition, tokens: Tokens): Secret | undefined {
   const registry = registryOf(config, definition.registry);
   const login = registry && loginOf(config, definition, registry, tokens);
-  if (login === undefined) return undefined;
+  if (registry === undefined || login === undefined) return undefined;
   const values = { ...placeOf(config, definition.registry, registry), ...login.values };
   const expanded = (some: Readonly<Record<string, string>>): [string, string][] =>
     Object.entries(some).map(([key, template]) => [key, expandTemplate(template, values)]);
