@@ -142,6 +142,7 @@ const changes: readonly Change[] = [
       "tagMutability=IMMUTABLE",
       "scanOnPush=false",
       "admissionPolicy=true",
+      'serviceAccounts=["default","ci-*"]',
     ],
     changes: [
       ...onlyThePod,
@@ -201,7 +202,7 @@ const changes: readonly Change[] = [
     ],
   },
   {
-    settings: ["pushRepositories=[]"],
+    settings: ["pushRepositories=[]", 'serviceAccounts=["default"]', "serviceAccountSelector=pulls=yes"],
     changes: [
       ...onlyThePod,
       ...otherRights,
@@ -250,6 +251,9 @@ describe("a change of the configuration", () => {
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+    // The one is included by its name, later, and then no more, when the other one is by its label.
+    for (const metadata of [{ name: "ci-1" }, { name: "plain", labels: { pulls: "yes" } }])
+      await kube({ method: "POST", path: `/api/v1/namespaces/${build}/serviceaccounts`, body: { metadata } });
     await ecr.send(new CreateRepositoryCommand(app));
     const registry = new RegistryClient(
       ports.registry,
@@ -324,8 +328,9 @@ describe("a change of the configuration", () => {
       // What belonged to the old state goes last, and with it what the last helper kept for it alone.
       assert.deepEqual(await keptIn(build), [...logins(), pullSecret].sort());
       const named = settings.find((one) => one.startsWith("serviceAccounts="))?.replace("serviceAccounts=", "");
-      if (named !== undefined) accounts = (JSON.parse(named) as string[]).sort();
-      assert.deepEqual(await pulling(pullSecret), accounts);
+      if (named !== undefined) accounts = (JSON.parse(named) as string[]).map((one) => (one === "ci-*" ? "ci-1" : one));
+      if (settings.includes("serviceAccountSelector=pulls=yes")) accounts.push("plain");
+      assert.deepEqual(await pulling(pullSecret), [...accounts].sort());
       const pushing = settings.find((one) => one.startsWith("pushRepositories="));
       if (pushing !== undefined) isPushing = pushing !== "pushRepositories=[]";
       assert.deepEqual(await keptIn(stack), [...(isPushing ? logins() : []), pullSecret].sort());

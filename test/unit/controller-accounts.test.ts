@@ -8,7 +8,7 @@ import { VirtualClock } from "../support/virtual-clock.ts";
 const env = { ECR_HELPER_SERVICE_ACCOUNTS: "builder-sa,ci-*", ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: "pulls=yes" };
 
 describe("service accounts that a pattern or a selector includes", () => {
-  it("get their entries as soon as they appear or match, after those that are named", async () => {
+  it("get their entries as soon as they appear or match, after those that are named, and lose them when they match no more", async () => {
     const { writes, newToken, deliver } = simulate(env);
     await deliver((watch) => watch.setForeignAccount("a", "ci-1", {}));
     await deliver((watch) => watch.setForeignAccount("a", "other", {}));
@@ -20,7 +20,8 @@ describe("service accounts that a pattern or a selector includes", () => {
     writes.length = 0;
     await deliver((watch) => watch.setForeignAccount("a", "ci-2", {}));
     await deliver((watch) => watch.setForeignAccount("a", "other", { pulls: "yes" }));
-    assert.deepEqual(writes, ["0 apply ci-2 in a", "0 apply other in a"]);
+    // The simulated write takes the label away.
+    assert.deepEqual(writes, ["0 apply ci-2 in a", "0 apply other in a", "0 release other in a"]);
   });
 
   it("are not made when they are deleted", async () => {

@@ -23,10 +23,15 @@ import { auditEvents, requestsToAws, incompleteRun } from "./artifacts.ts";
 
 const namespace = "ecr-helper";
 
-/** The program's resources for build namespaces that are named and may push, and for those that a pattern selects. */
+/**
+ * The program's resources for build namespaces that are named and may push, and for those that a pattern selects, and for both with
+ * service accounts that a pattern selects.
+ */
 const programs = [
   await runProgram({ kubeconfig, namespace, buildNamespaces: '["team"]', pushRepositories: '["team/*"]' }),
   await runProgram({ kubeconfig, namespace, buildNamespaces: '["team-*"]' }),
+  await runProgram({ kubeconfig, namespace, buildNamespaces: '["team"]', serviceAccounts: '["builder-sa","ci-*"]' }),
+  await runProgram({ kubeconfig, namespace, buildNamespaces: '["team-*"]', serviceAccounts: '["builder-sa","ci-*"]' }),
 ];
 
 const without = (granted: Iterable<string>, used: ReadonlySet<string>): string[] =>
