@@ -66,6 +66,24 @@ describe("service accounts that a pattern or a selector includes", () => {
     assert.equal(controller.stalled(), 0);
   });
 
+  it("of a tenant who makes and deletes them all the time are written ten a second, so that the helper is idle now and then", async () => {
+    const { writes, lines, newToken, deliver, clock, controller } = simulate(env);
+    await newToken();
+    writes.length = lines.length = 0;
+    const milliseconds = 30_000;
+    for (let time = 0, index = 0; time < milliseconds; time += 5, index++) {
+      await deliver((watch) => watch.setForeignAccount("a", `ci-${String(index)}`, {}));
+      if (index > 0) await deliver((watch) => watch.deleteAccount("a", `ci-${String(index - 1)}`));
+      assert.equal(controller.stalled(), 0);
+      await clock.advance(5);
+    }
+    assert.ok(writes.length <= 1_000 + milliseconds / 100 + 1, String(writes.length));
+    assert.ok(writes.length > 1_000 + milliseconds / 200, String(writes.length));
+    assert.ok(lines.length <= writes.length, String(lines.length));
+    await clock.advance(1_000);
+    assert.equal(controller.states().get("a"), "synced");
+  });
+
   it("that fail are tried again, and forgotten when they are deleted", async () => {
     const { writes, newToken, deliver, clock, controller, lines } = simulate(env, (write) =>
       write.includes("ci-1 ") ? refusal(422, "Invalid") : undefined,
