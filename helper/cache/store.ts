@@ -69,6 +69,7 @@ export class Store<T extends CachedObject, O extends KubeObject = KubeObject> {
         this.#latestVersion = Math.max(this.#latestVersion, versionOf(object));
         this.#set(object);
       },
+      keeps: ({ metadata }) => this.#items.get(this.#options.keyOf(metadata))?.uid === metadata.uid,
       delete: (object) => this.#delete(this.#options.keyOf(object.metadata), versionOf(object)),
       listed: (uids, version) => {
         for (const key of [...this.#items.keys()])

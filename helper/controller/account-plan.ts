@@ -26,7 +26,7 @@ export class AccountPlanner {
     const entries = this.#entriesFor(namespace, desired);
     const faultOf = this.#faultOf(entries);
     const plan = (object: ObjectRef): AccountAction[] => {
-      const fault = faultOf(this.#cache.accounts.get(namespace, object.name));
+      const fault = faultOf(object.name, this.#cache.accounts.get(namespace, object.name));
       if (fault === undefined) return [];
       // After a change of the owners every account lacks one.
       const isDrift = hadConverged(last, object) && (fault !== lostOwner || last?.desired === desired);
@@ -36,7 +36,7 @@ export class AccountPlanner {
     return [
       ...this.#named.flatMap(plan),
       ...this.unnamed(namespace).flatMap(plan),
-      // One that an earlier helper has made by its name is left to that helper, which may delete it.
+      // One that the last helper has made by its name is left to that helper, which may delete it.
       ...this.#planReleases(namespace, ({ isIncluded, owners }) => !isIncluded && owners === undefined),
     ];
   }
@@ -74,7 +74,7 @@ export class AccountPlanner {
   }
 
   /** Returns a function that says what is wrong with a service account; undefined when nothing is. */
-  #faultOf(entries: Entries): (seen: CachedAccount | undefined) => string | undefined {
+  #faultOf(entries: Entries): (name: string, seen: CachedAccount | undefined) => string | undefined {
     // Nearly all service accounts share a projection: each is compared once.
     const complete = new Map<ServiceAccount, boolean>();
     const isComplete = (account: ServiceAccount): boolean => {
@@ -82,10 +82,13 @@ export class AccountPlanner {
       complete.set(account, known);
       return known;
     };
-    return (seen) => {
+    return (name, seen) => {
       if (seen === undefined) return "was deleted";
       if (!isComplete(seen.account)) return "lost an entry";
-      return seen.owners === undefined || hasOwners(seen.owners, this.#cache.owners.uids) ? undefined : lostOwner;
+      if (seen.owners === undefined) return undefined;
+      // Whoever included it by its name has made it; now it must not go with the stack any more.
+      if (!this.#names.has(name)) return "has the labels of one that the helper made";
+      return hasOwners(seen.owners, this.#cache.owners.uids) ? undefined : lostOwner;
     };
   }
 }

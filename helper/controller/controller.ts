@@ -7,6 +7,7 @@ import type { Tokens } from "../ecr/token.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { NamespaceState } from "../observability/status.ts";
 import { maximumObjectRetry } from "../runtime/backoff.ts";
+import { AccountPace } from "./account-pace.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
 import { ExpiryLog } from "./expiry-log.ts";
 import { FailureTracker } from "./failure-tracker.ts";
@@ -15,12 +16,6 @@ import { Planner, type Action } from "./plan.ts";
 import { perform } from "./perform.ts";
 import { WorkQueue } from "./work-queue.ts";
 import type { Outcome } from "./writer.ts";
-
-/**
- * After so long, in milliseconds, a namespace with many service accounts that nobody named waits for all others. Whoever owns it can make
- * any number, and keep the helper busy with each.
- */
-const maxTurn = 2_000;
 
 /** Reconciles namespaces until the signal aborts. It starts with an empty queue and without tokens. */
 export class Controller {
@@ -31,6 +26,7 @@ export class Controller {
   readonly #signal: AbortSignal;
   readonly #planner: Planner;
   readonly #failures: FailureTracker;
+  readonly #pace: AccountPace;
   readonly #expiryLog: ExpiryLog;
   readonly #queue: WorkQueue;
   readonly #states = new Map<string, NamespaceState>();
@@ -50,7 +46,7 @@ export class Controller {
     [this.#config, this.#cache, this.#syncStateOf, this.#signal] = [config, cache, syncStateOf, signal];
     this.#dependencies = dependencies;
     this.#planner = new Planner(config, cache);
-    this.#failures = new FailureTracker(dependencies);
+    [this.#failures, this.#pace] = [new FailureTracker(dependencies), new AccountPace(dependencies.clock)];
     this.#expiryLog = new ExpiryLog(config, cache, this.#states, dependencies.log);
     const idle = (): void => {
       this.#expiryLog.report();
@@ -114,9 +110,9 @@ export class Controller {
 
   async #reconcileNamespace(namespace: string): Promise<void> {
     const kind = this.#cache.kindOf(namespace);
+    const isTarget = kind !== "none";
     if (kind === "gone") return void this.#forget(namespace);
     this.#forgetIfRecreated(namespace);
-    const isTarget = kind !== "none";
     if (!this.#canDecide(namespace, isTarget)) return;
     const [desired, last] = [this.#desired, this.#lastConverged.get(namespace)];
     const failed = await this.#attemptAll(namespace, this.#planner.planNamespace(namespace, desired, last));
@@ -128,17 +124,21 @@ export class Controller {
 
   /** Performs actions in turn. Resolves to the objects that are not as desired now, as `formatRef` writes them. */
   async #attemptAll(namespace: string, actions: readonly Action[]): Promise<Set<string>> {
-    const { clock } = this.#dependencies;
-    const [end, failed] = [clock.now() + maxTurn, new Set<string>()];
+    const [since, failed] = [this.#dependencies.clock.now(), new Set<string>()];
     for (const [index, action] of actions.entries()) {
-      if (action.isUnnamed === true && clock.now() > end) {
-        for (const { object } of actions.slice(index)) failed.add(formatRef(object));
-        this.#queue.add(namespace, false);
-        break;
+      const wait = this.#waitOf(namespace, action, since);
+      if (wait > 0) {
+        this.#queue.addAfter(namespace, wait);
+        return new Set([...failed, ...actions.slice(index).map(({ object }) => formatRef(object))]);
       }
       if (!(await this.#attempt(namespace, action))) failed.add(formatRef(action.object));
     }
     return failed;
+  }
+
+  #waitOf(namespace: string, { isUnnamed, object }: Action, since: number): number {
+    if (isUnnamed !== true || this.#failures.remainingBackoff(namespace, object) > 0) return 0;
+    return this.#pace.next(namespace, since);
   }
 
   /** Whether enough is known to decide about a namespace. If not, its state says why. */
@@ -188,7 +188,7 @@ export class Controller {
   #forget(namespace: string): void {
     this.#release(namespace);
     this.#uids.delete(namespace);
-    this.#failures.forget(namespace);
+    for (const memory of [this.#failures, this.#pace]) memory.forget(namespace);
   }
 
   /** A namespace that was deleted and created again starts without failures, even if no watch has shown its deletion. */

@@ -135,9 +135,16 @@ export class Writer {
   }
 
   async #extendAccount(namespace: string, found: FullAccount, entries: Entries, signal: AbortSignal): Promise<Outcome> {
-    const owned = ownersPatch(this.#config, found, this.#cache.owners.references);
+    const owned = this.#ownershipPatch(found);
     const patch = serviceAccountPatch(this.#config, found, entries) ?? owned;
     return this.#patchAccount(namespace, found, patch && mergePatches(patch, owned ?? {}), signal);
+  }
+
+  /** One that is not named any more is given back, as the helper makes those that are named only. */
+  #ownershipPatch(found: FullAccount): object | undefined {
+    const { name, labels } = found.metadata;
+    if (this.#named.has(name)) return ownersPatch(this.#config, found, this.#cache.owners.references);
+    return isOwn(this.#config, labels) ? releaseOwnershipPatch(this.#config, found) : undefined;
   }
 
   async #patchAccount(

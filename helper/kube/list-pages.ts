@@ -28,6 +28,8 @@ export async function* listPages<T>(
       continue;
     }
     yield page;
+    // The large objects may all be of one namespace.
+    limit = Math.min(pageSize, 2 * limit);
     const { continue: token = "" } = page.metadata;
     if (token === "") return;
     next = `&continue=${encodeURIComponent(token)}`;

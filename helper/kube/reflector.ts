@@ -12,9 +12,11 @@ import { retryDelay, serverRetryLimit } from "../runtime/backoff.ts";
 export interface Sink<T extends KubeObject> {
   /** An object exists in this state. Called again for a state that a list repeats. */
   readonly set: (object: T) => void;
+  /** Whether an object that was set is kept, so that `listed` needs its uid; every object is by default. */
+  readonly keeps?: (object: T) => boolean;
   /** An object was deleted. */
   readonly delete: (object: T) => void;
-  /** The whole collection was listed at this resourceVersion: an object whose uid is missing was deleted. */
+  /** The whole collection was listed at this resourceVersion: a kept object whose uid is missing was deleted. */
   readonly listed: (uids: ReadonlySet<string>, version: number) => void;
 }
 
@@ -111,8 +113,8 @@ class Reflector<T extends KubeObject> {
     const request = { path, signal: this.#signal, ...this.#accept("PartialObjectMetadataList") };
     for await (const { items, metadata } of listPages<T>(this.#dependencies.kube, request)) {
       for (const object of items ?? []) {
-        uids.add(object.metadata.uid);
         sink.set(object);
+        if (sink.keeps?.(object) !== false) uids.add(object.metadata.uid);
       }
       version = metadata.resourceVersion;
     }

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
 import { inParallel } from "../../helper/runtime/parallel.ts";
-import { makeParts } from "../support/stack-parts.ts";
+import { makeParts, type Parts } from "../support/stack-parts.ts";
 import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { loopback, ports } from "../local/settings.ts";
 import { startDisposableCluster } from "../support/disposable-cluster.ts";
@@ -18,6 +18,8 @@ const { values } = parseArgs({
   options: {
     namespaces: { type: "string", default: "10,100,1000,10000" },
     samples: { type: "string", default: "200" },
+    // Three service accounts in each namespace: builder-sa, default, and one that a pattern includes.
+    accounts: { type: "boolean", default: false },
   },
 });
 const sizes = values.namespaces.split(",").map(Number);
@@ -25,6 +27,17 @@ const samples = Number(values.samples);
 
 const namesOf = (id: string, namespaces: number): string[] =>
   Array.from({ length: namespaces }, (_, index) => `${id}-${String(index)}`);
+
+const config: Record<string, string> = values.accounts ? { serviceAccounts: '["builder-sa","default","ci-*"]' } : {};
+
+/** Creates a namespace. The disposable cluster has no controller that would create its service account `default`. */
+async function createNamespace(parts: Parts, name: string): Promise<void> {
+  await parts.namespace(name);
+  for (const account of values.accounts ? ["default", "ci-1"] : []) {
+    const path = `/api/v1/namespaces/${name}/serviceaccounts`;
+    await parts.admin({ method: "POST", path, body: { metadata: { name: account } } });
+  }
+}
 
 async function main(): Promise<void> {
   await globalSetup();
@@ -37,8 +50,8 @@ async function main(): Promise<void> {
   try {
     for (const namespaces of sizes) {
       const id = `bench-${randomBytes(3).toString("hex")}`;
-      const parts = await makeParts([`${id}-*`], { kubeconfig, command });
-      await inParallel(namesOf(id, namespaces), 32, async (name) => parts.namespace(name));
+      const parts = await makeParts([`${id}-*`], { kubeconfig, command, config });
+      await inParallel(namesOf(id, namespaces), 32, async (name) => createNamespace(parts, name));
       const writer = await RawWriter.create(`raw-${id}`, cluster, namespaces);
       try {
         all.push(await passes({ id, parts, gateway }, cluster, writer, namespaces));
@@ -49,7 +62,7 @@ async function main(): Promise<void> {
       }
     }
     const id = `bench-${randomBytes(3).toString("hex")}`;
-    const parts = await makeParts([`${id}-*`], { kubeconfig, command });
+    const parts = await makeParts([`${id}-*`], { kubeconfig, command, config });
     const helper = parts.run();
     await helper.line(/the secret will expire/);
     const found = await latencies({ id, parts, gateway }, samples);

@@ -52,6 +52,14 @@ const policiesAndBindings = (what: string): string[] => [
 const podPolicyAndBinding = (what: string): string[] =>
   ["", "Binding"].map((type) => `${what} MutatingAdmissionPolicy${type} ecr-helper-pods`);
 
+/** The service accounts that pull after a change of them; undefined where it changes none. */
+function accountsAfter(settings: readonly string[]): string[] | undefined {
+  const named = settings.find((one) => one.startsWith("serviceAccounts="))?.replace("serviceAccounts=", "");
+  if (named === undefined) return undefined;
+  const byName = (JSON.parse(named) as string[]).map((one) => (one === "ci-*" ? "ci-1" : one));
+  return [...byName, ...(settings.includes("serviceAccountSelector=pulls=yes") ? ["plain"] : [])].sort();
+}
+
 /** Applied one after the other and kept. Keys that change the same resources are changed together. */
 const changes: readonly Change[] = [
   {
@@ -150,6 +158,7 @@ const changes: readonly Change[] = [
       "tagMutability=IMMUTABLE",
       "scanOnPush=false",
       "admissionPolicy=true",
+      'serviceAccounts=["default","ci-*"]',
     ],
     changes: [
       ...onlyThePod,
@@ -209,7 +218,7 @@ const changes: readonly Change[] = [
     ],
   },
   {
-    settings: ["pushRepositories=[]"],
+    settings: ["pushRepositories=[]", 'serviceAccounts=["default"]', "serviceAccountSelector=pulls=yes"],
     changes: [
       ...onlyThePod,
       ...otherRights,
@@ -258,6 +267,9 @@ describe("a change of the configuration", () => {
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await kube({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: build } } });
+    // The one is included by its name, later, and then no more, when the other one is by its label.
+    for (const metadata of [{ name: "ci-1" }, { name: "plain", labels: { pulls: "yes" } }])
+      await kube({ method: "POST", path: `/api/v1/namespaces/${build}/serviceaccounts`, body: { metadata } });
     await ecr.send(new CreateRepositoryCommand(app));
     const registry = new RegistryClient(
       ports.registry,
@@ -331,8 +343,7 @@ describe("a change of the configuration", () => {
       assert.equal((await deployment()).metadata.uid, uid);
       // What belonged to the old state goes last, and with it what the last helper kept for it alone.
       assert.deepEqual(await keptIn(build), [...logins(), pullSecret].sort());
-      const named = settings.find((one) => one.startsWith("serviceAccounts="))?.replace("serviceAccounts=", "");
-      if (named !== undefined) accounts = (JSON.parse(named) as string[]).sort();
+      accounts = accountsAfter(settings) ?? accounts;
       assert.deepEqual(await pulling(pullSecret), accounts);
       const pushing = settings.find((one) => one.startsWith("pushRepositories="));
       if (pushing !== undefined) isPushing = pushing !== "pushRepositories=[]";

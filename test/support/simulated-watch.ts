@@ -6,7 +6,7 @@ import type { Sink } from "../../helper/kube/reflector.ts";
 import type { KubeObject } from "../../helper/kube/types.ts";
 import { fieldsOf } from "../../helper/resources/managed-fields.ts";
 import { newServiceAccount, type Entries, type ServiceAccount } from "../../helper/resources/service-account.ts";
-import { includesUnnamed } from "../../helper/shared/account-rules.ts";
+import { includesUnnamed, namedAccounts } from "../../helper/shared/account-rules.ts";
 import { fieldManager, type Metadata } from "../../helper/shared/ownership.ts";
 
 /** Every event has a resourceVersion that is one higher than the last. */
@@ -44,9 +44,16 @@ export class SimulatedWatch {
       metadata,
       ...account
     } = newServiceAccount(this.#config, name, entries, this.#cache.owners.references);
+    const labels = namedAccounts(this.#config).includes(name) ? metadata.labels : {};
     const seen: ServiceAccount & KubeObject = {
       ...account,
-      metadata: { ...metadata, namespace, uid: `${namespace}/${name}`, resourceVersion: this.#nextVersion() },
+      metadata: {
+        ...metadata,
+        ...(labels && { labels }),
+        namespace,
+        uid: `${namespace}/${name}`,
+        resourceVersion: this.#nextVersion(),
+      },
       secrets: secrets.filter((entry) => !lost.includes(entry.name)),
     };
     this.#accountSink(name, namespace).set(seen);

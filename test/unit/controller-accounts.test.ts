@@ -8,7 +8,7 @@ import { VirtualClock } from "../support/virtual-clock.ts";
 const env = { ECR_HELPER_SERVICE_ACCOUNTS: "builder-sa,ci-*", ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: "pulls=yes" };
 
 describe("service accounts that a pattern or a selector includes", () => {
-  it("get their entries as soon as they appear or match, after those that are named", async () => {
+  it("get their entries as soon as they appear or match, after those that are named, and lose them when they match no more", async () => {
     const { writes, newToken, deliver } = simulate(env);
     await deliver((watch) => watch.setForeignAccount("a", "ci-1", {}));
     await deliver((watch) => watch.setForeignAccount("a", "other", {}));
@@ -20,7 +20,8 @@ describe("service accounts that a pattern or a selector includes", () => {
     writes.length = 0;
     await deliver((watch) => watch.setForeignAccount("a", "ci-2", {}));
     await deliver((watch) => watch.setForeignAccount("a", "other", { pulls: "yes" }));
-    assert.deepEqual(writes, ["0 apply ci-2 in a", "0 apply other in a"]);
+    // The simulated write takes the label away.
+    assert.deepEqual(writes, ["0 apply ci-2 in a", "0 apply other in a", "0 release other in a"]);
   });
 
   it("are not made when they are deleted", async () => {
@@ -63,6 +64,24 @@ describe("service accounts that a pattern or a selector includes", () => {
     assert.equal(writes.filter((write) => write.includes("apply ci-")).length, 100, "each once");
     assert.equal(controller.states().get("a"), "synced");
     assert.equal(controller.stalled(), 0);
+  });
+
+  it("of a tenant who makes and deletes them all the time are written ten a second, so that the helper is idle now and then", async () => {
+    const { writes, lines, newToken, deliver, clock, controller } = simulate(env);
+    await newToken();
+    writes.length = lines.length = 0;
+    const milliseconds = 30_000;
+    for (let time = 0, index = 0; time < milliseconds; time += 5, index++) {
+      await deliver((watch) => watch.setForeignAccount("a", `ci-${String(index)}`, {}));
+      if (index > 0) await deliver((watch) => watch.deleteAccount("a", `ci-${String(index - 1)}`));
+      assert.equal(controller.stalled(), 0);
+      await clock.advance(5);
+    }
+    assert.ok(writes.length <= 1_000 + milliseconds / 100 + 1, String(writes.length));
+    assert.ok(writes.length > 1_000 + milliseconds / 200, String(writes.length));
+    assert.ok(lines.length <= writes.length, String(lines.length));
+    await clock.advance(1_000);
+    assert.equal(controller.states().get("a"), "synced");
   });
 
   it("that fail are tried again, and forgotten when they are deleted", async () => {

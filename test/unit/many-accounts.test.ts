@@ -170,6 +170,8 @@ describe("many service accounts", () => {
       await next.reconcile();
       await last.cleanUp(next);
       assert.deepEqual([...server.accounts.keys()], left, JSON.stringify(now));
+      const { labels, ownerReferences = [] } = server.accounts.get("builder-sa")?.metadata ?? {};
+      if (left.length > 0) assert.deepEqual([labels, ownerReferences], [{ pulls: "yes" }, []], "it is given back");
     }
   });
 

@@ -72,6 +72,7 @@ async function follow(
       path,
       metadataOnly: true,
       sink: {
+        keeps: ({ metadata }) => metadata.name !== "unkept",
         set: ({ metadata }) => void sunk.push(`set ${metadata.name} ${metadata.resourceVersion}`),
         delete: ({ metadata }) => void sunk.push(`delete ${metadata.name}`),
         listed: (uids, version) => void sunk.push(`listed ${[...uids].join(" ")} at ${String(version)}`),
@@ -109,10 +110,16 @@ describe("a reflected collection", () => {
 
   it("is listed in smaller pages where a page of its objects would take too much memory", async () => {
     const tooLarge = new ResponseTooLargeError("more than 4 MiB");
-    const { calls, waits, limits } = await follow([tooLarge, tooLarge, [[object("a", 1)]]], [{}], 10);
-    assert.deepEqual(calls, ["list", "list", "list", "watch 300"]);
-    assert.deepEqual(limits, ["1000", "100", "10"]);
+    const pages = ["a", "b", "c"].map((name) => [object(name, 1)]);
+    const { calls, waits, limits } = await follow([tooLarge, tooLarge, pages], [{}], 10);
+    assert.deepEqual(calls, ["list", "list", "list", "list-1", "list-2", "watch 300"]);
+    assert.deepEqual(limits, ["1000", "100", "10", "20", "40"], "which grow again where the objects are small");
     assert.deepEqual(waits, []);
+  });
+
+  it("costs no memory for objects that are not kept", async () => {
+    const { sunk } = await follow([[[object("a", 1), object("unkept", 2)], [object("b", 3)]]], [{}], 10);
+    assert.deepEqual(sunk, ["set a 1", "set unkept 2", "set b 3", "listed uid-a uid-b at 100"]);
   });
 
   it("is watched from its last version, of an event or a bookmark, when the server ends the watch", async () => {

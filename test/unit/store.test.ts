@@ -14,7 +14,10 @@ function createStore() {
   const [changed, invalid]: [string[], string[]] = [[], []];
   const store = new Store<CachedObject>({
     keyOf: ({ name }) => name,
-    project: (object) => (object.metadata.uid === "invalid" ? assert.fail("cannot be projected") : project(object)),
+    project: (object) => {
+      if (object.metadata.uid === "invalid") assert.fail("cannot be projected");
+      return object.metadata.uid === "unkept" ? undefined : project(object);
+    },
     onChange: (key) => changed.push(key),
     onInvalid: (key, error) => invalid.push(`${key}: ${String(error)}`),
   });
@@ -54,6 +57,16 @@ describe("the store", () => {
     sink.set(object("a", 7));
     assert.equal(store.get("a")?.version, 7);
     assert.deepEqual(changed, ["b", "a"]);
+  });
+
+  it("keeps nothing of an object that is projected to nothing, and drops what it had of it", () => {
+    const { store, sink, changed } = createStore();
+    for (const [index, uid] of ["a", "unkept", "unkept", "a"].entries()) {
+      sink.set(object("a", index, uid));
+      assert.equal(sink.keeps?.(object("a", index, uid)), uid === "a");
+      assert.equal(store.get("a") !== undefined, uid === "a");
+    }
+    assert.deepEqual(changed, ["a", "a", "a"], "at its first, its disappearance and its return");
   });
 
   it("reports a change only if more than the version is different", () => {

@@ -33,10 +33,15 @@ const registries = JSON.stringify([
   },
 ]);
 
-/** The program's resources for build namespaces that are named and may push, and for those that a pattern selects. */
+/**
+ * The program's resources for build namespaces that are named and may push, and for those that a pattern selects, and for both with
+ * service accounts that a pattern selects.
+ */
 const programs = [
   await runProgram({ kubeconfig, namespace, buildNamespaces: '["team"]', pushRepositories: '["team/*"]' }),
   await runProgram({ kubeconfig, namespace, buildNamespaces: '["team-*"]', registries }),
+  await runProgram({ kubeconfig, namespace, buildNamespaces: '["team"]', serviceAccounts: '["builder-sa","ci-*"]' }),
+  await runProgram({ kubeconfig, namespace, buildNamespaces: '["team-*"]', serviceAccounts: '["builder-sa","ci-*"]' }),
 ];
 
 const without = (granted: Iterable<string>, used: ReadonlySet<string>): string[] =>
