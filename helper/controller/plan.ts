@@ -1,7 +1,6 @@
 // Plans the actions for a namespace by comparing the cache with the desired state. It performs none of them.
 import type { CachedAccount, CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
-import { createIntern } from "../cache/intern.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
@@ -66,8 +65,10 @@ export class Planner {
   readonly objects: ManagedObjects;
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
+  /** Whether a build namespace gets the secret of a name. */
   readonly #isIn: ReturnType<typeof createNamespaceTest>;
-  readonly #intern = createIntern<readonly ObjectRef[]>();
+  /** The lists of `objectsIn`, by the names that are not in them. */
+  readonly #objectsWithout = new Map<string, readonly ObjectRef[]>();
 
   constructor(config: HelperConfig, cache: ClusterCache) {
     [this.#config, this.#cache, this.objects] = [config, cache, managedObjects(config)];
@@ -76,8 +77,13 @@ export class Planner {
 
   /** Those of `objects` that a build namespace gets: the same list for all namespaces that get the same. */
   objectsIn(namespace: string): readonly ObjectRef[] {
-    const isIn = ({ kind, name }: ObjectRef): boolean => kind !== "Secret" || this.#isIn(name, namespace);
-    return this.#intern(this.objects.all.filter(isIn));
+    const others = this.#config.secretNames.filter((name) => !this.#isIn(name, namespace));
+    if (others.length === 0) return this.objects.all;
+    const found = this.#objectsWithout.get(others.join());
+    if (found !== undefined) return found;
+    const objects = this.objects.all.filter(({ kind, name }) => kind !== "Secret" || !others.includes(name));
+    this.#objectsWithout.set(others.join(), objects);
+    return objects;
   }
 
   /** The secrets with these tokens, and with the stack's owners that exist now. */
