@@ -72,6 +72,26 @@ describe("the Deployment", () => {
     assert.deepEqual(await templateOf("5"), deployment.spec.template);
   });
 
+  it("gives the helper the definitions of further secrets, and their names as an output", async () => {
+    const secrets = JSON.stringify([{ name: "flux", form: "flux", namespaces: ["d*"] }]);
+    const program = await runProgram({ ...cluster, secrets });
+    const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
+    const value = spec.template.spec.containers[0]?.env.find(({ name }) => name === "ECR_HELPER_SECRETS")?.value;
+    assert.deepEqual(JSON.parse(value ?? ""), [
+      {
+        name: "flux",
+        type: "kubernetes.io/dockerconfigjson",
+        labels: {},
+        annotations: {},
+        namespaces: ["d*"],
+        registry: "",
+        login: "pull",
+        data: { ".dockerconfigjson": "${dockerconfig}" },
+      },
+    ]);
+    assert.deepEqual(program.outputs["secretNames"], ["flux"]);
+  });
+
   it("sets the environment of the helper, with the access key only by reference", () => {
     const env = Object.fromEntries(
       (container?.env ?? []).map(({ name, value, valueFrom }) => [name, value ?? valueFrom]),
@@ -95,6 +115,7 @@ describe("the Deployment", () => {
       ECR_HELPER_DEPLOYMENT: "ecr-helper",
       ECR_HELPER_BASIC_AUTH_SECRET: "ecr-creds",
       ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
+      ECR_HELPER_SECRETS: "",
       ECR_HELPER_SERVICE_ACCOUNTS: "builder-sa",
       ECR_HELPER_OWNER_NAME: "ecr-helper-test",
       ECR_HELPER_MARKER: "ecr-helper-test-stack",
