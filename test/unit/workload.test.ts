@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { parseDefinitions } from "../../helper/shared/secret-definition.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { cluster, exampleConfig, ownHost, type DeploymentInputs } from "../support/example-stack.ts";
 import { runProgram } from "../support/program.ts";
@@ -73,23 +74,25 @@ describe("the Deployment", () => {
   });
 
   it("gives the helper the definitions of further secrets, and their names as an output", async () => {
-    const secrets = JSON.stringify([{ name: "flux", form: "flux", namespaces: ["d*"] }]);
+    const other = { name: "other", data: { a: "$${host} $(AWS_REGION) $$" } };
+    const secrets = JSON.stringify([{ name: "flux", form: "flux", namespaces: ["d*"] }, other]);
     const program = await runProgram({ ...cluster, secrets });
     const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
     const value = spec.template.spec.containers[0]?.env.find(({ name }) => name === "ECR_HELPER_SECRETS")?.value;
-    assert.deepEqual(JSON.parse(value ?? ""), [
-      {
-        name: "flux",
-        type: "kubernetes.io/dockerconfigjson",
-        labels: {},
-        annotations: {},
-        namespaces: ["d*"],
-        registry: "",
-        login: "pull",
-        data: { ".dockerconfigjson": "${dockerconfig}" },
-      },
-    ]);
-    assert.deepEqual(program.outputs["secretNames"], ["flux"]);
+    assert.doesNotMatch(value ?? "$", /\$/, "Kubernetes changes it in a variable");
+    const [flux, { data } = { data: {} }] = parseDefinitions(value ?? "") ?? [];
+    assert.deepEqual(data, other.data);
+    assert.deepEqual(flux, {
+      name: "flux",
+      type: "kubernetes.io/dockerconfigjson",
+      labels: {},
+      annotations: {},
+      namespaces: ["d*"],
+      registry: "",
+      login: "pull",
+      data: { ".dockerconfigjson": "${dockerconfig}" },
+    });
+    assert.deepEqual(program.outputs["secretNames"], ["flux", "other"]);
   });
 
   it("sets the environment of the helper, with the access key only by reference", () => {
