@@ -1,8 +1,8 @@
 // Plans the actions for a namespace by comparing the cache with the desired state. It performs none of them.
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
-import { createIntern } from "../cache/intern.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
+import { createIntern } from "../cache/intern.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
 import { hasOwners } from "../resources/owners.ts";
@@ -50,11 +50,14 @@ export class Planner {
   readonly objects: ManagedObjects;
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
+  /** Whether a build namespace gets the secret of a name. */
   readonly #isIn: ReturnType<typeof createNamespaceTest>;
   readonly #refs: ReadonlySet<string>;
   readonly #accounts: AccountPlanner;
   /** Nearly all of thousands of namespaces have the same objects. */
   readonly #intern = createIntern<ReadonlySet<string>>((refs) => [...refs].join());
+  /** The lists of `objectsIn`, by the names that are not in them. */
+  readonly #objectsWithout = new Map<string, readonly ObjectRef[]>();
 
   constructor(config: HelperConfig, cache: ClusterCache) {
     [this.#config, this.#cache, this.objects] = [config, cache, managedObjects(config)];
@@ -63,9 +66,15 @@ export class Planner {
     this.#accounts = new AccountPlanner(config, cache, this.objects.accounts);
   }
 
-  /** Those of `objects` that a build namespace gets. */
+  /** Those of `objects` that a build namespace gets: the same list for all namespaces that get the same. */
   objectsIn(namespace: string): readonly ObjectRef[] {
-    return this.objects.all.filter(({ kind, name }) => kind !== "Secret" || this.#isIn(name, namespace));
+    const others = this.#config.secretNames.filter((name) => !this.#isIn(name, namespace));
+    if (others.length === 0) return this.objects.all;
+    const found = this.#objectsWithout.get(others.join());
+    if (found !== undefined) return found;
+    const objects = this.objects.all.filter(({ kind, name }) => kind !== "Secret" || !others.includes(name));
+    this.#objectsWithout.set(others.join(), objects);
+    return objects;
   }
 
   /** The secrets with these tokens, and with the stack's owners that exist now. */

@@ -118,6 +118,13 @@ function isDefinition(value: unknown): value is SecretDefinition {
   return dataMistake(type, data) === undefined;
 }
 
+/**
+ * The JSON of definitions for a variable of a pod, without any `$`: Kubernetes makes one of two, and puts other variables in for `$(NAME)`.
+ * https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables
+ */
+export const encodeDefinitions = (definitions: readonly SecretDefinition[]): string =>
+  JSON.stringify(definitions).replaceAll("$", "\\u0024");
+
 /** Parses the JSON of definitions; undefined for anything but valid ones with distinct names. */
 export function parseDefinitions(json: string): readonly SecretDefinition[] | undefined {
   try {

@@ -12,6 +12,7 @@ import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import {
   dataKey,
   dataMistake,
+  encodeDefinitions,
   isFreeKey,
   isIn,
   isLabelValue,
@@ -60,7 +61,7 @@ export function readSecrets(config: ConfigReader, context: SecretsContext): read
   const secrets = items.map(([index, item]) => readSecret(new ItemReader(config, key, index, item), context, taken));
   if (items.length > maxSecrets)
     config.addListMistake(key, items, `at most ${String(maxSecrets)} secrets: another stack can keep more`);
-  const size = JSON.stringify(secrets).length;
+  const size = encodeDefinitions(secrets).length;
   if (size > maxSize)
     config.addListMistake(key, items, `at most ${String(maxSize)} characters in all, where these have ${String(size)}`);
   return secrets;

@@ -60,6 +60,12 @@ function accountsAfter(settings: readonly string[]): string[] | undefined {
   return [...byName, ...(settings.includes("serviceAccountSelector=pulls=yes") ? ["plain"] : [])].sort();
 }
 
+/** The names of the further secrets after settings. */
+function furtherNames(settings: readonly string[], before: readonly string[]): readonly string[] {
+  const json = settings.find((one) => one.startsWith("secrets="))?.replace("secrets=", "");
+  return json === undefined ? before : (JSON.parse(json) as { name: string }[]).map(({ name }) => name);
+}
+
 /** Applied one after the other and kept. Keys that change the same resources are changed together. */
 const changes: readonly Change[] = [
   {
@@ -100,6 +106,10 @@ const changes: readonly Change[] = [
       'registries=["123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
       "basicAuthSecret=logins",
       'serviceAccounts=["builders","default"]',
+      `secrets=${JSON.stringify([
+        { name: "kpack", form: "kpack" },
+        { name: "flux", form: "flux", namespaces: ["build-*"] },
+      ])}`,
       "caBundle=",
       "networkPolicy=none",
       "monitoringNamespaces=[]",
@@ -117,7 +127,12 @@ const changes: readonly Change[] = [
     ],
   },
   {
-    settings: ["pullSecret=pulls", 'serviceAccounts=["default"]'],
+    settings: [
+      "pullSecret=pulls",
+      'serviceAccounts=["default"]',
+      // Of another type, with another login, and one secret less.
+      `secrets=${JSON.stringify([{ name: "kpack", form: "kaniko", login: "pull", labels: { team: "a" } }])}`,
+    ],
     changes: [
       "updated MutatingAdmissionPolicy ecr-helper-pods",
       ...onlyThePod,
@@ -320,6 +335,7 @@ describe("a change of the configuration", () => {
       .sort();
   };
   let accounts = ["builder-sa"];
+  let further: readonly string[] = [];
   let [isRenamed, isPushing] = [false, false];
   const logins = (): string[] => (isRenamed ? ["logins", "logins-eu-west-1"] : ["ecr-creds"]);
 
@@ -342,7 +358,8 @@ describe("a change of the configuration", () => {
       assert.deepEqual([...seen].sort(), [...expected].sort());
       assert.equal((await deployment()).metadata.uid, uid);
       // What belonged to the old state goes last, and with it what the last helper kept for it alone.
-      assert.deepEqual(await keptIn(build), [...logins(), pullSecret].sort());
+      further = furtherNames(settings, further);
+      assert.deepEqual(await keptIn(build), [...logins(), pullSecret, ...further].sort());
       accounts = accountsAfter(settings) ?? accounts;
       assert.deepEqual(await pulling(pullSecret), accounts);
       const pushing = settings.find((one) => one.startsWith("pushRepositories="));

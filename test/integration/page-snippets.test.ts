@@ -6,8 +6,11 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { after, describe, it } from "node:test";
+import { parse } from "yaml";
+import { placeholders } from "../../helper/shared/secret-template.ts";
+import { formNames } from "../../infra/config/secret-forms.ts";
 import { runProgram, type Program } from "../support/program.ts";
-import { shellSnippet } from "../support/pages.ts";
+import { read, shellSnippet, snippets } from "../support/pages.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ecr-helper-pages-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -105,6 +108,26 @@ describe("the commands of infra/README.md", () => {
       ["EcrHelperPull"],
     );
     assert.match(calls.at(-1) ?? "", /^aws ecr set-repository-policy .* --policy-text file:\/\/policy\.json$/);
+  });
+
+  it("define a further secret in each of the forms, and one of another", async () => {
+    const [snippet, ...others] = snippets("yaml").filter(({ text }) => text.includes("ecr-helper:secrets"));
+    assert.ok(snippet !== undefined && others.length === 0);
+    const { config } = parse(snippet.text) as { config: Record<string, { name: string; form?: string }[]> };
+    const values = Object.entries(config).map(([key, value]) => [key, JSON.stringify(value)] as const);
+    const { outputs } = await runProgram({ ...cluster, ...Object.fromEntries(values) });
+    const secrets = config["ecr-helper:secrets"] ?? [];
+    assert.deepEqual(
+      outputs["secretNames"],
+      secrets.map(({ name }) => name),
+    );
+    assert.deepEqual(
+      secrets.map(({ form }) => form),
+      [...formNames, undefined],
+    );
+    const page = read(snippet.page);
+    for (const form of formNames) assert.match(page, new RegExp(`^\\| \`${form}\` +\\| `, "m"));
+    for (const name of placeholders) assert.ok(page.includes(`\`\${${name}}\``), name);
   });
 
   it("build the helper's image without Pulumi, and name it by its digest", async () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { parseDefinitions } from "../../helper/shared/secret-definition.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { cluster, exampleConfig, ownHost, type DeploymentInputs } from "../support/example-stack.ts";
 import { runProgram } from "../support/program.ts";
@@ -72,6 +73,28 @@ describe("the Deployment", () => {
     assert.deepEqual(await templateOf("5"), deployment.spec.template);
   });
 
+  it("gives the helper the definitions of further secrets, and their names as an output", async () => {
+    const other = { name: "other", data: { a: "$${host} $(AWS_REGION) $$" } };
+    const secrets = JSON.stringify([{ name: "flux", form: "flux", namespaces: ["d*"] }, other]);
+    const program = await runProgram({ ...cluster, secrets });
+    const { spec } = program.find("kubernetes:apps/v1:Deployment").inputs as unknown as DeploymentInputs;
+    const value = spec.template.spec.containers[0]?.env.find(({ name }) => name === "ECR_HELPER_SECRETS")?.value;
+    assert.doesNotMatch(value ?? "$", /\$/, "Kubernetes changes it in a variable");
+    const [flux, { data } = { data: {} }] = parseDefinitions(value ?? "") ?? [];
+    assert.deepEqual(data, other.data);
+    assert.deepEqual(flux, {
+      name: "flux",
+      type: "kubernetes.io/dockerconfigjson",
+      labels: {},
+      annotations: {},
+      namespaces: ["d*"],
+      registry: "",
+      login: "pull",
+      data: { ".dockerconfigjson": "${dockerconfig}" },
+    });
+    assert.deepEqual(program.outputs["secretNames"], ["flux", "other"]);
+  });
+
   it("sets the environment of the helper, with the access key only by reference", () => {
     const env = Object.fromEntries(
       (container?.env ?? []).map(({ name, value, valueFrom }) => [name, value ?? valueFrom]),
@@ -96,6 +119,7 @@ describe("the Deployment", () => {
       ECR_HELPER_DEPLOYMENT: "ecr-helper",
       ECR_HELPER_BASIC_AUTH_SECRET: "ecr-creds",
       ECR_HELPER_PULL_SECRET: "ecr-creds-pull",
+      ECR_HELPER_SECRETS: "",
       ECR_HELPER_SERVICE_ACCOUNTS: "builder-sa",
       ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: "",
       ECR_HELPER_OWNER_NAME: "ecr-helper-test",

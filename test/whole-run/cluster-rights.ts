@@ -78,13 +78,15 @@ function helperOf({ user, requestURI }: AuditEvent): string | undefined {
 
 /**
  * The right that a request needs. Names that contain a region or a stack's name, and those that test/e2e gives the secrets instead of
- * the defaults, are replaced by those of the granted rights. The service accounts `ci-*` are those that tests include by a pattern.
+ * the defaults or beside them, are replaced by those of the granted rights. The service accounts `ci-*` are those that tests include
+ * by a pattern.
  */
 function rightIn(place: Scope, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string {
   const named = name
     .replace(/^(ecr-creds|logins)(-\w+-\w+-\d)?$/, "ecr-creds")
     .replace(/^pulls$/, "ecr-creds-pull")
     .replace(/^ci-.*/, resource === "serviceaccounts" ? "" : "$&")
+    .replace(/^(kpack|flux)$/, "ecr-creds")
     .replace(/^ecr-helper-.+?(-stack|-owner)?$/, resource === "clusterroles" ? "ecr-helper-test$1" : "$&");
   return right(place, verb, resource, named);
 }
