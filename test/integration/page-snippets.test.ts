@@ -32,10 +32,15 @@ function callsOf(snippet: string, outputs: unknown = {}): string[] {
 /** The configuration that the calls set, by key. */
 function configOf(calls: readonly string[]): Record<string, string> {
   const values: Record<string, string> = {};
-  const lists: Record<string, string[]> = {};
+  const lists: Record<string, unknown[]> = {};
   for (const call of calls) {
-    const [, key = "", index, value = ""] = /^pulumi config set (?:--path )?([\w:]+)(\[\d+\])? (.*)$/.exec(call) ?? [];
-    if (index !== undefined) (lists[key] ??= []).push(value);
+    const [, key = "", index, field, item, value = ""] =
+      /^pulumi config set (?:--path )?([\w:]+)(\[\d+\])?(?:\.(\w+)(\[0\])?)? (.*)$/.exec(call) ?? [];
+    if (field !== undefined) {
+      // All of these are about the first entry of a list.
+      const [entry = {}] = lists[key] ?? [];
+      lists[key] = [{ ...(entry as object), [field]: item === undefined ? value : [value] }];
+    } else if (index !== undefined) (lists[key] ??= []).push(value);
     else if (key !== "") values[key] = value;
   }
   for (const [key, list] of Object.entries(lists)) values[key] = JSON.stringify(list);
@@ -105,6 +110,16 @@ describe("the commands of infra/README.md", () => {
       ["EcrHelperPull"],
     );
     assert.match(calls.at(-1) ?? "", /^aws ecr set-repository-policy .* --policy-text file:\/\/policy\.json$/);
+  });
+
+  it("have a role ask for the token of a registry, and keep a login to ECR Public", async () => {
+    const { outputs } = await run(callsOf(shellSnippet("infra/README.md", "registries[0].roleArn")));
+    const trust = outputs["registryTrustPolicies"] as Record<string, { Statement: { Condition: object }[] }>;
+    const { Statement: [assume, tag] = [] } = trust["arn:aws:iam::111122223333:role/ecr-pull"] ?? {};
+    const only = { ArnEquals: { "aws:PrincipalArn": "arn:aws:iam::123456789012:user/ecr-helper" } };
+    assert.deepEqual(assume?.Condition, { ...only, StringEquals: { "sts:ExternalId": "EXAMPLE" } });
+    assert.deepEqual(tag?.Condition, { ...only, StringEquals: { "aws:RequestTag/team": "a" } });
+    await run(callsOf(shellSnippet("infra/README.md", "registries[0]' public.ecr.aws")));
   });
 
   it("build the helper's image without Pulumi, and name it by its digest", async () => {
