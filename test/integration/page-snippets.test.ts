@@ -29,21 +29,20 @@ function callsOf(snippet: string, outputs: unknown = {}): string[] {
   return readFileSync(join(folder, "calls"), "utf8").trim().split("\n");
 }
 
-/** The configuration that the calls set, by key. */
+const setting = /^pulumi config set (?:--path )?([\w:]+)(\[\d+\])?(?:\.(\w+)(\[0\])?)? (.*)$/;
+
+/** The configuration that the calls set, by key. A field is one of the first entry of a list. */
 function configOf(calls: readonly string[]): Record<string, string> {
   const values: Record<string, string> = {};
   const lists: Record<string, unknown[]> = {};
-  for (const call of calls) {
-    const [, key = "", index, field, item, value = ""] =
-      /^pulumi config set (?:--path )?([\w:]+)(\[\d+\])?(?:\.(\w+)(\[0\])?)? (.*)$/.exec(call) ?? [];
-    if (field !== undefined) {
-      // All of these are about the first entry of a list.
-      const [entry = {}] = lists[key] ?? [];
-      lists[key] = [{ ...(entry as object), [field]: item === undefined ? value : [value] }];
-    } else if (index !== undefined) (lists[key] ??= []).push(value);
-    else if (key !== "") values[key] = value;
+  const settings = calls.map((call) => setting.exec(call)).filter((found) => found !== null);
+  for (const [, key = "", index, field, item, value = ""] of settings) {
+    const list = (lists[key] ??= []);
+    if (field !== undefined) list[0] = { ...(list[0] as object), [field]: item ? [value] : value };
+    else if (index !== undefined) list.push(value);
+    else values[key] = value;
   }
-  for (const [key, list] of Object.entries(lists)) values[key] = JSON.stringify(list);
+  for (const [key, list] of Object.entries(lists)) if (list.length > 0) values[key] = JSON.stringify(list);
   return values;
 }
 
