@@ -28,7 +28,7 @@ export function readEntry(config: ConfigReader, entry: unknown, own: Registry, f
     config.addMistake(key, JSON.stringify(entry), form);
     return [];
   }
-  return [{ host, role: readRole(config, asObject(entry), host, own) }];
+  return [{ host, role: readRole(config, asObject(entry), own) }];
 }
 
 const asObject = (value: unknown): Readonly<Record<string, unknown>> =>
@@ -37,11 +37,10 @@ const asObject = (value: unknown): Readonly<Record<string, unknown>> =>
 function readRole(
   config: ConfigReader,
   entry: Readonly<Record<string, unknown>>,
-  host: string,
   own: Registry,
 ): RegistryRole | undefined {
-  for (const name of Object.keys(entry).filter((one) => !fields.some((field) => field === one))) {
-    config.addMistake(key, name, `one of ${fields.join(", ")}, as the fields of ${JSON.stringify(host)}`);
+  if (Object.keys(entry).some((one) => !fields.some((field) => field === one))) {
+    config.addMistake(key, JSON.stringify(entry), `no fields but ${fields.join(", ")}`);
   }
   const arn = readText(
     config,
@@ -56,9 +55,8 @@ function readRole(
     rejectOtherPartitions(config, { key, what: "a role", pattern: roleArnPattern }, [arn], own);
     return { roleArn: arn, ...(externalId === undefined ? {} : { externalId }), sessionTags };
   }
-  for (const name of ["externalId", "sessionTags"].filter((one) => entry[one] !== undefined)) {
-    if (entry["roleArn"] === undefined)
-      config.addMistake(key, name, `a roleArn beside it, for ${JSON.stringify(host)}`);
+  if (entry["roleArn"] === undefined && (entry["externalId"] ?? entry["sessionTags"]) !== undefined) {
+    config.addMistake(key, JSON.stringify(entry), "a roleArn beside externalId and sessionTags, which are a role's");
   }
   return undefined;
 }

@@ -32,16 +32,20 @@ function callsOf(snippet: string, outputs: unknown = {}): string[] {
   return readFileSync(join(folder, "calls"), "utf8").trim().split("\n");
 }
 
-/** The configuration that the calls set, by key. */
+const setting = /^pulumi config set (?:--path )?([\w:]+)(\[\d+\])?(?:\.(\w+)(\[0\])?)? (.*)$/;
+
+/** The configuration that the calls set, by key. A field is one of the first entry of a list. */
 function configOf(calls: readonly string[]): Record<string, string> {
   const values: Record<string, string> = {};
-  const lists: Record<string, string[]> = {};
-  for (const call of calls) {
-    const [, key = "", index, value = ""] = /^pulumi config set (?:--path )?([\w:]+)(\[\d+\])? (.*)$/.exec(call) ?? [];
-    if (index !== undefined) (lists[key] ??= []).push(value);
-    else if (key !== "") values[key] = value;
+  const lists: Record<string, unknown[]> = {};
+  const settings = calls.map((call) => setting.exec(call)).filter((found) => found !== null);
+  for (const [, key = "", index, field, item, value = ""] of settings) {
+    const list = (lists[key] ??= []);
+    if (field !== undefined) list[0] = { ...(list[0] as object), [field]: item ? [value] : value };
+    else if (index !== undefined) list.push(value);
+    else values[key] = value;
   }
-  for (const [key, list] of Object.entries(lists)) values[key] = JSON.stringify(list);
+  for (const [key, list] of Object.entries(lists)) if (list.length > 0) values[key] = JSON.stringify(list);
   return values;
 }
 
@@ -128,6 +132,16 @@ describe("the commands of infra/README.md", () => {
     const page = read(snippet.page);
     for (const form of formNames) assert.match(page, new RegExp(`^\\| \`${form}\` +\\| `, "m"));
     for (const name of placeholders) assert.ok(page.includes(`\`\${${name}}\``), name);
+  });
+
+  it("have a role ask for the token of a registry, and keep a login to ECR Public", async () => {
+    const { outputs } = await run(callsOf(shellSnippet("infra/README.md", "registries[0].roleArn")));
+    const trust = outputs["registryTrustPolicies"] as Record<string, { Statement: { Condition: object }[] }>;
+    const { Statement: [assume, tag] = [] } = trust["arn:aws:iam::111122223333:role/ecr-pull"] ?? {};
+    const only = { ArnEquals: { "aws:PrincipalArn": "arn:aws:iam::123456789012:user/ecr-helper" } };
+    assert.deepEqual(assume?.Condition, { ...only, StringEquals: { "sts:ExternalId": "EXAMPLE" } });
+    assert.deepEqual(tag?.Condition, { ...only, StringEquals: { "aws:RequestTag/team": "a" } });
+    await run(callsOf(shellSnippet("infra/README.md", "registries[0]' public.ecr.aws")));
   });
 
   it("build the helper's image without Pulumi, and name it by its digest", async () => {

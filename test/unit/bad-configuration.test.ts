@@ -343,7 +343,8 @@ describe("a wrong configuration of the stack", () => {
     const secret = "hunter2-0f9c";
     for (const key of keys) {
       const bad = `${secret} \0`;
-      for (const value of [bad, JSON.stringify([bad]), `["${secret}=1","${secret}=2"]`]) {
+      const entry = { host: bad, roleArn: bad, externalId: bad, sessionTags: [bad], [bad]: bad };
+      for (const value of [bad, JSON.stringify([bad]), `["${secret}=1","${secret}=2"]`, JSON.stringify([entry])]) {
         const own = { "ecr-helper:kubeconfig": "Pulumi.yaml", [`ecr-helper:${key}`]: value };
         pulumi.runtime.setAllConfig({ ...defaults, ...own }, [`ecr-helper:${key}`]);
         try {

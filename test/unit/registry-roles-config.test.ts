@@ -54,12 +54,16 @@ describe("a registry with a role", () => {
   });
 
   it("has no other fields, and no fields of a role without one", () => {
-    const known = `one of host, roleArn, externalId, sessionTags, as the fields of "${host}"`;
-    assert.deepEqual(mistakesIn({ host, roleArn, role: "x" }), [mistake("role", known)]);
-    assert.deepEqual(mistakesIn({ host, externalId: "12", sessionTags: [] }), [
-      mistake("externalId", `a roleArn beside it, for "${host}"`),
-      mistake("sessionTags", `a roleArn beside it, for "${host}"`),
-    ]);
+    const unknown = { host, roleArn, role: "x" };
+    const known = "no fields but host, roleArn, externalId, sessionTags";
+    assert.deepEqual(mistakesIn(unknown), [mistake(JSON.stringify(unknown), known)]);
+    for (const entry of [
+      { host, externalId: "12" },
+      { host, sessionTags: [] },
+    ]) {
+      const expected = "a roleArn beside externalId and sessionTags, which are a role's";
+      assert.deepEqual(mistakesIn(entry), [mistake(JSON.stringify(entry), expected)]);
+    }
     for (const entry of [{ roleArn }, { host: 1 }, 1, null, [host]]) {
       const [line = "", ...more] = mistakesIn(entry);
       assert.match(line, /registries = ".*": expected hosts .*; or \{host, roleArn, externalId, sessionTags\} for one/);

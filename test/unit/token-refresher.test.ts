@@ -26,8 +26,8 @@ async function simulate(hours: number, behaviour: Behaviour) {
   const requests: { at: number; region: string }[] = [];
   const published: { at: number; passwords: Record<string, string> }[] = [];
   const results: string[] = [];
-  /** How many requests there were at each call of `failing`. */
-  const failing: number[] = [];
+  /** How many requests there were at each call of `failing`, and the text for the Event. */
+  const failing: { at: number; reason: string }[] = [];
   const running = runTokenRefresher(
     behaviour.regions ?? ["r"],
     behaviour.restored?.(start) ?? new Map(),
@@ -54,8 +54,8 @@ async function simulate(hours: number, behaviour: Behaviour) {
           passwords: Object.fromEntries([...tokens].map(([region, { password }]) => [region, password])),
         }),
       requested: (_region, result) => void results.push(result),
-      failing: () => void failing.push(requests.length),
-      accessDeniedHint: () => "check the policy",
+      failing: (_region, reason) => void failing.push({ at: requests.length, reason }),
+      accessDeniedHint: (region) => `check the policy of ${region}`,
     },
     stop.signal,
   );
@@ -254,10 +254,11 @@ describe("a denial", () => {
           assert.ok(at - (early[index - 1]?.at ?? 0) <= 10_000, `retried at ${String(at)}`);
         const first = "info no authorization token for r yet: refused; new permissions take AWS up to two";
         for (const line of lines.slice(0, early.length)) assert.ok(line.startsWith(first), line);
-        const then = "error no authorization token for r: refused; check the policy; trying again in ";
+        const then = "error no authorization token for r: refused; check the policy of r; trying again in ";
         assert.ok(lines.length > early.length);
         for (const line of lines.slice(early.length)) assert.ok(line.startsWith(then), line);
-        assert.deepEqual(failing, [early.length + 5], "at the fifth error");
+        const reason = "no authorization token for r: refused; check the policy of r";
+        assert.deepEqual(failing, [{ at: early.length + 5, reason }], "at the fifth error");
         assert.deepEqual(published, []);
       }
     });
@@ -267,7 +268,7 @@ describe("a denial", () => {
         token: (_region, _now, count) => (count > 1 ? failAs(name) : undefined),
       });
       const text =
-        "error no authorization token for r: refused; check the policy; the last good token stays in place; ";
+        "error no authorization token for r: refused; check the policy of r; the last good token stays in place; ";
       assert.ok(lines[0]?.startsWith(text), lines[0]);
     });
   }
@@ -293,6 +294,6 @@ describe("another failure", () => {
     const { failing } = await simulate(3, {
       token: (_region, now, count) => (works.includes(count) ? { expiresAt: now + minute } : failAs("TimeoutError")),
     });
-    assert.deepEqual(failing, [3 + 5, 12 + 5]);
+    assert.equal(failing.map(({ at }) => at).join(), "8,17");
   });
 });
