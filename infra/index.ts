@@ -1,5 +1,7 @@
 // The stack: configuration -> AWS -> image -> cluster -> outputs.
+import { PodAdmission } from "./admission/pods.ts";
 import { clusterProviders, findEksCluster } from "./cluster.ts";
+import * as pulumi from "@pulumi/pulumi";
 import { app, readConfig } from "./config/stack.ts";
 import { crossAccountPolicies } from "./cross-account.ts";
 import { helperArn, roleArn } from "./iam-arns.ts";
@@ -45,15 +47,29 @@ const image = helperImage(name, config.image, {
   repositoryName: config.repositoryName,
 });
 
+const providers = clusterProviders(config.cluster, eks);
 const workload = new Workload(name, {
   config,
-  providers: clusterProviders(config.cluster, eks),
+  providers,
   imageRef: image.ref,
   login: image.login,
   identity,
   region: own.region,
   registries: repository.host.apply((host) => [...new Set([host, ...config.registries])]),
 });
+
+// After the rollout: its pull secret may be a new one.
+if (config.podAdmission !== "none")
+  new PodAdmission(
+    name,
+    {
+      ...config,
+      name: `${pulumi.getProject()}-${pulumi.getStack()}`,
+      version: config.podAdmission,
+      namespaceRules: config,
+    },
+    { provider: providers.objects, dependsOn: workload },
+  );
 
 // An output that does not apply to this stack is left out instead of being undefined.
 export default {

@@ -15,6 +15,7 @@ import {
 } from "./identity.ts";
 import { readNetwork, type NetworkConfig } from "./network.ts";
 import { readPod, type PodConfig } from "./pod.ts";
+import { podAdmissionVersions, type PodAdmissionVersion } from "../admission/pods.ts";
 import { firstPullPrefix } from "../first-pull.ts";
 import type { RepositoryLists } from "../image-rights.ts";
 import type { Registry } from "../registry.ts";
@@ -53,6 +54,7 @@ export interface StackConfig
   readonly createNamespace: boolean;
   readonly replicas: number;
   readonly admissionPolicy: boolean;
+  readonly podAdmission: PodAdmissionVersion;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   /** The further secrets. */
@@ -110,6 +112,7 @@ export function readConfig(own: Registry): StackConfig {
     ),
     ...readNetwork(config),
     admissionPolicy: boolean("admissionPolicy"),
+    podAdmission: config.oneOf("podAdmission", podAdmissionVersions),
     ...rules,
     ...readPod(config, rules, image),
     ...names,

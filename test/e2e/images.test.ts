@@ -81,6 +81,7 @@ describe("the credentials in a build namespace", async () => {
       `pullRepositories=["${stack}/*","shared-${id}/*","${closed}"]`,
       `pushRepositories=["${stack}/*","${refusedToPulls}"]`,
       `registries=["${there}"]`,
+      "podAdmission=v1beta1",
     );
   });
 
@@ -116,6 +117,13 @@ describe("the credentials in a build namespace", async () => {
 
   it("let a pod pull from a repository that the configuration names", async () => {
     await run("allowed", `${local}/${pulledOnly}:1`, isRunning);
+  });
+
+  it("let a pod pull whose service account the helper does not know, by the policy for pods", async () => {
+    const pod = { name: "unknown", image: `${local}/${pulledOnly}:1`, serviceAccountName: "unknown" };
+    const path = `/api/v1/namespaces/${build}/serviceaccounts`;
+    await kube({ method: "POST", path, body: { metadata: { name: pod.serviceAccountName } } });
+    assert.equal((await runPod(options, build, pod, isRunning)).status.phase, "Running");
   });
 
   it("let no pod pull from another one", async () => {

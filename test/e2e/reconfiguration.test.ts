@@ -55,6 +55,9 @@ function furtherNames(settings: readonly string[], before: readonly string[]): r
   return json === undefined ? before : (JSON.parse(json) as { name: string }[]).map(({ name }) => name);
 }
 
+const podPolicyAndBinding = (what: string): string[] =>
+  ["", "Binding"].map((type) => `${what} MutatingAdmissionPolicy${type} ecr-helper-pods`);
+
 /** Applied one after the other and kept. Keys that change the same resources are changed together. */
 const changes: readonly Change[] = [
   {
@@ -78,8 +81,10 @@ const changes: readonly Change[] = [
       'resources=["limits.cpu=1"]',
       "runAsUser=1000660000",
       "rolloutTimeout=240",
+      "podAdmission=v1beta1",
     ],
     changes: [
+      ...podPolicyAndBinding("created"),
       ...onlyThePod,
       ...policies("updated"),
       "updated NetworkPolicy ecr-helper",
@@ -121,6 +126,7 @@ const changes: readonly Change[] = [
       `secrets=${JSON.stringify([{ name: "kpack", form: "kaniko", login: "pull", labels: { team: "a" } }])}`,
     ],
     changes: [
+      "updated MutatingAdmissionPolicy ecr-helper-pods",
       ...onlyThePod,
       ...otherRights,
       ...policies("updated"),
@@ -138,8 +144,10 @@ const changes: readonly Change[] = [
       'repositoryPrincipals=["*"]',
       "forceDelete=false",
       "admissionPolicy=false",
+      "podAdmission=none",
     ],
     changes: [
+      ...podPolicyAndBinding("deleted"),
       ...policiesAndBindings("deleted"),
       `updated Policy ${stack}`,
       `updated Repository ${stack}`,

@@ -57,6 +57,11 @@ export async function assertCleanedUp({ name, config }: Stack, others: readonly 
         async (one) => hasObject(options, `/apis/admissionregistration.k8s.io/v1/${kind}/${one}`),
       ]),
     ),
+    ...["mutatingadmissionpolicies", "mutatingadmissionpolicybindings"].map((kind): Check => [
+      kind,
+      `${owner}-pods`,
+      async (one) => hasObject(options, `/apis/admissionregistration.k8s.io/v1beta1/${kind}/${one}`),
+    ]),
     ["objects in build namespaces of", owner, async (one) => hasHelperObjects(options, one)],
   ];
   const remaining: string[] = [];

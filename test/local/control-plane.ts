@@ -73,6 +73,9 @@ export const apiServerArgs = (port: number = ports.apiServer.port, etcd = url(po
   `--token-auth-file=${tokenFile}`,
   "--authorization-mode=Node,RBAC",
   "--enable-admission-plugins=NodeRestriction",
+  // Beta, and off by default until it is generally available.
+  "--feature-gates=MutatingAdmissionPolicy=true",
+  "--runtime-config=admissionregistration.k8s.io/v1beta1=true",
   `--authentication-token-webhook-config-file=${authenticatorKubeconfig}`,
   "--authentication-token-webhook-version=v1",
   // A token of `aws eks get-token` is valid this long, but the emulator's STS accepts the request in it for one minute only.

@@ -37,7 +37,8 @@ export async function createResources(
   const created: CreatedResource[] = [];
   const all = resources.filter((one) => createdTypes.test(one.type));
   // The policy for secrets is the last one: once it is in force, the other one is, too.
-  const policies = all.filter(isPolicy).sort((a, b) => b.name.localeCompare(a.name) || a.type.localeCompare(b.type));
+  const isLast = ({ name }: { readonly name: string }): number => Number(name.endsWith("-secrets"));
+  const policies = all.filter(isPolicy).sort((a, b) => isLast(a) - isLast(b) || a.type.localeCompare(b.type));
   for (const { type, name, inputs } of [...all.filter((one) => !isPolicy(one)), ...policies]) {
     const target = (inputs["metadata"] as { namespace?: string } | undefined)?.namespace ?? "";
     if (absent.includes(target)) continue;

@@ -81,6 +81,7 @@ const validValues: Record<string, string[]> = {
   insecureEndpoints: ["true"],
   replicas: ["2", "5"],
   networkPolicy: ["none", "all"],
+  podAdmission: ["v1", "v1beta1"],
   monitoringNamespaces: ['["monitoring"]'],
   stsEndpointUrl: ["https://sts.example:8443"],
   ...validPodValues,

@@ -34,6 +34,7 @@ const messagesOfOthers = new Set([
   "no basic auth credentials",
   "no identity-based policy allows the ecr:ACTION action",
   "no match for platform in manifest",
+  'no matches for kind "MutatingAdmissionPolicy"',
   'no matches for kind "ValidatingAdmissionPolicy"',
   "no resource-based policy allows the ecr:ACTION action",
   "NoSuchEntity",
