@@ -48,10 +48,13 @@ const wanted = ({ furtherSecrets }: KeptObjects, of: (definition: SecretDefiniti
   return furtherSecrets.length === 0 ? "{}" : `${mapLiteral(all)}[?object.metadata.name].orValue({})`;
 };
 
+const keysOf = (map: object): object => Object.fromEntries(Object.keys(map).map((key) => [key, ""]));
+
 /** The variables that the conditions below use. */
 export const furtherVariables = (kept: KeptObjects): Variable[] => [
   { name: "wantedLabels", expression: wanted(kept, ({ labels }) => labels) },
-  { name: "wantedAnnotations", expression: wanted(kept, ({ annotations }) => annotations) },
+  // Without their values, which are templates of any text.
+  { name: "wantedAnnotations", expression: wanted(kept, ({ annotations }) => keysOf(annotations)) },
   {
     name: "written",
     expression:

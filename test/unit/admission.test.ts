@@ -60,7 +60,9 @@ describe("the admission policies", () => {
 
   it("have the type, keys, labels and namespaces of further secrets, by their names", async () => {
     const labels = { team: "a" };
-    const secrets = JSON.stringify([{ name: "argocd", form: "argocd-repo-creds", namespaces: ["d*"], labels }]);
+    const secrets = JSON.stringify([
+      { name: "argocd", form: "argocd-repo-creds", namespaces: ["d*"], labels, annotations: { at: "\ud800 ${url}" } },
+    ]);
     const { validations, variables } = specOf(await runProgram({ ...cluster, secrets }), "secrets");
     const all = [...validations, ...variables].map(({ expression }) => expression).join("\n");
     for (const part of [
@@ -68,6 +70,7 @@ describe("the admission policies", () => {
       'k in ["url","type","enableOCI","username","password"] || k in variables.dataBefore',
       'object.metadata.name == "argocd" ? (variables.isBuild && (request.namespace.matches("^(d.*)$")))',
       '{"argocd":{"argocd.argoproj.io/secret-type":"repo-creds","team":"a"}}[?object.metadata.name].orValue({})',
+      '{"argocd":{"at":""}}[?object.metadata.name].orValue({})',
     ])
       assert.ok(all.includes(part), part);
   });
