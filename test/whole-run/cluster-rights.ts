@@ -25,7 +25,21 @@ export const rightsOf = (place: Scope, rules: readonly Rule[] = []): string[] =>
   );
 
 const right = (place: Scope, verb: string, resource: string, name: string): string =>
-  `${place}: ${verb} ${resource} ${name}`.trimEnd();
+  `${place}: ${verb} ${resource} ${(usualNames[resource] ?? String)(name)}`.trimEnd();
+
+/**
+ * The names of objects without what differs between stacks: a region, a role's hash, a stack's name, other names than the defaults
+ * that tests give the secrets, and those of further secrets. The service accounts `ci-*` are those that tests include by a pattern.
+ */
+const usualNames: Readonly<Record<string, (name: string) => string>> = {
+  secrets: (name) =>
+    name
+      .replace(/^(ecr-creds|logins)(-public|-\w+-\w+-\d)?(-[0-9a-f]{8})?$/, "ecr-creds")
+      .replace(/^(kpack|flux|argocd|own|dropped|moved|retyped)$/, "ecr-creds")
+      .replace(/^pulls$/, "ecr-creds-pull"),
+  serviceaccounts: (name) => name.replace(/^ci-.*/, ""),
+  clusterroles: (name) => name.replace(/^ecr-helper-.+?(-stack|-owner)?$/, "ecr-helper-test$1"),
+};
 
 /** How requests compare with the roles. */
 export interface Findings {
@@ -76,20 +90,9 @@ function helperOf({ user, requestURI }: AuditEvent): string | undefined {
   return /^system:serviceaccount:([^:]+):ecr-helper$/.exec(user.username)?.[1];
 }
 
-/**
- * The right that a request needs. Names that contain a region or a stack's name, and those that test/e2e gives the secrets instead of
- * the defaults or beside them, are replaced by those of the granted rights. The service accounts `ci-*` are those that tests include
- * by a pattern.
- */
-function rightIn(place: Scope, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string {
-  const named = name
-    .replace(/^(ecr-creds|logins)(-\w+-\w+-\d)?$/, "ecr-creds")
-    .replace(/^pulls$/, "ecr-creds-pull")
-    .replace(/^ci-.*/, resource === "serviceaccounts" ? "" : "$&")
-    .replace(/^(kpack|flux)$/, "ecr-creds")
-    .replace(/^ecr-helper-.+?(-stack|-owner)?$/, resource === "clusterroles" ? "ecr-helper-test$1" : "$&");
-  return right(place, verb, resource, named);
-}
+/** The right that a request needs. */
+const rightIn = (place: Scope, { verb, objectRef: { resource = "", name = "" } = {} }: AuditEvent): string =>
+  right(place, verb, resource, name);
 
 const placesOf = ({ objectRef }: AuditEvent, helper: string): Scope[] =>
   objectRef?.namespace === undefined
