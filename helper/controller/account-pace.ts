@@ -12,7 +12,7 @@ const spacing = 100;
 /** Counts by namespace. */
 export class AccountPace {
   readonly #clock: Clock;
-  /** When what was written would have been written at one each `spacing`, in milliseconds since 1970. */
+  /** When what was written would have been written at one each `spacing`, by `uptime`. */
   readonly #paidUntil = new Map<string, number>();
 
   constructor(clock: Clock) {
@@ -24,7 +24,7 @@ export class AccountPace {
    * helper began to work on the namespace.
    */
   next(namespace: string, since: number): number {
-    const now = this.#clock.now();
+    const now = this.#clock.uptime();
     if (now - since > maxTurn) return betweenTurns;
     const until = Math.max(now, this.#paidUntil.get(namespace) ?? now) + spacing;
     const wait = until - now - burst * spacing;

@@ -124,7 +124,7 @@ export class Controller {
 
   /** Performs actions in turn. Resolves to the objects that are not as desired now, as `formatRef` writes them. */
   async #attemptAll(namespace: string, actions: readonly Action[]): Promise<Set<string>> {
-    const [since, failed] = [this.#dependencies.clock.now(), new Set<string>()];
+    const [since, failed] = [this.#dependencies.clock.uptime(), new Set<string>()];
     for (const [index, action] of actions.entries()) {
       const wait = this.#waitOf(namespace, action, since);
       if (wait > 0) {

@@ -11,9 +11,9 @@ export class FailureRecord {
   isTransient = false;
   /** How often the object was put back since it was last left alone for long. */
   repairs = 0;
-  /** When it was last put back, in milliseconds since 1970. */
+  /** When it was last put back, by the clock's `uptime`. */
   repairedAt = -Infinity;
-  /** The object is not written before this time, in milliseconds since 1970. */
+  /** The object is not written before this time, by the clock's `uptime`. */
   notBefore = -Infinity;
   /** The reason that was last logged as an error, which is not logged so again; "" when there was no failure. */
   lastReported = "";

@@ -41,7 +41,7 @@ export class FailureTracker {
   /** How much longer to leave an object alone, in milliseconds; 0 when it may be written. */
   remainingBackoff(namespace: string, object: ObjectRef): number {
     const notBefore = this.#records.find(namespace, object)?.notBefore ?? -Infinity;
-    return Math.max(0, notBefore - this.#dependencies.clock.now());
+    return Math.max(0, notBefore - this.#dependencies.clock.uptime());
   }
 
   /** Call after an object was created or refreshed. */
@@ -107,7 +107,7 @@ export class FailureTracker {
   }
 
   #isUncontested({ repairedAt }: FailureRecord): boolean {
-    return this.#dependencies.clock.now() - repairedAt > contestMemory;
+    return this.#dependencies.clock.uptime() - repairedAt > contestMemory;
   }
 
   /** There is no retry: a watch event or a new token brings the next attempt. */
@@ -129,7 +129,7 @@ export class FailureTracker {
     record.isTransient = isTransient;
     const maximum = isTransient ? serverRetryLimit(this.#records.failing) : maximumObjectRetry;
     const wait = Math.max(retryAfterOf(error), retryDelay(record.failures, random(), maximum));
-    record.notBefore = clock.now() + wait;
+    record.notBefore = clock.uptime() + wait;
     return wait;
   }
 
@@ -137,8 +137,8 @@ export class FailureTracker {
   #backOff(record: FailureRecord, repairs: number): void {
     const { clock, random } = this.#dependencies;
     record.repairs++;
-    record.repairedAt = clock.now();
-    record.notBefore = clock.now() + repairDelay(repairs, random());
+    record.repairedAt = clock.uptime();
+    record.notBefore = clock.uptime() + repairDelay(repairs, random());
   }
 
   /** Ends a row of failures. The repairs count anew if others have left the object alone for long. */

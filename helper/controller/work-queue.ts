@@ -20,9 +20,9 @@ export class WorkQueue {
   readonly #running = new Set<string>();
   /** The keys that were added while they were worked on, and whether urgently. */
   readonly #again = new Map<string, boolean>();
-  /** The keys that wait for `addAfter`: when they are due, in milliseconds since 1970, and how to cancel that. */
+  /** The keys that wait for `addAfter`: when they are due, by `uptime`, and how to cancel that. */
   readonly #later = new Map<string, { at: number; cancel: () => void }>();
-  /** When work last began or ended, in milliseconds since 1970. */
+  /** When work last began or ended, by `uptime`. */
   #progress: number;
   /** Resolves when no work runs any more; undefined until `close`. */
   #closed: Promise<void> | undefined;
@@ -32,7 +32,7 @@ export class WorkQueue {
   constructor(work: (key: string) => Promise<void>, options: QueueOptions) {
     this.#work = work;
     this.#options = options;
-    this.#progress = options.clock.now();
+    this.#progress = options.clock.uptime();
   }
 
   /** Adds a key: before all that are not urgent, or after all that were added before. */
@@ -55,7 +55,7 @@ export class WorkQueue {
     // Its timer would keep the process alive.
     if (this.#closed !== undefined) return;
     const { clock } = this.#options;
-    const at = clock.now() + milliseconds;
+    const at = clock.uptime() + milliseconds;
     const waiting = this.#later.get(key);
     if (waiting !== undefined && waiting.at <= at) return;
     waiting?.cancel();
@@ -65,7 +65,7 @@ export class WorkQueue {
   /** How long work has been due without any progress, in milliseconds; 0 when nothing is due. */
   stalled(): number {
     const isDue = this.#urgent.size + this.#bulk.size + this.#running.size > 0;
-    return isDue ? this.#options.clock.now() - this.#progress : 0;
+    return isDue ? this.#options.clock.uptime() - this.#progress : 0;
   }
 
   /** Starts no more work, and cancels all delays. Resolves when the work that was begun has ended. */
@@ -84,7 +84,7 @@ export class WorkQueue {
       const [key] = set ?? [];
       if (set === undefined || key === undefined) return;
       set.delete(key);
-      if (this.#running.size === 0) this.#progress = this.#options.clock.now();
+      if (this.#running.size === 0) this.#progress = this.#options.clock.uptime();
       this.#running.add(key);
       void this.#run(key);
     }
@@ -93,7 +93,7 @@ export class WorkQueue {
   async #run(key: string): Promise<void> {
     await this.#work(key);
     this.#running.delete(key);
-    this.#progress = this.#options.clock.now();
+    this.#progress = this.#options.clock.uptime();
     if (this.#running.size === 0) this.#drained();
     const again = this.#again.get(key);
     this.#again.delete(key);

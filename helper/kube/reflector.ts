@@ -100,9 +100,9 @@ class Reflector<T extends KubeObject> {
 
   async #listIfDue(): Promise<void> {
     const { clock } = this.#dependencies;
-    if (this.#version !== undefined && clock.now() - this.#listedAt < fullPassInterval) return;
+    if (this.#version !== undefined && clock.uptime() - this.#listedAt < fullPassInterval) return;
     this.#version = await this.#list();
-    this.#listedAt = clock.now();
+    this.#listedAt = clock.uptime();
   }
 
   /** Passes the whole collection to the sink, and resolves to its resourceVersion. */
@@ -129,7 +129,7 @@ class Reflector<T extends KubeObject> {
     const silence = new AbortController();
     const awaitLine = (): (() => void) =>
       clock.after(silenceLimit, () => silence.abort(new Error(`the watch of ${path} was silent for too long`)));
-    const startedAt = clock.now();
+    const startedAt = clock.uptime();
     let [cancel, isEmpty] = [awaitLine(), true];
     try {
       for await (const line of this.#openWatch(silence.signal)) {
@@ -141,7 +141,7 @@ class Reflector<T extends KubeObject> {
     } finally {
       cancel();
     }
-    if (isEmpty && clock.now() - startedAt < shortWatch)
+    if (isEmpty && clock.uptime() - startedAt < shortWatch)
       throw new Error(`the API server closed the watch of ${path} at once`);
   }
 

@@ -11,6 +11,8 @@ interface Timer {
 export class VirtualClock implements Clock {
   readonly #timers = new Set<Timer>();
   #now: number;
+  /** By how much somebody has set the time. */
+  #set = 0;
 
   constructor(start: string) {
     this.#now = Date.parse(start);
@@ -21,7 +23,7 @@ export class VirtualClock implements Clock {
     return this.#timers.size;
   }
 
-  readonly now = (): number => this.#now;
+  readonly now = (): number => this.#now + this.#set;
 
   readonly uptime = (): number => this.#now;
 
@@ -42,6 +44,11 @@ export class VirtualClock implements Clock {
       if (signal.aborted) stop();
       signal.addEventListener("abort", stop);
     });
+
+  /** Sets the time, but not `uptime`, later or earlier by some milliseconds, as somebody may on a machine. */
+  set(milliseconds: number): void {
+    this.#set += milliseconds;
+  }
 
   /** Advances the clock by some milliseconds, and runs the timers that are due on the way, in order. */
   async advance(milliseconds: number): Promise<void> {

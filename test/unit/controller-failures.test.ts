@@ -25,6 +25,18 @@ describe("a failure", () => {
     assert.equal(controller.states().get("a"), "synced");
   });
 
+  it("is retried in time, although somebody sets the clock back", async () => {
+    let refused = true;
+    const { newToken, clock, controller } = simulate({}, (write) =>
+      refused && write === "apply ecr-creds in a" ? refusal(422, "Invalid") : undefined,
+    );
+    await newToken();
+    refused = false;
+    clock.set(-60 * minute);
+    await clock.advance(minute);
+    assert.equal(controller.states().get("a"), "synced");
+  });
+
   it("of the object itself is retried soon, however long the API server was unavailable before", async () => {
     const since = Date.parse("2026-11-23T00:00:00Z");
     const { writes, newToken, clock } = simulate({}, (write) => {

@@ -70,6 +70,19 @@ describe("the work queue", () => {
     assert.equal(queue.stalled(), 0);
   });
 
+  it("is not misled when somebody sets the clock", async () => {
+    const { clock, begun, queue } = queueOf(1);
+    queue.add("a", false);
+    await clock.advance(500);
+    clock.set(3_600_000);
+    assert.equal(queue.stalled(), 500);
+    queue.addAfter("b", 5_000);
+    clock.set(-7_200_000);
+    queue.addAfter("b", 60_000);
+    await clock.advance(5_000);
+    assert.equal(begun.length, 2, "the shortest delay counts");
+  });
+
   it("starts nothing after it was closed", async () => {
     const { clock, begun, queue } = queueOf(1);
     queue.add("a", false);
