@@ -20,6 +20,8 @@ const { values } = parseArgs({
     samples: { type: "string", default: "200" },
     // Three service accounts in each namespace: builder-sa, default, and one that a pattern includes.
     accounts: { type: "boolean", default: false },
+    // Two further secrets in each namespace.
+    secrets: { type: "boolean", default: false },
   },
 });
 const sizes = values.namespaces.split(",").map(Number);
@@ -28,7 +30,18 @@ const samples = Number(values.samples);
 const namesOf = (id: string, namespaces: number): string[] =>
   Array.from({ length: namespaces }, (_, index) => `${id}-${String(index)}`);
 
-const config: Record<string, string> = values.accounts ? { serviceAccounts: '["builder-sa","default","ci-*"]' } : {};
+const furtherSecrets = values.secrets
+  ? [
+      { name: "argocd", form: "argocd-repo-creds" },
+      { name: "kaniko", form: "kaniko" },
+    ]
+  : [];
+const config: Record<string, string> = {
+  ...(values.accounts ? { serviceAccounts: '["builder-sa","default","ci-*"]' } : {}),
+  secrets: JSON.stringify(furtherSecrets),
+};
+/** How many secrets a namespace has. */
+const secretCount = 2 + furtherSecrets.length;
 
 /** Creates a namespace. The disposable cluster has no controller that would create its service account `default`. */
 async function createNamespace(parts: Parts, name: string): Promise<void> {
@@ -54,7 +67,7 @@ async function main(): Promise<void> {
       await inParallel(namesOf(id, namespaces), 32, async (name) => createNamespace(parts, name));
       const writer = await RawWriter.create(`raw-${id}`, cluster, namespaces);
       try {
-        all.push(await passes({ id, parts, gateway }, cluster, writer, namespaces));
+        all.push(await passes({ id, parts, gateway }, cluster, writer, { namespaces, secretCount }));
         console.error(all.at(-1));
       } finally {
         await parts.removeFromAws();

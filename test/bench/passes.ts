@@ -14,14 +14,20 @@ import { ways } from "./writers.ts";
 /** Figures by what they are of. */
 export type Figures = Record<string, number | string>;
 
+/** How many namespaces there are, and how many secrets in each. */
+interface Size {
+  readonly namespaces: number;
+  readonly secretCount: number;
+}
+
 /** How many refreshes are measured, each between two rounds of the raw writer. The figures are medians. */
 const rounds = 3;
 /**
  * In milliseconds: long enough to write all secrets in each way, and in a refresh, at 300/s before the next refresh, at half of it
  * less a random tenth.
  */
-const tokenLifeFor = (namespaces: number): number =>
-  22_000 + (namespaces + Object.keys(ways).length * Math.min(namespaces, maxNamespaces)) * 15;
+const tokenLifeFor = ({ namespaces, secretCount }: Size): number =>
+  22_000 + ((namespaces * secretCount) / 2 + Object.keys(ways).length * Math.min(namespaces, maxNamespaces)) * 15;
 
 const since = (start: number): number => (performance.now() - start) / 1000;
 const timeOf = ({ time = "" }: LogLine): number => Date.parse(time);
@@ -31,10 +37,10 @@ export async function passes(
   { parts, gateway }: Bench,
   cluster: DisposableCluster,
   writer: RawWriter,
-  namespaces: number,
+  size: Size,
 ): Promise<{ figures: Figures; ways: Record<string, Figures> }> {
   const port = await freePort();
-  const issuing = await gateway(tokenLifeFor(namespaces));
+  const issuing = await gateway(tokenLifeFor(size));
   const start = performance.now();
   const helper = parts.run({ AWS_ENDPOINT_URL: url(issuing.api), ECR_HELPER_PORT: String(port) });
   const first = timeOf(await helper.line(/configured in namespace/, 0, 600_000));
@@ -42,7 +48,7 @@ export async function passes(
   const [pass, { cpu }] = [since(start), usage(helper.pid)];
   const [refreshes, raws]: [Refresh[], Map<string, Cost>[]] = [[], [await writer.round()]];
   for (let round = 1; round <= rounds; round++) {
-    refreshes.push(await refresh(helper, port, cluster, 2 * namespaces));
+    refreshes.push(await refresh(helper, port, cluster, size.secretCount * size.namespaces));
     raws.push(await writer.round());
   }
   const { resident, peak } = usage(helper.pid);
@@ -50,7 +56,7 @@ export async function passes(
   const again = await restart(parts, issuing, port);
   await issuing.close();
   const figures = {
-    namespaces,
+    namespaces: size.namespaces,
     "first secret, ms": rounded(first - (performance.timeOrigin + start), 0),
     "start and first pass, s": rounded(pass, 2),
     "start and first pass, CPU, s": rounded(cpu, 2),
