@@ -1,9 +1,8 @@
 // The helper's pod: its containers, environment, probes and security context.
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
-import { helperPort, podVariables, type StackVariable } from "../helper/shared/environment.ts";
+import { encodeList, helperPort, podVariables, type StackVariable } from "../helper/shared/environment.ts";
 import type { RegistryLogin } from "../helper/shared/registry-logins.ts";
-import { encodeDefinitions } from "../helper/shared/secret-definition.ts";
 import { caFile, type CaBundle } from "./ca-bundle.ts";
 import { app, type StackConfig } from "./config/stack.ts";
 import type { FirstPull } from "./first-pull.ts";
@@ -149,7 +148,7 @@ function environment({ config, identity, region, registries, rbac }: PodArgs): i
     ECR_HELPER_REGISTRIES: pulumi
       .output(registries)
       .apply((all) => [...new Set(all.map(({ host }) => host))].join(",")),
-    ECR_HELPER_REGISTRY_ROLES: config.registryRoles.length === 0 ? "" : JSON.stringify(config.registryRoles),
+    ECR_HELPER_REGISTRY_ROLES: encodeList(config.registryRoles),
     ECR_HELPER_REGISTRY_HOST: config.registryHost ?? "",
     ECR_HELPER_PROXY: config.proxy ?? "",
     ECR_HELPER_NO_PROXY: config.noProxy.join(","),
@@ -159,7 +158,7 @@ function environment({ config, identity, region, registries, rbac }: PodArgs): i
     ECR_HELPER_NAMESPACE_SELECTOR: config.namespaceSelector,
     ECR_HELPER_BASIC_AUTH_SECRET: config.basicAuthSecret,
     ECR_HELPER_PULL_SECRET: config.pullSecret,
-    ECR_HELPER_SECRETS: config.secrets.length === 0 ? "" : encodeDefinitions(config.secrets),
+    ECR_HELPER_SECRETS: encodeList(config.secrets),
     ECR_HELPER_SERVICE_ACCOUNTS: config.serviceAccounts.join(","),
     ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: config.serviceAccountSelector,
     ECR_HELPER_DEPLOYMENT: app,

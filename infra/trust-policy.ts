@@ -83,8 +83,8 @@ export const helperTrust = (own: Registry, helper: string | undefined, actions: 
   policy(helperStatement(own, helper, actions, {}));
 
 /**
- * The same for a registry's role: it is assumed with its external id only, and tagged with its session tags only. There are
- * two statements because AWS has the external id for the action of assuming alone:
+ * The same for a registry's role: it is assumed with its external id only, and tagged with its session tags; a session may
+ * have others, too. There are two statements because AWS has the external id for the action of assuming alone:
  * https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
  */
 export function registryTrust(

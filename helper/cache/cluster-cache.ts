@@ -7,7 +7,7 @@ import { Accounts } from "./accounts.ts";
 import { Projections, type CachedNamespace, type CachedSecret } from "./cached-objects.ts";
 import { Owners } from "./owners.ts";
 import { Store } from "./store.ts";
-import { keptNext, type Deployment } from "./successor.ts";
+import { keptNext, sameTypes, type Deployment } from "./successor.ts";
 import { watchTargetsOf, type Stores, type WatchTarget } from "./watch-targets.ts";
 
 /** What a namespace is to the helper: a build namespace, its own, one where it keeps nothing, or one that does not exist. */
@@ -30,6 +30,8 @@ export class ClusterCache implements Stores {
   #template: string | undefined;
   /** The only build namespaces that the successor keeps; undefined while it may keep all. */
   #keptBySuccessor: ReadonlySet<string> | undefined;
+  /** Undefined while the Deployment is not known. */
+  #sameTypes: ReadonlySet<string> | undefined;
 
   /**
    * Calls `onChange` with each namespace that may need work, `onInvalid` with each that holds an object which the helper cannot
@@ -97,6 +99,11 @@ export class ClusterCache implements Stores {
     return found !== undefined;
   }
 
+  /** Whether a secret has the same type in the Deployment's present configuration as in that of this helper, as far as is known. */
+  isTypeWanted(name: string): boolean {
+    return this.#sameTypes?.has(name) !== false;
+  }
+
   /** What the cache would keep of a secret, without keeping it. */
   projectSecret(name: string, secret: PartialObjectMetadata): CachedSecret {
     return this.#projections.secret(name, secret);
@@ -104,6 +111,7 @@ export class ClusterCache implements Stores {
 
   #observeDeployment(deployment: Deployment): void {
     const template = JSON.stringify(deployment.spec.template);
+    this.#sameTypes = sameTypes(this.#config, deployment);
     this.#template ??= template;
     const before = this.targets();
     this.#keptBySuccessor = template === this.#template ? undefined : keptNext(this.#config, deployment);

@@ -2,6 +2,8 @@
 import { createHash } from "node:crypto";
 import { readConfig, type HelperConfig } from "../config/helper-config.ts";
 import { nameSelector } from "../kube/object-ref.ts";
+import { dockerConfigType } from "../shared/docker-config.ts";
+import { basicAuthType } from "../shared/secret-definition.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 
 /** The fields of a Deployment that the helper reads. */
@@ -58,6 +60,24 @@ export function isSuccessorReady(deployment: Deployment, isReady: boolean): bool
   const { replicas = 0, updatedReplicas = 0, readyReplicas = 0 } = deployment.status ?? {};
   const others = Math.max(0, replicas - updatedReplicas - (isReady ? 0 : 1));
   return isObserved(deployment) && readyReplicas > others;
+}
+
+/** The types of secrets that a helper of this configuration makes, by name. */
+const typesOf = ({ basicAuthSecrets, pullSecret, furtherSecrets }: HelperConfig): ReadonlyMap<string, string> =>
+  new Map([
+    ...[...basicAuthSecrets.values()].map((name) => [name, basicAuthType] as const),
+    [pullSecret, dockerConfigType],
+    ...furtherSecrets.map(({ name, type }) => [name, type] as const),
+  ]);
+
+/** The secrets, by name, that have the same type in the Deployment's present configuration; undefined when that cannot be parsed. */
+export function sameTypes(config: HelperConfig, deployment: Deployment): ReadonlySet<string> | undefined {
+  try {
+    const [own, next] = [typesOf(config), typesOf(successorOf(config, deployment))];
+    return new Set([...own.keys()].filter((name) => own.get(name) === next.get(name)));
+  } catch {
+    return undefined; // As in `keptNext`.
+  }
 }
 
 /** A hash of which objects a helper keeps, and where: one helper tells another by it what it has written. */

@@ -21,12 +21,17 @@ export class FailureRecord {
   constructor(object: ObjectRef) {
     this.object = object;
   }
+
+  /** Whether the last attempt failed, and the object itself is not to blame. */
+  get isWaiting(): boolean {
+    return this.failures > 0 && this.isTransient;
+  }
 }
 
 /** Kept until they are forgotten. */
 export class FailureRecords {
-  /** How many objects failed at their last attempt. */
-  failing = 0;
+  /** How many objects wait for an API server that is unavailable, or for another writer. */
+  waiting = 0;
   /** By namespace, then by object as `formatRef` writes it. */
   readonly #records = new Map<string, Map<string, FailureRecord>>();
 
@@ -52,7 +57,7 @@ export class FailureRecords {
     const records = this.#records.get(namespace);
     if (records === undefined) return;
     for (const [key, record] of [...records].filter(([, one]) => isForgotten(one))) {
-      if (record.failures > 0) this.failing--;
+      if (record.isWaiting) this.waiting--;
       records.delete(key);
     }
     if (records.size === 0) this.#records.delete(namespace);

@@ -123,11 +123,12 @@ export class FailureTracker {
     const { clock, random } = this.#dependencies;
     // A conflict is transient too: the other writer may be done at any moment.
     const isTransient = isTransientError(error) || isConflict(error);
-    if (record.failures === 0) this.#records.failing++;
+    const wasWaiting = record.isWaiting;
     // The first client error after an outage starts a new row: retries of it must not begin with the outage's long delay.
     record.failures = record.isTransient === isTransient ? record.failures + 1 : 1;
     record.isTransient = isTransient;
-    const maximum = isTransient ? serverRetryLimit(this.#records.failing) : maximumObjectRetry;
+    this.#records.waiting += Number(record.isWaiting) - Number(wasWaiting);
+    const maximum = isTransient ? serverRetryLimit(this.#records.waiting) : maximumObjectRetry;
     const wait = Math.max(retryAfterOf(error), retryDelay(record.failures, random(), maximum));
     record.notBefore = clock.uptime() + wait;
     return wait;
@@ -144,7 +145,7 @@ export class FailureTracker {
   /** Ends a row of failures. The repairs count anew if others have left the object alone for long. */
   #clearFailures(record: FailureRecord): FailureRecord {
     if (this.#isUncontested(record)) record.repairs = 0;
-    if (record.failures > 0) this.#records.failing--;
+    if (record.isWaiting) this.#records.waiting--;
     return Object.assign(record, { failures: 0, lastReported: "" });
   }
 

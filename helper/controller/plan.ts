@@ -111,8 +111,10 @@ export class Planner {
   /** The kept objects of a namespace that exist and are not among `failed`, as `formatRef` writes them. */
   converged(namespace: string, failed: ReadonlySet<string>): ReadonlySet<string> {
     const existing = this.objectsIn(namespace).filter((object) => this.#cache.exists(namespace, object));
-    const refs = [...existing, ...this.#accounts.unnamed(namespace)].map(formatRef).filter((ref) => !failed.has(ref));
-    return this.#intern(new Set(refs));
+    const unnamed = this.#accounts.unnamed(namespace);
+    const refs = new Set([...existing, ...unnamed].map(formatRef).filter((ref) => !failed.has(ref)));
+    // Others choose these names, and could make a thousand large sets that are all different.
+    return unnamed.length > maxShared ? refs : this.#intern(refs);
   }
 
   #planSecret(
@@ -131,6 +133,9 @@ export class Planner {
     return { ...action, drift: driftOf(seen, secret, hasConverged && last?.desired === desired) };
   }
 }
+
+/** A set with more service accounts that are not named is not shared. */
+const maxShared = 10;
 
 const isConverged = (seen: CachedSecret, secret: DesiredSecret): boolean =>
   seen.modifiedBy === undefined && hasOwners(seen.owners, secret.owners) && seen.revision === secret.revision;

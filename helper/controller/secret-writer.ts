@@ -73,7 +73,8 @@ export class SecretWriter {
     try {
       return await this.#rewrite(target, seen, seen);
     } catch (error) {
-      if (isOfAnotherType(error)) return this.#replace(target, seen);
+      // While the Deployment wants another type, the policies let this helper delete the secret, and not make it again.
+      if (isOfAnotherType(error) && this.#cache.isTypeWanted(secret.name)) return await this.#replace(target, seen);
       if (!isConflict(error) && !isNotFound(error)) throw error;
       // A watch that is late, or tells nothing any more, must not keep a credential from being refreshed.
       const found = await this.#read(target);

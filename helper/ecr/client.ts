@@ -66,9 +66,16 @@ export function ecrTokenSource({ registries, tokenRequests, awsConnection, owner
   const create = (request: TokenRequest | undefined): TokenClient => {
     if (request === undefined) throw new Error("there is no such token");
     const { role, service } = request;
-    const credentials = role && { credentials: async () => assumeRole(role, owner, createSts()) };
+    // One for as long as this client: it knows the right time once it was denied because of a wrong clock.
+    const sts = role && createSts();
+    const credentials = role && sts && { credentials: async () => assumeRole(role, owner, sts) };
     const own = { region: request.region, ...credentials, ...options("ecr", request) };
-    return service === "ecr" ? privateClient(own) : publicClient(own);
+    const client = service === "ecr" ? privateClient(own) : publicClient(own);
+    const destroy = (): void => {
+      client.destroy();
+      sts?.destroy();
+    };
+    return { ...client, destroy };
   };
   return async (name, signal) => {
     const client = clients.get(name) ?? create(tokenRequests.get(name));

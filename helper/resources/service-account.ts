@@ -120,12 +120,16 @@ export function projectAccount(config: HelperConfig, found: ServiceAccount): Ser
   const key = entriesAnnotation(config);
   const annotation = metadata.annotations?.[key];
   const before = readOwnEntries(config, found);
+  const known = new Set(config.secretNames);
+  // An annotation with any other name is to be changed anyway, and may have very many.
+  const isKnown = lists.every(
+    (list) => before[list].length <= known.size && before[list].every((name) => known.has(name)),
+  );
   const own = (list: (typeof lists)[number]): NameReference[] => {
-    const known = new Set([...config.secretNames, ...before[list]]);
     const names = new Set((found[list] ?? []).map(({ name }) => name));
     return [...names].filter((name) => known.has(name)).map((name) => ({ name }));
   };
-  const annotations = { [key]: annotation === JSON.stringify(before) ? annotation : foreignAnnotation };
+  const annotations = { [key]: isKnown && annotation === JSON.stringify(before) ? annotation : foreignAnnotation };
   const kept = { name: "", ...(annotation === undefined ? {} : { annotations }) };
   return { apiVersion, kind, metadata: kept, secrets: own("secrets"), imagePullSecrets: own("imagePullSecrets") };
 }

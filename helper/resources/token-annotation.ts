@@ -13,15 +13,21 @@ import type { Secret } from "./types.ts";
  */
 export const encodeTokenAnnotation = ({ tokenRequests }: HelperConfig, identity: string, tokens: Tokens): string =>
   JSON.stringify({
-    identity,
+    identity: commonIdentity(tokenRequests, identity),
     // The key is that of earlier versions, which know regions only: one of them may be the next helper.
     regions: Object.fromEntries(
       [...tokens].map(([name, { issuedAt, expiresAt }]) => {
-        const own = tokenRequests.get(name)?.fingerprint ?? identity;
-        return [name, { issuedAt, expiresAt, ...(own === identity ? {} : { identity: own }) }];
+        const { fingerprint: own = identity, hosts: [host] = [] } = tokenRequests.get(name) ?? {};
+        const isCommon = own === commonIdentity(tokenRequests, identity);
+        // The next helper finds the token by this host: by others, which may get or lose a role, it would find another one.
+        return [name, { issuedAt, expiresAt, host, ...(isCommon ? {} : { identity: own }) }];
       }),
     ),
   });
+
+/** Earlier versions take all tokens of a region for one. Where there are roles, no identity has them ask anew. */
+const commonIdentity = (requests: HelperConfig["tokenRequests"], identity: string): string =>
+  [...requests.values()].some(({ role, login }) => role !== undefined && login === "pull") ? "" : identity;
 
 /**
  * The tokens in a secret that a helper of this stack wrote, by name; none if someone else did or the content is invalid. A token that
@@ -35,9 +41,11 @@ export function decodeTokens(
   if (!isOwn(config, secret.metadata.labels)) return tokens;
   const isPull = secret.metadata.name === config.pullSecret;
   const times = timesIn(config, secret);
-  for (const [name, login] of isPull ? pullLogins(config, secret) : pushLogin(config, secret)) {
+  for (const [name, login] of isPull ? pullLogins(config, secret, times) : pushLogin(config, secret)) {
     const found = times.get(name);
-    if (found !== undefined && login !== undefined) tokens.set(name, { ...login, ...found });
+    if (found === undefined || login === undefined) continue;
+    const { issuedAt, expiresAt } = found;
+    tokens.set(name, { ...login, issuedAt, expiresAt });
   }
   return tokens;
 }
@@ -47,11 +55,18 @@ type Content = Pick<Secret, "metadata" | "data">;
 
 const decoded = (value: unknown): string => (isString(value) ? Buffer.from(value, "base64").toString() : "");
 
-function pullLogins({ tokenRequests }: HelperConfig, { data }: Content): [string, Login | undefined][] {
+function pullLogins(
+  { tokenRequests }: HelperConfig,
+  { data }: Content,
+  times: ReadonlyMap<string, Times>,
+): [string, Login | undefined][] {
   const { auths } = parseRecord(decoded(asRecord(data)[dockerConfigKey]));
   return [...tokenRequests].flatMap(([name, { hosts, login }]): [string, Login | undefined][] => {
-    // A host that was added since has no entry yet.
-    const entries = hosts.map((host) => asRecord(asRecord(auths)[host])["auth"]).filter(isString);
+    const noted = times.get(name)?.host;
+    // Earlier versions note no host. One that was added since has no entry yet.
+    const entries = (noted === undefined ? hosts : [noted])
+      .map((host) => asRecord(asRecord(auths)[host])["auth"])
+      .filter(isString);
     return login === "pull" ? entries.map((auth) => [name, parseLogin(auth)]) : [];
   });
 }
@@ -66,15 +81,19 @@ function pushLogin({ basicAuthSecrets }: HelperConfig, { metadata, data }: Conte
   );
 }
 
-type Times = Pick<AuthorizationToken, "issuedAt" | "expiresAt">;
+interface Times extends Pick<AuthorizationToken, "issuedAt" | "expiresAt"> {
+  /** A host whose login the token is; undefined where an earlier version has noted none. */
+  readonly host: string | undefined;
+}
 
 function timesIn({ tokenRequests }: HelperConfig, { metadata }: Content): Map<string, Times> {
   const { identity, regions } = parseRecord(metadata.annotations?.[annotations.tokens]);
   const times = Object.entries(asRecord(regions)).flatMap(([name, value]): [string, Times][] => {
-    const { issuedAt, expiresAt, identity: own = identity } = asRecord(value);
+    const { issuedAt, expiresAt, identity: own = identity, host } = asRecord(value);
     if (!isTime(issuedAt) || !(isTime(expiresAt) || expiresAt === null)) return [];
     const isSame = own === tokenRequests.get(name)?.fingerprint;
-    return [[name, { issuedAt: isSame ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN }]];
+    const found = { issuedAt: isSame ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN };
+    return [[name, { ...found, host: isString(host) ? host : undefined }]];
   });
   return new Map(times);
 }

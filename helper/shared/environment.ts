@@ -1,5 +1,12 @@
 // The environment variables that configure the helper: infra/pod.ts sets them, helper/config/helper-config.ts reads them.
 
+/**
+ * A list as JSON for a variable of a pod; empty for an empty list. It has no `$`: Kubernetes makes one of two, and puts other variables in
+ * for `$(NAME)`. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables
+ */
+export const encodeList = (list: readonly object[]): string =>
+  list.length === 0 ? "" : JSON.stringify(list).replaceAll("$", "\\u0024");
+
 /** The variables that the stack sets to values. A list is comma-separated, further secrets are JSON; what is not configured is empty. */
 export type StackVariable =
   | "ECR_HELPER_IDENTITY"

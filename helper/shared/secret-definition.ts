@@ -54,12 +54,18 @@ export const basicAuthType = "kubernetes.io/basic-auth";
 /** The type of a secret with a docker config as Docker wrote it before `config.json`. */
 export const dockercfgType = "kubernetes.io/dockercfg";
 
+/** The keys that the types with a docker config need. */
+const configKeys = new Map([
+  [dockerConfigType, dockerConfigKey],
+  [dockercfgType, ".dockercfg"],
+]);
+
 /** What is expected of the fields of a secret of this type, which the API server would refuse; undefined where it would not. */
 export function dataMistake(type: string, data: Texts): string | undefined {
   const has = (key: string): boolean => Object.hasOwn(data, key);
   if (type === basicAuthType && !has("username") && !has("password"))
     return `a field username or password, which type ${type} needs`;
-  const key = { [dockerConfigType]: dockerConfigKey, [dockercfgType]: ".dockercfg" }[type];
+  const key = configKeys.get(type);
   if (key === undefined) return undefined;
   return has(key) && isJson(data[key] ?? "")
     ? undefined
@@ -117,13 +123,6 @@ function isDefinition(value: unknown): value is SecretDefinition {
   const { type, data } = value as unknown as SecretDefinition;
   return dataMistake(type, data) === undefined;
 }
-
-/**
- * The JSON of definitions for a variable of a pod, without any `$`: Kubernetes makes one of two, and puts other variables in for `$(NAME)`.
- * https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables
- */
-export const encodeDefinitions = (definitions: readonly SecretDefinition[]): string =>
-  JSON.stringify(definitions).replaceAll("$", "\\u0024");
 
 /** Parses the JSON of definitions; undefined for anything but valid ones with distinct names. */
 export function parseDefinitions(json: string): readonly SecretDefinition[] | undefined {

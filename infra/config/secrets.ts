@@ -6,13 +6,13 @@ import type { ConfigReader } from "./reader.ts";
 import { formNames, formsFor, urlField, type Form } from "./secret-forms.ts";
 import { ItemReader, matching, type EntryRule, type Rule, type Texts } from "./secret-item.ts";
 import { ownLogin, registryLogins, type RegistriesConfig } from "./registries.ts";
+import { encodeList } from "../../helper/shared/environment.ts";
 import { labelKey, namespacePattern, objectName } from "../../helper/shared/names.ts";
 import { createMatcher, isDynamic, isPattern, staticNamespaces } from "../../helper/shared/namespace-rules.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import {
   dataKey,
   dataMistake,
-  encodeDefinitions,
   isFreeKey,
   isIn,
   isLabelValue,
@@ -61,7 +61,7 @@ export function readSecrets(config: ConfigReader, context: SecretsContext): read
   const secrets = items.map(([index, item]) => readSecret(new ItemReader(config, key, index, item), context, taken));
   if (items.length > maxSecrets)
     config.addListMistake(key, items, `at most ${String(maxSecrets)} secrets: another stack can keep more`);
-  const size = encodeDefinitions(secrets).length;
+  const size = encodeList(secrets).length;
   if (size > maxSize)
     config.addListMistake(key, items, `at most ${String(maxSize)} characters in all, where these have ${String(size)}`);
   return secrets;

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { FailureTracker } from "../../helper/controller/failure-tracker.ts";
 import { minute, refusal, simulate } from "../support/controller-simulation.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 
 describe("a failure", () => {
   it("is retried with exponential backoff, at least once a minute, and does not delay other objects", async () => {
@@ -23,6 +25,18 @@ describe("a failure", () => {
     refused = false;
     await clock.advance(minute);
     assert.equal(controller.states().get("a"), "synced");
+  });
+
+  it("of an object itself does not delay others that wait for the API server", () => {
+    const nothing = (): void => undefined;
+    const clock = new VirtualClock("2026-11-23T00:00:00Z");
+    const metrics = { failed: nothing, drifted: nothing };
+    const tracker = new FailureTracker({ clock, metrics, log: nothing, warn: nothing, random: () => 1 });
+    for (let index = 0; index < 1_000; index++)
+      tracker.failed("theirs", { kind: "ServiceAccount", name: String(index) }, refusal(422, "Invalid"));
+    const object = { kind: "Secret", name: "ecr-creds" } as const;
+    const waits = Array.from({ length: 10 }, () => tracker.failed("ours", object, refusal(503)) ?? 0);
+    assert.equal(Math.max(...waits), 3_000);
   });
 
   it("is retried in time, although somebody sets the clock back", async () => {

@@ -8,6 +8,7 @@ import { sanitize } from "../../helper/shared/messages.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import { compareOwnership } from "../../helper/resources/managed-fields.ts";
 import { ClusterCache } from "../../helper/cache/cluster-cache.ts";
+import { Planner } from "../../helper/controller/plan.ts";
 import {
   readOwnEntries,
   hasOwnEntries,
@@ -185,6 +186,43 @@ describe("text that others wrote", () => {
     }
     assert.equal(sanitize("a\nb\u001b[2J\u202e"), "a\\nb\\u{1b}[2J\\u{202e}");
     assert.ok(sanitize("x".repeat(10_000_000)).length < 5_000);
+  });
+
+  it("makes a service account no larger in memory, however many entries its annotation lists", () => {
+    const names = Array.from({ length: 5_000 }, (_, index) => `entry-${String(index)}`);
+    const annotation = JSON.stringify({ secrets: names, imagePullSecrets: names });
+    const metadata = { name: "a", annotations: { [key]: annotation.slice(0, 1 << 16) } };
+    for (const annotations of [
+      metadata.annotations,
+      { [key]: JSON.stringify({ secrets: names, imagePullSecrets: [] }) },
+    ]) {
+      const account = {
+        apiVersion: "v1",
+        kind: "ServiceAccount",
+        metadata: { ...metadata, annotations },
+        secrets: names.map((name) => ({ name })),
+      } as const;
+      assert.ok(JSON.stringify(projectAccount(config, account)).length < 500);
+      assert.notEqual(serviceAccountPatch(config, account, wanted), undefined);
+    }
+  });
+
+  it("has the helper keep no set of service accounts that are not named, of which each may be another one", () => {
+    const all = readConfig({ ...helperEnvironment, ECR_HELPER_SERVICE_ACCOUNTS: "*" });
+    const nothing = (): void => undefined;
+    const cache = new ClusterCache(all, nothing, nothing, nothing);
+    const planner = new Planner(all, cache);
+    const { sink } = cache.watchTargets.find(({ path }) => path.includes("serviceaccounts")) ?? assert.fail();
+    const kept = (count: number): ReadonlySet<string> => {
+      for (let index = 0; index < count; index++) {
+        const metadata = { name: `a-${String(index)}`, namespace: "a", uid: String(index), resourceVersion: "1" };
+        sink.set({ metadata });
+      }
+      return planner.converged("a", new Set());
+    };
+    assert.equal(kept(5), kept(5));
+    assert.equal(kept(1_000).size, 1_000);
+    assert.notEqual(kept(1_000), kept(1_000));
   });
 
   it("is not quoted from a refusal of a request with a body, except the reason and who refused", () => {

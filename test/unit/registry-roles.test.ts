@@ -119,6 +119,32 @@ describe("the tokens of registries with roles", () => {
     assert.deepEqual(issued(read(env)), [1000, 1000, 1000], "for a host that was added, too");
   });
 
+  it("stay those of who asked for them, whatever roles registries get and lose", () => {
+    const withRole = (registries: string[], hosts: string[]): HelperConfig =>
+      read({
+        ECR_HELPER_REGISTRIES: registries.join(),
+        ECR_HELPER_REGISTRY_ROLES: hosts.length === 0 ? "" : JSON.stringify([{ ...roles[0], hosts }]),
+      });
+    const changes: [HelperConfig, HelperConfig][] = [
+      [withRole([own, one], [one]), withRole([own, one], [])],
+      [withRole([own, one], []), withRole([own, one], [one])],
+      [withRole([own, one, two], [two]), withRole([own, two, one], [two, one])],
+      [withRole([own, one, two], [two]), withRole([own, one], [one])],
+    ];
+    for (const [before, after] of changes) {
+      const all = new Map([...before.tokenRequests.keys()].map((name) => [name, token(`of ${name}`)]));
+      const restored = decodeTokens(after, secretsOf(before, all).at(-1) ?? assert.fail());
+      assert.ok(restored.has(region));
+      for (const [name, { password }] of restored) assert.equal(password, `of ${name}`);
+    }
+  });
+
+  it("are asked for anew by a version that knows no roles, which takes all to be of one identity", () => {
+    const pulls = secretsOf(config, tokens).at(-1) ?? assert.fail();
+    const { identity } = JSON.parse(pulls.metadata.annotations?.["ecr-helper/tokens"] ?? "") as { identity: string };
+    assert.notEqual(identity, config.fingerprint);
+  });
+
   it("come with what to check where AWS denies access: the role, its registries, its trust, and then the helper's own", () => {
     const hint = accessDeniedHint(config, here);
     assert.ok(
