@@ -21,6 +21,7 @@ import {
   keepsFinalizers,
   metadata,
   existed,
+  updated,
   type KeptObjects,
   type Rules,
 } from "./rules.ts";
@@ -71,7 +72,8 @@ export const secretRules = (kept: KeptObjects): Rules => ({
       message: "the helper may only change and delete secrets that it made",
     },
     {
-      expression: `${deleted} || variables.isKept`,
+      // An old helper goes on with what it has made where the new definition has it no more.
+      expression: `${deleted} || variables.isKept || ${allOf([updated, "variables.isBuild"])}`,
       message:
         "the helper may only keep secrets in build namespaces of its stack, and in its own, as its configuration says",
     },

@@ -147,6 +147,9 @@ describe("further secrets", () => {
     assert.match(await denialOf(unlabelled), /only write its own annotations and labels/);
     const relabelled = merge(secretPath(tools, "own"), { metadata: { annotations: { "example.com/at": null } } });
     assert.equal(await denialOf(relabelled), "", "what the helper has written it may take away");
+    // The helper of a definition that had this namespace made it.
+    await parts.admin({ method: "POST", path: `/api/v1/namespaces/${team}/secrets`, body: argocd });
+    assert.equal(await denialOf(merge(secretPath(team, "argocd"), { data: argocd.data })), "");
   });
 });
 
