@@ -46,7 +46,7 @@ describe("further secrets", () => {
     await parts.admin({ method: "POST", path: `/api/v1/namespaces/${team}/secrets`, body });
     // Its tokens live so briefly that the test sees a refresh.
     const any = { address: loopback, port: 0 };
-    gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 30_000 });
+    gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 60_000 });
     helper = parts.run({ AWS_ENDPOINT_URL: url(gateway.api) });
     await helper.line(/the secret will expire/);
   });
@@ -104,7 +104,7 @@ describe("further secrets", () => {
   it("have the next token as soon as the others", async () => {
     const { data, metadata } = await parts.secret(tools, "own");
     const isNext = (next: Secret): boolean => next.data["login.txt"] !== data["login.txt"];
-    const next = await waitForObject(parts.options, one("own"), isNext, 60_000);
+    const next = await waitForObject(parts.options, one("own"), isNext, 90_000);
     assert.equal(next.metadata.uid, metadata.uid, "it was never deleted");
     assert.equal(await loginStatus(gateway.registry, decode(next.data["login.txt"]).slice("AWS:".length)), 200);
   });
@@ -148,7 +148,9 @@ describe("further secrets", () => {
     const relabelled = merge(secretPath(tools, "own"), { metadata: { annotations: { "example.com/at": null } } });
     assert.equal(await denialOf(relabelled), "", "what the helper has written it may take away");
     // The helper of a definition that had this namespace made it.
-    await parts.admin({ method: "POST", path: `/api/v1/namespaces/${team}/secrets`, body: argocd });
+    const { ownerReferences } = (await parts.secret(tools, "own")).metadata;
+    const body = { ...argocd, metadata: { ...argocd.metadata, ownerReferences } };
+    await parts.admin({ method: "POST", path: `/api/v1/namespaces/${team}/secrets`, body });
     assert.equal(await denialOf(merge(secretPath(team, "argocd"), { data: argocd.data })), "");
   });
 });

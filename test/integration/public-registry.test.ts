@@ -8,7 +8,8 @@ import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { recordSecrets } from "../local/audit-log.ts";
 import { account, aws, loopback, ports, registryHost, url } from "../local/settings.ts";
 import { rootCredentials } from "../local/root-key.ts";
-import { decode, pullPasswords } from "../support/kept-objects.ts";
+import { waitForObject } from "../local/watch.ts";
+import { decode, pullPasswords, type Secret } from "../support/kept-objects.ts";
 import { RegistryClient, type CredentialSource } from "../support/registry-client.ts";
 import { makeParts } from "../support/stack-parts.ts";
 
@@ -80,7 +81,12 @@ describe("ECR Public", () => {
     try {
       const helper = parts.run({ AWS_ENDPOINT_URL: url(gateway.api) });
       await helper.line(/the secret will expire/);
-      const pulls = pullPasswords(await parts.secret(namespace, "ecr-creds-pull"));
+      // Its token may come later than that of the region.
+      const one = (name: string): string =>
+        `/api/v1/namespaces/${namespace}/secrets?fieldSelector=metadata.name%3D${name}`;
+      await waitForObject(parts.options, one("ecr-creds-public"), () => true, 30_000);
+      const isWhole = (secret: Secret): boolean => Object.keys(pullPasswords(secret)).length === 4;
+      const pulls = pullPasswords(await waitForObject<Secret>(parts.options, one("ecr-creds-pull"), isWhole, 30_000));
       assert.deepEqual(
         Object.keys(pulls),
         [registryHost(account), host].flatMap((one) => [one, `https://${one}`]),

@@ -10,15 +10,16 @@ import { account, loopback, otherAccount, ports, registryHost, url } from "../lo
 import { waitForObject } from "../local/watch.ts";
 import { pass } from "../support/fault.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
-import { decode, pullPasswords, type Secret } from "../support/kept-objects.ts";
+import { decode, pullPasswords, type Secret, type ServiceAccount } from "../support/kept-objects.ts";
 import { Proxy } from "../support/proxy.ts";
 import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { makeParts, type Parts } from "../support/stack-parts.ts";
 
 const id = randomBytes(3).toString("hex");
 const namespace = `roles-${id}`;
-/** The helper's own token does not open it. */
-const repositoryName = `refused-${id}/app`;
+const repositoryName = `roles-${id}/app`;
+/** One that the helper's own token is tried on: test/whole-run expects every request for such a name to be refused. */
+const refused = `refused-${id}/app`;
 const there = registryHost(otherAccount);
 const fips = there.replace("dkr.ecr", "dkr.ecr-fips");
 const west = registryHost(otherAccount, "eu-west-1");
@@ -74,7 +75,7 @@ describe("registries of a second account with roles there", () => {
 
   before(async () => {
     const any = { address: loopback, port: 0 };
-    gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 12_000 });
+    gateway = await startGateway({ emulator: ports.emulator, api: any, registry: any, tokenLife: 30_000 });
     proxy = await Proxy.start({ upstream: url(gateway.api) });
     proxy.inject(
       () => true,
@@ -87,21 +88,27 @@ describe("registries of a second account with roles there", () => {
     const credentials = rootCredentials(otherAccount);
     roles = new iam.IAMClient({ endpoint: url(gateway.api), credentials });
     theirs = new ECRClient({ endpoint: url(gateway.api), credentials });
-    await theirs.send(new CreateRepositoryCommand({ repositoryName }));
     const password = await passwordFor(credentials, { api: gateway.api });
-    await new RegistryClient(gateway.registry, password, there).push(repositoryName, "1", "their layer");
+    for (const name of [repositoryName, refused]) {
+      await theirs.send(new CreateRepositoryCommand({ repositoryName: name }));
+      await new RegistryClient(gateway.registry, password, there).push(name, "1", "their layer");
+    }
     parts = await makeParts([namespace], { config: { registries: JSON.stringify(registries) } });
     await createRole(tagged, { StringEquals: { "aws:PrincipalTag/team": "a" } });
     await createRole(plain);
     helper = run();
-    await helper.line(/the secret will expire/);
+    // What comes later than half a second after the first token is written later, too. The service account comes last.
+    const path = `/api/v1/namespaces/${namespace}/serviceaccounts?fieldSelector=metadata.name%3Dbuilder-sa`;
+    const isWhole = ({ secrets = [] }: ServiceAccount): boolean => secrets.length === 3;
+    await waitForObject<ServiceAccount>(parts.options, path, isWhole, 60_000);
   });
 
   after(async () => {
     await parts.remove();
     await removeRole(tagged);
     await removeRole(plain);
-    await theirs.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
+    for (const name of [repositoryName, refused])
+      await theirs.send(new DeleteRepositoryCommand({ repositoryName: name, force: true }));
     await proxy.close();
     await gateway.close();
   });
@@ -118,7 +125,7 @@ describe("registries of a second account with roles there", () => {
     const found = await pulls();
     assert.equal(await pull(found[there]), 2);
     assert.equal(await pull(found[fips], fips), 2);
-    const own = pull(found[registryHost(account)]);
+    const own = new RegistryClient(gateway.registry, found[registryHost(account)], there).pull(refused, "1");
     await assert.rejects(own, new RegExp(`403 DENIED User: arn:aws:iam::${account}:user/.* ecr:BatchGetImage`));
     const { secrets = [] } = await parts.account(namespace);
     assert.match(

@@ -29,7 +29,8 @@ const right = (place: Scope, verb: string, resource: string, name: string): stri
 
 /**
  * The names of objects without what differs between stacks: a region, a role's hash, a stack's name, other names than the defaults
- * that tests give the secrets, and those of further secrets. The service accounts `ci-*` are those that tests include by a pattern.
+ * that tests give the secrets, and those of further secrets. Those of service accounts that tests include by a pattern or a selector are
+ * left out.
  */
 const usualNames: Readonly<Record<string, (name: string) => string>> = {
   secrets: (name) =>
@@ -37,7 +38,7 @@ const usualNames: Readonly<Record<string, (name: string) => string>> = {
       .replace(/^(ecr-creds|logins)(-public|-\w+-\w+-\d)?(-[0-9a-f]{8})?$/, "ecr-creds")
       .replace(/^(kpack|flux|argocd|own|dropped|moved|retyped)$/, "ecr-creds")
       .replace(/^pulls$/, "ecr-creds-pull"),
-  serviceaccounts: (name) => name.replace(/^ci-.*/, ""),
+  serviceaccounts: (name) => name.replace(/^(ci-.*|forged-.*|plain|labelled)$/, ""),
   clusterroles: (name) => name.replace(/^ecr-helper-.+?(-stack|-owner)?$/, "ecr-helper-test$1"),
 };
 
