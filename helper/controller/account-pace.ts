@@ -25,12 +25,17 @@ export class AccountPace {
    */
   next(namespace: string, since: number): number {
     const now = this.#clock.uptime();
-    if (now - since > maxTurn) return betweenTurns;
+    if (this.isTurnOver(since)) return betweenTurns;
     const until = Math.max(now, this.#paidUntil.get(namespace) ?? now) + spacing;
     const wait = until - now - burst * spacing;
     if (wait > 0) return wait;
     this.#paidUntil.set(namespace, until);
     return 0;
+  }
+
+  /** Whether a namespace lets all others go first, where the helper began to work on it then. */
+  isTurnOver(since: number): boolean {
+    return this.#clock.uptime() - since > maxTurn;
   }
 
   /** Forgets a namespace that no longer exists. */

@@ -2,6 +2,7 @@
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Entries } from "../resources/service-account.ts";
 import type { DesiredSecret } from "../resources/types.ts";
+import type { Labels } from "../shared/label-selector.ts";
 
 /** What every action has. */
 export interface ActionBase {
@@ -37,3 +38,19 @@ export interface LastConverged {
 /** Whether an object was up to date. */
 export const hadConverged = (last: LastConverged | undefined, object: ObjectRef): boolean =>
   last?.objects.has(formatRef(object)) === true;
+
+/** What a pass over a namespace has come to. */
+export interface Attempts {
+  /** The objects that are not as desired, as `formatRef` writes them. */
+  readonly failed: ReadonlySet<string>;
+  /** Whether the rest of them waits until others have had their turn. */
+  readonly isTurnOver: boolean;
+}
+
+/** How a service account is released. */
+export interface ReleaseOptions {
+  /** Whether it stays, by its labels. */
+  readonly isKept?: (labels?: Labels) => boolean;
+  /** Whether the stack ends, so that Kubernetes collects what it owns. */
+  readonly goesWithStack?: boolean;
+}

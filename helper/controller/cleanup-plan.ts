@@ -46,8 +46,9 @@ export function planCleanups(
     if (!seen.hasOwnEntries || kept.account(namespace, name, seen)) return [];
     const object = { kind: "ServiceAccount", name } as const;
     const isKept = (labels?: Labels): boolean => kept.labelledAccount(namespace, name, labels);
+    const options = { isKept, goesWithStack: successor === "none" };
     return [
-      { namespace, object, run: async (writer, signal) => writer.releaseAccount(namespace, name, signal, isKept) },
+      { namespace, object, run: async (writer, signal) => writer.releaseAccount(namespace, name, signal, options) },
     ];
   };
   return [...cache.namespacesWithObjects()].flatMap((namespace) => [

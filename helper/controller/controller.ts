@@ -11,7 +11,7 @@ import { AccountPace } from "./account-pace.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
 import { ExpiryLog } from "./expiry-log.ts";
 import { FailureTracker } from "./failure-tracker.ts";
-import type { Desired, LastConverged } from "./actions.ts";
+import type { Attempts, Desired, LastConverged } from "./actions.ts";
 import { Planner, type Action } from "./plan.ts";
 import { perform } from "./perform.ts";
 import { WorkQueue } from "./work-queue.ts";
@@ -115,30 +115,29 @@ export class Controller {
     this.#forgetIfRecreated(namespace);
     if (!this.#canDecide(namespace, isTarget)) return;
     const [desired, last] = [this.#desired, this.#lastConverged.get(namespace)];
-    const failed = await this.#attemptAll(namespace, this.#planner.planNamespace(namespace, desired, last));
+    const actions = this.#planner.planNamespace(namespace, desired, last);
+    const { failed, isTurnOver } = await this.#attemptAll(namespace, actions);
     if (isTarget) this.#lastConverged.set(namespace, { objects: this.#planner.converged(namespace, failed), desired });
     if (!isTarget && failed.size === 0) this.#release(namespace);
-    else this.#states.set(namespace, failed.size === 0 ? "synced" : "failing");
+    else if (!isTurnOver || (this.#states.get(namespace) ?? "pending") !== "pending")
+      this.#states.set(namespace, failed.size === 0 ? "synced" : "failing");
     this.#failures.forgetGone(namespace, (object) => this.#planner.isKnown(namespace, object));
   }
 
-  /** Performs actions in turn. Resolves to the objects that are not as desired now, as `formatRef` writes them. */
-  async #attemptAll(namespace: string, actions: readonly Action[]): Promise<Set<string>> {
+  /** Performs actions in turn. Resolves to the objects that are not as desired now, and to whether the others have to wait for a next turn. */
+  async #attemptAll(namespace: string, actions: readonly Action[]): Promise<Attempts> {
     const [since, failed] = [this.#dependencies.clock.uptime(), new Set<string>()];
     for (const [index, action] of actions.entries()) {
-      const wait = this.#waitOf(namespace, action, since);
+      const isPaced = action.isUnnamed === true && this.#failures.remainingBackoff(namespace, action.object) === 0;
+      const wait = isPaced ? this.#pace.next(namespace, since) : 0;
       if (wait > 0) {
         this.#queue.addAfter(namespace, wait);
-        return new Set([...failed, ...actions.slice(index).map(({ object }) => formatRef(object))]);
+        for (const { object } of actions.slice(index)) failed.add(formatRef(object));
+        return { failed, isTurnOver: this.#pace.isTurnOver(since) };
       }
       if (!(await this.#attempt(namespace, action))) failed.add(formatRef(action.object));
     }
-    return failed;
-  }
-
-  #waitOf(namespace: string, { isUnnamed, object }: Action, since: number): number {
-    if (isUnnamed !== true || this.#failures.remainingBackoff(namespace, object) > 0) return 0;
-    return this.#pace.next(namespace, since);
+    return { failed, isTurnOver: false };
   }
 
   /** Whether enough is known to decide about a namespace. If not, its state says why. */

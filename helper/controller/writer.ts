@@ -3,7 +3,6 @@
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { namedAccounts } from "../shared/account-rules.ts";
-import type { Labels } from "../shared/label-selector.ts";
 import { fieldManager, isOwn } from "../shared/ownership.ts";
 import { isConflict, isForbidden, undefinedIfNotFound } from "../kube/errors.ts";
 import type { Kube, KubeObject, PartialObjectMetadata } from "../kube/types.ts";
@@ -11,15 +10,18 @@ import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import {
   releaseOwnershipPatch,
+  hasOwner,
+  mergePatches,
+  releasePatch,
   hasOwnEntries,
-  listsOnlyOwnEntries,
+  isWhollyOwn,
   newServiceAccount,
   ownersPatch,
-  noEntries,
   serviceAccountPatch,
   type Entries,
   type ServiceAccount,
 } from "../resources/service-account.ts";
+import type { ReleaseOptions } from "./actions.ts";
 import { applyRequest, SecretWriter } from "./secret-writer.ts";
 
 /** What a write did, in kubectl's words where it has one. */
@@ -80,32 +82,29 @@ export class Writer {
   }
 
   /**
-   * Removes the helper's entries from the service account, unless its labels say that it is kept. Deletes the account if it is named,
-   * the helper created it and it lists nothing else; otherwise gives up its ownership.
+   * Removes the helper's entries from the service account, unless its labels say that it is kept. Where the helper created it and it
+   * lists nothing else, deletes the account if it is named, and leaves it to its owners if these are about to go; otherwise gives
+   * up its ownership.
    */
   async releaseAccount(
     namespace: string,
     name: string,
     signal: AbortSignal,
-    isKept: (labels?: Labels) => boolean = () => false,
+    { isKept = () => false, goesWithStack = false }: ReleaseOptions = {},
   ): Promise<Outcome> {
     return this.#retryOnConflict(async () => {
       const found = await this.#readAccount(namespace, name, signal);
       if (found === undefined || !hasOwnEntries(this.#config, found) || isKept(found.metadata.labels))
         return "unchanged";
-      const isOwned = isOwn(this.#config, found.metadata.labels);
-      if (isOwned && this.#named.has(name) && listsOnlyOwnEntries(this.#config, found)) {
-        const { uid, resourceVersion } = found.metadata;
+      const { uid, resourceVersion } = found.metadata;
+      const [isWhole, isNamed] = [isWhollyOwn(this.#config, found), this.#named.has(name)];
+      // The right to delete is for names only. What the stack owns goes with it.
+      if (isWhole && !isNamed && goesWithStack && hasOwner(this.#config, found)) return "unchanged";
+      if (isWhole && isNamed) {
         await this.#remove(accountPath(namespace, name), { uid, resourceVersion }, signal);
         return "removed";
       }
-      const patch = { ...serviceAccountPatch(this.#config, found, noEntries) };
-      await this.#patchAccount(
-        namespace,
-        found,
-        isOwned ? mergePatches(patch, releaseOwnershipPatch(this.#config, found)) : patch,
-        signal,
-      );
+      await this.#patchAccount(namespace, found, releasePatch(this.#config, found), signal);
       return "removed";
     });
   }
@@ -186,8 +185,3 @@ export class Writer {
 
 const accountPath = (namespace: string, name: string): string =>
   `/api/v1/namespaces/${namespace}/serviceaccounts/${name}`;
-
-const mergePatches = (one: { metadata?: object }, other: { metadata?: object }): object => ({
-  ...one,
-  metadata: { ...one.metadata, ...other.metadata },
-});

@@ -143,6 +143,20 @@ export function listsOnlyOwnEntries(config: HelperConfig, found: ServiceAccount)
   return lists.every((list) => (found[list] ?? []).every(({ name }) => own[list].includes(name)));
 }
 
+/** Whether the helper created a service account, and it has nothing but the helper's entries. */
+export const isWhollyOwn = (config: HelperConfig, found: ServiceAccount): boolean =>
+  isOwn(config, found.metadata.labels) && listsOnlyOwnEntries(config, found);
+
+/** Whether one of the stack's owners owns a service account. */
+export const hasOwner = (config: HelperConfig, { metadata }: ServiceAccount): boolean =>
+  ownerUids(config, metadata.ownerReferences) !== "";
+
+/** The merge patch after which a service account has none of the helper's entries, and is not the helper's own. */
+export function releasePatch(config: HelperConfig, found: ServiceAccount): object {
+  const patch = { ...serviceAccountPatch(config, found, noEntries) };
+  return isOwn(config, found.metadata.labels) ? mergePatches(patch, releaseOwnershipPatch(config, found)) : patch;
+}
+
 /**
  * The merge patch after which a service account that the helper created has these owners, at the resourceVersion that was read;
  * undefined when nothing has to change, or when the account is someone else's.
@@ -164,3 +178,9 @@ export function releaseOwnershipPatch(config: HelperConfig, { metadata }: Servic
   const ownerReferences = withOwners(config, metadata.ownerReferences, []);
   return { metadata: { resourceVersion: metadata.resourceVersion, labels, ownerReferences } };
 }
+
+/** Two merge patches as one. */
+export const mergePatches = (one: { metadata?: object }, other: { metadata?: object }): object => ({
+  ...one,
+  metadata: { ...one.metadata, ...other.metadata },
+});

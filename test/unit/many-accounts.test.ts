@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { maxUnnamedAccounts } from "../../helper/cache/accounts.ts";
 import { createAccountMatcher } from "../../helper/shared/account-rules.ts";
 import { AccountHelper, AccountServer, merge, type StoredAccount } from "../support/simulated-accounts.ts";
+import { exampleOwners } from "../support/owners.ts";
 
 const annotation = "ecr-helper/ecr-helper-test";
 const wanted = { secrets: ["ecr-creds"], imagePullSecrets: ["ecr-creds-pull"] };
@@ -112,6 +113,21 @@ function check(server: AccountServer, theirs: Theirs, { config }: AccountHelper)
 }
 
 describe("many service accounts", () => {
+  it("go with the stack where the helper made them by a name that a pattern has replaced since", async () => {
+    const server = new AccountServer();
+    const named = { ECR_HELPER_SERVICE_ACCOUNTS: "builder-sa", ECR_HELPER_SERVICE_ACCOUNT_SELECTOR: "" };
+    const last = new AccountHelper(server, named);
+    await last.reconcile();
+    const made = server.accounts.get("builder-sa") ?? assert.fail();
+    server.put(merge(made, { metadata: { ownerReferences: exampleOwners(last.config) } }));
+    // That helper cleans nothing up: its node is lost.
+    const next = new AccountHelper(server, { ...named, ECR_HELPER_SERVICE_ACCOUNTS: "ci-*" });
+    await next.reconcile();
+    await next.cleanUp("none");
+    const { metadata } = server.accounts.get("builder-sa") ?? assert.fail();
+    assert.ok((metadata.ownerReferences ?? []).length > 0, "Kubernetes collects it");
+  });
+
   it("never lose, double or move an entry of others, while rules, labels, entries and accounts change", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
