@@ -59,7 +59,11 @@ describe("service accounts that a pattern or a selector includes", () => {
     const perTurn = writes.filter((write) => write.includes("apply ci-")).length;
     assert.ok(perTurn <= 8, `${String(perTurn)} of a namespace in two turns`);
     assert.equal(controller.states().get("b"), "synced");
-    assert.equal(controller.states().get("a") ?? "pending", "pending", "its first pass is not over: nobody may remove what it had");
+    assert.equal(
+      controller.states().get("a") ?? "pending",
+      "pending",
+      "its first pass is not over: nobody may remove what it had",
+    );
     await clock.advance(minute);
     assert.equal(writes.filter((write) => write.includes("apply ci-")).length, 100, "each once");
     assert.equal(controller.states().get("a"), "synced");
