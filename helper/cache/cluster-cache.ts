@@ -7,7 +7,7 @@ import { Accounts } from "./accounts.ts";
 import { Projections, type CachedNamespace, type CachedSecret } from "./cached-objects.ts";
 import { Owners } from "./owners.ts";
 import { Store } from "./store.ts";
-import { keptNext, sameTypes, type Deployment } from "./successor.ts";
+import { keptBy, parsedSuccessor, sameTypes, type Deployment } from "./successor.ts";
 import { watchTargetsOf, type Stores, type WatchTarget } from "./watch-targets.ts";
 
 /** What a namespace is to the helper: a build namespace, its own, one where it keeps nothing, or one that does not exist. */
@@ -28,6 +28,8 @@ export class ClusterCache implements Stores {
   readonly #onChange: (namespace: string) => void;
   /** The JSON of the Deployment's template as first seen, which is the one that created this helper. */
   #template: string | undefined;
+  /** The same as last seen. */
+  #lastTemplate: string | undefined;
   /** The only build namespaces that the successor keeps; undefined while it may keep all. */
   #keptBySuccessor: ReadonlySet<string> | undefined;
   /** Undefined while the Deployment is not known. */
@@ -111,10 +113,14 @@ export class ClusterCache implements Stores {
 
   #observeDeployment(deployment: Deployment): void {
     const template = JSON.stringify(deployment.spec.template);
-    this.#sameTypes = sameTypes(this.#config, deployment);
+    // Nearly all of its changes are of its status.
+    if (template === this.#lastTemplate) return;
+    this.#lastTemplate = template;
     this.#template ??= template;
     const before = this.targets();
-    this.#keptBySuccessor = template === this.#template ? undefined : keptNext(this.#config, deployment);
+    const successor = parsedSuccessor(this.#config, deployment);
+    this.#sameTypes = successor && sameTypes(this.#config, successor);
+    this.#keptBySuccessor = template === this.#template ? undefined : successor && keptBy(successor);
     const after = this.targets();
     const both = new Set([...before, ...after]);
     if (both.size === before.length && both.size === after.length) return;

@@ -70,14 +70,10 @@ const typesOf = ({ basicAuthSecrets, pullSecret, furtherSecrets }: HelperConfig)
     ...furtherSecrets.map(({ name, type }) => [name, type] as const),
   ]);
 
-/** The secrets, by name, that have the same type in the Deployment's present configuration; undefined when that cannot be parsed. */
-export function sameTypes(config: HelperConfig, deployment: Deployment): ReadonlySet<string> | undefined {
-  try {
-    const [own, next] = [typesOf(config), typesOf(successorOf(config, deployment))];
-    return new Set([...own.keys()].filter((name) => own.get(name) === next.get(name)));
-  } catch {
-    return undefined; // As in `keptNext`.
-  }
+/** The secrets, by name, that have the same type in the next helper's configuration as in this one's. */
+export function sameTypes(config: HelperConfig, successor: HelperConfig): ReadonlySet<string> {
+  const [own, next] = [typesOf(config), typesOf(successor)];
+  return new Set([...own.keys()].filter((name) => own.get(name) === next.get(name)));
 }
 
 /** A hash of which objects a helper keeps, and where: one helper tells another by it what it has written. */
@@ -95,10 +91,10 @@ export function keptHash(config: HelperConfig): string {
 export const keptBy = (successor: HelperConfig): ReadonlySet<string> | undefined =>
   isDynamic(successor) ? undefined : new Set(staticNamespaces(successor));
 
-/** The only build namespaces that the next helper will keep; undefined when it may keep any, or cannot be parsed. */
-export function keptNext(config: HelperConfig, deployment: Deployment): ReadonlySet<string> | undefined {
+/** The configuration of the next helper; undefined when this version cannot parse it. */
+export function parsedSuccessor(config: HelperConfig, deployment: Deployment): HelperConfig | undefined {
   try {
-    return keptBy(successorOf(config, deployment));
+    return successorOf(config, deployment);
   } catch {
     return undefined; // The Deployment is of another version; `planCleanUp` logs that when this helper ends.
   }
