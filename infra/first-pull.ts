@@ -25,7 +25,13 @@ export interface FirstPullArgs {
 }
 
 /** The prefix of the names of these secrets. */
-export const firstPullPrefix = "ecr-helper-image-";
+const firstPullPrefix = "ecr-helper-image-";
+
+/** What is expected instead of a secret's name that the stack itself uses, `app` among them; undefined for any other one. */
+export const ownNameMistake = (name: string, app: string): string | undefined =>
+  name === app || name.startsWith(firstPullPrefix)
+    ? `another name: the stack's own secrets are ${app}, and ${firstPullPrefix}...`
+    : undefined;
 
 const hashOf = (parts: readonly string[]): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 8);

@@ -1,10 +1,9 @@
 // The stack: configuration -> AWS -> image -> cluster -> outputs.
-import * as pulumi from "@pulumi/pulumi";
 import { PodAdmission } from "./admission/pods.ts";
 import { assumeGrants, pushRoleArn, registryTrustPolicies } from "./assumed-roles.ts";
 import { clusterProviders, findEksCluster } from "./cluster.ts";
-import { ownLogin, registryLogins } from "./config/registries.ts";
-import { app, readConfig } from "./config/stack.ts";
+import { allLogins } from "./config/registries.ts";
+import { app, clusterName, readConfig } from "./config/stack.ts";
 import { crossAccountPolicies } from "./cross-account.ts";
 import { helperArn } from "./iam-arns.ts";
 import { Identity } from "./identity.ts";
@@ -55,7 +54,7 @@ const workload = new Workload(name, {
   login: image.login,
   identity,
   region: own.region,
-  registries: repository.host.apply((host) => [ownLogin(host), ...registryLogins(config)]),
+  registries: repository.host.apply((host) => allLogins(host, config)),
 });
 
 // After the rollout: its pull secret may be a new one.
@@ -64,7 +63,7 @@ if (config.podAdmission !== "none")
     name,
     {
       ...config,
-      name: `${pulumi.getProject()}-${pulumi.getStack()}`,
+      name: clusterName(),
       version: config.podAdmission,
       namespaceRules: config,
     },

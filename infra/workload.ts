@@ -15,7 +15,7 @@ import { basicAuthNames } from "../helper/shared/registry-logins.ts";
 import { Admission, type AdmissionArgs } from "./admission/policies.ts";
 import type { ClusterProviders } from "./cluster.ts";
 import { createCaBundle } from "./ca-bundle.ts";
-import { app, type StackConfig } from "./config/stack.ts";
+import { app, clusterName, type StackConfig } from "./config/stack.ts";
 import { FirstPull } from "./first-pull.ts";
 import { networkPolicySpec } from "./network-policy.ts";
 import { accessKeyCredentials, namespaceAnnotations, podCredentials, type PodCredentials } from "./pod-credentials.ts";
@@ -62,7 +62,7 @@ export class Workload extends pulumi.ComponentResource {
     const account = { metadata, automountServiceAccountToken: false };
     const serviceAccountName = new ServiceAccount(name, account, this.#childOptions).metadata.name;
     const keptObjects = {
-      name: `${pulumi.getProject()}-${pulumi.getStack()}`,
+      name: clusterName(),
       subject: { name: serviceAccountName, namespace: this.namespace },
       namespaceRules: config,
       basicAuthSecrets: pulumi

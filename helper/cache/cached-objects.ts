@@ -100,14 +100,14 @@ export class Projections {
   /** Undefined for a service account that is not included and has nothing of the helper's. */
   account(object: ServiceAccount & KubeObject): CachedAccount | undefined {
     const { name, uid, labels, ownerReferences } = object.metadata;
-    const [isIncluded, isOwned] = [this.#isIncluded(name, labels), isOwn(this.#config, labels)];
-    if (!isIncluded && !hasOwnEntries(this.#config, object)) return undefined;
+    const [isIncluded, hasEntries] = [this.#isIncluded(name, labels), hasOwnEntries(this.#config, object)];
+    if (!isIncluded && !hasEntries) return undefined;
     return {
       uid,
       version: versionOf(object),
       isIncluded,
-      owners: isOwned ? this.#internText(ownerUids(this.#config, ownerReferences)) : undefined,
-      hasOwnEntries: hasOwnEntries(this.#config, object),
+      owners: isOwn(this.#config, labels) ? this.#internText(ownerUids(this.#config, ownerReferences)) : undefined,
+      hasOwnEntries: hasEntries,
       account: this.#internAccount(projectAccount(this.#config, object)),
     };
   }

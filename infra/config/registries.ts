@@ -31,8 +31,14 @@ export const registryLogins = ({ registries, registryRoles }: RegistriesConfig):
   ...registryRoles.flatMap(({ hosts, roleArn }) => hosts.map((host) => ({ host, roleArn }))),
 ];
 
+/** The logins of all registries; that of the stack's own, by the given host, is the first. */
+export const allLogins = (ownHost: string, config: RegistriesConfig): readonly RegistryLogin[] => [
+  ownLogin(ownHost),
+  ...registryLogins(config),
+];
+
 /** The login of a registry that the helper's own identity asks for its token. */
-export const ownLogin = (host: string): RegistryLogin => ({ host, roleArn: undefined });
+const ownLogin = (host: string): RegistryLogin => ({ host, roleArn: undefined });
 
 /** Reads the hosts and roles, and collects the mistakes in them. */
 export function readRegistriesConfig(config: ConfigReader, own: Registry): RegistriesConfig {

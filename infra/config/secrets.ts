@@ -1,11 +1,11 @@
 // Reads the further secrets that the helper keeps in build namespaces.
-import { firstPullPrefix } from "../first-pull.ts";
+import { ownNameMistake } from "../first-pull.ts";
 import { hostOfRegistry, type Registry } from "../registry.ts";
 import { repositoryName } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
 import { formNames, formsFor, urlField, type Form } from "./secret-forms.ts";
 import { ItemReader, matching, type EntryRule, type Rule, type Texts } from "./secret-item.ts";
-import { ownLogin, registryLogins, type RegistriesConfig } from "./registries.ts";
+import { allLogins, registryLogins, type RegistriesConfig } from "./registries.ts";
 import { encodeList } from "../../helper/shared/environment.ts";
 import { labelKey, namespacePattern, objectName } from "../../helper/shared/names.ts";
 import { createMatcher, isDynamic, isPattern, staticNamespaces } from "../../helper/shared/namespace-rules.ts";
@@ -91,17 +91,13 @@ const typeForm =
 function readName(item: ItemReader, context: SecretsContext, taken: string[]): string {
   const nameForm = "a name of a Kubernetes object (lower case, digits, - and .)";
   const { app, own, basicAuthSecret, pullSecret } = context;
-  const kept = [
-    ...basicAuthNames(basicAuthSecret, [ownLogin(hostOfRegistry(own)), ...registryLogins(context)]).values(),
-    pullSecret,
-  ];
+  const ofBuilds = basicAuthNames(basicAuthSecret, allLogins(hostOfRegistry(own), context)).values();
+  const kept = [...ofBuilds, pullSecret];
   const rule: Rule = (text) => {
     if (!objectName.test(text)) return nameForm;
     if (taken.includes(text)) return "each name once";
     if (kept.includes(text)) return "another name: basicAuthSecret or pullSecret has this one";
-    return text === app || text.startsWith(firstPullPrefix)
-      ? `another name: the stack's own secrets are ${app}, and ${firstPullPrefix}...`
-      : undefined;
+    return ownNameMistake(text, app);
   };
   const name = item.text("name", rule);
   if (!item.has("name")) item.addMistake(["name"], "", nameForm);

@@ -16,11 +16,11 @@ import {
 import { readNetwork, type NetworkConfig } from "./network.ts";
 import { readPod, type PodConfig } from "./pod.ts";
 import { podAdmissionVersions, type PodAdmissionVersion } from "../admission/pods.ts";
-import { firstPullPrefix } from "../first-pull.ts";
+import { ownNameMistake } from "../first-pull.ts";
 import type { RepositoryLists } from "../image-rights.ts";
 import { hostOfRegistry, type Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
-import { ownLogin, readRegistriesConfig, registryLogins, type RegistriesConfig } from "./registries.ts";
+import { allLogins, readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
 import { checkPolicySize, readRights } from "./rights.ts";
 import { readSecrets } from "./secrets.ts";
 import { readSelector } from "./selector.ts";
@@ -71,6 +71,9 @@ export interface StackConfig
 
 /** The name of the helper's Deployment, service account and credentials secret. */
 export const app = "ecr-helper";
+
+/** The name of the stack's objects that belong to no namespace. It is unique to the stack. */
+export const clusterName = (): string => `${pulumi.getProject()}-${pulumi.getStack()}`;
 
 const patterns = {
   // They roll over one after the other, within the time that `pulumi up` waits for a rollout.
@@ -131,7 +134,7 @@ export function readConfig(own: Registry): StackConfig {
     const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
     config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
-  const logins = [ownLogin(hostOfRegistry(own)), ...registryLogins(result)];
+  const logins = allLogins(hostOfRegistry(own), result);
   checkPolicySize(config, { ...result, own });
   checkSecretNames(config, result, logins);
   checkVpcEndpoint(config, result, {
@@ -162,8 +165,8 @@ function checkSecretNames(
     config.addMistake("pullSecret", pullSecret, "another name: a further login for builds has this one");
   }
   for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
-    if (name !== app && !name.startsWith(firstPullPrefix)) continue;
-    config.addMistake(key, name, `another name: the stack's own secrets are ${app}, and ${firstPullPrefix}...`);
+    const expected = ownNameMistake(name, app);
+    if (expected !== undefined) config.addMistake(key, name, expected);
   }
 }
 
