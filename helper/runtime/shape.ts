@@ -1,8 +1,8 @@
 // Reads values that others can write: a value of another type than expected counts as absent.
+import { isRecord } from "../shared/record.ts";
 
 /** The value if it is an object; an empty object for anything else. */
-export const asRecord = (value: unknown): Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+export const asRecord = (value: unknown): Readonly<Record<string, unknown>> => (isRecord(value) ? value : {});
 
 /** The value if it is an array; an empty array for anything else. */
 export const asArray = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);

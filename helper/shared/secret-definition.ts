@@ -4,6 +4,7 @@ import { dockerConfigKey, dockerConfigType } from "./docker-config.ts";
 import { labelKey, labelValue, namespacePattern, objectName } from "./names.ts";
 import { matchesGlob } from "./namespace-rules.ts";
 import { annotationPrefix, ownLabels } from "./ownership.ts";
+import { isRecord } from "./record.ts";
 import {
   expandTemplate,
   placeholders,
@@ -95,8 +96,6 @@ export const isMetadataKey = (key: string): boolean => labelKeyOnly.test(key) &&
 /** Whether a value of a label is valid. */
 export const isLabelValue = (value: string): boolean => value === "" || labelValue.test(value);
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 const isTextsOf = (value: unknown, isEntry: (key: string, text: string) => boolean): boolean =>
   isRecord(value) && Object.entries(value).every(([key, text]) => typeof text === "string" && isEntry(key, text));
 const isText = (value: unknown, pattern: Pick<RegExp, "test">): boolean =>

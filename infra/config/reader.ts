@@ -1,6 +1,7 @@
 // Reads values of the stack's configuration and collects the mistakes in them.
 import * as pulumi from "@pulumi/pulumi";
 import { quoted } from "../../helper/shared/messages.ts";
+import { isRecord } from "../../helper/shared/record.ts";
 
 /**
  * Whether a key was set by `pulumi config set --secret`. Pulumi exports this function, but its types do not declare it.
@@ -9,10 +10,6 @@ const { isConfigSecret } = pulumi.runtime as unknown as { isConfigSecret: (key: 
 
 type Pattern = Pick<RegExp, "test">;
 type Item = Readonly<Record<string, unknown>>;
-
-/** Whether a value of JSON is an object. */
-export const isItem = (value: unknown): value is Item =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
  * Reads values and collects mistakes. After a mistake a read still returns a value of the right type, which is never
@@ -52,6 +49,13 @@ export class ConfigReader {
 
   #add(key: string, displayed: string, expected: string): void {
     this.#mistakes.push(`${this.#prefix}${key} = ${displayed}: expected ${expected}`);
+  }
+
+  #parse<T>(key: string, parse: (text: string) => readonly T[] | undefined, expected: string): readonly T[] {
+    const text = this.optional(key, /./s, expected) ?? "[]";
+    const list = parse(text);
+    if (list === undefined) this.addMistake(key, text, `a list: ${expected}`);
+    return list ?? [];
   }
 
   #displayValue(key: string, value: string): string {
@@ -98,25 +102,18 @@ export class ConfigReader {
 
   /** Reads a JSON list of texts, each of which must match the pattern. */
   readonly strings = (key: string, pattern: Pattern, expected: string): readonly string[] => {
-    const text = this.optional(key, /./s, expected) ?? "[]";
-    const list = parseStrings(text);
-    if (list === undefined) this.addMistake(key, text, `a list: ${expected}`);
-    for (const one of list ?? []) if (!pattern.test(one)) this.addMistake(key, one, expected);
-    return list ?? [];
+    const list = this.#parse(key, parseStrings, expected);
+    for (const one of list) if (!pattern.test(one)) this.addMistake(key, one, expected);
+    return list;
   };
 
   /** Reads a JSON list of anything; its entries are still to be checked. */
-  readonly list = (key: string, expected: string): readonly unknown[] => {
-    const text = this.optional(key, /./s, expected) ?? "[]";
-    const list = parseList(text);
-    if (list === undefined) this.addMistake(key, text, `a list: ${expected}`);
-    return list ?? [];
-  };
+  readonly list = (key: string, expected: string): readonly unknown[] => this.#parse(key, parseList, expected);
 
   /** Reads a JSON list of objects, each with its index. Any other element is a mistake, and is left out. */
   readonly objects = (key: string, expected: string): readonly (readonly [number, Item])[] =>
     [...this.list(key, expected).entries()].filter((entry): entry is [number, Item] => {
-      if (isItem(entry[1])) return true;
+      if (isRecord(entry[1])) return true;
       this.addMistakeAt(key, [entry[0]], entry[1], `an object: ${expected}`);
       return false;
     });

@@ -1,4 +1,5 @@
 // Reads the entries of `registries`, each a host, or an object with the role that asks for that registry's token.
+import { isRecord } from "../../helper/shared/record.ts";
 import type { RegistryRole, RegistryRoleWithHosts } from "../../helper/shared/registry-logins.ts";
 import type { Registry } from "../registry.ts";
 import { roleArn as roleArnPattern, tag } from "./aws-names.ts";
@@ -23,16 +24,12 @@ const podIdentityTag = /^(?:eks-cluster-(?:arn|name)|kubernetes-(?:namespace|ser
 /** Reads one entry, and collects the mistakes in it but those of the host. Empty where there is no host. `form` describes an entry. */
 export function readEntry(config: ConfigReader, entry: unknown, own: Registry, form: string): RegistryEntry[] {
   if (typeof entry === "string") return [{ host: entry, role: undefined }];
-  const { host } = asObject(entry);
-  if (typeof host !== "string") {
+  if (!isRecord(entry) || typeof entry["host"] !== "string") {
     config.addMistake(key, JSON.stringify(entry), form);
     return [];
   }
-  return [{ host, role: readRole(config, asObject(entry), own) }];
+  return [{ host: entry["host"], role: readRole(config, entry, own) }];
 }
-
-const asObject = (value: unknown): Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 
 function readRole(
   config: ConfigReader,

@@ -1,5 +1,6 @@
 // Reads the fields of one object of a list, and collects the mistakes in them.
-import { isItem, type ConfigReader } from "./reader.ts";
+import { isRecord } from "../../helper/shared/record.ts";
+import type { ConfigReader } from "./reader.ts";
 
 /** Texts by key. */
 export type Texts = Readonly<Record<string, string>>;
@@ -68,8 +69,8 @@ export class ItemReader {
   texts(field: string, rule: EntryRule): Texts | undefined {
     if (!this.has(field)) return undefined;
     const value = this.#item[field];
-    if (!isItem(value)) this.addMistake([field], value, "texts by key");
-    const entries = Object.entries(isItem(value) ? value : {});
+    if (!isRecord(value)) this.addMistake([field], value, "texts by key");
+    const entries = Object.entries(isRecord(value) ? value : {});
     for (const [key, entry] of entries) this.#check([field, key], entry, (text) => rule(key, text));
     return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
   }
