@@ -9,12 +9,15 @@ import { Writer } from "../../helper/controller/writer.ts";
 import type { Kube, KubeRequest } from "../../helper/kube/types.ts";
 import { ownMetadata } from "../../helper/shared/ownership.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
+import { secretDefinition } from "../support/secret-definition.ts";
 import { SimulatedWatch } from "../support/simulated-watch.ts";
 
 /** The variable of further secrets, by their names, with the namespaces of each. */
 const further = (namespaces: Readonly<Record<string, string>>, type = "Opaque"): Record<string, string> => {
-  const rest = { type, labels: {}, annotations: {}, registry: "", login: "pull", data: { username: "${username}" } };
-  const all = Object.entries(namespaces).map(([name, one]) => ({ name, ...rest, namespaces: [one] }));
+  const data = { username: "${username}" };
+  const all = Object.entries(namespaces).map(([name, one]) =>
+    secretDefinition({ name, type, namespaces: [one], data }),
+  );
   return { ECR_HELPER_SECRETS: JSON.stringify(all) };
 };
 const environment = {

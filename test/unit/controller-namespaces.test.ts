@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { minute, refusal, simulate, writesOf } from "../support/controller-simulation.ts";
+import { secretDefinition } from "../support/secret-definition.ts";
 
 describe("namespaces included by pattern or selector", () => {
   const env = {
@@ -93,10 +94,9 @@ describe("namespaces included by pattern or selector", () => {
 });
 
 describe("a further secret", () => {
-  const rest = { type: "Opaque", labels: {}, annotations: {}, registry: "", login: "pull" };
   const definitions = [
-    { name: "all", ...rest, namespaces: ["*"], data: { username: "${username}" } },
-    { name: "some", ...rest, namespaces: ["*-a"], data: { password: "${password}" } },
+    secretDefinition({ name: "all", data: { username: "${username}" } }),
+    secretDefinition({ name: "some", namespaces: ["*-a"], data: { password: "${password}" } }),
   ];
   const env = { ECR_HELPER_BUILD_NAMESPACES: "*", ECR_HELPER_SECRETS: JSON.stringify(definitions) };
 

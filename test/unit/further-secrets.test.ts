@@ -9,23 +9,13 @@ import type { SecretDefinition } from "../../helper/shared/secret-definition.ts"
 import { placeholders, publicPlaceholders } from "../../helper/shared/secret-template.ts";
 import { formNames, formsFor } from "../../infra/config/secret-forms.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
+import { secretDefinition } from "../support/secret-definition.ts";
 
 const [own, otherRegion, otherAccount] = [
   "111122223333.dkr.ecr.eu-west-1.amazonaws.com",
   "111122223333.dkr.ecr.us-east-1.amazonaws.com",
   "444455556666.dkr.ecr.eu-west-1.amazonaws.com",
 ];
-const definition = (more: Partial<SecretDefinition> = {}): SecretDefinition => ({
-  name: "one",
-  type: "Opaque",
-  labels: {},
-  annotations: {},
-  namespaces: ["*"],
-  registry: "",
-  login: "pull",
-  data: {},
-  ...more,
-});
 const configOf = (secrets: readonly SecretDefinition[], env: Record<string, string> = {}): HelperConfig =>
   readConfig({
     ...helperEnvironment,
@@ -57,7 +47,7 @@ const secretOf = (
   from = tokens,
   env: Record<string, string> = {},
 ): Secret | undefined =>
-  secretsOf(configOf([definition(more)], env), from).find(({ metadata }) => metadata.name === "one");
+  secretsOf(configOf([secretDefinition(more)], env), from).find(({ metadata }) => metadata.name === "one");
 const dataOf = (secret: Secret | undefined): Record<string, string> =>
   Object.fromEntries(Object.entries(secret?.data ?? {}).map(([key, value]) => [key, decode(value)]));
 const all = Object.fromEntries(placeholders.map((name) => [name, `\${${name}}`]));
@@ -134,7 +124,9 @@ describe("a further secret", () => {
     const revisions = [revision({}), revision({}, other), ...more.map((one) => revision(one))];
     assert.equal(new Set(revisions).size, 6);
     assert.equal(revision({ namespaces: ["a"] }), revision({}), "it is the same secret in fewer namespaces");
-    assert.ok(exampleSecrets(configOf([definition({ data: all })])).some(({ metadata }) => metadata.name === "one"));
+    assert.ok(
+      exampleSecrets(configOf([secretDefinition({ data: all })])).some(({ metadata }) => metadata.name === "one"),
+    );
   });
 
   it("shows no token in its metadata, whatever its templates are", () => {
@@ -149,7 +141,7 @@ describe("a further secret", () => {
       fc.property(text, (annotation) => {
         let config: HelperConfig;
         try {
-          config = configOf([definition({ annotations: { a: annotation }, data: all })]);
+          config = configOf([secretDefinition({ annotations: { a: annotation }, data: all })]);
         } catch (error) {
           assert.ok(!String(error).includes("hunter2"));
           return;
@@ -160,7 +152,7 @@ describe("a further secret", () => {
       }),
     );
     for (const name of ["password", "auth", "dockerconfig", "username"])
-      assert.throws(() => configOf([definition({ annotations: { a: `\${${name}}` } })]), /ECR_HELPER_SECRETS=/);
+      assert.throws(() => configOf([secretDefinition({ annotations: { a: `\${${name}}` } })]), /ECR_HELPER_SECRETS=/);
   });
 });
 

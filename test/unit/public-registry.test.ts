@@ -4,11 +4,11 @@ import { describe, it } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { readConfig } from "../../helper/config/helper-config.ts";
 import { accessDeniedHint } from "../../helper/ecr/access-denied.ts";
-import { Metrics } from "../../helper/observability/metrics.ts";
 import { secretsOf } from "../../helper/resources/secrets.ts";
 import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import { assertOneMistake, mistakesOf } from "../support/config-error.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
+import { idleMetrics } from "../support/idle-metrics.ts";
 import { account, runProgram } from "../support/program.ts";
 
 const refuse = (): never => assert.fail("the configuration registers nothing");
@@ -114,12 +114,7 @@ describe("the token of ECR Public", () => {
   it("has its own rights in the hint, and its own region in metrics", async () => {
     const denied = "policy denies ecr-public:GetAuthorizationToken or sts:GetServiceBearerToken";
     assert.ok(accessDeniedHint(config, host).endsWith(denied));
-    const metrics = new Metrics(config, {
-      states: () => new Map(),
-      isFullySynced: () => true,
-      isLeading: () => true,
-      missingOwners: () => 0,
-    });
+    const metrics = idleMetrics(config);
     metrics.countTokenRequest(host, "success");
     metrics.setTokenExpiry(tokens);
     const { body } = await metrics.text();

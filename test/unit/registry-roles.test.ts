@@ -4,10 +4,10 @@ import { describe, it } from "node:test";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import { accessDeniedHint } from "../../helper/ecr/access-denied.ts";
 import type { AuthorizationToken } from "../../helper/ecr/token.ts";
-import { Metrics } from "../../helper/observability/metrics.ts";
 import { secretsOf } from "../../helper/resources/secrets.ts";
 import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
+import { idleMetrics } from "../support/idle-metrics.ts";
 
 const hostOf = (account: string, region: string): string => `${account}.dkr.ecr.${region}.amazonaws.com`;
 const own = hostOf("111122223333", "eu-west-1");
@@ -163,12 +163,7 @@ describe("the tokens of registries with roles", () => {
   });
 
   it("are counted by region and role", async () => {
-    const metrics = new Metrics(config, {
-      states: () => new Map(),
-      isFullySynced: () => true,
-      isLeading: () => true,
-      missingOwners: () => 0,
-    });
+    const metrics = idleMetrics(config);
     metrics.countTokenRequest(here, "failure");
     metrics.countTokenRequest(region, "success");
     metrics.setTokenExpiry(tokens);

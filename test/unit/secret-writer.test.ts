@@ -6,14 +6,15 @@ import { SecretWriter } from "../../helper/controller/secret-writer.ts";
 import { KubeError } from "../../helper/kube/errors.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { desiredSecrets } from "../../helper/resources/secrets.ts";
-import { dataMistake } from "../../helper/shared/secret-definition.ts";
+import { dataMistake, type SecretDefinition } from "../../helper/shared/secret-definition.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
+import { secretDefinition } from "../support/secret-definition.ts";
 import { SimulatedWatch } from "../support/simulated-watch.ts";
 
-const environmentOf = (type: string, data: object): Record<string, string> => {
-  const rest = { labels: {}, annotations: {}, namespaces: ["*"], registry: "", login: "pull" };
-  return { ...helperEnvironment, ECR_HELPER_SECRETS: JSON.stringify([{ name: "x", type, data, ...rest }]) };
-};
+const environmentOf = (type: string, data: SecretDefinition["data"]): Record<string, string> => ({
+  ...helperEnvironment,
+  ECR_HELPER_SECRETS: JSON.stringify([secretDefinition({ name: "x", type, data })]),
+});
 const opaque = environmentOf("Opaque", { "config.json": "${dockerconfig}" });
 const dockerConfig = environmentOf("kubernetes.io/dockerconfigjson", { ".dockerconfigjson": "${dockerconfig}" });
 
