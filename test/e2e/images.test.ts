@@ -27,6 +27,7 @@ import { passwordFor, RegistryClient } from "../support/registry-client.ts";
 import { requestsToAws } from "../whole-run/artifacts.ts";
 import { changesOf, makeCheckout, type Checkout } from "../support/commands.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf, withImage, type Pod } from "./pods.ts";
+import { PullRole } from "./pull-role.ts";
 import { pullPassword } from "./pulls.ts";
 
 const id = randomBytes(3).toString("hex");
@@ -63,6 +64,10 @@ describe("the credentials in a build namespace", async () => {
   /** A repository that the configuration names, but whose policy in the other account does not allow it. */
   const closed = `refused-${id}/theirs`;
 
+  /** A repository that a role of the other account opens, by another host of that registry. */
+  const ofRole = `role-${id}/app`;
+  const role = new PullRole(`role-${id}`, userArn(stack));
+
   before(async () => {
     Object.assign(process.env, cloudEnvironment());
     await makeNamespace(build);
@@ -71,16 +76,17 @@ describe("the credentials in a build namespace", async () => {
       await ecr.send(new CreateRepositoryCommand({ repositoryName }));
       await pushApp(`${local}/${repositoryName}:1`, password);
     }
-    for (const repositoryName of [app, closed]) {
+    for (const repositoryName of [app, closed, ofRole]) {
       await theirs.send(new CreateRepositoryCommand({ repositoryName }));
       await copyImage(app, repositoryName, password);
     }
+    await role.create();
     await bringUp(
       checkout,
       stack,
       `pullRepositories=["${stack}/*","shared-${id}/*","${closed}"]`,
       `pushRepositories=["${stack}/*","${refusedToPulls}"]`,
-      `registries=["${there}"]`,
+      `registries=${JSON.stringify([there, role.entry])}`,
       "podAdmission=v1beta1",
     );
   });
@@ -99,9 +105,10 @@ describe("the credentials in a build namespace", async () => {
   after(async () => {
     await command("down");
     for (const repositoryName of own) await ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
-    for (const repositoryName of [app, closed]) {
+    for (const repositoryName of [app, closed, ofRole]) {
       await theirs.send(new DeleteRepositoryCommand({ repositoryName, force: true }));
     }
+    await role.remove();
     await removeNamespace(build);
     await checkout.remove();
   });
@@ -194,6 +201,13 @@ describe("the credentials in a build namespace", async () => {
     await run("theirs-allowed", `${there}/${app}:1`, isRunning);
     const client = new RegistryClient(ports.registry, await login(), there);
     await client.push(app, "pushed", "by a build");
+  });
+
+  it("allow pulls by a role of another account, which has the trust policy of the output", async () => {
+    const { code, stdout, stderr } = await command("output", "registryTrustPolicies", "--json");
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout), { [role.entry.roleArn]: role.trust });
+    await run("by-role", `${role.entry.host}/${ofRole}:1`, isRunning);
   });
 
   it("fail with a clear error if the configuration is impossible", async () => {

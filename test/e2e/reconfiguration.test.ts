@@ -103,7 +103,7 @@ const changes: readonly Change[] = [
   },
   {
     settings: [
-      'registries=["123456789012.dkr.ecr.eu-west-1.amazonaws.com"]',
+      'registries=["123456789012.dkr.ecr.eu-west-1.amazonaws.com","public.ecr.aws"]',
       "basicAuthSecret=logins",
       'serviceAccounts=["builders","default"]',
       `secrets=${JSON.stringify([
@@ -337,7 +337,7 @@ describe("a change of the configuration", () => {
   let accounts = ["builder-sa"];
   let further: readonly string[] = [];
   let [isRenamed, isPushing] = [false, false];
-  const logins = (): string[] => (isRenamed ? ["logins", "logins-eu-west-1"] : ["ecr-creds"]);
+  const logins = (): string[] => (isRenamed ? ["logins", "logins-eu-west-1", "logins-public"] : ["ecr-creds"]);
 
   const change = async (settings: readonly string[]): Promise<string[]> => {
     const { ended } = start("up", ...settings.flatMap((setting) => ["-c", setting]));

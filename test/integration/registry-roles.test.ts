@@ -6,7 +6,7 @@ import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aw
 import * as iam from "@aws-sdk/client-iam";
 import { startGateway, type Gateway } from "../local/gateway/main.ts";
 import { rootCredentials } from "../local/root-key.ts";
-import { account, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
+import { account, fipsHost, loopback, otherAccount, ports, registryHost, url } from "../local/settings.ts";
 import { waitForObject } from "../local/watch.ts";
 import { pass } from "../support/fault.ts";
 import type { HelperProcess } from "../support/helper-process.ts";
@@ -21,7 +21,7 @@ const repositoryName = `roles-${id}/app`;
 /** One that the helper's own token is tried on: test/whole-run expects every request for such a name to be refused. */
 const refused = `refused-${id}/app`;
 const there = registryHost(otherAccount);
-const fips = there.replace("dkr.ecr", "dkr.ecr-fips");
+const fips = fipsHost(otherAccount);
 const west = registryHost(otherAccount, "eu-west-1");
 /** The first is refused in one of the tests. */
 const [tagged, plain] = [`refused-${id}-tagged`, `roles-${id}-plain`];

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ctrOn, firstNode, onNode, type NodeSettings } from "./node-settings.ts";
-import { account, loopback, otherAccount, ports, registryHost, url } from "./settings.ts";
+import { account, fipsHost, loopback, otherAccount, ports, registryHost, url } from "./settings.ts";
 import { isRunning, startBackground, succeeds, waitUntilReady } from "./process.ts";
 
 /** The folder with the network configuration of a node's pods. */
@@ -47,10 +47,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
       Root = "${join(node.folder, "runc")}"
 `;
 
-/** Redirects the local registry, and the hosts that both accounts' registries have in AWS, to where the node reaches the local registry. */
+/** Redirects the local registry, and hosts that both accounts' registries have in AWS, to where the node reaches the local registry. */
 function writeMirrors(node: NodeSettings): void {
   const local = `${ports.registry.address}:${String(ports.registry.port)}`;
-  for (const host of [local, registryHost(account), registryHost(otherAccount)]) {
+  for (const host of [local, registryHost(account), registryHost(otherAccount), fipsHost(otherAccount)]) {
     const folder = join(mirrorsOf(node), host);
     mkdirSync(folder, { recursive: true });
     const hosts = `[host."${url(node.registry)}"]\n  capabilities = ["pull", "resolve"]\n`;

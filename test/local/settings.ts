@@ -110,3 +110,5 @@ export const otherAccount = "210987654321";
 /** The host name of an account's registry in AWS, by default in the local cloud's region. */
 export const registryHost = (of: string, region: string = aws.AWS_REGION): string =>
   `${of}.dkr.ecr.${region}.amazonaws.com`;
+/** The FIPS host name of that registry. */
+export const fipsHost = (of: string): string => registryHost(of).replace("dkr.ecr", "dkr.ecr-fips");
