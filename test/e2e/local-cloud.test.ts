@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
@@ -19,6 +20,7 @@ import { account, aws, awsCredentials, bridge, home, kubeconfig } from "../local
 import { isRunning, run, stopBackground } from "../local/process.ts";
 import { rootCredentials, type RootKey } from "../local/root-key.ts";
 import { stackNames } from "../local/stack.ts";
+import { setCut } from "../support/cut.ts";
 
 interface Pod {
   status: { phase: string };
@@ -70,17 +72,30 @@ describe("the local cloud", () => {
     assert.equal(await mine, true);
   });
 
-  it("restarts the parts that have crashed, and no others", { skip: hasUserStack }, async () => {
-    const before = record("kube-apiserver");
-    // As after a crash, the records of the processes remain.
-    const killed = ["kube-proxy", "kube-scheduler", "kubelet", "dockerd"].filter(isRunning);
-    for (const part of killed) process.kill(Number(record(part).split(" ")[0]), "SIGKILL");
-    for (const part of killed) while (isRunning(part)) await delay(10);
-    assert.equal(await startCloud(), true);
-    for (const part of killed) assert.ok(isRunning(part), part);
-    await docker(["version"]);
-    assert.equal(record("kube-apiserver"), before);
-  });
+  it(
+    "restarts the parts that have crashed, and no others, and ends the cuts of tests that were killed",
+    { skip: hasUserStack },
+    async () => {
+      const before = record("kube-apiserver");
+      // As after a crash, the records of the processes remain.
+      const killed = ["kube-proxy", "kube-scheduler", "kubelet", "dockerd"].filter(isRunning);
+      for (const part of killed) process.kill(Number(record(part).split(" ")[0]), "SIGKILL");
+      for (const part of killed) while (isRunning(part)) await delay(10);
+      // A test that was killed leaves its cuts, and the port becomes that of another program.
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const { port } = server.address() as AddressInfo;
+      await setCut([`http://127.0.0.1:${String(port)}`], true);
+      assert.equal(await startCloud(), true);
+      const socket = connect(port, "127.0.0.1");
+      await once(socket, "connect", { signal: AbortSignal.timeout(10_000) });
+      socket.destroy();
+      server.close();
+      for (const part of killed) assert.ok(isRunning(part), part);
+      await docker(["version"]);
+      assert.equal(record("kube-apiserver"), before);
+    },
+  );
 
   it(
     "leaves no trace when it is stopped, even if its engines have crashed under running pods",

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { chain, dropOutsideTraffic } from "./firewall.ts";
+import { chain, createCutChain, dropOutsideTraffic } from "./firewall.ts";
 import { agentAddresses, bridge, home, ports } from "./settings.ts";
 import { LocalCloudError, run } from "./process.ts";
 
@@ -41,6 +41,7 @@ export async function prepareHost(): Promise<void> {
   }
   // Before anything listens.
   await dropOutsideTraffic();
+  await createCutChain();
   if (!existsSync(`/sys/class/net/${bridge.name}`)) await makeBridge();
 }
 

@@ -1,4 +1,5 @@
 // Cuts a connection within this machine as a cable is cut.
+import { cutChain } from "../local/firewall.ts";
 import { run } from "../local/process.ts";
 
 /**
@@ -9,7 +10,7 @@ export async function setCut(urls: readonly string[], isCut: boolean): Promise<v
   // As they arrive: a sender does not notice.
   for (const url of urls)
     for (const side of ["--dport", "--sport"]) {
-      const rule = ["INPUT", "-i", "lo", "-p", "tcp", side, new URL(url).port, "-j", "DROP"];
-      await run("iptables", ["--wait", "-t", "mangle", isCut ? "-I" : "-D", ...rule]);
+      const rule = [cutChain, "-i", "lo", "-p", "tcp", side, new URL(url).port, "-j", "DROP"];
+      await run("iptables", ["--wait", "-t", "mangle", isCut ? "-A" : "-D", ...rule]);
     }
 }

@@ -3,7 +3,7 @@ import { createDecipheriv, pbkdf2Sync } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { parse } from "yaml";
 import { ensureCached, type CacheEntry } from "../local/cache.ts";
 import { buildGo, isAtLeast } from "../local/go-build.ts";
@@ -146,6 +146,7 @@ describe("a pulumi command on PATH", () => {
     return program;
   };
   beforeEach(async () => (folder = await mkdtemp(join(tmpdir(), "ecr-helper-path-"))));
+  afterEach(async () => rm(folder, { recursive: true }));
   after(() => void (process.env["PATH"] = path));
 
   it("is used if it is new enough", async () => {

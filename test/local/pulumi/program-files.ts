@@ -20,6 +20,8 @@ async function replace(path: string, make: (fresh: string) => Promise<unknown>):
   await rm(fresh, { recursive: true, force: true });
   await make(fresh);
   await rename(fresh, path);
+  // Where both are links of one file already, a rename does nothing: https://man7.org/linux/man-pages/man2/rename.2.html
+  await rm(fresh, { force: true });
 }
 
 /** Creates a symbolic link, or points an existing one to another target. */
