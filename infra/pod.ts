@@ -149,6 +149,7 @@ function environment({ config, identity, region, registries, rbac }: PodArgs): i
       .output(registries)
       .apply((all) => [...new Set(all.map(({ host }) => host))].join(",")),
     ECR_HELPER_REGISTRY_ROLES: encodeList(config.registryRoles),
+    ECR_HELPER_GROUPS: "",
     ECR_HELPER_REGISTRY_HOST: config.registryHost ?? "",
     ECR_HELPER_PROXY: config.proxy ?? "",
     ECR_HELPER_NO_PROXY: config.noProxy.join(","),

@@ -1,4 +1,5 @@
 // What the cache keeps of each object: only what decides whether the helper has to act, and nothing that others can make large.
+import { createConfigIn } from "../config/groups.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import { compareOwnership, fieldsOf, type Fields, type Ownership } from "../resources/managed-fields.ts";
@@ -47,20 +48,25 @@ const notOwned: Ownership = { modifiedBy: undefined, isShared: true, removal: ""
 /** The revision as the helper writes it. Anything longer would be kept once for every namespace. */
 const revisionPattern = /^[0-9a-f]{16}$/;
 
+const fieldsIn = (config: HelperConfig): ReadonlyMap<string, Fields> =>
+  new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldsOf(secret)]));
+
 /** Reduces objects to what the cache keeps of them. Equal values are shared by all namespaces. */
 export class Projections {
   readonly #config: HelperConfig;
   readonly #isBuild: ReturnType<typeof createMatcher>;
   readonly #isIncluded: ReturnType<typeof createAccountMatcher>;
-  /** The fields that the helper applies, by the secret's name. */
-  readonly #fields: ReadonlyMap<string, Fields>;
+  readonly #configIn: ReturnType<typeof createConfigIn>;
+  /** The fields that the helper applies, by the secret's name, in namespaces that a configuration is for. */
+  readonly #fields: ReadonlyMap<HelperConfig, ReadonlyMap<string, Fields>>;
   readonly #internText = createIntern<string>();
   readonly #internAccount = createIntern<ServiceAccount>();
 
   constructor(config: HelperConfig) {
     this.#config = config;
     [this.#isBuild, this.#isIncluded] = [createMatcher(config), createAccountMatcher(config)];
-    this.#fields = new Map(exampleSecrets(config).map((secret) => [secret.metadata.name, fieldsOf(secret)]));
+    this.#configIn = createConfigIn(config);
+    this.#fields = new Map([config, ...config.groups.map((group) => group.config)].map((one) => [one, fieldsIn(one)]));
   }
 
   namespace(object: PartialObjectMetadata): CachedNamespace {
@@ -92,7 +98,8 @@ export class Projections {
   }
 
   #ownership(name: string, { metadata }: PartialObjectMetadata): Ownership {
-    const found = compareOwnership(metadata, this.#fields.get(name) ?? {});
+    const fields = this.#fields.get(this.#configIn(metadata.namespace ?? ""));
+    const found = compareOwnership(metadata, fields?.get(name) ?? {});
     const isOwner = (reference: unknown): boolean => isOwnerReference(this.#config, reference);
     return asArray(metadata.ownerReferences).every(isOwner) ? found : { ...found, isShared: true };
   }

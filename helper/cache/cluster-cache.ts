@@ -58,7 +58,7 @@ export class ClusterCache implements Stores {
     });
     const secretsOf = (name: string): Store<CachedSecret, PartialObjectMetadata> =>
       new Store({ keyOf: namespaceOf, project: (object) => projections.secret(name, object), ...callbacks });
-    this.secrets = new Map(config.secretNames.map((name) => [name, secretsOf(name)]));
+    this.secrets = new Map(config.allSecretNames.map((name) => [name, secretsOf(name)]));
     this.accounts = new Accounts(config, (object) => projections.account(object), callbacks);
     this.owners = new Owners(config, onOwners);
     this.watchTargets = watchTargetsOf(config, this, this.owners, (object) =>

@@ -1,5 +1,6 @@
 // The next helper, as this one's Deployment describes it.
 import { createHash } from "node:crypto";
+import { tokensSecretNames } from "../config/groups.ts";
 import { readConfig, type HelperConfig } from "../config/helper-config.ts";
 import { nameSelector } from "../kube/object-ref.ts";
 import { dockerConfigType } from "../shared/docker-config.ts";
@@ -62,13 +63,17 @@ export function isSuccessorReady(deployment: Deployment, isReady: boolean): bool
   return isObserved(deployment) && readyReplicas > others;
 }
 
-/** The types of secrets that a helper of this configuration makes, by name. */
-const typesOf = ({ basicAuthSecrets, pullSecret, furtherSecrets }: HelperConfig): ReadonlyMap<string, string> =>
-  new Map([
-    ...[...basicAuthSecrets.values()].map((name) => [name, basicAuthType] as const),
-    [pullSecret, dockerConfigType],
-    ...furtherSecrets.map(({ name, type }) => [name, type] as const),
+/** The types of secrets that a helper of this configuration makes, by name. A name has the same type in every group. */
+function typesOf(config: HelperConfig): ReadonlyMap<string, string> {
+  const all = [config, ...config.groups.map((group) => group.config)];
+  return new Map([
+    ...all
+      .flatMap(({ basicAuthSecrets }) => [...basicAuthSecrets.values()])
+      .map((name) => [name, basicAuthType] as const),
+    ...[config.pullSecret, ...tokensSecretNames(config)].map((name) => [name, dockerConfigType] as const),
+    ...all.flatMap(({ furtherSecrets }) => furtherSecrets.map(({ name, type }) => [name, type] as const)),
   ]);
+}
 
 /** The secrets, by name, that have the same type in the next helper's configuration as in this one's. */
 export function sameTypes(config: HelperConfig, successor: HelperConfig): ReadonlySet<string> {
@@ -79,9 +84,11 @@ export function sameTypes(config: HelperConfig, successor: HelperConfig): Readon
 /** A hash of which objects a helper keeps, and where: one helper tells another by it what it has written. */
 export function keptHash(config: HelperConfig): string {
   const { secretNames, ownSecretNames, furtherSecrets, serviceAccounts, serviceAccountSelector } = config;
-  const { buildNamespaces, excludeNamespaces, namespaceSelector } = config;
+  const { buildNamespaces, excludeNamespaces, namespaceSelector, groups } = config;
   const kept = [secretNames, ownSecretNames, serviceAccounts, buildNamespaces, excludeNamespaces, namespaceSelector];
   kept.push(...furtherSecrets.map(({ namespaces }) => namespaces));
+  const ofGroups = groups.flatMap(({ namespaces, config: { secretNames: names } }) => [namespaces, names]);
+  kept.push(...ofGroups);
   // Without a selector, helpers that know none have the same hash.
   if (serviceAccountSelector !== "") kept.push(serviceAccountSelector);
   return createHash("sha256").update(JSON.stringify(kept)).digest("hex").slice(0, 16);

@@ -1,4 +1,5 @@
 // The collections that the helper watches. Its rights name single objects where they can, so it lists and watches by name as well.
+import { createSecretNames, tokensSecretNames } from "../config/groups.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { nameSelector } from "../kube/object-ref.ts";
 import type { Sink } from "../kube/reflector.ts";
@@ -8,7 +9,6 @@ import type { Accounts } from "./accounts.ts";
 import type { CachedNamespace, CachedSecret } from "./cached-objects.ts";
 import { ownerKind, ownerNames } from "../shared/ownership.ts";
 import type { Owners } from "./owners.ts";
-import { createNamespaceTest } from "../shared/secret-definition.ts";
 import type { Store } from "./store.ts";
 import { deploymentCollection } from "./successor.ts";
 
@@ -42,7 +42,7 @@ export function watchTargetsOf(
   onDeployment: (object: KubeObject) => void,
 ): WatchTarget[] {
   const objects = isDynamic(config)
-    ? [watchNamespaces(stores), ...watchObjects(config, stores, undefined)]
+    ? [watchNamespaces(stores), ...watchEverywhere(config, stores)]
     : watchStaticNamespaces(config, stores);
   return [
     ...objects,
@@ -64,17 +64,24 @@ function watchNamespaces({ namespaces }: Stores): WatchTarget {
 
 function watchStaticNamespaces(config: HelperConfig, stores: Stores): WatchTarget[] {
   const { namespace, ownSecretNames } = config;
-  const names = staticNamespaces(config);
-  const builds = names.flatMap((name) => watchObjects(config, stores, name));
+  const [names, secretsIn] = [staticNamespaces(config), createSecretNames(config)];
+  const builds = names.flatMap((name) => [
+    ...watchSecrets(stores, secretsIn(name), name),
+    ...watchAccounts(stores, name),
+  ]);
   if (names.includes(namespace)) return builds;
   return [...builds, ...watchSecrets(stores, ownSecretNames, namespace)];
 }
 
-/** The secrets and service accounts of a namespace, or of all when undefined. */
-function watchObjects(config: HelperConfig, stores: Stores, namespace: string | undefined): WatchTarget[] {
-  const isIn = createNamespaceTest(config.furtherSecrets);
-  const names = config.secretNames.filter((name) => namespace === undefined || isIn(name, namespace));
-  return [...watchSecrets(stores, names, namespace), ...watchAccounts(stores, namespace)];
+/** The secrets and service accounts of all namespaces. Those with the tokens of groups are in the helper's own alone. */
+function watchEverywhere(config: HelperConfig, stores: Stores): WatchTarget[] {
+  const tokens = tokensSecretNames(config);
+  const names = config.allSecretNames.filter((name) => !tokens.includes(name));
+  return [
+    ...watchSecrets(stores, names, undefined),
+    ...watchSecrets(stores, tokens, config.namespace),
+    ...watchAccounts(stores, undefined),
+  ];
 }
 
 const watchSecrets = ({ secrets }: Stores, names: readonly string[], namespace: string | undefined): WatchTarget[] =>

@@ -4,31 +4,34 @@ import type { HelperVariable } from "../shared/environment.ts";
 import { formats, levels, type Format, type Level } from "../shared/log-options.ts";
 import { accountPattern, labelValue, namespaceName, namespacePattern, objectName } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
-import { basicAuthNames } from "../shared/registry-logins.ts";
-import { parseDefinitions, type SecretDefinition } from "../shared/secret-definition.ts";
+import type { SecretDefinition } from "../shared/secret-definition.ts";
 import { readAwsConnection, type AwsConnection } from "./aws-connection.ts";
 import { EnvironmentReader, commaSeparated, matching, oneOf, type Environment } from "./environment-reader.ts";
 import { readIdentity, type IdentityConfig } from "./identity.ts";
-import { readRegistries, registryLogins } from "./registries.ts";
-import { tokenRequests, type RegistryConfig, type TokenRequest } from "./token-requests.ts";
+import type { GroupConfig } from "./groups.ts";
+import { readLogins, type GroupLogins } from "./logins.ts";
+import type { RegistryConfig, TokenRequest } from "./token-requests.ts";
 
-interface SecretConfig {
+/** Everything that the stack tells its helper. */
+export interface HelperConfig extends NamespaceRules, AccountRules, RegistryConfig, IdentityConfig {
   /** Names of the secrets that builds log in with, by the names of the tokens for pulls; the first is the stack's own region. */
   readonly basicAuthSecrets: ReadonlyMap<string, string>;
   /** Name of the secret that images are pulled with. */
   readonly pullSecret: string;
-}
-
-/** Everything that the stack tells its helper. */
-export interface HelperConfig extends NamespaceRules, AccountRules, RegistryConfig, SecretConfig, IdentityConfig {
-  /** The further secrets that are kept in build namespaces. */
+  /** The further secrets that are kept in build namespaces of no group. */
   readonly furtherSecrets: readonly SecretDefinition[];
-  /** Names of all secrets that are kept in build namespaces: a further one in some of these only. */
+  /** Names of all secrets that are kept in build namespaces of no group: a further one in some of these only. */
   readonly secretNames: readonly string[];
   /** Names of those that are kept in the helper's own namespace: every token is in one, so that the next helper finds it. */
   readonly ownSecretNames: readonly string[];
-  /** The tokens to ask for, by the names that they have in the helper and its log. */
+  /** Names of all secrets that are kept anywhere. */
+  readonly allSecretNames: readonly string[];
+  /** The tokens for namespaces of no group, by the names that they have in the helper and its log. */
   readonly tokenRequests: ReadonlyMap<string, TokenRequest>;
+  /** The tokens for all namespaces: those to ask for. */
+  readonly allTokenRequests: ReadonlyMap<string, TokenRequest>;
+  /** The groups of namespaces, each with the configuration that differs from this one in its registries and what comes of them. */
+  readonly groups: readonly GroupConfig[];
   readonly awsConnection: AwsConnection;
   /** Name of the helper's own pod. */
   readonly pod: string;
@@ -46,28 +49,18 @@ export interface HelperConfig extends NamespaceRules, AccountRules, RegistryConf
   readonly port: number;
 }
 
-const anObject = "a name of a Kubernetes object";
-
 /**
  * Reads the configuration. The stack sets every variable, so there are no defaults here. Throws one error with all mistakes:
  * the variable, its value and what is expected.
  */
 export function readConfig(env: Environment): HelperConfig {
   const reader = new EnvironmentReader(env);
-  const secrets = readSecrets(reader, env);
   const identity = readIdentity(reader, env);
-  const logins = [...secrets.basicAuthSecrets.values()];
-  const registries = readRegistries(reader);
-  const furtherSecrets = readFurtherSecrets(reader, registries, [...logins, secrets.pullSecret]);
-  const config: HelperConfig = {
-    ...registries,
+  const { groups, ...logins } = readLogins(reader, env, identity);
+  const config: Omit<HelperConfig, "groups"> = {
+    ...logins,
     ...readNamespaceRules(reader),
-    ...secrets,
     ...identity,
-    furtherSecrets,
-    secretNames: [...logins, secrets.pullSecret, ...furtherSecrets.map(({ name }) => name)],
-    ownSecretNames: [...(identity.pushRole === undefined ? [] : logins), secrets.pullSecret],
-    tokenRequests: tokenRequests(registries, identity),
     awsConnection: readAwsConnection(reader, env),
     ...readAccountRules(reader),
     pod: readObjectName(reader, "ECR_HELPER_POD", "the helper's own pod"),
@@ -84,26 +77,16 @@ export function readConfig(env: Environment): HelperConfig {
     port: reader.read("ECR_HELPER_PORT", "a port, 0 for any free one", parsePort),
   };
   reader.throwMistakes();
-  return Object.freeze(config);
+  const ofGroup = ({ name, namespaces, logins }: GroupLogins): GroupConfig => ({
+    name,
+    namespaces,
+    config: Object.freeze({ ...config, ...logins, groups: [] }),
+  });
+  return Object.freeze({ ...config, groups: groups.map(ofGroup) });
 }
 
-const readObjectName = (reader: EnvironmentReader, name: HelperVariable, expected = anObject): string =>
+const readObjectName = (reader: EnvironmentReader, name: HelperVariable, expected: string): string =>
   reader.read(name, expected, matching(objectName));
-
-/** Reads the further secrets, which may not have the names of others. */
-function readFurtherSecrets(
-  reader: EnvironmentReader,
-  { registries = [], registryHost }: Partial<RegistryConfig>,
-  taken: readonly string[],
-): readonly SecretDefinition[] {
-  const hosts = ["", registryHost, ...registries.map(({ host }) => host)];
-  const parse = (value: string): readonly SecretDefinition[] | undefined => {
-    const found = value === "" ? [] : parseDefinitions(value);
-    return found?.every(({ name, registry }) => !taken.includes(name) && hosts.includes(registry)) ? found : undefined;
-  };
-  const expected = "the JSON of further secrets, with names and registries of their own";
-  return reader.read<readonly SecretDefinition[] | undefined>("ECR_HELPER_SECRETS", expected, parse) ?? [];
-}
 
 function readNamespaceRules(reader: EnvironmentReader): NamespaceRules {
   const [names, parseNames] = ["names or patterns of namespaces, comma-separated", matching(namespacePattern)];
@@ -131,27 +114,6 @@ function validSelector(value: string): string | undefined {
     return undefined; // The reader reports the mistake, with the value.
   }
 }
-
-/** Reads the secrets' names, and checks those that are made of a name, a region and a role. */
-function readSecrets(reader: EnvironmentReader, env: Environment): SecretConfig {
-  const basicAuthSecret = readObjectName(reader, "ECR_HELPER_BASIC_AUTH_SECRET");
-  const pullSecret = readObjectName(reader, "ECR_HELPER_PULL_SECRET");
-  // From the variable itself, so that these mistakes are found even where another registry in it is wrong.
-  const basicAuthSecrets = basicAuthNames(basicAuthSecret, registryLogins(env));
-  const logins = [...basicAuthSecrets.values()];
-  if (isObjectName(basicAuthSecret) && !logins.every(isObjectName)) {
-    const shorter = "a shorter name: the region and role of each further login are put after it";
-    reader.addMistake("ECR_HELPER_BASIC_AUTH_SECRET", basicAuthSecret, shorter);
-  }
-  if (isObjectName(pullSecret) && logins.includes(pullSecret)) {
-    const another = "another name: a secret that builds log in with has this one";
-    reader.addMistake("ECR_HELPER_PULL_SECRET", pullSecret, another);
-  }
-  return { basicAuthSecrets, pullSecret };
-}
-
-/** False for the undefined that a mistake leaves, too. */
-const isObjectName = (value: string | undefined): boolean => value !== undefined && objectName.test(value);
 
 const parsePort = (value: string): number | undefined =>
   /^\d{1,5}$/.test(value) && Number(value) < 65536 ? Number(value) : undefined;

@@ -1,5 +1,6 @@
 // Reads the registries whose credentials are kept, and the roles that ask for some of their tokens.
 import { hostWithOptionalPort, parseRegistryHost, publicRegistryHost, publicRegistryRegion } from "../shared/names.ts";
+import { isRecord } from "../shared/record.ts";
 import type { RegistryLogin, RegistryRole, RegistryRoleWithHosts } from "../shared/registry-logins.ts";
 import { atLeastOne, type Environment, type EnvironmentReader } from "./environment-reader.ts";
 import type { Registry, RegistryConfig } from "./token-requests.ts";
@@ -12,7 +13,10 @@ export function readRegistries(reader: EnvironmentReader): RegistryConfig {
     value === "" || hostWithOptionalPort.test(value) ? value : undefined;
   const form = "empty, or roles as JSON, [{roleArn, externalId, sessionTags, hosts}], each host in one of them at most";
   const roles = reader.read("ECR_HELPER_REGISTRY_ROLES", form, parseRoles);
-  const parse = (host: string): Registry | undefined => parseRegistry(host, roles);
+  const parse = (host: string): Registry | undefined => {
+    const { hosts, ...role } = roleOf(host, roles) ?? { hosts: undefined };
+    return parseRegistry(host, hosts === undefined ? undefined : (role as RegistryRole));
+  };
   return {
     registries: reader.read("ECR_HELPER_REGISTRIES", hosts, atLeastOne(parse)),
     registryHost: reader.read("ECR_HELPER_REGISTRY_HOST", "empty, HOST or HOST:PORT", optionalHost) || undefined,
@@ -31,17 +35,16 @@ export function registryLogins(env: Environment): RegistryLogin[] {
 const roleOf = (host: string, roles: readonly RegistryRoleWithHosts[] = []): RegistryRoleWithHosts | undefined =>
   roles.find(({ hosts }) => hosts.includes(host));
 
-function parseRegistry(host: string, roles: readonly RegistryRoleWithHosts[]): Registry | undefined {
+/** The registry of a host; undefined for a host of none. */
+export function parseRegistry(host: string, role: RegistryRole | undefined): Registry | undefined {
   const region = host === publicRegistryHost ? publicRegistryRegion : parseRegistryHost(host)?.region;
-  if (region === undefined) return undefined;
-  const { hosts, ...role } = roleOf(host, roles) ?? { hosts: undefined };
-  return Object.freeze({ host, region, role: hosts === undefined ? undefined : (role as RegistryRole) });
+  return region === undefined ? undefined : Object.freeze({ host, region, role });
 }
 
 function parseRoles(value: string): readonly RegistryRoleWithHosts[] | undefined {
   try {
     const parsed: unknown = value === "" ? [] : JSON.parse(value);
-    if (!Array.isArray(parsed) || !parsed.every(isRole)) return undefined;
+    if (!Array.isArray(parsed) || !parsed.every(isRoleWithHosts)) return undefined;
     const hosts = parsed.flatMap((role) => role.hosts);
     return new Set(hosts).size === hosts.length ? parsed : undefined;
   } catch {
@@ -53,16 +56,17 @@ function parseRoles(value: string): readonly RegistryRoleWithHosts[] | undefined
 const printable = /^[!-~]+$/;
 const isText = (value: unknown): value is string => typeof value === "string" && printable.test(value);
 
-function isRole(value: unknown): value is RegistryRoleWithHosts {
-  if (typeof value !== "object" || value === null) return false;
-  const { roleArn, externalId, sessionTags, hosts } = value as Record<string, unknown>;
-  return (
-    isText(roleArn) &&
-    (externalId === undefined || isText(externalId)) &&
-    isTags(sessionTags) &&
-    Array.isArray(hosts) &&
-    hosts.every(isText)
-  );
+/** Whether a value, which may have more, is a role. */
+export function isRole(value: unknown): value is RegistryRole {
+  if (!isRecord(value)) return false;
+  const { roleArn, externalId, sessionTags } = value;
+  return isText(roleArn) && (externalId === undefined || isText(externalId)) && isTags(sessionTags);
+}
+
+function isRoleWithHosts(value: unknown): value is RegistryRoleWithHosts {
+  if (!isRecord(value)) return false;
+  const { hosts } = value;
+  return isRole(value) && Array.isArray(hosts) && hosts.every(isText);
 }
 
 const isTags = (value: unknown): boolean =>

@@ -42,7 +42,10 @@ export const pushTokenName = (region: string): string => `${region} (push)`;
 export const buildTokenName = (requests: ReadonlyMap<string, TokenRequest>, pullName: string): string =>
   requests.has(pushTokenName(pullName)) ? pushTokenName(pullName) : pullName;
 
-/** The tokens that these registries need, by their names; the push role asks for those of builds, if there is one. */
+/**
+ * The tokens that these registries need, by their names; the push role asks for those of builds, if there is one. The stack's own
+ * registry is the first.
+ */
 export function tokenRequests(config: RegistryConfig, identity: IdentityConfig): ReadonlyMap<string, TokenRequest> {
   const pulls = pullRequests(config, identity);
   const { pushRole, pushFingerprint: fingerprint } = identity;
@@ -67,16 +70,34 @@ function pullRequests(
     const name = pullTokenName({ host: registry.host, roleArn: registry.role?.roleArn }) ?? "";
     groups.set(name, [...(groups.get(name) ?? []), registry]);
   }
-  const requests = [...groups].map(([name, group], index): [string, TokenRequest] => {
+  const requests = [...groups].map(([name, group]): [string, TokenRequest] => {
     const { region = "", role } = group[0] ?? {};
-    const hosts = group.map(({ host }) => host);
-    const alias = index === 0 && registryHost !== undefined ? [registryHost] : [];
+    const hosts = [...new Set(group.map(({ host }) => host))];
+    const alias = registryHost !== undefined && hosts.includes(registries[0]?.host ?? "") ? [registryHost] : [];
     const asker = role === undefined ? fingerprint : hashOf([fingerprint, role]);
     const service = hosts.includes(publicRegistryHost) ? "ecr-public" : "ecr";
     const variant = endpointVariant([...hosts, ...alias]);
     return [name, { ...variant, service, region, hosts, role, login: "pull", fingerprint: asker }];
   });
   return new Map(requests);
+}
+
+/** Those of these requests, with their hosts, that namespaces with only some of the registries need. */
+export function requestsFor(
+  registries: readonly Registry[],
+  all: ReadonlyMap<string, TokenRequest>,
+): ReadonlyMap<string, TokenRequest> {
+  const hosts = new Map<string, string[]>();
+  for (const { host, role } of registries) {
+    const pullName = pullTokenName({ host, roleArn: role?.roleArn }) ?? "";
+    for (const name of [pullName, pushTokenName(pullName)]) hosts.set(name, [...(hosts.get(name) ?? []), host]);
+  }
+  return new Map(
+    [...all].flatMap(([name, request]): [string, TokenRequest][] => {
+      const own = hosts.get(name);
+      return own === undefined ? [] : [[name, { ...request, hosts: own }]];
+    }),
+  );
 }
 
 const hashOf = (value: unknown): string =>

@@ -1,6 +1,7 @@
 // Plans the actions for the service accounts of a namespace, those that are named and those that a pattern or the selector includes.
 import type { CachedAccount } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
+import { createConfigIn } from "../config/groups.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
 import { hasOwners } from "../resources/owners.ts";
@@ -11,6 +12,7 @@ import { hadConverged, lostOwner, type AccountAction, type Desired, type LastCon
 /** Plans from the cache as it is at each call. */
 export class AccountPlanner {
   readonly #config: HelperConfig;
+  readonly #configIn: ReturnType<typeof createConfigIn>;
   readonly #cache: ClusterCache;
   readonly #named: readonly ObjectRef[];
   readonly #names: ReadonlySet<string>;
@@ -18,6 +20,7 @@ export class AccountPlanner {
   /** `named` are the service accounts that the helper makes where they are missing. */
   constructor(config: HelperConfig, cache: ClusterCache, named: readonly ObjectRef[]) {
     [this.#config, this.#cache, this.#named] = [config, cache, named];
+    this.#configIn = createConfigIn(config);
     this.#names = new Set(named.map(({ name }) => name));
   }
 
@@ -68,7 +71,7 @@ export class AccountPlanner {
       (desired.get(name)?.size ?? Infinity) <= maxSecretBytes ||
       this.#cache.secrets.get(name)?.get(namespace)?.isOwned === true;
     return {
-      secrets: [...this.#config.basicAuthSecrets.values()].filter(exists),
+      secrets: [...this.#configIn(namespace).basicAuthSecrets.values()].filter(exists),
       imagePullSecrets: [this.#config.pullSecret].filter(exists),
     };
   }

@@ -24,6 +24,9 @@ export type AccountAction =
 /** The desired secrets by name. One that is missing here has no token, or no longer one, and is left as it is. */
 export type Desired = ReadonlyMap<string, DesiredSecret>;
 
+/** The desired secrets of each namespace: the same map for all that get the same. */
+export type DesiredIn = (namespace: string) => Desired;
+
 /** What somebody did who took away a reference to an owner that exists. */
 export const lostOwner = "lost its owner";
 

@@ -2,12 +2,12 @@
 import type { CachedAccount } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import { keptBy, type Deployment } from "../cache/successor.ts";
+import { createSecretNames } from "../config/groups.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
 import { createAccountMatcher } from "../shared/account-rules.ts";
 import type { Labels } from "../shared/label-selector.ts";
 import { matchesAny } from "../shared/namespace-rules.ts";
-import { createNamespaceTest } from "../shared/secret-definition.ts";
 import { managedObjects } from "./plan.ts";
 import type { Writer } from "./writer.ts";
 
@@ -77,14 +77,15 @@ function keptObjects(config: HelperConfig, next: HelperConfig, isWritten: boolea
   const isReplaced = (namespace: string): boolean =>
     !isWritten && (isBuild(namespace) || namespace === config.namespace);
   const [includes, isNamed] = [createAccountMatcher(next), matchesAny(next.serviceAccounts)];
-  const isIn = createNamespaceTest(next.furtherSecrets);
+  const secretNames = createSecretNames(next);
   const hasSameRules = rulesOf(config) === rulesOf(next);
   const isAccountKept = (namespace: string, isIncluded: boolean): boolean =>
     isIncluded ? isBuild(namespace) : isReplaced(namespace);
   return {
     secret: (namespace, name) => {
-      if (!next.secretNames.includes(name) || !isIn(name, namespace)) return isReplaced(namespace);
-      return isBuild(namespace) || (namespace === config.namespace && next.ownSecretNames.includes(name));
+      const isOwn = namespace === config.namespace && next.ownSecretNames.includes(name);
+      if (!isOwn && !secretNames(namespace).includes(name)) return isReplaced(namespace);
+      return isOwn || isBuild(namespace);
     },
     account: (namespace, name, seen) => isAccountKept(namespace, hasSameRules ? seen.isIncluded : isNamed(name)),
     labelledAccount: (namespace, name, labels) => isAccountKept(namespace, includes(name, labels)),

@@ -11,7 +11,7 @@ import { AccountPace } from "./account-pace.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
 import { ExpiryLog } from "./expiry-log.ts";
 import { FailureTracker } from "./failure-tracker.ts";
-import type { Attempts, Desired, LastConverged } from "./actions.ts";
+import type { Attempts, DesiredIn, LastConverged } from "./actions.ts";
 import { Planner, type Action } from "./plan.ts";
 import { perform } from "./perform.ts";
 import { WorkQueue } from "./work-queue.ts";
@@ -34,7 +34,7 @@ export class Controller {
   /** The uid of each namespace that was reconciled; undefined where namespaces are not watched. */
   readonly #uids = new Map<string, string | undefined>();
   #tokens: Tokens = new Map();
-  #desired: Desired = new Map();
+  #desired: DesiredIn = () => new Map();
 
   constructor(
     config: HelperConfig,
@@ -114,7 +114,7 @@ export class Controller {
     if (kind === "gone") return void this.#forget(namespace);
     this.#forgetIfRecreated(namespace);
     if (!this.#canDecide(namespace, isTarget)) return;
-    const [desired, last] = [this.#desired, this.#lastConverged.get(namespace)];
+    const [desired, last] = [this.#desired(namespace), this.#lastConverged.get(namespace)];
     const actions = this.#planner.planNamespace(namespace, desired, last);
     const { failed, isTurnOver } = await this.#attemptAll(namespace, actions);
     if (isTarget) this.#lastConverged.set(namespace, { objects: this.#planner.converged(namespace, failed), desired });
@@ -143,7 +143,7 @@ export class Controller {
   /** Whether enough is known to decide about a namespace. If not, its state says why. */
   #canDecide(namespace: string, isTarget: boolean): boolean {
     const syncState = this.#syncStateOf(namespace);
-    if (syncState === "known" && (!isTarget || this.#desired.size > 0)) return true;
+    if (syncState === "known" && (!isTarget || this.#desired(namespace).size > 0)) return true;
     if (isTarget) this.#states.set(namespace, syncState === "unreadable" ? "failing" : "pending");
     return false;
   }

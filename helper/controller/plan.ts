@@ -2,6 +2,7 @@
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
+import { createConfigIn, createSecretNames } from "../config/groups.ts";
 import { createIntern } from "../cache/intern.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
@@ -9,7 +10,6 @@ import { hasOwners } from "../resources/owners.ts";
 import { desiredSecrets } from "../resources/secrets.ts";
 import type { DesiredSecret } from "../resources/types.ts";
 import { namedAccounts } from "../shared/account-rules.ts";
-import { createNamespaceTest } from "../shared/secret-definition.ts";
 import { AccountPlanner } from "./account-plan.ts";
 import {
   hadConverged,
@@ -17,6 +17,7 @@ import {
   type AccountAction,
   type ActionBase,
   type Desired,
+  type DesiredIn,
   type LastConverged,
 } from "./actions.ts";
 
@@ -38,9 +39,9 @@ export interface ManagedObjects {
   readonly all: readonly ObjectRef[];
 }
 
-/** The objects that a helper of this configuration makes in build namespaces where they are missing, a further secret in some of these only. */
+/** The objects that a helper of this configuration makes in namespaces where they are missing, some secrets in some of these only. */
 export function managedObjects(config: HelperConfig): ManagedObjects {
-  const secrets = config.secretNames.map((name) => ({ kind: "Secret", name }) as const);
+  const secrets = config.allSecretNames.map((name) => ({ kind: "Secret", name }) as const);
   const accounts = namedAccounts(config).map((name) => ({ kind: "ServiceAccount", name }) as const);
   return { secrets, accounts, all: [...secrets, ...accounts] };
 }
@@ -50,52 +51,53 @@ export class Planner {
   readonly objects: ManagedObjects;
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
-  /** Whether a build namespace gets the secret of a name. */
-  readonly #isIn: ReturnType<typeof createNamespaceTest>;
+  /** The names of the secrets of a build namespace. */
+  readonly #secretNames: ReturnType<typeof createSecretNames>;
+  readonly #configIn: ReturnType<typeof createConfigIn>;
   readonly #refs: ReadonlySet<string>;
   readonly #accounts: AccountPlanner;
   /** Nearly all of thousands of namespaces have the same objects. */
   readonly #intern = createIntern<ReadonlySet<string>>((refs) => [...refs].join());
-  /** The lists of `objectsIn`, by the names that are not in them. */
-  readonly #objectsWithout = new Map<string, readonly ObjectRef[]>();
+  /** The lists of `objectsIn`, by the names of the secrets. */
+  readonly #objectsOf = new Map<readonly string[], readonly ObjectRef[]>();
 
   constructor(config: HelperConfig, cache: ClusterCache) {
     [this.#config, this.#cache, this.objects] = [config, cache, managedObjects(config)];
-    this.#isIn = createNamespaceTest(config.furtherSecrets);
+    [this.#secretNames, this.#configIn] = [createSecretNames(config), createConfigIn(config)];
     this.#refs = new Set(this.objects.all.map(formatRef));
     this.#accounts = new AccountPlanner(config, cache, this.objects.accounts);
   }
 
   /** Those of `objects` that a build namespace gets: the same list for all namespaces that get the same. */
   objectsIn(namespace: string): readonly ObjectRef[] {
-    const others = this.#config.secretNames.filter((name) => !this.#isIn(name, namespace));
-    if (others.length === 0) return this.objects.all;
-    const found = this.#objectsWithout.get(others.join());
-    if (found !== undefined) return found;
-    const objects = this.objects.all.filter(({ kind, name }) => kind !== "Secret" || !others.includes(name));
-    this.#objectsWithout.set(others.join(), objects);
+    const names = this.#secretNames(namespace);
+    const objects =
+      this.#objectsOf.get(names) ??
+      this.objects.all.filter(({ kind, name }) => kind !== "Secret" || names.includes(name));
+    this.#objectsOf.set(names, objects);
     return objects;
   }
 
-  /** The secrets with these tokens, and with the stack's owners that exist now. */
-  desired(tokens: Tokens): Desired {
-    const secrets = desiredSecrets(this.#config, tokens, this.#cache.owners.references);
-    return new Map(secrets.map((secret) => [secret.name, secret]));
+  /** Returns a function that gives the secrets of a namespace with these tokens, and with the stack's owners that exist now. */
+  desired(tokens: Tokens): DesiredIn {
+    const owners = this.#cache.owners.references;
+    const desired = (config: HelperConfig): Desired =>
+      new Map(desiredSecrets(config, tokens, owners).map((secret) => [secret.name, secret]));
+    const all = [this.#config, ...this.#config.groups.map(({ config }) => config)];
+    const byConfig = new Map(all.map((config) => [config, desired(config)]));
+    return (namespace) => byConfig.get(this.#configIn(namespace)) ?? noSecrets;
   }
 
   /** The actions for a namespace. The service accounts come last, when the secrets that they list exist. */
   planNamespace(namespace: string, desired: Desired, last: LastConverged | undefined): Action[] {
     const kind = this.#cache.kindOf(namespace);
     if (kind === "gone") return [];
+    const kept = { build: this.#secretNames(namespace), own: this.#config.ownSecretNames, none: [] };
+    const names: readonly string[] = kept[kind];
     const secrets = this.objects.secrets.map((object) => {
       const { name } = object;
       const seen = this.#cache.secrets.get(name)?.get(namespace);
-      if (
-        (kind === "build" && this.#isIn(name, namespace)) ||
-        (kind === "own" && this.#config.ownSecretNames.includes(name))
-      ) {
-        return this.#planSecret(object, seen, desired, last);
-      }
+      if (names.includes(name)) return this.#planSecret(object, seen, desired, last);
       return seen?.isOwned === true ? ({ kind: "removeSecret", object, seen } as const) : undefined;
     });
     const accounts =
@@ -133,6 +135,8 @@ export class Planner {
     return { ...action, drift: driftOf(seen, secret, hasConverged && last?.desired === desired) };
   }
 }
+
+const noSecrets: Desired = new Map();
 
 /** A set with more service accounts that are not named is not shared. */
 const maxShared = 10;

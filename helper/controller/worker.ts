@@ -52,7 +52,7 @@ export class Worker {
 
   constructor(config: HelperConfig, cache: ClusterCache, informers: Informers, dependencies: WorkerDependencies) {
     [this.#config, this.#cache, this.#informers, this.#dependencies] = [config, cache, informers, dependencies];
-    this.#tokenNames = [...config.tokenRequests.keys()];
+    this.#tokenNames = [...config.allTokenRequests.keys()];
     this.#writer = new Writer(dependencies.writes, config, cache);
     this.#cleaner = new Cleaner(config, cache, dependencies, this.#writer);
     this.#tokenSource = ecrTokenSource(config);

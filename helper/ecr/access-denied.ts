@@ -16,7 +16,7 @@ export const isAccessDenied = (error: unknown): boolean => error instanceof Erro
 
 /** What to check when AWS denies access to the token of this name to a helper with this configuration, for the log. */
 export function accessDeniedHint(config: HelperConfig, name: string): string {
-  const { service, role, login, hosts } = config.tokenRequests.get(name) ?? {};
+  const { service, role, login, hosts } = config.allTokenRequests.get(name) ?? {};
   const isPublic = service === "ecr-public";
   const getToken = isPublic
     ? "ecr-public:GetAuthorizationToken or sts:GetServiceBearerToken"

@@ -50,18 +50,18 @@ function publicClient(options: ECRPUBLICClientConfig): TokenClient {
 }
 
 /** The parts of the configuration that say what to ask for, and how. */
-type TokenConfig = Pick<HelperConfig, "registries" | "tokenRequests" | "awsConnection" | "owner">;
+type TokenConfig = Pick<HelperConfig, "registries" | "allTokenRequests" | "awsConnection" | "owner">;
 
 /**
  * Tokens from Amazon ECR, with the SDK's default credentials or those of a role that these may assume. Each name has a client,
  * with connections, of its own. STS is called in the stack's own region for a role, by the same kind of endpoint as ECR there. An
  * error has `retryAfter`, in milliseconds.
  */
-export function ecrTokenSource({ registries, tokenRequests, awsConnection, owner }: TokenConfig): TokenSource {
+export function ecrTokenSource({ registries, allTokenRequests, awsConnection, owner }: TokenConfig): TokenSource {
   const clients = new Map<string, TokenClient>();
   const options = clientOptions(awsConnection);
   const region = registries[0]?.region ?? "";
-  const home = { ...(tokenRequests.get(region) ?? standardEndpoint), region };
+  const home = { ...(allTokenRequests.get(region) ?? standardEndpoint), region };
   const createSts = (): STSClient => new STSClient({ region, ...options("sts", home) });
   const create = (request: TokenRequest | undefined): TokenClient => {
     if (request === undefined) throw new Error("there is no such token");
@@ -78,7 +78,7 @@ export function ecrTokenSource({ registries, tokenRequests, awsConnection, owner
     return { ...client, destroy };
   };
   return async (name, signal) => {
-    const client = clients.get(name) ?? create(tokenRequests.get(name));
+    const client = clients.get(name) ?? create(allTokenRequests.get(name));
     clients.set(name, client);
     const issuedAt = Date.now();
     // A client keeps denied credentials until they expire, and waits for credentials that do not arrive. A new client looks

@@ -61,7 +61,7 @@ export class Metrics {
       registers: [this.#registry],
     });
     // Each series starts at 0, so that Prometheus sees the first request as an increase too.
-    for (const request of config.tokenRequests.values()) {
+    for (const request of config.allTokenRequests.values()) {
       for (const result of ["success", "failure"]) this.#tokenRequests.inc({ ...labelsOf(request), result }, 0);
     }
     registerGauges(this.#registry, source);
@@ -69,7 +69,7 @@ export class Metrics {
 
   /** Sets the expiry of each registry whose token has one. */
   setTokenExpiry(tokens: Tokens): void {
-    for (const [name, request] of this.#config.tokenRequests) {
+    for (const [name, request] of this.#config.allTokenRequests) {
       const end = tokens.get(name)?.expiresAt;
       if (end === undefined || Number.isNaN(end)) continue;
       const { region, login } = labelsOf(request);
@@ -84,7 +84,7 @@ export class Metrics {
 
   /** Counts a request to ECR for the token of this name. */
   countTokenRequest(name: string, result: "success" | "failure"): void {
-    const request = this.#config.tokenRequests.get(name);
+    const request = this.#config.allTokenRequests.get(name);
     if (request !== undefined) this.#tokenRequests.inc({ ...labelsOf(request), result });
   }
 

@@ -39,14 +39,14 @@ export const handOverRest = 10_000;
 
 /** The answers to the kubelet's probes. */
 export class Status {
-  readonly #config: Pick<HelperConfig, "namespace" | "template" | "tokenRequests">;
+  readonly #config: Pick<HelperConfig, "namespace" | "template" | "allTokenRequests">;
   readonly #tokenNames: readonly string[];
   readonly #source: StatusSource;
   #wasReady = false;
 
-  constructor(config: Pick<HelperConfig, "namespace" | "template" | "tokenRequests">, source: StatusSource) {
+  constructor(config: Pick<HelperConfig, "namespace" | "template" | "allTokenRequests">, source: StatusSource) {
     [this.#config, this.#source] = [config, source];
-    this.#tokenNames = [...config.tokenRequests.keys()];
+    this.#tokenNames = [...config.allTokenRequests.keys()];
   }
 
   /** Whether the helper was ready when it was last asked: it stays so. */

@@ -4,6 +4,7 @@ import { buildTokenName } from "../config/token-requests.ts";
 import { earliestExpiry, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
 import { encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
 import { annotations } from "../shared/ownership.ts";
+import { pullTokenName } from "../shared/registry-logins.ts";
 
 /** Text as the API has it in a secret's data. */
 export const base64 = (text: string): string => Buffer.from(text).toString("base64");
@@ -13,7 +14,9 @@ export const base64 = (text: string): string => Buffer.from(text).toString("base
  * hosts. A configured host for the stack's own registry comes before that registry's ECR host.
  */
 export function hostsOf({ registries, registryHost, tokenRequests }: HelperConfig, pullName: string): string[] {
-  const alias = registries[0]?.region === pullName && registryHost !== undefined ? [registryHost] : [];
+  const [own] = registries;
+  const isOwn = own !== undefined && pullTokenName({ host: own.host, roleArn: own.role?.roleArn }) === pullName;
+  const alias = isOwn && registryHost !== undefined ? [registryHost] : [];
   return [...new Set([...alias, ...(tokenRequests.get(pullName)?.hosts ?? [])])];
 }
 

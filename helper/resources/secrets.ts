@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { buildTokenName } from "../config/token-requests.ts";
 import { dockerConfigKey, dockerConfigType } from "../shared/docker-config.ts";
+import { groupTokensSecret } from "../shared/groups.ts";
 import { annotations, ownMetadata } from "../shared/ownership.ts";
 import { basicAuthType } from "../shared/secret-definition.ts";
 import type { Tokens, AuthorizationToken } from "../ecr/token.ts";
@@ -48,7 +49,18 @@ function pullSecret(config: HelperConfig, tokens: Tokens): Secret {
   return { metadata, apiVersion: "v1", kind: "Secret", type: dockerConfigType, data };
 }
 
-/** The secrets of build namespaces without their owners, except those that have no token. The order of the tokens makes no difference. */
+/** The secrets with the tokens of groups, which the helper's own namespace has beside others. */
+function tokensSecrets({ groups, pullSecret: name }: HelperConfig, tokens: Tokens): Secret[] {
+  return groups.flatMap(({ config, ...group }) => {
+    const pulls = tokensOf(config, "pull", tokens);
+    return pulls.size === 0 ? [] : [pullSecret({ ...config, pullSecret: groupTokensSecret(name, group) }, pulls)];
+  });
+}
+
+/**
+ * The secrets of build namespaces that this configuration is for, and those with the tokens of its groups, without their owners. Those
+ * that have no token are missing. The order of the tokens makes no difference.
+ */
 export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
   const [pulls, builds] = [tokensOf(config, "pull", tokens), tokensOf(config, "push", tokens)];
   const secrets: Secret[] = [];
@@ -61,6 +73,7 @@ export function secretsOf(config: HelperConfig, tokens: Tokens): Secret[] {
     const secret = furtherSecret(config, definition, tokens);
     if (secret !== undefined) secrets.push(secret);
   }
+  secrets.push(...tokensSecrets(config, tokens));
   for (const secret of secrets) {
     const revision = createHash("sha256").update(JSON.stringify(secret)).digest("hex").slice(0, 16);
     secret.metadata.annotations = { ...secret.metadata.annotations, [annotations.revision]: revision };
@@ -117,6 +130,9 @@ export const exampleSecrets = (config: HelperConfig): Secret[] =>
   secretsOf(
     config,
     new Map(
-      [...config.tokenRequests.keys()].map((name) => [name, { username: "", password: "", issuedAt: 0, expiresAt: 0 }]),
+      [...config.allTokenRequests.keys()].map((name) => [
+        name,
+        { username: "", password: "", issuedAt: 0, expiresAt: 0 },
+      ]),
     ),
   );

@@ -120,7 +120,7 @@ export function projectAccount(config: HelperConfig, found: ServiceAccount): Ser
   const key = entriesAnnotation(config);
   const annotation = metadata.annotations?.[key];
   const before = readOwnEntries(config, found);
-  const known = new Set(config.secretNames);
+  const known = new Set(config.allSecretNames);
   // An annotation with any other name is to be changed anyway, and may have very many.
   const isKnown = lists.every(
     (list) => before[list].length <= known.size && before[list].every((name) => known.has(name)),

@@ -4,6 +4,7 @@ import { pushTokenName } from "../config/token-requests.ts";
 import { parseLogin, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
 import { asRecord, isString, parseRecord } from "../runtime/shape.ts";
 import { dockerConfigKey } from "../shared/docker-config.ts";
+import { groupTokensSecret } from "../shared/groups.ts";
 import { annotations, isOwn } from "../shared/ownership.ts";
 import type { Secret } from "./types.ts";
 
@@ -37,9 +38,12 @@ export function decodeTokens(
   config: HelperConfig,
   secret: Pick<Secret, "metadata" | "data">,
 ): Map<string, AuthorizationToken> {
+  const { name: secretName } = secret.metadata;
+  const group = config.groups.find((one) => groupTokensSecret(config.pullSecret, one) === secretName);
+  if (group !== undefined) return decodeTokens({ ...group.config, pullSecret: secretName }, secret);
   const tokens = new Map<string, AuthorizationToken>();
   if (!isOwn(config, secret.metadata.labels)) return tokens;
-  const isPull = secret.metadata.name === config.pullSecret;
+  const isPull = secretName === config.pullSecret;
   const times = timesIn(config, secret);
   for (const [name, login] of isPull ? pullLogins(config, secret, times) : pushLogin(config, secret)) {
     const found = times.get(name);

@@ -26,8 +26,7 @@ export function createGroupOf<One extends Pick<Group, "namespaces">>(
   ownNamespace: string,
 ): (namespace: string) => One | undefined {
   const tests = groups.map((group) => [group, matchesAny(group.namespaces)] as const);
-  return (namespace) =>
-    namespace === ownNamespace ? undefined : tests.find(([, isIn]) => isIn(namespace))?.[0];
+  return (namespace) => (namespace === ownNamespace ? undefined : tests.find(([, isIn]) => isIn(namespace))?.[0]);
 }
 
 /** The name of the secret with a group's tokens in the helper's own namespace, where the next helper finds them. */

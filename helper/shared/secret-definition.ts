@@ -137,14 +137,3 @@ export function parseDefinitions(json: string): readonly SecretDefinition[] | un
 /** Whether a build namespace gets a further secret. */
 export const isIn = ({ namespaces }: Pick<SecretDefinition, "namespaces">, namespace: string): boolean =>
   namespaces.some((pattern) => matchesGlob(pattern, namespace));
-
-/** Returns a function that tells whether a build namespace gets the secret of a name. It gets every one that is not defined here. */
-export function createNamespaceTest(
-  definitions: readonly Pick<SecretDefinition, "name" | "namespaces">[],
-): (secret: string, namespace: string) => boolean {
-  const byName = new Map(definitions.map((one) => [one.name, one]));
-  return (secret, namespace) => {
-    const definition = byName.get(secret);
-    return definition === undefined || isIn(definition, namespace);
-  };
-}

@@ -118,7 +118,7 @@ export class AccountHelper {
   async reconcile(): Promise<void> {
     const token = { username: "AWS", password: "x", issuedAt: 0, expiresAt: 1 };
     const desired = this.#planner.desired(new Map([["eu-west-1", token]]));
-    for (const action of this.#planner.planNamespace(namespace, desired, undefined)) {
+    for (const action of this.#planner.planNamespace(namespace, desired(namespace), undefined)) {
       if (action.object.kind === "ServiceAccount")
         await perform(this.#writer, namespace, action, new AbortController().signal);
     }

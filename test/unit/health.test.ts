@@ -27,9 +27,9 @@ describe("health", () => {
       sinceHandOver: Infinity,
       now: 0,
     };
-    const { tokenRequests } = readConfig({ ...helperEnvironment, ECR_HELPER_REGISTRIES: registries });
+    const { allTokenRequests } = readConfig({ ...helperEnvironment, ECR_HELPER_REGISTRIES: registries });
     const status = new Status(
-      { namespace: "own", template: "new", tokenRequests },
+      { namespace: "own", template: "new", allTokenRequests },
       {
         tokens: () => is.tokens,
         targets: () => ["own", "a"],
