@@ -57,7 +57,7 @@ export class Metrics {
     this.#tokenExpiry = new Gauge({
       name: "ecr_helper_token_expiry_timestamp_seconds",
       help: "When the authorization token of a registry expires, in seconds since 1970.",
-      labelNames: ["registry", "region", "login"],
+      labelNames: ["registry", "region", "role", "login"],
       registers: [this.#registry],
     });
     // Each series starts at 0, so that Prometheus sees the first request as an increase too.
@@ -72,8 +72,7 @@ export class Metrics {
     for (const [name, request] of this.#config.allTokenRequests) {
       const end = tokens.get(name)?.expiresAt;
       if (end === undefined || Number.isNaN(end)) continue;
-      const { region, login } = labelsOf(request);
-      for (const registry of request.hosts) this.#tokenExpiry.set({ registry, region, login }, end / 1000);
+      for (const registry of request.hosts) this.#tokenExpiry.set({ registry, ...labelsOf(request) }, end / 1000);
     }
   }
 

@@ -169,13 +169,14 @@ describe("the tokens of registries with roles", () => {
     metrics.setTokenExpiry(tokens);
     const { body } = await metrics.text();
     const samples = body.split("\n").filter((line) => /^ecr_helper_token_(requests|expiry)\S*\{.* [1-9]/.test(line));
-    const expiry = (host: string, of: string): string =>
-      `ecr_helper_token_expiry_timestamp_seconds{registry="${host}",region="${of}",login="pull"} 2`;
+    const expiry = (host: string, of: string, asked = ""): string =>
+      `ecr_helper_token_expiry_timestamp_seconds{registry="${host}",region="${of}",${asked}login="pull"} 2`;
     assert.deepEqual(samples, [
       `ecr_helper_token_requests_total{region="${region}",login="pull",result="success"} 1`,
       `ecr_helper_token_requests_total{region="${region}",role="${role}",login="pull",result="failure"} 1`,
-      ...[own, plain, one, two].map((host) => expiry(host, region)),
-      expiry(elsewhere, "us-east-1"),
+      ...[own, plain].map((host) => expiry(host, region)),
+      ...[one, two].map((host) => expiry(host, region, `role="${role}",`)),
+      expiry(elsewhere, "us-east-1", `role="${role}",`),
     ]);
   });
 });
