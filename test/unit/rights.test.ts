@@ -138,7 +138,7 @@ describe("the rights that were used in AWS", () => {
       new Set([token]),
       (one) => {
         const principal = principals.get(one.key ?? "");
-        const isChecked = principal !== undefined && isHelper(principal, "node") && !isRefusedOnPurpose(one);
+        const isChecked = principal !== undefined && isHelper(principal, "node") && !isRefusedOnPurpose(one, principal);
         return isChecked ? principal : undefined;
       },
       (one, principal) => attachments.isInForce(one, principal),

@@ -96,12 +96,18 @@ export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =
   kind !== "root" && !isDeployer({ kind, name }) && name !== nodeRole && !/^(plugin|intruder|login)-/.test(name);
 
 /**
- * Whether a test expects the denial of a request: the stack's policy does not include repositories with such names, such roles
- * trust no principal, and such clusters do not belong to the deployer.
+ * Whether a test expects the denial of a principal's request: the stack's policy does not include repositories with such names, or
+ * includes them for the role of one group only; such roles trust no principal, and such clusters do not belong to the deployer.
  */
-export const isRefusedOnPurpose = ({ repository = "", role = "", cluster = "", status }: AwsRequest): boolean =>
-  /:repository\/refused-/.test(repository) ||
-  ([role, cluster].some((name) => name.startsWith("refused-")) && status === 403);
+export function isRefusedOnPurpose(
+  { repository = "", role = "", cluster = "", status }: AwsRequest,
+  { kind, name }: Principal,
+): boolean {
+  const group = /:repository\/.*\/only-(\w+)\//.exec(repository)?.[1];
+  const isOthers = group !== undefined && kind !== "root" && !name.endsWith(`-${group}`);
+  const isRefused = status === 403 && [role, cluster].some((one) => one.startsWith("refused-"));
+  return isOthers || isRefused || /:repository\/refused-/.test(repository);
+}
 
 /** Whether a principal deploys stacks. */
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");

@@ -119,7 +119,8 @@ describe("every request to AWS in the whole run", () => {
     const granted = new Set(programs.flatMap(actionsOf));
     const helperOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
-      if (principal === undefined || !isHelper(principal, nodeRole) || isRefusedOnPurpose(request)) return undefined;
+      if (principal === undefined || !isHelper(principal, nodeRole) || isRefusedOnPurpose(request, principal))
+        return undefined;
       return principal;
     };
     const { used, beyond, denied } = checkPrincipals(requests, granted, helperOf, (request, principal) =>
@@ -127,7 +128,10 @@ describe("every request to AWS in the whole run", () => {
     );
     assert.deepEqual([beyond, denied], [[], []]);
     assert.deepEqual(without(granted, used), []);
-    const refused = requests.filter((one) => isRefusedOnPurpose(one) && principals.get(one.key ?? "")?.kind !== "root");
+    const refused = requests.filter((one) => {
+      const principal = principals.get(one.key ?? "");
+      return principal !== undefined && principal.kind !== "root" && isRefusedOnPurpose(one, principal);
+    });
     assert.ok(refused.length > 0 && refused.every(({ status }) => status === 403), JSON.stringify(refused));
   });
 
@@ -135,7 +139,7 @@ describe("every request to AWS in the whole run", () => {
     const granted = new Set((await deployerStatements("any")).flatMap(({ Action }) => Action));
     const deployerOf = (request: AwsRequest): Principal | undefined => {
       const principal = principals.get(request.key ?? "");
-      if (principal === undefined || !isDeployer(principal) || isRefusedOnPurpose(request)) return undefined;
+      if (principal === undefined || !isDeployer(principal) || isRefusedOnPurpose(request, principal)) return undefined;
       return principal;
     };
     // The deployers of test/faults/stack-rights.test.ts start without any right.
