@@ -40,10 +40,12 @@ export async function assertCleanedUp({ name, config }: Stack, others: readonly 
     ["ECR repository", own("repositoryName"), hasRepository],
     ["registry content of", own("repositoryName"), hasContent],
     ["IAM user", own("userName"), hasUser],
-    ["IAM role", own("roleName"), hasRole],
+    ...assumedSuffixes(config).flatMap((suffix): Check[] => [
+      ["IAM role", withSuffix(own("roleName"), suffix), hasRole],
+      ["IAM policy", withSuffix(own("policyName"), suffix), hasPolicy],
+    ]),
     ["IAM OIDC provider", config["ecr-helper:createOidcProvider"] === "true" ? issuer : undefined, hasProvider],
     ["EKS pod identity association in", own("namespace"), hasAssociation],
-    ["IAM policy", own("policyName"), hasPolicy],
     ["namespace", created, async (one) => hasObject(options, `/api/v1/namespaces/${one}`)],
     ...["clusterroles", "clusterrolebindings"].map((kind): Check => [
       kind,
@@ -84,6 +86,15 @@ export async function assertCleanedUp({ name, config }: Stack, others: readonly 
       `Remedy: delete it (eval "$(npm run -s env)" sets up aws and kubectl), then run npm run down again.${entries}`,
   );
 }
+
+/** What comes after the names of the helper's own role and policy in those of the other roles: of the one for pushes, and of groups. */
+const assumedSuffixes = (config: Stack["config"]): string[] => [
+  "",
+  "-push",
+  ...(JSON.parse(config["ecr-helper:groups"] ?? "[]") as { name: string }[]).map(({ name }) => `-${name}`),
+];
+
+const withSuffix = (name: string | undefined, suffix: string): string | undefined => name && `${name}${suffix}`;
 
 /** Whether an object has a name of the stack: `owner` itself, that of the other owner or the marker, or that of a role for a namespace pattern. */
 async function hasNamed(options: KubeOptions, path: string, owner: string): Promise<boolean> {
