@@ -7,6 +7,7 @@ export const helperEnvironment: Readonly<Record<HelperVariable, string>> = {
   ECR_HELPER_PUSH_ROLE: "",
   ECR_HELPER_REGISTRIES: "111122223333.dkr.ecr.eu-west-1.amazonaws.com",
   ECR_HELPER_REGISTRY_ROLES: "",
+  ECR_HELPER_GROUPS: "",
   ECR_HELPER_REGISTRY_HOST: "",
   ECR_HELPER_PROXY: "",
   ECR_HELPER_NO_PROXY: "",
