@@ -43,6 +43,12 @@ export interface HelperPolicy {
 }
 
 /**
+ * In characters without whitespace, for a managed policy:
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+ */
+export const maxPolicySize = 6144;
+
+/**
  * The origin script's statement. ECR tokens are per registry, not per repository: the action supports no other
  * resource.
  */

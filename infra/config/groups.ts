@@ -4,7 +4,7 @@ import { createGroupOf } from "../../helper/shared/groups.ts";
 import { namespacePattern } from "../../helper/shared/names.ts";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import type { RegistryRole, RegistryRoleWithHosts } from "../../helper/shared/registry-logins.ts";
-import { groupPolicy, type RepositoryLists } from "../image-rights.ts";
+import { groupPolicy, maxPolicySize, type RepositoryLists } from "../image-rights.ts";
 import { hostOfRegistry, registryOfHost, type Registry } from "../registry.ts";
 import { repositoryName as nameOfRepository } from "./aws-names.ts";
 import { readAssumedRole, type AssumedRoleConfig } from "./identity.ts";
@@ -12,7 +12,7 @@ import { ItemReader, type Rule } from "./item-reader.ts";
 import type { ConfigReader } from "./reader.ts";
 import { entryForm, registryMistake } from "./registries.ts";
 import { readEntry, rolesOf, type RegistryEntry } from "./registry-roles.ts";
-import { createRightsRule, maxPolicySize, rightsKeys, type RightsContext } from "./rights.ts";
+import { createRightsRule, rightsKeys, type RightsContext } from "./rights.ts";
 
 /** A group of build namespaces. Its lists are the rights of its own role. */
 export interface GroupConfig extends RepositoryLists {
@@ -70,11 +70,12 @@ function readGroup(
   const registryRoles = rolesOf(entries, elsewhere);
   const lists = readLists(item, { ...context, registries, registryRoles });
   checkPolicySize(item, name, { ...context, ...lists, registries });
-  const hasName = hasRole && namePattern.test(name);
-  const role = hasName ? readAssumedRole(config, `-${name}`, "for the role of that group") : undefined;
+  const isNamed = hasRole && name !== "";
+  const role = isNamed ? readAssumedRole(config, `-${name}`, "for the role of that group") : undefined;
   return { name, namespaces, ...lists, registries, registryRoles, role };
 }
 
+/** Empty where there is a mistake in its form. */
 function readName(item: ItemReader, others: readonly GroupConfig[]): string {
   const form = "1 to 20 lower case letters, digits and -, with a letter or digit at both ends";
   const rule: Rule = (text) => {
@@ -84,7 +85,7 @@ function readName(item: ItemReader, others: readonly GroupConfig[]): string {
   };
   const name = item.text("name", rule);
   if (!item.has("name")) item.addMistake(["name"], "", form);
-  return name ?? "";
+  return name !== undefined && namePattern.test(name) ? name : "";
 }
 
 /** Empty where there is a mistake. */

@@ -1,30 +1,15 @@
 // Reads which repositories the kept credentials may pull from and push to.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
-import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
+import { repositoryArn, repositoryPattern } from "./aws-names.ts";
 import { inOwnPartition } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
 import type { RegistriesConfig } from "./registries.ts";
-import { assumeGrants, type AssumedRoles } from "../assumed-roles.ts";
-import { allRegistryRoles, groupRoleArns } from "../groups.ts";
-import {
-  helperPolicy,
-  pushPolicy,
-  registriesOf,
-  type HelperPolicy,
-  type ImageRights,
-  type RepositoryLists,
-} from "../image-rights.ts";
+import { registriesOf, type ImageRights, type RepositoryLists } from "../image-rights.ts";
 import { hostFormat, isSameRegistry, registryOfHost, type Registry } from "../registry.ts";
 
 /** The keys of the lists. A group has fields of these names. */
 export const rightsKeys = ["pullRepositories", "pushRepositories", "pullThroughCache"] as const;
-type RightsKey = (typeof rightsKeys)[number];
-
-/**
- * In characters without whitespace, for a managed policy:
- * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
- */
-export const maxPolicySize = 6144;
+export type RightsKey = (typeof rightsKeys)[number];
 
 const arnForm = "arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME";
 const nameForm = "2 to 256 characters: lower case letters and digits, separated by one of . _ __ - /";
@@ -142,35 +127,3 @@ const ownRepositoryMistake = (entry: string, own: Registry, name: string): strin
   entry === name || entry === `arn:${own.partition}:ecr:${own.region}:${own.accountId}:repository/${name}`
     ? "another repository: none of the kept credentials may push to the one of the helper's own image"
     : undefined;
-
-/** Reports a policy that is too large, as a mistake in the list that takes most of it. */
-export function checkPolicySize(config: ConfigReader, rights: ImageRights & AssumedRoles): void {
-  if (!nameOfRepository.test(rights.repositoryName)) return; // The reader has reported it.
-  const sizeOfPolicy = (lists: ImageRights): number => JSON.stringify(policyOf({ ...rights, ...lists })).length;
-  const size = sizeOfPolicy(rights);
-  if (size <= maxPolicySize) return;
-  const empty = { pullRepositories: [], pushRepositories: [], pullThroughCache: [] };
-  const sizeOf = (key: RightsKey): number => sizeOfPolicy({ ...rights, ...empty, [key]: rights[key] });
-  const [largest] = [...rightsKeys].sort((one, other) => sizeOf(other) - sizeOf(one));
-  const key = largest ?? "pullRepositories";
-  const names = new Set(rightsKeys.flatMap((one) => rights[one])).size;
-  const registries = registriesOf(rights).length;
-  const roles = allRegistryRoles(rights).length + groupRoleArns(rights, rights.own).length;
-  config.addListMistake(
-    key,
-    rights[key],
-    `fewer or broader patterns, or a second stack for some of the registries: the policy would have ${String(size)} ` +
-      `characters for ${counted(names, "name", "names")} in ${counted(registries, "registry", "registries")}` +
-      `${roles === 0 ? "" : ` and for ${counted(roles, "role", "roles")}`}, and IAM takes ${String(maxPolicySize)}`,
-  );
-}
-
-/** The larger of the policies. */
-function policyOf(rights: ImageRights & AssumedRoles): HelperPolicy {
-  const own = helperPolicy(rights, assumeGrants(rights, rights.own));
-  if (rights.pushRepositories.length === 0) return own;
-  const push = pushPolicy(rights);
-  return JSON.stringify(own).length > JSON.stringify(push).length ? own : push;
-}
-
-const counted = (count: number, one: string, many: string): string => `${String(count)} ${count === 1 ? one : many}`;

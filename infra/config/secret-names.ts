@@ -4,6 +4,9 @@ import { ownNameMistake } from "../first-pull.ts";
 import { keptNames, type ChosenNames, type Logins } from "../secret-names.ts";
 import type { ConfigReader } from "./reader.ts";
 
+/** Of the name of an object. */
+const maxLength = 253;
+
 /** Collects the mistakes in the names; `app` is that of the stack's own secret. */
 export function checkSecretNames(
   config: ConfigReader,
@@ -18,7 +21,7 @@ export function checkSecretNames(
       "a shorter name: the region and role of each further login are put after it",
     );
   }
-  if (objectName.test(pullSecret) && !tokens.every((one) => objectName.test(one)))
+  if (objectName.test(pullSecret) && tokens.some((one) => one.length > maxLength))
     config.addMistake(
       "pullSecret",
       pullSecret,

@@ -99,7 +99,7 @@ function readName(item: ItemReader, context: SecretsContext, taken: string[]): s
   const rule: Rule = (text) => {
     if (!objectName.test(text)) return nameForm;
     if (taken.includes(text)) return "each name once";
-    if (kept.includes(text)) return "another name: basicAuthSecret or pullSecret has this one";
+    if (kept.includes(text)) return "another name: basicAuthSecret, pullSecret or a group has this one";
     return ownNameMistake(text, app);
   };
   const name = item.text("name", rule);
