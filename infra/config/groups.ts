@@ -97,7 +97,8 @@ function readNamespaces(item: ItemReader, { namespace }: NamespaceRules): readon
       : undefined;
   };
   const namespaces = item.list("namespaces", rule) ?? [];
-  if (!item.isFilled("namespaces")) item.addMistake(["namespaces"], [], "at least one name or pattern");
+  if (!item.isFilled("namespaces"))
+    item.addMistake(["namespaces"], item.has("namespaces") ? [] : "", "at least one name or pattern");
   return namespaces.every((one) => rule(one) === undefined) ? [...new Set(namespaces)] : [];
 }
 
