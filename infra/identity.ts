@@ -32,26 +32,24 @@ export interface IdentityArgs extends IamOptions {
   readonly policy: HelperPolicy;
   readonly identity: ResolvedIdentity;
   /** The role that pushes; undefined if nothing is pushed. */
-  readonly push: PushRole | undefined;
+  readonly push: AssumedRole | undefined;
+  /** The groups' own roles, by the group's name. */
+  readonly groups: Readonly<Record<string, AssumedRole>>;
   /** The stack's own registry, which names its account and partition. */
   readonly own: Registry;
   /** The helper's own service account. */
   readonly serviceAccount: ServiceAccountName;
 }
 
-/** A role that the helper assumes to get logins that push, so that the logins that pull cannot push. */
-export interface PushRole {
+/** A role that the helper assumes to get logins with other rights than its own ones have. */
+export interface AssumedRole {
   readonly roleName: string;
   readonly policyName: string;
   readonly policy: HelperPolicy;
 }
 
-/** An access key of the helper's IAM user. */
-export interface AccessKeyPair {
-  readonly id: pulumi.Output<string>;
-  /** A Pulumi secret. */
-  readonly secret: pulumi.Output<string>;
-}
+/** An access key of the helper's IAM user. Its secret is a Pulumi secret. */
+export type AccessKeyPair = Readonly<Record<"id" | "secret", pulumi.Output<string>>>;
 
 /** The helper's user or role as created, with what its pod needs. The stack does not know the role of the nodes. */
 export type AwsPrincipal =
@@ -62,14 +60,16 @@ export type AwsPrincipal =
   | { readonly mode: "node" };
 
 /**
- * The IAM user or role, its policies, and the role that pushes. Resources that depend on this component are created
- * after the policies are attached and the Pod Identity association exists.
+ * The IAM user or role, its policies, and the roles that the helper assumes. Resources that depend on this component are
+ * created after the policies are attached and the Pod Identity association exists.
  */
 export class Identity extends pulumi.ComponentResource {
   readonly policyArn: pulumi.Output<string>;
   readonly principal: AwsPrincipal;
   /** ARN of the role that pushes; undefined if nothing is pushed. */
   readonly pushRoleArn: pulumi.Output<string> | undefined;
+  /** ARNs of the groups' own roles, by the group's name. */
+  readonly groupRoleArns: Readonly<Record<string, pulumi.Output<string>>>;
   readonly #name: string;
   readonly #args: IdentityArgs;
 
@@ -83,7 +83,9 @@ export class Identity extends pulumi.ComponentResource {
     // https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfbridge/provider.go, nameRequiresDeleteBeforeReplace
     this.policyArn = this.#policy(args.policyName, args.policy, this.#aliased());
     this.principal = this.#principal(args.identity);
-    if (args.push !== undefined) this.pushRoleArn = this.#pushRole(args.push);
+    if (args.push !== undefined) this.pushRoleArn = this.#assumedRole(args.push);
+    const groups = Object.entries(args.groups);
+    this.groupRoleArns = Object.fromEntries(groups.map(([group, role]) => [group, this.#assumedRole(role)]));
     this.registerOutputs({ policyArn: this.policyArn });
   }
 
@@ -164,7 +166,7 @@ export class Identity extends pulumi.ComponentResource {
     return role;
   }
 
-  #pushRole({ roleName, policyName, policy }: PushRole): pulumi.Output<string> {
+  #assumedRole({ roleName, policyName, policy }: AssumedRole): pulumi.Output<string> {
     const arn = this.#policy(policyName, policy, { parent: this });
     const { own, identity } = this.#args;
     const trust = helperTrust(own, helperArn(this.#args, own), assumeActions(identity.mode));

@@ -43,6 +43,12 @@ export interface HelperPolicy {
 }
 
 /**
+ * In characters without whitespace, for a managed policy:
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+ */
+export const maxPolicySize = 6144;
+
+/**
  * The origin script's statement. ECR tokens are per registry, not per repository: the action supports no other
  * resource.
  */
@@ -74,43 +80,58 @@ const cacheActions = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"];
  * tokens.
  */
 export const helperPolicy = (rights: ImageRights, assumed: readonly Grant[] = []): HelperPolicy =>
+  policyOf([getToken, ...pullGrants(rights, helperImages(rights)), ...assumed, ...publicGrants(rights)]);
+
+/** The policy of the role that pushes, whose logins pull and push. */
+export const pushPolicy = (rights: ImageRights): HelperPolicy =>
+  policyOf([getToken, ...pullGrants(rights, helperImages(rights)), ...pushGrants(rights)]);
+
+/** The policy of a group's role, whose logins pull and push what the group's own lists have, and nothing of the helper's. */
+export const groupPolicy = (rights: ImageRights): HelperPolicy =>
   policyOf([
     getToken,
-    ...pullGrants(rights),
-    ...assumed,
-    ...(rights.registries.includes(publicRegistryHost) ? [getPublicToken] : []),
+    ...pullGrants(rights, []),
+    ...(rights.pushRepositories.length === 0 ? [] : pushGrants(rights)),
+    ...publicGrants(rights),
   ]);
-
-/**
- * The policy of the role that pushes, whose logins pull and push. No pattern includes the repository of the helper's
- * own image: a push there could make the lifecycle policy expire the image that is in use.
- */
-export function pushPolicy(rights: ImageRights): HelperPolicy {
-  const { own, repositoryName, pushRepositories } = rights;
-  const push = {
-    Sid: "PushImages",
-    Resource: resourceArns(registriesOf(rights), pushRepositories),
-    Action: pushActions,
-  };
-  const keep = { Sid: "KeepHelperImage", Resource: [repositoryArn(own, repositoryName)], Action: uploadActions };
-  return policyOf([getToken, ...pullGrants(rights), push, { ...keep, Effect: "Deny" }]);
-}
 
 /** A statement that allows something by default, and is left out where it has no resource. */
 export type Grant = Pick<Statement, "Sid" | "Resource" | "Action"> & Partial<Statement>;
 
-function pullGrants(rights: ImageRights): Grant[] {
-  const { own, repositoryName, pullRepositories, pushRepositories, pullThroughCache } = rights;
+/** `further` are ARNs of repositories to pull from beside those of the lists. */
+function pullGrants(rights: ImageRights, further: readonly string[]): Grant[] {
+  const { own, pullRepositories, pushRepositories, pullThroughCache } = rights;
   const registries = registriesOf(rights);
   const ofOwnAccount = registries.filter(({ accountId }) => accountId === own.accountId);
-  const helperImages = [repositoryArn(own, repositoryName), ...imageArns(rights)];
-  const pulled = [...helperImages, ...pullRepositories, ...pushRepositories];
+  const pulled = [...further, ...pullRepositories, ...pushRepositories];
   const cached = resourceArns(ofOwnAccount, pullThroughCache);
   return [
     { Sid: "PullImages", Resource: resourceArns(registries, [...pulled, ...cached]), Action: pullActions },
     { Sid: "PullThroughCache", Resource: cached, Action: cacheActions },
   ];
 }
+
+const helperImages = (rights: ImageRights): string[] => [
+  repositoryArn(rights.own, rights.repositoryName),
+  ...imageArns(rights),
+];
+
+/**
+ * No pattern includes the repository of the helper's own image: a push there could make the lifecycle policy expire the
+ * image that is in use.
+ */
+function pushGrants(rights: ImageRights): Grant[] {
+  const { own, repositoryName, pushRepositories } = rights;
+  const pushed = resourceArns(registriesOf(rights), pushRepositories);
+  const kept = [repositoryArn(own, repositoryName)];
+  return [
+    { Sid: "PushImages", Resource: pushed, Action: pushActions },
+    { Sid: "KeepHelperImage", Effect: "Deny", Resource: kept, Action: uploadActions },
+  ];
+}
+
+const publicGrants = ({ registries }: ImageRights): Grant[] =>
+  registries.includes(publicRegistryHost) ? [getPublicToken] : [];
 
 const policyOf = (grants: readonly Grant[]): HelperPolicy => ({
   Version: "2012-10-17",

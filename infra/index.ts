@@ -5,6 +5,7 @@ import { clusterProviders, findEksCluster } from "./cluster.ts";
 import { allLogins } from "./config/registries.ts";
 import { app, clusterName, readConfig } from "./config/stack.ts";
 import { crossAccountPolicies } from "./cross-account.ts";
+import { groupRoles, groupsOf } from "./groups.ts";
 import { helperArn } from "./iam-arns.ts";
 import { Identity } from "./identity.ts";
 import { helperPolicy, pushPolicy } from "./image-rights.ts";
@@ -31,6 +32,7 @@ const identity = new Identity(name, {
   identity: resolved,
   policy: helperPolicy(rights, assumeGrants(config, own)),
   push: config.pushRole && { ...config.pushRole, policy: pushPolicy(rights) },
+  groups: groupRoles(config, own),
   own,
   serviceAccount,
 });
@@ -55,6 +57,7 @@ const workload = new Workload(name, {
   identity,
   region: own.region,
   registries: repository.host.apply((host) => allLogins(host, config)),
+  groups: repository.host.apply((host) => groupsOf(config, own, host)),
 });
 
 // After the rollout: its pull secret may be a new one.
@@ -81,6 +84,7 @@ export default {
   ...("userName" in principal && { userName: principal.userName }),
   ...("roleArn" in principal && { roleArn: principal.roleArn }),
   ...(identity.pushRoleArn && { pushRoleArn: identity.pushRoleArn }),
+  ...(Object.keys(identity.groupRoleArns).length > 0 && { groupRoleArns: identity.groupRoleArns }),
   ...(workload.credentialsSecretName && { credentialsSecretName: workload.credentialsSecretName }),
   basicAuthSecretName: config.basicAuthSecret,
   pullSecretName: config.pullSecret,

@@ -2,6 +2,7 @@
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { encodeList, helperPort, podVariables, type StackVariable } from "../helper/shared/environment.ts";
+import type { Group } from "../helper/shared/groups.ts";
 import type { RegistryLogin } from "../helper/shared/registry-logins.ts";
 import { caFile, type CaBundle } from "./ca-bundle.ts";
 import { app, type StackConfig } from "./config/stack.ts";
@@ -18,6 +19,7 @@ export interface HelperArgs {
   readonly region: pulumi.Input<string>;
   /** The logins of all registries, that of the stack's own first. */
   readonly registries: pulumi.Input<readonly RegistryLogin[]>;
+  readonly groups: pulumi.Input<readonly Group[]>;
 }
 
 /** Arguments of podTemplate. */
@@ -135,7 +137,7 @@ function container(args: PodArgs): input.core.v1.Container {
 }
 
 /** The helper's configuration, which helper/config/helper-config.ts reads. */
-function environment({ config, identity, region, registries, rbac }: PodArgs): input.core.v1.EnvVar[] {
+function environment({ config, identity, region, registries, groups, rbac }: PodArgs): input.core.v1.EnvVar[] {
   const sdkVariables: Record<string, pulumi.Input<string>> = {
     AWS_REGION: region,
     ...(config.awsEndpointUrl === undefined ? {} : { AWS_ENDPOINT_URL: config.awsEndpointUrl }),
@@ -149,7 +151,7 @@ function environment({ config, identity, region, registries, rbac }: PodArgs): i
       .output(registries)
       .apply((all) => [...new Set(all.map(({ host }) => host))].join(",")),
     ECR_HELPER_REGISTRY_ROLES: encodeList(config.registryRoles),
-    ECR_HELPER_GROUPS: "",
+    ECR_HELPER_GROUPS: pulumi.output(groups).apply(encodeList),
     ECR_HELPER_REGISTRY_HOST: config.registryHost ?? "",
     ECR_HELPER_PROXY: config.proxy ?? "",
     ECR_HELPER_NO_PROXY: config.noProxy.join(","),

@@ -49,7 +49,18 @@ export const objectNames = (config: StackConfig): string[] => [
   ...(includesUnnamed(config) ? ["*"] : []),
   ...config.secrets.map(({ name, namespaces }) => JSON.stringify([name, ...namespaces])),
   ...(config.pushRole === undefined ? [] : ["logins"]),
+  ...(config.groups.length === 0 ? [] : [namesOfGroups(config)]),
 ];
+
+/** With groups the registries, too, decide which further secrets a namespace has. */
+function namesOfGroups({ groups, path, registryHost, secrets, ...stack }: StackConfig): string {
+  const loginsOf = ({ registries, registryRoles }: Pick<StackConfig, "registries" | "registryRoles">): unknown[] => [
+    ...registries,
+    ...registryRoles.map(({ roleArn, hosts }) => [roleArn, ...hosts]),
+  ];
+  const ofGroups = groups.map((one) => [one.name, one.namespaces, one.role?.roleName, ...loginsOf(one)]);
+  return JSON.stringify([ofGroups, path, registryHost, loginsOf(stack), secrets.map(({ registry }) => registry)]);
+}
 
 // Events use generateName, so resourceNames cannot restrict them.
 export const recordEvents: PolicyRule = { apiGroups: [""], resources: ["events"], verbs: ["create"] };

@@ -9,7 +9,6 @@ import * as pulumi from "@pulumi/pulumi";
 import type { AccountRules } from "../helper/shared/account-rules.ts";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../helper/shared/namespace-rules.ts";
 import { ownerNames } from "../helper/shared/ownership.ts";
-import { isIn, type SecretDefinition } from "../helper/shared/secret-definition.ts";
 import { keepAccounts, keepSecrets, recordEvents, rule, watchNamespaces, type PolicyRule } from "./rbac-rules.ts";
 
 /** Arguments of Rbac. */
@@ -25,12 +24,10 @@ export interface RbacArgs {
   readonly namespace: pulumi.Input<string>;
   /** Name of the helper's Deployment, which the helper watches to see what happens to it, and of the Lease. */
   readonly deployment: string;
-  /** Names of the secrets that builds log in with. */
-  readonly basicAuthSecrets: pulumi.Input<string[]>;
-  readonly pullSecret: string;
-  readonly furtherSecrets: readonly Pick<SecretDefinition, "name" | "namespaces">[];
-  /** Whether the helper also keeps the builds' logins in its own namespace, beside its pull secret. */
-  readonly keepsLogins: boolean;
+  /** Names of the secrets in a build namespace; undefined for those that any of them may have. */
+  readonly secretsIn: (namespace: string | undefined) => pulumi.Output<string[]>;
+  /** Names of the secrets that the helper keeps in its own namespace for the next helper. */
+  readonly ownSecrets: pulumi.Output<string[]>;
   readonly accountRules: AccountRules;
   /** What the names of all objects come from, in the configuration. */
   readonly objects: readonly string[];
@@ -61,8 +58,6 @@ export class Rbac extends pulumi.ComponentResource {
   readonly #name: string;
   readonly #args: RbacArgs;
   readonly #childOptions = { parent: this };
-  /** Names of the secrets that the helper keeps in every build namespace. */
-  readonly #secrets: pulumi.Output<string[]>;
   /**
    * Name of the roles that depend on the objects' names, in the cluster and, in the other one, in the stack. Under other
    * names they are new resources: Pulumi creates them before the rollout and deletes the old ones after it, so that the
@@ -75,30 +70,26 @@ export class Rbac extends pulumi.ComponentResource {
   constructor(name: string, args: RbacArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Access", name, {}, opts);
     [this.#name, this.#args] = [name, args];
-    const { pullSecret, namespaceRules, ownNamespace } = args;
+    const { namespaceRules, ownNamespace } = args;
     this.marker = `${args.name}-stack`;
-    this.#secrets = pulumi.output(args.basicAuthSecrets).apply((logins) => [...logins, pullSecret]);
     [this.#roleName, this.#resourceName] = [roleName(args.name, args.objects), roleName(name, args.objects)];
     const [first, second] = ownerNames({ owner: args.name });
     this.owner = this.#owner(name, first);
     this.#owner(`${name}-owner`, second);
     // RBAC has no narrower right for namespaces that are not known in advance.
     if (isDynamic(namespaceRules))
-      this.#grantEverywhere([...this.#keepObjects(undefined), recordEvents, watchNamespaces]);
+      this.#grantEverywhere([...this.#keepObjects(args.secretsIn(undefined)), recordEvents, watchNamespaces]);
     const buildNamespaces = staticNamespaces(namespaceRules);
     for (const namespace of buildNamespaces.filter((one) => one !== ownNamespace)) {
-      this.#grant(`-${namespace}`, namespace, [...this.#keepObjects(namespace), recordEvents]);
+      this.#grant(`-${namespace}`, namespace, [...this.#keepObjects(args.secretsIn(namespace)), recordEvents]);
     }
-    this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace) ? this.#keepObjects(ownNamespace) : undefined);
+    this.#grantInOwnNamespace(buildNamespaces.includes(ownNamespace));
     this.registerOutputs({});
   }
 
-  /** The rules to keep the objects of a build namespace, or of all when undefined. */
-  #keepObjects(namespace: string | undefined): PolicyRule[] {
-    const { furtherSecrets, accountRules } = this.#args;
-    const further = furtherSecrets.filter((one) => namespace === undefined || isIn(one, namespace));
-    const secrets = this.#secrets.apply((names) => [...names, ...further.map(({ name }) => name)]);
-    return [keepSecrets(secrets), ...keepAccounts(accountRules)];
+  /** The rules to keep the objects of a build namespace that has these secrets. */
+  #keepObjects(secrets: pulumi.Output<string[]>): PolicyRule[] {
+    return [keepSecrets(secrets), ...keepAccounts(this.#args.accountRules)];
   }
 
   #owner(resourceName: string, name: string): pulumi.Output<string> {
@@ -131,12 +122,12 @@ export class Rbac extends pulumi.ComponentResource {
     new ClusterRoleBinding(resourceName, { metadata, roleRef, subjects: this.#subjects() }, options);
   }
 
-  /** `keepObjects` are the rules of a build namespace, if builds run in the helper's own namespace too. */
-  #grantInOwnNamespace(keepObjects: readonly PolicyRule[] | undefined): void {
-    const { deployment, keepsLogins, namespace, pullSecret } = this.#args;
-    const ownSecrets = keepsLogins ? this.#secrets : [pullSecret];
+  /** `hasBuilds` says whether it is a build namespace, too. */
+  #grantInOwnNamespace(hasBuilds: boolean): void {
+    const { deployment, namespace, ownNamespace, ownSecrets, secretsIn } = this.#args;
+    const all = pulumi.all([secretsIn(ownNamespace), ownSecrets]).apply((lists) => [...new Set(lists.flat())]);
     this.#grant("", namespace, [
-      ...(keepObjects ?? [keepSecrets(ownSecrets)]),
+      ...(hasBuilds ? this.#keepObjects(all) : [keepSecrets(ownSecrets)]),
       // A new helper continues with the tokens that the old one kept there.
       rule("secrets", ownSecrets, ["get"]),
       recordEvents,

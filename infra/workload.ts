@@ -11,7 +11,6 @@ import { ClusterRole } from "@pulumi/kubernetes/rbac/v1/clusterRole.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { helperPort } from "../helper/shared/environment.ts";
-import { basicAuthNames } from "../helper/shared/registry-logins.ts";
 import { Admission, type AdmissionArgs } from "./admission/policies.ts";
 import type { ClusterProviders } from "./cluster.ts";
 import { createCaBundle } from "./ca-bundle.ts";
@@ -21,8 +20,9 @@ import { networkPolicySpec } from "./network-policy.ts";
 import { accessKeyCredentials, namespaceAnnotations, podCredentials, type PodCredentials } from "./pod-credentials.ts";
 import { podLabels, podTemplate, type HelperArgs, type PodArgs } from "./pod.ts";
 import { objectNames } from "./rbac-rules.ts";
-import { Rbac } from "./rbac.ts";
+import { Rbac, type RbacArgs } from "./rbac.ts";
 import type { RegistryLogin } from "./registry-login.ts";
+import { keptNames, ownSecretNames, secretNamesIn, type Logins } from "./secret-names.ts";
 
 /** Arguments of Workload. */
 export interface WorkloadArgs extends HelperArgs {
@@ -61,17 +61,15 @@ export class Workload extends pulumi.ComponentResource {
     const metadata: Metadata = { name: app, namespace: this.namespace, labels: podLabels };
     const account = { metadata, automountServiceAccountToken: false };
     const serviceAccountName = new ServiceAccount(name, account, this.#childOptions).metadata.name;
+    const logins = pulumi.all([args.registries, args.groups]).apply(([registries, groups]) => ({ registries, groups }));
     const keptObjects = {
       name: clusterName(),
       subject: { name: serviceAccountName, namespace: this.namespace },
       namespaceRules: config,
-      basicAuthSecrets: pulumi
-        .output(args.registries)
-        .apply((all) => [...basicAuthNames(config.basicAuthSecret, all).values()]),
-      pullSecret: config.pullSecret,
+      names: logins.apply((all) => keptNames(config, all)),
       furtherSecrets: config.secrets,
     };
-    const rbac = this.#rbac(keptObjects);
+    const rbac = this.#rbac(keptObjects, logins);
     let credentials: PodCredentials;
     if (principal.mode === "accessKey") {
       const { accessKey } = principal;
@@ -109,14 +107,15 @@ export class Workload extends pulumi.ComponentResource {
     return new Namespace(this.#name, { metadata }, this.#childOptions).metadata.name;
   }
 
-  #rbac(keptObjects: Omit<AdmissionArgs, "owner">): Rbac {
+  #rbac(keptObjects: Omit<AdmissionArgs, "owner">, logins: pulumi.Output<Logins>): Rbac {
     const { config } = this.#args;
-    const args = {
+    const args: RbacArgs = {
       ...keptObjects,
+      secretsIn: (build) => logins.apply((all) => secretNamesIn(config, all, build)),
+      ownSecrets: logins.apply((all) => ownSecretNames(config, all)),
       ownNamespace: config.namespace,
       namespace: this.namespace,
       deployment: app,
-      keepsLogins: config.pushRole !== undefined,
       accountRules: config,
       objects: objectNames(config),
     };

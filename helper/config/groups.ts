@@ -1,5 +1,5 @@
 // Reads the groups of build namespaces that log in by roles of their own, and makes the configuration that is for each namespace.
-import { createGroupOf, groupTokensSecret, type Group } from "../shared/groups.ts";
+import { createGroupOf, groupTokensSecret, ownFirst, type Group } from "../shared/groups.ts";
 import { namespacePattern } from "../shared/names.ts";
 import { isRecord } from "../shared/record.ts";
 import { isIn } from "../shared/secret-definition.ts";
@@ -17,11 +17,10 @@ export function groupRegistries(
   { registries }: Group,
   { registries: all, registryHost }: RegistryConfig,
 ): RegistryConfig {
-  const isOwn = ({ host }: Pick<Group["registries"][number], "host">): boolean => host === all[0]?.host;
-  const sorted = [...registries.filter(isOwn), ...registries.filter((one) => !isOwn(one))];
+  const ownHost = all[0]?.host ?? "";
   return {
-    registries: sorted.flatMap(({ host, ...role }) => parseRegistry(host, role) ?? []),
-    registryHost: registries.some(isOwn) ? registryHost : undefined,
+    registries: ownFirst(registries, ownHost).flatMap(({ host, ...role }) => parseRegistry(host, role) ?? []),
+    registryHost: registries.some(({ host }) => host === ownHost) ? registryHost : undefined,
   };
 }
 

@@ -7,7 +7,7 @@
 export const encodeList = (list: readonly object[]): string =>
   list.length === 0 ? "" : JSON.stringify(list).replaceAll("$", "\\u0024");
 
-/** The variables that the stack sets to values. A list is comma-separated, further secrets are JSON; what is not configured is empty. */
+/** The variables that the stack sets to values. A list is comma-separated, further secrets, roles and groups are JSON; what is not configured is empty. */
 export type StackVariable =
   | "ECR_HELPER_IDENTITY"
   | "ECR_HELPER_PRINCIPAL"

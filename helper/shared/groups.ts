@@ -17,6 +17,15 @@ export interface Group {
   readonly registries: readonly GroupRegistry[];
 }
 
+/** These registries with the stack's own as the first, if it is one of them: the names of secrets go by their order. */
+export const ownFirst = <One extends Pick<GroupRegistry, "host">>(
+  registries: readonly One[],
+  ownHost: string,
+): One[] => [
+  ...registries.filter(({ host }) => host === ownHost),
+  ...registries.filter(({ host }) => host !== ownHost),
+];
+
 /**
  * Returns a function that gives the group of a namespace, which is the first that has it. It is undefined for a namespace in no group, as
  * the helper's own always is: it pulls the helper's image.

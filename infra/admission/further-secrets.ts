@@ -33,7 +33,7 @@ export const isAsDefined = (kept: KeptObjects, otherwise: string): string =>
     byName(kept, ({ type, data }) => hasType(type, Object.keys(data)), otherwise),
     allOf([
       updated,
-      `!(object.metadata.name in ${literal([...kept.basicAuthSecrets, kept.pullSecret])})`,
+      `!(object.metadata.name in ${literal([...kept.basicAuthSecrets, kept.pullSecret, ...kept.tokensSecrets])})`,
       "variables.data.all(k, k in variables.dataBefore)",
     ]),
   ]);

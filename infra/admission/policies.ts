@@ -5,6 +5,7 @@ import { ValidatingAdmissionPolicyBinding } from "@pulumi/kubernetes/admissionre
 import * as pulumi from "@pulumi/pulumi";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import type { SecretDefinition } from "../../helper/shared/secret-definition.ts";
+import type { KeptNames } from "../secret-names.ts";
 import { accountRules } from "./service-accounts.ts";
 import type { KeptObjects, Rules, Validation, Variable } from "./rules.ts";
 import { secretRules } from "./secrets.ts";
@@ -22,8 +23,7 @@ export interface AdmissionArgs {
   /** The helper's service account. */
   readonly subject: { readonly name: pulumi.Input<string>; readonly namespace: pulumi.Input<string> };
   readonly namespaceRules: NamespaceRules;
-  readonly basicAuthSecrets: pulumi.Input<string[]>;
-  readonly pullSecret: string;
+  readonly names: pulumi.Input<KeptNames>;
   readonly furtherSecrets: readonly SecretDefinition[];
   readonly owner: pulumi.Input<string>;
 }
@@ -72,12 +72,10 @@ export class Admission extends pulumi.ComponentResource {
   constructor(name: string, args: AdmissionArgs, opts: pulumi.ComponentResourceOptions) {
     super("ecr-helper:index:Admission", name, {}, opts);
     const childOptions = { parent: this };
-    const { namespaceRules, pullSecret, furtherSecrets } = args;
+    const { namespaceRules, furtherSecrets } = args;
     const specs = pulumi
-      .all([args.subject, args.basicAuthSecrets, args.owner])
-      .apply(([subject, basicAuthSecrets, owner]) =>
-        policySpecs(subject, { namespaceRules, basicAuthSecrets, pullSecret, furtherSecrets, owner }),
-      );
+      .all([args.subject, args.names, args.owner])
+      .apply(([subject, names, owner]) => policySpecs(subject, { namespaceRules, ...names, furtherSecrets, owner }));
     for (const resource of ["secrets", "serviceaccounts"] as const) {
       const metadata = { name: `${args.name}-${resource}` };
       const policy = new ValidatingAdmissionPolicy(

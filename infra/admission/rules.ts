@@ -3,13 +3,12 @@
 import { ownerKind, ownerNames, ownLabels } from "../../helper/shared/ownership.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import type { SecretDefinition } from "../../helper/shared/secret-definition.ts";
+import type { KeptNames } from "../secret-names.ts";
 import { allOf, anyOf, literal } from "./cel.ts";
 
 /** The objects that the helper keeps, from the configuration of its stack. */
-export interface KeptObjects {
+export interface KeptObjects extends KeptNames {
   readonly namespaceRules: NamespaceRules;
-  readonly basicAuthSecrets: readonly string[];
-  readonly pullSecret: string;
   readonly furtherSecrets: readonly SecretDefinition[];
   /** Name of the first of the ClusterRoles that own everything that the helper creates. */
   readonly owner: string;

@@ -28,7 +28,7 @@ import {
 import { allOf, anyOf, isBuildNamespace, literal } from "./cel.ts";
 
 /**
- * The types of the logins for builds and of the pull secret, and their keys:
+ * The types of the logins for builds, and of the pull secret and the groups' tokens, and their keys:
  * https://kubernetes.io/docs/concepts/configuration/secret/#secret-types
  */
 const isBasicAuth = hasType(basicAuthType, ["username", "password"]);
@@ -38,11 +38,19 @@ const isPull = hasType(dockerConfigType, [dockerConfigKey]);
  * The name of a secret decides its type. RBAC restricts the names, and during a rollout it allows those of both
  * helpers: the old helper's names are not known here, so they may have either type.
  */
-const hasTypeOfItsName = ({ basicAuthSecrets, pullSecret }: KeptObjects): string =>
+const hasTypeOfItsName = ({ basicAuthSecrets, pullSecret, tokensSecrets }: KeptObjects): string =>
   anyOf([
-    allOf([`object.metadata.name != ${literal(pullSecret)}`, isBasicAuth]),
+    allOf([`!(object.metadata.name in ${literal([pullSecret, ...tokensSecrets])})`, isBasicAuth]),
     allOf([`!(object.metadata.name in ${literal(basicAuthSecrets)})`, isPull]),
   ]);
+
+/** Whether a secret that is none of the further ones is where it belongs: the groups' tokens are for the next helper alone. */
+function isInPlace({ namespaceRules, tokensSecrets }: KeptObjects): string {
+  const isInOwn = `request.namespace == ${literal(namespaceRules.namespace)}`;
+  return tokensSecrets.length === 0
+    ? `${isInOwn} || variables.isBuild`
+    : `${isInOwn} || ${allOf(["variables.isBuild", `!(object.metadata.name in ${literal(tokensSecrets)})`])}`;
+}
 
 /** The annotations that helper/resources/secrets.ts writes: the helper's own, and the hosts for Knative and Tekton. */
 const isSecretAnnotation = anyOf([
@@ -59,11 +67,7 @@ export const secretRules = (kept: KeptObjects): Rules => ({
     { name: "isBuild", expression: isBuildNamespace(kept.namespaceRules) },
     {
       name: "isKept",
-      expression: isInItsNamespaces(
-        kept,
-        "variables.isBuild",
-        `request.namespace == ${literal(kept.namespaceRules.namespace)} || variables.isBuild`,
-      ),
+      expression: isInItsNamespaces(kept, "variables.isBuild", isInPlace(kept)),
     },
   ],
   validations: [

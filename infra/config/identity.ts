@@ -44,8 +44,8 @@ export interface IamOptions {
   readonly tags: Readonly<Record<string, string>>;
 }
 
-/** Names of the role that pushes and of its policy, derived from those of the helper's own role and policy. */
-export interface PushRoleConfig {
+/** Names of a role that the helper assumes and of its policy: those of its own role and policy with a suffix. */
+export interface AssumedRoleConfig {
   readonly roleName: string;
   readonly policyName: string;
 }
@@ -136,16 +136,18 @@ function readOidc(
   return { oidc: "eks", createProvider };
 }
 
-const pushSuffix = "-push";
-
 /** Reads the names for the role that pushes. They apply to every identity. */
-export function readPushRole(config: ConfigReader): PushRoleConfig {
+export const readPushRole = (config: ConfigReader): AssumedRoleConfig =>
+  readAssumedRole(config, "-push", "where pushRepositories says that something is pushed");
+
+/** Reads the names for a role; `when` says when the suffix is put after the names. */
+export function readAssumedRole(config: ConfigReader, suffix: string, when: string): AssumedRoleConfig {
   const read = (key: string, limit: number): string => {
     const name = config.string(key, /^/, "a name");
-    const isLong = name.length <= limit && name.length + pushSuffix.length > limit;
-    const why = `${pushSuffix} is put after it where pushRepositories says that something is pushed`;
-    if (isLong) config.addMistake(key, name, `at most ${String(limit - pushSuffix.length)} characters: ${why}`);
-    return `${name}${pushSuffix}`;
+    const isLong = name.length <= limit && name.length + suffix.length > limit;
+    const why = `${suffix} is put after it ${when}`;
+    if (isLong) config.addMistake(key, name, `at most ${String(limit - suffix.length)} characters: ${why}`);
+    return `${name}${suffix}`;
   };
   return { roleName: read("roleName", 64), policyName: read("policyName", 128) };
 }
@@ -153,13 +155,15 @@ export function readPushRole(config: ConfigReader): PushRoleConfig {
 /** The most tags that AWS allows on a resource. */
 const maxTags = 50;
 
-/** Reads the IAM path, the permissions boundary and the tags. */
-export function readIamOptions(config: ConfigReader, own: Registry): IamOptions {
+/** Reads the IAM path, the permissions boundary and the tags. `hasGroupRoles` says whether a group has a role. */
+export function readIamOptions(config: ConfigReader, own: Registry, hasGroupRoles: boolean): IamOptions {
   const boundary = config.optional("permissionsBoundary", policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
   const key = { key: "permissionsBoundary", what: "a policy", pattern: policyArn };
   rejectOtherPartitions(config, key, [boundary], own);
   const hasNoIamEntity =
-    config.explicitValue("identity") === "node" && config.explicitValue("pushRepositories") === undefined;
+    config.explicitValue("identity") === "node" &&
+    config.explicitValue("pushRepositories") === undefined &&
+    !hasGroupRoles;
   if (boundary !== undefined && hasNoIamEntity) {
     config.addMistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
   }

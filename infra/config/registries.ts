@@ -13,7 +13,7 @@ import {
 } from "../registry.ts";
 import { inOwnPartition } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
-import { readEntry, rolesOf, type RegistryEntry } from "./registry-roles.ts";
+import { readEntry, rolesOf, type EntryContext, type RegistryEntry } from "./registry-roles.ts";
 
 /** The validated hosts of registries. */
 export interface RegistriesConfig {
@@ -43,41 +43,60 @@ const ownLogin = (host: string): RegistryLogin => ({ host, roleArn: undefined })
 /** Reads the hosts and roles, and collects the mistakes in them. */
 export function readRegistriesConfig(config: ConfigReader, own: Registry): RegistriesConfig {
   const entries = readRegistries(config, own);
+  for (const { host, role, addMistake } of entries) {
+    if (entries.find((other) => other.host === host)?.role?.roleArn !== role?.roleArn)
+      addMistake(host, "each host once, or with the same roleArn: a docker config has one login for it");
+  }
   return {
     registries: entries.filter(({ role }) => role === undefined).map(({ host }) => host),
-    registryRoles: rolesOf(config, entries),
+    registryRoles: rolesOf(entries),
     registryHost: readRegistryHost(config, own),
   };
 }
 
 function readRegistries(config: ConfigReader, own: Registry): readonly RegistryEntry[] {
-  const ofAccount = `hosts ${hostFormat(own.region)}, or their FIPS or dual-stack form: 12 digits, lower case, no https:// and no path`;
-  const form = own.partition === "aws" ? `${ofAccount}; or ${publicRegistryHost}` : ofAccount;
-  const either = `${form}; or {host, roleArn, externalId, sessionTags} for one whose token a role asks for`;
-  const entries = config.list("registries", either).flatMap((entry) => readEntry(config, entry, own, either));
-  for (const { host, role } of entries) {
-    const isKnown = registryHost.test(host) || host === publicRegistryHost;
-    const expected = isKnown ? registryMistake(host, own, role !== undefined) : form;
-    if (expected !== undefined) config.addMistake("registries", host, expected);
+  const form = entryForm(own);
+  const context: EntryContext = {
+    own,
+    identity: config.explicitValue("identity"),
+    addMistake: (value, expected) => config.addMistake("registries", value, expected),
+  };
+  const entries = config.list("registries", form).flatMap((entry) => readEntry(entry, form, context));
+  for (const { host, role, addMistake } of entries) {
+    const registry = registryOfHost(host);
+    const expected =
+      registryMistake(host, own) ??
+      (role !== undefined && registry !== undefined && isSameRegistry(registry, own)
+        ? "the host of another registry, or no roleArn: the helper itself logs in to the stack's own registry"
+        : undefined);
+    if (expected !== undefined) addMistake(host, expected);
   }
   return entries;
 }
+
+/** The form of a host, for messages. */
+function hostForm({ partition, region }: Registry): string {
+  const ofAccount = `hosts ${hostFormat(region)}, or their FIPS or dual-stack form: 12 digits, lower case, no https:// and no path`;
+  return partition === "aws" ? `${ofAccount}; or ${publicRegistryHost}` : ofAccount;
+}
+
+/** The form of an entry, for messages. */
+export const entryForm = (own: Registry): string =>
+  `${hostForm(own)}; or {host, roleArn, externalId, sessionTags} for one whose token a role asks for`;
 
 /**
  * What is expected instead of the host; undefined if it is valid. IAM rejects a policy with ARNs of another partition.
  * A host with another suffix does not belong to AWS, and would be sent the login.
  */
-function registryMistake(host: string, own: Registry, hasRole: boolean): string | undefined {
+export function registryMistake(host: string, own: Registry): string | undefined {
+  if (!registryHost.test(host) && host !== publicRegistryHost) return hostForm(own);
   const [registry, right] = [registryNamedBy(host), exactHost(host)];
   if (registry === undefined || right === undefined) {
     return own.partition === "aws" ? undefined : inOwnPartition("a registry", own, "aws"); // ECR Public.
   }
   if (registry.partition !== own.partition) return inOwnPartition("a registry", own, registry.partition);
   if (right !== host) return `${right}, the host of that account's registry in ${registry.region}`;
-  if (lacksFips(host)) return withoutFips(registry);
-  return hasRole && isSameRegistry(registry, own)
-    ? "the host of another registry, or no roleArn: the helper itself logs in to the stack's own registry"
-    : undefined;
+  return lacksFips(host) ? withoutFips(registry) : undefined;
 }
 
 const withoutFips = (registry: Registry): string =>

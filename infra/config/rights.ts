@@ -1,27 +1,15 @@
 // Reads which repositories the kept credentials may pull from and push to.
 import { partition as partitionOf } from "@aws-sdk/util-endpoints";
-import { repositoryArn, repositoryName as nameOfRepository, repositoryPattern } from "./aws-names.ts";
+import { repositoryArn, repositoryPattern } from "./aws-names.ts";
 import { inOwnPartition } from "./partition.ts";
 import type { ConfigReader } from "./reader.ts";
 import type { RegistriesConfig } from "./registries.ts";
-import { assumeGrants, type AssumedRoles } from "../assumed-roles.ts";
-import {
-  helperPolicy,
-  pushPolicy,
-  registriesOf,
-  type HelperPolicy,
-  type ImageRights,
-  type RepositoryLists,
-} from "../image-rights.ts";
+import { registriesOf, type ImageRights, type RepositoryLists } from "../image-rights.ts";
 import { hostFormat, isSameRegistry, registryOfHost, type Registry } from "../registry.ts";
 
-const keys = ["pullRepositories", "pushRepositories", "pullThroughCache"] as const;
-
-/**
- * In characters without whitespace, for a managed policy:
- * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
- */
-const maxPolicySize = 6144;
+/** The keys of the lists. A group has fields of these names. */
+export const rightsKeys = ["pullRepositories", "pushRepositories", "pullThroughCache"] as const;
+export type RightsKey = (typeof rightsKeys)[number];
 
 const arnForm = "arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME";
 const nameForm = "2 to 256 characters: lower case letters and digits, separated by one of . _ __ - /";
@@ -33,30 +21,43 @@ const nameInArnForm = `a repository's name in the ARN (${nameForm}) or a pattern
  * Reads the lists, for the registries that the configuration names. The stack's own repository can always be pulled from, as the
  * helper's image can be.
  */
-export function readRights(
-  config: ConfigReader,
-  { own, registries, registryRoles, repositoryName }: Pick<ImageRights, "own" | "repositoryName"> & RegistriesConfig,
-): RepositoryLists {
-  const known = registriesOf({ own, registries });
-  const ofRoles = registryRoles.flatMap(({ hosts }) => hosts.flatMap((host) => registryOfHost(host) ?? []));
-  const read = (key: (typeof keys)[number]): string[] => {
+export function readRights(config: ConfigReader, context: RightsContext): RepositoryLists {
+  const rule = createRightsRule(context);
+  const read = (key: RightsKey): string[] => {
     // Accept any text here, because the mistakes below are specific to each entry.
     const entries = [...new Set(config.strings(key, /^/, listForm))];
     return entries.filter((entry) => {
-      const expected = entry.startsWith("arn:")
-        ? arnMistake(entry, { known, ofRoles, own }, key === "pullThroughCache")
-        : nameMistake(entry, listForm);
+      const expected = rule(key, entry);
       if (expected !== undefined) config.addMistake(key, entry, expected);
       return expected === undefined;
     });
   };
-  const lists = {
+  return {
     pullRepositories: read("pullRepositories"),
     pushRepositories: read("pushRepositories"),
     pullThroughCache: read("pullThroughCache"),
   };
-  checkOwnRepository(config, lists.pushRepositories, own, repositoryName);
-  return lists;
+}
+
+/** The registries that the lists are for, and the stack's own repository. */
+export type RightsContext = Pick<ImageRights, "own" | "repositoryName"> &
+  Pick<RegistriesConfig, "registries" | "registryRoles">;
+
+/** Returns a function that says what is expected instead of an entry of a list; undefined if it is valid. */
+export function createRightsRule({
+  own,
+  registries,
+  registryRoles,
+  repositoryName,
+}: RightsContext): (key: RightsKey, entry: string) => string | undefined {
+  const known = registriesOf({ own, registries });
+  const ofRoles = registryRoles.flatMap(({ hosts }) => hosts.flatMap((host) => registryOfHost(host) ?? []));
+  return (key, entry) => {
+    const expected = entry.startsWith("arn:")
+      ? arnMistake(entry, { known, ofRoles, own }, key === "pullThroughCache")
+      : nameMistake(entry, listForm);
+    return expected ?? (key === "pushRepositories" ? ownRepositoryMistake(entry, own, repositoryName) : undefined);
+  };
 }
 
 /** The registries that the configuration names: those that the helper's own rights are for, and those of roles. */
@@ -122,42 +123,7 @@ function nameMistake(pattern: string, form: string): string | undefined {
 }
 
 /** A pattern that matches the stack's own repository is accepted, because the policy denies pushes there. */
-function checkOwnRepository(config: ConfigReader, entries: readonly string[], own: Registry, name: string): void {
-  const arn = `arn:${own.partition}:ecr:${own.region}:${own.accountId}:repository/${name}`;
-  for (const entry of entries.filter((one) => one === name || one === arn)) {
-    const expected = "another repository: none of the kept credentials may push to the one of the helper's own image";
-    config.addMistake("pushRepositories", entry, expected);
-  }
-}
-
-/** Reports a policy that is too large, as a mistake in the list that takes most of it. */
-export function checkPolicySize(config: ConfigReader, rights: ImageRights & AssumedRoles): void {
-  if (!nameOfRepository.test(rights.repositoryName)) return; // The reader has reported it.
-  const sizeOfPolicy = (lists: ImageRights): number => JSON.stringify(policyOf({ ...rights, ...lists })).length;
-  const size = sizeOfPolicy(rights);
-  if (size <= maxPolicySize) return;
-  const empty = { pullRepositories: [], pushRepositories: [], pullThroughCache: [] };
-  const sizeOf = (key: (typeof keys)[number]): number => sizeOfPolicy({ ...rights, ...empty, [key]: rights[key] });
-  const [largest] = [...keys].sort((one, other) => sizeOf(other) - sizeOf(one));
-  const key = largest ?? "pullRepositories";
-  const names = new Set(keys.flatMap((one) => rights[one])).size;
-  const registries = registriesOf(rights).length;
-  const { length: roles } = rights.registryRoles;
-  config.addListMistake(
-    key,
-    rights[key],
-    `fewer or broader patterns, or a second stack for some of the registries: the policy would have ${String(size)} ` +
-      `characters for ${counted(names, "name", "names")} in ${counted(registries, "registry", "registries")}` +
-      `${roles === 0 ? "" : ` and for ${counted(roles, "role", "roles")}`}, and IAM takes ${String(maxPolicySize)}`,
-  );
-}
-
-/** The larger of the policies. */
-function policyOf(rights: ImageRights & AssumedRoles): HelperPolicy {
-  const own = helperPolicy(rights, assumeGrants(rights, rights.own));
-  if (rights.pushRepositories.length === 0) return own;
-  const push = pushPolicy(rights);
-  return JSON.stringify(own).length > JSON.stringify(push).length ? own : push;
-}
-
-const counted = (count: number, one: string, many: string): string => `${String(count)} ${count === 1 ? one : many}`;
+const ownRepositoryMistake = (entry: string, own: Registry, name: string): string | undefined =>
+  entry === name || entry === `arn:${own.partition}:ecr:${own.region}:${own.accountId}:repository/${name}`
+    ? "another repository: none of the kept credentials may push to the one of the helper's own image"
+    : undefined;

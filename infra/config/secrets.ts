@@ -4,9 +4,11 @@ import { hostOfRegistry, type Registry } from "../registry.ts";
 import { repositoryName } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
 import { formNames, formsFor, urlField, type Form } from "./secret-forms.ts";
-import { ItemReader, matching, type EntryRule, type Rule, type Texts } from "./secret-item.ts";
+import { ItemReader, matching, type EntryRule, type Rule, type Texts } from "./item-reader.ts";
 import { allLogins, registryLogins, type RegistriesConfig } from "./registries.ts";
+import { keptNames } from "../secret-names.ts";
 import { encodeList } from "../../helper/shared/environment.ts";
+import type { Group } from "../../helper/shared/groups.ts";
 import { labelKey, namespacePattern, objectName } from "../../helper/shared/names.ts";
 import { createMatcher, isDynamic, isPattern, staticNamespaces } from "../../helper/shared/namespace-rules.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
@@ -21,14 +23,15 @@ import {
   secretType,
   type SecretDefinition,
 } from "../../helper/shared/secret-definition.ts";
-import { basicAuthNames } from "../../helper/shared/registry-logins.ts";
 import { publicPlaceholders, templateMistake } from "../../helper/shared/secret-template.ts";
 
 /** What the secrets depend on. */
 export interface SecretsContext extends RegistriesConfig {
   readonly own: Registry;
   readonly rules: NamespaceRules;
-  readonly pushRepositories: readonly string[];
+  readonly groups: readonly Group[];
+  /** Whether a login can push: one of the stack's own lists has repositories to push to, or one of a group. */
+  readonly isPushed: boolean;
   readonly basicAuthSecret: string;
   readonly pullSecret: string;
   /** The name of the stack's own secret. */
@@ -90,13 +93,13 @@ const typeForm =
 
 function readName(item: ItemReader, context: SecretsContext, taken: string[]): string {
   const nameForm = "a name of a Kubernetes object (lower case, digits, - and .)";
-  const { app, own, basicAuthSecret, pullSecret } = context;
-  const ofBuilds = basicAuthNames(basicAuthSecret, allLogins(hostOfRegistry(own), context)).values();
-  const kept = [...ofBuilds, pullSecret];
+  const { app, own, groups } = context;
+  const names = keptNames(context, { registries: allLogins(hostOfRegistry(own), context), groups });
+  const kept = [...names.basicAuthSecrets, names.pullSecret, ...names.tokensSecrets];
   const rule: Rule = (text) => {
     if (!objectName.test(text)) return nameForm;
     if (taken.includes(text)) return "each name once";
-    if (kept.includes(text)) return "another name: basicAuthSecret or pullSecret has this one";
+    if (kept.includes(text)) return "another name: basicAuthSecret, pullSecret or a group has this one";
     return ownNameMistake(text, app);
   };
   const name = item.text("name", rule);
@@ -180,17 +183,16 @@ const isSelectable = (rules: NamespaceRules, namespace: string): boolean =>
 
 function readRegistry(item: ItemReader, context: SecretsContext): string {
   const own = hostOfRegistry(context.own);
-  const hosts = [own, context.registryHost, ...registryLogins(context).map(({ host }) => host)];
+  const logins = [...registryLogins(context), ...context.groups.flatMap(({ registries }) => registries)];
+  const hosts = [own, context.registryHost, ...logins.map(({ host }) => host)];
   const expected = `the host of the stack's own registry, ${own}, registryHost, or one of registries`;
   return item.text("registry", (text) => (hosts.includes(text) ? undefined : expected)) ?? "";
 }
 
-function readLogin(item: ItemReader, { pushRepositories }: SecretsContext): SecretDefinition["login"] | undefined {
+function readLogin(item: ItemReader, { isPushed }: SecretsContext): SecretDefinition["login"] | undefined {
   const rule: Rule = (text) => {
     if (!(logins as readonly string[]).includes(text)) return logins.join(" or ");
-    return text === "push" && pushRepositories.length === 0
-      ? "pull, or pushRepositories: without these no login can push"
-      : undefined;
+    return text === "push" && !isPushed ? "pull, or pushRepositories: without these no login can push" : undefined;
   };
   return item.text("login", rule) as SecretDefinition["login"] | undefined;
 }

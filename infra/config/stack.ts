@@ -11,22 +11,26 @@ import {
   readPushRole,
   type IamOptions,
   type IdentityConfig,
-  type PushRoleConfig,
+  type AssumedRoleConfig,
 } from "./identity.ts";
 import { readNetwork, type NetworkConfig } from "./network.ts";
 import { readPod, type PodConfig } from "./pod.ts";
 import { podAdmissionVersions, type PodAdmissionVersion } from "../admission/pods.ts";
-import { ownNameMistake } from "../first-pull.ts";
+import { groupsOf } from "../groups.ts";
+import { readGroups, type GroupConfig } from "./groups.ts";
 import type { RepositoryLists } from "../image-rights.ts";
 import { hostOfRegistry, type Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
 import { allLogins, readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
-import { checkPolicySize, readRights } from "./rights.ts";
+import { checkPolicySize } from "./policy-size.ts";
+import { readRights } from "./rights.ts";
+import { checkSecretNames } from "./secret-names.ts";
 import { readSecrets } from "./secrets.ts";
 import { readSelector } from "./selector.ts";
 import { readAccountRules } from "./service-accounts.ts";
 import type { AccountRules } from "../../helper/shared/account-rules.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
+import type { Group } from "../../helper/shared/groups.ts";
 import {
   namespaceName,
   namespacePattern,
@@ -35,7 +39,6 @@ import {
   publicRegistryHost,
 } from "../../helper/shared/names.ts";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
-import { basicAuthNames, type RegistryLogin } from "../../helper/shared/registry-logins.ts";
 import type { SecretDefinition } from "../../helper/shared/secret-definition.ts";
 
 /** The validated configuration. Pulumi.yaml has the meaning and the default of each key. */
@@ -53,7 +56,9 @@ export interface StackConfig
   readonly identity: IdentityConfig;
   readonly policyName: string;
   /** Undefined if nothing is pushed. */
-  readonly pushRole: PushRoleConfig | undefined;
+  readonly pushRole: AssumedRoleConfig | undefined;
+  /** Groups of build namespaces that log in by roles of their own. */
+  readonly groups: readonly GroupConfig[];
   readonly cluster: ClusterConfig;
   readonly namespace: string;
   readonly createNamespace: boolean;
@@ -99,6 +104,10 @@ export function readConfig(own: Registry): StackConfig {
     string("namespace", namespaceName, "a name of a namespace (at most 63, lower case, digits and -)"),
   );
 
+  const groups = readGroups(config, { ...repository, ...registries, own, rules });
+  const hasGroupRoles = groups.some(({ role }) => role !== undefined);
+  const iamOptions = readIamOptions(config, own, hasGroupRoles);
+  const groupLogins = groupsOf({ groups, ...iamOptions }, own, hostOfRegistry(own));
   const names = {
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
@@ -111,7 +120,8 @@ export function readConfig(own: Registry): StackConfig {
     identity: readIdentity(config, "eksCluster" in cluster, own),
     policyName: string("policyName", policyName, "1 to 128 letters, digits or +=,.@_-"),
     pushRole: rights.pushRepositories.length === 0 ? undefined : readPushRole(config),
-    ...readIamOptions(config, own),
+    groups,
+    ...iamOptions,
     cluster,
     createNamespace: boolean("createNamespace"),
     replicas: Number(
@@ -123,52 +133,42 @@ export function readConfig(own: Registry): StackConfig {
     ...rules,
     ...readPod(config, rules, image),
     ...names,
-    secrets: readSecrets(config, { ...names, ...registries, ...rights, own, rules, app }),
+    secrets: readSecrets(config, {
+      ...{ ...names, ...registries, ...rights, own, rules, app },
+      groups: groupLogins,
+      isPushed: [rights, ...groups].some(({ pushRepositories }) => pushRepositories.length > 0),
+    }),
     ...readAccountRules(config),
     image,
     ...readAwsConnection(config),
     logFormat: config.oneOf("logFormat", formats),
     logLevel: config.oneOf("logLevel", levels),
   };
-  if (!patterns.stack.test(pulumi.getStack())) {
-    const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
-    config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
-  }
-  const logins = allLogins(hostOfRegistry(own), result);
-  checkPolicySize(config, { ...result, own });
-  checkSecretNames(config, result, logins);
-  checkVpcEndpoint(config, result, {
-    regions: [...new Set(logins.flatMap(({ host }) => parseRegistryHost(host)?.region ?? []))],
-    needsSts: result.identity.mode === "irsa" || result.pushRole !== undefined || result.registryRoles.length > 0,
-    needsPublic: logins.some(({ host }) => host === publicRegistryHost),
-  });
+  checkTogether(config, result, own, groupLogins);
   config.throwMistakes();
   return Object.freeze(result);
 }
 
-function checkSecretNames(
-  config: ConfigReader,
-  { basicAuthSecret, pullSecret }: StackConfig,
-  registries: readonly RegistryLogin[],
-): void {
-  const logins = [...basicAuthNames(basicAuthSecret, registries).values()];
-  if (objectName.test(basicAuthSecret) && !logins.every((one) => objectName.test(one))) {
-    config.addMistake(
-      "basicAuthSecret",
-      basicAuthSecret,
-      "a shorter name: the region and role of each further login are put after it",
-    );
+/** Collects the mistakes that several keys together have, and the one in the stack's name. */
+function checkTogether(config: ConfigReader, result: StackConfig, own: Registry, groups: readonly Group[]): void {
+  if (!patterns.stack.test(pulumi.getStack())) {
+    const expected = "1 to 50 letters, digits, - _ or ., as it becomes part of a label in Kubernetes";
+    config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
-  if (logins[0] === pullSecret) {
-    config.addMistake("pullSecret", pullSecret, "another name than basicAuthSecret's: they are secrets of two types");
-  } else if (logins.includes(pullSecret)) {
-    config.addMistake("pullSecret", pullSecret, "another name: a further login for builds has this one");
-  }
-  for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
-    const expected = ownNameMistake(name, app);
-    if (expected !== undefined) config.addMistake(key, name, expected);
-  }
+  checkPolicySize(config, { ...result, own });
+  const logins = allLogins(hostOfRegistry(own), result);
+  checkSecretNames(config, { ...result, app }, { registries: logins, groups });
+  const hosts = [...logins, ...groups.flatMap((group) => group.registries)].map(({ host }) => host);
+  checkVpcEndpoint(config, result, {
+    regions: [...new Set(hosts.flatMap((host) => parseRegistryHost(host)?.region ?? []))],
+    needsSts: needsSts(result),
+    needsPublic: hosts.includes(publicRegistryHost),
+  });
 }
+
+/** Whether the helper asks STS for credentials. A group's logins are always those of a role. */
+const needsSts = ({ identity, pushRole, registryRoles, groups }: StackConfig): boolean =>
+  identity.mode === "irsa" || pushRole !== undefined || registryRoles.length > 0 || groups.length > 0;
 
 function readNamespaceRules(config: ConfigReader, namespace: string): NamespaceRules {
   const expected = "names of namespaces or patterns of them (lower case, digits, -, and * or ? for any)";

@@ -30,7 +30,7 @@ export async function grantSecretRights(admin: Kube, name: string): Promise<void
 /** Applies the policies of a stack with this helper configuration. The policy for secrets is applied last. */
 export async function setPolicies(admin: Kube, config: HelperConfig): Promise<void> {
   const { namespace, pullSecret, furtherSecrets, owner, basicAuthSecrets } = config;
-  const names = { basicAuthSecrets: [...basicAuthSecrets.values()], pullSecret, furtherSecrets };
+  const names = { basicAuthSecrets: [...basicAuthSecrets.values()], pullSecret, tokensSecrets: [], furtherSecrets };
   const kept = { namespaceRules: config, ...names, owner };
   const specs = policySpecs({ name: "ecr-helper", namespace }, kept);
   const set = async (plural: string, kind: string, name: string, spec: object): Promise<unknown> =>

@@ -34,11 +34,15 @@ function mutated(value: Json): fc.Arbitrary<Json> {
   });
 }
 
-/** The JSON of lists of secrets, most of which have a mistake. */
-export const someSecrets: fc.Arbitrary<string> = fc
-  .constantFrom(...validSecrets)
-  .chain((text) => mutated(JSON.parse(text) as Json))
-  .map((value) => JSON.stringify(value));
+/** The JSON of lists as the valid ones, most of which have a mistake. */
+export const mutationsOf = (valid: readonly string[]): fc.Arbitrary<string> =>
+  fc
+    .constantFrom(...valid)
+    .chain((text) => mutated(JSON.parse(text) as Json))
+    .map((value) => JSON.stringify(value));
+
+/** The JSON of lists of secrets. */
+export const someSecrets = mutationsOf(validSecrets);
 
 /** The texts in the JSON of a value, and the JSON of each of its parts. */
 export function partsOf(value: unknown): string[] {

@@ -8,6 +8,7 @@ import { pushPolicy } from "../../infra/image-rights.ts";
 import * as rules from "../support/acceptable.ts";
 import { podChecks, validPodValues, type Check } from "../support/acceptable-pod.ts";
 import { partsOf, secretChecks, someSecrets, validSecrets } from "../support/acceptable-secrets.ts";
+import { groupChecks, someGroups, validGroups } from "../support/acceptable-groups.ts";
 import { isSelector } from "../support/acceptable-selector.ts";
 import { defaultConfig } from "../local/stack.ts";
 import { anyText, oddities, traps } from "../support/arbitraries.ts";
@@ -70,6 +71,7 @@ const validValues: Record<string, string[]> = {
     ]),
     '["111122223333.dkr-ecr-fips.us-east-1.on.aws","public.ecr.aws"]',
   ],
+  groups: [...validGroups],
   registryHost: ["127.0.0.1:5000", "localhost", "123456789012.dkr-ecr.eu-central-1.on.aws"],
   baseImage: [
     "ecr-helper-base:24",
@@ -115,6 +117,7 @@ const oddObject = (object: object): fc.Arbitrary<object> => {
 const valuesOf = (key: string): fc.Arbitrary<string> => {
   const known = [defaults[`ecr-helper:${key}`] ?? "", ...(validValues[key] ?? [])];
   if (key === "secrets") return fc.oneof(someSecrets, anyText(known));
+  if (key === "groups") return fc.oneof(someGroups, anyText(known));
   const lists = known.filter((one) => one.startsWith("[")).flatMap((one) => JSON.parse(one) as (string | object)[]);
   if (lists.length === 0) return anyText(known);
   const texts = lists.filter((one) => typeof one === "string");
@@ -199,6 +202,7 @@ function unusable(config: StackConfig): unknown[] {
     [rules.isSubdomain, config.basicAuthSecret, config.pullSecret],
     [isKeptRegistry, ...config.registries],
     ...config.registryRoles.flatMap(roleChecks),
+    ...config.groups.flatMap(groupChecks),
     [rules.isRepositoryIn(registries), ...config.pullRepositories, ...config.pushRepositories],
     [
       rules.isRepositoryIn(registries.filter((one) => one.startsWith(ownRegistry.accountId))),

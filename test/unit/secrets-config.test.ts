@@ -99,7 +99,7 @@ describe("the further secrets of a configuration", () => {
 
   it("are refused by a name that is no object's, or another secret's", () => {
     assertMistake({ data, name: "A" }, '.name = "A": expected a name of a Kubernetes object');
-    const another = "expected another name: basicAuthSecret or pullSecret has this one";
+    const another = "expected another name: basicAuthSecret, pullSecret or a group has this one";
     for (const name of ["ecr-creds", "ecr-creds-pull"]) assertMistake({ data, name }, `.name = "${name}": ${another}`);
     const registries = JSON.stringify(["444455556666.dkr.ecr.us-east-1.amazonaws.com"]);
     assertMistake({ data, name: "ecr-creds-us-east-1" }, `.name = "ecr-creds-us-east-1": ${another}`, { registries });

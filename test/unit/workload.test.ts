@@ -109,6 +109,7 @@ describe("the Deployment", () => {
       ECR_HELPER_PUSH_ROLE: "",
       ECR_HELPER_REGISTRIES: `${ownHost},444455556666.dkr.ecr.us-east-1.amazonaws.com`,
       ECR_HELPER_REGISTRY_ROLES: "",
+      ECR_HELPER_GROUPS: "",
       ECR_HELPER_REGISTRY_HOST: "",
       ECR_HELPER_PROXY: "http://proxy.example:3128",
       ECR_HELPER_NO_PROXY: "vpce.example,*.internal.example",

@@ -55,15 +55,24 @@ export class ItemReader {
   }
 
   list(field: string, rule: Rule): readonly string[] | undefined {
+    const entries = this.entries(field, "a list of texts");
+    for (const [index, entry] of (entries ?? []).entries()) this.#check([field, index], entry, rule);
+    return entries?.filter((one) => typeof one === "string");
+  }
+
+  /** A list of anything; its entries are still to be checked. */
+  entries(field: string, expected: string): readonly unknown[] | undefined {
     if (!this.has(field)) return undefined;
     const value = this.#item[field];
-    if (!Array.isArray(value)) {
-      this.addMistake([field], value, "a list of texts");
-      return undefined;
-    }
-    const entries: readonly unknown[] = value;
-    for (const [index, entry] of entries.entries()) this.#check([field, index], entry, rule);
-    return entries.filter((one) => typeof one === "string");
+    if (Array.isArray(value)) return value as unknown[];
+    this.addMistake([field], value, expected);
+    return undefined;
+  }
+
+  /** Whether a field has anything but an empty list. */
+  isFilled(field: string): boolean {
+    const value = this.#item[field];
+    return this.has(field) && !(Array.isArray(value) && value.length === 0);
   }
 
   texts(field: string, rule: EntryRule): Texts | undefined {
