@@ -1,5 +1,5 @@
 // What the cache keeps of each object: only what decides whether the helper has to act, and nothing that others can make large.
-import { createConfigIn } from "../config/groups.ts";
+import { createConfigIn } from "../config/namespaces.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import { compareOwnership, fieldsOf, type Fields, type Ownership } from "../resources/managed-fields.ts";

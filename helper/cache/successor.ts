@@ -1,6 +1,6 @@
 // The next helper, as this one's Deployment describes it.
 import { createHash } from "node:crypto";
-import { tokensSecretNames } from "../config/groups.ts";
+import { tokensSecretNames } from "../config/namespaces.ts";
 import { readConfig, type HelperConfig } from "../config/helper-config.ts";
 import { nameSelector } from "../kube/object-ref.ts";
 import { dockerConfigType } from "../shared/docker-config.ts";

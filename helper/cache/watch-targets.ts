@@ -1,5 +1,5 @@
 // The collections that the helper watches. Its rights name single objects where they can, so it lists and watches by name as well.
-import { createSecretNames, tokensSecretNames } from "../config/groups.ts";
+import { createSecretNames, tokensSecretNames } from "../config/namespaces.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { nameSelector } from "../kube/object-ref.ts";
 import type { Sink } from "../kube/reflector.ts";

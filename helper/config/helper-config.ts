@@ -1,36 +1,18 @@
 // The helper's configuration: the environment, read once, validated as a whole, frozen.
 import type { AccountRules } from "../shared/account-rules.ts";
 import type { HelperVariable } from "../shared/environment.ts";
+import type { Group } from "../shared/groups.ts";
 import { formats, levels, type Format, type Level } from "../shared/log-options.ts";
 import { accountPattern, labelValue, namespaceName, namespacePattern, objectName } from "../shared/names.ts";
 import { parseSelector, type NamespaceRules } from "../shared/namespace-rules.ts";
-import type { SecretDefinition } from "../shared/secret-definition.ts";
 import { readAwsConnection, type AwsConnection } from "./aws-connection.ts";
 import { EnvironmentReader, commaSeparated, matching, oneOf, type Environment } from "./environment-reader.ts";
 import { readIdentity, type IdentityConfig } from "./identity.ts";
-import type { GroupConfig } from "./groups.ts";
-import { readLogins, type GroupLogins } from "./logins.ts";
-import type { RegistryConfig, TokenRequest } from "./token-requests.ts";
+import { readLogins, type GroupLogins, type LoginConfig, type SharedLogins } from "./logins.ts";
 
 /** Everything that the stack tells its helper. */
-export interface HelperConfig extends NamespaceRules, AccountRules, RegistryConfig, IdentityConfig {
-  /** Names of the secrets that builds log in with, by the names of the tokens for pulls; the first is the stack's own region. */
-  readonly basicAuthSecrets: ReadonlyMap<string, string>;
-  /** Name of the secret that images are pulled with. */
-  readonly pullSecret: string;
-  /** The further secrets that are kept in build namespaces of no group. */
-  readonly furtherSecrets: readonly SecretDefinition[];
-  /** Names of all secrets that are kept in build namespaces of no group: a further one in some of these only. */
-  readonly secretNames: readonly string[];
-  /** Names of those that are kept in the helper's own namespace: every token is in one, so that the next helper finds it. */
-  readonly ownSecretNames: readonly string[];
-  /** Names of all secrets that are kept anywhere. */
-  readonly allSecretNames: readonly string[];
-  /** The tokens for namespaces of no group, by the names that they have in the helper and its log. */
-  readonly tokenRequests: ReadonlyMap<string, TokenRequest>;
-  /** The tokens for all namespaces: those to ask for. */
-  readonly allTokenRequests: ReadonlyMap<string, TokenRequest>;
-  /** The groups of namespaces, each with the configuration that differs from this one in its registries and what comes of them. */
+export interface HelperConfig extends NamespaceRules, AccountRules, LoginConfig, SharedLogins, IdentityConfig {
+  /** The groups of namespaces, each with the configuration as it is for these: it differs in its LoginConfig. */
   readonly groups: readonly GroupConfig[];
   readonly awsConnection: AwsConnection;
   /** Name of the helper's own pod. */
@@ -47,6 +29,11 @@ export interface HelperConfig extends NamespaceRules, AccountRules, RegistryConf
   readonly logLevel: Level;
   /** Port of /healthz, /readyz and /metrics; 0 for any free one. */
   readonly port: number;
+}
+
+/** A group with the configuration for its namespaces, which has no groups. */
+export interface GroupConfig extends Pick<Group, "name" | "namespaces"> {
+  readonly config: HelperConfig;
 }
 
 /**

@@ -5,25 +5,40 @@ import { basicAuthNames } from "../shared/registry-logins.ts";
 import { parseDefinitions, type SecretDefinition } from "../shared/secret-definition.ts";
 import { matching, type Environment, type EnvironmentReader } from "./environment-reader.ts";
 import { groupRegistries, parseGroups } from "./groups.ts";
-import type { HelperConfig } from "./helper-config.ts";
 import type { IdentityConfig } from "./identity.ts";
 import { readRegistries, registryLogins } from "./registries.ts";
-import { requestsFor, tokenRequests, type RegistryConfig } from "./token-requests.ts";
+import { requestsFor, tokenRequests, type RegistryConfig, type TokenRequest } from "./token-requests.ts";
 
-/** The part of the configuration that differs between namespaces. */
-type LoginConfig = Pick<
-  HelperConfig,
-  "registries" | "registryHost" | "basicAuthSecrets" | "tokenRequests" | "furtherSecrets" | "secretNames"
->;
+/** What namespaces of a group, or of none, log in to. */
+export interface LoginConfig extends RegistryConfig {
+  /** Names of the secrets that builds log in with, by the names of the tokens for pulls; the first is the stack's own region, or the group's first login. */
+  readonly basicAuthSecrets: ReadonlyMap<string, string>;
+  /** The tokens, by the names that they have in the helper and its log. */
+  readonly tokenRequests: ReadonlyMap<string, TokenRequest>;
+  readonly furtherSecrets: readonly SecretDefinition[];
+  /** Names of all secrets in these namespaces: a further one in some of them only. */
+  readonly secretNames: readonly string[];
+}
 
-/** A group with that part for its namespaces. */
+/** What is the same for all namespaces. */
+export interface SharedLogins {
+  /** Name of the secret that images are pulled with. */
+  readonly pullSecret: string;
+  /** Names of the secrets in the helper's own namespace: every token is in one, so that the next helper finds it. */
+  readonly ownSecretNames: readonly string[];
+  /** Names of all secrets that are kept anywhere. */
+  readonly allSecretNames: readonly string[];
+  /** The tokens of all namespaces: those to ask for. */
+  readonly allTokenRequests: ReadonlyMap<string, TokenRequest>;
+}
+
+/** A group with what its namespaces log in to. */
 export interface GroupLogins extends Pick<Group, "name" | "namespaces"> {
   readonly logins: LoginConfig;
 }
 
-/** The part for namespaces in no group, with what is the same for all. */
-interface Logins
-  extends LoginConfig, Pick<HelperConfig, "pullSecret" | "ownSecretNames" | "allSecretNames" | "allTokenRequests"> {
+/** What namespaces in no group log in to, with the groups. */
+interface Logins extends LoginConfig, SharedLogins {
   readonly groups: readonly GroupLogins[];
 }
 

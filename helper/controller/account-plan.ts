@@ -1,7 +1,7 @@
 // Plans the actions for the service accounts of a namespace, those that are named and those that a pattern or the selector includes.
 import type { CachedAccount } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
-import { createConfigIn } from "../config/groups.ts";
+import { createConfigIn } from "../config/namespaces.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
 import { hasOwners } from "../resources/owners.ts";

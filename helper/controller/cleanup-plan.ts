@@ -2,7 +2,7 @@
 import type { CachedAccount } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import { keptBy, type Deployment } from "../cache/successor.ts";
-import { createSecretNames } from "../config/groups.ts";
+import { createSecretNames } from "../config/namespaces.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { ObjectRef } from "../kube/object-ref.ts";
 import { createAccountMatcher } from "../shared/account-rules.ts";

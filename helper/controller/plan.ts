@@ -2,7 +2,7 @@
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { createConfigIn, createSecretNames } from "../config/groups.ts";
+import { createConfigIn, createSecretNames } from "../config/namespaces.ts";
 import { createIntern } from "../cache/intern.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";

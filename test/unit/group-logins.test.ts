@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { createConfigIn, createSecretNames } from "../../helper/config/groups.ts";
+import { createConfigIn, createSecretNames } from "../../helper/config/namespaces.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
 import type { AuthorizationToken, Tokens } from "../../helper/ecr/token.ts";
 import { secretsOf } from "../../helper/resources/secrets.ts";
