@@ -258,6 +258,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   eksCluster: "identities.test.ts",
   accessKeyGeneration: "stack.test.ts",
   buildNamespaces: "stack.test.ts",
+  groups: "teams.test.ts",
   namespaceSelector: "patterns to names and back: stack.test.ts",
   namespace: "below",
   createNamespace: "takes the namespace out of the stack, with all in it: Pulumi.yaml says so",

@@ -5,6 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from "@aws-sdk/client-ecr";
 import { GetRoleCommand, IAMClient } from "@aws-sdk/client-iam";
 import { createKubeClient } from "../../helper/kube/client.ts";
+import type { KubeError } from "../../helper/kube/errors.ts";
 import { cloudEnvironment } from "../local/cloud.ts";
 import { readKubeconfig } from "../local/kubeconfig.ts";
 import { account, aws, kubeconfig, ports } from "../local/settings.ts";
@@ -12,6 +13,7 @@ import { rootCredentials } from "../local/root-key.ts";
 import { changesOf, makeCheckout } from "../support/commands.ts";
 import { passwordFor } from "../support/registry-client.ts";
 import { isRefused, isRunning, pushApp, runPod, waitingOf } from "./pods.ts";
+import { pullPassword, pullUntil } from "./pulls.ts";
 
 const id = randomBytes(3).toString("hex");
 const stack = `teams-${id}`;
@@ -29,13 +31,20 @@ const groups = [
 
 describe("two teams in one stack", async () => {
   const checkout = await makeCheckout(stack);
-  const { command } = checkout;
+  const { command, start } = checkout;
   const ecr = new ECRClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(account) });
   const iam = new IAMClient({ endpoint: aws.AWS_ENDPOINT_URL, credentials: rootCredentials(account) });
-  const up = async (...settings: string[]): Promise<string[]> => {
-    const { code, stderr } = await command("up", ...settings.flatMap((setting) => ["-c", setting]));
+  /** Deploys the stack; `during` gets its end. */
+  const up = async (settings: string[], during?: (ended: Promise<unknown>) => Promise<void>): Promise<string[]> => {
+    const { ended } = start("up", ...settings.flatMap((setting) => ["-c", setting]));
+    await during?.(ended);
+    const { code, stderr } = await ended;
     assert.equal(code, 0, stderr);
     return changesOf({ stderr });
+  };
+  const pullsOfB = async (ended: Promise<unknown>): Promise<void> => {
+    const { pulled, refused } = await pullUntil(ended, `${local}/${ofB}@1`, async () => pullPassword(options, inB));
+    assert.deepEqual([refused, pulled > 10], [[], true]);
   };
   let pods = 0;
   const pull = async (namespace: string, repository: string): Promise<string> => {
@@ -55,7 +64,7 @@ describe("two teams in one stack", async () => {
     }
     const names = ["namespace", "repositoryName", "policyName", "userName", "roleName"].map((key) => `${key}=${stack}`);
     const builds = `buildNamespaces=${JSON.stringify([inA, inB, inNone])}`;
-    await up(...names, builds, `pullRepositories=["${common}"]`, `groups=${JSON.stringify(groups)}`);
+    await up([...names, builds, `pullRepositories=["${common}"]`, `groups=${JSON.stringify(groups)}`]);
   });
 
   after(async () => {
@@ -82,15 +91,19 @@ describe("two teams in one stack", async () => {
     const { stdout } = await command("output", "groupRoleArns", "--json");
     const arnOf = (name: string): string => `arn:aws:iam::${account}:role/${stack}-${name}`;
     assert.deepEqual(JSON.parse(stdout), { a: arnOf("a"), b: arnOf("b") });
-    assert.deepEqual(await up(), []);
+    assert.deepEqual(await up([]), []);
   });
 
-  it("lose a group and its role with `up`: its namespaces have the stack's login then", async () => {
-    await up(`groups=${JSON.stringify(groups.slice(1))}`);
+  it("lose a group and its role with `up`, in which no pull of another group fails, and have the stack's login then", async () => {
+    const tokens = (name: string): string => `/api/v1/namespaces/${stack}/secrets/ecr-creds-pull.${name}`;
+    await kube({ method: "GET", path: tokens("a") });
+    await up([`groups=${JSON.stringify(groups.slice(1))}`], pullsOfB);
     assert.equal(await pull(inA, common), "pulled");
     assert.equal(await pull(inA, ofA), "403 Forbidden");
     assert.equal(await pull(inB, ofB), "pulled");
     await assert.rejects(iam.send(new GetRoleCommand({ RoleName: `${stack}-a` })), { name: "NoSuchEntityException" });
-    assert.deepEqual(await up(), []);
+    await kube({ method: "GET", path: tokens("b") });
+    await assert.rejects(kube({ method: "GET", path: tokens("a") }), (error: KubeError) => error.status === 404);
+    assert.deepEqual(await up([]), []);
   });
 });
