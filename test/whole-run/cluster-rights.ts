@@ -29,7 +29,7 @@ const right = (place: Scope, verb: string, resource: string, name: string): stri
 
 /**
  * The names of objects without what differs between stacks: a region, a role's hash, a stack's name, other names than the defaults
- * that tests give the secrets, and those of further secrets. Those of service accounts that tests include by a pattern or a selector are
+ * that tests give the secrets, those of further secrets, and groups. Those of service accounts that tests include by a pattern or a selector are
  * left out.
  */
 const usualNames: Readonly<Record<string, (name: string) => string>> = {
@@ -37,7 +37,7 @@ const usualNames: Readonly<Record<string, (name: string) => string>> = {
     name
       .replace(/^(ecr-creds|logins)(-public|-\w+-\w+-\d)?(-[0-9a-f]{8})?$/, "ecr-creds")
       .replace(/^(kpack|flux|argocd|own|dropped|moved|retyped)$/, "ecr-creds")
-      .replace(/^pulls$/, "ecr-creds-pull"),
+      .replace(/^pulls$|^ecr-creds-pull\.\w+$/, "ecr-creds-pull"),
   serviceaccounts: (name) => name.replace(/^(ci-.*|forged-.*|plain|labelled)$/, ""),
   clusterroles: (name) => name.replace(/^ecr-helper-.+?(-stack|-owner)?$/, "ecr-helper-test$1"),
 };
