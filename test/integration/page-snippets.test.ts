@@ -100,7 +100,7 @@ describe("the commands of infra/README.md", () => {
   });
 
   it("narrow what may be pulled, allow to push, and give another account its policy", async () => {
-    const rights = configOf(callsOf(shellSnippet("infra/README.md", "pushRepositories[0]")));
+    const rights = configOf(callsOf(shellSnippet("infra/README.md", "'pushRepositories[0]'")));
     assert.deepEqual(rights, { pullRepositories: '["base/*"]', pushRepositories: '["team-a/*"]' });
     const snippet = shellSnippet("infra/README.md", "crossAccountPolicy --json");
     const [registries = ""] = /^pulumi config set .*$/m.exec(snippet) ?? [];
@@ -112,6 +112,13 @@ describe("the commands of infra/README.md", () => {
       ["EcrHelperPull"],
     );
     assert.match(calls.at(-1) ?? "", /^aws ecr set-repository-policy .* --policy-text file:\/\/policy\.json$/);
+  });
+
+  it("give a group of namespaces logins of its own", async () => {
+    const config = configOf(callsOf(shellSnippet("infra/README.md", "groups[0].name")));
+    assert.equal(config["pullRepositories"], '["base/*"]', "of all others");
+    const { outputs } = await runProgram({ ...cluster, ...config, buildNamespaces: '["team-*"]' });
+    assert.deepEqual(outputs["groupRoleArns"], { "team-a": "arn:aws:iam::123456789012:role/ecr-helper-team-a" });
   });
 
   it("define a further secret in each of the forms, and one of another", async () => {
