@@ -30,7 +30,7 @@ export function assumeGrants(config: AssumedRoles, own: Registry): readonly Gran
   return [
     {
       Sid: "AssumePushRole",
-      Resource: pushRole === undefined ? [] : [pushRole],
+      Resource: pushRole === undefined ? [] : [literalArn(pushRole)],
       Action: assumeActions(identity.mode),
     },
     {

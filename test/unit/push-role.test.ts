@@ -42,14 +42,16 @@ describe("the push role", () => {
     const cases: [config: Record<string, string>, condition: object | undefined][] = [
       [{}, { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:user/ecr-helper` } }],
       [
-        { identity: "kube2iam", trustedPrincipals: nodes, path: "/a$/" },
-        { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:role/a\${$}/ecr-helper` } },
+        { identity: "kube2iam", trustedPrincipals: nodes, path: "/a*$/" },
+        { ArnEquals: { "aws:PrincipalArn": `arn:aws:iam::${account}:role/a\${*}\${$}/ecr-helper` } },
       ],
       [{ identity: "node" }, undefined],
     ];
     for (const [config, Condition] of cases) {
       const program = await runProgram({ ...pushing, ...config });
-      const arn = pushRole.replace("role/", `role${config["path"] ?? "/"}`);
+      // A pattern would be every role of a similar path.
+      const path = (config["path"] ?? "/").replace("*", "${*}").replace(/\$(?!\{)/, () => "${$}");
+      const arn = pushRole.replace("role/", () => `role${path}`);
       const { inputs } = program.find("aws:iam/role:Role", "ecr-helper-push");
       const trust = { Effect: "Allow", Principal: { AWS: root }, Action: ["sts:AssumeRole"] };
       assert.deepEqual((JSON.parse(String(inputs["assumeRolePolicy"])) as { Statement: unknown }).Statement, [
