@@ -87,8 +87,10 @@ export function keptHash(config: HelperConfig): string {
   const { buildNamespaces, excludeNamespaces, namespaceSelector, groups } = config;
   const kept = [secretNames, ownSecretNames, serviceAccounts, buildNamespaces, excludeNamespaces, namespaceSelector];
   kept.push(...furtherSecrets.map(({ namespaces }) => namespaces));
-  const ofGroups = groups.flatMap(({ namespaces, config: { secretNames: names } }) => [namespaces, names]);
-  kept.push(...ofGroups);
+  for (const group of groups) {
+    const { secretNames: names, furtherSecrets: further } = group.config;
+    kept.push(group.namespaces, names, ...further.map(({ namespaces }) => namespaces));
+  }
   // Without a selector, helpers that know none have the same hash.
   if (serviceAccountSelector !== "") kept.push(serviceAccountSelector);
   return createHash("sha256").update(JSON.stringify(kept)).digest("hex").slice(0, 16);

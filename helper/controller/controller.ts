@@ -47,7 +47,8 @@ export class Controller {
     this.#dependencies = dependencies;
     this.#planner = new Planner(config, cache);
     [this.#failures, this.#pace] = [new FailureTracker(dependencies), new AccountPace(dependencies.clock)];
-    this.#expiryLog = new ExpiryLog(config, cache, this.#states, dependencies.log);
+    const hasTokens = (namespace: string): boolean => this.#desired(namespace).size > 0;
+    this.#expiryLog = new ExpiryLog(config, cache, this.#states, hasTokens, dependencies.log);
     const idle = (): void => {
       this.#expiryLog.report();
       dependencies.idle();

@@ -10,12 +10,21 @@ export class ExpiryLog {
   readonly #config: HelperConfig;
   readonly #cache: ClusterCache;
   readonly #states: ReadonlyMap<string, NamespaceState>;
+  readonly #hasTokens: (namespace: string) => boolean;
   readonly #log: Log;
   /** When the first of the current tokens expires; undefined when that is unknown or was logged. */
   #unlogged: Date | undefined;
 
-  constructor(config: HelperConfig, cache: ClusterCache, states: ReadonlyMap<string, NamespaceState>, log: Log) {
+  /** `hasTokens` says whether there is a token for a namespace: none waits for the role of another group. */
+  constructor(
+    config: HelperConfig,
+    cache: ClusterCache,
+    states: ReadonlyMap<string, NamespaceState>,
+    hasTokens: (namespace: string) => boolean,
+    log: Log,
+  ) {
     [this.#config, this.#cache, this.#states, this.#log] = [config, cache, states, log];
+    this.#hasTokens = hasTokens;
   }
 
   /** Takes new tokens. */
@@ -28,7 +37,7 @@ export class ExpiryLog {
     const end = this.#unlogged;
     if (end === undefined) return;
     // The own namespace is always a target; until it has been reconciled, the others may not even be known.
-    const targets = [this.#config.namespace, ...this.#cache.targets()];
+    const targets = [this.#config.namespace, ...this.#cache.targets().filter(this.#hasTokens)];
     if (targets.some((namespace) => (this.#states.get(namespace) ?? "pending") === "pending")) return;
     this.#unlogged = undefined;
     this.#log("info", `the secret will expire at ${formatDate(end)}.`, { expiresAt: end.toISOString() });

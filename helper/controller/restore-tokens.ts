@@ -3,7 +3,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { decodeTokens } from "../resources/token-annotation.ts";
 import type { Secret } from "../resources/types.ts";
-import type { AuthorizationToken, Tokens } from "../ecr/token.ts";
+import { newerTokens, type Tokens } from "../ecr/token.ts";
 import { undefinedIfNotFound } from "../kube/errors.ts";
 import type { Kube, PartialObjectMetadata } from "../kube/types.ts";
 import type { Log } from "../runtime/logger.ts";
@@ -29,10 +29,10 @@ export async function restoreTokens(
   dependencies: RestoreDependencies,
   signal: AbortSignal,
 ): Promise<Tokens> {
-  const restored = new Map<string, AuthorizationToken>();
-  for (const name of config.ownSecretNames) {
-    for (const [token, value] of await readTokens(name, config, kube, dependencies, signal)) restored.set(token, value);
-  }
+  let restored: Tokens = new Map();
+  // Groups that share a role have the same token, and a secret of a group may be an old one that nobody has removed.
+  for (const name of config.ownSecretNames)
+    restored = newerTokens(restored, await readTokens(name, config, kube, dependencies, signal));
   return restored;
 }
 

@@ -30,7 +30,7 @@ export function accessDeniedHint(config: HelperConfig, name: string): string {
   const external = externalId === undefined ? "without an external id" : "with the external id of the configuration";
   return asText([
     `the role ${roleArn}, which requests the token for ${listed(hosts)}, exists and trusts this helper ${external}, ` +
-      "as the stack's output registryTrustPolicies has it",
+      "as the stack's output registryTrustPolicies has it, or as the stack has made it for a group",
     `the role may ${getToken.replace(" or ", " and ")}`,
     ...checks,
   ]);

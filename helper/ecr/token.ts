@@ -17,10 +17,11 @@ export const wasIssued = (token: AuthorizationToken | undefined): boolean => (to
 /** Tokens by the names of their requests. */
 export type Tokens = ReadonlyMap<string, AuthorizationToken>;
 
-/** The tokens of both, where a name is in both the one that was issued later. */
+/** The tokens of both, where a name is in both the one that was issued later; of two of another identity the one that ends later. */
 export function newerTokens(one: Tokens, other: Tokens): Tokens {
-  const newer = [...other].filter(([name, { issuedAt }]) => issuedAt > (one.get(name)?.issuedAt ?? -1));
-  return new Map([...one, ...newer]);
+  const isNewer = ({ issuedAt, expiresAt }: AuthorizationToken, known: AuthorizationToken | undefined): boolean =>
+    known === undefined || issuedAt > known.issuedAt || (issuedAt === known.issuedAt && expiresAt > known.expiresAt);
+  return new Map([...one, ...[...other].filter(([name, token]) => isNewer(token, one.get(name)))]);
 }
 
 /**

@@ -60,12 +60,13 @@ type Content = Pick<Secret, "metadata" | "data">;
 const decoded = (value: unknown): string => (isString(value) ? Buffer.from(value, "base64").toString() : "");
 
 function pullLogins(
-  { tokenRequests }: HelperConfig,
+  { allTokenRequests }: HelperConfig,
   { data }: Content,
   times: ReadonlyMap<string, Times>,
 ): [string, Login | undefined][] {
   const { auths } = parseRecord(decoded(asRecord(data)[dockerConfigKey]));
-  return [...tokenRequests].flatMap(([name, { hosts, login }]): [string, Login | undefined][] => {
+  // A registry may have been in another group, or in none.
+  return [...allTokenRequests].flatMap(([name, { hosts, login }]): [string, Login | undefined][] => {
     const noted = times.get(name)?.host;
     // Earlier versions note no host. One that was added since has no entry yet.
     const entries = (noted === undefined ? hosts : [noted])
@@ -90,12 +91,12 @@ interface Times extends Pick<AuthorizationToken, "issuedAt" | "expiresAt"> {
   readonly host: string | undefined;
 }
 
-function timesIn({ tokenRequests }: HelperConfig, { metadata }: Content): Map<string, Times> {
+function timesIn({ allTokenRequests }: HelperConfig, { metadata }: Content): Map<string, Times> {
   const { identity, regions } = parseRecord(metadata.annotations?.[annotations.tokens]);
   const times = Object.entries(asRecord(regions)).flatMap(([name, value]): [string, Times][] => {
     const { issuedAt, expiresAt, identity: own = identity, host } = asRecord(value);
     if (!isTime(issuedAt) || !(isTime(expiresAt) || expiresAt === null)) return [];
-    const isSame = own === tokenRequests.get(name)?.fingerprint;
+    const isSame = own === allTokenRequests.get(name)?.fingerprint;
     const found = { issuedAt: isSame ? issuedAt : 0, expiresAt: expiresAt ?? Number.NaN };
     return [[name, { ...found, host: isString(host) ? host : undefined }]];
   });

@@ -35,27 +35,35 @@ export function pullTokenName({ host, roleArn }: RegistryLogin): string | undefi
   return place === undefined || roleArn === undefined ? place : `${place} as ${roleArn}`;
 }
 
-/** What a further login has after the name of the first: its region, and a hash of its role, as few names of roles are possible there. */
-function suffixOf({ host, roleArn }: RegistryLogin): string {
+/**
+ * What a further login has after the name of the first: its region, and a hash of its role if that is another one than the first's, as
+ * few names of roles are possible there.
+ */
+function suffixOf({ host, roleArn }: RegistryLogin, firstRole: string | undefined): string {
   const place = host === publicRegistryHost ? "public" : (placeOf(host) ?? "");
-  return roleArn === undefined ? place : `${place}-${createHash("sha256").update(roleArn).digest("hex").slice(0, 8)}`;
+  if (roleArn === firstRole) return place;
+  return `${place}-${createHash("sha256")
+    .update(roleArn ?? "")
+    .digest("hex")
+    .slice(0, 8)}`;
 }
 
 /** The suffixes of these logins, each once, in the order of their first registry. Other hosts are ignored. */
 export const loginSuffixes = (registries: readonly RegistryLogin[]): string[] => [
-  ...new Set(registries.filter(({ host }) => placeOf(host) !== undefined).map(suffixOf)),
+  ...new Set(registries.filter(({ host }) => placeOf(host) !== undefined).map((one) => suffixOf(one, undefined))),
 ];
 
 /**
  * The names of the secrets that builds log in with, by the name of the token for pulls. Such a secret holds one password. The
- * first login's secret is named `base`; a further one's is `base-REGION`, `base-public` for ECR Public, or either with `-HASH` for a role.
+ * first login's secret is named `base`; a further one's is `base-REGION`, `base-public` for ECR Public, or either with `-HASH` for a
+ * role that is not the first's.
  */
 export function basicAuthNames(base: string, registries: readonly RegistryLogin[]): Map<string, string> {
   const names = new Map<string, string>();
   for (const registry of registries) {
     const token = pullTokenName(registry);
     if (token === undefined || names.has(token)) continue;
-    names.set(token, names.size === 0 ? base : `${base}-${suffixOf(registry)}`);
+    names.set(token, names.size === 0 ? base : `${base}-${suffixOf(registry, registries[0]?.roleArn)}`);
   }
   return names;
 }

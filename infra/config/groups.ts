@@ -1,14 +1,13 @@
 // Reads the groups of build namespaces, each with logins of its own.
-import { encodeList } from "../../helper/shared/environment.ts";
 import { createGroupOf } from "../../helper/shared/groups.ts";
-import { namespacePattern } from "../../helper/shared/names.ts";
 import { isDynamic, staticNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import type { RegistryRole, RegistryRoleWithHosts } from "../../helper/shared/registry-logins.ts";
-import { groupPolicy, maxPolicySize, type RepositoryLists } from "../image-rights.ts";
+import { covers, groupPolicy, maxPolicySize, type RepositoryLists } from "../image-rights.ts";
 import { hostOfRegistry, registryOfHost, type Registry } from "../registry.ts";
 import { repositoryName as nameOfRepository } from "./aws-names.ts";
 import { readAssumedRole, type AssumedRoleConfig } from "./identity.ts";
 import { ItemReader, type Rule } from "./item-reader.ts";
+import { createNamespaceRule } from "./may-match.ts";
 import type { ConfigReader } from "./reader.ts";
 import { entryForm, registryMistake } from "./registries.ts";
 import { readEntry, rolesOf, type RegistryEntry } from "./registry-roles.ts";
@@ -35,8 +34,6 @@ export interface GroupsContext extends Omit<RightsContext, "registries"> {
 const key = "groups";
 const fields = ["name", "namespaces", ...rightsKeys, "registries"];
 const [oneList, namePattern] = [rightsKeys.join(", "), /^[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?$/];
-/** In characters of JSON: the helper gets them in one variable of its environment. */
-const maxSize = 32_768;
 
 /** Reads the groups, and collects the mistakes in them. */
 export function readGroups(config: ConfigReader, context: GroupsContext): readonly GroupConfig[] {
@@ -45,9 +42,10 @@ export function readGroups(config: ConfigReader, context: GroupsContext): readon
   const readers = items.map(([index, item]) => new ItemReader(config, key, index, item));
   for (const reader of readers) groups.push(readGroup(config, reader, context, groups));
   checkNamespaces(readers, groups, context.rules);
-  const size = encodeList(groups).length;
-  if (size > maxSize)
-    config.addListMistake(key, items, `at most ${String(maxSize)} characters in all, where these have ${String(size)}`);
+  if (items.length > 0 && config.explicitValue("identity") === "node") {
+    const why = "every pod that reaches the nodes' metadata could log in as any group";
+    config.addListMistake(key, items, `none with identity node: ${why}`);
+  }
   return groups;
 }
 
@@ -89,29 +87,42 @@ function readName(item: ItemReader, others: readonly GroupConfig[]): string {
 }
 
 /** Empty where there is a mistake. */
-function readNamespaces(item: ItemReader, { namespace }: NamespaceRules): readonly string[] {
-  const rule: Rule = (text) => {
-    if (!namespacePattern.test(text)) return "a name of a namespace or a pattern of names";
-    return text === namespace
+function readNamespaces(item: ItemReader, rules: NamespaceRules): readonly string[] {
+  const isOfUse = createNamespaceRule(rules);
+  const rule: Rule = (text) =>
+    text === rules.namespace
       ? "another namespace: the helper's own is in no group, as the helper's image is pulled there"
-      : undefined;
-  };
+      : isOfUse(text);
   const namespaces = item.list("namespaces", rule) ?? [];
   if (!item.isFilled("namespaces"))
     item.addMistake(["namespaces"], item.has("namespaces") ? [] : "", "at least one name or pattern");
   return namespaces.every((one) => rule(one) === undefined) ? [...new Set(namespaces)] : [];
 }
 
-/** Where the build namespaces are known, a group that has none of them is a mistake: another one has taken them, or a name is wrong. */
+/**
+ * Rejects names and patterns all of whose namespaces are in a group before: these would have the logins of another team. Where the
+ * build namespaces are known, so is a group that is left with none.
+ */
 function checkNamespaces(readers: readonly ItemReader[], groups: readonly GroupConfig[], rules: NamespaceRules): void {
-  const known = staticNamespaces(rules);
-  if (isDynamic(rules) || known.length === 0) return; // The latter is reported.
-  const taken = known.map(createGroupOf(groups, rules.namespace));
-  for (const [index, group] of groups.entries()) {
-    if (group.namespaces.length === 0 || taken.includes(group)) continue;
+  const used = new Set(staticNamespaces(rules).map(createGroupOf(groups, rules.namespace)));
+  for (const [index, reader] of readers.entries()) {
+    const group = groups[index];
+    if (group === undefined || rejectTaken(reader, group, groups.slice(0, index))) continue;
+    const isLeftOut = !isDynamic(rules) && !used.has(group) && group.namespaces.length > 0;
     const expected = "one at least of buildNamespaces that no group before it has";
-    readers[index]?.addMistake(["namespaces"], group.namespaces, expected);
+    if (isLeftOut) reader.addMistake(["namespaces"], group.namespaces, expected);
   }
+}
+
+/** Whether any was rejected. */
+function rejectTaken(reader: ItemReader, { namespaces }: GroupConfig, before: readonly GroupConfig[]): boolean {
+  const owners = namespaces.map((one) => before.find((other) => other.namespaces.some((wide) => covers(wide, one))));
+  for (const [at, owner] of owners.entries()) {
+    if (owner === undefined) continue;
+    const expected = `none of group ${owner.name}: a namespace is in the first group that has it`;
+    reader.addMistake(["namespaces", at], namespaces[at], expected);
+  }
+  return owners.some((owner) => owner !== undefined);
 }
 
 function readRegistries(

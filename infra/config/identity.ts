@@ -155,15 +155,13 @@ export function readAssumedRole(config: ConfigReader, suffix: string, when: stri
 /** The most tags that AWS allows on a resource. */
 const maxTags = 50;
 
-/** Reads the IAM path, the permissions boundary and the tags. `hasGroupRoles` says whether a group has a role. */
-export function readIamOptions(config: ConfigReader, own: Registry, hasGroupRoles: boolean): IamOptions {
+/** Reads the IAM path, the permissions boundary and the tags. */
+export function readIamOptions(config: ConfigReader, own: Registry): IamOptions {
   const boundary = config.optional("permissionsBoundary", policyArn, "arn:PARTITION:iam::ACCOUNT:policy/NAME");
   const key = { key: "permissionsBoundary", what: "a policy", pattern: policyArn };
   rejectOtherPartitions(config, key, [boundary], own);
   const hasNoIamEntity =
-    config.explicitValue("identity") === "node" &&
-    config.explicitValue("pushRepositories") === undefined &&
-    !hasGroupRoles;
+    config.explicitValue("identity") === "node" && config.explicitValue("pushRepositories") === undefined;
   if (boundary !== undefined && hasNoIamEntity) {
     config.addMistake("permissionsBoundary", boundary, "nothing: identity node makes neither a user nor a role");
   }

@@ -59,8 +59,8 @@ const reservedAnnotations: Reserved = {
   "iam.amazonaws.com/role": "another KEY: identity kube2iam sets this one",
 };
 
-/** Reads the keys of the pod, whose memory depends on the namespaces. */
-export function readPod(config: ConfigReader, rules: NamespaceRules, image: ImageConfig): PodConfig {
+/** Reads the keys of the pod, whose memory depends on the namespaces and on the number of tokens. */
+export function readPod(config: ConfigReader, rules: NamespaceRules, image: ImageConfig, tokens: number): PodConfig {
   const user = config.string(
     "runAsUser",
     { test: (value) => value === chosenByCluster || userIds.test(value) },
@@ -72,7 +72,7 @@ export function readPod(config: ConfigReader, rules: NamespaceRules, image: Imag
     priorityClassName: config.optional("priorityClassName", objectName, "the name of a PriorityClass"),
     podLabels: readPairs(config, "podLabels", label, reservedOfPod),
     podAnnotations: readPairs(config, "podAnnotations", annotation, reservedAnnotations),
-    resources: readResources(config, rules),
+    resources: readResources(config, rules, tokens),
     runAsUser: user === chosenByCluster ? undefined : Number(user),
     rolloutTimeout: Number(config.string("rolloutTimeout", wholeNumber(10, 3600), "whole seconds from 10 to 3600")),
   };

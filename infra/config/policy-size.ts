@@ -14,17 +14,25 @@ export function checkPolicySize(config: ConfigReader, rights: ImageRights & Assu
   const size = sizeOfPolicy(rights);
   if (size <= maxPolicySize) return;
   const empty = { pullRepositories: [], pushRepositories: [], pullThroughCache: [] };
+  const roles = allRegistryRoles(rights).length + groupRoleArns(rights, rights.own).length;
+  const why = `the policy would have ${String(size)} characters`;
+  if (sizeOfPolicy({ ...rights, ...empty }) > maxPolicySize / 2) {
+    const [key, list] =
+      rights.groups.length > 0 ? (["groups", rights.groups] as const) : (["registries", rights.registryRoles] as const);
+    const limit = `for ${counted(roles, "role", "roles")} and the lists of the stack, and IAM takes ${String(maxPolicySize)}`;
+    config.addListMistake(key, list, `fewer roles, or a second stack for some of them: ${why} ${limit}`);
+    return;
+  }
   const sizeOf = (key: RightsKey): number => sizeOfPolicy({ ...rights, ...empty, [key]: rights[key] });
   const [largest] = [...rightsKeys].sort((one, other) => sizeOf(other) - sizeOf(one));
   const key = largest ?? "pullRepositories";
   const names = new Set(rightsKeys.flatMap((one) => rights[one])).size;
   const registries = registriesOf(rights).length;
-  const roles = allRegistryRoles(rights).length + groupRoleArns(rights, rights.own).length;
   config.addListMistake(
     key,
     rights[key],
-    `fewer or broader patterns, or a second stack for some of the registries: the policy would have ${String(size)} ` +
-      `characters for ${counted(names, "name", "names")} in ${counted(registries, "registry", "registries")}` +
+    `fewer or broader patterns, or a second stack for some of the registries: ${why} ` +
+      `for ${counted(names, "name", "names")} in ${counted(registries, "registry", "registries")}` +
       `${roles === 0 ? "" : ` and for ${counted(roles, "role", "roles")}`}, and IAM takes ${String(maxPolicySize)}`,
   );
 }

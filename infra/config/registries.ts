@@ -1,6 +1,6 @@
 // Reads the hosts of the registries whose credentials are kept, and the roles that ask for some of their tokens.
 import { hostWithOptionalPort, publicRegistryHost, registryHost } from "../../helper/shared/names.ts";
-import type { RegistryLogin, RegistryRoleWithHosts } from "../../helper/shared/registry-logins.ts";
+import { pullTokenName, type RegistryLogin, type RegistryRoleWithHosts } from "../../helper/shared/registry-logins.ts";
 import {
   exactHost,
   hostFormat,
@@ -36,6 +36,12 @@ export const allLogins = (ownHost: string, config: RegistriesConfig): readonly R
   ownLogin(ownHost),
   ...registryLogins(config),
 ];
+
+/** How many tokens the helper keeps for these logins. With a role for pushes there are two for each that no other role asks for. */
+export const tokenCount = (logins: readonly RegistryLogin[], isPushed: boolean): number => {
+  const namesOf = (some: readonly RegistryLogin[]): number => new Set(some.map(pullTokenName)).size;
+  return namesOf(logins) + (isPushed ? namesOf(logins.filter(({ roleArn }) => roleArn === undefined)) : 0);
+};
 
 /** The login of a registry that the helper's own identity asks for its token. */
 const ownLogin = (host: string): RegistryLogin => ({ host, roleArn: undefined });

@@ -12,10 +12,12 @@ export interface Resources {
 }
 
 /**
- * In Mi. Measured at the peak: 111 MB for 10,000 namespaces that match a pattern, 114 MB for 200 that are listed by
- * name, whose objects are watched one by one (test/bench/RESULTS.md). The rest is reserve.
+ * In Mi. Measured at the peak: 130 MB for 10,000 namespaces that match a pattern, 114 MB for 200 that are listed by
+ * name, whose objects are watched one by one (test/bench/RESULTS.md), and 0.3 MB for each token, which has connections of
+ * its own. The rest is reserve, also for ten tokens.
  */
-const memoryNeeded = (rules: NamespaceRules): number => 160 + staticNamespaces(rules).length;
+const memoryNeeded = (rules: NamespaceRules, tokens: number): number =>
+  160 + staticNamespaces(rules).length + Math.ceil(Math.max(0, tokens - 10) / 3);
 
 /**
  * In thousandths of a CPU. With this the helper is ready eight seconds after it is scheduled. The liveness probe ends it
@@ -34,16 +36,16 @@ const entry = new RegExp(`^(?:requests|limits)\\.(?:cpu=${amount.cpu}|memory=${a
 const form =
   "requests.cpu, requests.memory, limits.cpu or limits.memory with an amount: limits.cpu=500m, limits.memory=512Mi";
 
-/** Reads the resources, on top of the defaults and of the memory that these namespaces need. */
-export function readResources(config: ConfigReader, rules: NamespaceRules): Resources {
+/** Reads the resources, on top of the defaults and of the memory that these namespaces and this number of tokens need. */
+export function readResources(config: ConfigReader, rules: NamespaceRules, tokens: number): Resources {
   const given = config
     .strings("resources", entry, form)
     .filter((text) => entry.test(text))
     .map(parseEntry);
-  const minimum: Values = { "limits.cpu": cpuNeeded, "limits.memory": memoryNeeded(rules) };
+  const minimum: Values = { "limits.cpu": cpuNeeded, "limits.memory": memoryNeeded(rules, tokens) };
   const values: Values = {
     ...defaults,
-    "limits.memory": memoryNeeded(rules),
+    "limits.memory": memoryNeeded(rules, tokens),
     ...Object.fromEntries(given.toReversed().map(({ name, value }) => [name, value] as const)),
   };
   given.forEach(({ text, name, unit, value }, index) => {

@@ -1,7 +1,9 @@
 // Checks the names of the secrets against each other: the region and role of each further login are put after the chosen name.
 import { objectName } from "../../helper/shared/names.ts";
 import { ownNameMistake } from "../first-pull.ts";
-import { keptNames, type ChosenNames, type Logins } from "../secret-names.ts";
+import { staticNamespaces, type NamespaceRules } from "../../helper/shared/namespace-rules.ts";
+import { isIn } from "../../helper/shared/secret-definition.ts";
+import { keptNames, secretNamesIn, type ChosenNames, type Logins, type SecretRules } from "../secret-names.ts";
 import type { ConfigReader } from "./reader.ts";
 
 /** Of the name of an object. */
@@ -39,5 +41,17 @@ export function checkSecretNames(
   for (const [key, name] of Object.entries({ basicAuthSecret, pullSecret })) {
     const expected = ownNameMistake(name, app);
     if (expected !== undefined) config.addMistake(key, name, expected);
+  }
+}
+
+/** Where the build namespaces are known, rejects further secrets that none of them gets: their groups lack the registry. */
+export function checkSecretNamespaces(config: ConfigReader, rules: NamespaceRules & SecretRules, all: Logins): void {
+  const known = staticNamespaces(rules);
+  const kept = new Set(known.flatMap((namespace) => secretNamesIn(rules, all, namespace)));
+  // Other mistakes have been reported.
+  const isNowhere = (one: SecretRules["secrets"][number]): boolean =>
+    known.some((namespace) => isIn(one, namespace)) && !kept.has(one.name);
+  for (const { name } of all.groups.length === 0 ? [] : rules.secrets.filter(isNowhere)) {
+    config.addMistake("secrets", name, "a registry that one of its namespaces logs in to: their groups have others");
   }
 }

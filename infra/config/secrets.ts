@@ -4,19 +4,18 @@ import { hostOfRegistry, type Registry } from "../registry.ts";
 import { repositoryName } from "./aws-names.ts";
 import type { ConfigReader } from "./reader.ts";
 import { formNames, formsFor, urlField, type Form } from "./secret-forms.ts";
+import { createNamespaceRule } from "./may-match.ts";
+import { checkVariableSize } from "./variable-size.ts";
 import { ItemReader, matching, type EntryRule, type Rule, type Texts } from "./item-reader.ts";
 import { allLogins, registryLogins, type RegistriesConfig } from "./registries.ts";
 import { keptNames } from "../secret-names.ts";
-import { encodeList } from "../../helper/shared/environment.ts";
 import type { Group } from "../../helper/shared/groups.ts";
-import { labelKey, namespacePattern, objectName } from "../../helper/shared/names.ts";
-import { createMatcher, isDynamic, isPattern, staticNamespaces } from "../../helper/shared/namespace-rules.ts";
+import { labelKey, objectName } from "../../helper/shared/names.ts";
 import type { NamespaceRules } from "../../helper/shared/namespace-rules.ts";
 import {
   dataKey,
   dataMistake,
   isFreeKey,
-  isIn,
   isLabelValue,
   logins,
   opaque,
@@ -54,8 +53,6 @@ const fields = [
 
 /** Each name costs the helper a watch, and memory for each namespace that has the secret. */
 const maxSecrets = 10;
-/** In characters of JSON: the helper gets it in one variable of its environment, the policies have it in expressions. */
-const maxSize = 32_768;
 
 /** Reads the further secrets, and collects the mistakes in them. Forms are replaced by what they stand for. */
 export function readSecrets(config: ConfigReader, context: SecretsContext): readonly SecretDefinition[] {
@@ -64,9 +61,7 @@ export function readSecrets(config: ConfigReader, context: SecretsContext): read
   const secrets = items.map(([index, item]) => readSecret(new ItemReader(config, key, index, item), context, taken));
   if (items.length > maxSecrets)
     config.addListMistake(key, items, `at most ${String(maxSecrets)} secrets: another stack can keep more`);
-  const size = encodeList(secrets).length;
-  if (size > maxSize)
-    config.addListMistake(key, items, `at most ${String(maxSize)} characters in all, where these have ${String(size)}`);
+  checkVariableSize(config, key, items, secrets);
   return secrets;
 }
 
@@ -156,30 +151,11 @@ const isLabel: Rule = (text) =>
 const isAnnotation: Rule = (text) => templateMistake(text, publicPlaceholders);
 
 function readNamespaces(item: ItemReader, rules: NamespaceRules): readonly string[] {
-  const rule: Rule = (text) => {
-    if (!namespacePattern.test(text)) return "a name of a namespace or a pattern of names";
-    return mayMatch(rules, text) ? undefined : "one that matches a build namespace: see buildNamespaces";
-  };
-  const namespaces = item.list("namespaces", rule);
+  const namespaces = item.list("namespaces", createNamespaceRule(rules));
   if (namespaces?.length === 0)
     item.addMistake(["namespaces"], [], "at least one name or pattern, or no such field for all");
   return [...new Set(namespaces ?? ["*"])];
 }
-
-/** Whether a name or pattern may match a build namespace. Of two patterns nobody can say. */
-function mayMatch(rules: NamespaceRules, namespace: string): boolean {
-  if (!isDynamic(rules)) return staticNamespaces(rules).some((one) => isIn({ namespaces: [namespace] }, one));
-  return (
-    isPattern(namespace) ||
-    createMatcher({ ...rules, namespaceSelector: "" })(namespace, {}) ||
-    isSelectable(rules, namespace)
-  );
-}
-
-/** Whether a selector can include a namespace: one that is not reserved or excluded. */
-const isSelectable = (rules: NamespaceRules, namespace: string): boolean =>
-  rules.namespaceSelector !== "" &&
-  createMatcher({ ...rules, namespaceSelector: "", buildNamespaces: ["*"] })(namespace, {});
 
 function readRegistry(item: ItemReader, context: SecretsContext): string {
   const own = hostOfRegistry(context.own);

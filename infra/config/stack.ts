@@ -21,13 +21,15 @@ import { readGroups, type GroupConfig } from "./groups.ts";
 import type { RepositoryLists } from "../image-rights.ts";
 import { hostOfRegistry, type Registry } from "../registry.ts";
 import { readRepository, type RepositoryConfig } from "./repository.ts";
-import { allLogins, readRegistriesConfig, type RegistriesConfig } from "./registries.ts";
+import { allLogins, readRegistriesConfig, tokenCount, type RegistriesConfig } from "./registries.ts";
+import { rejectOwnRoles } from "./own-roles.ts";
 import { checkPolicySize } from "./policy-size.ts";
 import { readRights } from "./rights.ts";
-import { checkSecretNames } from "./secret-names.ts";
+import { checkSecretNames, checkSecretNamespaces } from "./secret-names.ts";
 import { readSecrets } from "./secrets.ts";
 import { readSelector } from "./selector.ts";
 import { readAccountRules } from "./service-accounts.ts";
+import { checkVariableSize } from "./variable-size.ts";
 import type { AccountRules } from "../../helper/shared/account-rules.ts";
 import { formats, levels, type Format, type Level } from "../../helper/shared/log-options.ts";
 import type { Group } from "../../helper/shared/groups.ts";
@@ -105,9 +107,9 @@ export function readConfig(own: Registry): StackConfig {
   );
 
   const groups = readGroups(config, { ...repository, ...registries, own, rules });
-  const hasGroupRoles = groups.some(({ role }) => role !== undefined);
-  const iamOptions = readIamOptions(config, own, hasGroupRoles);
+  const iamOptions = readIamOptions(config, own);
   const groupLogins = groupsOf({ groups, ...iamOptions }, own, hostOfRegistry(own));
+  const logins = [...allLogins(hostOfRegistry(own), registries), ...groupLogins.flatMap((group) => group.registries)];
   const names = {
     basicAuthSecret: string("basicAuthSecret", objectName, name),
     pullSecret: string("pullSecret", objectName, name),
@@ -131,7 +133,7 @@ export function readConfig(own: Registry): StackConfig {
     admissionPolicy: boolean("admissionPolicy"),
     podAdmission: config.oneOf("podAdmission", podAdmissionVersions),
     ...rules,
-    ...readPod(config, rules, image),
+    ...readPod(config, rules, image, tokenCount(logins, rights.pushRepositories.length > 0)),
     ...names,
     secrets: readSecrets(config, {
       ...{ ...names, ...registries, ...rights, own, rules, app },
@@ -156,8 +158,12 @@ function checkTogether(config: ConfigReader, result: StackConfig, own: Registry,
     config.addError(`the stack's name ${JSON.stringify(pulumi.getStack())}: expected ${expected}`);
   }
   checkPolicySize(config, { ...result, own });
+  checkVariableSize(config, "registries", result.registryRoles, result.registryRoles);
+  checkVariableSize(config, "groups", groups, groups);
+  rejectOwnRoles(config, result, own);
   const logins = allLogins(hostOfRegistry(own), result);
   checkSecretNames(config, { ...result, app }, { registries: logins, groups });
+  checkSecretNamespaces(config, result, { registries: logins, groups });
   const hosts = [...logins, ...groups.flatMap((group) => group.registries)].map(({ host }) => host);
   checkVpcEndpoint(config, result, {
     regions: [...new Set(hosts.flatMap((host) => parseRegistryHost(host)?.region ?? []))],

@@ -10,6 +10,12 @@ import { decodeTokens } from "../../helper/resources/token-annotation.ts";
 import type { Secret } from "../../helper/resources/types.ts";
 import type { Group } from "../../helper/shared/groups.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
+import { restoreTokens } from "../../helper/controller/restore-tokens.ts";
+import { keptHash } from "../../helper/cache/successor.ts";
+import { KubeError } from "../../helper/kube/errors.ts";
+import type { Kube, KubeRequest } from "../../helper/kube/types.ts";
+import { simulate, writesOf } from "../support/controller-simulation.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 import { idleMetrics } from "../support/idle-metrics.ts";
 import { secretDefinition } from "../support/secret-definition.ts";
 
@@ -77,7 +83,7 @@ describe("the logins of a group", () => {
     const found = ["other", "team-a", "team-b", "team-c"].map((one) => hashed(loginsOf(secretsIn(config, one))));
     assert.deepEqual(found, [
       { "ecr-creds": `of ${west}`, "registry.example": `of ${west}`, [own]: `of ${west}`, [theirs]: `of ${west}` },
-      { "ecr-creds": a, "ecr-creds-us-east-1-HASH": east, "registry.example": a, [own]: a, [elsewhere]: east },
+      { "ecr-creds": a, "ecr-creds-us-east-1": east, "registry.example": a, [own]: a, [elsewhere]: east },
       { "ecr-creds": b, "ecr-creds-eu-west-1-HASH": c, "registry.example": b, [own]: b, [theirs]: c },
       { "ecr-creds": c, [theirs]: c },
     ]);
@@ -110,6 +116,12 @@ describe("the logins of a group", () => {
     const restored = (next: HelperConfig): [string, AuthorizationToken][] =>
       all.flatMap((one) => [...decodeTokens(next, one)]);
     assert.deepEqual(new Map(restored(config)), tokensOf(config));
+    // A registry of the stack that a group has now.
+    const role = { roleArn: arn("theirs"), sessionTags: {}, hosts: [theirs] };
+    const last = read({ ECR_HELPER_GROUPS: "", ECR_HELPER_REGISTRY_ROLES: JSON.stringify([role]) });
+    const pulls = secretsOf(last, tokensOf(last)).find(({ metadata }) => metadata.name === "ecr-creds-pull");
+    const moved = decodeTokens(config, pulls ?? assert.fail()).get(`eu-west-1 as ${role.roleArn}`);
+    assert.equal(moved?.issuedAt, 1000);
     // Group a by another role: neither is its token restored, nor that of another role in its place.
     const other = read({ ECR_HELPER_GROUPS: JSON.stringify(groups).replaceAll('role/a"', 'role/z"') });
     const names = new Map(restored(other)).keys();
@@ -195,6 +207,63 @@ describe("the logins of a group", () => {
     const series = body.split("\n").filter((line) => line.startsWith("ecr_helper_token_expiry") && line.includes(own));
     assert.equal(series.length, 3);
     assert.equal(series.filter((line) => line.includes(`role="${arn("b")}"`)).length, 1);
+  });
+});
+
+describe("the secrets with the tokens of groups", () => {
+  it("are read whichever is older: of two with one token the one that was issued later counts", async () => {
+    const name = `eu-west-1 as ${arn("theirs")}`;
+    const secretsAt = (issuedAt: number, expiresAt: number): Secret[] =>
+      secretsOf(config, new Map([[name, { username: "AWS", password: String(issuedAt), issuedAt, expiresAt }]]));
+    const named = (secrets: Secret[], group: string): Secret | undefined =>
+      secrets.find(({ metadata }) => metadata.name === `ecr-creds-pull.${group}`);
+    for (const [b, c, newest] of [
+      [1000, 5000, "5000"],
+      [5000, 1000, "5000"],
+    ] as const) {
+      const found = new Map(
+        [named(secretsAt(b, b + 1), "b"), named(secretsAt(c, c + 1), "c")].map((one) => [one?.metadata.name, one]),
+      );
+      const kube: Kube = async <T>({ path }: KubeRequest) => {
+        const secret = found.get(path.split("/").at(-1));
+        if (secret === undefined) throw new KubeError({ method: "GET", path }, 404, "{}");
+        return Promise.resolve(secret as T);
+      };
+      const dependencies = {
+        isIntact: () => true,
+        log: () => undefined,
+        clock: new VirtualClock("2026-11-27"),
+        random: () => 0,
+      };
+      const restored = await restoreTokens(config, kube, dependencies, new AbortController().signal);
+      assert.equal(restored.get(name)?.password, newest);
+    }
+  });
+
+  it("tell two helpers apart by the namespaces of further secrets that only a group has", () => {
+    const hashOf = (namespace: string): string => {
+      const secret = secretDefinition({
+        name: "one",
+        namespaces: [namespace],
+        registry: elsewhere,
+        data: { a: "${host}" },
+      });
+      return keptHash(read({ ECR_HELPER_SECRETS: JSON.stringify([secret]) }));
+    };
+    assert.notEqual(hashOf("team-a"), hashOf("a-1"));
+  });
+});
+
+describe("a group whose role is refused", () => {
+  it("holds up no other: not the secrets of others, nor the line that says when they expire", async () => {
+    const env = { ECR_HELPER_REGISTRY_HOST: "", ECR_HELPER_GROUPS: JSON.stringify(groups.slice(0, 1)) };
+    const { writes, lines, newToken } = simulate({ ...env, ECR_HELPER_BUILD_NAMESPACES: "team-a,other" });
+    await newToken();
+    assert.deepEqual(
+      writes.filter((write) => !write.endsWith(" in ecr-helper")),
+      writesOf("other"),
+    );
+    assert.equal(lines.filter((line) => line.startsWith("info the secret will expire at")).length, 1);
   });
 });
 

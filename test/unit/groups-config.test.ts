@@ -86,7 +86,9 @@ describe("a group of build namespaces", () => {
     assert.deepEqual(mistakesIn([{ ...group, namespaces: undefined }]), [mistake("[0].namespaces", "", one)]);
     assert.deepEqual(mistakesIn([{ ...group, namespaces: [] }]), [mistake("[0].namespaces", [], one)]);
     const text = "a name of a namespace or a pattern of names";
-    assert.deepEqual(mistakesIn([{ ...group, namespaces: ["a", "A"] }]), [mistake("[0].namespaces[1]", "A", text)]);
+    assert.deepEqual(mistakesIn([{ ...group, namespaces: ["team-a", "A"] }]), [
+      mistake("[0].namespaces[1]", "A", text),
+    ]);
     assert.deepEqual(mistakesIn([{ ...group, namespaces: "a" }]), [mistake("[0].namespaces", "a", "a list of texts")]);
     const own = "another namespace: the helper's own is in no group, as the helper's image is pulled there";
     for (const config of [patterns, { buildNamespaces: ["default", "ecr-helper"] }])
@@ -100,16 +102,76 @@ describe("a group of build namespaces", () => {
     const config = { buildNamespaces: ["default", "team-b"] };
     const expected = "one at least of buildNamespaces that no group before it has";
     assert.deepEqual(mistakesIn([group, other], config), []);
-    assert.deepEqual(mistakesIn([{ ...group, namespaces: ["x"] }, other], config), [
-      mistake("[0].namespaces", ["x"], expected),
-    ]);
-    assert.deepEqual(mistakesIn([{ ...group, namespaces: ["*"] }, other], config), [
-      mistake("[1].namespaces", ["team-b"], expected),
-    ]);
+    const matching = "one that matches a build namespace: see buildNamespaces";
+    for (const wrong of ["x", "t-*"])
+      assert.deepEqual(mistakesIn([{ ...group, namespaces: ["default", wrong] }, other], config), [
+        mistake("[0].namespaces[1]", wrong, matching),
+      ]);
+    assert.deepEqual(
+      mistakesIn(
+        [
+          { ...group, namespaces: ["team-?"] },
+          { ...other, namespaces: ["*-b"] },
+        ],
+        config,
+      ),
+      [mistake("[1].namespaces", ["*-b"], expected)],
+    );
     assert.deepEqual(mistakesIn([{ ...group, namespaces: ["ecr-*"] }], { buildNamespaces: ["ecr-helper", "x"] }), [
       mistake("[0].namespaces", ["ecr-*"], expected),
     ]);
     assert.deepEqual(mistakesIn([{ ...group, namespaces: ["x"] }], { ...config, namespaceSelector: "builds" }), []);
+  });
+
+  it("is reported with a name or pattern that a group before it has, or that no build namespace can have", () => {
+    const taken = "none of group team-a: a namespace is in the first group that has it";
+    for (const [wide, one] of [
+      ["team-a*", "team-ab"],
+      ["team-a", "team-a"],
+      ["team-*", "team-?"],
+    ])
+      assert.deepEqual(
+        mistakesIn([
+          { ...group, namespaces: [wide] },
+          { ...other, namespaces: ["team-z", one] },
+        ]),
+        [
+          ...(wide === "team-*" ? [mistake("[1].namespaces[0]", "team-z", taken)] : []),
+          mistake("[1].namespaces[1]", one, taken),
+        ],
+      );
+    assert.deepEqual(
+      mistakesIn([
+        { ...group, namespaces: ["team-ab"] },
+        { ...other, namespaces: ["team-a*"] },
+      ]),
+      [],
+    );
+    const matching = "one that matches a build namespace: see buildNamespaces";
+    const excluded = { ...patterns, excludeNamespaces: ["team-x"] };
+    for (const one of ["team-x", "kube-system", "other"])
+      assert.deepEqual(mistakesIn([{ ...group, namespaces: ["team-a", one] }], excluded), [
+        mistake("[0].namespaces[1]", one, matching),
+      ]);
+  });
+
+  it("is refused with identity node, as any pod of the node could log in as it", () => {
+    const why = "none with identity node: every pod that reaches the nodes' metadata could log in as any group";
+    assert.deepEqual(mistakesIn([group], { ...patterns, identity: "node" }), [
+      `ecr-helper:groups = [1 entry]: expected ${why}`,
+    ]);
+  });
+
+  it("is not asked for by a role that the stack makes itself, which has one trust policy and one login", () => {
+    const made = (name: string): string => `arn:aws:iam::${account}:role/${name}`;
+    const expected = "a role that somebody else has made: this one is the stack's own";
+    for (const name of ["ecr-helper-team-a", "ecr-helper-push"]) {
+      const by = [{ host, roleArn: made(name) }];
+      const [config, shown] = [{ ...patterns, pushRepositories: ["apps/*"] }, `"${made(name)}": expected ${expected}`];
+      assert.deepEqual(mistakesIn([group, { ...other, registries: by }], config), [`ecr-helper:groups = ${shown}`]);
+      const registries = JSON.stringify(by);
+      assert.deepEqual(mistakesIn([group], { ...config, registries }), [`ecr-helper:registries = ${shown}`]);
+    }
   });
 
   it("is an object with these fields, and has a login", () => {
@@ -159,9 +221,20 @@ describe("a group of build namespaces", () => {
   });
 
   it("is not too large for one variable", () => {
-    const names = Array.from({ length: 600 }, (_, index) => `${"n".repeat(55)}-${String(index)}`);
-    const [size = ""] = mistakesIn([{ ...group, namespaces: [...namespaces, ...names] }]);
-    assert.match(size, /groups = \[1 entry\]: expected at most 32768 characters in all, where these have \d+$/);
+    const tooLarge = /groups = \[\d+ entr(y|ies)\]: expected at most 32768 characters in all, where these have \d+$/;
+    const names = Array.from({ length: 600 }, (_, index) => `team-${"n".repeat(50)}-${String(index)}`);
+    assert.match(mistakesIn([{ ...group, namespaces: names }]).join("\n"), tooLarge);
+    // The helper gets a role once for each host, and no lists of repositories.
+    const sessionTags = Array.from({ length: 45 }, (_, index) => `key-${String(index)}=${"v".repeat(200)}`);
+    const registries = Array.from({ length: 15 }, (_, index) => ({
+      ...{ host: host.replace("444", String(500 + index)), roleArn, sessionTags },
+    }));
+    assert.match(mistakesIn([{ ...other, registries }]).join("\n"), tooLarge);
+    const lists = Array.from({ length: 25 }, (_, index) => `team/${"n".repeat(30)}-${String(index)}`);
+    const many = Array.from({ length: 35 }, (_, index) => ({
+      ...{ name: `g${String(index)}`, namespaces: [`team-${String(index)}`], pullRepositories: lists },
+    }));
+    assert.deepEqual(mistakesIn(many), []);
   });
 });
 
@@ -216,7 +289,7 @@ describe("the registries of a group", () => {
     assert.deepEqual(mistakesIn([registriesOf({ host, roleArn }, wrong)]), [
       mistake("[0].registries[1]", roleArn, same),
     ]);
-    assert.deepEqual(mistakesIn([group, other, { ...other, name: "c", registries: [wrong] }]), [
+    assert.deepEqual(mistakesIn([group, other, { ...other, name: "c", namespaces: ["team-c"], registries: [wrong] }]), [
       mistake("[2].registries[0]", roleArn, same),
     ]);
     const registries = JSON.stringify([{ host, roleArn, sessionTags: ["a=b"] }]);

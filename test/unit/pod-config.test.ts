@@ -109,6 +109,24 @@ describe("the resources of the helper's container", () => {
     assert.deepEqual(await resourcesOf({ buildNamespaces: ["team-*"] }), { requests, limits: { memory: "160Mi" } });
   });
 
+  it("have memory for three tokens each beyond the tenth", async () => {
+    const roles = Array.from({ length: 14 }, (_, index) => ({
+      ...{ host: `${String(100_000_000_000 + index)}.dkr.ecr.eu-central-1.amazonaws.com` },
+      roleArn: `arn:aws:iam::${String(100_000_000_000 + index)}:role/pulls`,
+    }));
+    const requests = { cpu: "10m", memory: "64Mi" };
+    for (const [count, memory] of [
+      [9, "161Mi"],
+      [10, "162Mi"],
+      [12, "162Mi"],
+      [13, "163Mi"],
+    ] as const)
+      assert.deepEqual(await resourcesOf({ registries: JSON.stringify(roles.slice(0, count)) }), {
+        requests,
+        limits: { memory },
+      });
+  });
+
   it("are replaced one by one, in the form in which the API server writes them", async () => {
     assert.deepEqual(await resourcesOf({ resources: ["limits.cpu=500m"] }), {
       requests: { cpu: "10m", memory: "64Mi" },
