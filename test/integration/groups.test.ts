@@ -20,7 +20,8 @@ const [inA, inB, inNone] = [`grp-${id}-a-1`, `grp-${id}-b`, `grp-${id}-other`];
 const [ofA, ofB, common] = [`groups-${id}/only-a/app`, `groups-${id}/only-b/app`, `groups-${id}/common`];
 const groups = [
   { name: "a", namespaces: [`grp-${id}-a-*`], pushRepositories: [`groups-${id}/only-a/*`] },
-  { name: "b", namespaces: [inB, inA], pullRepositories: [ofB] },
+  // The pattern has the namespace of group a, too, which comes first.
+  { name: "b", namespaces: [inB, `grp-${id}-?-1`], pullRepositories: [ofB] },
 ];
 
 describe("namespaces of groups", () => {
