@@ -101,13 +101,16 @@ export const isHelper = ({ kind, name }: Principal, nodeRole: string): boolean =
  */
 export function isRefusedOnPurpose(
   { repository = "", role = "", cluster = "", status }: AwsRequest,
-  { kind, name }: Principal,
+  principal: Principal | undefined,
 ): boolean {
   const group = /:repository\/.*\/only-(\w+)\//.exec(repository)?.[1];
-  const isOthers = group !== undefined && kind !== "root" && !name.endsWith(`-${group}`);
+  const isOthers = group !== undefined && isOfAnother(group, principal);
   const isRefused = status === 403 && [role, cluster].some((one) => one.startsWith("refused-"));
   return isOthers || isRefused || /:repository\/refused-/.test(repository);
 }
+
+const isOfAnother = (group: string, principal: Principal | undefined): boolean =>
+  principal !== undefined && principal.kind !== "root" && !principal.name.endsWith(`-${group}`);
 
 /** Whether a principal deploys stacks. */
 export const isDeployer = ({ name }: Principal): boolean => name.startsWith("deployer-");

@@ -130,7 +130,7 @@ describe("every request to AWS in the whole run", () => {
     assert.deepEqual(without(granted, used), []);
     const refused = requests.filter((one) => {
       const principal = principals.get(one.key ?? "");
-      return principal !== undefined && principal.kind !== "root" && isRefusedOnPurpose(one, principal);
+      return isRefusedOnPurpose(one, principal) && principal?.kind !== "root";
     });
     assert.ok(refused.length > 0 && refused.every(({ status }) => status === 403), JSON.stringify(refused));
   });
