@@ -1,5 +1,5 @@
 // The names of the secrets that the helper keeps: in all build namespaces, and in each of them.
-import { createGroupOf, groupTokensSecret, hasRegistryOf, type Group } from "../helper/shared/groups.ts";
+import { createGroupOf, hasRegistryOf, tokensSecretNames, type Group } from "../helper/shared/groups.ts";
 import { basicAuthNames, type RegistryLogin } from "../helper/shared/registry-logins.ts";
 import { isIn, type SecretDefinition } from "../helper/shared/secret-definition.ts";
 
@@ -32,7 +32,7 @@ const loginNames = ({ basicAuthSecret }: ChosenNames, registries: readonly Regis
 export function keptNames(names: ChosenNames, { registries, groups }: Logins): KeptNames {
   const { pullSecret } = names;
   const logins = [registries, ...groups.map((group) => group.registries)].flatMap((all) => loginNames(names, all));
-  const tokensSecrets = groups.map((group) => groupTokensSecret(pullSecret, group));
+  const tokensSecrets = tokensSecretNames({ groups, pullSecret });
   return { basicAuthSecrets: [...new Set(logins)], pullSecret, tokensSecrets };
 }
 

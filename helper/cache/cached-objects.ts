@@ -1,5 +1,5 @@
 // What the cache keeps of each object: only what decides whether the helper has to act, and nothing that others can make large.
-import { createConfigIn } from "../config/namespaces.ts";
+import { allConfigs, createConfigIn } from "../config/namespaces.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import type { KubeObject, PartialObjectMetadata } from "../kube/types.ts";
 import { compareOwnership, fieldsOf, type Fields, type Ownership } from "../resources/managed-fields.ts";
@@ -66,7 +66,7 @@ export class Projections {
     this.#config = config;
     [this.#isBuild, this.#isIncluded] = [createMatcher(config), createAccountMatcher(config)];
     this.#configIn = createConfigIn(config);
-    this.#fields = new Map([config, ...config.groups.map((group) => group.config)].map((one) => [one, fieldsIn(one)]));
+    this.#fields = new Map(allConfigs(config).map((one) => [one, fieldsIn(one)]));
   }
 
   namespace(object: PartialObjectMetadata): CachedNamespace {

@@ -1,9 +1,10 @@
 // The next helper, as this one's Deployment describes it.
 import { createHash } from "node:crypto";
-import { tokensSecretNames } from "../config/namespaces.ts";
+import { allConfigs } from "../config/namespaces.ts";
 import { readConfig, type HelperConfig } from "../config/helper-config.ts";
 import { nameSelector } from "../kube/object-ref.ts";
 import { dockerConfigType } from "../shared/docker-config.ts";
+import { tokensSecretNames } from "../shared/groups.ts";
 import { basicAuthType } from "../shared/secret-definition.ts";
 import { isDynamic, staticNamespaces } from "../shared/namespace-rules.ts";
 
@@ -65,7 +66,7 @@ export function isSuccessorReady(deployment: Deployment, isReady: boolean): bool
 
 /** The types of secrets that a helper of this configuration makes, by name. A name has the same type in every group. */
 function typesOf(config: HelperConfig): ReadonlyMap<string, string> {
-  const all = [config, ...config.groups.map((group) => group.config)];
+  const all = allConfigs(config);
   return new Map([
     ...all
       .flatMap(({ basicAuthSecrets }) => [...basicAuthSecrets.values()])

@@ -1,5 +1,5 @@
 // The collections that the helper watches. Its rights name single objects where they can, so it lists and watches by name as well.
-import { createSecretNames, tokensSecretNames } from "../config/namespaces.ts";
+import { createSecretNames } from "../config/namespaces.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
 import { nameSelector } from "../kube/object-ref.ts";
 import type { Sink } from "../kube/reflector.ts";
@@ -9,6 +9,7 @@ import type { Accounts } from "./accounts.ts";
 import type { CachedNamespace, CachedSecret } from "./cached-objects.ts";
 import { ownerKind, ownerNames } from "../shared/ownership.ts";
 import type { Owners } from "./owners.ts";
+import { tokensSecretNames } from "../shared/groups.ts";
 import type { Store } from "./store.ts";
 import { deploymentCollection } from "./successor.ts";
 

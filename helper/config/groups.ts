@@ -1,4 +1,5 @@
 // Reads the groups of build namespaces that log in by roles of their own.
+import { parseList } from "../shared/environment.ts";
 import { ownFirst, type Group } from "../shared/groups.ts";
 import { namespacePattern } from "../shared/names.ts";
 import { isRecord } from "../shared/record.ts";
@@ -19,13 +20,8 @@ export function groupRegistries(
 
 /** Parses the JSON of groups; undefined for anything but valid ones with distinct names. */
 export function parseGroups(value: string): readonly Group[] | undefined {
-  try {
-    const parsed: unknown = value === "" ? [] : JSON.parse(value);
-    if (!Array.isArray(parsed) || !parsed.every(isGroup)) return undefined;
-    return new Set(parsed.map(({ name }) => name)).size === parsed.length ? parsed : undefined;
-  } catch {
-    return undefined; // Not JSON: the reader adds the mistake.
-  }
+  const groups = parseList(value, isGroup);
+  return new Set(groups?.map(({ name }) => name)).size === groups?.length ? groups : undefined;
 }
 
 /** The end of a secret's name. */

@@ -1,5 +1,5 @@
 // Reads what the helper logs in to and keeps: the registries of namespaces in a group and of those in none, and the secrets with their logins.
-import { groupTokensSecret, hasRegistryOf, type Group } from "../shared/groups.ts";
+import { hasRegistryOf, tokensSecretNames, type Group } from "../shared/groups.ts";
 import { objectName } from "../shared/names.ts";
 import { basicAuthNames } from "../shared/registry-logins.ts";
 import { parseDefinitions, type SecretDefinition } from "../shared/secret-definition.ts";
@@ -7,7 +7,7 @@ import { matching, type Environment, type EnvironmentReader } from "./environmen
 import { groupRegistries, parseGroups } from "./groups.ts";
 import type { IdentityConfig } from "./identity.ts";
 import { readRegistries, registryLogins } from "./registries.ts";
-import { requestsFor, tokenRequests, type RegistryConfig, type TokenRequest } from "./token-requests.ts";
+import { registryLogin, requestsFor, tokenRequests, type RegistryConfig, type TokenRequest } from "./token-requests.ts";
 
 /** What namespaces of a group, or of none, log in to. */
 export interface LoginConfig extends RegistryConfig {
@@ -54,11 +54,8 @@ export function readLogins(reader: EnvironmentReader, env: Environment, identity
   const all = [own, ...ofGroups];
   const allTokenRequests = tokenRequests({ ...own, registries: all.flatMap(({ registries }) => registries) }, identity);
   const namesOf = ({ registries }: RegistryConfig): ReadonlyMap<string, string> =>
-    basicAuthNames(
-      basicAuthSecret,
-      registries.map(({ host, role }) => ({ host, roleArn: role?.roleArn })),
-    );
-  const tokensSecrets = groups.map((group) => groupTokensSecret(pullSecret, group));
+    basicAuthNames(basicAuthSecret, registries.map(registryLogin));
+  const tokensSecrets = tokensSecretNames({ groups, pullSecret });
   const taken = [...all.flatMap((one) => [...namesOf(one).values()]), pullSecret, ...tokensSecrets];
   const furtherSecrets = readFurtherSecrets(reader, all, taken);
   const hosts = { ownHost: own.registries[0]?.host ?? "", registryHost: own.registryHost };
@@ -116,7 +113,7 @@ function checkNames(
     reader.addMistake("ECR_HELPER_BASIC_AUTH_SECRET", basicAuthSecret, shorter);
   }
   if (!isObjectName(pullSecret)) return;
-  const tokensSecrets = groups.map((group) => groupTokensSecret(pullSecret, group));
+  const tokensSecrets = tokensSecretNames({ groups, pullSecret });
   if (!tokensSecrets.every(isObjectName)) {
     reader.addMistake("ECR_HELPER_PULL_SECRET", pullSecret, "a shorter name: the name of each group is put after it");
   }
@@ -140,7 +137,7 @@ function readFurtherSecrets(
     ...all.flatMap(({ registries, registryHost }) => [registryHost, ...registries.map(({ host }) => host)]),
   ];
   const parse = (value: string): readonly SecretDefinition[] | undefined => {
-    const found = value === "" ? [] : parseDefinitions(value);
+    const found = parseDefinitions(value);
     return found?.every(({ name, registry }) => !taken.includes(name) && hosts.includes(registry)) ? found : undefined;
   };
   const expected = "the JSON of further secrets, with names and registries of their own";

@@ -1,5 +1,5 @@
 // What of the configuration is for a namespace: of its group, or of namespaces in none.
-import { createGroupOf, groupTokensSecret } from "../shared/groups.ts";
+import { createGroupOf, tokensSecretNames } from "../shared/groups.ts";
 import { isIn } from "../shared/secret-definition.ts";
 import type { HelperConfig } from "./helper-config.ts";
 
@@ -9,9 +9,11 @@ export function createConfigIn(config: HelperConfig): (namespace: string) => Hel
   return (namespace) => groupOf(namespace)?.config ?? config;
 }
 
-/** The names of the secrets with the groups' tokens. */
-export const tokensSecretNames = ({ groups, pullSecret }: Pick<HelperConfig, "groups" | "pullSecret">): string[] =>
-  groups.map((group) => groupTokensSecret(pullSecret, group));
+/** The configuration for namespaces in no group, and those of the groups. */
+export const allConfigs = (config: HelperConfig): readonly HelperConfig[] => [
+  config,
+  ...config.groups.map((group) => group.config),
+];
 
 /** Returns a function that gives the names of the secrets of a build namespace: the same list for all that get the same. */
 export function createSecretNames(config: HelperConfig): (namespace: string) => readonly string[] {

@@ -1,5 +1,6 @@
 // Reads the registries whose credentials are kept, and the roles that ask for some of their tokens.
 import { hostWithOptionalPort, parseRegistryHost, publicRegistryHost, publicRegistryRegion } from "../shared/names.ts";
+import { parseList } from "../shared/environment.ts";
 import { isRecord } from "../shared/record.ts";
 import type { RegistryLogin, RegistryRole, RegistryRoleWithHosts } from "../shared/registry-logins.ts";
 import { atLeastOne, type Environment, type EnvironmentReader } from "./environment-reader.ts";
@@ -42,14 +43,9 @@ export function parseRegistry(host: string, role: RegistryRole | undefined): Reg
 }
 
 function parseRoles(value: string): readonly RegistryRoleWithHosts[] | undefined {
-  try {
-    const parsed: unknown = value === "" ? [] : JSON.parse(value);
-    if (!Array.isArray(parsed) || !parsed.every(isRoleWithHosts)) return undefined;
-    const hosts = parsed.flatMap((role) => role.hosts);
-    return new Set(hosts).size === hosts.length ? parsed : undefined;
-  } catch {
-    return undefined; // Not JSON: the reader adds the mistake.
-  }
+  const roles = parseList(value, isRoleWithHosts);
+  const hosts = roles?.flatMap((role) => role.hosts);
+  return new Set(hosts).size === hosts?.length ? roles : undefined;
 }
 
 /** No spaces or control characters, as these come into the log: the stack has checked the values by AWS' rules. */

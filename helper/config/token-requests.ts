@@ -1,7 +1,7 @@
 // The tokens that the registries of the configuration need.
 import { createHash } from "node:crypto";
 import { parseRegistryHost, publicRegistryHost, type EndpointVariant } from "../shared/names.ts";
-import { pullTokenName, type RegistryRole } from "../shared/registry-logins.ts";
+import { pullTokenName, type RegistryLogin, type RegistryRole } from "../shared/registry-logins.ts";
 import type { IdentityConfig } from "./identity.ts";
 
 /** An ECR registry. */
@@ -12,6 +12,9 @@ export interface Registry {
   /** The role that asks for its token; undefined where the helper's own identity does. */
   readonly role: RegistryRole | undefined;
 }
+
+/** What names of tokens and secrets go by. */
+export const registryLogin = ({ host, role }: Registry): RegistryLogin => ({ host, roleArn: role?.roleArn });
 
 /** An authorization token to ask ECR for; it is valid for every registry of its region, by whichever of its hosts. */
 export interface TokenRequest extends EndpointVariant {
@@ -67,7 +70,7 @@ function pullRequests(
 ): Map<string, TokenRequest> {
   const groups = new Map<string, Registry[]>();
   for (const registry of registries) {
-    const name = pullTokenName({ host: registry.host, roleArn: registry.role?.roleArn }) ?? "";
+    const name = pullTokenName(registryLogin(registry)) ?? "";
     groups.set(name, [...(groups.get(name) ?? []), registry]);
   }
   const requests = [...groups].map(([name, group]): [string, TokenRequest] => {
@@ -88,9 +91,10 @@ export function requestsFor(
   all: ReadonlyMap<string, TokenRequest>,
 ): ReadonlyMap<string, TokenRequest> {
   const hosts = new Map<string, string[]>();
-  for (const { host, role } of registries) {
-    const pullName = pullTokenName({ host, roleArn: role?.roleArn }) ?? "";
-    for (const name of [pullName, pushTokenName(pullName)]) hosts.set(name, [...(hosts.get(name) ?? []), host]);
+  for (const registry of registries) {
+    const pullName = pullTokenName(registryLogin(registry)) ?? "";
+    for (const name of [pullName, pushTokenName(pullName)])
+      hosts.set(name, [...(hosts.get(name) ?? []), registry.host]);
   }
   return new Map(
     [...all].flatMap(([name, request]): [string, TokenRequest][] => {

@@ -2,7 +2,7 @@
 import type { CachedSecret } from "../cache/cached-objects.ts";
 import type { ClusterCache } from "../cache/cluster-cache.ts";
 import type { HelperConfig } from "../config/helper-config.ts";
-import { createConfigIn, createSecretNames } from "../config/namespaces.ts";
+import { allConfigs, createConfigIn, createSecretNames } from "../config/namespaces.ts";
 import { createIntern } from "../cache/intern.ts";
 import { formatRef, type ObjectRef } from "../kube/object-ref.ts";
 import type { Tokens } from "../ecr/token.ts";
@@ -83,8 +83,7 @@ export class Planner {
     const owners = this.#cache.owners.references;
     const desired = (config: HelperConfig): Desired =>
       new Map(desiredSecrets(config, tokens, owners).map((secret) => [secret.name, secret]));
-    const all = [this.#config, ...this.#config.groups.map(({ config }) => config)];
-    const byConfig = new Map(all.map((config) => [config, desired(config)]));
+    const byConfig = new Map(allConfigs(this.#config).map((config) => [config, desired(config)]));
     return (namespace) => byConfig.get(this.#configIn(namespace)) ?? noSecrets;
   }
 

@@ -1,6 +1,6 @@
 // The further secrets of a stack, made from their definitions and the tokens.
 import type { HelperConfig } from "../config/helper-config.ts";
-import type { Registry } from "../config/token-requests.ts";
+import { registryLogin, type Registry } from "../config/token-requests.ts";
 import type { AuthorizationToken, Tokens } from "../ecr/token.ts";
 import { encodeAuth } from "../shared/docker-config.ts";
 import { parseRegistryHost } from "../shared/names.ts";
@@ -27,8 +27,8 @@ function placeOf({ registryHost }: HelperConfig, named: string, { host: usual, r
 }
 
 /** The token with which a registry is logged in to, of those for pulls or of those for builds. */
-const tokenOf = ({ host, role }: Registry, logins: Tokens): AuthorizationToken | undefined =>
-  logins.get(pullTokenName({ host, roleArn: role?.roleArn }) ?? "");
+const tokenOf = (registry: Registry, logins: Tokens): AuthorizationToken | undefined =>
+  logins.get(pullTokenName(registryLogin(registry)) ?? "");
 
 /** The values of the placeholders that tell a login, and the tokens that these are of; undefined where one that is needed is missing. */
 function loginOf(

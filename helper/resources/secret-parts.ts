@@ -1,6 +1,6 @@
 // What secrets are made of: hosts, logins and times.
 import type { HelperConfig } from "../config/helper-config.ts";
-import { buildTokenName } from "../config/token-requests.ts";
+import { buildTokenName, registryLogin } from "../config/token-requests.ts";
 import { earliestExpiry, type AuthorizationToken, type Tokens } from "../ecr/token.ts";
 import { encodeAuth, encodeDockerConfig } from "../shared/docker-config.ts";
 import { annotations } from "../shared/ownership.ts";
@@ -15,7 +15,7 @@ export const base64 = (text: string): string => Buffer.from(text).toString("base
  */
 export function hostsOf({ registries, registryHost, tokenRequests }: HelperConfig, pullName: string): string[] {
   const [own] = registries;
-  const isOwn = own !== undefined && pullTokenName({ host: own.host, roleArn: own.role?.roleArn }) === pullName;
+  const isOwn = own !== undefined && pullTokenName(registryLogin(own)) === pullName;
   const alias = isOwn && registryHost !== undefined ? [registryHost] : [];
   return [...new Set([...alias, ...(tokenRequests.get(pullName)?.hosts ?? [])])];
 }

@@ -7,6 +7,16 @@
 export const encodeList = (list: readonly object[]): string =>
   list.length === 0 ? "" : JSON.stringify(list).replaceAll("$", "\\u0024");
 
+/** The list that `encodeList` made this value of; undefined for anything but a list of such items. */
+export function parseList<T>(value: string, isItem: (item: unknown) => item is T): readonly T[] | undefined {
+  try {
+    const parsed: unknown = value === "" ? [] : JSON.parse(value);
+    return Array.isArray(parsed) && parsed.every(isItem) ? parsed : undefined;
+  } catch {
+    return undefined; // Not JSON: the caller adds the mistake.
+  }
+}
+
 /** The variables that the stack sets to values. A list is comma-separated, further secrets, roles and groups are JSON; what is not configured is empty. */
 export type StackVariable =
   | "ECR_HELPER_IDENTITY"

@@ -41,6 +41,15 @@ export function createGroupOf<One extends Pick<Group, "namespaces">>(
 /** The name of the secret with a group's tokens in the helper's own namespace, where the next helper finds them. */
 export const groupTokensSecret = (pullSecret: string, { name }: Pick<Group, "name">): string => `${pullSecret}.${name}`;
 
+/** The names of these secrets of all groups. */
+export const tokensSecretNames = ({
+  groups,
+  pullSecret,
+}: {
+  readonly groups: readonly Pick<Group, "name">[];
+  readonly pullSecret: string;
+}): string[] => groups.map((group) => groupTokensSecret(pullSecret, group));
+
 /** The stack's own registry by its hosts. */
 export interface OwnHosts {
   readonly ownHost: string;

@@ -1,5 +1,6 @@
 // The further secrets that a stack keeps beside the logins for builds and the pull secret: their definitions, as the stack hands them to
 // its helper in JSON.
+import { parseList } from "./environment.ts";
 import { dockerConfigKey, dockerConfigType } from "./docker-config.ts";
 import { labelKey, labelValue, namespacePattern, objectName } from "./names.ts";
 import { matchesGlob } from "./namespace-rules.ts";
@@ -125,13 +126,8 @@ function isDefinition(value: unknown): value is SecretDefinition {
 
 /** Parses the JSON of definitions; undefined for anything but valid ones with distinct names. */
 export function parseDefinitions(json: string): readonly SecretDefinition[] | undefined {
-  try {
-    const parsed: unknown = JSON.parse(json);
-    if (!Array.isArray(parsed) || !parsed.every(isDefinition)) return undefined;
-    return new Set(parsed.map(({ name }) => name)).size === parsed.length ? parsed : undefined;
-  } catch {
-    return undefined; // Not JSON: the caller adds the mistake.
-  }
+  const definitions = parseList(json, isDefinition);
+  return new Set(definitions?.map(({ name }) => name)).size === definitions?.length ? definitions : undefined;
 }
 
 /** Whether a build namespace gets a further secret. */

@@ -1,7 +1,8 @@
 // The admission policies of a stack in a disposable cluster, and a helper's token whose RBAC rights cover everything that the
 // policies decide about.
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
-import { tokensSecretNames } from "../../helper/config/namespaces.ts";
+import { allConfigs } from "../../helper/config/namespaces.ts";
+import { tokensSecretNames } from "../../helper/shared/groups.ts";
 import type { KubeOptions } from "../../helper/kube/client.ts";
 import type { Kube } from "../../helper/kube/types.ts";
 import { policySpecs } from "../../infra/admission/policies.ts";
@@ -31,7 +32,7 @@ export async function grantSecretRights(admin: Kube, name: string): Promise<void
 /** Applies the policies of a stack with this helper configuration. The policy for secrets is applied last. */
 export async function setPolicies(admin: Kube, config: HelperConfig): Promise<void> {
   const { namespace, pullSecret, furtherSecrets, owner } = config;
-  const all = [config, ...config.groups.map((group) => group.config)];
+  const all = allConfigs(config);
   const basicAuthSecrets = [...new Set(all.flatMap((one) => [...one.basicAuthSecrets.values()]))];
   const names = { basicAuthSecrets, pullSecret, tokensSecrets: tokensSecretNames(config), furtherSecrets };
   const kept = { namespaceRules: config, ...names, owner };

@@ -1,8 +1,9 @@
 // The stack grants the helper exactly the secrets that the helper keeps: two programs work their names out from the same configuration.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { createSecretNames, tokensSecretNames } from "../../helper/config/namespaces.ts";
+import { createSecretNames } from "../../helper/config/namespaces.ts";
 import { readConfig, type HelperConfig } from "../../helper/config/helper-config.ts";
+import { tokensSecretNames } from "../../helper/shared/groups.ts";
 import { staticNamespaces } from "../../helper/shared/namespace-rules.ts";
 import { helperEnvironment } from "../support/helper-environment.ts";
 import { account, runProgram, type Program } from "../support/program.ts";
